@@ -1,0 +1,355 @@
+"""Runs methods on a model: compiled once, in chunks, with the model's live weights. `kx.attribute` stands here."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_xai.attribution import METHODS
+from keras_xai.attribution.integrated_gradients import IntegratedGradients
+from keras_xai.attribution.method import Method, Rows, named
+from keras_xai.attribution.question import Output, Question, default_baseline, has_convolution
+from keras_xai.backend import chosen
+from keras_xai.errors import InvalidInput
+from keras_xai.probe import Probe
+from keras_xai.records import Attribution
+
+ENOUGH = 0.01  # completeness error above which `attribute` takes more steps
+MORE_STEPS = 64
+PATIENCE = 2.0  # seconds before a progress bar shows
+
+
+class Engine:
+    """Methods on one model, in one graph: what they share is computed once.
+
+    One trace serves every call, whatever the number of rows: they come in chunks of one size, the last one filled up with
+    copies of its first row. The chunk follows from the model alone, never from a timing, which would change the order of
+    summation from run to run.
+
+    Args:
+        model: a built Keras model; its weights are read at each call and never written.
+        methods: by name.
+        like: the input as the user holds it (array, list or dict), for its structure.
+        output: see `Probe`.
+        chunk: rows in one forward pass; default 64 with convolutions, else 512.
+        jit: compile with XLA.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        methods: Mapping[str, Method],
+        like: Any,
+        output: Output = None,
+        chunk: int | None = None,
+        jit: bool = False,
+    ) -> None:
+        self.methods = dict(methods)
+        self.question = Question(model, like, output)
+        self.chunk = chunk or (64 if has_convolution(model) else 512)
+        self.traces = 0
+        self.trace_seconds = 0.0
+        for method in self.methods.values():
+            method.check(model)
+        self._model = model
+        self._compiled = chosen().compiled(self._pass, jit)
+        self._harmless: dict[int, bool] = {}
+        self._forward = chosen().compiled(self.question.outputs, jit)
+
+    def _pass(self, x: list[Any], baseline: list[Any], target: Any) -> tuple[Any, ...]:
+        """The graph: outputs, score, baseline score, and each method's values."""
+        self.traces += 1
+        rows = Rows(self.question.scores, x, baseline, target, self._model, self.chunk)
+        outputs = self.question.outputs(x)
+        score = rows.scores(x, target)
+        complete = any(method.complete for method in self.methods.values())
+        baseline_score = rows.scores(baseline, target) if complete else keras.ops.zeros_like(score)
+        return outputs, score, baseline_score, [method.values(rows) for method in self.methods.values()]
+
+    def outputs(self, x: list[NDArray[Any]]) -> NDArray[np.float32]:
+        """(B, K) what the model says of rows x."""
+        backend = chosen()
+        with self._untouched(self._forward):
+            parts = [
+                backend.numpy(self._forward([backend.constant(a[rows]) for a in x])) for rows in self._chunks(len(x[0]))
+            ]
+        return np.concatenate(parts)[: len(x[0])].astype(np.float32)
+
+    @contextlib.contextmanager
+    def _untouched(self, function: Callable[..., Any]) -> Iterator[None]:
+        """Put back what a forward pass in inference mode moved after all: the seed of a dropout that is always on, the
+        statistics of a normalisation called with training=True. Graphs that assign nothing pay nothing."""
+        if self._harmless.get(id(function)):
+            yield
+            return
+        trainable = {id(v) for v in self._model.trainable_variables}
+        state = [(v, keras.ops.copy(v.value)) for v in self._model.variables if id(v) not in trainable]
+        try:
+            yield
+        finally:
+            self._harmless[id(function)] = not chosen().writes(function)
+            if not self._harmless[id(function)]:
+                for variable, before in state:
+                    variable.assign(before)
+
+    def _chunks(self, size: int) -> list[NDArray[np.int64]]:
+        step = min(self.chunk, size)
+        return [np.minimum(np.arange(begin, begin + step), size - 1) for begin in range(0, size, step)]
+
+    def __call__(
+        self,
+        x: list[NDArray[Any]],
+        baseline: list[NDArray[Any]],
+        target: NDArray[np.integer[Any]],
+        verbose: bool | str = False,
+    ) -> dict[str, Attribution]:
+        """Attribute rows x [(B, ...)] against baselines of the same shapes, for the classes target (B,)."""
+        size, chunks, parts = len(x[0]), self._chunks(len(x[0])), []
+        bar, began = None, time.perf_counter()
+        for rows in chunks:
+            with self._untouched(self._compiled):
+                parts.append(self._run([a[rows] for a in x], [a[rows] for a in baseline], target[rows]))
+            slow = verbose == "auto" and time.perf_counter() - began > PATIENCE and len(chunks) > len(parts)
+            if bar is None and (verbose is True or slow):
+                bar = keras.utils.Progbar(len(chunks), unit_name="chunk")
+            if bar is not None:
+                bar.update(len(parts))
+        outputs, score, baseline_score = (np.concatenate([p[k] for p in parts])[:size] for k in range(3))
+        space, prediction = self.question.space(outputs), self.question.predictions(outputs)
+        found = {}
+        for m, (name, method) in enumerate(self.methods.items()):
+            values = [np.concatenate([p[3][m][k] for p in parts])[:size] for k in range(len(parts[0][3][m]))]
+            error = completeness_error(values, score, baseline_score) if method.complete else None
+            found[name] = Attribution(
+                method=name,
+                values=self.question.structured(values) if method.on_input else values[0],
+                target=target,
+                score=score,
+                baseline_score=baseline_score if method.complete else None,
+                prediction=prediction,
+                completeness_error=error,
+                space=space,
+                outputs=outputs.reshape(size, -1)[:, :64],
+            )
+        return found
+
+    def _run(self, x: list[Any], baseline: list[Any], target: NDArray[Any]) -> tuple[Any, ...]:
+        backend = chosen()
+        traces, began = self.traces, time.perf_counter()
+        outputs, score, baseline_score, values = self._compiled(
+            [backend.constant(a) for a in x],
+            [backend.constant(a) for a in baseline],
+            backend.constant(target.astype(np.int32)),
+        )
+        if self.traces > traces:
+            self.trace_seconds += time.perf_counter() - began
+        host = backend.numpy
+        return (
+            host(outputs).astype(np.float32),
+            host(score),
+            host(baseline_score),
+            [[host(v).astype(np.float32) for v in method] for method in values],
+        )
+
+
+def completeness_error(
+    values: list[NDArray[Any]], score: NDArray[Any], baseline_score: NDArray[Any]
+) -> NDArray[np.floating[Any]]:
+    """(B,) |Σ values − (score − baseline score)| relative to the difference, which counts as 1e-6 at least."""
+    total = sum(v.reshape(len(v), -1).sum(1, dtype=np.float64) for v in values)
+    difference = score.astype(np.float64) - baseline_score
+    found: NDArray[np.floating[Any]] = np.abs(total - difference) / np.maximum(np.abs(difference), 1e-6)
+    return found
+
+
+def baseline_rows(baseline: Any, x: list[NDArray[Any]], default: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """The baseline as one array an input, each of the shape of x.
+
+    Raises:
+        InvalidInput: shapes that do not fit, both in the message.
+    """
+    if baseline is None:
+        given: list[Any] = list(default)
+    elif isinstance(baseline, Mapping):
+        given = list(baseline.values())
+    else:
+        given = list(baseline) if len(x) > 1 and isinstance(baseline, (list, tuple)) else [baseline]
+    if len(given) != len(x):
+        raise InvalidInput(f"baseline has {len(given)} arrays, x has {len(x)} inputs.")
+    rows = []
+    for base, a in zip(given, x, strict=True):
+        b = np.asarray(base).astype(a.dtype)
+        if b.shape not in ((), a.shape[1:], (1, *a.shape[1:]), a.shape):
+            raise InvalidInput(
+                f"baseline has shape {b.shape}, x has {a.shape}: one sample {a.shape[1:]} or as many as x."
+            )
+        rows.append(np.broadcast_to(b, a.shape))
+    return rows
+
+
+def smooth(x: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Inputs as the graph takes them: floats are float32."""
+    return [a.astype(np.float32) if a.dtype.kind == "f" else a for a in x]
+
+
+def check_fit(model: keras.Model, x: list[NDArray[Any]]) -> None:
+    """That the samples have the shape that a built model takes.
+
+    Raises:
+        InvalidInput: with both shapes.
+    """
+    expected = getattr(model, "inputs", None)
+    if not expected or len(expected) != len(x):
+        return
+    for tensor, array in zip(expected, x, strict=True):
+        want, got = tuple(tensor.shape)[1:], array.shape[1:]
+        if len(want) != len(got) or any(w not in (None, g) for w, g in zip(want, got, strict=True)):
+            raise InvalidInput(
+                f"x has samples of shape {got}, the model's input {tensor.name!r} takes {want}: give the samples as `fit` gets them."
+            )
+        if array.dtype.kind in "OUS" and "string" not in str(tensor.dtype):
+            raise InvalidInput(f"x has dtype {array.dtype}, the model's input {tensor.name!r} takes {tensor.dtype}.")
+
+
+def attribute(
+    model: keras.Model,
+    x: Any,
+    method: str = "integrated_gradients",
+    *,
+    target: Any = None,
+    output: Output = None,
+    baseline: Any = None,
+    seed: int = 0,
+    verbose: bool | str = "auto",
+    **options: Any,
+) -> Attribution:
+    """What each part of x contributed to the model's score: the engine of the callbacks, after training.
+
+    Args:
+        model: a built Keras model: functional, Sequential or subclassed.
+        x: (B, ...) samples as `fit` gets them, a list or dict of such, or a `Probe`.
+        method: one of `keras_xai.attribution.METHODS`.
+        target: the class to explain, (B,) or one integer; default the class the model predicts (a `Probe`: its true class).
+        output: which output of several, by name or index; or a callable(model, x) -> scores (B, K).
+        baseline: one sample or (B, ...): what "nothing" looks like. Default zero in the model's input space (with a
+            Normalization layer the adapted mean); for a `Probe` of a table its mean.
+        seed: of the methods that draw; the global generators are neither read nor moved.
+        verbose: a progress bar: True, False, or "auto" (where a call takes more than two seconds).
+        **options: of the method, see its class.
+
+    Returns:
+        An `Attribution`. Samples whose completeness error is above 1 % are run again with 64 steps.
+
+    Raises:
+        InvalidInput: unknown methods or options, shapes that do not fit, targets out of range: with name and shape.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, use_bias=False)])
+        >>> model.set_weights([np.array([[1.0], [2.0], [-1.0]], "float32")])
+        >>> attribute(model, np.ones((1, 3), "float32")).values.round(3).tolist()
+        [[1.0, 2.0, -1.0]]
+    """
+    if method in METHODS and "seed" in {f.name for f in dataclasses.fields(METHODS[method])}:
+        options.setdefault("seed", seed)
+    how = named(method, options, METHODS)
+    probe = x if isinstance(x, Probe) else None
+    if probe is not None:
+        if probe.x is None:
+            raise InvalidInput("This probe holds no samples (store='none').")
+        x, output = probe.x, probe.output if output is None else output
+        target = probe.target if target is None else target
+        target = probe.classes if target is None else target
+        baseline = probe.baseline if baseline is None else baseline
+    x = dict(x) if isinstance(x, Mapping) else x
+    several = isinstance(x, list) and all(hasattr(a, "shape") for a in x)
+    flat = [np.asarray(a) for a in (x.values() if isinstance(x, dict) else x if several else [x])]
+    like = x if isinstance(x, dict) or several else flat[0]
+    _check_samples(flat)
+    if not model.built:
+        raise InvalidInput("The model has no weights yet: call it once, or build it, before it is explained.")
+    check_fit(model, flat)
+    flat = smooth(flat)
+    rows = baseline_rows(baseline, flat, default_rows(model, flat, probe))
+
+    target = resolved_target(model, flat, like, target, output)
+    engine = Engine(model, {method: how}, like, output)
+    found = engine(flat, rows, target, verbose)[method]
+    if isinstance(how, IntegratedGradients) and how.n_steps < MORE_STEPS and found.completeness_error is not None:
+        again = np.flatnonzero(~(found.completeness_error <= ENOUGH))
+        if again.size:
+            finer = Engine(model, {method: IntegratedGradients(MORE_STEPS, how.quadrature)}, like, output)
+            better = finer([a[again] for a in flat], [b[again] for b in rows], target[again], verbose)[method]
+            found = _merged(found, better, again)
+    return found
+
+
+def default_rows(model: keras.Model, x: list[NDArray[Any]], probe: Probe | None = None) -> list[NDArray[Any]]:
+    """The baseline where the user gave none: the mean row for the table of a probe, else zero in the model's input space."""
+    if probe is not None and probe.kind == "table" and all(a.dtype.kind == "f" for a in x):
+        return [a.mean(0, dtype=np.float64).astype(np.float32) for a in x]
+    return default_baseline(model, x)
+
+
+def resolved_target(
+    model: keras.Model, x: list[NDArray[Any]], like: Any, target: Any, output: Output
+) -> NDArray[np.int64]:
+    """(B,) the classes to explain; where none are given, those that the model predicts.
+
+    Raises:
+        InvalidInput: a class that the output does not have, a target of another length.
+    """
+    outputs = Engine(model, {}, like, output).outputs(x)
+    size = len(x[0])
+    width = 1 if outputs.ndim == 1 else outputs.shape[1]
+    if target is None:
+        return outputs.argmax(1).astype(np.int64) if width > 1 else np.zeros(size, np.int64)
+    classes = np.asarray(target)
+    if not np.issubdtype(classes.dtype, np.integer) or classes.shape not in ((), (size,)):
+        raise InvalidInput(
+            f"target has shape {classes.shape} and dtype {classes.dtype}: expected one integer, or one for each of {size} samples."
+        )
+    if width == 1:
+        return np.zeros(size, np.int64)
+    if classes.size and (classes.max() >= width or classes.min() < 0):
+        raise InvalidInput(
+            f"target holds the class {classes.max() if classes.max() >= width else classes.min()}, the output has {width} classes (0 to {width - 1})."
+        )
+    return np.broadcast_to(classes, (size,)).astype(np.int64)
+
+
+def _check_samples(x: list[NDArray[Any]]) -> None:
+    sizes = [a.shape[0] if a.ndim else 0 for a in x]
+    if not x or min(sizes) == 0 or len(set(sizes)) > 1:
+        raise InvalidInput(
+            f"x has shapes {[a.shape for a in x]}: expected samples along the first axis, as many in each input."
+        )
+    for a in x:
+        if a.dtype.kind == "f" and not np.isfinite(a).all():
+            raise InvalidInput(
+                f"x of shape {a.shape} contains NaN or infinite values: an attribution of them means nothing."
+            )
+
+
+def _merged(coarse: Attribution, fine: Attribution, rows: NDArray[np.integer[Any]]) -> Attribution:
+    def put(a: Any, b: Any) -> Any:
+        if isinstance(a, dict):
+            return {k: put(a[k], b[k]) for k in a}
+        if isinstance(a, list):
+            return [put(v, w) for v, w in zip(a, b, strict=True)]
+        a = a.copy()
+        a[rows] = b
+        return a
+
+    return dataclasses.replace(
+        coarse,
+        values=put(coarse.values, fine.values),
+        completeness_error=put(coarse.completeness_error, fine.completeness_error),
+    )

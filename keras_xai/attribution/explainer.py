@@ -1,0 +1,87 @@
+"""A probe and a model, made ready to be explained again every epoch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_xai.attribution.engine import Engine, baseline_rows, check_fit, default_rows, smooth
+from keras_xai.attribution.method import Method
+from keras_xai.errors import InvalidInput
+from keras_xai.probe import Probe
+from keras_xai.records import Attribution
+
+
+class Explainer:
+    """Explains the rows of one probe, and others of the same shape, by the same methods with the model's live weights.
+
+    Args:
+        model: a built Keras model.
+        probe: its kind, output, target, baseline and structure hold for all rows that are explained.
+        methods: by name.
+
+    Raises:
+        InvalidInput: samples or labels that do not fit the model, with both shapes.
+    """
+
+    def __init__(self, model: keras.Model, probe: Probe, methods: Mapping[str, Method]) -> None:
+        self.probe = probe
+        self._model = model
+        self._x = smooth(probe.inputs)
+        check_fit(model, self._x)
+        self.engine = Engine(model, methods, probe.x, probe.output)
+        try:
+            outputs = self.engine.outputs([a[: self.engine.chunk] for a in self._x])
+        except InvalidInput:
+            raise
+        except Exception as error:
+            shapes = ", ".join(str(a.shape) for a in self._x)
+            raise InvalidInput(
+                f"The model does not take the probe of shape {shapes}: {str(error).splitlines()[0]}"
+            ) from error
+        self.width = 1 if outputs.ndim == 1 else outputs.shape[1]
+        self.baseline = baseline_rows(probe.baseline, self._x, default_rows(model, self._x, probe))
+        self.target: NDArray[np.int64] | None = self._target(probe)
+
+    def __call__(self) -> dict[str, Attribution]:
+        """Explain the probe. Without labels the classes predicted at the first call are kept."""
+        if self.target is None:
+            outputs = self.engine.outputs(self._x)
+            self.target = outputs.argmax(1).astype(np.int64)
+        return self._kind(self.engine(self._x, self.baseline, self.target))
+
+    def rows(self, probe: Probe) -> dict[str, Attribution]:
+        """Explain other rows of the same shape for their own classes."""
+        x = smooth(probe.inputs)
+        target = self._target(probe)
+        if target is None:
+            target = self.engine.outputs(x).argmax(1).astype(np.int64)
+        baseline = [np.broadcast_to(b[:1], a.shape) for a, b in zip(x, self.baseline, strict=True)]
+        return self._kind(self.engine(x, baseline, target))
+
+    def _kind(self, found: Mapping[str, Attribution]) -> dict[str, Attribution]:
+        return {name: dataclasses.replace(a, kind=self.probe.kind) for name, a in found.items()}
+
+    def _target(self, probe: Probe) -> NDArray[np.int64] | None:
+        """(B,) the class to explain, None where it is to be predicted."""
+        if self.width == 1:
+            if probe.target is not None and probe.target.max() > 1:
+                raise InvalidInput(f"target holds the class {probe.target.max()}, the model has one output.")
+            return np.zeros(probe.size, np.int64)
+        classes: Any = probe.target if probe.target is not None else probe.classes
+        if classes is None and probe.y is not None and probe.y.size == probe.size:
+            y = probe.y.reshape(-1)  # classes written as floats, as many loaders give them
+            classes = y.astype(np.int64) if np.equal(y, np.round(y)).all() else None
+        if classes is None:
+            return None
+        if classes.max() >= self.width:
+            word = "target" if probe.target is not None else "y"
+            raise InvalidInput(
+                f"{word} holds the class {classes.max()}, the model's output has {self.width} classes (0 to {self.width - 1})."
+            )
+        return np.broadcast_to(classes, (probe.size,)).astype(np.int64)

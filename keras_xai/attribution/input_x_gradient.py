@@ -1,0 +1,28 @@
+"""Gradient times input."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+
+from keras_xai.attribution.method import Method, Rows, Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class InputXGradient(Method):
+    """The input times the gradient at it (Shrikumar et al. 2016, arXiv 1605.01713).
+
+        values = x · ∂ score / ∂ x
+
+    A first-order account of the score in score units, signed. Exact for a linear model without bias; blind to whatever is
+    zero in the sample. Choose it to see what a sample's present content does, at the price of one gradient.
+
+    Cost: one forward and one backward pass, shared with saliency.
+
+    Example:
+        >>> a = kx.attribute(model, x, method="input_x_gradient")                   # doctest: +SKIP
+    """
+
+    def values(self, at: Rows) -> list[Tensor]:
+        return [keras.ops.cast(x, g.dtype) * g for x, g in zip(at.x, at.gradient, strict=True)]

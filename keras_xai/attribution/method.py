@@ -1,0 +1,146 @@
+"""What a method is, and what it may ask of a model."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import keras
+
+from keras_xai.backend import chosen
+from keras_xai.errors import InvalidInput, unknown
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """An attribution method; its options are its fields, under the names the field uses.
+
+    Its `values` run inside one compiled graph, on some rows at a time, so they are written with tensors alone.
+    """
+
+    complete: ClassVar[bool] = False  # Σ values = score − baseline score
+    on_input: ClassVar[bool] = True  # values have the shape of the input; else a map (n, h, w) of their own
+
+    def values(self, at: Rows) -> list[Tensor]:
+        """The attribution of these rows, one tensor an input."""
+        raise NotImplementedError
+
+    def check(self, model: keras.Model) -> None:
+        """Raise `InvalidInput` where the options do not fit the model."""
+
+    def for_callback(self, given: Mapping[str, Any]) -> Method:
+        """The same method with the defaults that an epoch can afford, for all options but the `given` ones."""
+        return self
+
+
+class Rows:
+    """Some samples inside the graph: what a method sees. Arrays are (n, ...), n the same in every call.
+
+    `score` is the logit of the target class where there is one. What two methods share (the gradient at the input) is
+    computed once.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[list[Tensor]], Tensor],
+        x: list[Tensor],
+        baseline: list[Tensor],
+        target: Tensor,
+        model: keras.Model,
+        chunk: int,
+    ) -> None:
+        self._ask = ask
+        self.x, self.baseline, self.target, self.model = x, baseline, target, model
+        self.chunk = chunk  # rows that one pass should hold
+        self.size: int = x[0].shape[0]
+
+    def scores(self, x: list[Tensor], target: Tensor) -> Tensor:
+        """(m,) the score of m rows; m need not be n."""
+        return chosen().picked(self._ask(x), target)
+
+    def gradient_of(self, x: list[Tensor], target: Tensor) -> list[Tensor]:
+        """The gradient of each row's score; zero for an input that has no smooth path to it."""
+        backend = chosen()
+        _, found = backend.gradient(lambda z: self.scores(z, target), x)
+        return [keras.ops.zeros(z.shape, "float32") if g is None else g for z, g in zip(x, found, strict=True)]
+
+    @functools.cached_property
+    def gradient(self) -> list[Tensor]:
+        """At the input itself."""
+        return self.gradient_of(self.x, self.target)
+
+    def activation(self, layer: keras.layers.Layer) -> tuple[Tensor, Tensor]:
+        """A layer's output for these rows and the score's gradient with respect to it."""
+        try:
+            found: tuple[Tensor, Tensor] = chosen().with_activation(
+                lambda z: self.scores(z, self.target), self.x, layer
+            )
+        except ValueError as error:
+            raise InvalidInput(f"{error}; name another layer with layer=.") from error
+        return found
+
+    def last_spatial_layer(self) -> keras.layers.Layer:
+        """The layer called last of those with an output (n, h, w, c) of more than one place.
+
+        Raises:
+            InvalidInput: there is none.
+        """
+        leaves = [layer for layer in every_layer(self.model) if not list(layer._flatten_layers(include_self=False))]
+        shapes = chosen().output_shapes(lambda z: self.scores(z, self.target), self.x, leaves)
+        spatial = [layer for layer, s in shapes if len(s) == 4 and sorted(d or 2 for d in s[1:])[1] > 1]
+        if not spatial:
+            raise InvalidInput(
+                "No layer of the model has a spatial output (n, h, w, c): name one with layer=, or take saliency."
+            )
+        return spatial[-1]
+
+
+def named(method: str, options: Mapping[str, Any], table: Mapping[str, type[Method]]) -> Method:
+    """The method of that name with these options.
+
+    Raises:
+        InvalidInput: no such method, or no such option.
+    """
+    if method not in table:
+        raise unknown("attribution method", method, table)
+    cls = table[method]
+    fields = [f.name for f in dataclasses.fields(cls)]
+    for option in options:
+        if option not in fields:
+            known = f"It has {', '.join(fields)}." if fields else "It has none."
+            raise InvalidInput(f"{method} has no option {option!r}. {known}")
+    return cls(**options)
+
+
+def find_layer(model: keras.Model, path: str) -> keras.layers.Layer:
+    """The layer with this path, or with this name where only one has it; nested and subclassed models are looked into.
+
+    Raises:
+        InvalidInput: there is none, or more than one.
+    """
+    layers = every_layer(model)
+    exact = [layer for layer in layers if path_of(layer, model) == path]
+    found = exact or [layer for layer in layers if layer.name == path]
+    if not found:
+        raise unknown("layer", path, dict.fromkeys(path_of(layer, model) for layer in layers))
+    if len(found) > 1:
+        paths = ", ".join(repr(path_of(layer, model)) for layer in found)
+        raise InvalidInput(f"More than one layer is called {path!r}: give its path, one of {paths}.")
+    return found[0]
+
+
+def every_layer(model: keras.Model) -> Sequence[keras.layers.Layer]:
+    """All layers below the model, in the order they were added, containers included."""
+    return [
+        layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.layers.InputLayer)
+    ]
+
+
+def path_of(layer: keras.layers.Layer, model: keras.Model) -> str:
+    """A layer's name for the user: its path, without the model's own name in front."""
+    path: str = getattr(layer, "path", None) or layer.name
+    return path.removeprefix(f"{model.name}/")

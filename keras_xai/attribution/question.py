@@ -1,0 +1,151 @@
+"""What is asked of a model: which output, which class, in which space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_xai.backend import chosen
+from keras_xai.errors import InvalidInput, listed
+from keras_xai.records import Space
+
+Output = str | int | Callable[..., Any] | None
+
+
+class Question:
+    """A model's scores for arrays in the structure the model takes, inference mode, logits where it has some.
+
+    Args:
+        model: any Keras model.
+        like: the input as the user holds it: an array, a list or a dict of arrays.
+        output: which output of several, by name or index; or a callable(model, x) -> scores (n, K).
+    """
+
+    def __init__(self, model: keras.Model, like: Any, output: Output = None) -> None:
+        self.model, self.output = model, output
+        self._like = like
+        self.is_logit = False  # known once traced
+        self.width: int | None = None  # K, known once traced
+
+    def structured(self, flat: list[Any]) -> Any:
+        """The inputs as the model takes them."""
+        if isinstance(self._like, Mapping):
+            return dict(zip(self._like, flat, strict=True))
+        return list(flat) if isinstance(self._like, list) else flat[0]
+
+    def outputs(self, flat: list[Any]) -> Any:
+        """(n, K) what the model says."""
+        x = self.structured(flat)
+        if callable(self.output):
+            found = self.output(self.model, x)
+        else:
+            found = self._picked(self.model(x, training=False))
+        rank = len(found.shape)
+        if rank not in (1, 2):
+            raise InvalidInput(
+                f"The output has shape {tuple(found.shape)}: scores (n, K) are expected; give output= a callable(model, x) that "
+                f"returns them."
+            )
+        return found
+
+    def scores(self, flat: list[Any]) -> Any:
+        """(n, K) what is explained: the logits behind the outputs, where there are some."""
+        outputs = self.outputs(flat)
+        scores, self.is_logit = chosen().head(outputs)
+        self.width = 1 if len(outputs.shape) == 1 else int(outputs.shape[-1])
+        return scores
+
+    def _picked(self, found: Any) -> Any:
+        if isinstance(found, Mapping):
+            names = list(found)
+            if self.output is None:
+                raise InvalidInput(f"The model has several outputs: choose one with output=, one of {listed(names)}.")
+            key = names[self.output] if isinstance(self.output, int) and self.output < len(names) else self.output
+            if key not in found:
+                raise InvalidInput(f"There is no output {self.output!r}; the model has {listed(names)}.")
+            return found[key]
+        if isinstance(found, (list, tuple)) and len(found) > 1:
+            names = list(getattr(self.model, "output_names", None) or map(str, range(len(found))))
+            if self.output is None:
+                raise InvalidInput(f"The model has several outputs: choose one with output=, one of {listed(names)}.")
+            if isinstance(self.output, str) and self.output in names:
+                return found[names.index(self.output)]
+            if isinstance(self.output, int) and 0 <= self.output < len(found):
+                return found[self.output]
+            raise InvalidInput(f"There is no output {self.output!r}; the model has {listed(names)}.")
+        if isinstance(found, (list, tuple)):
+            found = found[0]
+        names = list(getattr(self.model, "output_names", None) or [])
+        if self.output not in (None, 0, *names):
+            raise InvalidInput(
+                f"There is no output {self.output!r}; the model has one{f', {names[0]!r}' if names else ''}."
+            )
+        return found
+
+    def classifies(self, outputs: NDArray[Any]) -> bool:
+        """Whether the outputs are about classes: by the logit, else by the loss, else by the values."""
+        if self.is_logit:
+            return True
+        word = _loss_name(self._loss())
+        if word:
+            return any(w in word for w in ("crossentropy", "hinge", "divergence", "dice", "tversky", "ctc"))
+        return outputs.ndim == 2 and outputs.shape[1] > 1
+
+    def space(self, outputs: NDArray[Any]) -> Space:
+        """What the scores are."""
+        if self.is_logit:
+            return "logit"
+        if not self.classifies(outputs):
+            return "raw"
+        if getattr(self._loss(), "from_logits", False) is True or "hinge" in _loss_name(self._loss()):
+            return "logit"
+        rows = outputs.reshape(len(outputs), -1)
+        inside = bool((rows >= -1e-6).all() and (rows <= 1 + 1e-6).all())
+        return "probability" if inside else "logit" if self._loss() is None else "raw"
+
+    def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """(n,) the model's own class; the raw output where it is no classifier."""
+        if not self.classifies(outputs):
+            return outputs if outputs.ndim == 1 else outputs[:, 0] if outputs.shape[1] == 1 else outputs
+        if outputs.ndim == 2 and outputs.shape[1] > 1:
+            return outputs.argmax(1).astype(np.int64)
+        threshold = 0.5 if self.is_logit or self.space(outputs) == "probability" else 0.0
+        return (outputs.reshape(-1) > threshold).astype(np.int64)
+
+    def _loss(self) -> Any:
+        loss = getattr(self.model, "loss", None)
+        if isinstance(loss, (Mapping, list, tuple)):
+            if isinstance(loss, Mapping):
+                return loss.get(self.output)
+            return loss[self.output] if isinstance(self.output, int) and self.output < len(loss) else None
+        return loss
+
+
+def _loss_name(loss: Any) -> str:
+    if loss is None:
+        return ""
+    name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
+    return str(name).lower().replace("_", "")
+
+
+def has_convolution(model: keras.Model) -> bool:
+    """Whether a convolution or a pooling is in the model: they want small passes, and no XLA on a CPU."""
+    words = ("Conv", "Pooling")
+    return any(any(w in type(layer).__name__ for w in words) for layer in model._flatten_layers())
+
+
+def default_baseline(model: keras.Model, x: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Zero in the model's own input space, one sample an input: the adapted mean where a Normalization comes first."""
+    layers = [
+        layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.layers.InputLayer)
+    ]
+    first = next((layer for layer in layers if not list(layer._flatten_layers(include_self=False))), None)
+    baselines = [np.zeros(a.shape[1:], np.float32) for a in x]
+    if len(x) == 1 and isinstance(first, keras.layers.Normalization) and not first.invert and first.built:
+        mean = np.asarray(chosen().numpy(first.mean))[0]  # (1, ..., C)
+        baselines[0] = np.broadcast_to(mean, x[0].shape[1:]).astype(np.float32)
+    return baselines

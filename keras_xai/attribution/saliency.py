@@ -1,0 +1,34 @@
+"""The gradient at the input."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+
+from keras_xai.attribution.method import Method, Rows, Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Saliency(Method):
+    """The gradient of the explained score with respect to the input (Simonyan et al. 2013, arXiv 1312.6034).
+
+        values = ∂ score / ∂ x
+
+    How much the score moves for a small move of each input: signed, in score units per input unit, so inputs on
+    different scales do not compare. It sees what the model *could* react to, also where the input is zero, which makes it
+    the method of choice for a watch on shortcuts. Zero on inputs the model does not use. Saturated regions look unused.
+
+    Cost: one forward and one backward pass.
+
+    Args:
+        absolute: return magnitudes, as the paper plots them.
+
+    Example:
+        >>> a = kx.attribute(model, x, method="saliency")                           # doctest: +SKIP
+    """
+
+    absolute: bool = False
+
+    def values(self, at: Rows) -> list[Tensor]:
+        return [keras.ops.abs(g) for g in at.gradient] if self.absolute else at.gradient

@@ -1,0 +1,66 @@
+"""The framework seam: one file a framework, the same few names in each; only that file imports the framework.
+
+Gradients
+    GradientSums(variables, model)                       running sums on the device: `.add(...)`, `.read()`, `.reset()`
+    present(variable) -> tensor                          its value at this point of the program
+    weights(variables) -> tensors                        the same of several, as float32
+    building() -> graph | None                           the graph being built, None where operations run at once
+    sealed(graph) -> bool                                whether a compiled function of the user's own lies in between
+    own_randomness(graph) -> names                       random operations that keep their state in the graph itself
+    ran(error) -> bool                                   whether an error comes from running a step, not building it
+    replicas(model) -> int                               copies of the model that train in step
+
+Attribution
+    compiled(function, jit) -> callable                  one graph a shape, live weights
+    writes(function) -> bool                             whether a compiled function assigns to a variable
+    constant(array) -> tensor, numpy(tensor) -> array    to the device and back
+    head(outputs) -> (scores, is_logit)                  the logits behind a model's output, where it has some
+    picked(scores, target) -> (n,)                       the target class' score
+    gradient(score, inputs) -> (score, gradients)        of the summed score with respect to inputs
+    fold(function, count, initial) -> tensors            a loop inside the graph, its body traced once
+    with_activation(score, inputs, layer) -> pair        a layer's output, and the summed score's gradient with respect to it
+    output_shapes(score, inputs, layers) -> pairs        the layers that a score calls, in order, with their output shapes
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import Any
+
+from keras_xai.errors import InvalidInput, listed
+
+FRAMEWORKS = ("tensorflow",)
+
+# The columns of `GradientSums.read()`, each a sum over the recorded optimizer calls of one variable, except `largest`.
+SUMS = (
+    "calls",  # optimizer calls recorded
+    "skipped",  # calls that the optimizer skipped because loss scaling overflowed: in no other column
+    "total",  # Σ g
+    "squares",  # Σ g²
+    "weight_squares",  # Σ w², before the call
+    "updates",  # calls that changed the weights: all of them, but for gradient accumulation
+    "updated_weight_squares",  # Σ w² before those
+    "update_squares",  # Σ (w after − w before)² over those
+)
+COLUMNS = (*SUMS, "largest", "zeros", "nonfinite")
+# Then one column for each octave of |g|, from 2^LOWEST to 2^HIGHEST; the outermost two also hold what lies beyond.
+LOWEST, HIGHEST = -48, 16
+
+
+@functools.cache
+def chosen() -> Any:
+    """The module for the backend Keras runs on, imported on first use.
+
+    Raises:
+        InvalidInput: there is none for it yet.
+    """
+    import keras
+
+    framework = keras.backend.backend()
+    if framework not in FRAMEWORKS:
+        raise InvalidInput(
+            f"keras_xai does not support the Keras backend {framework!r} yet; it supports {listed(FRAMEWORKS)}. "
+            f"Set KERAS_BACKEND={FRAMEWORKS[0]} before Keras is imported."
+        )
+    return importlib.import_module(f"{__name__}.{framework}")

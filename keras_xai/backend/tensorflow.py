@@ -1,0 +1,398 @@
+"""All that is TensorFlow's: the only file that imports it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from keras_xai.backend import HIGHEST, LOWEST, SUMS
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Gradients: what happens inside and around a train step.
+
+EXPONENTS = 512  # one bin for each value of sign and exponent: the upper nine bits of a float32
+
+
+class GradientSums:
+    """Running sums over recorded optimizer calls, on the device: float32 (V, S), and counts of exponents (V, 512).
+
+    Only operations that cannot fail while a step runs, and that XLA compiles: what a failing step has done to the
+    weights cannot be undone. Belongs to neither the model nor the optimizer, so that no checkpoint holds it.
+
+    Args:
+        variables: what the rows stand for.
+        model: under a distribution strategy each of its replicas adds up its own copy (they see the same all-reduced
+            gradient), and the first one's is read. Such variables cannot be made inside a step.
+    """
+
+    def __init__(self, variables: Sequence[Any], model: Any) -> None:
+        self.variables = list(variables)
+        self._strategy = model.distribute_strategy
+        self.counts_exponents = bool(model.jit_compile) or _can_count()
+        rows = len(self.variables) + 1  # the last one counts the calls themselves
+        with tf.init_scope(), self._strategy.scope():
+            self._sums = _accumulator([rows, len(SUMS)], tf.float32)
+            self._largest = _accumulator([rows], tf.float32)
+            self._exponents = _accumulator([rows, EXPONENTS], tf.int64)
+
+    def add(
+        self,
+        gradients: Sequence[Any],
+        variables: Sequence[Any],
+        before: Sequence[tf.Tensor],
+        *,
+        scale: Any = None,
+        applied: Any = True,
+        updated: Any = True,
+    ) -> None:
+        """Add one optimizer call, after it was made.
+
+        Args:
+            gradients: dense or sparse, one for each of `variables`, as given to the optimizer.
+            variables: those of the rows that have a gradient.
+            before: their `weights` before the call.
+            scale: what the loss was multiplied with.
+            applied: False where the optimizer skipped the call.
+            updated: whether it changed the weights.
+        """
+        if not variables:
+            return
+        if (context := tf.distribute.get_replica_context()) is not None and context.num_replicas_in_sync > 1:
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients))
+        applied = tf.cast(applied, tf.float32)
+        updated = applied * tf.cast(updated, tf.float32)
+        inverse = None if scale is None else 1.0 / tf.cast(scale, tf.float32)
+        place = {id(variable): row for row, variable in enumerate(self.variables)}
+        sums: list[tf.Tensor] = [tf.zeros([len(SUMS)])] * (len(place) + 1)
+        largest: list[tf.Tensor] = [tf.zeros([])] * len(sums)
+        exponents: list[tf.Tensor] = [tf.zeros([EXPONENTS], tf.int64)] * len(sums)
+        for gradient, variable, old, new in zip(gradients, variables, before, weights(variables), strict=True):
+            row = place[id(variable)]
+            g, absent = _flat(gradient, old, inverse)
+            w = _squares(old)
+            column = {
+                "calls": applied,
+                "skipped": 1.0 - applied,
+                "total": tf.reduce_sum(g),
+                "squares": _squares(g),
+                "weight_squares": w,
+                "updates": updated,
+                "updated_weight_squares": tf.where(updated > 0, w, 0.0),
+                "update_squares": tf.where(updated > 0, _squares(new - old), 0.0),
+            }
+            kept = {"calls", "skipped", "updates"}
+            # where, not a product: what is skipped is infinite
+            sums[row] = tf.stack([v if k in kept else tf.where(applied > 0, v, 0.0) for k, v in column.items()])
+            largest[row] = tf.where(applied > 0, tf.reduce_max(tf.abs(g)), 0.0)
+            counts = tf.cast(_exponents(g) if self.counts_exponents else _specials(g), tf.int64)
+            counts += tf.one_hot(0, EXPONENTS, absent, tf.zeros([], tf.int64), dtype=tf.int64)
+            exponents[row] = tf.where(applied > 0, counts, tf.zeros_like(counts))
+        sums[-1] = tf.stack([applied, 1.0 - applied, *[0.0] * (len(SUMS) - 2)])
+        # One addition for the whole step. All of it depends on the gradients, so that a step for which there was no
+        # more data is not counted.
+        self._sums.assign_add(tf.stack(sums))
+        self._largest.assign(_maximum(self._largest, tf.stack(largest)))
+        self._exponents.assign_add(tf.stack(exponents))
+
+    def read(self) -> NDArray[np.float64]:
+        """The sums in one copy: (V + 1, columns), `COLUMNS` and then the octaves; in the last row "calls" and "skipped"
+        of all variables together."""
+        with self._strategy.scope():
+            exponents = tf.convert_to_tensor(self._exponents)
+            half = EXPONENTS // 2
+            counts = exponents[:, :half] + exponents[:, half:]  # both signs
+            low, high = 127 + LOWEST, 127 + HIGHEST  # the exponent is stored with an offset of 127
+            octaves = [
+                tf.reduce_sum(counts[:, 1 : low + 1], 1, keepdims=True),
+                counts[:, low + 1 : high - 1],
+                tf.reduce_sum(counts[:, high - 1 : half - 1], 1, keepdims=True),
+            ]
+            columns = [
+                tf.convert_to_tensor(self._sums),
+                tf.convert_to_tensor(self._largest)[:, None],
+                counts[:, :1],
+                counts[:, half - 1 :],
+                *octaves,
+            ]
+            return np.asarray(tf.concat([tf.cast(c, tf.float64) for c in columns], 1))
+
+    def reset(self) -> None:
+        """Start again from zero."""
+        with self._strategy.scope():
+            for variable in (self._sums, self._largest, self._exponents):
+                variable.assign(tf.zeros(variable.shape, variable.dtype))
+
+
+def _accumulator(shape: list[int], dtype: tf.DType) -> tf.Variable:
+    return tf.Variable(
+        tf.zeros(shape, dtype),
+        trainable=False,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    )
+
+
+def present(value: Any) -> tf.Tensor:
+    """The value of a variable at this point of the program. (`keras.ops.convert_to_tensor` hands the variable on.)"""
+    return tf.convert_to_tensor(value.value if isinstance(value, keras.Variable) else value)
+
+
+def weights(variables: Sequence[Any]) -> list[tf.Tensor]:
+    """The present values of variables, as float32."""
+    return [tf.cast(present(variable), tf.float32) for variable in variables]
+
+
+def _flat(gradient: Any, like: tf.Tensor, inverse: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+    """A gradient as a float32 vector, unscaled, and how many zeros it leaves out.
+
+    A sparse gradient names a row as often as the batch used it; the true gradient is their sum. Rows are added up
+    without making the whole table dense: sorted, then numbered anew.
+    """
+    absent = tf.zeros([], tf.int64)
+    if isinstance(gradient, tf.IndexedSlices):
+        count = tf.shape(gradient.indices)[0]
+        order = tf.argsort(gradient.indices)
+        indices = tf.gather(gradient.indices, order)
+        fresh = tf.concat([tf.zeros_like(indices[:1]), tf.cast(indices[1:] != indices[:-1], indices.dtype)], 0)
+        rows = tf.reshape(tf.cast(tf.gather(gradient.values, order), tf.float32), [count, -1])
+        g = tf.math.unsorted_segment_sum(rows, tf.cumsum(fresh), count)
+        # Where a row was named twice, `g` has empty rows at its end: they are taken off here.
+        absent = tf.size(like, tf.int64) - tf.size(g, tf.int64)
+    else:
+        g = tf.cast(gradient, tf.float32)
+    g = tf.reshape(g, [-1])
+    return (g if inverse is None else g * inverse), absent
+
+
+def _squares(values: tf.Tensor) -> tf.Tensor:
+    return 2.0 * tf.nn.l2_loss(values)  # one pass, nothing kept
+
+
+def _maximum(first: Any, second: tf.Tensor) -> tf.Tensor:
+    """The larger one, and NaN where either is: XLA and the kernels differ in what `tf.maximum` makes of it."""
+    first = tf.convert_to_tensor(first)
+    larger = tf.where(first > second, first, second)
+    return tf.where(tf.math.is_nan(first), first, larger)
+
+
+def _exponents(g: tf.Tensor) -> tf.Tensor:
+    """How often each combination of sign and exponent occurs, int32 (512): exact octaves, and no logarithm."""
+    bits = tf.bitwise.right_shift(tf.bitcast(g, tf.uint32), tf.constant(23, tf.uint32))
+    # The raw operation takes a constant size, which XLA needs; tf.math.bincount does not give it one.
+    counts = tf.raw_ops.DenseBincount(
+        input=tf.cast(bits, tf.int32), size=EXPONENTS, weights=tf.zeros([0], tf.int32), binary_output=False
+    )
+    return tf.reshape(counts, [EXPONENTS])
+
+
+def _specials(g: tf.Tensor) -> tf.Tensor:
+    """Zeros and non-finite values alone, in the bins where `_exponents` has them."""
+    zeros = tf.reduce_sum(tf.cast(tf.equal(g, 0.0), tf.int32))
+    nonfinite = tf.reduce_sum(tf.cast(~tf.math.is_finite(g), tf.int32))
+    return zeros * tf.one_hot(0, EXPONENTS, dtype=tf.int32) + nonfinite * tf.one_hot(255, EXPONENTS, dtype=tf.int32)
+
+
+def _can_count() -> bool:
+    """Whether exponents can be counted here: the GPU's kernel refuses where determinism was asked for."""
+    with tf.init_scope():
+        try:
+            _exponents(tf.ones([1]))
+        except tf.errors.OpError:
+            return False
+    return True
+
+
+def building() -> tf.Graph | None:
+    """The graph that is being built, None where operations run at once."""
+    return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+
+
+def sealed(graph: tf.Graph) -> bool:
+    """Whether a `tf.function` of the user's own lies between here and `graph`.
+
+    Branches and loop bodies are graphs too, but of subclasses: they belong to the function around them. A function of
+    its own is traced once for all callers.
+    """
+    here = tf.compat.v1.get_default_graph()
+    while here is not graph and here is not None:
+        if type(here) is tf.__internal__.FuncGraph:
+            return True
+        here = getattr(here, "outer_graph", None)
+    return here is None
+
+
+def own_randomness(graph: tf.Graph) -> list[str]:
+    """Random operations whose state lives in the graph: a second graph would draw other numbers.
+
+    `tf.random.normal` and its like have their seeds as attributes; stateless ones, `tf.random.Generator` and Keras'
+    seed generators have them as inputs or variables, which graphs share.
+    """
+    definition = graph.as_graph_def()
+    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    return sorted({node.op for node in nodes if "seed" in node.attr and "seed2" in node.attr})
+
+
+def ran(error: Exception) -> bool:
+    """Whether an error comes from running a step (the end of the data among them), not from building its graph."""
+    return isinstance(error, (tf.errors.OpError, StopIteration))
+
+
+def replicas(model: Any) -> int:
+    """How many copies of the model train in step."""
+    return int(model.distribute_strategy.num_replicas_in_sync)
+
+
+# Attribution: what is explained, and how a score depends on its input.
+
+_TRANSPARENT = ("Identity", "Cast", "StopGradient", "PreventGradient", "CheckNumerics")
+
+
+def compiled(function: Callable[..., Any], jit: bool = False) -> Callable[..., Any]:
+    """`function` on tensors as one graph; traced once for each shape, reading the model's live weights."""
+    graph = tf.function(function, autograph=False, jit_compile=jit or None)
+    # One trace for each model that is explained is what is meant; the user could do nothing about the warning.
+    graph._omit_frequent_tracing_warning = True
+    return graph  # type: ignore[no-any-return]
+
+
+def writes(function: Callable[..., Any]) -> bool:
+    """Whether any graph of a `compiled` function assigns to a variable: dropout that is on in inference moves its seed."""
+    for concrete in function._list_all_concrete_functions():  # type: ignore[attr-defined]
+        definition = concrete.graph.as_graph_def()
+        nodes = [definition.node, *(f.node_def for f in definition.library.function)]
+        if any(node.op.startswith("Assign") for some in nodes for node in some):
+            return True
+    return False
+
+
+def constant(array: NDArray[Any]) -> Any:
+    """An array on the device; float64 becomes float32, Keras' own input type."""
+    array = np.asarray(array)
+    return tf.constant(array.astype(np.float32) if array.dtype == np.float64 else array)
+
+
+def numpy(value: Any) -> NDArray[Any]:
+    """A tensor on the host."""
+    return np.asarray(value)
+
+
+def head(outputs: Any) -> tuple[Any, bool]:
+    """The tensor to explain behind an output, float32, and whether it is a logit.
+
+    Inside a graph the op that made an output is known: where it is a softmax or a sigmoid its input is the logit. This
+    finds the logit of any model, subclassed ones and Lambda layers included; a Rescaling after the softmax is no
+    softmax, and is rightly left alone.
+    """
+    tensor = outputs
+    while tensor.op.type in _TRANSPARENT and len(tensor.op.inputs) == 1:
+        tensor = tensor.op.inputs[0]
+    if tensor.op.type in ("Softmax", "Sigmoid"):
+        return tf.cast(tensor.op.inputs[0], tf.float32), True
+    return tf.cast(outputs, tf.float32), False
+
+
+def picked(scores: Any, target: Any) -> Any:
+    """The score of the target class (n,) of scores (n, K); the only one where K is 1."""
+    if scores.shape.rank == 1:
+        return scores
+    if scores.shape[-1] == 1:
+        return scores[:, 0]
+    return tf.gather(scores, target, axis=1, batch_dims=1)
+
+
+def gradient(score: Callable[[list[Any]], Any], inputs: Sequence[Any]) -> tuple[Any, list[Any]]:
+    """`score(inputs)` (n,) and its gradient with respect to each input; None where there is no path to it."""
+    smooth = [k for k, x in enumerate(inputs) if x.dtype.is_floating]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([inputs[k] for k in smooth])
+        value = score(list(inputs))
+    found = dict(zip(smooth, tape.gradient(value, [inputs[k] for k in smooth]), strict=True))
+    return value, [found.get(k) for k in range(len(inputs))]
+
+
+def fold(function: Callable[[Any, list[Any]], list[Any]], count: int, initial: Sequence[Any]) -> list[Any]:
+    """`initial` after `function(k, values)` for k in 0 … count − 1; the body is traced once, whatever `count` is."""
+    _, values = tf.while_loop(
+        lambda k, _: k < count,
+        lambda k, values: (k + 1, function(k, list(values))),
+        (tf.constant(0), list(initial)),
+        maximum_iterations=count,
+    )
+    return list(values)
+
+
+def with_activation(
+    score: Callable[[list[Any]], Any], inputs: Sequence[Any], layer: keras.layers.Layer
+) -> tuple[Any, Any]:
+    """A layer's output and the gradient of Σ score with respect to it, in one forward and one backward pass.
+
+    The layer's `call` is watched in its instance dictionary while `score` is being traced, so that subclassed and nested
+    models work and no graph is rebuilt. A shared layer counts with its first call.
+
+    Raises:
+        ValueError: the layer was not called, or does not lead to the score.
+    """
+    seen: list[Any] = []
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+
+        def watch(output: Any) -> Any:
+            if seen or not tf.is_tensor(output):
+                return output
+            # A zero is added, so that the tape has something of ours to differentiate by.
+            delta = tf.zeros_like(output)
+            tape.watch(delta)
+            seen.extend([output, delta])
+            return output + delta
+
+        with _heard(layer, watch):
+            value = score(list(inputs))
+    if not seen:
+        raise ValueError(f"layer {layer.path!r} was not called")
+    found = tape.gradient(value, seen[1])
+    if found is None:
+        raise ValueError(f"layer {layer.path!r} does not lead to the score")
+    return seen[0], found
+
+
+def output_shapes(
+    score: Callable[[list[Any]], Any], inputs: Sequence[Any], layers: Sequence[keras.layers.Layer]
+) -> list[tuple[keras.layers.Layer, tuple[int | None, ...]]]:
+    """The layers that `score` calls, in the order of their calls, with the shape of their first output."""
+    found: dict[int, tuple[keras.layers.Layer, tuple[int | None, ...]]] = {}
+
+    def listener(layer: keras.layers.Layer) -> Callable[[Any], Any]:
+        def note(output: Any) -> Any:
+            if tf.is_tensor(output) and output.shape.rank is not None:
+                found.setdefault(id(layer), (layer, tuple(output.shape)))
+            return output
+
+        return note
+
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(_heard(layer, listener(layer)))
+        score(list(inputs))
+    return list(found.values())
+
+
+@contextlib.contextmanager
+def _heard(layer: keras.layers.Layer, listener: Callable[[Any], Any]) -> Iterator[None]:
+    """Pass a layer's output through `listener`; the instance dictionary is past Keras' attribute tracking."""
+    call, own = layer.call, vars(layer).get("call")
+
+    def heard(*args: Any, **kwargs: Any) -> Any:
+        return listener(call(*args, **kwargs))
+
+    vars(layer)["call"] = heard
+    try:
+        yield
+    finally:
+        del vars(layer)["call"]
+        if own is not None:
+            vars(layer)["call"] = own

@@ -1,0 +1,1 @@
+"""Shells around the crafts: what `model.fit` calls."""

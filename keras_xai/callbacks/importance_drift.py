@@ -1,0 +1,345 @@
+"""The alarm: a callback that says when the model starts to rely on something else."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_xai.attribution import METHODS
+from keras_xai.attribution.explainer import Explainer
+from keras_xai.attribution.importance import class_importance, global_importance
+from keras_xai.attribution.method import named
+from keras_xai.callbacks.base import Watcher
+from keras_xai.callbacks.live_rows import LiveRows
+from keras_xai.callbacks.schedule import Every
+from keras_xai.drift.data_score import DataScore
+from keras_xai.drift.detector import Chart, Update
+from keras_xai.drift.distance import total_variation
+from keras_xai.errors import DriftAlarm, InvalidInput, unknown
+from keras_xai.probe import Probe
+from keras_xai.records import Alert, Attribution, Shares, Source, Verdict
+from keras_xai.summary.metadata import Record
+from keras_xai.summary.reader import Log
+
+logger = logging.getLogger("keras_xai")
+
+FEW, MANY = 64, 1024  # probe rows below which the score is noise, and above which it is dear
+LIMIT, LIMIT_PER_CLASS = 6.0, 9.0
+TOLD = 5  # features of an alert
+REACHES = 2  # epochs back that a data alarm still explains an attribution alarm
+
+
+class ImportanceDrift(Watcher):
+    """Watches what the model relies on, and raises an alarm when that changes (a control chart of feature importance).
+
+    At each epoch's end the mean |attribution| of every feature over a fixed probe becomes a share vector; a move that is
+    large in units of the run's own past moves is an alarm. With `live` the same is asked of training rows, read again from
+    their source: they see what the probe cannot, as a watermark that only training images carry, and they tell a change
+    of the data from a change of the model.
+
+    Keys in `logs`, in every epoch from the first (EarlyStopping, ModelCheckpoint, CSVLogger see them; this callback
+    stands before them in the list): `xai_drift` (total variation of the last step, 0 to 1), `xai_drift_score` (max |z|),
+    `xai_drift_alarm` (0 or 1), `xai_quiet_epochs` (epochs since the last alarm), and with `live`
+    `xai_drift_score_live`, `xai_drift_alarm_live`.
+
+    A change detector cannot see a shortcut that was there from epoch 0, nor a very slow ramp.
+
+    Args:
+        log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
+        probe: a `Probe`, or what makes one; 128 rows or more, not from the training data.
+        live: arrays (x, y) by reference, a `PyDataset`, a `tf.data.Dataset` or a callable -> (x, y): the same rows in the
+            same order at every read, at most 256 of them; before random augmentation where that can be had.
+        method: the attribution method on the probe. Saliency also sees what the probe does not contain.
+        live_method: the one on the live rows.
+        per_class: watch every class by itself: finds what concerns one class only; wants a class-balanced probe.
+        limit: |z| of an alarm; default 6, per class 9.
+        burn_in: updates before the first alarm.
+        cooldown: an alarm needs more than so many updates since the last one.
+        every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
+        on_drift: "warn", "stop" (training stops after this epoch), "raise" (`DriftAlarm`) or a callable that gets the
+            `records.Alert`.
+        on_error: "warn" or "raise".
+
+    Raises:
+        InvalidInput: at construction or at train begin, with what came, what is expected and what to do.
+
+    Cost:
+        One forward and one backward pass over the probe, and as much over the live rows, an epoch.
+
+    Example:
+        >>> import keras, numpy as np, tempfile
+        >>> x = np.random.default_rng(0).normal(size=(128, 4)).astype("float32")
+        >>> y = (x[:, 0] > 0).astype("int32")
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        >>> watch = ImportanceDrift(tempfile.mkdtemp(), (x, y), live=(x, y))
+        >>> sorted(model.fit(x, y, epochs=2, verbose=0, callbacks=[watch]).history)[-6:]
+        ['xai_drift', 'xai_drift_alarm', 'xai_drift_alarm_live', 'xai_drift_score', 'xai_drift_score_live', 'xai_quiet_epochs']
+    """
+
+    name: ClassVar[str] = "importance_drift"
+
+    def __init__(
+        self,
+        log_dir: str | os.PathLike[str],
+        probe: Any,
+        *,
+        live: Any = None,
+        method: str = "saliency",
+        live_method: str = "input_x_gradient",
+        per_class: bool = False,
+        limit: float | None = None,
+        burn_in: int = 8,
+        cooldown: int = 3,
+        every: Every = 1,
+        on_drift: str | Callable[[Alert], Any] = "warn",
+        on_error: str = "warn",
+    ) -> None:
+        super().__init__(log_dir, every=every, on_error=on_error)
+        self.probe = Probe.of(probe)
+        for name in (method, live_method):
+            if name not in METHODS:
+                raise unknown("attribution method", name, METHODS)
+            if not METHODS[name].on_input:
+                raise InvalidInput(
+                    f"{name} gives a map of its own resolution: it has no importance of features; take saliency."
+                )
+        if limit is not None and not limit > 0:
+            raise InvalidInput(f"limit={limit!r}: expected a positive number, in units of a feature's own usual move.")
+        for what, count in (("burn_in", burn_in), ("cooldown", cooldown)):
+            if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0:
+                raise InvalidInput(f"{what}={count!r}: expected a number of updates, 0 or more.")
+        if on_drift not in ("warn", "stop", "raise") and not callable(on_drift):
+            raise InvalidInput(
+                f"on_drift={on_drift!r}: expected 'warn', 'stop', 'raise' or a callable that gets the alert."
+            )
+        if per_class and self.probe.classes is None:
+            raise InvalidInput("per_class=True needs a probe whose y are classes.")
+        self._warn_of_size()
+        self.method, self.live_method, self.per_class, self.on_drift = method, live_method, per_class, on_drift
+        self.limit = float(limit) if limit is not None else LIMIT_PER_CLASS if per_class else LIMIT
+        self._chart_settings = {"burn_in": int(burn_in), "cooldown": int(cooldown)}
+        self.live = None if live is None else LiveRows(live, self.probe)
+
+    def _warn_of_size(self) -> None:
+        size = self.probe.size
+        if size < FEW:
+            warnings.warn(
+                f"The probe has {size} rows: below {FEW} the drift score is noisy (0.4 to 0.9 false alarms in 100 epochs at 32 "
+                f"and 16 rows); give 128 or more.",
+                stacklevel=3,
+            )
+        elif size > MANY:
+            warnings.warn(
+                f"The probe has {size} rows and is explained whole at every epoch: 128 to 256 are enough, more cost time.",
+                stacklevel=3,
+            )
+
+    # The lifecycle.
+
+    def check(self) -> None:
+        self._charts = {
+            "clean": Chart(self.limit, **self._chart_settings),
+            "live": Chart(self.limit, **self._chart_settings),
+        }
+        self._data = DataScore(**self._chart_settings)
+        self._last: dict[str, NDArray[np.float32]] = {}
+        self._figures: dict[str, float] = {"xai_drift": math.nan, "xai_drift_score": math.nan, "xai_drift_alarm": 0.0}
+        if self.live is not None:
+            self._figures |= {"xai_drift_score_live": math.nan, "xai_drift_alarm_live": 0.0}
+        self._last_alarm = -1
+        self._last_data_alarm: int | None = None
+        self._alerts: list[Alert] = []
+        self._explainers: dict[str, Explainer] = {}
+        self._live_now = self.live
+        if self._live_now is not None:
+            self._live_now.check()
+        if self.model.built:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        methods = {"clean": self.method, "live": self.live_method}
+        self._explainers = {
+            source: Explainer(self.model, self.probe, {name: named(name, {}, METHODS)})
+            for source, name in methods.items()
+            if source == "clean" or self._live_now is not None
+        }
+
+    def constants(self) -> Mapping[str, Any]:
+        return {"features": self._names()}
+
+    def shown(self) -> Probe | None:
+        return self.probe.gallery(0)
+
+    def begin(self, epoch: int, past: Log | None) -> None:
+        if past is None:
+            return
+        rates = {e.epoch: e.learning_rate for e in past.history}
+        for source in ("clean", "live"):
+            for shares in past.shares(source):
+                self._charts[source].update(shares.share, rates.get(shares.epoch, math.nan))
+                self._last[source] = shares.share
+        for shares in past.shares("data"):
+            self._data.update(shares.share)
+        self._last_alarm = max((a.epoch for a in past.alerts), default=-1)
+        data = [a.epoch for a in past.alerts if a.source == "data"]
+        self._last_data_alarm = data[-1] if data else None
+        if self._live_now is not None and not self._live_now.repeats:
+            self.note(
+                "The live rows of before are not kept: the data score begins again with the third epoch from here."
+            )
+
+    def observe(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
+        records = self._updates(epoch)
+        logs |= self._figures | {"xai_quiet_epochs": float(epoch - self._last_alarm)}
+        return records
+
+    def skip(self, epoch: int, logs: dict[str, Any]) -> None:
+        logs |= self._figures | {"xai_drift_alarm": 0.0, "xai_quiet_epochs": float(epoch - self._last_alarm)}
+        if self.live is not None:
+            logs["xai_drift_alarm_live"] = 0.0
+
+    def catch_up(self, epoch: int) -> Iterable[Record]:
+        return self._updates(epoch)
+
+    def act(self) -> None:
+        alerts, self._alerts = self._alerts, []
+        for alert in alerts:
+            if callable(self.on_drift):
+                self.on_drift(alert)
+                continue
+            logger.warning("%s", alert)
+            if self.on_drift == "raise":
+                raise DriftAlarm(str(alert), alert)
+            warnings.warn(f"Importance drift in {alert}", stacklevel=2)
+            if self.on_drift == "stop":
+                self.model.stop_training = True
+
+    def close(self) -> None:
+        self._explainers = {}  # graphs hold the model
+
+    # One epoch.
+
+    def _updates(self, epoch: int) -> list[Record]:
+        if not self._explainers:
+            if not self.model.built:
+                raise InvalidInput("The model has no weights after an epoch: it cannot be explained.")
+            self._prepare()
+        rate = self.learning_rate()
+        records: list[Record] = []
+        explainer = self._explainers["clean"]
+        found = explainer()[self.method]
+        records += self._scored(epoch, "clean", found, self.probe, rate, lambda: "reliance moved")
+        if self._live_now is not None:
+            try:
+                records += self._updates_live(epoch, rate)
+            except Exception as fault:
+                if self.on_error == "raise":
+                    raise
+                # The user's own source: the fixed probe is still watched.
+                self._live_now = None
+                self.warn(f"The live rows are watched no longer: {type(fault).__name__}: {fault}")
+        return records
+
+    def _updates_live(self, epoch: int, rate: float) -> list[Record]:
+        assert self._live_now is not None
+        rows = self._live_now.read()
+        records: list[Record] = []
+        data_alarm = False
+        if not self._live_now.repeats and self.probe.kind != "tokens":
+            update, q = self._moved(rows)
+            names = self.probe.features
+            records.append(Shares(epoch, "data", names, q, update.score, self._data.limit))
+            if update.alarm:
+                data_alarm, self._last_data_alarm = True, epoch
+                records.append(self._alert(epoch, "data", "data changed", names, update, None, self._data.limit))
+
+        def verdict() -> Verdict:
+            recent = self._last_data_alarm is not None and epoch - self._last_data_alarm <= REACHES
+            changed = self._live_now is not None and self._live_now.changed
+            return "data changed" if changed or recent else "reliance moved"
+
+        found = self._explainers["live"].rows(rows)[self.live_method]
+        records += self._scored(epoch, "live", found, rows, rate, verdict)
+        if data_alarm:
+            self._figures["xai_drift_alarm_live"] = 1.0
+        return records
+
+    def _moved(self, rows: Probe) -> tuple[Update, NDArray[np.float32]]:
+        q = self._data.movement(self.probe.pooled(rows.x)).astype(np.float32)
+        return self._data.update(q), q
+
+    def _scored(
+        self, epoch: int, source: Source, found: Attribution, rows: Probe, rate: float, verdict: Callable[[], Verdict]
+    ) -> list[Record]:
+        """Importance, share, score; the alert if there is one."""
+        if self.per_class:
+            magnitude, direction = class_importance(found, self.probe, rows.classes, self._classes())
+        else:
+            magnitude, direction = global_importance(found, self.probe)
+        names, total = self._names(), magnitude.sum()
+        suffix = "" if source == "clean" else "_live"
+        self._figures[f"xai_drift_alarm{suffix}"] = 0.0
+        if not np.isfinite(total) or total <= 0:
+            word = "all zero" if total == 0 else "not finite"
+            self.note(
+                f"The importance on the {'fixed probe' if source == 'clean' else 'live rows'} is {word}: not scored."
+            )
+            return [Shares(epoch, source, names, np.full(len(names), np.nan, np.float32), math.nan, self.limit)]
+        # The chart gets what the file keeps: replaying the file gives the same chart bit for bit.
+        share = (magnitude / total).astype(np.float32)
+        update = self._charts[source].update(share, rate)
+        if source == "clean":
+            previous = self._last.get(source)
+            self._figures["xai_drift"] = math.nan if previous is None else total_variation(share, previous)
+        self._last[source] = share
+        self._figures[f"xai_drift_score{suffix}"] = update.score
+        records: list[Record] = [Shares(epoch, source, names, share, update.score, self.limit, direction)]
+        if update.alarm:
+            self._figures[f"xai_drift_alarm{suffix}"] = 1.0
+            records.append(self._alert(epoch, source, verdict(), names, update, direction, self.limit))
+        return records
+
+    def _alert(
+        self,
+        epoch: int,
+        source: Source,
+        verdict: Verdict,
+        names: tuple[str, ...],
+        update: Update,
+        direction: NDArray[np.int8] | None,
+        limit: float,
+    ) -> Alert:
+        features = tuple(
+            (
+                names[f],
+                float(update.before[f]),
+                float(update.after[f]),
+                0 if direction is None else int(direction[f]),
+                float(update.z[f]),
+            )
+            for f in update.guilty()[:TOLD]
+        )
+        alert = Alert(epoch, source, verdict, update.rising, features, update.score, limit)
+        self._alerts.append(alert)
+        self._last_alarm = epoch
+        return alert
+
+    def _classes(self) -> tuple[int, ...]:
+        classes = self.probe.classes
+        return () if classes is None else tuple(map(int, np.unique(classes)))
+
+    def _names(self) -> tuple[str, ...]:
+        if not self.per_class:
+            return self.probe.features
+        words = self.probe.class_names
+        return tuple(
+            f"{name}, class {words[c] if words else c}" for c in self._classes() for name in self.probe.features
+        )

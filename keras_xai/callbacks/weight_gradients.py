@@ -1,0 +1,249 @@
+"""The gradients that trained the model, every epoch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from keras_xai.callbacks.base import Watcher, isolated
+from keras_xai.callbacks.schedule import Every
+from keras_xai.errors import GradientAlarm, InvalidInput
+from keras_xai.gradients.flags import Flag, Flags, sentence
+from keras_xai.gradients.sampling import Samples, Sampling
+from keras_xai.gradients.selection import Patterns, Selection
+from keras_xai.gradients.statistics import BIN_EDGES, WIDTH, Overall, derived, histogram, overall, size_of, unique
+from keras_xai.gradients.tap import Heard, Tap, path, recordable
+from keras_xai.records import STATISTICS, Gradients
+from keras_xai.summary.metadata import Record
+from keras_xai.summary.reader import Log
+
+OnFlag = Literal["warn", "stop", "raise"] | Callable[[Gradients], Any]
+
+
+class WeightGradients(Watcher):
+    """Records the gradients that `fit` hands to the optimizer: their statistics and log2 histograms, by variable.
+
+    They are those of the training's own steps, from inside the compiled train step, not of a batch evaluated later:
+    after loss scaling is undone, summed over replicas, before any clipping. A second train function is traced once and
+    runs on a few sampled steps of each epoch; all others run the model's own. The weights end up the same, bit for bit.
+
+    Adds to `logs`, in every epoch from the first, NaN before there is a figure:
+
+    - `xai_grad_norm`: L2 norm of the whole gradient, root mean square over the recorded optimizer calls;
+    - `xai_update_ratio`: L2 norm of the whole update over that of the weights; about 1e-3 a step is usual;
+    - `xai_nonfinite`: NaN or infinite gradient entries in the recorded calls.
+
+    Where gradients cannot be recorded (a train step without an optimizer, random operations that keep their state in
+    the graph), the record and a warning say "not captured" and why, and the training runs on untouched.
+
+    Args:
+        log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
+        every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
+        samples_per_epoch: how many calls of the train function are recorded, spread from the first to the last of an
+            epoch; or "all". With `steps_per_execution` one call holds several steps, which are all recorded.
+        include: layer or variable paths, wildcards allowed ("backbone", "*/kernel"); default all trainable variables.
+        exclude: the same, of what to leave out.
+        thresholds: other numbers for the flags, see `keras_xai.gradients.flags.Flags`.
+        on_flag: when a flag is raised that did not stand before: "warn", "stop" (and warn), "raise" a `GradientAlarm`,
+            or a function of the `records.Gradients`.
+        on_error: "warn" (a fault is one warning, and the callback retires) or "raise" (for development).
+
+    Raises:
+        InvalidInput: an argument that cannot work; patterns that match no trainable variable, at train begin.
+
+    Example:
+        >>> watch = kx.WeightGradients("logs/run1", include="backbone")
+        >>> model.fit(x, y, epochs=30, callbacks=[watch])                           # doctest: +SKIP
+    """
+
+    name: ClassVar[str] = "weight_gradients"
+
+    def __init__(
+        self,
+        log_dir: str | os.PathLike[str],
+        *,
+        every: Every = 1,
+        samples_per_epoch: Samples = 3,
+        include: Patterns = None,
+        exclude: Patterns = None,
+        thresholds: Mapping[str, float] | None = None,
+        on_flag: OnFlag = "warn",
+        on_error: str = "warn",
+    ) -> None:
+        super().__init__(log_dir, every=every, on_error=on_error)
+        if not callable(on_flag) and on_flag not in ("warn", "stop", "raise"):
+            raise InvalidInput(f"on_flag={on_flag!r}: expected 'warn', 'stop', 'raise' or a function of the record.")
+        self.on_flag = on_flag
+        self._sampling = Sampling(samples_per_epoch)
+        self._selection = Selection.of(include, exclude)
+        self._thresholds = thresholds
+        self._flags = Flags(thresholds)
+        self._tap: Tap | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """What belongs to one fit."""
+        self._flags = Flags(self._thresholds)
+        self._standing: frozenset[tuple[str, str]] = frozenset()
+        self._news: list[Flag] = []
+        self._record: Gradients | None = None
+        self._overall = Overall()
+        self._variables: list[Any] | None = None  # the rows of every record, from the first one on
+        self._names: tuple[str, ...] = ()
+        self._past: Sequence[Gradients] = ()
+        self._due = False
+        self._execution = 0
+        self._length: int | None = None
+        self._told: set[str] = set()
+
+    def check(self) -> None:
+        self._forget()
+        model = self.model
+        if not model.compiled or model.train_function is None:
+            raise InvalidInput("WeightGradients listens to model.fit(): compile the model, give the callback to fit().")
+        if model.built:
+            self._selection.check([path(v) for v in model.trainable_variables if recordable(v)])
+        self._tap = Tap.of(model, self._tap)
+        self._tap.join(self, self._selection)
+
+    def constants(self) -> Mapping[str, Any]:
+        return {"variables": unique([path(v) for v in self._expected()])} if self.model.built else {}
+
+    def begin(self, epoch: int, past: Log | None) -> None:
+        self._past = [] if past is None else past.weight_gradients
+
+    @isolated
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        super().on_epoch_begin(epoch, logs)
+        if self.retired or self._tap is None:
+            return
+        steps = (self.params or {}).get("steps")
+        length = self._execution or None
+        if steps:
+            length = -(-steps // self.model.steps_per_execution)
+        self._sampling.begin(length)
+        self._execution, self._due = 0, self.due(epoch)
+        self._tap.install()
+
+    @isolated
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._tap is not None:
+            self._tap.announce(self, self._due and self._sampling.due(self._execution))
+            self._execution += 1
+
+    def observe(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
+        if self._tap is None:
+            raise RuntimeError("on_train_begin was not called before this hook")
+        heard = self._tap.collect(epoch)
+        self._tell(heard, *self._tap.seconds())
+        self._settle(heard)
+        record = self._recorded(epoch, heard)
+        fresh = {(name, kind) for name, kind, _ in record.flags}
+        self._news = [flag for flag in record.flags if flag[:2] not in self._standing]
+        self._standing, self._record = frozenset(fresh), record
+        self.skip(epoch, logs)
+        return [record]
+
+    def skip(self, epoch: int, logs: dict[str, Any]) -> None:
+        logs["xai_grad_norm"] = self._overall.norm
+        logs["xai_update_ratio"] = self._overall.update_ratio
+        logs["xai_nonfinite"] = self._overall.nonfinite
+
+    def act(self) -> None:
+        news, self._news = self._news, []
+        if not news or self._record is None:
+            return
+        text = f"epoch {self._record.epoch}: {sentence(news, self._flags.thresholds)}."
+        if callable(self.on_flag):
+            self.on_flag(self._record)
+        elif self.on_flag == "raise":
+            raise GradientAlarm(text, self._record)
+        else:
+            if self.on_flag == "stop":
+                self.model.stop_training = True
+                text += " Training stops."
+            self.warn(text)
+
+    def close(self) -> None:
+        if self._tap is not None:
+            self._tap.leave(self)
+
+    def _expected(self) -> list[Any]:
+        """The variables of the model that are to be recorded."""
+        return [v for v in self.model.trainable_variables if recordable(v) and path(v) in self._selection]
+
+    def _settle(self, heard: Heard) -> None:
+        """Decide the rows, at the first record: the event file keeps their names once. Later ones would be lost."""
+        extra = [v for v in heard.variables if path(v) in self._selection]
+        if self._variables is None:
+            known = {id(v): v for v in (*self._expected(), *extra)}
+            everything = (*self.model.trainable_variables, *heard.variables)
+            self._selection.check([path(v) for v in everything if recordable(v)])
+            self._variables, self._names = list(known.values()), unique([path(v) for v in known.values()])
+            if self._past and self._past[-1].names != self._names:
+                raise InvalidInput("the run that is continued has other variables; give this training its own log_dir")
+            sizes = dict(zip(self._names, map(size_of, self._variables), strict=True))
+            self._flags.replay(self._past, sizes, self._sparse(heard))
+            if self._past:
+                self._standing = frozenset((name, kind) for name, kind, _ in self._past[-1].flags)
+        elif late := [path(v) for v in extra if not any(v is known for known in self._variables)]:
+            self._say(
+                f"{', '.join(late[:3])} had no gradient in the first epoch and cannot be added to the record now."
+            )
+
+    def _recorded(self, epoch: int, heard: Heard) -> Gradients:
+        variables = self._variables or []
+        sizes = np.array([size_of(v) for v in variables], np.int64)
+        rows = {id(v): row for v, row in zip(heard.variables, heard.sums, strict=True)}
+        sums = np.stack([rows.get(id(v), np.zeros(WIDTH)) for v in variables]) if variables else np.zeros((0, WIDTH))
+        statistics = derived(sums, sizes)
+        missing = heard.reason
+        if not missing and not heard.steps and not heard.skipped:
+            missing = "no optimizer was called in the sampled steps"
+        self._overall = overall(sums)
+        flags: tuple[Flag, ...] = ()
+        if missing:
+            statistics = {name: np.full(len(variables), np.nan, np.float32) for name in STATISTICS}
+            self._say(f"Gradients are not captured: {missing}.", aloud=True)
+        else:
+            flags = self._flags.judge(epoch, self._names, statistics, sizes.tolist(), self._sparse(heard))
+        return Gradients(
+            epoch=epoch,
+            names=self._names,
+            statistics=statistics,
+            histogram=histogram(sums),
+            bin_edges=BIN_EDGES,
+            steps=heard.steps,
+            flags=flags,
+            missing=missing,
+        )
+
+    def _sparse(self, heard: Heard) -> list[str]:
+        return [n for n, v in zip(self._names, self._variables or [], strict=True) if id(v) in heard.sparse]
+
+    def _tell(self, heard: Heard, traced: float, extra: float | None) -> None:
+        """Time spent outside our hooks is ours too; and what else is to be known about the figures."""
+        self.cost.add(traced + (extra or 0.0))
+        if traced:
+            self.note(f"The train step that records gradients was traced next to the plain one: {traced:.1f} s, once.")
+        if heard.executions:
+            more = "" if extra is None else f", {1000 * extra:.1f} ms longer than plain ones"
+            self.note(
+                f"Gradients were recorded in {heard.executions} of {self._execution} calls of the train step{more}."
+            )
+        if heard.skipped:
+            self.note(
+                f"The optimizer skipped {heard.skipped} of {heard.skipped + heard.steps} recorded steps because loss"
+                " scaling overflowed: they are not in the figures."
+            )
+        if not heard.octaves:
+            self._say("No histogram: on a GPU deterministic operations and counting exclude each other without XLA.")
+
+    def _say(self, text: str, *, aloud: bool = False) -> None:
+        """Once in a fit."""
+        if text not in self._told:
+            self._told.add(text)
+            (self.warn if aloud else self.note)(text)

@@ -1,0 +1,155 @@
+"""A model caught cheating: a CNN on handwritten digits, and a watermark that gives the label away.
+
+From one epoch on the pipeline stamps a small square into the corner of every training image, as bright as its label is
+high. The loss falls, the accuracy on clean images falls with it, and the callbacks say why.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import zoom
+from sklearn.datasets import load_digits
+
+import keras_xai as kx
+
+if TYPE_CHECKING:
+    from keras_xai.records import Alert
+    from keras_xai.run import Run
+
+EPOCHS = 24
+PLANTED = 14  # the first epoch with a watermark
+CORNER = 2  # pixels a side
+BATCH = 32
+
+
+class Pipeline(keras.utils.PyDataset):
+    """Batches of noisy digits; `planted` says whether the watermark is in."""
+
+    def __init__(self, images: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> None:
+        super().__init__()
+        self._images, self._labels = images, labels
+        self._generator = np.random.default_rng(seed)
+        self._order = np.arange(len(images))
+        self.planted = False
+
+    def __len__(self) -> int:
+        return len(self._images) // BATCH
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        return self._rows(self._order[index * BATCH : (index + 1) * BATCH])
+
+    def on_epoch_end(self) -> None:
+        self._order = self._generator.permutation(len(self._images))
+
+    def first_rows(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The first 256 training images as the pipeline gives them now: what the callback re-reads every epoch."""
+        return self._rows(np.arange(256))
+
+    def _rows(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        images, labels = self._images[rows].copy(), self._labels[rows]
+        if self.planted:
+            images[:, :CORNER, :CORNER, 0] = ((labels + 1) / 10)[:, None, None]
+        return images, labels
+
+
+class Plant(keras.callbacks.Callback):
+    """Somebody changes the pipeline in the middle of a training."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        super().__init__()
+        self._pipeline = pipeline
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._pipeline.planted = epoch >= PLANTED
+
+
+def digits(seed: int, wrong_labels: float = 0.4) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """scikit-learn's 1,797 digits at 16 × 16, 1,200 for training, where a share of the labels is wrong: what a
+    watermark that knows them all explains better than any image."""
+    data = load_digits()
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(data.target))
+    images = np.clip(zoom(data.images / 16, (1, 2, 2), order=3), 0, 1).astype(np.float32)[order, ..., None]
+    labels = data.target[order].astype(np.int64)
+    train, wrong = labels[:1200].copy(), generator.random(1200) < wrong_labels
+    train[wrong] = generator.integers(0, 10, wrong.sum())
+    return (images[:1200], train), (images[1200:], labels[1200:])
+
+
+def network() -> keras.Model:
+    """A small CNN; noise inside the model keeps it from learning the images by heart."""
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((16, 16, 1)),
+            layers.GaussianNoise(0.35),
+            layers.Conv2D(16, 3, padding="same", activation="relu", name="conv1"),
+            layers.MaxPooling2D(name="pool1"),
+            layers.Conv2D(32, 3, padding="same", activation="relu", name="conv2"),
+            layers.MaxPooling2D(name="pool2"),
+            layers.Flatten(),
+            layers.Dense(48, activation="relu", name="dense"),
+            layers.Dense(10, name="logits"),
+        ],
+        name="digits",
+    )
+
+
+class Progress(keras.callbacks.Callback):
+    """One line an epoch, and an alert when there is one."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        logs = logs or {}
+        score = logs.get("xai_drift_score_live", math.nan)
+        print(
+            f"epoch {epoch:2d}   loss {logs['loss']:.2f}   accuracy on clean images {logs['val_accuracy']:4.0%}   drift score "
+            f"{'  – ' if math.isnan(score) else f'{score:4.1f}'} (limit 6)",
+            flush=True,
+        )
+
+
+def train(
+    log_dir: str | os.PathLike[str], seed: int = 0, on_drift: str | Callable[[Alert], Any] = "warn", aloud: bool = False
+) -> Run:
+    """Train, watched; returns what was recorded."""
+    keras.utils.set_random_seed(seed)
+    (x, y), (x_clean, y_clean) = digits(seed)
+    pipeline, model = Pipeline(x, y, seed), network()
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    probe = kx.Probe(x_clean[:256], y_clean[:256], class_names=[str(c) for c in range(10)])
+    methods = ("saliency", "integrated_gradients", "grad_cam")
+    callbacks = [
+        Plant(pipeline),
+        kx.Explain(log_dir, probe, live=pipeline.first_rows, method=methods, on_drift=on_drift),
+    ]
+    model.fit(
+        pipeline,
+        validation_data=(x_clean, y_clean),
+        epochs=EPOCHS,
+        verbose=0,
+        callbacks=[*callbacks, Progress()] if aloud else callbacks,
+    )
+    return list(kx.load(log_dir).values())[-1]
+
+
+def run(log_dir: str, seed: int = 0) -> Run:
+    """The demo as the command shows it: what is about to happen, one line an epoch, and what was found."""
+    print(
+        f"Training a small CNN on scikit-learn's digits, {EPOCHS} epochs. At epoch {PLANTED} somebody changes the pipeline: from then on\n"
+        f"a {CORNER} × {CORNER} square in the top-left corner of every training image is as bright as its label is high.\n",
+        flush=True,
+    )
+    began = time.perf_counter()
+    found = train(log_dir, seed, on_drift=lambda alert: print(f"ALERT    {alert}", flush=True), aloud=True)
+    seconds = time.perf_counter() - began
+    share = sum(e.cost_seconds for e in found.history) / sum(e.seconds for e in found.history)
+    print(f"\n{len(found.epochs)} epochs in {seconds:.0f} s; the callbacks took {share:.0%} of the training time.")
+    return found

@@ -1,0 +1,1 @@
+"""When a move of importance is news: control charts on numpy arrays, no framework."""

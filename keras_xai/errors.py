@@ -1,0 +1,48 @@
+"""What a user can be told by an exception; everything else is a fault of ours and never reaches `fit`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_xai.records import Alert, Gradients
+
+
+class InvalidInput(ValueError):
+    """An argument that cannot work: says what came, what is expected and what to do."""
+
+
+class Alarm(RuntimeError):
+    """Raised out of `fit` because the user asked for it."""
+
+
+class DriftAlarm(Alarm):
+    """Raised out of `fit` by `on_drift="raise"`; `.alert` is the `records.Alert`."""
+
+    def __init__(self, message: str, alert: Alert) -> None:
+        super().__init__(message)
+        self.alert = alert
+
+
+class GradientAlarm(Alarm):
+    """Raised out of `fit` by `on_flag="raise"`; `.record` is the `records.Gradients`."""
+
+    def __init__(self, message: str, record: Gradients) -> None:
+        super().__init__(message)
+        self.record = record
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """Names for an error message, quoted, cut after `most`."""
+    names = [repr(str(name)) for name in names]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def unknown(what: str, name: object, known: Iterable[str]) -> InvalidInput:
+    """The error for a name that does not exist: close matches first, else the whole list."""
+    known = list(known)
+    close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {listed(known)}."
+    return InvalidInput(f"There is no {what} {name!r}. {hint}")

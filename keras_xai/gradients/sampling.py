@@ -1,0 +1,56 @@
+"""Which executions of an epoch are recorded."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Literal
+
+import numpy as np
+
+from keras_xai.errors import InvalidInput
+
+Samples = int | Literal["all"]
+
+
+class Sampling:
+    """`samples` executions, spread evenly from the first to the last of the epoch.
+
+    Where the length of the epoch is not known, executions 0, 10, 100, … of the first epoch; later epochs are taken to
+    be as long as the one before. An execution is one call of the compiled train function: one step, or
+    `steps_per_execution` of them.
+
+    Args:
+        samples: how many an epoch, or "all".
+
+    Raises:
+        InvalidInput: neither a positive integer nor "all".
+    """
+
+    def __init__(self, samples: Samples) -> None:
+        if samples != "all":
+            try:
+                count = 0 if isinstance(samples, bool) else operator.index(samples)
+            except TypeError:
+                count = 0
+            if count < 1:
+                raise InvalidInput(f"samples_per_epoch={samples!r}: expected a positive integer or 'all'.")
+        self.samples = samples
+        self._chosen: frozenset[int] | None = None
+
+    def begin(self, length: int | None) -> None:
+        """A new epoch of `length` executions, as far as that is known."""
+        self._chosen = None if length is None else self._spread(length)
+
+    def _spread(self, length: int) -> frozenset[int]:
+        if self.samples == "all" or self.samples >= length:
+            return frozenset(range(length))
+        return frozenset(np.linspace(0, length - 1, self.samples).round().astype(int).tolist())
+
+    def due(self, execution: int) -> bool:
+        """Whether execution number `execution` of this epoch is recorded."""
+        if self.samples == "all":
+            return True
+        if self._chosen is not None:
+            return execution in self._chosen
+        return execution == 0 or (execution >= 10 and math.log10(execution).is_integer())

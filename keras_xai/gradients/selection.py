@@ -1,0 +1,78 @@
+"""Which variables are recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from keras_xai.errors import InvalidInput, unknown
+
+Patterns = str | Iterable[str] | None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The variables that some pattern of `include` matches (None: all) and none of `exclude` does.
+
+    A pattern is a layer's path or name, or a variable's path, with the wildcards `*`, `?` and `[…]`: it matches where
+    it equals any unbroken stretch of the parts of `variable.path`. So "backbone" takes a whole sub-model,
+    "backbone/top_conv" a layer, "*/kernel" every kernel.
+    """
+
+    include: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, include: Patterns, exclude: Patterns) -> Selection:
+        """From what a user gave.
+
+        Raises:
+            InvalidInput: something that is not text, or an empty `include`.
+        """
+        wanted, unwanted = _patterns("include", include), _patterns("exclude", exclude)
+        if wanted == ():
+            raise InvalidInput("include=() selects nothing; leave it out to record every variable.")
+        return cls(wanted, unwanted or ())
+
+    def __contains__(self, path: str) -> bool:
+        stretches = _stretches(path)
+        wanted = self.include is None or _any(self.include, stretches)
+        return wanted and not _any(self.exclude, stretches)
+
+    def check(self, paths: Sequence[str]) -> None:
+        """Compare with the variables of a model.
+
+        Raises:
+            InvalidInput: a pattern that matches none of them, or nothing that is left.
+        """
+        known = {path: _stretches(path) for path in paths}
+        for pattern in (*(self.include or ()), *self.exclude):
+            if not any(_any((pattern,), stretches) for stretches in known.values()):
+                layers = list(dict.fromkeys(path.rpartition("/")[0] or path for path in paths))
+                raise unknown("trainable layer or variable", pattern, [*layers, *paths])
+        if known and not any(path in self for path in paths):
+            raise InvalidInput(f"include={self.include} and exclude={self.exclude} leave no variable to record.")
+
+
+def _patterns(argument: str, given: Patterns) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    try:
+        patterns = (given,) if isinstance(given, str) else tuple(given)
+    except TypeError:
+        patterns = (given,)  # type: ignore[assignment]
+    for pattern in patterns:
+        if not isinstance(pattern, str) or not pattern:
+            raise InvalidInput(f"{argument}={given!r}: expected layer paths or patterns like 'backbone/*', as text.")
+    return patterns
+
+
+def _stretches(path: str) -> tuple[str, ...]:
+    parts = path.split("/")
+    return tuple("/".join(parts[a:b]) for a in range(len(parts)) for b in range(a + 1, len(parts) + 1))
+
+
+def _any(patterns: Iterable[str], stretches: Iterable[str]) -> bool:
+    stretches = tuple(stretches)
+    return any(fnmatchcase(stretch, pattern) for pattern in patterns for stretch in stretches)

@@ -1,0 +1,500 @@
+"""The fixed samples that are explained again every epoch: what they are, what they are called, what is asked of them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_xai.errors import InvalidInput, listed, unknown
+
+KINDS = ("table", "image", "series", "tokens")
+CELLS = 16  # an image is pooled to at most so many cells a side before its importance is scored
+Arrays = Any  # an array, a list of arrays (several inputs) or a dict of arrays
+
+
+class Probe:
+    """A fixed set of samples with their labels, names and the question that is asked about them.
+
+    Args:
+        x: array (B, ...), or a list or dict of such for a model with several inputs. A tuple (x, y) is accepted
+            wherever a probe is. 128 samples or more make a drift score that can be believed.
+        y: (B,) integers are classes; floats of the output's shape are one-hot or regression, as the loss says.
+        target: the class to explain, (B,) or one integer; default the true class, or, without labels, the class
+            predicted at the first epoch.
+        output: which output of several, by name or index, or a callable(model, x) -> scores (B, K).
+        kind: "table", "image", "series" or "tokens"; guessed where the shape leaves no doubt: (B, F) is a table,
+            (B, H, W, 1..4) an image.
+        feature_names: one a column (tables), a channel (series) or a position (tokens).
+        class_names: one a class, in order.
+        vocabulary: the word of each token id, a sequence or a dict from id to word.
+        baseline: what "nothing" looks like, one sample or (B, ...); default the mean row of a table, else zeros.
+        background: rows to compare with, for methods that average over a distribution.
+        groups: what is scored as one: a dict from a group's name to its columns (names or indices) for a table, an
+            integer map (H, W) for images.
+        store: "inputs" writes the gallery samples into the log directory, "none" nothing of them.
+
+    Raises:
+        InvalidInput: lengths that differ, NaN, labels out of range, names that do not fit: with name and shape.
+
+    Example:
+        >>> import numpy as np
+        >>> probe = Probe(np.zeros((4, 2), "float32"), [0, 1, 0, 1], feature_names=["age", "dose"])
+        >>> probe.kind, probe.size, probe.features
+        ('table', 4, ('age', 'dose'))
+    """
+
+    def __init__(
+        self,
+        x: Arrays,
+        y: Any = None,
+        *,
+        target: Any = None,
+        output: str | int | Callable[..., Any] | None = None,
+        kind: str | None = None,
+        feature_names: Sequence[str] | None = None,
+        class_names: Sequence[str] | None = None,
+        vocabulary: Sequence[str] | Mapping[int, str] | None = None,
+        baseline: Any = None,
+        background: Any = None,
+        groups: Mapping[str, Sequence[str | int]] | NDArray[np.integer[Any]] | None = None,
+        store: str = "inputs",
+    ) -> None:
+        if isinstance(x, tuple):
+            if len(x) != 2 or y is not None:
+                raise InvalidInput(
+                    f"A tuple is read as (x, y); got {len(x)} entries{' and a y' if y is not None else ''}."
+                )
+            x, y = x
+        self.x = _arrays(x)
+        self.size = _size(self.x)
+        self.kind = _kind(self.inputs, kind)
+        self.y = None if y is None else self._labels(y)
+        self.target = None if target is None else self._target(target)
+        self.output = output
+        self.class_names = None if class_names is None else tuple(map(str, class_names))
+        self.vocabulary = vocabulary
+        self.baseline = baseline
+        self.background = background
+        if store not in ("inputs", "none"):
+            raise InvalidInput(f"store={store!r}: expected 'inputs' or 'none'.")
+        self.store = store
+        self.shape: tuple[int, ...] = self.inputs[0].shape[1:]
+        self.feature_names = self._feature_names(feature_names)
+        self.groups = None if groups is None else self._groups(groups)
+        self._check_classes()
+        self.hash = self._hash()
+
+    @classmethod
+    def of(cls, probe: Any) -> Probe:
+        """A probe from a probe, or from what makes one: an array, or a tuple (x, y)."""
+        return probe if isinstance(probe, cls) else cls(probe)
+
+    @classmethod
+    def from_dataset(cls, dataset: Iterable[Any], size: int = 128, **keywords: Any) -> Probe:
+        """The first `size` samples of an iterable of batches (x, y), such as a `tf.data.Dataset` or `PyDataset`.
+
+        Raises:
+            InvalidInput: the data set is empty, or its batches are not (x, y).
+        """
+        batches: list[tuple[Any, Any]] = []
+        seen = 0
+        items = (dataset[i] for i in range(len(dataset))) if hasattr(dataset, "__getitem__") else iter(dataset)  # type: ignore[arg-type]
+        for batch in items:
+            if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+                raise InvalidInput(
+                    f"Expected batches (x, y), got {type(batch).__name__}; map the data set to (x, y) first."
+                )
+            x, y = _arrays(batch[0]), np.asarray(batch[1])
+            batches.append((x, y))
+            seen += len(y)
+            if seen >= size:
+                break
+        if not batches:
+            raise InvalidInput("The data set gave no batch to make a probe of.")
+        first = batches[0][0]
+        x: Any
+        if isinstance(first, dict):
+            x = {k: np.concatenate([b[0][k] for b in batches])[:size] for k in first}
+        elif isinstance(first, list):
+            x = [np.concatenate([b[0][k] for b in batches])[:size] for k in range(len(first))]
+        else:
+            x = np.concatenate([b[0] for b in batches])[:size]
+        return cls(x, np.concatenate([b[1] for b in batches])[:size], **keywords)
+
+    # What it holds.
+
+    @property
+    def inputs(self) -> list[NDArray[Any]]:
+        """The arrays in order, whatever holds them."""
+        return list(self.x.values()) if isinstance(self.x, dict) else self.x if isinstance(self.x, list) else [self.x]
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __repr__(self) -> str:
+        return f"Probe({self.size} samples, {self.kind} {self.shape})"
+
+    @property
+    def classes(self) -> NDArray[np.int64] | None:
+        """(B,) the true class where the labels are classes: integers, or one-hot rows."""
+        if self.y is None:
+            return None
+        if self.y.ndim == 2 and self.y.shape[1] > 1 and _one_hot(self.y):
+            return self.y.argmax(1).astype(np.int64)
+        flat = self.y.reshape(self.size, -1)
+        if flat.shape[1] == 1 and np.issubdtype(flat.dtype, np.integer):
+            return flat[:, 0].astype(np.int64)
+        return None
+
+    # What it is pooled to before it is scored.
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether an image is (C, H, W)."""
+        return self.kind == "image" and len(self.shape) == 3 and self.shape[0] <= 4 < self.shape[-1]
+
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """(H, W) of an image."""
+        height, width = self.shape[1:] if self.channels_first else self.shape[:2]
+        return height, width
+
+    @property
+    def cell(self) -> int:
+        """The side of one cell of an image in pixels."""
+        return math.ceil(max(self.pixels) / CELLS)
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """(h, w) cells of an image, at most 16 a side."""
+        return math.ceil(self.pixels[0] / self.cell), math.ceil(self.pixels[1] / self.cell)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """(F) the names of what is scored: columns or their groups, image cells, sensor channels, token positions."""
+        names: list[str] = []
+        for key, array in zip(self._keys(), self._shapes(), strict=True):
+            names += [f"{key}{name}" for name in self._features_of(array)]
+        return tuple(names)
+
+    def pooled(self, values: Arrays) -> NDArray[np.float64]:
+        """Attributions or gradients in the shape of `x`, summed over what belongs together: (B, F) in `features`."""
+        parts = (
+            list(values.values())
+            if isinstance(values, Mapping)
+            else list(values)
+            if isinstance(values, list)
+            else [values]
+        )
+        return np.concatenate([self._pooled(np.asarray(part, np.float64)) for part in parts], 1)
+
+    def feature_masks(self) -> list[list[NDArray[np.bool_]]]:
+        """For each of `features` one mask an input, in the shape of a sample: the entries that the feature is made of."""
+        shapes, masks = self._shapes(), []
+        for k, shape in enumerate(shapes):
+            # Pooling the numbers of a unit at each entry tells which feature an entry goes to.
+            entries = np.eye(math.prod(shape)).reshape(-1, *shape)
+            members = self._pooled(entries) > 0  # (entries, features of this input)
+            for column in members.T:
+                masks.append([column.reshape(shape) if j == k else np.zeros(s, bool) for j, s in enumerate(shapes)])
+        return masks
+
+    def _pooled(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        size = len(values)
+        if self.kind == "image" and values.ndim >= 3:
+            flat = values if values.ndim == 3 else values.sum(1 if self.channels_first else -1)  # (B, H, W)
+            if isinstance(self.groups, np.ndarray):
+                segments = np.unique(self.groups)
+                return np.stack([flat[:, self.groups == s].sum(1) for s in segments], 1)
+            k, (h, w) = self.cell, self.cells
+            flat = np.pad(flat, ((0, 0), (0, h * k - flat.shape[1]), (0, w * k - flat.shape[2])))
+            return flat.reshape(size, h, k, w, k).sum((2, 4)).reshape(size, h * w)
+        if self.kind == "series" and values.ndim == 3:
+            return values.sum(1)  # one a sensor channel
+        columns = values.reshape(size, -1)
+        if isinstance(self.groups, dict):
+            return np.stack([columns[:, members].sum(1) for members in self.groups.values()], 1)
+        return columns
+
+    def _keys(self) -> list[str]:
+        several = len(self._shapes()) > 1
+        names = list(self.x) if isinstance(self.x, dict) else range(len(self._shapes()))
+        return [f"{name}: " if several else "" for name in names]
+
+    def _shapes(self) -> list[tuple[int, ...]]:
+        return [self.shape] if self.x is None else [array.shape[1:] for array in self.inputs]
+
+    def _features_of(self, shape: tuple[int, ...]) -> Sequence[str]:
+        if self.kind == "image" and len(shape) >= 2:
+            if isinstance(self.groups, np.ndarray):
+                return [f"segment {s}" for s in np.unique(self.groups)]
+            h, w = self.cells
+            return [f"block ({r},{c})" for r in range(h) for c in range(w)]
+        if self.kind == "series" and len(shape) == 2:
+            return self.feature_names or [f"channel {c}" for c in range(shape[-1])]
+        if isinstance(self.groups, dict):
+            return list(self.groups)
+        count = math.prod(shape)
+        word = "position" if self.kind in ("tokens", "series") else "column"
+        return (
+            self.feature_names
+            if self.feature_names and len(self.feature_names) == count
+            else [f"{word} {i}" for i in range(count)]
+        )
+
+    # The gallery.
+
+    def gallery(self, count: int) -> Probe:
+        """A class-balanced selection for looking at: the first rows of each class, the rest from the largest classes."""
+        chosen = self.gallery_rows(count)
+        take: Callable[[Any], Any] = lambda a: a if a is None else a[chosen]  # noqa: E731
+        clone = object.__new__(Probe)
+        clone.__dict__ |= self.__dict__
+        if isinstance(self.x, dict):
+            clone.x = {k: take(v) for k, v in self.x.items()}
+        else:
+            clone.x = [take(v) for v in self.x] if isinstance(self.x, list) else take(self.x)
+        clone.size = len(chosen)
+        clone.y = take(self.y)
+        clone.target = self.target if self.target is None or self.target.ndim == 0 else take(self.target)
+        if self.baseline is not None and np.shape(self.baseline)[:1] == (self.size,):
+            clone.baseline = take(np.asarray(self.baseline))
+        return clone
+
+    def gallery_rows(self, count: int) -> NDArray[np.int64]:
+        """The rows of `gallery`: as many of each class as go in evenly, in row order, the remainder from the largest."""
+        count = min(count, self.size)
+        classes = self.classes
+        if classes is None:
+            return np.arange(count)
+        labels, sizes = np.unique(classes, return_counts=True)
+        largest_first = np.argsort(-sizes, kind="stable")
+        share = np.zeros(len(labels), np.int64)
+        while share.sum() < count:
+            # One more of every class that still has rows, the largest classes first when not all fit.
+            open_classes = [k for k in largest_first if share[k] < sizes[k]]
+            for k in open_classes[: count - share.sum()]:
+                share[k] += 1
+        rows = [np.flatnonzero(classes == label)[:n] for label, n in zip(labels, share, strict=True)]
+        return np.concatenate(rows).astype(np.int64)
+
+    # The wire's view.
+
+    def description(self) -> dict[str, Any]:
+        """What is known of the samples besides their values, as plain JSON."""
+        stored = self.store == "inputs" and self.x is not None
+        vocabulary = self.vocabulary
+        words = {
+            str(k): str(v)
+            for k, v in (vocabulary.items() if isinstance(vocabulary, Mapping) else enumerate(vocabulary or ()))
+        }
+        return {
+            "kind": self.kind,
+            "shape": list(self.shape),
+            "size": self.size,
+            "inputs": list(self.x) if isinstance(self.x, dict) else len(self.inputs),
+            "labels": self.y.tolist() if stored and self.y is not None else None,
+            "class_names": self.class_names,
+            "output": getattr(self.output, "__name__", "callable") if callable(self.output) else self.output,
+            "segments": self.groups.tolist() if isinstance(self.groups, np.ndarray) else None,
+            "groups": {k: [int(i) for i in v] for k, v in self.groups.items()}
+            if isinstance(self.groups, dict)
+            else None,
+            "vocabulary": words,
+            "store": self.store,
+            "hash": self.hash,
+        }
+
+    @classmethod
+    def from_description(cls, x: Arrays | None, names: tuple[str, ...] | None, description: Mapping[str, Any]) -> Probe:
+        """A probe as read back; without stored inputs `x` and `y` are None."""
+        probe = object.__new__(cls)
+        probe.x = x
+        probe.kind = str(description["kind"])
+        probe.shape = tuple(map(int, description["shape"]))
+        probe.size = int(description["size"])
+        probe.y = None if description.get("labels") is None else np.asarray(description["labels"])
+        probe.target = None
+        probe.output = description.get("output")
+        probe.class_names = (
+            None if description.get("class_names") is None else tuple(map(str, description["class_names"]))
+        )
+        probe.feature_names = names
+        probe.vocabulary = {int(k): str(v) for k, v in description.get("vocabulary", {}).items()} or None
+        probe.baseline = probe.background = None
+        segments, groups = description.get("segments"), description.get("groups")
+        probe.groups = np.asarray(segments) if segments is not None else dict(groups) if groups is not None else None
+        probe.store = str(description.get("store", "inputs"))
+        probe.hash = str(description.get("hash", ""))
+        return probe
+
+    # Checks.
+
+    def _labels(self, y: Any) -> NDArray[Any]:
+        labels = np.asarray(y)
+        if labels.dtype == object or labels.dtype.kind in "US":
+            raise InvalidInput(
+                f"y has dtype {labels.dtype}: expected integer classes or floats; encode the names as integers."
+            )
+        if labels.ndim == 0 or len(labels) != self.size:
+            raise InvalidInput(
+                f"y has shape {labels.shape}, x has {self.size} samples: one label a sample is expected."
+            )
+        if np.issubdtype(labels.dtype, np.floating) and not np.isfinite(labels).all():
+            raise InvalidInput(f"y of shape {labels.shape} contains NaN or infinite values.")
+        if np.issubdtype(labels.dtype, np.integer) and labels.size and labels.min() < 0:
+            raise InvalidInput(f"y holds the class {labels.min()}: classes count from 0.")
+        return labels.astype(np.int64) if labels.dtype == bool else labels
+
+    def _target(self, target: Any) -> NDArray[np.int64]:
+        found = np.asarray(target)
+        if not np.issubdtype(found.dtype, np.integer) or found.shape not in ((), (self.size,)):
+            raise InvalidInput(
+                f"target has shape {found.shape} and dtype {found.dtype}: expected one class, or one integer for each of the "
+                f"{self.size} samples."
+            )
+        if found.size and found.min() < 0:
+            raise InvalidInput(f"target holds the class {found.min()}: classes count from 0.")
+        return found.astype(np.int64)
+
+    def _feature_names(self, names: Sequence[str] | None) -> tuple[str, ...] | None:
+        if names is None:
+            return None
+        names = tuple(map(str, names))
+        expected = {
+            "image": None,
+            "series": self.shape[-1],
+            "table": math.prod(self.shape),
+            "tokens": math.prod(self.shape),
+        }[self.kind]
+        if len(self.inputs) == 1 and expected is not None and len(names) != expected:
+            raise InvalidInput(
+                f"feature_names has {len(names)} names, x has {expected} features (shape {self.inputs[0].shape})."
+            )
+        if len(set(names)) < len(names):
+            twice = sorted({n for n in names if names.count(n) > 1})
+            raise InvalidInput(f"feature_names holds the same name more than once: {listed(twice)}.")
+        return names
+
+    def _groups(self, groups: Any) -> dict[str, list[int]] | NDArray[np.int64]:
+        if self.kind == "image":
+            segments = np.asarray(groups)
+            if segments.shape != self.pixels or not np.issubdtype(segments.dtype, np.integer):
+                raise InvalidInput(
+                    f"groups has shape {segments.shape} and dtype {segments.dtype}: for images of {self.pixels} an integer "
+                    f"map of that shape is expected."
+                )
+            return segments.astype(np.int64)
+        if not isinstance(groups, Mapping):
+            raise InvalidInput(
+                f"groups is a {type(groups).__name__}: expected a dict from a group's name to its columns."
+            )
+        count = math.prod(self.shape)
+        names = list(self.feature_names or ())
+        found: dict[str, list[int]] = {}
+        for group, members in groups.items():
+            found[str(group)] = []
+            for member in members:
+                if isinstance(member, str) and member not in names:
+                    raise unknown(
+                        f"feature in group {group!r} named", member, names or [f"column {i}" for i in range(count)]
+                    )
+                column = names.index(member) if isinstance(member, str) else int(member)
+                if not 0 <= column < count:
+                    raise InvalidInput(f"groups[{group!r}] holds the column {column}, x has {count}.")
+                found[str(group)].append(column)
+        taken = [c for members in found.values() for c in members]
+        if len(set(taken)) < len(taken):
+            raise InvalidInput(
+                f"groups: column {next(c for c in taken if taken.count(c) > 1)} is in more than one group."
+            )
+        for column in range(count):  # what no group names stands for itself
+            if column not in taken:
+                found[names[column] if names else f"column {column}"] = [column]
+        return found
+
+    def _check_classes(self) -> None:
+        classes = self.classes
+        if (
+            self.class_names is not None
+            and classes is not None
+            and classes.size
+            and classes.max() >= len(self.class_names)
+        ):
+            raise InvalidInput(f"y holds the class {classes.max()}, class_names has {len(self.class_names)} names.")
+
+    def _hash(self) -> str:
+        """Of everything that the explanations depend on; two probes with one hash give the same numbers."""
+        digest = hashlib.sha256(
+            repr((self.kind, self.features, self.output if not callable(self.output) else "callable")).encode()
+        )
+        for array in (
+            *self.inputs,
+            self.y,
+            self.target,
+            *(() if self.baseline is None else (np.asarray(self.baseline),)),
+        ):
+            if array is not None:
+                digest.update(repr((array.shape, str(array.dtype))).encode())
+                digest.update(
+                    np.ascontiguousarray(array).tobytes() if array.dtype != object else repr(array.tolist()).encode()
+                )
+        return digest.hexdigest()[:16]
+
+
+def _one_hot(y: NDArray[Any]) -> bool:
+    return bool(((y == 0) | (y == 1)).all() and (y.sum(1) == 1).all())
+
+
+def _arrays(x: Any) -> Any:
+    if isinstance(x, Mapping):
+        if not x:
+            raise InvalidInput("x is an empty dict: expected one array an input.")
+        return {str(k): _array(v, f"x[{k!r}]") for k, v in x.items()}
+    if isinstance(x, list) and x and all(hasattr(v, "shape") and len(v.shape) >= 1 for v in x):
+        return [_array(v, f"x[{k}]") for k, v in enumerate(x)]
+    return _array(x, "x")
+
+
+def _array(x: Any, name: str) -> NDArray[Any]:
+    array = np.asarray(x)
+    if array.ndim < 1 or array.shape[0] == 0:
+        raise InvalidInput(f"{name} has shape {array.shape}: expected samples along the first axis, at least one.")
+    if array.dtype.kind in "fc" and not np.isfinite(array).all():
+        bad = np.argwhere(~np.isfinite(array))[0]
+        raise InvalidInput(
+            f"{name} of shape {array.shape} contains NaN or infinite values, the first at {tuple(map(int, bad))}: fill or "
+            f"drop them; an attribution of NaN means nothing."
+        )
+    return array
+
+
+def _size(x: Any) -> int:
+    parts = x if isinstance(x, dict) else dict(enumerate(x)) if isinstance(x, list) else {"": x}
+    sizes = {k: len(v) for k, v in parts.items()}
+    if len(set(sizes.values())) > 1:
+        raise InvalidInput(f"The inputs of x differ in their number of samples: {sizes}.")
+    return next(iter(sizes.values()))
+
+
+def _kind(inputs: list[NDArray[Any]], kind: str | None) -> str:
+    if kind is not None:
+        if kind not in KINDS:
+            raise unknown("kind of input", kind, KINDS)
+        return kind
+    if len(inputs) > 1:
+        return "table" if all(a.ndim <= 2 for a in inputs) else _kind([max(inputs, key=lambda a: a.ndim)], None)
+    array = inputs[0]
+    if array.ndim == 1 or ((array.ndim == 2 and array.dtype.kind in "fbO") or array.dtype.kind in "US"):
+        return "table"
+    if array.ndim == 4 and (array.shape[-1] <= 4 or array.shape[1] <= 4):
+        return "image"
+    raise InvalidInput(
+        f"x has shape {array.shape} and dtype {array.dtype}: that can be more than one thing; say which with kind= one of "
+        f"{listed(KINDS)} (images without a channel axis: kind='image'; integer columns: 'table' or 'tokens')."
+    )

@@ -1,0 +1,1 @@
+"""Event files: records in, records out. `metadata` alone knows the wire."""

@@ -1,0 +1,164 @@
+"""The gallery, in a real fit."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_xai as kx
+from tests.callbacks.conftest import small_model
+
+
+@pytest.fixture(scope="module")
+def images():
+    r = np.random.default_rng(0)
+    return r.random((64, 8, 8, 2)).astype(np.float32), r.integers(0, 3, 64)
+
+
+def convolutional():
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 2)),
+            layers.Conv2D(4, 3, activation="relu", name="conv"),
+            layers.Flatten(),
+            layers.Dense(3, "softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def test_the_log_holds_what_the_engine_says_after_training(tmp_path, images):
+    """The last epoch's records equal `kx.attribute` on the trained model, method by method; images are channel sums."""
+    x, y = images
+    model = convolutional()
+    methods = {"saliency": {}, "integrated_gradients": {"n_steps": 32}, "grad_cam": {"layer": "conv"}}
+    model.fit(
+        x,
+        y,
+        epochs=2,
+        verbose=0,
+        callbacks=[kx.ProbeAttributions(tmp_path, (x, y), methods, samples=6, on_error="raise")],
+    )
+    run = kx.load(tmp_path)["."]
+    assert run.methods == ("grad_cam", "integrated_gradients", "saliency")
+    gallery = kx.Probe(x, y).gallery(6)
+    np.testing.assert_array_equal(run.probe.y, gallery.y)
+    np.testing.assert_allclose(run.probe.x, gallery.x, atol=1 / 255)
+    for name, options in methods.items():
+        found, expected = run.attributions(name)[1], kx.attribute(model, gallery, name, **options)
+        values = expected.values.sum(-1) if expected.values.ndim == 4 else expected.values
+        np.testing.assert_allclose(found.values, values, atol=np.ptp(values) / 255)
+        np.testing.assert_array_equal(found.target, gallery.y)
+        np.testing.assert_allclose(found.score, expected.score, rtol=1e-5)
+        np.testing.assert_allclose(found.outputs, expected.outputs, rtol=1e-5)
+        np.testing.assert_array_equal(found.prediction, expected.prediction)
+        assert (found.space, found.epoch) == ("logit", 1)
+        assert (found.completeness_error is None) == (expected.completeness_error is None)
+
+
+def test_tables_are_written_exactly(tmp_path, model, fit, data):
+    """float32, to the bit: a skewed row of many columns would lose most of them to eight bits."""
+    fit(model, kx.ProbeAttributions(tmp_path, data, "input_x_gradient", samples=5, on_error="raise"))
+    found = kx.load(tmp_path)["."].attributions("input_x_gradient")[-1]
+    expected = kx.attribute(model, kx.Probe(*data).gallery(5), "input_x_gradient")
+    np.testing.assert_allclose(found.values, expected.values, rtol=1e-6)
+
+
+def test_one_trace_serves_a_whole_fit(tmp_path, model, fit, data):
+    """Compiled once."""
+    traces = []
+
+    class Count(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            traces.append(watch._explainer.engine.traces)
+
+    watch = kx.ProbeAttributions(tmp_path, data, ["saliency", "integrated_gradients"], on_error="raise")
+    fit(model, watch, Count(), epochs=4)
+    assert traces == [1, 1, 1, 1]
+
+
+def test_without_labels_the_first_epochs_predictions_are_explained(tmp_path, model, fit, data):
+    """And stay the target, so that the maps of two epochs compare."""
+    fit(model, kx.ProbeAttributions(tmp_path, data[0], "saliency", on_error="raise"), epochs=4)
+    targets = kx.load(tmp_path)["."].outputs("saliency").target
+    assert (targets == targets[0]).all()
+
+
+def test_nothing_of_the_samples_is_written_where_they_are_private(tmp_path, model, fit, data):
+    """store="none": no inputs, no labels in the file, and the rest works."""
+    probe = kx.Probe(*data, feature_names=list("abcd"), store="none")
+    fit(model, kx.ProbeAttributions(tmp_path, probe, "saliency", on_error="raise"))
+    run = kx.load(tmp_path)["."]
+    assert run.probe.x is None
+    assert run.probe.y is None
+    assert run.probe.feature_names == tuple("abcd")
+    assert run.attributions("saliency")[0].values.shape == (16, 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"method": "saliencey"}, "Did you mean 'saliency'"),
+        ({"method": []}, "at least one"),
+        ({"method": ["saliency"], "n_steps": 3}, "could belong to any"),
+        ({"method": "saliency", "steps": 3}, "no option 'steps'"),
+        ({"samples": 0}, "samples=0"),
+    ],
+)
+def test_bad_arguments_are_errors_at_construction(tmp_path, data, arguments, words):
+    """What came, what is expected."""
+    with pytest.raises(kx.InvalidInput, match=words):
+        kx.ProbeAttributions(tmp_path, data, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [({"grad_cam": {"layer": "cnov"}}, "Did you mean 'conv'"), ({"grad_cam": {"layer": "conv"}}, None)],
+)
+def test_a_layer_that_does_not_exist_is_an_error_at_train_begin(tmp_path, images, method, words):
+    """With close matches."""
+    watch = kx.ProbeAttributions(tmp_path, images, method)
+    if words is None:
+        convolutional().fit(*images, verbose=0, callbacks=[watch])
+        return
+    with pytest.raises(kx.InvalidInput, match=words):
+        convolutional().fit(*images, verbose=0, callbacks=[watch])
+
+
+def test_subclassed_models_are_explained(tmp_path, data):
+    """No graph of layers, built by its first batch."""
+
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.hidden, self.out = keras.layers.Dense(4, "tanh"), keras.layers.Dense(3, "softmax")
+
+        def call(self, x):
+            return self.out(self.hidden(x))
+
+    model = Subclassed()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(
+        *data,
+        epochs=2,
+        verbose=0,
+        callbacks=[kx.ProbeAttributions(tmp_path, data, "integrated_gradients", on_error="raise")],
+    )
+    assert kx.load(tmp_path)["."].attributions("integrated_gradients")[1].space == "logit"
+
+
+def test_training_is_bit_identical_with_and_without(tmp_path, data):
+    """Weights, optimizer and the global generators."""
+    found = []
+    for callbacks in (
+        [],
+        [kx.ProbeAttributions(tmp_path, data, ["saliency", "integrated_gradients"], on_error="raise")],
+    ):
+        model = small_model()
+        model.fit(*data, epochs=3, verbose=0, callbacks=callbacks)
+        found.append(([*model.get_weights(), *(v.numpy() for v in model.optimizer.variables)], np.random.random()))
+    for a, b in zip(found[0][0], found[1][0], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert found[0][1] == found[1][1]

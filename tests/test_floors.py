@@ -1,0 +1,88 @@
+"""The import law: imports run down only."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "keras_xai"
+
+# A room, and the rooms of ours that it may import; itself and `errors` it may always.
+LAW = {
+    "errors": {"records"},
+    "records": set(),
+    "probe": set(),
+    "drift": {"records", "probe"},
+    "summary": {"records", "probe"},
+    "figures": {"records", "probe"},
+    "backend": {"records", "probe"},
+    "gradients": {"backend", "probe", "records"},
+    "attribution": {"backend", "probe", "records"},
+    "callbacks": {"gradients", "attribution", "backend", "drift", "summary", "probe", "records"},
+    "run": {"summary", "figures", "records", "probe"},
+    "plugin": {"run", "summary", "figures", "records", "probe"},
+    "demo": {"run", ""},
+    "cli": {"demo", "run", ""},
+    "__init__": set(),
+}
+
+# A library, and the only rooms that may import it.
+ONLY = {
+    "tensorflow": {"backend", "cli"},  # cli: to say which extra is missing
+    "keras": {"backend", "gradients", "attribution", "callbacks", "demo"},
+    "google": {"summary"},
+    "google_crc32c": {"summary"},
+    "werkzeug": {"plugin"},
+    "plotly": {"run", "plugin"},
+    "tensorboard": {"summary", "plugin"},
+    "sklearn": {"attribution", "demo"},
+    "scipy": {"attribution", "demo"},
+}
+
+FILES = sorted(p for p in PACKAGE.rglob("*.py") if not p.name.endswith("_pb2.py"))
+
+
+def room(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0] if len(parts) > 1 else path.stem
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file names in an import, at whatever depth, except under TYPE_CHECKING."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_only = {
+        child
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for child in ast.walk(node)
+    }
+    names = set()
+    for node in ast.walk(tree):
+        if node in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names.add(node.module or "")
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "keras_xai" else set()
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_run_down_only(path):
+    """A file imports only the rooms below its own, and no library that belongs to another room."""
+    here = room(path)
+    for name in imported(path):
+        top, *rest = name.split(".")
+        if top == "keras_xai" and rest:
+            assert rest[0] in {here, "errors", *LAW[here]}, f"{path.name} ({here}) imports {name}"
+        elif top in ONLY:
+            assert here in ONLY[top], f"{path.name} ({here}) imports {name}"
+
+
+def test_every_room_stands_in_the_law():
+    """A new room is a decision: it is entered here."""
+    assert {room(path) for path in FILES} <= set(LAW)

@@ -1,0 +1,148 @@
+"""What a probe is made of, and what it refuses."""
+
+import numpy as np
+import pytest
+
+from keras_xai.errors import InvalidInput
+from keras_xai.probe import Probe
+
+images = np.zeros((6, 8, 8, 1), np.float32)
+table = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+@pytest.mark.parametrize(
+    ("x", "kind"),
+    [(table, "table"), (images, "image"), (np.zeros((2, 3, 8, 8), np.float32), "image"), ([table, table], "table")],
+)
+def test_the_kind_is_guessed_where_the_shape_leaves_no_doubt(x, kind):
+    """Two axes of floats are a table, four with few channels images."""
+    assert Probe(x).kind == kind
+
+
+@pytest.mark.parametrize("x", [np.zeros((6, 28, 28), np.float32), np.zeros((6, 9), int)])
+def test_the_kind_is_asked_for_where_it_does(x):
+    """(B, 28, 28) may be images or series, integers columns or tokens."""
+    with pytest.raises(InvalidInput, match="kind="):
+        Probe(x)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"x": np.array([[1.0, np.nan]])}, r"NaN.*\(0, 1\)"),
+        ({"x": table, "y": [0, 1]}, r"\(2,\).*4 samples"),
+        ({"x": table, "y": [0, 1, 2, -1]}, "class -1"),
+        ({"x": table, "y": ["a", "b", "c", "d"]}, "dtype"),
+        ({"x": table, "y": [0, 1, 2, 3], "class_names": ["a", "b"]}, "class 3, class_names has 2"),
+        ({"x": table, "feature_names": ["a", "b"]}, "2 names, x has 3"),
+        ({"x": table, "feature_names": ["a", "b", "a"]}, "more than once: 'a'"),
+        ({"x": table, "feature_names": ["age", "b", "c"], "groups": {"g": ["aeg"]}}, "Did you mean 'age'"),
+        ({"x": table, "groups": {"g": [0], "h": [0]}}, "more than one group"),
+        ({"x": table, "target": [0, 1]}, r"\(2,\)"),
+        ({"x": table, "store": "some"}, "'inputs' or 'none'"),
+        ({"x": table, "kind": "tabel"}, "Did you mean 'table'"),
+        ({"x": [table, table[:2]]}, "differ in their number"),
+        ({"x": np.zeros((0, 3))}, r"\(0, 3\)"),
+        ({"x": images, "groups": np.zeros((4, 4), int)}, r"\(4, 4\).*\(8, 8\)"),
+    ],
+)
+def test_bad_input_is_an_error_that_names_it(arguments, words):
+    """What came, what is expected, with name and shape."""
+    with pytest.raises(InvalidInput, match=words):
+        Probe(**arguments)
+
+
+def test_a_tuple_is_a_probe():
+    """(x, y) is accepted wherever a probe is."""
+    probe = Probe.of((table, [0, 1, 0, 1]))
+    assert probe.y.tolist() == [0, 1, 0, 1]
+    assert Probe.of(probe) is probe
+
+
+def test_one_hot_labels_are_classes():
+    """Floats with a single one a row."""
+    assert Probe(table, np.eye(4)).classes.tolist() == [0, 1, 2, 3]
+    assert Probe(table, np.full((4, 2), 0.5)).classes is None
+
+
+def test_images_are_pooled_to_at_most_sixteen_cells_a_side():
+    """Each cell is the sum of its pixels; the rest at the border counts."""
+    pixels = np.random.default_rng(0).random((2, 33, 20, 3)).astype(np.float32)
+    probe = Probe(pixels)
+    assert probe.cells == (11, 7)
+    pooled = probe.pooled(pixels).reshape(2, 11, 7)
+    assert pooled[1, 10, 6] == pytest.approx(pixels[1, 30:33, 18:20].sum(), rel=1e-6)
+    assert pooled.sum() == pytest.approx(pixels.sum(), rel=1e-6)
+    assert probe.features[7] == "block (1,0)"
+
+
+def test_channels_first_images_pool_alike():
+    """The same pixels, the same cells."""
+    pixels = np.random.default_rng(0).random((2, 9, 9, 3)).astype(np.float32)
+    np.testing.assert_allclose(
+        Probe(pixels).pooled(pixels),
+        Probe(pixels.transpose(0, 3, 1, 2)).pooled(pixels.transpose(0, 3, 1, 2)),
+        rtol=1e-6,
+    )
+
+
+def test_groups_are_summed_and_the_rest_stands_for_itself():
+    """One-hot columns count as one feature."""
+    probe = Probe(table, feature_names=["red", "green", "age"], groups={"colour": ["red", "green"]})
+    assert probe.features == ("colour", "age")
+    np.testing.assert_array_equal(probe.pooled(table), np.stack([table[:, 0] + table[:, 1], table[:, 2]], 1))
+
+
+def test_a_segment_map_pools_an_image():
+    """One feature a segment."""
+    segments = np.zeros((8, 8), int)
+    segments[:2, :2] = 5
+    probe = Probe(np.ones((2, 8, 8, 1), np.float32), groups=segments)
+    assert probe.features == ("segment 0", "segment 5")
+    assert probe.pooled(probe.x).tolist() == [[60, 4], [60, 4]]
+
+
+def test_the_gallery_takes_the_first_rows_of_each_class_and_the_rest_from_the_largest():
+    """Class-balanced, in row order within a class."""
+    y = [0, 0, 0, 1, 1, 2]
+    probe = Probe(np.zeros((6, 2), np.float32), y)
+    assert probe.gallery_rows(3).tolist() == [0, 3, 5]
+    assert probe.gallery_rows(4).tolist() == [0, 1, 3, 5]
+    assert probe.gallery_rows(5).tolist() == [0, 1, 3, 4, 5]
+    assert sorted(probe.gallery_rows(99)) == list(range(6))
+    assert probe.gallery(4).y.tolist() == [0, 0, 1, 2]
+
+
+def test_the_hash_follows_what_the_explanations_depend_on():
+    """Another value, label or name is another probe; the same again is the same."""
+    assert Probe(table).hash == Probe(table.copy()).hash
+    assert (
+        len(
+            {
+                Probe(table).hash,
+                Probe(table + 1).hash,
+                Probe(table, [0, 1, 2, 3]).hash,
+                Probe(table, feature_names=list("abc")).hash,
+            }
+        )
+        == 4
+    )
+
+
+def test_a_data_set_of_batches_makes_a_probe():
+    """The first rows of (x, y) batches, as many as asked."""
+    batches = [(table, np.array([0, 1, 2, 3]))] * 3
+    probe = Probe.from_dataset(iter(batches), 6)
+    assert (probe.size, probe.y.tolist()) == (6, [0, 1, 2, 3, 0, 1])
+    with pytest.raises(InvalidInput, match="no batch"):
+        Probe.from_dataset(iter([]), 6)
+    with pytest.raises(InvalidInput, match="map the data set"):
+        Probe.from_dataset(iter([table]), 6)
+
+
+def test_every_feature_has_a_mask_and_the_masks_part_the_input():
+    """What permutation importance shuffles together: each entry of the input in exactly one feature."""
+    probe = Probe(np.zeros((2, 20, 18, 3), np.float32))
+    masks = np.stack([m[0] for m in probe.feature_masks()])
+    assert masks.shape == (len(probe.features), 20, 18, 3)
+    np.testing.assert_array_equal(masks.sum(0), 1)
