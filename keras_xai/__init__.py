@@ -14,7 +14,7 @@ must not pay for keras, TensorFlow or plotly.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -28,6 +28,7 @@ _HOMES = {
     "importance": "attribution.importance",
     "load": "run",
     "DriftAlarm": "errors",
+    "GradientAlarm": "errors",
     "InvalidInput": "errors",
 }
 __all__ = sorted(_HOMES)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,9 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _demo(log_dir: str, seed: int, serve: bool) -> int:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting drowns ours
     try:
-        import tensorflow  # noqa: F401
+        with _quiet():
+            import tensorflow  # noqa: F401
     except ImportError:
         print('The demo trains a model: pip install "keras-xai[tensorflow]"', file=sys.stderr)
         return 2
@@ -41,6 +42,21 @@ def _demo(log_dir: str, seed: int, serve: bool) -> int:
     if serve:
         return subprocess.call([sys.executable, "-m", "tensorboard.main", *command[1:]])
     return 0
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what TensorFlow's libraries print to the file descriptor itself: its greeting drowns ours."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 if __name__ == "__main__":

@@ -143,8 +143,8 @@ def train(
 def run(log_dir: str, seed: int = 0) -> Run:
     """The demo as the command shows it: what is about to happen, one line an epoch, and what was found."""
     print(
-        f"Training a small CNN on scikit-learn's digits, {EPOCHS} epochs. At epoch {PLANTED} somebody changes the pipeline: from then on\n"
-        f"a {CORNER} × {CORNER} square in the top-left corner of every training image is as bright as its label is high.\n",
+        f"Training a small CNN on scikit-learn's digits, {EPOCHS} epochs. At epoch {PLANTED} somebody changes the pipeline:\n"
+        f"from then on a {CORNER} × {CORNER} square in a corner of every training image is as bright as its label is high.\n",
         flush=True,
     )
     began = time.perf_counter()

@@ -109,17 +109,15 @@ class Probe:
                 raise InvalidInput(
                     f"Expected batches (x, y), got {type(batch).__name__}; map the data set to (x, y) first."
                 )
-            x, y = _arrays(batch[0]), np.asarray(batch[1])
-            batches.append((x, y))
-            seen += len(y)
+            batches.append((_arrays(batch[0]), np.asarray(batch[1])))
+            seen += len(batches[-1][1])
             if seen >= size:
                 break
         if not batches:
             raise InvalidInput("The data set gave no batch to make a probe of.")
-        first = batches[0][0]
-        x: Any
+        first: Any = batches[0][0]
         if isinstance(first, dict):
-            x = {k: np.concatenate([b[0][k] for b in batches])[:size] for k in first}
+            x: Any = {k: np.concatenate([b[0][k] for b in batches])[:size] for k in first}
         elif isinstance(first, list):
             x = [np.concatenate([b[0][k] for b in batches])[:size] for k in range(len(first))]
         else:

@@ -17,7 +17,7 @@ from keras_xai.attribution.integrated_gradients import IntegratedGradients
 from keras_xai.attribution.method import Method, Rows, named
 from keras_xai.attribution.question import Output, Question, default_baseline, has_convolution
 from keras_xai.backend import chosen
-from keras_xai.errors import InvalidInput
+from keras_xai.errors import InvalidInput, listed
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
 
@@ -67,11 +67,11 @@ class Engine:
         """The graph: outputs, score, baseline score, and each method's values."""
         self.traces += 1
         rows = Rows(self.question.scores, x, baseline, target, self._model, self.chunk)
-        outputs = self.question.outputs(x)
-        score = rows.scores(x, target)
+        values = [method.values(rows) for method in self.methods.values()]
+        outputs, score = rows.said()
         complete = any(method.complete for method in self.methods.values())
         baseline_score = rows.scores(baseline, target) if complete else keras.ops.zeros_like(score)
-        return outputs, score, baseline_score, [method.values(rows) for method in self.methods.values()]
+        return outputs, score, baseline_score, values
 
     def outputs(self, x: list[NDArray[Any]]) -> NDArray[np.float32]:
         """(B, K) what the model says of rows x."""
@@ -199,7 +199,7 @@ def smooth(x: list[NDArray[Any]]) -> list[NDArray[Any]]:
     return [a.astype(np.float32) if a.dtype.kind == "f" else a for a in x]
 
 
-def check_fit(model: keras.Model, x: list[NDArray[Any]]) -> None:
+def check_fit(model: keras.Model, x: list[NDArray[Any]], like: Any) -> None:
     """That the samples have the shape that a built model takes.
 
     Raises:
@@ -208,11 +208,17 @@ def check_fit(model: keras.Model, x: list[NDArray[Any]]) -> None:
     expected = getattr(model, "inputs", None)
     if not expected or len(expected) != len(x):
         return
+    if isinstance(like, Mapping):
+        named_inputs = {tensor.name: tensor for tensor in expected}
+        if set(named_inputs) != set(like):
+            raise InvalidInput(f"x has the inputs {listed(like)}, the model takes {listed(named_inputs)}.")
+        expected = [named_inputs[name] for name in like]
     for tensor, array in zip(expected, x, strict=True):
         want, got = tuple(tensor.shape)[1:], array.shape[1:]
         if len(want) != len(got) or any(w not in (None, g) for w, g in zip(want, got, strict=True)):
             raise InvalidInput(
-                f"x has samples of shape {got}, the model's input {tensor.name!r} takes {want}: give the samples as `fit` gets them."
+                f"x has samples of shape {got}, the model's input {tensor.name!r} takes {want}: give the samples as `fit` "
+                f"gets them."
             )
         if array.dtype.kind in "OUS" and "string" not in str(tensor.dtype):
             raise InvalidInput(f"x has dtype {array.dtype}, the model's input {tensor.name!r} takes {tensor.dtype}.")
@@ -275,7 +281,7 @@ def attribute(
     _check_samples(flat)
     if not model.built:
         raise InvalidInput("The model has no weights yet: call it once, or build it, before it is explained.")
-    check_fit(model, flat)
+    check_fit(model, flat, like)
     flat = smooth(flat)
     rows = baseline_rows(baseline, flat, default_rows(model, flat, probe))
 
@@ -314,14 +320,14 @@ def resolved_target(
     classes = np.asarray(target)
     if not np.issubdtype(classes.dtype, np.integer) or classes.shape not in ((), (size,)):
         raise InvalidInput(
-            f"target has shape {classes.shape} and dtype {classes.dtype}: expected one integer, or one for each of {size} samples."
+            f"target has shape {classes.shape} and dtype {classes.dtype}: expected one integer, or one for each of the "
+            f"{size} samples."
         )
     if width == 1:
         return np.zeros(size, np.int64)
-    if classes.size and (classes.max() >= width or classes.min() < 0):
-        raise InvalidInput(
-            f"target holds the class {classes.max() if classes.max() >= width else classes.min()}, the output has {width} classes (0 to {width - 1})."
-        )
+    outside = classes[(classes < 0) | (classes >= width)]
+    if outside.size:
+        raise InvalidInput(f"target holds the class {outside[0]}, the output has {width} classes (0 to {width - 1}).")
     return np.broadcast_to(classes, (size,)).astype(np.int64)
 
 

@@ -33,7 +33,7 @@ class Explainer:
         self.probe = probe
         self._model = model
         self._x = smooth(probe.inputs)
-        check_fit(model, self._x)
+        check_fit(model, self._x, probe.x)
         self.engine = Engine(model, methods, probe.x, probe.output)
         try:
             outputs = self.engine.outputs([a[: self.engine.chunk] for a in self._x])

@@ -46,32 +46,52 @@ class Rows:
 
     def __init__(
         self,
-        ask: Callable[[list[Tensor]], Tensor],
+        ask: Callable[[list[Tensor]], tuple[Tensor, Tensor]],
         x: list[Tensor],
         baseline: list[Tensor],
         target: Tensor,
         model: keras.Model,
         chunk: int,
     ) -> None:
-        self._ask = ask
+        self._ask = ask  # inputs -> the model's outputs, and the scores behind them
         self.x, self.baseline, self.target, self.model = x, baseline, target, model
         self.chunk = chunk  # rows that one pass should hold
         self.size: int = x[0].shape[0]
 
     def scores(self, x: list[Tensor], target: Tensor) -> Tensor:
         """(m,) the score of m rows; m need not be n."""
-        return chosen().picked(self._ask(x), target)
+        return chosen().picked(self._ask(x)[1], target)
 
     def gradient_of(self, x: list[Tensor], target: Tensor) -> list[Tensor]:
         """The gradient of each row's score; zero for an input that has no smooth path to it."""
-        backend = chosen()
-        _, found = backend.gradient(lambda z: self.scores(z, target), x)
-        return [keras.ops.zeros(z.shape, "float32") if g is None else g for z, g in zip(x, found, strict=True)]
+        return self._zeroed(x, chosen().gradient(lambda z: self.scores(z, target), x)[1])
 
-    @functools.cached_property
+    @property
     def gradient(self) -> list[Tensor]:
         """At the input itself."""
-        return self.gradient_of(self.x, self.target)
+        return self._explained[2]
+
+    def said(self) -> tuple[Tensor, Tensor]:
+        """(n, K) outputs and (n,) score, of the pass that gave the gradient where there was one."""
+        if "_explained" in vars(self):
+            return self._explained[:2]
+        outputs, scores = self._ask(self.x)
+        return outputs, chosen().picked(scores, self.target)
+
+    @functools.cached_property
+    def _explained(self) -> tuple[Tensor, Tensor, list[Tensor]]:
+        outputs: list[Tensor] = []
+
+        def score(z: list[Tensor]) -> Tensor:
+            said, scores = self._ask(z)
+            outputs.append(said)
+            return chosen().picked(scores, self.target)
+
+        value, found = chosen().gradient(score, self.x)
+        return outputs[0], value, self._zeroed(self.x, found)
+
+    def _zeroed(self, x: list[Tensor], found: list[Tensor]) -> list[Tensor]:
+        return [keras.ops.zeros(z.shape, "float32") if g is None else g for z, g in zip(x, found, strict=True)]
 
     def activation(self, layer: keras.layers.Layer) -> tuple[Tensor, Tensor]:
         """A layer's output for these rows and the score's gradient with respect to it."""

@@ -40,10 +40,8 @@ class Question:
     def outputs(self, flat: list[Any]) -> Any:
         """(n, K) what the model says."""
         x = self.structured(flat)
-        if callable(self.output):
-            found = self.output(self.model, x)
-        else:
-            found = self._picked(self.model(x, training=False))
+        own = self.output if callable(self.output) else None
+        found = self._picked(self.model(x, training=False)) if own is None else own(self.model, x)
         rank = len(found.shape)
         if rank not in (1, 2):
             raise InvalidInput(
@@ -52,12 +50,12 @@ class Question:
             )
         return found
 
-    def scores(self, flat: list[Any]) -> Any:
-        """(n, K) what is explained: the logits behind the outputs, where there are some."""
+    def scores(self, flat: list[Any]) -> tuple[Any, Any]:
+        """The outputs (n, K), and what is explained: the logits (n, K) behind them, where there are some."""
         outputs = self.outputs(flat)
         scores, self.is_logit = chosen().head(outputs)
         self.width = 1 if len(outputs.shape) == 1 else int(outputs.shape[-1])
-        return scores
+        return outputs, scores
 
     def _picked(self, found: Any) -> Any:
         if isinstance(found, Mapping):

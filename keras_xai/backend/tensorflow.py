@@ -258,12 +258,12 @@ def compiled(function: Callable[..., Any], jit: bool = False) -> Callable[..., A
     graph = tf.function(function, autograph=False, jit_compile=jit or None)
     # One trace for each model that is explained is what is meant; the user could do nothing about the warning.
     graph._omit_frequent_tracing_warning = True
-    return graph  # type: ignore[no-any-return]
+    return graph
 
 
-def writes(function: Callable[..., Any]) -> bool:
+def writes(function: Any) -> bool:
     """Whether any graph of a `compiled` function assigns to a variable: dropout that is on in inference moves its seed."""
-    for concrete in function._list_all_concrete_functions():  # type: ignore[attr-defined]
+    for concrete in function._list_all_concrete_functions():
         definition = concrete.graph.as_graph_def()
         nodes = [definition.node, *(f.node_def for f in definition.library.function)]
         if any(node.op.startswith("Assign") for some in nodes for node in some):

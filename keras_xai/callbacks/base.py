@@ -88,10 +88,6 @@ class Watcher(keras.callbacks.Callback):
         """The samples that the viewer shows, or at least has to know of."""
         return None
 
-    def shown(self) -> Probe | None:
-        """The samples that the viewer shows, or at least has to know of."""
-        return None
-
     def begin(self, epoch: int, past: Log | None) -> None:
         """At the begin of the fit's first epoch; `past` are the records of the run that is continued."""
 
@@ -132,7 +128,8 @@ class Watcher(keras.callbacks.Callback):
     def learning_rate(self) -> float:
         """The optimizer's present learning rate, NaN without one."""
         rate = getattr(getattr(self.model, "optimizer", None), "learning_rate", None)
-        return float("nan") if rate is None else float(getattr(rate, "value", rate))
+        # The addition reads it: a variable mirrored on several devices is no number by itself.
+        return float("nan") if rate is None else float(getattr(rate, "value", rate) + 0.0)
 
     # What Keras calls.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -79,7 +80,7 @@ class LiveRows:
         """Whether rows (where reads repeat) or labels came out differently within the last two reads, which is as far
         back as a tested move reaches."""
         compared = [h if self.repeats else h[1:] for h in self._hashes]
-        return any(a != b for a, b in zip(compared, compared[1:], strict=False))
+        return any(a != b for a, b in itertools.pairwise(compared))
 
     def _rows(self) -> Probe:
         x, y = self._read_source()

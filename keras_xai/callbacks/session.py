@@ -69,7 +69,6 @@ class Session:
         self._members: list[object] = []
         self._constants: dict[str, Any] = {}
         self._shown: Probe | None = None
-        self._shown: Probe | None = None
         self._writer: Writer | None = None
         self._notes: list[str] = []
         self._epoch: int | None = None  # the epoch whose record is still to be written

@@ -96,7 +96,7 @@ class WeightGradients(Watcher):
         self._past: Sequence[Gradients] = ()
         self._due = False
         self._execution = 0
-        self._length: int | None = None
+        self._before = 0  # calls of the train function before this epoch
         self._told: set[str] = set()
 
     def check(self) -> None:
@@ -108,6 +108,7 @@ class WeightGradients(Watcher):
             self._selection.check([path(v) for v in model.trainable_variables if recordable(v)])
         self._tap = Tap.of(model, self._tap)
         self._tap.join(self, self._selection)
+        self._before = self._tap.calls
 
     def constants(self) -> Mapping[str, Any]:
         return {"variables": unique([path(v) for v in self._expected()])} if self.model.built else {}
@@ -121,10 +122,11 @@ class WeightGradients(Watcher):
         if self.retired or self._tap is None:
             return
         steps = (self.params or {}).get("steps")
-        length = self._execution or None
         if steps:
-            length = -(-steps // self.model.steps_per_execution)
-        self._sampling.begin(length)
+            self._sampling.begin(-(-steps // self.model.steps_per_execution))
+        else:
+            self._sampling.begin((self._tap.calls - self._before) or None)  # as many as the last time
+        self._before = self._tap.calls
         self._execution, self._due = 0, self.due(epoch)
         self._tap.install()
 
@@ -229,11 +231,6 @@ class WeightGradients(Watcher):
         self.cost.add(traced + (extra or 0.0))
         if traced:
             self.note(f"The train step that records gradients was traced next to the plain one: {traced:.1f} s, once.")
-        if heard.executions:
-            more = "" if extra is None else f", {1000 * extra:.1f} ms longer than plain ones"
-            self.note(
-                f"Gradients were recorded in {heard.executions} of {self._execution} calls of the train step{more}."
-            )
         if heard.skipped:
             self.note(
                 f"The optimizer skipped {heard.skipped} of {heard.skipped + heard.steps} recorded steps because loss"

@@ -7,6 +7,7 @@ hundred rows is blurred. The rows' own movement is not: it needs no model and no
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,10 +36,10 @@ class DataScore:
         self._updates = 0
         self._last_alarm: int | None = None
 
-    def movement(self, rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    def movement(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """q (F): root mean square over `rows` (B, F) of the clipped distance to their mean over the two reads before,
         in units of the feature's range; NaN for the first two reads."""
-        rows = np.asarray(rows, np.float64)
+        rows = rows.astype(np.float64)
         if self._range is None:
             self._range = _usual_range(rows)
         if len(self._reads) < 2:
@@ -49,9 +50,9 @@ class DataScore:
         self._reads.append(rows)
         return q
 
-    def update(self, q: NDArray[np.floating]) -> Update:
+    def update(self, q: NDArray[Any]) -> Update:
         """Score a movement q (F); one that is not finite counts as an update but is not scored."""
-        q = np.asarray(q, np.float64)
+        q = q.astype(np.float64)
         now = self._updates
         self._updates += 1
         z, scored = np.zeros(q.shape), False

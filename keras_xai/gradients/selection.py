@@ -49,8 +49,9 @@ class Selection:
         known = {path: _stretches(path) for path in paths}
         for pattern in (*(self.include or ()), *self.exclude):
             if not any(_any((pattern,), stretches) for stretches in known.values()):
-                layers = list(dict.fromkeys(path.rpartition("/")[0] or path for path in paths))
-                raise unknown("trainable layer or variable", pattern, [*layers, *paths])
+                layers = [path.rpartition("/")[0] or path for path in paths]
+                names = [layer.rpartition("/")[2] for layer in layers]
+                raise unknown("trainable layer or variable", pattern, dict.fromkeys([*layers, *names, *paths]))
         if known and not any(path in self for path in paths):
             raise InvalidInput(f"include={self.include} and exclude={self.exclude} leave no variable to record.")
 

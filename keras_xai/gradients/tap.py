@@ -31,7 +31,7 @@ CALLS, SKIPPED, LARGEST = (COLUMNS.index(name) for name in ("calls", "skipped", 
 OPTIMIZERS = (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer)
 
 
-class NotCaptured(Exception):  # noqa: N818, it is what the record says
+class NotCaptured(Exception):
     """Leaves the trace of a function that must not be run. Says why, in words for the user."""
 
 
@@ -72,6 +72,7 @@ class Tap:
         self._traces = 0
         self._graph: Any = None
         self._trace_failed = False
+        self.calls = 0  # of the train function, in fits that are listened to: the last one of an epoch may find no data
         self._executions = 0
         self._sampled: list[float] = []
         self._traced = 0.0
@@ -177,9 +178,12 @@ class Tap:
         if len(announced) < len(self._listeners):  # some are left over from an aborted fit
             self._listeners = {key: s for key, s in self._listeners.items() if key in announced}
         if any(announced.values()) and not self.reason:
-            return self._record(*args)
+            result = self._record(*args)
+            self.calls += 1
+            return result
         began = time.perf_counter()
         result = self.plain(*args)
+        self.calls += 1
         if self._warm:  # the first call may have traced it
             self._plain_seconds.append(time.perf_counter() - began)
         self._warm = True
@@ -210,8 +214,8 @@ class Tap:
         if self._recording is None or wanted != self._recorded_for:
             self._recorded_for = wanted
             self._tables, self._sparse, self._calls = [], set(), 0
-            # Made here, outside of the step: variables made while a function is traced have it traced once more, and under
-            # a distribution strategy they would be silently wrong.
+            # Made here, outside of the step: variables made while a function is traced have it traced once more, and
+            # under a distribution strategy they would be silently wrong.
             if known := [v for v in self.model.trainable_variables if self._wanted(v)]:
                 self._tables.append(chosen().GradientSums(known, self.model))
             self._recording = self._make()

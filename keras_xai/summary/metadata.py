@@ -10,7 +10,7 @@ from the tag's first event; what changes each epoch is the tensor:
 | keras_xai/weight_gradients | GRADIENTS | float32 [V, statistics + flags + steps + bins] |
 | keras_xai/weight_gradients/missing | GRADIENTS_NOTE | one string |
 | keras_xai/attributions/<method> | ATTRIBUTION | blobs, one a gallery sample: a map |
-| keras_xai/outputs/<method> | OUTPUTS | float32 [B, 5 + K]: target, prediction, score, baseline score, completeness error, outputs |
+| keras_xai/outputs/<method> | OUTPUTS | float32 [B, 5 + K]: target, prediction, score, baseline, error, outputs |
 | keras_xai/importance/<source> | IMPORTANCE | float32 [F + 1, 2]: share and direction; the score in the last row |
 | keras_xai/alert/<source> | ALERT | one JSON string |
 
@@ -304,7 +304,7 @@ def decode_alert(epoch: int, data: PluginData, content: Any) -> Alert:
     try:
         return Alert(
             epoch=epoch,
-            source=data.method,  # type: ignore[arg-type]
+            source=data.method,
             verdict=body["verdict"],
             learning_rate_rising=bool(body["learning_rate_rising"]),
             features=tuple((str(n), _number(b), _number(a), int(d), _number(z)) for n, b, a, d, z in body["features"]),
@@ -337,7 +337,7 @@ def decode_shares(epoch: int, data: PluginData, table: NDArray[Any]) -> Shares:
     _expect(table, (len(data.names) + 1, 2))
     return Shares(
         epoch=epoch,
-        source=data.method,  # type: ignore[arg-type]
+        source=data.method,
         names=tuple(data.names),
         share=table[:-1, 0],
         score=float(table[-1, 0]),

@@ -18,9 +18,9 @@ class Probing(Watcher):
 
     name = "probing"
 
-    def __init__(self, log_dir, fails=None, error=RuntimeError("broken"), source="clean", **keywords):
+    def __init__(self, log_dir, fails=None, error=None, source="clean", **keywords):
         super().__init__(log_dir, **keywords)
-        self.fails, self.error, self.source, self.closed = fails, error, source, 0
+        self.fails, self.error, self.source = fails, error or RuntimeError("broken"), source
 
     def _maybe(self, where):
         if self.fails == where:
@@ -41,7 +41,6 @@ class Probing(Watcher):
         self._maybe("act")
 
     def close(self):
-        self.closed += 1
         self._maybe("close")
 
 

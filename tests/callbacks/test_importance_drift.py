@@ -76,7 +76,7 @@ def test_a_leaking_column_is_found_named_and_judged(tmp_path):
     assert CHANGE <= alert.epoch <= CHANGE + 1
     assert (alert.source, alert.verdict) == ("live", "data changed")
     assert alert.features[0][0] == "leak"
-    name, before, after, direction, z = alert.features[0]
+    _, before, after, direction, z = alert.features[0]
     assert after - before >= 0.002
     assert abs(z) > 6
     assert direction in (-1, 0, 1)

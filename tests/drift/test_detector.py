@@ -14,7 +14,7 @@ def slow_score(shares, rates, limit=6.0):
     best, moved = [0.0] * features, [0.0] * features
     scored = False
     for lag in (1, 2):
-        ends = [k for k in range(lag, now - lag + 1)][-12:]  # moves that end before the tested one begins
+        ends = list(range(lag, now - lag + 1))[-12:]  # moves that end before the tested one begins
         if now - lag < 0 or len(ends) < 6:
             continue
         scored = True

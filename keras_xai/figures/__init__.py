@@ -1,0 +1,34 @@
+"""Records as plotly figures: plain dicts, for the tab, the notebook and the report alike.
+
+`FIGURES` are whole views, `PANELS` the charts they consist of. A new view is one file and one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from keras_xai.figures import importance_drift, overview, probe_attributions, weight_gradients
+from keras_xai.figures.colour import Theme
+from keras_xai.figures.theme import Look, Overlay
+
+FIGURES: dict[str, Callable[..., dict[str, Any]]] = {
+    "overview": overview.figure,
+    "weight_gradients": weight_gradients.figure,
+    "probe_attributions": probe_attributions.figure,
+    "importance_drift": importance_drift.figure,
+}
+
+PANELS: dict[str, Callable[..., dict[str, Any]]] = {
+    "loss": overview.loss,
+    "drift_score": importance_drift.drift_score,
+    "rank_bump": importance_drift.rank_bump,
+    "importance_map": importance_drift.importance_map,
+    "heat_map": weight_gradients.heat_map,
+    "variable_lines": weight_gradients.variable_lines,
+    "ridge": weight_gradients.ridge,
+    "update_ratio": weight_gradients.update_ratio,
+    "sample_outputs": probe_attributions.sample_outputs,
+}
+
+__all__ = ["FIGURES", "PANELS", "Look", "Overlay", "Theme"]

@@ -1,0 +1,132 @@
+"""Colours: the tokens of both themes and three maps whose equal steps look equal.
+
+The only place where a colour is written down. The tab asks for it (route `theme`) and its stylesheet is tested to
+agree; the notebook and the report take it from here.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal
+
+import numpy as np
+
+from keras_xai.records import Float
+
+Theme = Literal["light", "dark"]
+Map = Literal["sequential", "diverging", "ember"]
+THEMES: tuple[Theme, ...] = ("light", "dark")
+MAPS: tuple[Map, ...] = ("sequential", "diverging", "ember")
+
+TOKENS: dict[Theme, dict[str, str]] = {
+    "light": {
+        "page": "#ffffff",
+        "rail": "#fafafa",
+        "hover": "#f2f5f8",
+        "line": "#ebebeb",
+        "line-strong": "#d0d4d9",
+        "grid": "#f0f1f3",
+        "text": "#212121",
+        "text-2": "#616161",
+        "text-3": "#707070",
+        "accent": "#1976d2",
+        "accent-soft": "#e3effb",
+        "alarm": "#c62828",
+        "good": "#2e7d32",
+    },
+    "dark": {
+        "page": "#303030",
+        "rail": "#2a2a2a",
+        "hover": "#3a3a3a",
+        "line": "#434343",
+        "line-strong": "#5c5c5c",
+        "grid": "#3a3a3a",
+        "text": "#f5f5f5",
+        "text-2": "#bdbdbd",
+        "text-3": "#9e9e9e",
+        "accent": "#42a5f5",
+        "accent-soft": "#26405a",
+        "alarm": "#ff8a75",
+        "good": "#81c784",
+    },
+}
+# Neither the accent (where you are) nor the alarm (what is wrong).
+RUNS: dict[Theme, tuple[str, ...]] = {
+    "light": ("#00857a", "#7b52c4", "#9a6a00", "#a8447f", "#4f6b85", "#5f7a1f"),
+    "dark": ("#4fc3b7", "#b497f0", "#e0b04a", "#e391c2", "#9fb6cc", "#b4cf6e"),
+}
+# Magnitudes leave the page, signed values leave a neutral middle, `ember` shows on top of a picture.
+STOPS: dict[Theme, dict[Map, tuple[str, ...]]] = {
+    "light": {
+        "sequential": ("#f2f6f9", "#c5dcea", "#84b4d2", "#4189b8", "#1b5f99", "#0b3a70", "#081d44"),
+        "diverging": ("#0a3d7a", "#2b76b9", "#9cc4e4", "#f6f6f4", "#efbf8b", "#c86f23", "#763605"),
+        "ember": ("#fff3d6", "#fdc870", "#f08a2c", "#c94f1c", "#8a2417", "#420a16"),
+    },
+    "dark": {
+        "sequential": ("#353a3f", "#284f6c", "#2b75a8", "#5aa5d2", "#a3d5ee", "#effaff"),
+        "diverging": ("#a9d3f7", "#4b97da", "#2d567b", "#363636", "#80501f", "#dd8b38", "#fbd7a4"),
+        "ember": ("#2b2222", "#6e2118", "#b8451b", "#ea8730", "#fbc76a", "#fff6dc"),
+    },
+}
+
+# Ottosson 2020, "A perceptual color space for image processing": linear sRGB → LMS → OKLab.
+_LMS = np.array(
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+)
+_LAB = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+)
+
+
+def run_colour(theme: Theme, index: int) -> str:
+    """The colour of the run seen `index`-th; after six they come round again."""
+    return RUNS[theme][index % len(RUNS[theme])]
+
+
+def oklab(colours: tuple[str, ...]) -> Float:
+    """Hex colours as OKLab (n, 3), where Euclidean distance is perceived distance."""
+    srgb = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in colours]) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    return np.asarray(np.cbrt(linear @ _LMS.T) @ _LAB.T)
+
+
+def srgb(lab: Float) -> list[str]:
+    """OKLab (n, 3) back to hex."""
+    linear = np.clip((lab @ np.linalg.inv(_LAB).T) ** 3 @ np.linalg.inv(_LMS).T, 0, 1)
+    values = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return ["#" + "".join(f"{round(255 * c):02x}" for c in row) for row in values]
+
+
+@cache
+def ramp(theme: Theme, name: Map, steps: int = 256) -> tuple[str, ...]:
+    """A colour map as `steps` hex colours at equal distance along the path through its stops.
+
+    A diverging map is walked in two halves, so that zero keeps the neutral middle.
+    """
+    path = oklab(STOPS[theme][name])
+    if name == "diverging":
+        middle = len(path) // 2
+        return (*_walk(path[: middle + 1], steps // 2), *_walk(path[middle:], steps - steps // 2))
+    return tuple(_walk(path, steps))
+
+
+def _walk(path: Float, steps: int) -> list[str]:
+    at = np.linspace(0, len(path) - 1, 1000)
+    fine = np.stack([np.interp(at, np.arange(len(path)), path[:, axis]) for axis in range(3)], axis=1)
+    walked = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(fine, axis=0), axis=1))])
+    even = np.linspace(0, walked[-1], steps)
+    return srgb(np.stack([np.interp(even, walked, fine[:, axis]) for axis in range(3)], axis=1))
+
+
+def colourscale(theme: Theme, name: Map, steps: int = 32) -> list[tuple[float, str]]:
+    """A map as plotly wants it."""
+    colours = ramp(theme, name, steps)
+    return [(i / (steps - 1), colour) for i, colour in enumerate(colours)]

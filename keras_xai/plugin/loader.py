@@ -1,0 +1,27 @@
+"""What TensorBoard imports at every start: it must be light, and must not fail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tensorboard.plugins import base_plugin
+
+NAME = "keras_xai"
+
+
+class Loader(base_plugin.TBLoader):
+    """Loads the plugin when TensorBoard is ready for it; an error in there is logged and costs only this tab."""
+
+    def fix_flags(self, flags: Any) -> None:
+        """Keep every epoch: TensorBoard's reservoir would drop the first ones of a custom plugin.
+
+        A limit that the user gave with `--samples_per_plugin` stands.
+        """
+        samples = dict(flags.samples_per_plugin or {})
+        samples.setdefault(NAME, 0)
+        flags.samples_per_plugin = samples
+
+    def load(self, context: Any) -> base_plugin.TBPlugin:
+        from keras_xai.plugin.plugin import Plugin
+
+        return Plugin(context)

@@ -1,0 +1,229 @@
+"""Records as the browser gets them: JSON, or a JSON header followed by raw arrays."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, ramp
+from keras_xai.figures.importance_drift import position
+from keras_xai.figures.probe_attributions import method_title, probabilities
+from keras_xai.figures.weight_gradients import variables
+from keras_xai.probe import Probe
+from keras_xai.records import Alert, Attribution, Importance
+from keras_xai.run import Run
+
+FILM = 24  # epochs of a film strip: more are too small to see
+THUMB = 32  # and its maps are at most so many pixels a side
+
+
+def plain(value: Any) -> Any:
+    """Anything of ours as what JSON knows; a number that is not finite is null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def dumps(value: Any) -> str:
+    """Strict JSON."""
+    return json.dumps(plain(value), allow_nan=False, separators=(",", ":"))
+
+
+def framed(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """`uint32 length | JSON header | arrays`, each array at a multiple of four bytes from the header's end.
+
+    The header lists them under `arrays`: name, dtype ("float32", "int32" or "uint8"), shape, offset.
+    """
+    parts, listed, offset = [], [], 0
+    for name, array in arrays.items():
+        kind = "u1" if array.dtype == np.uint8 else "<i4" if np.issubdtype(array.dtype, np.integer) else "<f4"
+        content = np.ascontiguousarray(array, kind).tobytes()
+        listed.append(
+            {
+                "name": name,
+                "dtype": {"u1": "uint8", "<i4": "int32", "<f4": "float32"}[kind],
+                "shape": list(array.shape),
+                "offset": offset,
+            }
+        )
+        padding = -len(content) % 4
+        parts.append(content + bytes(padding))
+        offset += len(content) + padding
+    head = dumps({**header, "arrays": listed}).encode()
+    head += b" " * (-len(head) % 4)
+    return struct.pack("<I", len(head)) + head + b"".join(parts)
+
+
+def theme() -> dict[str, Any]:
+    """Colours of both themes: tokens, runs, and every map as 256 hex colours."""
+    return {
+        name: {"tokens": TOKENS[name], "runs": RUNS[name], "maps": {m: ramp(name, m) for m in MAPS}} for name in THEMES
+    }
+
+
+def card(name: str, run: Run) -> dict[str, Any]:
+    """What the run picker, the status line and the poll need of a run."""
+    last = run.history[-1] if run.history else None
+    flags = run.weight_gradients[-1].flags if run.weight_gradients else ()
+    return {
+        "name": name,
+        "epochs": len(run.epochs),
+        "last": None if last is None else {"epoch": last.epoch, "wall_time": last.wall_time, "seconds": last.seconds},
+        "alerts": len(run.alerts),
+        "flags": _counts([kind for _, kind, _ in dict.fromkeys((n, k, 0) for n, k, _ in flags)]),
+        "probe": None
+        if run.probe is None
+        else {"kind": run.probe.kind, "size": run.probe.size, "hash": run.probe.hash},
+        "stamp": f"{len(run.epochs)}.{last.wall_time if last else 0:.3f}",
+    }
+
+
+def _counts(kinds: Sequence[str]) -> dict[str, int]:
+    return {kind: list(kinds).count(kind) for kind in dict.fromkeys(kinds)}
+
+
+def whole(name: str, run: Run) -> dict[str, Any]:
+    """A run without its arrays: history, alerts, names, scores."""
+    history = run.history
+    keys = list(dict.fromkeys(key for record in history for key in record.logs))
+    seconds, cost = sum(r.seconds for r in history), sum(r.cost_seconds for r in history)
+    return {
+        **card(name, run),
+        "epochs": run.epochs,
+        "wall_times": [r.wall_time for r in history],
+        "learning_rate": [r.learning_rate for r in history],
+        "logs": keys,
+        "cost": cost / seconds if seconds > 0 else None,
+        "notes": [{"epoch": r.epoch, "text": note} for r in history for note in r.notes],
+        "alerts": [alert(a, run) for a in run.alerts],
+        "methods": [{"name": m, "title": method_title(m), "epochs": run.attribution_epochs(m)} for m in run.methods],
+        "variables": variables(run.weight_gradients),
+        "gradient_epochs": [r.epoch for r in run.weight_gradients],
+        "probe": None if run.probe is None else probe(run.probe),
+        "sources": {
+            source: {"epochs": found.epochs, "score": found.score, "limit": found.limit, "names": found.names}
+            for source, found in (("live", run.importance_live), ("clean", run.importance), ("data", run.data_score))
+            if found is not None
+        },
+    }
+
+
+def alert(record: Alert, run: Run) -> dict[str, Any]:
+    """An alert with the share of its features at every later look: `lasted` is the last epoch over the limit."""
+    source = {"live": run.importance_live, "clean": run.importance, "data": run.data_score}[record.source]
+    lasted = record.epoch
+    if source is not None:
+        for epoch, score in zip(source.epochs, source.score, strict=True):
+            if epoch > lasted and not (np.isfinite(score) and score > source.limit):
+                break
+            lasted = max(lasted, int(epoch))
+    return {**asdict(record), "lasted": lasted}
+
+
+def probe(samples: Probe) -> dict[str, Any]:
+    """The gallery without its values."""
+    out: dict[str, Any] = {
+        "kind": samples.kind,
+        "size": samples.size,
+        "stored": samples.x is not None,
+        "labels": samples.classes,
+        "class_names": samples.class_names,
+        "features": samples.features,
+    }
+    if samples.kind == "image":
+        regular = not isinstance(samples.groups, np.ndarray) and len(samples.features) == math.prod(samples.cells)
+        out["cells"] = samples.cells if regular else None
+    return out
+
+
+def importance(found: Importance) -> bytes:
+    """The shares of one source over epochs."""
+    return framed({"names": found.names, "epochs": found.epochs}, {"share": found.share})
+
+
+def inputs(samples: Probe) -> bytes:
+    """The gallery's values: images as bytes on one scale, words for tokens."""
+    parts = [np.asarray(part) for part in samples.inputs] if samples.x is not None else []
+    header: dict[str, Any] = {
+        "kind": samples.kind,
+        "names": list(samples.x) if isinstance(samples.x, Mapping) else [f"input {i}" for i in range(len(parts))],
+        "feature_names": samples.feature_names,
+    }
+    arrays = {}
+    for index, part in enumerate(parts):
+        if samples.kind == "image" and part.ndim in (3, 4):
+            low, high = float(part.min()), float(part.max())
+            part = np.round(255 * (part - low) / ((high - low) or 1.0)).astype(np.uint8)
+        elif samples.kind == "tokens" and samples.vocabulary:
+            words = samples.vocabulary
+            known = dict(words.items() if isinstance(words, Mapping) else enumerate(words))
+            header["words"] = [[str(known.get(int(t), int(t))) for t in row.ravel()] for row in part]
+        arrays[f"x{index}"] = part
+    return framed(header, arrays)
+
+
+def outputs(run: Run, method: str) -> bytes:
+    """Targets, predictions, errors and class probabilities of the gallery over epochs."""
+    table = run.outputs(method)
+    if table is None:
+        return framed({"epochs": [], "space": "raw"}, {})
+    arrays = {"target": table.target, "prediction": table.prediction, "score": table.score}
+    if table.completeness_error is not None:
+        arrays["completeness_error"] = table.completeness_error
+    if table.outputs.size:
+        arrays["outputs"] = probabilities(table)
+    return framed({"epochs": table.epochs, "space": table.space}, arrays)
+
+
+def attribution(found: Attribution) -> bytes:
+    """The maps of one method at one epoch, every input of the model under its own name."""
+    return framed({"epoch": found.epoch, "method": found.method}, {f"v{k}": p for k, p in enumerate(parts_of(found))})
+
+
+def parts_of(found: Attribution) -> list[NDArray[Any]]:
+    """The values of an attribution, one array an input."""
+    values = found.values
+    if isinstance(values, Mapping):
+        return [np.asarray(v) for v in values.values()]
+    return [np.asarray(v) for v in values] if isinstance(values, list) else [np.asarray(values)]
+
+
+def film_epochs(epochs: Sequence[int], alerts: Sequence[int], most: int = FILM) -> list[int]:
+    """At most `most` epochs for a film strip: evenly spread, the first, the last and the alerted among them."""
+    if len(epochs) <= most:
+        return list(epochs)
+    marked = [epochs[position(epochs, e)] for e in alerts][: most - 2]
+    even = [epochs[round(i)] for i in np.linspace(0, len(epochs) - 1, most)]
+    chosen = {epochs[0], epochs[-1], *marked}
+    for epoch in even:  # those nearest to an alert give way
+        if len(chosen) < most:
+            chosen.add(epoch)
+    return sorted(chosen)
+
+
+def thumb(values: NDArray[Any]) -> NDArray[np.float32]:
+    """(B, h, w) averaged down to at most 32 × 32."""
+    values = np.asarray(values, np.float32)
+    h, w = values.shape[1:]
+    step = -(-max(h, w) // THUMB)
+    if step > 1:
+        values = np.pad(values, ((0, 0), (0, -h % step), (0, -w % step)), mode="edge")
+        values = values.reshape(len(values), values.shape[1] // step, step, values.shape[2] // step, step).mean((2, 4))
+    return values

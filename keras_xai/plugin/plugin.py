@@ -1,0 +1,265 @@
+"""The routes: parse, ask the run, respond. Records become bytes in `payload`, charts in `keras_xai.figures`."""
+
+from __future__ import annotations
+
+import functools
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import numpy as np
+from tensorboard import errors, plugin_util
+from tensorboard.backend import http_util
+from tensorboard.plugins import base_plugin
+from werkzeug import Request, Response
+
+from keras_xai.errors import InvalidInput, unknown
+from keras_xai.figures import PANELS, Look, Overlay
+from keras_xai.figures.colour import THEMES
+from keras_xai.figures.overview import summary
+from keras_xai.figures.weight_gradients import health
+from keras_xai.plugin import payload
+from keras_xai.plugin.loader import NAME
+from keras_xai.plugin.static_files import files, plotly
+from keras_xai.run import Run
+from keras_xai.summary.reader import ProviderStore, provider_runs
+
+T = TypeVar("T")
+MOST_OVERLAYS = 24
+DAY = 86_400
+
+
+def route(answer: Callable[[Plugin, Request], Response]) -> Callable[[Plugin, Request], Response]:
+    """A user's mistake is a 400 in the words of `InvalidInput`."""
+
+    @functools.wraps(answer)
+    def wrapped(self: Plugin, request: Request) -> Response:
+        try:
+            return answer(self, request)
+        except InvalidInput as error:
+            raise errors.InvalidArgumentError(str(error)) from error
+
+    return wrapped
+
+
+class Plugin(base_plugin.TBPlugin):
+    """Serves the tab and the records of every run; nothing from a request reaches the file system."""
+
+    plugin_name = NAME
+
+    def __init__(self, context: base_plugin.TBContext) -> None:
+        self._provider = context.data_provider
+        self._kept: dict[tuple[str, str], tuple[Any, Run]] = {}
+        self._thumbs: weakref.WeakKeyDictionary[Run, dict[tuple[str, int], Any]] = weakref.WeakKeyDictionary()
+
+    def is_active(self) -> bool:
+        """False: it is asked at every reload and must not block; data alone makes the tab appear."""
+        return False
+
+    def data_plugin_names(self) -> Iterable[str]:
+        return (NAME,)
+
+    def frontend_metadata(self) -> base_plugin.FrontendMetadata:
+        return base_plugin.FrontendMetadata(es_module_path="/static/index.js", tab_name="Explain")
+
+    def get_plugin_apps(self) -> dict[str, Any]:
+        routes = {
+            "index": self.index,
+            "run": self.run,
+            "summary": self.summary,
+            "figure": self.figure,
+            "importance": self.importance,
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "attribution": self.attribution,
+            "film": self.film,
+            "theme": self.theme,
+            "plotly.min.js": self.plotly,
+            "static/*": self.static,
+        }
+        return {f"/{name}": Request.application(app) for name, app in routes.items()}
+
+    # What never changes.
+
+    def static(self, request: Request) -> Response:
+        name = request.path.rsplit("/", 1)[-1]
+        if name not in files():
+            raise errors.NotFoundError("no such file")
+        content, kind = files()[name]
+        return http_util.Respond(request, content, kind)
+
+    def plotly(self, request: Request) -> Response:
+        try:
+            content = plotly()
+        except OSError as error:
+            raise errors.NotFoundError("the package plotly is not installed: pip install plotly") from error
+        return http_util.Respond(request, content, "text/javascript", content_encoding="gzip", expires=DAY)
+
+    def theme(self, request: Request) -> Response:
+        return _json(request, payload.theme(), expires=DAY)
+
+    # What the runs say.
+
+    @route
+    def index(self, request: Request) -> Response:
+        context, experiment = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
+        about = self._provider.experiment_metadata(context, experiment_id=experiment)
+        runs = self._runs(request)
+        return _json(
+            request,
+            {
+                "log_dir": about.data_location,
+                "now": time.time(),
+                "runs": [payload.card(name, run) for name, run in runs.items()],
+            },
+        )
+
+    @route
+    def run(self, request: Request) -> Response:
+        name, run = self._run(request)
+        return _json(request, payload.whole(name, run))
+
+    @route
+    def summary(self, request: Request) -> Response:
+        _, run = self._run(request)
+        epoch = _integer(request, "epoch")
+        return _json(request, {**asdict(summary(run, epoch)), "health": health(run, epoch)})
+
+    @route
+    def figure(self, request: Request) -> Response:
+        name, run = self._run(request)
+        panel = _choice(request, "name", PANELS)
+        look = Look(
+            theme=_choice(request, "theme", {t: t for t in THEMES}, default="light"),
+            name=name,
+            colour=_integer(request, "colour", low=0) or 0,
+            others=self._overlays(request, name),
+        )
+        options: dict[str, Any] = {
+            key: request.args[key] for key in ("source", "statistic", "variable", "method") if request.args.get(key)
+        }
+        numbers = {key: n for key in ("epoch", "sample") if (n := _integer(request, key)) is not None}
+        if "compact" in request.args:
+            options |= {"compact": True, "kernels_only": True, "labels": 16}
+        return _json(request, panel(run, look, **options, **numbers))
+
+    @route
+    def importance(self, request: Request) -> Response:
+        _, run = self._run(request)
+        found = {"live": run.importance_live, "clean": run.importance, "data": run.data_score}
+        importance = _choice(request, "source", found)
+        if importance is None:
+            raise errors.NotFoundError("this run has no importance of this source")
+        return _bytes(request, payload.importance(importance))
+
+    @route
+    def inputs(self, request: Request) -> Response:
+        _, run = self._run(request)
+        if run.probe is None:
+            raise errors.NotFoundError("this run wrote no probe")
+        return _bytes(request, payload.inputs(run.probe))
+
+    @route
+    def outputs(self, request: Request) -> Response:
+        _, run = self._run(request)
+        return _bytes(request, payload.outputs(run, _choice(request, "method", {m: m for m in run.methods})))
+
+    @route
+    def attribution(self, request: Request) -> Response:
+        _, run = self._run(request)
+        method = _choice(request, "method", {m: m for m in run.methods})
+        found = run.attribution(method, _required(request, "epoch"))
+        if found is None:
+            raise errors.NotFoundError("this method was not recorded at this epoch, or its record is damaged")
+        return _bytes(request, payload.attribution(found))
+
+    @route
+    def film(self, request: Request) -> Response:
+        _, run = self._run(request)
+        method = _choice(request, "method", {m: m for m in run.methods})
+        sample = _required(request, "sample")
+        frames, epochs = [], []
+        for epoch in payload.film_epochs(run.attribution_epochs(method), [a.epoch for a in run.alerts]):
+            maps = self._thumb(run, method, epoch)
+            if maps is not None and sample < len(maps):
+                frames.append(maps[sample])
+                epochs.append(epoch)
+        if not frames or len({frame.shape for frame in frames}) > 1:
+            raise errors.NotFoundError("there is no map of this sample")
+        return _bytes(request, payload.framed({"epochs": epochs}, {"maps": np.stack(frames)}))
+
+    def _thumb(self, run: Run, method: str, epoch: int) -> Any:
+        kept = self._thumbs.setdefault(run, {})
+        if (method, epoch) not in kept:
+            found = run.attribution(method, epoch)
+            maps = payload.parts_of(found)[0] if found is not None else None
+            kept[method, epoch] = payload.thumb(maps) if maps is not None and maps.ndim == 3 else None
+        return kept[method, epoch]
+
+    # The runs themselves, kept as long as nothing new was written.
+
+    def _runs(self, request: Request) -> dict[str, Run]:
+        context, experiment = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
+        ask = {"ctx": context, "experiment_id": experiment, "plugin_name": NAME}
+        tensors, blobs = self._provider.list_tensors(**ask), self._provider.list_blob_sequences(**ask)
+        out = {}
+        for name, run in provider_runs(self._provider, context, experiment).items():
+            tags = {**tensors.get(run, {}), **blobs.get(run, {})}
+            stamp = tuple(sorted((tag, series.max_step, series.max_wall_time) for tag, series in tags.items()))
+            kept = self._kept.get((experiment, run))
+            if kept is None or kept[0] != stamp:
+                kept = (stamp, Run(ProviderStore(self._provider, context, experiment, run)))
+                self._kept[experiment, run] = kept
+            out[name] = kept[1]
+        return out
+
+    def _run(self, request: Request) -> tuple[str, Run]:
+        name, runs = request.args.get("run", ""), self._runs(request)
+        if name not in runs:
+            raise errors.NotFoundError(str(unknown("run", name, runs)))
+        return name, runs[name]
+
+    def _overlays(self, request: Request, focus: str) -> tuple[Overlay, ...]:
+        names, colours = request.args.getlist("overlay"), request.args.getlist("overlay_colour")
+        runs = self._runs(request) if names else {}
+        out = []
+        for index, name in enumerate(names[:MOST_OVERLAYS]):
+            if name not in runs:
+                raise errors.NotFoundError(str(unknown("run", name, runs)))
+            colour = colours[index] if index < len(colours) and colours[index].isdecimal() else "0"
+            if name != focus:
+                out.append(Overlay(name, runs[name], int(colour[:6])))
+        return tuple(out)
+
+
+def _json(request: Request, value: Any, expires: int = 0) -> Response:
+    return http_util.Respond(request, payload.dumps(value), "application/json", expires=expires)
+
+
+def _bytes(request: Request, content: bytes) -> Response:
+    return http_util.Respond(request, content, "application/octet-stream")
+
+
+def _choice(request: Request, key: str, table: dict[str, T], default: str = "") -> T:
+    value = request.args.get(key, default)
+    if value not in table:
+        raise unknown(key, value, table)
+    return table[value]
+
+
+def _integer(request: Request, key: str, low: int = 0) -> int | None:
+    value = request.args.get(key)
+    if value is None or value == "":
+        return None
+    if not (value.isascii() and value.isdecimal()) or len(value) > 9 or int(value) < low:
+        raise InvalidInput(f"{key}={value[:40]!r}: expected a whole number from {low}.")
+    return int(value)
+
+
+def _required(request: Request, key: str) -> int:
+    value = _integer(request, key)
+    if value is None:
+        raise InvalidInput(f"{key} is missing: expected a whole number.")
+    return value

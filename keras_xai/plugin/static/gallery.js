@@ -1,0 +1,165 @@
+/** The gallery's numbers at one epoch: maps, judgements, trajectories, in the order asked for. */
+import { ask } from "./api.js";
+import { percent, position, short } from "./dom.js";
+import { clipAt } from "./image.js";
+import { state } from "./state.js";
+
+/** Σ |values|, never zero. */
+const total = (values) => values.reduce((sum, value) => sum + Math.abs(value), 0) || 1;
+
+/** Last maps of a run and method: they stand in until the next epoch's have arrived. */
+const stale = new Map();
+
+/** Total variation between two maps as shares of their magnitude: 0 the same, 1 nothing in common. */
+export function moved(before, after) {
+  const [a, b] = [total(before), total(after)];
+  let sum = 0;
+  for (let i = 0; i < after.length; i++) sum += Math.abs(Math.abs(after[i]) / b - Math.abs(before[i]) / a);
+  return sum / 2;
+}
+
+export class Gallery {
+  /**
+   * @param {any} context of the render
+   * @param {{name: string, title: string, epochs: number[]}} method
+   * @param {{epoch?: number, name?: string, run?: any}} [other] another epoch or run
+   */
+  constructor(context, method, other = {}) {
+    this.name = other.name ?? context.name;
+    this.run = other.run ?? context.run;
+    this.method = method;
+    this.epoch = method.epochs[position(method.epochs, other.epoch ?? context.epoch)];
+    this.parameters = { run: this.name, method: method.name, epoch: this.epoch };
+    this.kind = this.run.probe?.kind ?? "table";
+    const written = this.run.wall_times[this.run.epochs.indexOf(this.epoch)];
+    const fresh = method.epochs.length ? ask("attribution", this.parameters, String(written)) : undefined;
+    const key = `${this.name}\n${method.name}`;
+    if (fresh) stale.set(key, fresh);
+    const maps = fresh ?? (other.epoch === undefined ? stale.get(key) : undefined);
+    this.fresh = Boolean(fresh);
+    const outputs = ask("outputs", { run: this.name, method: method.name }, this.run.stamp);
+    const inputs = this.run.probe?.stored ? ask("inputs", { run: this.name }, "once") : null;
+    const part = Object.hasOwn(maps ?? {}, `v${state.input}`) ? state.input : 0;
+    this.maps = maps?.[`v${part}`];
+    this.outputs = outputs?.epochs.length ? outputs : null;
+    this.input = inputs?.[`x${part}`] ?? null;
+    this.words = inputs?.words ?? null;
+    this.featureNames = inputs?.feature_names ?? null;
+    this.ready = Boolean(this.maps && this.outputs && (inputs || !this.run.probe?.stored));
+    if (!this.ready) return;
+    this.size = this.maps.shape[0];
+    this.samples = Array.from({ length: this.size }, (_, b) => b);
+    this.shape = this.maps.shape.slice(1);
+    this.length = this.shape.reduce((a, b) => a * b, 1);
+    this.speaksAgainst = this.maps.data.some((value) => value < 0); // a method without signs has only magnitudes to show
+    this.outputEpochs = this.outputs.epochs;
+    this.outputAt = position(this.outputEpochs, this.epoch);
+    this.columns = this.outputs.outputs?.shape[2] ?? 0;
+    this.classes = this.outputs.space !== "raw" && this.columns > 1;
+    // The neighbours are asked for now, so that a step of the slider finds them.
+    const at = method.epochs.indexOf(this.epoch);
+    if (fresh && other.epoch === undefined)
+      for (const epoch of [method.epochs[at + 1], method.epochs[at - 1]])
+        if (epoch !== undefined) ask("attribution", { ...this.parameters, epoch }, String(this.run.wall_times[this.run.epochs.indexOf(epoch)]));
+  }
+
+  get signed() {
+    return this.speaksAgainst && state.values === "signed";
+  }
+
+  get map() {
+    return state.colours === "sequential" ? "sequential" : "ember";
+  }
+
+  values(sample) {
+    return this.maps.data.subarray(sample * this.length, (sample + 1) * this.length);
+  }
+
+  /** How a map becomes colour by the settings; `hi` shares a scale between maps. */
+  colouring(values, hi) {
+    return { hi: hi ?? clipAt(values, state.clip), signed: this.signed, map: this.signed ? "diverging" : this.map };
+  }
+
+  /** A drawing of one sample: its input alone, or its map over it. */
+  picture(sample, size, mapped, { hi, values = this.values(sample) } = {}) {
+    const input = this.#pixels(sample);
+    const [height, width] = this.shape;
+    const ratio = input ? input.height / input.width : height / width;
+    if (!mapped) return { input, size, ratio };
+    return { input: state.display === "overlay" ? input : undefined, values, height, width, ...this.colouring(values, hi), opacity: state.opacity / 100, smooth: this.coarse, size, ratio };
+  }
+
+  /** A class activation map is coarser than its input: it is drawn smoothly, as it is meant. */
+  get coarse() {
+    return this.method.name.includes("cam") || Boolean(this.input && this.kind === "image" && this.shape[0] < this.input.shape[1]);
+  }
+
+  #pixels(sample) {
+    if (!this.input || this.kind !== "image") return undefined;
+    const [, height, width, channels = 1] = this.input.shape;
+    const n = height * width * channels;
+    return { data: this.input.data.subarray(sample * n, (sample + 1) * n), height, width, channels };
+  }
+
+  className(index) {
+    return this.run.probe?.class_names?.[index] ?? String(index);
+  }
+
+  /** The model's output for a sample at a place among the recorded epochs. */
+  #row(at, sample) {
+    const from = (at * this.size + sample) * this.columns;
+    return this.outputs.outputs.data.subarray(from, from + this.columns);
+  }
+
+  /** What it is, what it was taken for, how surely. */
+  judge(sample, at = this.outputAt) {
+    const truth = this.run.probe?.labels?.[sample] ?? null;
+    if (!this.classes) return { truth, predicted: null, right: true, confidence: NaN, value: short(this.outputs.prediction.data[at * this.size + sample]) };
+    const row = this.#row(at, sample);
+    const predicted = row.indexOf(Math.max(...row));
+    return { truth, predicted, right: truth === null || predicted === truth, confidence: row[predicted], value: "" };
+  }
+
+  /** The probability of the true class, or of the explained one, at every recorded epoch. */
+  confidences(sample) {
+    const target = this.run.probe?.labels?.[sample];
+    return this.outputEpochs.map((_, at) => this.#row(at, sample)[target ?? this.outputs.target.data[at * this.size + sample]]);
+  }
+
+  confidence(sample) {
+    return this.classes ? this.confidences(sample)[this.outputAt] : NaN;
+  }
+
+  error(sample) {
+    const errors = this.outputs.completeness_error;
+    return errors ? errors.data[this.outputAt * this.size + sample] : NaN;
+  }
+
+  /** The epoch before the last alert up to here: what "change" is measured from. */
+  get base() {
+    const past = this.run.alerts.filter((alert) => alert.epoch <= this.epoch);
+    const wanted = past.length ? past[0].epoch - 1 : this.method.epochs[0];
+    return this.method.epochs[position(this.method.epochs, wanted)];
+  }
+
+  /** The samples in the order the settings ask for. */
+  sorted() {
+    const by = (value) => {
+      const found = this.samples.map(value);
+      return [...this.samples].sort((a, b) => (found[b] || 0) - (found[a] || 0));
+    };
+    if (state.sort === "confidence" && this.classes) return by((b) => 1 - this.confidence(b));
+    if (state.sort === "error") return by((b) => this.error(b));
+    if (state.sort !== "change" || this.base === this.epoch) return this.samples;
+    const written = this.run.wall_times[this.run.epochs.indexOf(this.base)];
+    const before = ask("attribution", { ...this.parameters, epoch: this.base }, String(written))?.[`v${state.input}`];
+    return before?.data.length === this.maps.data.length ? by((b) => moved(before.data.subarray(b * this.length, (b + 1) * this.length), this.values(b))) : this.samples;
+  }
+
+  /** A sample in one sentence, for those who listen. */
+  describe(sample) {
+    const { truth, predicted, confidence, value } = this.judge(sample);
+    const is = truth === null || !this.classes ? `sample ${sample}` : `sample ${sample}, true class ${this.className(truth)}`;
+    return this.classes ? `${is}, predicted ${this.className(predicted)}, ${percent(confidence)}` : `${is}, output ${value}`;
+  }
+}

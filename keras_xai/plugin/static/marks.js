@@ -1,0 +1,109 @@
+/** Small purposeful marks: importance as a map of the input, slopes, word-sized lines, dumbbells. */
+import { legend, token } from "./colour.js";
+import { clip, h, hint, linear, percent, s, signed } from "./dom.js";
+import { draw } from "./image.js";
+
+/** The rows of a matrix {shape: [E, F], data}. */
+export const row = (matrix, at) => matrix.data.subarray(at * matrix.shape[1], (at + 1) * matrix.shape[1]);
+export const largest = (values) => values.reduce((high, value) => (value > high ? value : high), 0);
+/** Rank 1 is the largest. */
+export const rankOf = (values, at) => 1 + values.reduce((n, value) => n + (value > values[at] ? 1 : 0), 0);
+/** Indices, the largest value first. */
+export const order = (values) => Array.from(values, (_, i) => i).sort((a, b) => (values[b] || 0) - (values[a] || 0));
+
+/** The cell of a map of h × w cells under the pointer. */
+function cellAt(event, canvas, [height, width]) {
+  const box = canvas.getBoundingClientRect();
+  const at = (offset, size, n) => Math.min(n - 1, Math.max(0, Math.floor((offset / size) * n)));
+  return at(event.clientY - box.top, box.height, height) * width + at(event.clientX - box.left, box.width, width);
+}
+
+/** Importance over the input, all on one scale. @param {{title: string, epoch: number, values: Float32Array}[]} list */
+export function importanceMaps(list, cells, names) {
+  const high = Math.max(...list.map(({ values }) => largest(values))) || 1;
+  return h("div", { class: "maps" }, list.map(({ title, epoch, values }) =>
+    mapFigure(title, `epoch ${epoch}`, cells, { values, hi: high, map: "sequential" }, (cell) => `${names[cell]}\n${percent(values[cell])}, rank ${rankOf(values, cell)} of ${values.length}`)));
+}
+
+/** One map of cells with its caption and the exact value under the pointer. */
+export function mapFigure(title, note, cells, options, say) {
+  const canvas = h("canvas", { class: "thumb", role: "img", "aria-label": `${title}, ${note}` });
+  draw(canvas, { height: cells[0], width: cells[1], size: 152, ratio: cells[0] / cells[1], ...options });
+  hint(canvas, (event) => say(cellAt(event, canvas, cells)));
+  return h("figure", {}, canvas, h("figcaption", {}, h("b", {}, title), note));
+}
+
+/** What changed between two rows of shares, as a map of its own. */
+export function changeFigure(before, after, cells, names, note) {
+  const change = after.map((value, i) => value - before[i]);
+  const high = largest(change.map(Math.abs)) || 1e-6;
+  const figure = mapFigure("Change", note, cells, { values: change, hi: high, signed: true }, (cell) => `${names[cell]}\n${signed(100 * change[cell], 2)} points`);
+  return { figure, scale: legend("diverging", `−${percent(high)}`, `+${percent(high)}`) };
+}
+
+/** Shares before → after as slopes; the alerted feature in the alarm colour. */
+export function slope(width, height, { from, to, names, alerted, shown }) {
+  const high = Math.max(...shown.flatMap((i) => [from[i], to[i]]), 1e-9) * 1.02;
+  const left = 72;
+  const letters = Math.max(8, Math.min(26, Math.floor((width * 0.55 - 72) / 6)));
+  const right = Math.min(width * 0.6, 72 + 6 * Math.min(letters, Math.max(8, ...shown.map((i) => names[i].length))));
+  const y = linear(0, high, height - 16, 12);
+  const g = s("svg", { width, height, role: "img", "aria-label": shown.map((i) => `${names[i]}: ${percent(from[i])} to ${percent(to[i])}`).join("; ") });
+  for (const x of [left, width - right]) g.append(s("line", { x1: x, x2: x, y1: 4, y2: height - 8, stroke: token("line-strong") }));
+  const spread = (values) => apart(shown.map((i) => [i, y(values[i])]), 14, 12, height - 8);
+  const before = spread(from);
+  const after = spread(to);
+  for (const i of shown) {
+    const hot = alerted.has(names[i]);
+    const colour = hot ? token("alarm") : to[i] > from[i] ? token("text") : token("text-3");
+    g.append(
+      s("line", { x1: left, x2: width - right, y1: y(from[i]), y2: y(to[i]), stroke: colour, "stroke-width": hot ? 2.25 : 1.25 }),
+      s("circle", { cx: left, cy: y(from[i]), r: 2.5, fill: colour }),
+      s("circle", { cx: width - right, cy: y(to[i]), r: 2.5, fill: colour }),
+      s("path", { d: `M${left - 5} ${y(from[i])}L${left - 15} ${before.get(i)}M${width - right + 5} ${y(to[i])}L${width - right + 15} ${after.get(i)}`, stroke: token("line-strong"), fill: "none" }),
+      s("text", { x: left - 18, y: before.get(i) + 4, "text-anchor": "end", style: { fill: colour } }, percent(from[i])),
+      s("text", { x: width - right + 18, y: after.get(i) + 4, style: { fill: colour, fontWeight: hot ? 500 : 400 } }, `${percent(to[i])}  ${clip(names[i], letters)}`, s("title", {}, names[i])),
+    );
+  }
+  return g;
+}
+
+/** Labels moved apart by `gap`, inside top and bottom, as few pixels as that takes. */
+function apart(labels, gap, top, bottom) {
+  const sorted = labels.map(([key, y]) => ({ key, y })).sort((a, b) => a.y - b.y);
+  sorted.forEach((label, k) => {
+    label.y = Math.max(label.y, k ? sorted[k - 1].y + gap : top);
+  });
+  for (let k = sorted.length - 1, floor = bottom; k >= 0; k--) {
+    sorted[k].y = Math.min(sorted[k].y, floor);
+    floor = sorted[k].y - gap;
+  }
+  return new Map(sorted.map(({ key, y }) => [key, y]));
+}
+
+/** A value in 0..1 over epochs as a word-sized line, with the first alert and where the slider stands. */
+export function spark(epochs, values, now, alerts, width, height = 20) {
+  const x = linear(epochs[0], epochs.at(-1), 3, width - 3);
+  const y = linear(0, 1, height - 3, 3);
+  const g = s("svg", { width, height, role: "img", "aria-label": `over epochs: ${percent(values[0])} to ${percent(values.at(-1))}` });
+  g.append(s("line", { x1: 0, x2: width, y1: height - 3, y2: height - 3, stroke: token("line") }));
+  for (const epoch of alerts.slice(0, 1)) g.append(s("line", { x1: x(epoch), x2: x(epoch), y1: 0, y2: height, stroke: token("alarm"), "stroke-opacity": 0.5 }));
+  const points = values.map((value, i) => (Number.isFinite(value) ? `${x(epochs[i]).toFixed(1)} ${y(value).toFixed(1)}` : null));
+  g.append(s("path", { d: points.map((point, i) => (point ? `${i && points[i - 1] ? "L" : "M"}${point}` : "")).join(""), fill: "none", stroke: token("text-2"), "stroke-width": 1.25 }));
+  if (Number.isFinite(values[now])) g.append(s("circle", { cx: x(epochs[now]), cy: y(values[now]), r: 2.75, fill: token("accent") }));
+  return g;
+}
+
+/** First → second as an arrow on a post from 0 to 100 %. */
+export function dumbbell(before, after) {
+  const y = linear(0, 1, 100, 8);
+  const colour = token(after < before - 0.05 ? "alarm" : after > before + 0.05 ? "good" : "text-2");
+  const g = s("svg", { width: 64, height: 108, role: "img", "aria-label": `${percent(before)} to ${percent(after)}` });
+  for (const mark of [0, 0.5, 1]) g.append(s("line", { x1: 8, x2: 56, y1: y(mark), y2: y(mark), stroke: token("line") }));
+  g.append(
+    s("line", { x1: 20, x2: 44, y1: y(before), y2: y(after), stroke: colour, "stroke-width": 1.75 }),
+    s("circle", { cx: 20, cy: y(before), r: 3.5, fill: token("page"), stroke: colour, "stroke-width": 1.5 }),
+    s("circle", { cx: 44, cy: y(after), r: 4, fill: colour }),
+  );
+  return hint(g, () => `${percent(before)} → ${percent(after)}`);
+}

@@ -1,0 +1,97 @@
+/** Overview: what happened in this run? One screen, nothing to set. */
+import { ask } from "./api.js";
+import { chart, figureBehind } from "./chart.js";
+import { legend, runColour, token } from "./colour.js";
+import { h, key, message, panel, percent, position } from "./dom.js";
+import { importanceMaps, largest, order, row, slope } from "./marks.js";
+import { set } from "./state.js";
+
+/** What the server has to say at this epoch; the last words stand in until they are there. */
+let words = null;
+
+/** The way to the samples that moved most, in a method that can see the cause. */
+export function towardsSamples(run, epoch) {
+  const seeing = ["saliency", "grad_cam", "input_x_gradient"].find((name) => run.methods.some((method) => method.name === name));
+  return { view: "probe_attributions", epoch, method: seeing ?? run.methods[0]?.name ?? "", sort: "change", compare: "off" };
+}
+
+export function overview(root, context) {
+  const { run, name, epoch } = context;
+  const summary = ask("summary", { run: name, epoch }, run.stamp) ?? (words?.name === name ? words.summary : null);
+  if (!summary) return root.append(h("p", { class: "note" }, "…"));
+  words = { name, summary };
+  const source = run.sources.live ? "live" : run.sources.clean ? "clean" : "";
+  const importance = source ? ask("importance", { run: name, source }, run.stamp) : null;
+  const first = run.alerts.find((alert) => alert.epoch <= epoch);
+
+  root.append(h("div", { class: "grid" }, lead(summary, run, epoch, first), facts(summary), driftPanel(context, source), looksPanel(context, importance, summary), lossPanel(context), movedPanel(context, importance, summary), healthPanel(context)));
+  for (const fill of pending.splice(0)) fill();
+}
+
+/** Marks that need to know their width are drawn when their panel stands. */
+const pending = [];
+
+function lead(summary, run, epoch, first) {
+  const button = h("button", { class: "link", type: "button", "data-key": "samples", onclick: () => set(towardsSamples(run, Math.max(epoch, first.epoch))) }, "See the samples that moved most →");
+  return h("div", { class: "lead c12" }, h("h1", {}, summary.sentence), h("p", {}, summary.detail, " ", first && run.methods.length ? button : null));
+}
+
+const facts = (summary) =>
+  h("div", { class: "facts c12" }, summary.facts.map((fact) =>
+    h("div", { class: fact.alarm ? "alarm" : "" }, h("b", {}, fact.value, " ", h("span", { class: "was" }, fact.was)), h("span", { class: "note", title: fact.note }, fact.note))));
+
+const names = (context) => h("span", {}, context.picked.slice(0, 4).map((name) => key(name, runColour(context.place(name)))));
+
+function driftPanel(context, source) {
+  const title = panel("c7", "Drift score", source ? names(context) : "");
+  if (!source) title.append(message("Not watched", "ImportanceDrift was not among this run's callbacks.", "kx.ImportanceDrift(log_dir, probe)"));
+  else title.append(chart(context, "drift_score", { id: "overview drift", height: 192 + context.spare, label: "Drift score over epochs with its limit" }));
+  return title;
+}
+
+function looksPanel(context, importance, summary) {
+  const { run, epoch } = context;
+  const cells = run.probe?.kind === "image" ? run.probe.cells : null;
+  if (!importance) return panel("c5", "Importance", "", h("p", { class: "note" }, run.sources.clean || run.sources.live ? "…" : "Not recorded."));
+  const at = position(importance.epochs, epoch);
+  const now = row(importance.share, at);
+  if (cells && cells[0] * cells[1] === importance.names.length) {
+    const before = position(importance.epochs, summary.before);
+    const list = [[0, "First epoch"], [before, "Before the alert"], [at, "Now"]].filter(([place, title], i) => i !== 1 || (summary.alarm && place > 0 && place < at && title));
+    return panel("c5", "Where the importance lies", legend("sequential", "0\u00a0%", percent(Math.max(...list.map(([place]) => largest(row(importance.share, place)))))),
+      importanceMaps(list.map(([place, title]) => ({ title, epoch: importance.epochs[place], values: row(importance.share, place) })), cells, importance.names));
+  }
+  const out = panel("c5", "Most important features", `share, epoch ${importance.epochs[0]} → ${importance.epochs[at]}`);
+  pending.push(() => out.append(slope(out.clientWidth, 184 + context.spare, { from: row(importance.share, 0), to: now, names: importance.names, alerted: alertedBy(run, epoch), shown: order(now).slice(0, 7) })));
+  return out;
+}
+
+/** Features that an alert up to here names, three each. */
+export const alertedBy = (run, epoch) => new Set(run.alerts.filter((alert) => alert.epoch <= epoch).flatMap((alert) => alert.features.slice(0, 3).map(([name]) => name)));
+
+function lossPanel(context) {
+  const keys = h("span", {}, key("training", token("text-2")), context.run.logs.includes("val_loss") && key("validation", token("text-2"), "dotted"));
+  if (!context.run.logs.includes("loss")) return panel("c4", "Loss", "", h("p", { class: "note" }, "No loss in the logs."));
+  return panel("c4", "Loss", keys, chart(context, "loss", { height: 192 + context.spare, label: "Loss over epochs" }));
+}
+
+function movedPanel(context, importance, summary) {
+  const { run, epoch } = context;
+  if (!importance) return panel("c4", "What rose and fell", "", h("p", { class: "note" }, run.sources.clean || run.sources.live ? "…" : "Importance was not recorded."));
+  const from = row(importance.share, position(importance.epochs, summary.before));
+  const to = row(importance.share, position(importance.epochs, epoch));
+  const moved = order(to.map((value, i) => Math.abs(value - from[i])));
+  const rise = moved.filter((i) => to[i] > from[i]).slice(0, 3);
+  const fall = moved.filter((i) => to[i] <= from[i]).slice(0, 3);
+  const out = panel("c4", "What rose and fell", `share, epoch ${summary.before} → ${epoch}`);
+  pending.push(() => out.append(slope(out.clientWidth, 184 + context.spare, { from, to, names: importance.names, alerted: alertedBy(run, epoch), shown: [...rise, ...fall] })));
+  return out;
+}
+
+function healthPanel(context) {
+  if (!context.run.variables.length) return panel("c4", "Gradient health", "", message("Not recorded", "WeightGradients was not among this run's callbacks.", "kx.WeightGradients(log_dir)"));
+  const parameters = { compact: 1 };
+  const rows = figureBehind(context, "heat_map", parameters, false)?.layout.meta?.rows.length ?? 6;
+  return panel("c4", "Gradient health", "log RMS, layer × epoch",
+    chart(context, "heat_map", { id: "overview health", parameters, overlays: false, height: Math.min(188 + context.spare, 26 + 22 * rows), label: "Size of the gradients by layer and epoch", onrow: (variable) => ({ view: "weight_gradients", variable }) }));
+}

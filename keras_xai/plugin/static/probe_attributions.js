@@ -1,0 +1,173 @@
+/** Attributions: the probe samples at the epoch of the slider, one chosen sample over all epochs, two of anything compared. */
+import { ask, refusal } from "./api.js";
+import { chart } from "./chart.js";
+import { legend } from "./colour.js";
+import { compare, rivals } from "./compare.js";
+import { choice, group, range, segments } from "./controls.js";
+import { h, message, panel, percent } from "./dom.js";
+import { Gallery } from "./gallery.js";
+import { draw } from "./image.js";
+import { barsTile, seriesTile, tokensRow } from "./tiles.js";
+import { spark } from "./marks.js";
+import { set, state } from "./state.js";
+
+/** The method asked for, or one that shows most at first sight, or the first that this run wrote. */
+const methodOf = (run) =>
+  [state.method, "saliency", "integrated_gradients"].map((name) => run.methods.find((method) => method.name === name)).find(Boolean) ?? run.methods[0];
+
+export function probeAttributions(root, context) {
+  const { run, name } = context;
+  const method = methodOf(run);
+  if (!method)
+    return root.append(message("This run wrote no attributions", `${name} has ${run.epochs.length} epochs, but ProbeAttributions was not among its callbacks.`, 'kx.ProbeAttributions(log_dir, probe, method="integrated_gradients")'));
+  if (state.compare !== "off") return compare(root, context, method);
+  const gallery = new Gallery(context, method);
+  if (!gallery.ready) return root.append(waiting(context, gallery));
+  const grid = h("div", { class: "grid" }, gallerySection(context, gallery));
+  root.append(grid);
+  const chosen = Math.min(state.sample, gallery.size - 1);
+  grid.append(detail(context, gallery, chosen));
+  for (const fill of later.splice(0)) fill();
+}
+
+/** Words until the maps are there, or why they are not. */
+export function waiting(context, gallery) {
+  const wrong = refusal("attribution", gallery.parameters) ?? refusal("outputs", { run: context.name, method: gallery.method.name });
+  return wrong ? message("These attributions could not be read", wrong) : h("p", { class: "note" }, "Reading the maps …");
+}
+
+const later = [];
+
+/** What stands right of a title: how many are right, how complete the sums are, what the colours mean. */
+function notes(gallery) {
+  const judged = gallery.samples.map((b) => gallery.judge(b));
+  const right = judged.filter((one) => one.right).length;
+  const errors = gallery.samples.map((b) => gallery.error(b)).filter(Number.isFinite).sort((a, b) => a - b);
+  const diverging = gallery.kind !== "image" || gallery.signed;
+  return [
+    judged[0]?.truth !== null && gallery.classes && h("span", {}, `${right} of ${judged.length} right`),
+    errors.length > 0 && h("span", { title: "|sum of the attributions − change of the score| ÷ change of the score; the median of the samples" }, `completeness error ${percent(errors[errors.length >> 1])}`),
+    diverging ? legend("diverging", "against", gallery.classes ? "for the true class" : "for") : legend(gallery.map, "none", "strong"),
+  ];
+}
+
+/** "Saliency · epoch 19", and which epoch it is where this one was not recorded. */
+const title = (gallery, context) =>
+  `${gallery.method.title} · epoch ${gallery.epoch}${gallery.epoch === context.epoch ? "" : " (the nearest earlier one)"}`;
+
+function gallerySection(context, gallery) {
+  const section = panel("c12", title(gallery, context), notes(gallery));
+  const list = gallery.sorted();
+  if (!gallery.input && gallery.kind !== "table") section.append(h("p", { class: "note" }, "The samples themselves were not written (store=\"none\")."));
+  const kinds = { image: imageGrid, tokens: tokensList, series: seriesGrid, table: barsGrid };
+  section.append((kinds[gallery.kind] ?? barsGrid)(context, gallery, list));
+  return section;
+}
+
+/** "2 read as 3 … 100 %" */
+export function caption(gallery, sample) {
+  const { truth, predicted, right, confidence, value } = gallery.judge(sample);
+  const said = gallery.classes ? [h("b", {}, truth === null ? `sample ${sample}` : gallery.className(truth)), right ? "" : h("span", { class: "alarm" }, ` read as ${gallery.className(predicted)}`)] : [h("b", {}, `sample ${sample}`)];
+  return h("span", { class: "cap" }, h("span", {}, said), h("span", {}, gallery.classes ? percent(confidence) : value));
+}
+
+/** The confidence over epochs, drawn when its width is known. */
+function trajectory(context, gallery, sample, height = 20) {
+  const place = h("span", { style: { display: "block" } });
+  if (gallery.classes) later.push(() => place.append(spark(gallery.outputEpochs, gallery.confidences(sample), gallery.outputAt, context.run.alerts.map((alert) => alert.epoch), Math.max(40, place.clientWidth), height)));
+  return place;
+}
+
+const tile = (gallery, sample, ...children) =>
+  h("button", { type: "button", class: "tile", "aria-pressed": String(sample === state.sample), "aria-label": gallery.describe(sample), "data-key": `sample ${sample}`, onclick: () => set({ sample }) }, children);
+
+function imageGrid(context, gallery, list) {
+  return h("div", { class: "gallery" }, list.map((sample) =>
+    tile(gallery, sample, caption(gallery, sample),
+      h("span", { class: gallery.input ? "pair" : "" }, gallery.input && picture(gallery, sample, 80, false), picture(gallery, sample, gallery.input ? 80 : 150, true)),
+      trajectory(context, gallery, sample))));
+}
+
+/** One sample's input, or its map as the settings want it. */
+export function picture(gallery, sample, size, mapped, options = {}) {
+  const canvas = h("canvas", { class: "thumb" });
+  draw(canvas, gallery.picture(sample, size, mapped, options));
+  return canvas;
+}
+
+const barsGrid = (context, gallery, list) =>
+  h("div", { class: "bars" }, list.map((sample) => {
+    const place = h("span", { style: { display: "block" } });
+    later.push(() => place.append(barsTile(gallery, sample, place.clientWidth, context)));
+    return tile(gallery, sample, caption(gallery, sample), trajectory(context, gallery, sample), place);
+  }));
+
+const seriesGrid = (context, gallery, list) =>
+  h("div", { class: "bars" }, list.map((sample) => {
+    const place = h("span", { style: { display: "block" } });
+    later.push(() => place.append(seriesTile(gallery, sample, place.clientWidth, 72)));
+    return tile(gallery, sample, caption(gallery, sample), place, trajectory(context, gallery, sample));
+  }));
+
+const tokensList = (context, gallery, list) =>
+  h("div", { class: "texts" }, list.map((sample) => {
+    const { truth, predicted, right, confidence } = gallery.judge(sample);
+    const error = gallery.error(sample);
+    return h("button", { type: "button", "aria-pressed": String(sample === state.sample), "data-key": `sample ${sample}`, onclick: () => set({ sample }) },
+      h("span", {}, h("b", {}, truth === null ? `sample ${sample}` : gallery.className(truth)), h("br", {}), h("span", { class: `note ${right ? "" : "alarm"}` }, right ? `${percent(confidence)} sure` : `read as ${gallery.className(predicted)}, ${percent(confidence)}`)),
+      tokensRow(gallery, sample),
+      h("span", {}, trajectory(context, gallery, sample, 28), Number.isFinite(error) && h("span", { class: "note" }, `completeness error ${percent(error)}`)));
+  }));
+
+/** The chosen sample large, its class probabilities, and a film strip of its map at every epoch. */
+function detail(context, gallery, sample) {
+  const { truth } = gallery.judge(sample);
+  const section = panel("c12", `Sample ${sample}${truth === null ? "" : `: true class ${gallery.className(truth)}`}`, gallery.classes ? "probability of each class over epochs" : "output over epochs");
+  const lines = chart(context, "sample_outputs", { parameters: { method: gallery.method.name, sample, epoch: gallery.epoch }, overlays: false, height: 184 + context.spare, label: gallery.describe(sample) });
+  if (gallery.kind !== "image") {
+    section.append(lines);
+    return section;
+  }
+  section.append(h("div", { class: "detail" }, gallery.input ? picture(gallery, sample, 168, false) : h("span", {}), picture(gallery, sample, 168, true), lines), film(context, gallery, sample));
+  return section;
+}
+
+function film(context, gallery, sample) {
+  const strip = ask("film", { run: context.name, method: gallery.method.name, sample }, context.run.stamp);
+  if (!strip) return h("p", { class: "note" }, refusal("film", { run: context.name, method: gallery.method.name, sample }) ?? "…");
+  const [, height, width] = strip.maps.shape;
+  const alerted = new Set(context.run.alerts.map((alert) => alert.epoch));
+  const now = strip.epochs.reduce((best, epoch) => (epoch <= gallery.epoch ? epoch : best), strip.epochs[0]);
+  return h("div", { class: "film" }, strip.epochs.map((epoch, i) => {
+    const canvas = h("canvas", {});
+    const values = strip.maps.data.subarray(i * height * width, (i + 1) * height * width);
+    draw(canvas, { values, height, width, ...gallery.colouring(values), size: 40, ratio: height / width, smooth: gallery.coarse });
+    return h("button", { type: "button", class: `${epoch === now ? "now" : ""} ${alerted.has(epoch) ? "tick" : ""}`, "aria-label": `Epoch ${epoch}`, "data-key": `film ${epoch}`, onclick: () => set({ epoch }) }, canvas, String(epoch));
+  }));
+}
+
+const SORTS = [["probe", "Probe order"], ["change", "Change since the alert"], ["confidence", "Least confident first"], ["error", "Completeness error"]];
+
+/** The settings of this view and what they depend on. */
+export const probeAttributionsSettings = {
+  key: (context) => [context.run?.methods.map((method) => method.name), context.run?.probe?.kind, rivals(context).length].join(),
+  build: (context) => {
+    const { run } = context;
+    if (!run?.methods.length) return [];
+    const image = run.probe?.kind === "image";
+    const compared = [["off", "Nothing"], ["epochs", "Two epochs"], ...(rivals(context).length || state.compare === "runs" ? [["runs", "Two runs"]] : []), ...(run.methods.length > 1 ? [["methods", "Methods"]] : [])];
+    return [
+      group("Method", choice("method", "Method", run.methods.map(({ name, title: shown }) => [name, shown]), methodOf(run).name)),
+      group("Sort samples by", choice("sort", "Sort samples by", SORTS)),
+      group("Compare", choice("compare", "Compare", compared)),
+      ...(image
+        ? [
+            group("Show", segments("display", "Show", [["overlay", "Overlay"], ["map", "Map"]]), segments("values", "Values", [["magnitude", "Magnitude"], ["signed", "Signed"]])),
+            group("Overlay opacity", range("opacity", "Overlay opacity", 0, 100, " %")),
+            group("Clip at percentile", range("clip", "Clip at percentile", 80, 100)),
+            group("Colours of magnitude", choice("colours", "Colours of magnitude", [["ember", "Ember"], ["sequential", "Blue"]], "ember")),
+          ]
+        : []),
+    ];
+  },
+};

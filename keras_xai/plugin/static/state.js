@@ -1,0 +1,69 @@
+/** The one selection that every view follows. It lives in localStorage under the log directory: a reload comes back. */
+
+/** @typedef {typeof defaults} State */
+const defaults = {
+  view: "overview",
+  /** null: the latest, which follows new epochs as they arrive */
+  epoch: /** @type {number | null} */ (null),
+  focus: "",
+  /** names of the runs laid over the charts */
+  runs: /** @type {string[]} */ ([]),
+  /** names of all runs in the order of first sight: the place is the colour, and stays */
+  seen: /** @type {string[]} */ ([]),
+  source: "",
+  statistic: "rms",
+  variable: "",
+  method: "",
+  input: 0,
+  values: "magnitude",
+  display: "overlay",
+  colours: "",
+  opacity: 85,
+  clip: 99,
+  sort: "probe",
+  sample: 0,
+  compare: "off",
+  first: /** @type {number | null} */ (null),
+  second: /** @type {number | null} */ (null),
+  firstMethod: "",
+  secondMethod: "",
+  other: "",
+};
+
+export const state = { ...defaults };
+const listeners = new Set();
+let place = "";
+
+/** Reads what was kept for this log directory; what no longer has the right type is the default again. */
+export function open(directory) {
+  place = `keras_xai:${directory}`;
+  try {
+    const kept = JSON.parse(localStorage.getItem(place) ?? "{}");
+    for (const [name, standard] of Object.entries(defaults)) {
+      const value = kept[name];
+      if (value === undefined) continue;
+      const fits = Array.isArray(standard)
+        ? Array.isArray(value) && value.every((one) => typeof one === "string")
+        : standard === null
+          ? value === null || Number.isInteger(value)
+          : typeof value === typeof standard;
+      if (fits) state[name] = value;
+    }
+  } catch {
+    /* a full or forbidden storage costs only the memory of the place */
+  }
+}
+
+/** Changes the selection, keeps it and tells everybody what changed. @param {Partial<State>} change */
+export function set(change) {
+  const changed = Object.keys(change).filter((name) => state[name] !== change[name]);
+  Object.assign(state, change);
+  try {
+    if (place) localStorage.setItem(place, JSON.stringify(Object.fromEntries(Object.entries(state).filter(([name, value]) => value !== defaults[name]))));
+  } catch {
+    /* as above */
+  }
+  if (changed.length) for (const listener of listeners) listener(changed);
+}
+
+export const subscribe = (listener) => listeners.add(listener);

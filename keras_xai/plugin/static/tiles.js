@@ -1,0 +1,96 @@
+/** One sample's attribution where it is no picture: signed bars, shaded tokens, a line with shaded steps. */
+import { at, dark, token } from "./colour.js";
+import { clip, h, hint, linear, s, short, signed } from "./dom.js";
+import { alertedBy } from "./overview.js";
+
+const ROW = 18;
+const MOST = 8;
+const LEFT = 0.3; // the zero line stands here in the space for bars: attributions are more often for than against
+
+/** Feature, its value, its signed bar; one zero line for all tiles, the alerted feature in the alarm colour. */
+export function barsTile(gallery, sample, width, context) {
+  const values = gallery.values(sample);
+  const hot = alertedBy(context.run, context.epoch);
+  const names = nameOf(gallery);
+  const order = Array.from(values, (_, f) => f).sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]));
+  const rows = order.slice(0, MOST).map((f) => ({ name: names(f), value: inputOf(gallery, sample, f), share: values[f] }));
+  const rest = order.slice(MOST);
+  if (rest.length) rows.push({ name: `${rest.length} others`, value: null, share: rest.reduce((sum, f) => sum + values[f], 0) });
+  const high = Math.max(...rows.map(({ share }) => Math.abs(share))) || 1;
+  const middle = Math.min(196, width * 0.62);
+  const room = width - middle;
+  const zero = middle + room * LEFT;
+  const letters = Math.floor((middle - 64) / 5.8);
+  const g = s("svg", { width, height: rows.length * ROW + 2, role: "img", "aria-label": rows.map(({ name, share }) => `${name} ${signed(share, 3)}`).join("; ") });
+  g.append(s("line", { x1: zero, x2: zero, y1: 0, y2: rows.length * ROW, stroke: token("line-strong") }));
+  rows.forEach(({ name, value, share }, r) => {
+    const long = Math.max(-room * LEFT, (share / high) * room * (1 - LEFT));
+    const alarm = hot.has(name);
+    g.append(
+      s("text", { x: 0, y: r * ROW + 13, style: { fill: token(alarm ? "alarm" : value === null ? "text-3" : "text"), fontWeight: alarm ? 500 : 400 } }, clip(name, letters)),
+      value !== null && s("text", { x: middle - 10, y: r * ROW + 13, "text-anchor": "end", style: { fill: token("text-3") } }, value),
+      s("rect", { x: Math.min(zero, zero + long), y: r * ROW + 3, width: Math.max(1, Math.abs(long)), height: 12, rx: 1, fill: at("diverging", share > 0 ? 0.82 : 0.18) }),
+    );
+  });
+  return hint(g, (event) => {
+    const { name, value, share } = rows[Math.max(0, Math.min(rows.length - 1, Math.floor((event.clientY - g.getBoundingClientRect().top) / ROW)))];
+    return `${name}${value === null ? "" : ` = ${value}`}\n${signed(share, 4)}`;
+  });
+}
+
+const nameOf = (gallery) => {
+  const names = gallery.featureNames?.length === gallery.length ? gallery.featureNames : gallery.run.probe?.features;
+  return (f) => (names?.length === gallery.length ? names[f] : `column ${f}`);
+};
+const inputOf = (gallery, sample, f) => (gallery.input && gallery.input.data.length === gallery.maps.data.length ? short(gallery.input.data[sample * gallery.length + f]) : "");
+
+/** A text whose words carry their attribution as shade. */
+export function tokensRow(gallery, sample) {
+  const words = gallery.words?.[sample] ?? gallery.ids?.(sample) ?? idsOf(gallery, sample);
+  const per = gallery.length / words.length; // an embedding's columns, where the wire kept them, sum to their word
+  const values = words.map((_, t) => gallery.values(sample).subarray(Math.floor(t * per), Math.floor((t + 1) * per)).reduce((sum, value) => sum + value, 0));
+  const high = Math.max(...values.map(Math.abs)) || 1;
+  return h("span", { class: "tokens" }, words.map((word, t) => {
+    if (!word) return null; // padding has no word
+    const share = values[t] / high;
+    const span = h("span", { style: { background: at("diverging", 0.5 + 0.4 * share, Math.min(1, Math.abs(share) * 1.5)), color: Math.abs(share) > 0.62 ? (dark() ? "#1c1c1c" : "#fff") : "" } }, word);
+    return [hint(span, () => `${word}  ${signed(values[t], 4)}`), " "];
+  }));
+}
+
+const idsOf = (gallery, sample) => {
+  if (!gallery.input) return Array.from({ length: gallery.shape[0] }, (_, t) => String(t));
+  const n = gallery.input.data.length / gallery.size;
+  return Array.from(gallery.input.data.subarray(sample * n, (sample + 1) * n), String);
+};
+
+const SHOWN = 3; // channels of a series with a lane of their own
+
+/** The line of each channel over steps shaded by their attribution. */
+export function seriesTile(gallery, sample, width, height) {
+  const steps = gallery.shape[0];
+  const channels = gallery.shape[1] ?? 1;
+  const lanes = Math.min(SHOWN, channels);
+  const values = gallery.values(sample);
+  const high = values.reduce((best, value) => Math.max(best, Math.abs(value)), 0) || 1;
+  const x = linear(0, steps, 0, width);
+  const lane = height / lanes;
+  const names = gallery.run.probe?.features ?? [];
+  const g = s("svg", { width, height, role: "img", "aria-label": `${steps} steps, ${channels} channels` });
+  for (let c = 0; c < lanes; c++) {
+    for (let t = 0; t < steps; t++) {
+      const share = values[t * channels + c] / high;
+      if (Math.abs(share) > 0.04) g.append(s("rect", { x: x(t), y: c * lane, width: x(1) + 0.5, height: lane - 4, fill: at("diverging", 0.5 + 0.5 * share, Math.min(1, Math.abs(share) * 1.2)) }));
+    }
+    if (!gallery.input) continue;
+    const line = Array.from({ length: steps }, (_, t) => gallery.input.data[(sample * steps + t) * channels + c]);
+    const y = linear(Math.min(...line), Math.max(...line), (c + 1) * lane - 8, c * lane + 4);
+    g.append(s("path", { d: line.map((value, t) => `${t ? "L" : "M"}${(x(t) + x(1) / 2).toFixed(1)} ${y(value).toFixed(1)}`).join(""), fill: "none", stroke: token("text"), "stroke-width": 1.25 }));
+  }
+  return hint(g, (event) => {
+    const box = g.getBoundingClientRect();
+    const t = Math.max(0, Math.min(steps - 1, Math.floor(((event.clientX - box.left) / box.width) * steps)));
+    const lines = Array.from({ length: channels }, (_, c) => `${names[c] ?? `channel ${c}`}  ${signed(values[t * channels + c], 4)}`);
+    return [`step ${t}`, ...lines.slice(0, 8)].join("\n");
+  });
+}

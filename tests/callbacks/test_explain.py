@@ -1,0 +1,75 @@
+"""All three in one line."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_xai as kx
+from keras_xai.callbacks.explain import Explain
+from tests.callbacks.conftest import small_model
+
+
+def test_one_line_records_all_three(tmp_path, model, fit, data):
+    """Gradients, both default methods, importance on the probe and on live rows; one file, one record an epoch."""
+    history = fit(model, kx.Explain(tmp_path, data, live=data, on_error="raise"))
+    run = kx.load(tmp_path)["."]
+    assert len(list((tmp_path / "keras_xai").iterdir())) == 1
+    assert run.epochs == [0, 1, 2]
+    assert len(run.weight_gradients) == 3
+    assert run.methods == ("integrated_gradients", "saliency")
+    assert run.importance.share.shape == run.importance_live.share.shape == (3, 4)
+    assert set(run.history[0].costs) == {"weight_gradients", "probe_attributions", "importance_drift"}
+    assert {"xai_drift", "xai_grad_norm"} <= set(history.history)
+    assert run.probe.size == 16
+
+
+def test_no_gallery_where_none_is_wanted(tmp_path, model, fit, data):
+    """method=None."""
+    fit(model, kx.Explain(tmp_path, data, method=None, on_error="raise"))
+    run = kx.load(tmp_path)["."]
+    assert run.methods == ()
+    assert run.importance is not None
+
+
+def test_it_forwards_every_hook_that_the_three_have(tmp_path, data):
+    """A hook added to one of them is not forgotten here."""
+    hooks = {name for name in dir(keras.callbacks.Callback) if name.startswith(("on_", "set_"))}
+    needed = {
+        h
+        for c in Explain(tmp_path, data).callbacks
+        for h in hooks
+        if getattr(type(c), h) is not getattr(keras.callbacks.Callback, h)
+    }
+    assert needed <= {h for h in hooks if h in vars(Explain)}
+
+
+@pytest.mark.parametrize("order", ["last", "first"])
+def test_training_is_bit_identical_with_and_without(tmp_path, data, order):
+    """Weights, optimizer state, the global generators, the callbacks beside us."""
+    found = []
+    for ours in ([], [kx.Explain(tmp_path, data, live=data, on_error="raise")]):
+        model = small_model()
+        plateau = keras.callbacks.ReduceLROnPlateau(monitor="loss", patience=0, min_delta=10)
+        callbacks = [plateau, *ours] if order == "last" else [*ours, plateau]
+        model.fit(*data, epochs=4, verbose=0, callbacks=callbacks)
+        found.append(([*model.get_weights(), *(v.numpy() for v in model.optimizer.variables)], np.random.random()))
+    assert len(found[0][0]) == len(found[1][0])
+    for a, b in zip(found[0][0], found[1][0], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert found[0][1] == found[1][1]
+
+
+def test_an_alarm_that_raises_leaves_the_others_epoch_whole(tmp_path, model, fit, data):
+    """on_drift="raise" comes after gradients and gallery have written theirs."""
+
+    class Reverse(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 10:
+                self.model.layers[0].kernel.assign(self.model.layers[0].kernel[::-1] * 5)
+
+    with pytest.raises(kx.DriftAlarm) as caught:
+        fit(model, Reverse(), kx.Explain(tmp_path, data, on_drift="raise"), epochs=14)
+    run = kx.load(tmp_path)["."]
+    assert caught.value.alert.epoch == 10
+    assert run.epochs[-1] == 10
+    assert run.weight_gradients[-1].epoch == run.attributions("saliency")[-1].epoch == 10

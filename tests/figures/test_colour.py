@@ -1,0 +1,78 @@
+"""Colours: equal steps look equal, text can be read, and the stylesheet says the same as the figures."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import keras_xai.plugin
+from keras_xai.figures.colour import MAPS, RUNS, STOPS, THEMES, TOKENS, oklab, ramp, run_colour, srgb
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("name", MAPS)
+def test_equal_steps_look_equal(theme, name):
+    """Neighbours of a map are equally far apart in OKLab, up to the rounding to eight bits."""
+    steps = np.linalg.norm(np.diff(oklab(ramp(theme, name, 64)), axis=0), axis=1)
+    halves = [steps] if name != "diverging" else [steps[:31], steps[32:]]
+    for half in halves:
+        assert half.std() / half.mean() < 0.12
+    assert ramp(theme, name)[0] == STOPS[theme][name][0]
+    assert ramp(theme, name)[-1] == STOPS[theme][name][-1]
+
+
+def test_oklab_is_ottossons():
+    """White, black and red have the published coordinates; there and back is the identity."""
+    np.testing.assert_allclose(oklab(("#ffffff",)), [[1, 0, 0]], atol=1e-4)
+    np.testing.assert_allclose(oklab(("#000000",)), [[0, 0, 0]], atol=1e-6)
+    np.testing.assert_allclose(oklab(("#ff0000",)), [[0.62796, 0.22486, 0.12585]], atol=1e-4)
+    colours = tuple(f"#{r:02x}{g:02x}{b:02x}" for r, g, b in itertools.product((0, 51, 200, 255), repeat=3))
+    assert tuple(srgb(oklab(colours))) == colours
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_magnitude_maps_are_monotone_in_lightness(theme):
+    """A sequential map can be read without seeing colour at all."""
+    for name in ("sequential", "ember"):
+        lightness = np.diff(oklab(ramp(theme, name, 32))[:, 0])
+        assert (lightness < 0).all() or (lightness > 0).all()
+
+
+def luminance(colour):
+    """WCAG 2.1 relative luminance."""
+    srgb_values = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(srgb_values <= 0.04045, srgb_values / 12.92, ((srgb_values + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def contrast(one, other):
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("ground", ["page", "rail"])
+def test_text_has_the_contrast_of_wcag_aa(theme, ground):
+    """4.5 to 1 for everything that is text, in both themes; 3 to 1 for the lines of runs."""
+    tokens = TOKENS[theme]
+    for name in ("text", "text-2", "text-3", "accent", "alarm"):
+        assert contrast(tokens[name], tokens[ground]) >= 4.4, name
+    for colour in RUNS[theme]:
+        assert contrast(colour, tokens[ground]) >= 3
+
+
+def test_the_stylesheet_agrees():
+    """Every token stands in style.css with the same colour."""
+    text = (Path(keras_xai.plugin.__file__).parent / "static" / "style.css").read_text()
+    for theme, block in zip(THEMES, re.findall(r":root[.\w]* \{(.*?)\}", text, re.S), strict=False):
+        found = dict(re.findall(r"--([\w-]+): (#\w{6});", block))
+        assert TOKENS[theme].items() <= found.items()
+
+
+def test_run_colours_come_round():
+    """Six colours, then again from the first."""
+    assert [run_colour("light", i) for i in (0, 6, 7)] == [RUNS["light"][0], RUNS["light"][0], RUNS["light"][1]]

@@ -1,0 +1,243 @@
+"""Common laws of every figure and panel, and the closed forms of each."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_xai.errors import InvalidInput
+from keras_xai.figures import FIGURES, PANELS, Look, Overlay
+from keras_xai.figures.importance_drift import position, ranks, s_curve
+from keras_xai.figures.probe_attributions import probabilities
+from keras_xai.figures.theme import epoch_ticks, text
+from keras_xai.figures.weight_gradients import health, span, table, without_common_path
+from keras_xai.records import Outputs
+from keras_xai.run import load
+
+KINDS = ["pictures/watermark", "pictures/clean", "columns", "words", "sensors", "waiting"]
+
+
+@pytest.fixture(scope="module")
+def runs(told_directory):
+    return load(told_directory)
+
+
+def unpacked(value):
+    """A list, or plotly's binary form, as an array."""
+    if not isinstance(value, dict):
+        return np.asarray(value, np.float64)
+    array = np.frombuffer(base64.b64decode(value["bdata"]), value["dtype"])
+    return array.reshape([int(n) for n in value["shape"].split(",")]) if "shape" in value else array
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", [*FIGURES, *PANELS])
+def test_plotly_accepts_every_figure(runs, name, kind):
+    """plotly's own validation passes, the JSON is strict, and names are text in it, never markup."""
+    make = FIGURES.get(name) or PANELS[name]
+    for look in (Look(), Look("dark", kind, 2, [Overlay("<i>other</i>", runs["pictures/clean"], 1)])):
+        made = make(runs[kind], look=look)
+        go.Figure(made)
+        shown = json.dumps(made, allow_nan=False)
+        for markup in ("<img", "<script", "<b>owl", "<i>other"):
+            assert markup not in shown
+
+
+def test_figures_do_not_import_plotly():
+    """Charts are plain dicts: the viewing wing pays for plotly in the browser only."""
+    import subprocess
+    import sys
+
+    program = "import sys, keras_xai.figures; print([m for m in ('plotly', 'keras', 'tensorflow') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_the_drift_score_is_drawn_as_recorded(runs):
+    """Both sources, with gaps before the first score, the limit, the burn-in and a mark at each alert."""
+    panel = PANELS["drift_score"](runs["columns"])
+    lines = {trace["name"]: trace for trace in panel["data"]}
+    assert set(lines) == {"live rows", "fixed probe"}
+    assert lines["live rows"]["y"][:3] == [None] * 3
+    assert lines["live rows"]["y"][6] == 9
+    assert lines["fixed probe"]["y"][8] == 9
+    shapes = panel["layout"]["shapes"]
+    assert [s["y0"] for s in shapes if s.get("xref") == "paper"] == [6]
+    assert [(s["x0"], s["x1"]) for s in shapes if s["type"] == "rect"] == [(0, 3)]
+    assert sorted(s["x0"] for s in shapes if s["type"] == "line" and s.get("yref") == "paper") == [6, 8]
+
+
+def test_ranks_order_the_features():
+    """Rank 1 is the largest share; equal shares keep their order; a skipped epoch ranks nobody first by accident."""
+    share = np.array([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4], [np.nan, np.nan, np.nan]])
+    np.testing.assert_array_equal(ranks(share), [[3, 1, 2], [1, 3, 2], [1, 2, 3]])
+
+
+def test_the_bump_chart_colours_only_what_was_alerted(runs):
+    """The moved feature is red and climbs to rank 1; before its alert nothing is red."""
+    red = Look()["alarm"]
+    late = PANELS["rank_bump"](runs["columns"], source="live", epoch=11)
+    assert [trace["name"] for trace in late["data"] if trace.get("line", {}).get("color") == red] == ["age"]
+    marks = next(trace for trace in late["data"] if trace["mode"] == "markers" and trace["name"] == "age")
+    assert marks["y"] == [5] * 6 + [1] * 6
+    early = PANELS["rank_bump"](runs["columns"], source="live", epoch=5)
+    assert not [trace for trace in early["data"] if trace.get("line", {}).get("color") == red]
+
+
+@given(st.lists(st.integers(1, 12), min_size=2, max_size=20))
+def test_s_curves_meet_their_points_and_never_overshoot(values):
+    """The curve passes every rank and stays between its neighbours."""
+    _, y = s_curve(np.arange(len(values)), values)
+    np.testing.assert_allclose(y[::10], values)
+    for i, (one, two) in enumerate(itertools.pairwise(values)):
+        part = y[10 * i : 10 * i + 11]
+        assert min(one, two) - 1e-9 <= part.min()
+        assert part.max() <= max(one, two) + 1e-9
+
+
+def test_the_importance_map_holds_the_shares(runs):
+    """Rows in the order of the epoch asked for, values in percent."""
+    panel = PANELS["importance_map"](runs["columns"], source="live", epoch=11)
+    z = unpacked(panel["data"][0]["z"])
+    np.testing.assert_allclose(z[0], 100 * np.array([0.02] * 6 + [0.5] * 6), rtol=1e-5)
+    assert panel["data"][0]["customdata"][0][0] == "age"
+
+
+def test_the_heat_map_hatches_what_is_not_there(runs):
+    """log10 of the statistic; a dead variable is a bar of hatching from its first epoch, never the palest colour."""
+    panel = PANELS["heat_map"](runs["pictures/clean"], statistic="rms")
+    z = unpacked(panel["data"][0]["z"])
+    np.testing.assert_allclose(z[0], np.log10(0.1 / np.arange(1, 13)), rtol=1e-5)
+    assert np.isnan(z[2, 9:]).all()
+    assert np.isfinite(z[2, :9]).all()
+    bars = panel["data"][1]
+    assert (bars["base"], bars["x"], bars["y"]) == ([8.5], [3], [2])
+    assert [a["text"] for a in panel["layout"]["annotations"]] == ["<b>dead since 9</b>"]
+    compact = PANELS["heat_map"](runs["pictures/clean"], compact=True, kernels_only=True)
+    assert compact["layout"]["meta"]["rows"] == ["stem/conv/kernel", "head/kernel"]
+    assert compact["layout"]["yaxis"]["ticktext"] == ["stem/conv", "head"]
+
+
+def test_linear_statistics_keep_their_zeros(runs):
+    """A zero fraction of 0 is a value; the scale reaches from 0 to 100 %."""
+    panel = PANELS["heat_map"](runs["pictures/clean"], statistic="zero_fraction")
+    np.testing.assert_array_equal(unpacked(panel["data"][0]["z"])[2], [0] * 9 + [1] * 3)
+    assert len(panel["data"]) == 1
+    assert (panel["data"][0]["zmin"], panel["data"][0]["zmax"]) == (0, 1)
+
+
+def test_scales_fit_the_run():
+    """Half decades around the bulk; an empty run has a scale too."""
+    low, high = span(np.array([[1e-5, 1e-3, 1e-2, 2e-2]]))
+    assert low <= -4.5
+    assert high == -1.5
+    assert span(np.array([[np.nan, 0.0]])) == (-8, 0)
+
+
+def test_variables_that_come_later_are_gaps(runs):
+    """A record with other names is matched by name."""
+    from keras_xai.records import STATISTICS, Gradients
+
+    def record(epoch, names, rms):
+        values = {statistic: np.array(rms, "f4") for statistic in STATISTICS}
+        return Gradients(epoch, names, values, np.ones((len(names), 2), "f4"), np.array([1, 2, 4], "f4"), 1)
+
+    records = [record(0, ("b",), [2.0]), record(1, ("a", "b"), [1.0, 3.0])]
+    np.testing.assert_array_equal(table(records, "rms"), [[np.nan, 1], [2, 3]])
+    with pytest.raises(InvalidInput, match="statistic 'mode'"):
+        table(records, "mode")
+
+
+def test_health_is_told_in_words(runs):
+    """How many variables carry a flag, which, since when and why; the thresholds where none does."""
+    assert health(runs["pictures/clean"]).startswith(
+        "1 of 4 variables dead. head/kernel has had no gradient since epoch 9"
+    )
+    assert health(runs["pictures/clean"], 3).startswith("No flag.")
+    assert health(runs["waiting"]) == ""
+
+
+def test_the_ridge_draws_one_curve_an_epoch(runs):
+    """Every curve stands on its row, its largest count as tall as any other's; the epoch asked for is accented."""
+    panel = PANELS["ridge"](runs["columns"], variable="stem/conv/kernel", epoch=4)
+    assert len(panel["data"]) == 12
+    heights = [row - unpacked(trace["y"]).min() for row, trace in enumerate(panel["data"])]
+    np.testing.assert_allclose(heights, heights[0])
+    accent = Look()["accent"]
+    assert [trace["name"] for trace in panel["data"] if trace["line"]["color"] == accent] == ["epoch 4"]
+
+
+def test_unknown_names_are_refused_with_close_ones(runs):
+    """A variable or a method that does not exist is an InvalidInput that names what is close."""
+    with pytest.raises(InvalidInput, match="Did you mean 'stem/conv/kernel'"):
+        PANELS["ridge"](runs["columns"], variable="stem/conv/kernl")
+    with pytest.raises(InvalidInput, match="Did you mean 'saliency'"):
+        PANELS["sample_outputs"](runs["columns"], method="salience")
+
+
+def outputs(values, space="logit"):
+    """A table of outputs of one sample at one epoch."""
+    values = np.array(values, "f4")[None, None]
+    one = np.zeros((1, 1))
+    return Outputs("saliency", np.arange(1), one.astype(int), one, one, one, None, values, space)
+
+
+def test_outputs_become_probabilities_once():
+    """Logits are finished by softmax or sigmoid, probabilities stay, a single column gets its counterpart."""
+    np.testing.assert_allclose(
+        probabilities(outputs([np.log(1), np.log(3), np.log(4)]))[0, 0], [1 / 8, 3 / 8, 4 / 8], rtol=1e-6
+    )
+    np.testing.assert_allclose(probabilities(outputs([0.2, 0.8]))[0, 0], [0.2, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(probabilities(outputs([0.9, 0.8]))[0, 0], [0.9, 0.8], rtol=1e-6)  # several labels
+    np.testing.assert_allclose(probabilities(outputs([0.2]))[0, 0], [0.8, 0.2], rtol=1e-6)
+    np.testing.assert_allclose(probabilities(outputs([np.log(3)]))[0, 0], [0.25, 0.75], rtol=1e-6)
+    np.testing.assert_allclose(probabilities(outputs([-1e4]))[0, 0], [1, 0])
+    np.testing.assert_allclose(probabilities(outputs([21.5], "raw"))[0, 0], [21.5])
+
+
+def test_paths_lose_the_models_own_name():
+    """Only where every variable begins with it, and something is left to tell layers apart."""
+    assert without_common_path(["m/a/kernel", "m/b/kernel"]) == ["a/kernel", "b/kernel"]
+    assert without_common_path(["a/kernel", "a/bias"]) == ["a/kernel", "a/bias"]
+    assert without_common_path(["m/a/kernel", "n/b/kernel"]) == ["m/a/kernel", "n/b/kernel"]
+
+
+def test_outputs_of_a_sample_name_truth_and_prediction(runs):
+    """Sample 1, a dog, is read as a cat from epoch 6: the prediction is red only when it is wrong."""
+    red = Look()["alarm"]
+    right = PANELS["sample_outputs"](runs["columns"], sample=1, epoch=3)
+    assert not [trace for trace in right["data"] if trace["line"]["color"] == red]
+    wrong = PANELS["sample_outputs"](runs["columns"], sample=1, epoch=9)
+    (trace,) = [trace for trace in wrong["data"] if trace["line"]["color"] == red]
+    assert trace["name"] == "cat"
+    np.testing.assert_allclose(trace["y"], [0.1] * 6 + [0.8] * 6, rtol=1e-6)
+
+
+@given(st.integers(0, 3000), st.integers(0, 3000))
+def test_epoch_ticks_are_round_and_few(first, length):
+    """At most eight labels, rising, the last epoch among them."""
+    marks = epoch_ticks(first, first + length)
+    assert marks[-1] == first + length
+    assert len(marks) <= 9
+    assert marks == sorted(set(marks))
+    assert marks[0] >= first
+
+
+@given(st.lists(st.integers(0, 99), min_size=1, unique=True).map(sorted), st.integers(-5, 120))
+def test_the_nearest_earlier_epoch(epochs, epoch):
+    """The last epoch that is not later; the first where all are."""
+    earlier = [e for e in epochs if e <= epoch]
+    assert epochs[position(epochs, epoch)] == (earlier[-1] if earlier else epochs[0])
+    assert position(epochs, None) == len(epochs) - 1
+
+
+def test_text_shows_markup_and_cuts_the_middle():
+    """plotly reads a little HTML: names must not speak it."""
+    assert text("<b>&amp;</b>") == "&lt;b&gt;&amp;amp;&lt;/b&gt;"
+    assert text("a" * 50 + "b" * 50, 11) == "aaaaa…bbbbb"

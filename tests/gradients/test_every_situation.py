@@ -1,0 +1,114 @@
+"""What must hold however a model is trained: the laws run over the table in situations.py."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+import keras_xai as kx
+from keras_xai.gradients.statistics import BIN_EDGES
+from tests.gradients import by_hand
+from tests.gradients.situations import SITUATIONS, made
+
+EPOCHS = 2
+
+
+@pytest.fixture(scope="module", params=SITUATIONS)
+def situation(request):
+    return SITUATIONS[request.param]
+
+
+def fitted(situation, callbacks):
+    model = made(situation)
+    model.fit(
+        situation.x,
+        situation.y,
+        batch_size=situation.batch_size,
+        epochs=EPOCHS,
+        shuffle=False,
+        verbose=0,
+        callbacks=callbacks,
+        **situation.fit,
+    )
+    return model
+
+
+@pytest.fixture(scope="module")
+def recorded(situation, tmp_path_factory):
+    """A model trained with every step recorded, and the records as read back from the file."""
+    log_dir = tmp_path_factory.mktemp("recorded")
+    model = fitted(situation, [kx.WeightGradients(log_dir, samples_per_epoch="all", on_error="raise")])
+    return model, kx.load(log_dir)["."].weight_gradients
+
+
+@pytest.fixture(scope="module")
+def sampled(situation, tmp_path_factory):
+    log_dir = tmp_path_factory.mktemp("sampled")
+    return fitted(situation, [kx.WeightGradients(log_dir, on_error="raise")])
+
+
+@pytest.fixture(scope="module")
+def plain(situation):
+    return fitted(situation, [])
+
+
+def test_weights_are_bit_identical_with_and_without(recorded, sampled, plain):
+    """Recording changes nothing in the training, whether all steps are recorded or some."""
+    for model in (recorded[0], sampled):
+        for watched, alone in zip(model.variables, plain.variables, strict=True):
+            np.testing.assert_array_equal(watched.numpy(), alone.numpy())
+        for watched, alone in zip(model.optimizer.variables, plain.optimizer.variables, strict=True):
+            np.testing.assert_array_equal(watched.numpy(), alone.numpy())
+
+
+def test_statistics_equal_those_of_a_training_written_out_by_hand(situation, recorded):
+    """Every statistic of every variable, against whole gradients replayed in eager mode."""
+    model = made(situation)
+    history = by_hand.train(model, situation.x, situation.y, batch_size=situation.batch_size, epochs=EPOCHS)
+    for epoch, (record, expected) in enumerate(zip(recorded[1], history, strict=True)):
+        assert record.epoch == epoch
+        assert record.missing == ""
+        assert record.names == tuple(v.path for v in recorded[0].trainable_variables)
+        by_name = dict(zip([v.path for v in model.trainable_variables], expected.calls.values(), strict=True))
+        assert record.steps == len(next(iter(by_name.values())))
+        scale = max(by_hand.statistics(calls)["rms"] for calls in by_name.values())
+        for v, calls in enumerate(by_name.values()):
+            twin = by_hand.statistics(calls)
+            got = {name: float(values[v]) for name, values in record.statistics.items()}
+            assert got["nonfinite"] == twin["nonfinite"] == 0
+            # A bias in front of a normalisation has a gradient of rounding errors alone: those are not compared.
+            noise = 1e-6 * scale
+            np.testing.assert_allclose(got["mean"], twin["mean"], atol=situation.rtol * twin["rms"] + noise)
+            for name in ("rms", "std", "max"):
+                np.testing.assert_allclose(got[name], twin[name], rtol=situation.rtol, atol=noise, err_msg=name)
+            if twin["rms"] > noise:
+                # In half precision rounding decides which of the smallest entries are zero.
+                rounding = 5e-3 if situation.rtol > 1e-3 else 0
+                np.testing.assert_allclose(got["zero_fraction"], twin["zero_fraction"], rtol=1e-6, atol=rounding)
+                for name in ("weight_norm", "update_ratio"):
+                    np.testing.assert_allclose(got[name], twin[name], rtol=situation.rtol, err_msg=name)
+
+
+def test_histogram_counts_each_nonzero_entry_once(situation, recorded):
+    """Octaves hold every finite entry that is not zero."""
+    model, records = recorded
+    for record in records:
+        sizes = np.array([np.prod(v.shape) for v in model.trainable_variables])
+        total = sizes * record.steps
+        expected = total * (1 - record.statistics["zero_fraction"].astype(np.float64)) - record.statistics["nonfinite"]
+        np.testing.assert_allclose(record.histogram.sum(1), expected, rtol=1e-5)
+        lowest = BIN_EDGES[:-1][np.array([np.flatnonzero(row)[-1] for row in record.histogram])]
+        assert (lowest <= record.statistics["max"]).all()
+        assert (record.statistics["max"] < 2 * lowest).all()
+
+
+def test_nothing_is_left_behind(recorded, plain):
+    """The model has its own train function again, and the optimizers their own `apply`; no variable was added."""
+    model = recorded[0]
+    assert type(model.train_function) is type(plain.train_function)
+    assert "train_step" not in vars(model)
+    assert "apply" not in vars(model.optimizer)
+    assert "apply" not in vars(keras.optimizers.Optimizer)
+    assert len(model.variables) == len(plain.variables)
+    assert len(model.optimizer.variables) == len(plain.optimizer.variables)

@@ -1,0 +1,429 @@
+"""How the tap comes and goes: fits after one another, aborted, shared, recompiled; and where nothing is captured."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_xai as kx
+from keras_xai.gradients.selection import Selection
+from keras_xai.gradients.tap import Tap
+from tests.gradients import by_hand
+from tests.gradients.situations import LOSS, X, Y, mlp, sgd
+
+
+class Listener(keras.callbacks.Callback):
+    """The least that listens: records the calls it is told to."""
+
+    def __init__(self, *calls: int) -> None:
+        super().__init__()
+        self.calls = calls
+        self.heard = []
+        self.tap = None
+
+    def on_train_begin(self, logs=None):
+        self.tap = Tap.of(self.model, self.tap)
+        self.tap.join(self, Selection())
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.tap.announce(self, batch in self.calls)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.heard.append(self.tap.collect(epoch))
+
+    def on_train_end(self, logs=None):
+        self.tap.leave(self)
+
+
+class Abort(keras.callbacks.Callback):
+    """Ends a fit the hard way."""
+
+    def __init__(self, error, batch=2):
+        super().__init__()
+        self.error, self.batch = error, batch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == self.batch:
+            raise self.error
+
+
+class Counted(keras.Model):
+    """Counts how often its step's Python code runs: once a trace."""
+
+    traces = 0
+
+    def train_step(self, data):
+        self.traces += 1
+        return super().train_step(data)
+
+
+def model(optimizer="sgd", **options):
+    keras.utils.set_random_seed(5)
+    return mlp(optimizer, **options)
+
+
+def counted():
+    plain = model()
+    found = Counted(plain.input, plain.output)
+    found.compile(sgd(), LOSS)
+    return found
+
+
+def fit(model, *callbacks, epochs=1, **options):
+    return model.fit(X, Y, batch_size=8, epochs=epochs, shuffle=False, verbose=0, callbacks=list(callbacks), **options)
+
+
+def assert_same(first, second):
+    """Weights and optimizer state, bit for bit."""
+    mine, theirs = ([*m.variables, *m.optimizer.variables] for m in (first, second))
+    for a, b in zip(mine, theirs, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_only_the_calls_asked_for_are_recorded():
+    """Steps 1 and 4 of an epoch, equal to those of the training written out by hand."""
+    watched, listener = model(), Listener(1, 4)
+    fit(watched, listener)
+    (epoch,) = by_hand.train(model(), X, Y, batch_size=8, epochs=1)
+    assert listener.heard[0].steps == listener.heard[0].executions == 2
+    for variable, sums in zip(listener.heard[0].variables, listener.heard[0].sums, strict=True):
+        calls = epoch.calls[variable.path]
+        squares = sum(np.sum(calls[k].gradient ** 2) for k in (1, 4))
+        np.testing.assert_allclose(sums[3], squares, rtol=1e-5)
+
+
+def test_a_second_fit_on_a_traced_model_records_too(tmp_path):
+    """A callback added to a model that was trained before sees the gradients of the training that goes on."""
+    watched = model()
+    fit(watched)
+    listener = Listener(0)
+    fit(watched, listener)
+    history = by_hand.train(model(), X, Y, batch_size=8, epochs=2)
+    call = history[1].calls["hidden/kernel"][0]
+    np.testing.assert_allclose(listener.heard[0].sums[0][3], np.sum(call.gradient**2), rtol=1e-4)
+
+
+def test_a_later_fit_without_the_callback_runs_the_plain_function():
+    """After the fit the model has the very train function that it had, and trains as if it had never been watched."""
+    watched, alone, listener = model(), model(), Listener(0, 3)
+    fit(watched, listener)
+    plain = listener.tap.plain
+    assert watched.train_function is plain
+    fit(watched)
+    assert watched.train_function is plain
+    fit(alone, epochs=2)
+    assert_same(watched, alone)
+
+
+def test_the_recording_function_is_traced_once():
+    """One trace more than a training without us needs, over epochs and fits."""
+    watched, alone, listener = counted(), counted(), Listener(0, 2)
+    fit(alone)
+    fit(watched, listener, epochs=3)
+    assert watched.traces == alone.traces + 1
+    fit(watched, listener, epochs=2)
+    assert watched.traces == alone.traces + 1
+
+
+def test_all_steps_recorded_need_one_trace_only():
+    """The plain function is never run, so never traced."""
+    watched, alone, listener = counted(), counted(), Listener(*range(6))
+    fit(alone)
+    fit(watched, listener, epochs=2)
+    assert watched.traces == alone.traces
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("data ran dry")], ids=["interrupt", "error"])
+def test_an_aborted_fit_leaves_the_optimizer_clean_and_heals(error):
+    """`on_train_end` is not called then. Whatever comes next finds its own train function again."""
+    watched, alone = model(), model()
+    with pytest.raises(type(error)):
+        fit(watched, Listener(0, 1), Abort(error))
+    with pytest.raises(type(error)):
+        fit(alone, Abort(error))
+    assert "apply" not in vars(watched.optimizer)
+    assert "apply" not in vars(keras.optimizers.Optimizer)
+    fit(watched)
+    fit(alone)
+    assert not isinstance(watched.train_function, Tap)
+    assert_same(watched, alone)
+
+
+def test_after_an_aborted_fit_another_callback_takes_over():
+    """The tap that was left behind serves the next fit's listener and goes with it."""
+    watched, listener = model(), Listener(0)
+    with pytest.raises(KeyboardInterrupt):
+        fit(watched, Listener(0, 1), Abort(KeyboardInterrupt()))
+    fit(watched, listener)
+    assert listener.heard[0].steps == 1
+    assert not isinstance(watched.train_function, Tap)
+
+
+def test_after_an_aborted_fit_everything_else_works(tmp_path):
+    """save, load, pickle, clone, evaluate, predict, train_on_batch and export, with the tap still in place."""
+    watched = model()
+    with pytest.raises(KeyboardInterrupt):
+        fit(watched, Listener(0), Abort(KeyboardInterrupt()))
+    assert isinstance(watched.train_function, Tap)
+    watched.evaluate(X, Y, verbose=0)
+    expected = watched.predict(X, verbose=0)
+    watched.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras").predict(X, verbose=0), expected)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(watched)).predict(X, verbose=0), expected)
+    assert keras.models.clone_model(watched).count_params() == watched.count_params()
+    watched.export(tmp_path / "exported", verbose=False)
+    watched.train_on_batch(X[:8], Y[:8])
+    assert not isinstance(watched.train_function, Tap)
+
+
+def test_two_callbacks_in_one_fit_share_one_tap():
+    """The step is traced once more, not twice, and both hear what either asked for."""
+    watched, alone, first, second = counted(), counted(), Listener(0), Listener(0, 3)
+    fit(watched, first, second, epochs=2)
+    fit(alone, epochs=2)
+    assert watched.traces == alone.traces + 1
+    assert first.tap is second.tap
+    for one, other in zip(first.heard, second.heard, strict=True):
+        assert one.steps == other.steps == 2
+        np.testing.assert_array_equal(one.sums, other.sums)
+    assert not isinstance(watched.train_function, Tap)
+    assert_same(watched, alone)
+
+
+def test_recompiling_between_fits_makes_a_new_tap():
+    """A new optimizer, a new train function: the old recording one is not used again."""
+    watched, listener = model(), Listener(0)
+    fit(watched, listener)
+    watched.compile(keras.optimizers.Adam(), LOSS)
+    fit(watched, listener)
+    alone = model()
+    fit(alone)
+    alone.compile(keras.optimizers.Adam(), LOSS)
+    fit(alone)
+    assert [heard.steps for heard in listener.heard] == [1, 1]
+    assert_same(watched, alone)
+
+
+def test_a_clone_is_trained_apart():
+    """A clone made after a fit knows nothing of the tap."""
+    watched, listener = model(), Listener(0)
+    fit(watched, listener)
+    clone = keras.models.clone_model(watched)
+    clone.compile(sgd(), LOSS)
+    fit(clone, Listener(0))
+    assert type(clone.train_function) is type(watched.train_function)
+
+
+def test_stop_training_in_the_middle_of_an_epoch():
+    """What was recorded until then is there."""
+
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 2
+
+    watched, listener = model(), Listener(0, 2, 4)
+    fit(watched, listener, Stop(), epochs=3)
+    assert [heard.steps for heard in listener.heard] == [2]
+
+
+def test_train_on_batch_by_another_callback_does_not_end_the_recording():
+    """It is not one of the announced steps: it runs plain, and the next epoch is recorded again."""
+
+    class Extra(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.train_on_batch(X[:8], Y[:8])
+
+    watched, alone, listener = model(), model(), Listener(0)
+    fit(watched, listener, Extra(), epochs=3)
+    fit(alone, Extra(), epochs=3)
+    assert [heard.steps for heard in listener.heard] == [1, 1, 1]
+    assert_same(watched, alone)
+
+
+def test_a_fit_in_another_thread_is_not_heard():
+    """Its optimizer is called while this model's step is being traced, and stays out of the figures."""
+    other = model("adam", run_eagerly=True)
+
+    class Meanwhile(keras.Model):
+        def train_step(self, data):
+            thread = threading.Thread(target=fit, args=(other,))
+            thread.start()
+            thread.join()
+            return super().train_step(data)
+
+    plain = model()
+    watched, listener = Meanwhile(plain.input, plain.output), Listener(0)
+    watched.compile(sgd(), LOSS)
+    fit(watched, listener)
+    assert listener.heard[0].steps == 1
+    assert [v.path for v in listener.heard[0].variables] == [v.path for v in watched.trainable_variables]
+    assert all(mine is v for mine, v in zip(listener.heard[0].variables, watched.trainable_variables, strict=True))
+
+
+def test_memory_is_given_back_with_the_model():
+    """A tap holds on to its model only as long as somebody holds on to the tap."""
+    import gc
+    import weakref
+
+    watched = model()
+    fit(watched, Listener(0))
+    gone = weakref.ref(watched)
+    del watched
+    keras.backend.clear_session()
+    gc.collect()
+    assert gone() is None
+
+
+# Where nothing can be captured.
+
+
+def uncaptured(watched, tmp_path, match):
+    """Fit with the callback; the training runs on and the reason is told once, in the record and as a warning."""
+    with pytest.warns(UserWarning, match=match):
+        fit(watched, kx.WeightGradients(tmp_path), epochs=2)
+    records = kx.load(tmp_path)["."].weight_gradients
+    assert [record.epoch for record in records] == [0, 1]
+    for record in records:
+        assert record.missing
+        assert record.names == tuple(v.path for v in watched.trainable_variables)
+        assert record.steps == 0
+        assert all(np.isnan(values).all() for values in record.statistics.values())
+    assert not isinstance(watched.train_function, Tap)
+    return records[0].missing
+
+
+class ByHand(keras.Model):
+    """Updates its weights without an optimizer."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(x=x, y=y, y_pred=self(x, training=True))
+        variables = self.trainable_variables
+        for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
+            variable.assign_sub(0.1 * gradient)
+        return {"loss": loss}
+
+
+class Sealed(keras.Model):
+    """Compiles its step itself."""
+
+    @tf.function
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(x=x, y=y, y_pred=self(x, training=True))
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return {"loss": loss}
+
+
+class Noise(keras.layers.Layer):
+    """Draws from a random operation with a state of its own in each graph."""
+
+    def call(self, x, training=False):
+        return x + tf.random.normal(tf.shape(x), stddev=0.1) if training else x
+
+
+class Once(keras.Model):
+    """A step whose code runs a single time."""
+
+    traces = 0
+
+    def train_step(self, data):
+        if self.traces:
+            raise ValueError("the second trace is one too many")
+        self.traces = 1
+        return super().train_step(data)
+
+
+def rebuilt(cls):
+    plain = model()
+    found = cls(plain.input, plain.output)
+    found.compile(sgd(), LOSS)
+    return found
+
+
+def noisy():
+    inputs = keras.Input((6,))
+    found = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(Noise()(inputs)))
+    found.compile(sgd(), LOSS)
+    return found
+
+
+@pytest.mark.parametrize("cls", [ByHand, Sealed])
+def test_a_step_without_an_optimizer_that_can_be_heard(cls, tmp_path):
+    """Never a silent zero, and the weights are those of a training without us."""
+    watched, alone = rebuilt(cls), rebuilt(cls)
+    reason = uncaptured(watched, tmp_path, "not captured")
+    assert ("tf.function" in reason) if cls is Sealed else ("no optimizer" in reason)
+    fit(alone, epochs=2)
+    assert_same(watched, alone)
+
+
+def test_a_graph_that_cannot_be_built_twice(tmp_path):
+    """The model was trained before, so its step is traced; the second trace fails, the training runs on."""
+    watched, alone = rebuilt(Once), rebuilt(Once)
+    fit(watched)
+    reason = uncaptured(watched, tmp_path, "one too many")
+    assert "ValueError" in reason
+    fit(alone, epochs=3)
+    assert_same(watched, alone)
+
+
+def test_random_operations_with_a_state_in_the_graph(tmp_path):
+    """Two functions in turns would draw other numbers than one: the recording one is thrown away before it runs."""
+    tf.random.set_seed(11)
+    watched = noisy()
+    start = watched.get_weights()
+    tf.random.set_seed(11)
+    reason = uncaptured(watched, tmp_path, "random")
+    assert "RandomStandardNormal" in reason
+    alone = noisy()
+    alone.set_weights(start)
+    tf.random.set_seed(11)
+    fit(alone, epochs=2)
+    assert_same(watched, alone)
+
+
+def test_a_fault_of_ours_while_tracing_costs_nothing(tmp_path, monkeypatch):
+    """The trace is thrown away; the plain function trains the model."""
+    from keras_xai.backend import tensorflow
+
+    def broken(*args, **kwargs):
+        raise TypeError("a fault of ours")
+
+    monkeypatch.setattr(tensorflow.GradientSums, "add", broken)
+    watched, alone = model(), model()
+    uncaptured(watched, tmp_path, "a fault of ours")
+    fit(alone, epochs=2)
+    assert_same(watched, alone)
+
+
+def test_a_fault_of_ours_in_eager_mode_costs_nothing(tmp_path, monkeypatch):
+    """There the step is running already: it goes on without us."""
+    from keras_xai.backend import tensorflow
+
+    def broken(*args, **kwargs):
+        raise TypeError("a fault of ours")
+
+    monkeypatch.setattr(tensorflow.GradientSums, "add", broken)
+    watched, alone = model(run_eagerly=True), model(run_eagerly=True)
+    uncaptured(watched, tmp_path, "a fault of ours")
+    fit(alone, epochs=2)
+    assert_same(watched, alone)
+
+
+def test_an_error_of_the_step_itself_reaches_the_user(tmp_path):
+    """Labels out of range fail on the device as they would without us, and are not taken for a failed trace."""
+    watched = model()
+    wrong = Y.copy()
+    wrong[0] = 99
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        watched.fit(X, wrong, batch_size=8, verbose=0, shuffle=False, callbacks=[Listener(0)])
+    assert "apply" not in vars(keras.optimizers.Optimizer)

@@ -1,0 +1,340 @@
+"""The tab as a person uses it: a real browser on a real TensorBoard."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+VIEWS = ("Overview", "Weight gradients", "Attributions", "Importance & drift")
+FRAME = "iframe[src*='name=keras_xai']"
+SECOND = 1000
+
+
+class Tab:
+    """A page on the tab, and everything it complained about or asked of another host.
+
+    `hosted` is the tab inside TensorBoard's own page, which takes seconds to stand; without it the page is the frame
+    that TensorBoard would show.
+    """
+
+    def __init__(self, browser, url, hosted=False):
+        self.page, self.hosted = browser.new_page(viewport={"width": 1280, "height": 800}), hosted
+        self.page.set_default_timeout(20 * SECOND)
+        self.complaints, self.abroad = [], []
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self._asked(request.url, url))
+        self.url = url
+        self.open()
+
+    def _heard(self, message):
+        # The bare frame has no icon; the browser asks for one all the same.
+        if message.type == "error" and "favicon" not in message.location.get("url", ""):
+            self.complaints.append(message.text)
+
+    def _asked(self, asked, url):
+        if not asked.startswith((url, "blob:", "data:")):
+            self.abroad.append(asked)
+
+    def open(self):
+        if self.hosted:
+            self.page.goto(f"{self.url}/#keras_xai")
+            self.page.reload()  # a change of the hash alone loads nothing
+            self.frame = self.page.frame_locator(FRAME)
+        else:
+            self.page.goto(f"{self.url}/data/plugin_entry.html?name=keras_xai")
+            self.frame = self.page
+        self.frame.locator("main .grid, main .empty").first.wait_for()
+
+    def show(self, view):
+        self.frame.get_by_role("tab", name=view).click()
+
+    def focus(self, run):
+        self.frame.locator(f".runs [data-key='focus {run}']").click()
+
+    def key(self, *keys):
+        """Keys with the focus on nothing in particular."""
+        self.frame.locator("body").evaluate("() => document.activeElement?.blur()")
+        for key in keys:
+            self.frame.locator("body").press(key)
+
+    @property
+    def epoch(self):
+        return int(self.frame.locator(".transport svg[role=slider]").get_attribute("aria-valuenow"))
+
+    def drawn(self, count):
+        """Waits until so many charts stand."""
+        self.frame.locator(".chart .main-svg >> nth=0").wait_for()
+        self.frame.locator(f".chart .plot-container >> nth={count - 1}").wait_for()
+
+    def quiet(self):
+        assert self.complaints == []
+        assert self.abroad == []
+
+
+@pytest.fixture(scope="module", params=["python", "rust"])
+def served(request, serve, told_directory):
+    return serve(told_directory, request.param)
+
+
+@pytest.fixture(scope="module")
+def python_served(serve, told_directory):
+    return serve(told_directory, "python")
+
+
+@pytest.fixture
+def tab(browser, python_served):
+    opened = Tab(browser, python_served.url)
+    opened.focus("pictures/watermark")
+    yield opened
+    opened.page.close()
+    opened.quiet()
+
+
+@pytest.fixture
+def hosted(browser, python_served):
+    opened = Tab(browser, python_served.url, hosted=True)
+    opened.focus("pictures/watermark")
+    yield opened
+    opened.page.close()
+    opened.quiet()
+
+
+def test_every_view_shows_data(browser, served):
+    """The tab appears by itself; each view has its charts or maps; nothing is complained of or fetched abroad."""
+    tab = Tab(browser, served.url, hosted=True)
+    assert "Explain" in tab.page.locator("mat-tab-group, [role=tablist]").first.inner_text().title()
+    tab.focus("pictures/watermark")
+    tab.frame.get_by_text("Epoch 6: the training data changed in block (0,0), and by epoch 8").wait_for()
+    tab.drawn(3)
+    assert tab.frame.locator("main canvas.thumb").count() == 3
+    for view, charts, canvases in (("Weight gradients", 4, 0), ("Attributions", 1, 14), ("Importance & drift", 2, 3)):
+        tab.show(view)
+        tab.drawn(charts)
+        assert tab.frame.locator("main canvas.thumb").count() == canvases
+    assert tab.frame.locator(".alerts li").count() == 2
+    tab.page.close()
+    tab.quiet()
+
+
+@pytest.mark.parametrize(
+    ("run", "marks"),
+    [("columns", ".bars svg"), ("words", ".tokens span"), ("sensors", ".bars svg rect"), ("waiting", "h3")],
+)
+def test_every_kind_of_probe_has_its_gallery(tab, run, marks):
+    """Tables are bars, texts shaded words, series shaded lines; a run without an epoch says so."""
+    tab.show("Attributions")
+    tab.focus(run)
+    tab.frame.locator(f"main {marks}").first.wait_for()
+    if run == "waiting":
+        tab.frame.get_by_text("waiting has written its probe of 6 samples but no epoch").wait_for()
+        assert tab.frame.get_by_text("No epoch yet").count() == 1
+
+
+def test_names_are_text_and_never_markup(tab):
+    """Hostile names of features, classes and words appear as they are written, in the page and in the charts."""
+    tab.focus("columns")
+    tab.show("Attributions")
+    tab.frame.locator("main .bars svg").first.wait_for()
+    tab.frame.get_by_text("<b>owl</b>").first.wait_for()
+    tab.show("Importance & drift")
+    tab.drawn(3)
+    labels = tab.frame.locator(".chart .ytick text, .chart .annotation-text").all_text_contents()
+    assert any(label.startswith("<img src=x") for label in labels)
+    assert any("weight & height" in label for label in labels)
+    tab.focus("words")
+    tab.show("Attributions")
+    tab.frame.locator(".tokens").get_by_text("<script>").first.wait_for()
+    assert tab.frame.locator("main img, main script").count() == 0
+
+
+def test_the_slider_changes_the_picture(tab):
+    """A step of the slider paints other maps and moves the epoch line of every chart."""
+    tab.show("Attributions")
+    tab.key("Home")
+    tile = tab.frame.locator(".tile canvas").nth(1)
+    tile.wait_for()
+    tab.page.wait_for_timeout(300)
+    before = tile.evaluate("(canvas) => canvas.toDataURL()")
+    tab.key("ArrowRight", "ArrowRight")
+    assert tab.epoch == 2
+    tab.frame.get_by_text("epoch 2").first.wait_for()
+    tab.page.wait_for_timeout(300)
+    assert tab.frame.locator(".tile canvas").nth(1).evaluate("(canvas) => canvas.toDataURL()") != before
+    tab.show("Importance & drift")
+    tab.drawn(2)
+    line = tab.frame.locator(".chart .layer line").first
+    line.wait_for(state="attached")
+    x = float(line.get_attribute("x1"))
+    tab.key("End")
+    assert tab.epoch == 11
+    assert float(tab.frame.locator(".chart .layer line").first.get_attribute("x1")) > x + 100
+
+
+def test_overlay_settings_repaint_without_the_server(tab):
+    """Opacity, clip, colours and display change the pixels and ask for nothing."""
+    tab.show("Attributions")
+    tile = tab.frame.locator(".tile canvas").nth(1)
+    tile.wait_for()
+    tab.drawn(1)
+    tab.page.wait_for_timeout(500)
+    asked = []
+    tab.page.on("request", lambda request: asked.append(request.url))
+    tab.frame.get_by_label("Method").select_option("integrated_gradients")
+    tab.page.wait_for_timeout(500)
+    asked.clear()
+    pictures = {tab.frame.locator(".tile canvas").nth(1).evaluate("(canvas) => canvas.toDataURL()")}
+    for change in (
+        lambda: tab.frame.get_by_label("Overlay opacity").fill("30"),
+        lambda: tab.frame.get_by_label("Clip at percentile").fill("80"),
+        lambda: tab.frame.get_by_role("button", name="Map").click(),
+        lambda: tab.frame.get_by_role("button", name="Signed").click(),
+    ):
+        change()
+        tab.page.wait_for_timeout(100)
+        pictures.add(tab.frame.locator(".tile canvas").nth(1).evaluate("(canvas) => canvas.toDataURL()"))
+    assert len(pictures) == 5
+    assert [url for url in asked if "/index" not in url and "/data/plugin/keras_xai" in url] == []
+
+
+def test_an_alert_leads_to_the_samples_that_moved(tab):
+    """A click on an alert goes to its epoch, to the attributions, sorted by change, in a method that can see it."""
+    tab.show("Importance & drift")
+    tab.frame.locator(".alerts button").first.click()
+    tab.frame.get_by_text("Saliency · epoch 6").wait_for()
+    assert tab.epoch == 6
+    assert tab.frame.get_by_label("Sort samples by").input_value() == "change"
+    tab.key("Shift+ArrowRight")
+    assert tab.epoch == 8
+    tab.key("Shift+ArrowLeft")
+    assert tab.epoch == 6
+
+
+def test_clicks_in_charts_set_the_epoch_and_the_variable(tab):
+    """A click in a line chart is an epoch, a click in the heat map a variable and an epoch."""
+    tab.show("Weight gradients")
+    tab.drawn(4)
+    heat = tab.frame.locator(".chart").first
+    box = heat.bounding_box()
+    heat.click(position={"x": box["width"] * 0.5, "y": 52})
+    chosen = tab.epoch
+    assert 2 < chosen < 9
+    tab.frame.locator("h3", has_text="head/kernel").wait_for()
+    line = tab.frame.locator(".chart").nth(1)
+    line.click(position={"x": line.bounding_box()["width"] - 14, "y": 60})
+    assert tab.epoch == 11
+
+
+def test_a_reload_comes_back_to_the_same_place(hosted):
+    """View, run, epoch and settings are kept under the log directory."""
+    tab = hosted
+    tab.focus("pictures/clean")
+    tab.show("Weight gradients")
+    tab.frame.get_by_role("button", name="Zeros").click()
+    tab.key("Home", "ArrowRight")
+    tab.open()
+    assert tab.frame.get_by_role("tab", name="Weight gradients").get_attribute("aria-selected") == "true"
+    assert tab.frame.locator(".runs .focus").inner_text().startswith("pictures/clean")
+    assert tab.epoch == 1
+    tab.frame.get_by_text("Fraction of gradients that are exactly zero").wait_for()
+    tab.frame.locator(".chart").first.wait_for()
+
+
+def test_dark_follows_the_host(hosted):
+    """The host's own switch turns the tab dark and its charts with it, and back."""
+    tab = hosted
+    tab.drawn(3)
+    background = "() => getComputedStyle(document.body).backgroundColor"
+    body = tab.frame.locator("body")
+    assert body.evaluate(background) == "rgb(255, 255, 255)"
+    tab.page.evaluate("() => document.body.classList.add('dark-mode')")
+    tab.page.wait_for_timeout(1000)
+    assert body.evaluate(background) == "rgb(48, 48, 48)"
+    colours = tab.frame.locator(".chart .xtick text").first.evaluate("(text) => getComputedStyle(text).fill")
+    assert colours == "rgb(189, 189, 189)"
+    tab.page.evaluate("() => document.body.classList.remove('dark-mode')")
+    tab.page.wait_for_timeout(300)
+    assert body.evaluate(background) == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize(("compared", "rows"), [("epochs", 2), ("methods", 2), ("runs", 2)])
+def test_two_of_anything_stand_side_by_side(tab, compared, rows):
+    """Epochs, methods and runs are compared sample by sample."""
+    tab.frame.get_by_role("checkbox", name="Overlay pictures/clean in the charts").click()
+    tab.show("Attributions")
+    tab.frame.get_by_label("Compare").select_option(compared)
+    tab.frame.locator(".compare").wait_for()
+    canvases = tab.frame.locator(".compare canvas").count()
+    change = 0 if compared == "methods" else 6
+    assert canvases == 6 + 6 * rows + change
+    if compared == "epochs":
+        tab.frame.get_by_text("samples are read differently").wait_for()
+        tab.frame.get_by_label("The first epoch").select_option("2")
+        tab.frame.get_by_text("epoch 2 against 11").wait_for()
+
+
+def test_it_works_by_keyboard_alone(tab):
+    """Tabs, views and the slider answer to keys, and every control has a name."""
+    tab.frame.get_by_role("tab", name="Overview").focus()
+    tab.page.keyboard.press("ArrowRight")
+    assert tab.frame.get_by_role("tab", name="Weight gradients").get_attribute("aria-selected") == "true"
+    for key, view in zip("1234", VIEWS, strict=True):
+        tab.key(key)
+        assert tab.frame.get_by_role("tab", name=view).get_attribute("aria-selected") == "true"
+        tab.page.wait_for_timeout(200)
+        nameless = tab.frame.locator("body").evaluate(
+            """(body) => [...body.querySelectorAll('button, select, input, [role=slider], [role=img]')]
+                .filter((node) => !(node.getAttribute('aria-label') || node.textContent.trim()))
+                .map((node) => node.outerHTML)"""
+        )
+        assert nameless == []
+    tab.key("c")
+    tab.frame.locator(".compare").wait_for()
+    tab.key("?")
+    tab.frame.get_by_role("dialog", name="Keyboard").wait_for()
+    tab.page.keyboard.press("Escape")
+    tab.key("Home")
+    assert tab.epoch == 0
+    tab.key(" ")
+    tab.page.wait_for_timeout(1200)
+    tab.key(" ")
+    assert tab.epoch >= 2
+
+
+def test_half_a_window_is_enough(tab):
+    """At 640 pixels nothing is wider than the frame, in any view."""
+    tab.page.set_viewport_size({"width": 640, "height": 800})
+    for view in VIEWS:
+        tab.show(view)
+        tab.page.wait_for_timeout(400)
+        wide = tab.frame.locator("main").evaluate("(main) => main.scrollWidth - main.clientWidth")
+        assert wide <= 0, view
+
+
+def test_a_live_run_updates_without_moving_the_slider(browser, serve, story, tmp_path):
+    """New epochs arrive by themselves: on the latest the slider follows, elsewhere it stays; an empty tab fills."""
+    told = story(tmp_path / "live", moves=None).write(0, 1, 2)
+    tab = Tab(browser, serve(tmp_path).url)
+    tab.frame.get_by_text("Epoch 2 of 2").wait_for()
+    told.write(3)
+    tab.frame.get_by_text("Epoch 3 of 3").wait_for()
+    tab.key("Home")
+    told.write(4)
+    tab.frame.get_by_text("Epoch 0 of 4").wait_for()
+    second = story(tmp_path / "second", moves=None)
+    second.write(0)
+    tab.frame.locator(".runs li", has_text="second").wait_for()
+    assert tab.epoch == 0
+    tab.page.close()
+    tab.quiet()
+
+
+def test_an_empty_directory_says_which_line_would_help(browser, serve, tmp_path):
+    """Where nothing was written the page names the directory and the callback."""
+    url = serve(tmp_path).url
+    page = browser.new_page()
+    page.goto(f"{url}/data/plugin_entry.html?name=keras_xai")
+    page.get_by_text("kx.Explain(log_dir, probe)").wait_for()
+    assert re.search(re.escape(str(tmp_path)), page.locator("main").inner_text())
+    page.close()

@@ -1,0 +1,255 @@
+"""The routes over real event files, in both of TensorBoard's data loaders."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from keras_xai.figures import PANELS
+
+LOADERS = ("python", "rust")
+HOME = "/data/plugin/keras_xai/"
+RUN = "pictures/watermark"
+
+
+def arrays(content):
+    """The twin of api.js: a header and its arrays."""
+    size = struct.unpack_from("<I", content)[0]
+    header = json.loads(content[4 : 4 + size])
+    found = {}
+    for entry in header["arrays"]:
+        count = int(np.prod(entry["shape"]))
+        values = np.frombuffer(content, entry["dtype"], count, 4 + size + entry["offset"])
+        found[entry["name"]] = values.reshape(entry["shape"])
+    return header, found
+
+
+@pytest.fixture(scope="module", params=LOADERS)
+def client(request, wsgi, told_directory, wait_until):
+    found = wsgi(told_directory, request.param)
+    ready = {"pictures/watermark", "pictures/clean", "columns", "words", "sensors", "waiting"}
+    wait_until(
+        lambda: {r["name"] for r in found.get(HOME + "index").json["runs"] if r["epochs"] or r["probe"]} >= ready
+    )
+    wait_until(lambda: all(r["epochs"] in (0, 12) for r in found.get(HOME + "index").json["runs"]))
+    return found
+
+
+@pytest.fixture(scope="module")
+def python_client(wsgi, told_directory):
+    return wsgi(told_directory, "python")
+
+
+def test_every_route_says_what_was_written(client, told_directory):
+    """Index, run, summary, importance, inputs, outputs, attribution and film hold the story's numbers."""
+    index = client.get(HOME + "index").json
+    assert index["log_dir"] == str(told_directory)
+    cards = {card["name"]: card for card in index["runs"]}
+    assert cards[RUN]["epochs"] == 12
+    assert cards[RUN]["alerts"] == 2
+    assert cards["pictures/clean"]["flags"] == {"dead": 1}
+    assert cards["waiting"]["epochs"] == 0
+    assert (cards["waiting"]["probe"]["kind"], cards["waiting"]["probe"]["size"]) == ("image", 6)
+
+    run = client.get(HOME + "run", query_string={"run": RUN}).json
+    assert run["epochs"] == list(range(12))
+    assert [alert["epoch"] for alert in run["alerts"]] == [6, 8]
+    assert run["alerts"][0]["lasted"] == 6
+    assert run["cost"] == pytest.approx(0.02)
+    assert [method["name"] for method in run["methods"]] == ["integrated_gradients", "saliency"]
+    score = run["sources"]["live"]["score"]
+    assert score[:3] == [None] * 3
+    assert score[3] == pytest.approx(1.03)
+    assert run["probe"]["cells"] == [4, 4]
+
+    told = client.get(HOME + "summary", query_string={"run": RUN, "epoch": 11}).json
+    block = run["probe"]["features"][0]
+    assert told["sentence"] == f"Epoch 6: the training data changed in {block}, and by epoch 8 the model relies on it."
+
+    header, found = arrays(client.get(HOME + "importance", query_string={"run": RUN, "source": "live"}).data)
+    assert header["epochs"] == list(range(12))
+    np.testing.assert_allclose(found["share"][:, 0], [0.02] * 6 + [0.5] * 6, rtol=1e-6)
+
+    header, found = arrays(client.get(HOME + "inputs", query_string={"run": RUN}).data)
+    assert found["x0"].dtype == np.uint8
+    assert found["x0"].shape == (6, 4, 4, 1)
+    assert (found["x0"].min(), found["x0"].max()) == (0, 255)
+
+    ask = {"run": RUN, "method": "integrated_gradients"}
+    header, found = arrays(client.get(HOME + "outputs", query_string=ask).data)
+    np.testing.assert_array_equal(found["target"][3], [0, 1, 2, 0, 1, 2])
+    np.testing.assert_array_equal(found["prediction"][9], [0] * 6)
+    np.testing.assert_allclose(found["completeness_error"][5], 0.05, rtol=1e-6)
+    assert found["outputs"].shape == (12, 6, 3)
+
+    header, found = arrays(client.get(HOME + "attribution", query_string={**ask, "epoch": 7}).data)
+    flat = np.sin(np.arange(16)[None] * 8 + np.arange(6)[:, None]).reshape(6, 4, 4)
+    np.testing.assert_allclose(found["v0"], flat, atol=2 / 255)  # eight bits over a range of at most 2
+
+    header, film = arrays(client.get(HOME + "film", query_string={**ask, "sample": 2}).data)
+    assert header["epochs"] == list(range(12))
+    np.testing.assert_allclose(film["maps"][7], flat[2], atol=2 / 255)
+
+
+def test_the_tab_appears_for_data_alone(client, wait_until):
+    """TensorBoard lists the plugin as enabled, loaded in a frame, without ever asking it."""
+    listed = wait_until(lambda: (p := client.get("/data/plugins_listing").json["keras_xai"])["enabled"] and p)
+    assert listed["tab_name"] == "Explain"
+    assert listed["loading_mechanism"]["type"] == "IFRAME"
+
+
+def test_no_epoch_is_lost(wsgi, story, tmp_path, wait_until):
+    """TensorBoard's own limits, ten tensors or blobs of a custom plugin, do not hold here."""
+    story(tmp_path, kind="table", moves=None).write(*range(130))
+    for loader in LOADERS:
+        client = wsgi(tmp_path, loader)
+        wait_until(lambda client=client: [r for r in client.get(HOME + "index").json["runs"] if r["epochs"] == 130])
+        run = client.get(HOME + "run", query_string={"run": "."}).json
+        assert run["epochs"] == list(range(130))
+        assert run["methods"][0]["epochs"] == list(range(130))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", PANELS)
+@pytest.mark.parametrize("run", ["pictures/clean", "columns", "words", "sensors", "waiting"])
+def test_every_panel_answers_for_every_run(python_client, told_directory, name, run, theme):
+    """A figure is strict JSON with data and layout, whatever was recorded."""
+    answer = python_client.get(
+        HOME + "figure", query_string={"run": run, "name": name, "theme": theme, "overlay": RUN, "overlay_colour": 3}
+    )
+    assert answer.status_code == 200
+    found = json.loads(answer.data, parse_constant=lambda constant: pytest.fail(f"{constant} in the JSON"))
+    assert set(found) == {"data", "layout"}
+
+
+MISTAKES = [
+    ("run", {}, 404, "run"),
+    ("run", {"run": "nope"}, 404, "nope"),
+    ("run", {"run": "pictures/waternark"}, 404, "Did you mean 'pictures/watermark'"),
+    ("summary", {"run": RUN, "epoch": "soon"}, 400, "whole number"),
+    ("summary", {"run": RUN, "epoch": "-1"}, 400, "whole number"),
+    ("summary", {"run": RUN, "epoch": "9" * 400}, 400, "whole number"),
+    ("figure", {"run": RUN, "name": "los"}, 400, "'loss'"),
+    ("figure", {"run": RUN, "name": "loss", "theme": "purple"}, 400, "theme"),
+    ("figure", {"run": RUN, "name": "ridge", "variable": "nope"}, 400, "variable"),
+    ("figure", {"run": RUN, "name": "heat_map", "statistic": "mode"}, 400, "statistic"),
+    ("figure", {"run": RUN, "name": "sample_outputs", "sample": 99}, 400, "sample"),
+    ("figure", {"run": RUN, "name": "loss", "overlay": "nope"}, 404, "nope"),
+    ("importance", {"run": RUN, "source": "data"}, 404, "importance"),
+    ("importance", {"run": RUN, "source": "guess"}, 400, "source"),
+    ("outputs", {"run": RUN, "method": "lime"}, 400, "method"),
+    ("attribution", {"run": RUN, "method": "saliency"}, 400, "epoch is missing"),
+    ("attribution", {"run": RUN, "method": "saliency", "epoch": 99}, 404, "epoch"),
+    ("film", {"run": RUN, "method": "saliency", "sample": 99}, 404, "sample"),
+    ("static/../loader.py", {}, 404, ""),
+    ("static/%2e%2e%2floader.py", {}, 404, ""),
+    ("static/..%5cloader.py", {}, 404, ""),
+    ("static//etc/passwd", {}, 404, ""),
+    ("static/", {}, 404, ""),
+]
+
+
+@pytest.mark.parametrize(("path", "query", "code", "words"), MISTAKES)
+def test_mistakes_are_answered_in_words(python_client, path, query, code, words):
+    """A bad parameter is a 400, an unknown thing a 404, and both say what is wrong."""
+    answer = python_client.get(HOME + path, query_string=query)
+    assert answer.status_code == code
+    assert words in answer.text
+
+
+WORDS = st.one_of(
+    st.sampled_from(
+        [RUN, "columns", "waiting", "words", "saliency", "live", "clean", "rms", "head/kernel", "loss", "ridge"]
+    ),
+    st.sampled_from(["../../etc/passwd", "<script>", "%00", "nan", "-1", "1e9", "0", "7", "%{x}", "\N{SNOWMAN}", ""]),
+    st.text(max_size=12),
+    st.integers(-5, 200).map(str),
+)
+ROUTES = [
+    "index",
+    "run",
+    "summary",
+    "figure",
+    "importance",
+    "inputs",
+    "outputs",
+    "attribution",
+    "film",
+    "static/x",
+    "theme",
+]
+KEYS = ["run", "name", "epoch", "method", "source", "sample", "statistic", "variable", "theme", "overlay", "colour"]
+
+
+def test_no_request_is_a_server_error(python_client):
+    """Five hundred requests of random parameters: answers of 200, 400 or 404."""
+    codes = set()
+
+    @settings(max_examples=500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.sampled_from(ROUTES), st.dictionaries(st.sampled_from(KEYS), WORDS), st.sampled_from([*PANELS, ""]))
+    def ask(route, query, panel):
+        if route == "figure" and panel:
+            query = {"run": RUN, **query, "name": panel}
+        answer = python_client.get(HOME + route, query_string=query)
+        codes.add(answer.status_code)
+        assert answer.status_code in (200, 400, 404), (route, query, answer.text)
+
+    ask()
+    assert codes == {200, 400, 404}
+
+
+def test_damaged_files_show_what_is_whole(wsgi, story, tmp_path):
+    """A file cut inside its last epoch is shown up to the epoch before, without an error."""
+    story(tmp_path / "cut", kind="table").write(*range(8)).close()
+    (path,) = (tmp_path / "cut").rglob("*tfevents*")
+    content = path.read_bytes()
+    Path(path).write_bytes(content[: len(content) - 40])
+    client = wsgi(tmp_path)
+    run = client.get(HOME + "run", query_string={"run": "cut"}).json
+    assert run["epochs"] == list(range(7))
+    for name in PANELS:
+        assert client.get(HOME + "figure", query_string={"run": "cut", "name": name}).status_code == 200
+
+
+def test_plotly_comes_from_the_installed_package(python_client):
+    """The script is served gzipped, cacheable, and is plotly's own."""
+    answer = python_client.get(HOME + "plotly.min.js", headers={"Accept-Encoding": "gzip"})
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert "max-age" in answer.headers["Cache-Control"]
+    import gzip
+    from importlib.util import find_spec
+
+    own = Path(find_spec("plotly").origin).parent / "package_data" / "plotly.min.js"
+    assert gzip.decompress(answer.data) == own.read_bytes()
+
+
+def test_only_listed_files_are_static(python_client):
+    """Every file of the folder is served under its type; each module imports only others that are served."""
+    import re
+
+    import keras_xai.plugin
+
+    names = {p.name for p in (Path(keras_xai.plugin.__file__).parent / "static").iterdir()}
+    for name in names:
+        answer = python_client.get(HOME + f"static/{name}")
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"].startswith("text/css" if name.endswith(".css") else "text/javascript")
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        for imported in re.findall(r'from "\./([\w.]+)"', answer.text):
+            assert imported in names
+        for forbidden in (
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "http://",
+            "https://",
+            "eval(",
+        ):
+            assert forbidden not in answer.text.replace("http://www.w3.org/2000/svg", ""), (name, forbidden)

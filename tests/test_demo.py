@@ -1,0 +1,57 @@
+"""The demo as a newcomer runs it."""
+
+import subprocess
+import sys
+
+import pytest
+
+import keras_xai as kx
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """(what the command printed, the log directory)."""
+    logs = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "keras_xai.cli", "demo", str(logs), "--seed", "0"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=600), logs
+
+
+def test_the_model_is_caught(demo):
+    """The live rows see the watermark at its epoch, in its corner, and say that the data changed."""
+    _, logs = demo
+    run = kx.load(logs)["."]
+    first = run.alerts[0]
+    assert first.epoch in (14, 15)
+    assert (first.source, first.verdict) == ("live", "data changed")
+    corner = {f"block ({r},{c})" for r in (0, 1) for c in (0, 1)}
+    assert first.features[0][0] in corner
+
+
+def test_the_terminal_says_so(demo):
+    """The alert with epoch, verdict and region, progress, and how to open TensorBoard; no noise on stderr."""
+    printed, logs = demo
+    assert "ALERT    epoch 14 (Keras prints 15): the training data changed: block (" in printed.stdout
+    assert printed.stdout.count("accuracy on clean images") == 24
+    assert f"tensorboard --logdir {logs}" in printed.stdout
+    assert printed.stderr == ""
+
+
+def test_every_part_was_recorded(demo):
+    """Gradients, three methods, importance of both probes, 24 epochs of each; no gradient flag in a normal training."""
+    run = kx.load(demo[1])["."]
+    assert run.epochs == list(range(24))
+    assert len(run.weight_gradients) == len(run.importance.epochs) == len(run.importance_live.epochs) == 24
+    assert run.methods == ("grad_cam", "integrated_gradients", "saliency")
+    assert not any(g.flags for g in run.weight_gradients)
+    assert all(g.steps == 3 for g in run.weight_gradients)
+    assert not any(e.notes for e in run.history[1:])
+
+
+def test_a_log_dir_that_cannot_be_written_is_said_in_one_line(tmp_path):
+    """No traceback, exit status 2."""
+    (tmp_path / "file").touch()
+    command = [sys.executable, "-m", "keras_xai.cli", "demo", str(tmp_path / "file")]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 2
+    assert "is a file" in found.stderr
+    assert "Traceback" not in found.stderr
