@@ -194,9 +194,29 @@ def baseline_rows(baseline: Any, x: list[NDArray[Any]], default: list[NDArray[An
     return rows
 
 
-def smooth(x: list[NDArray[Any]]) -> list[NDArray[Any]]:
-    """Inputs as the graph takes them: floats are float32."""
-    return [a.astype(np.float32) if a.dtype.kind == "f" else a for a in x]
+def smooth(model: keras.Model, x: list[NDArray[Any]], like: Any) -> list[NDArray[Any]]:
+    """Inputs as the graph takes them: numbers are float32, as `fit` makes them, but for what the model takes as integers.
+
+    Raises:
+        InvalidInput: nothing is left that a gradient could flow to; strings.
+    """
+    tensors = getattr(model, "inputs", None) or []
+    dtypes = {tensor.name: str(tensor.dtype) for tensor in tensors} if isinstance(like, Mapping) else {}
+    wanted = [dtypes.get(name, "") for name in like] if dtypes else [str(t.dtype) for t in tensors]
+    wanted = wanted if len(wanted) == len(x) else [""] * len(x)
+    embeds = any(isinstance(layer, keras.layers.Embedding) for layer in model._flatten_layers())
+    found = []
+    for a, dtype in zip(x, wanted, strict=True):
+        if a.dtype.kind not in "fiub":
+            raise InvalidInput(f"x has dtype {a.dtype}: numbers are expected; explain the model behind the text layer.")
+        whole = a.dtype.kind in "iu" and ("int" in dtype or embeds or len(x) > 1)
+        found.append(a if whole else a.astype(np.float32))
+    if not any(a.dtype.kind == "f" for a in found):
+        raise InvalidInput(
+            f"x has dtype {x[0].dtype} and shape {x[0].shape}, and the model takes integers: there is no gradient with respect "
+            f"to them, and tokens are not explained yet."
+        )
+    return found
 
 
 def check_fit(model: keras.Model, x: list[NDArray[Any]], like: Any) -> None:
@@ -282,7 +302,7 @@ def attribute(
     if not model.built:
         raise InvalidInput("The model has no weights yet: call it once, or build it, before it is explained.")
     check_fit(model, flat, like)
-    flat = smooth(flat)
+    flat = smooth(model, flat, like)
     rows = baseline_rows(baseline, flat, default_rows(model, flat, probe))
 
     target = resolved_target(model, flat, like, target, output)

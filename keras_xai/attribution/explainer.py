@@ -32,8 +32,8 @@ class Explainer:
     def __init__(self, model: keras.Model, probe: Probe, methods: Mapping[str, Method]) -> None:
         self.probe = probe
         self._model = model
-        self._x = smooth(probe.inputs)
-        check_fit(model, self._x, probe.x)
+        check_fit(model, probe.inputs, probe.x)
+        self._x = smooth(model, probe.inputs, probe.x)
         self.engine = Engine(model, methods, probe.x, probe.output)
         try:
             outputs = self.engine.outputs([a[: self.engine.chunk] for a in self._x])
@@ -57,7 +57,7 @@ class Explainer:
 
     def rows(self, probe: Probe) -> dict[str, Attribution]:
         """Explain other rows of the same shape for their own classes."""
-        x = smooth(probe.inputs)
+        x = smooth(self._model, probe.inputs, probe.x)
         target = self._target(probe)
         if target is None:
             target = self.engine.outputs(x).argmax(1).astype(np.int64)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution import METHODS
-from keras_xai.attribution.engine import Engine, attribute, smooth
+from keras_xai.attribution.engine import Engine, attribute
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
@@ -90,9 +90,8 @@ def _permutation(model: keras.Model, probe: Probe, seed: int, n_repeats: int) ->
             "Permutation importance measures the loss: the model must be compiled with one, for one output."
         )
     loss = keras.losses.get(model.loss)
-    x = smooth(probe.inputs)
-    like = probe.x
-    engine = Engine(model, {}, like, probe.output)
+    x = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in probe.inputs]
+    engine = Engine(model, {}, probe.x, probe.output)
 
     def lost(inputs: list[NDArray[Any]]) -> float:
         outputs = engine.outputs(inputs)

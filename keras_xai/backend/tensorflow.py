@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -258,12 +259,25 @@ def compiled(function: Callable[..., Any], jit: bool = False) -> Callable[..., A
     graph = tf.function(function, autograph=False, jit_compile=jit or None)
     # One trace for each model that is explained is what is meant; the user could do nothing about the warning.
     graph._omit_frequent_tracing_warning = True
-    return graph
+
+    @functools.wraps(function)
+    def run(*args: Any) -> Any:
+        if not tf.config.functions_run_eagerly():
+            return graph(*args)
+        # Somebody debugs with run_functions_eagerly(True): only a graph knows the logit, see `head`.
+        tf.config.run_functions_eagerly(False)
+        try:
+            return graph(*args)
+        finally:
+            tf.config.run_functions_eagerly(True)
+
+    run.graph = graph  # type: ignore[attr-defined]
+    return run
 
 
 def writes(function: Any) -> bool:
     """Whether any graph of a `compiled` function assigns to a variable: dropout that is on in inference moves its seed."""
-    for concrete in function._list_all_concrete_functions():
+    for concrete in function.graph._list_all_concrete_functions():
         definition = concrete.graph.as_graph_def()
         nodes = [definition.node, *(f.node_def for f in definition.library.function)]
         if any(node.op.startswith("Assign") for some in nodes for node in some):

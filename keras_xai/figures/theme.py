@@ -150,6 +150,8 @@ def line(
     **more: Any,
 ) -> dict[str, Any]:
     """A value over epochs. `meta.follows`: the tab marks it where the slider stands."""
+    if np.size(values) > 300:  # a thousand points on a few hundred pixels: thinner lines keep their shape
+        width *= 0.6
     return {
         "type": "scatter",
         "mode": "lines",

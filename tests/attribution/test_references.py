@@ -121,6 +121,20 @@ def test_kinks_are_run_again_with_more_steps():
     np.testing.assert_allclose(np.median(rerun.completeness_error), np.median(rough.completeness_error), atol=0.01)
 
 
+def test_debugging_functions_eagerly_changes_nothing(net):
+    """Under tf.config.run_functions_eagerly(True) the logit is still the logit, and the switch stays as it was."""
+    model, x = net
+    expected = kx.attribute(model, x, "saliency")
+    tf.config.run_functions_eagerly(True)
+    try:
+        found = kx.attribute(model, x, "saliency")
+        assert tf.config.functions_run_eagerly()
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert found.space == "logit"
+    np.testing.assert_allclose(found.values, expected.values, rtol=1e-5)
+
+
 def test_dropout_that_is_always_on_is_not_moved():
     """A model that draws in inference too: its seed state is put back, so training goes on as without us."""
     x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
@@ -159,6 +173,20 @@ def test_samples_of_another_shape_name_both_shapes(cnn):
     """The model's shape and the one that came."""
     with pytest.raises(kx.InvalidInput, match=r"\(9, 9, 2\).*\(8, 8, 2\)"):
         kx.attribute(cnn, np.zeros((2, 9, 9, 2), np.float32))
+
+
+def test_integers_are_numbers_unless_the_model_takes_tokens(cnn):
+    """uint8 images are explained as floats, as `fit` feeds them; token ids have no gradient, which is said."""
+    x = np.random.default_rng(0).integers(0, 255, (3, 8, 8, 2)).astype(np.uint8)
+    np.testing.assert_array_equal(
+        kx.attribute(cnn, x, "saliency").values, kx.attribute(cnn, x.astype(np.float32), "saliency").values
+    )
+    tokens = keras.Sequential([keras.Input((5,), dtype="int32"), keras.layers.Embedding(9, 4), keras.layers.Flatten()])
+    tokens.add(keras.layers.Dense(2))
+    with pytest.raises(kx.InvalidInput, match=r"int64 and shape \(3, 5\).*no gradient"):
+        kx.attribute(tokens, np.ones((3, 5), np.int64), "saliency")
+    with pytest.raises(kx.InvalidInput, match="dtype <U1"):
+        kx.attribute(cnn, np.full((3, 8, 8, 2), "a"), "saliency")
 
 
 def test_every_method_is_in_the_table():

@@ -22,7 +22,7 @@ BUILDS = {
     "overflowing": overflowing,
 }
 ROUNDING = {"sgd": 1e-4, "mixed_float16": 2e-2}
-EPOCHS = 2
+EPOCHS = 1
 
 
 def made(kind: str, strategy: tf.distribute.Strategy | None) -> keras.Model:
@@ -42,20 +42,17 @@ def main(log_dir: Path, kind: str) -> None:
     strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
     watched = made(kind, strategy)
     fit(watched, kx.WeightGradients(log_dir, samples_per_epoch="all", on_flag=lambda record: None, on_error="raise"))
-    sampled = fit(made(kind, strategy), kx.WeightGradients(log_dir / "sampled", on_flag=lambda record: None))
     alone = fit(made(kind, strategy))
-    for model in (watched, sampled):
-        mine, theirs = ([*m.variables, *m.optimizer.variables] for m in (model, alone))
-        for a, b in zip(mine, theirs, strict=True):
-            np.testing.assert_array_equal(a.numpy(), b.numpy())
+    mine, theirs = ([*m.variables, *m.optimizer.variables] for m in (watched, alone))
+    for a, b in zip(mine, theirs, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
 
     records = kx.load(log_dir)["."].weight_gradients
-    assert [record.missing for record in records] == ["", ""]
-    optimizer = watched.optimizer
+    assert [record.missing for record in records] == [""]
     if kind == "overflowing":
         # Keras asks the first replica alone whether to skip a step, so there is no twin on one device: an infinite
         # gradient of the second one is applied. What was applied is what is recorded.
-        assert 0 < sum(record.steps for record in records) == int(optimizer.inner_optimizer.iterations) < 12
+        assert 0 < sum(record.steps for record in records) == int(watched.optimizer.iterations.value.numpy()) < 6
         return
     # Half a batch on each replica, each loss divided by two: the sum of their gradients is that of the whole batch.
     history = by_hand.train(made(kind, None), X, Y, batch_size=8, epochs=EPOCHS)

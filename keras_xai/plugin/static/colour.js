@@ -29,6 +29,13 @@ export function table(name) {
   return tables.get(key);
 }
 
+/** 256 colours as the low three bytes of a pixel in memory, for loops over many. */
+export function packedTable(name) {
+  const key = `packed ${themeName()}${name}`;
+  if (!tables.has(key)) tables.set(key, Uint32Array.from(table(name), ([r, g, b]) => (b << 16) | (g << 8) | r));
+  return tables.get(key);
+}
+
 /** The colour at 0..1 of a map. */
 export const at = (name, t, alpha = 1) => {
   const [r, g, b] = table(name)[Math.round(255 * Math.min(1, Math.max(0, t)))];

@@ -1,11 +1,16 @@
 /** The gallery's numbers at one epoch: maps, judgements, trajectories, in the order asked for. */
 import { ask } from "./api.js";
+import { themeName } from "./colour.js";
 import { percent, position, short } from "./dom.js";
-import { clipAt } from "./image.js";
+import { clipAt, clipOf, reduced } from "./image.js";
 import { state } from "./state.js";
 
 /** Σ |values|, never zero. */
 const total = (values) => values.reduce((sum, value) => sum + Math.abs(value), 0) || 1;
+
+const signs = new WeakMap();
+/** Confidences by outputs and sample: they do not change while the slider moves. */
+const trajectories = new WeakMap();
 
 /** Last maps of a run and method: they stand in until the next epoch's have arrived. */
 const stale = new Map();
@@ -51,7 +56,6 @@ export class Gallery {
     this.samples = Array.from({ length: this.size }, (_, b) => b);
     this.shape = this.maps.shape.slice(1);
     this.length = this.shape.reduce((a, b) => a * b, 1);
-    this.speaksAgainst = this.maps.data.some((value) => value < 0); // a method without signs has only magnitudes to show
     this.outputEpochs = this.outputs.epochs;
     this.outputAt = position(this.outputEpochs, this.epoch);
     this.columns = this.outputs.outputs?.shape[2] ?? 0;
@@ -61,6 +65,12 @@ export class Gallery {
     if (fresh && other.epoch === undefined)
       for (const epoch of [method.epochs[at + 1], method.epochs[at - 1]])
         if (epoch !== undefined) ask("attribution", { ...this.parameters, epoch }, String(this.run.wall_times[this.run.epochs.indexOf(epoch)]));
+  }
+
+  /** A method without signs has only magnitudes to show. */
+  get speaksAgainst() {
+    if (!signs.has(this.maps)) signs.set(this.maps, this.maps.data.some((value) => value < 0));
+    return signs.get(this.maps);
   }
 
   get signed() {
@@ -80,13 +90,19 @@ export class Gallery {
     return { hi: hi ?? clipAt(values, state.clip), signed: this.signed, map: this.signed ? "diverging" : this.map };
   }
 
+  /** Everything a sample's map looks like depends on. */
+  look(sample) {
+    return [this.maps.data, sample, themeName(), state.display, state.opacity, state.clip, this.map, this.signed, devicePixelRatio, this.input?.data];
+  }
+
   /** A drawing of one sample: its input alone, or its map over it. */
-  picture(sample, size, mapped, { hi, values = this.values(sample) } = {}) {
+  picture(sample, size, mapped, { hi } = {}) {
     const input = this.#pixels(sample);
-    const [height, width] = this.shape;
-    const ratio = input ? input.height / input.width : height / width;
+    const ratio = input ? input.height / input.width : this.shape[0] / this.shape[1];
     if (!mapped) return { input, size, ratio };
-    return { input: state.display === "overlay" ? input : undefined, values, height, width, ...this.colouring(values, hi), opacity: state.opacity / 100, smooth: this.coarse, size, ratio };
+    const seen = reduced(this.maps.data, sample, this.shape[0], this.shape[1], size * Math.min(2, devicePixelRatio || 1));
+    const clip = hi ?? clipOf(this.maps.data, sample, this.length, state.clip);
+    return { input: state.display === "overlay" ? input : undefined, ...seen, ...this.colouring(null, clip), opacity: state.opacity / 100, smooth: this.coarse, size, ratio };
   }
 
   /** A class activation map is coarser than its input: it is drawn smoothly, as it is meant. */
@@ -98,7 +114,7 @@ export class Gallery {
     if (!this.input || this.kind !== "image") return undefined;
     const [, height, width, channels = 1] = this.input.shape;
     const n = height * width * channels;
-    return { data: this.input.data.subarray(sample * n, (sample + 1) * n), height, width, channels };
+    return { data: this.input.data.subarray(sample * n, (sample + 1) * n), height, width, channels, all: this.input.data, sample };
   }
 
   className(index) {
@@ -122,8 +138,10 @@ export class Gallery {
 
   /** The probability of the true class, or of the explained one, at every recorded epoch. */
   confidences(sample) {
+    let found = trajectories.get(this.outputs);
+    if (!found) trajectories.set(this.outputs, (found = []));
     const target = this.run.probe?.labels?.[sample];
-    return this.outputEpochs.map((_, at) => this.#row(at, sample)[target ?? this.outputs.target.data[at * this.size + sample]]);
+    return (found[sample] ??= this.outputEpochs.map((_, at) => this.#row(at, sample)[target ?? this.outputs.target.data[at * this.size + sample]]));
   }
 
   confidence(sample) {

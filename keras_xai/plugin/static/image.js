@@ -1,17 +1,19 @@
-/** Inputs and maps on canvas, from raw values: opacity, clip and colours ask the server for nothing. */
-import { dark, table } from "./colour.js";
+/**
+ * Inputs and maps on canvas, from raw values: opacity, clip and colours ask the server for nothing. What does not change
+ * while the slider moves is kept: painted inputs, and every map at the size it is seen.
+ */
+import { dark, packedTable, themeName } from "./colour.js";
 
-const small = document.createElement("canvas");
+const scratch = document.createElement("canvas");
+/** @type {WeakMap<object, Map<string, any>>} what was worked out for an array of values, as long as the array lives */
+const known = new WeakMap();
 
-/** One picture of `width` × `height` pixels stretched over the canvas. */
-function paint(context, pixels, width, height, smooth) {
-  small.width = width;
-  small.height = height;
-  small.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
-  const { width: w, height: t } = context.canvas;
-  context.imageSmoothingEnabled = smooth;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(small, 0, 0, w, t);
+/** `work()` once for the same array and key. */
+function once(array, key, work) {
+  let found = known.get(array);
+  if (!found) known.set(array, (found = new Map()));
+  if (!found.has(key)) found.set(key, work());
+  return found.get(key);
 }
 
 /**
@@ -20,71 +22,125 @@ function paint(context, pixels, width, height, smooth) {
  */
 export function clipAt(values, percentile) {
   let high = 0;
-  for (const value of values) {
-    const size = Math.abs(value);
+  for (let i = 0; i < values.length; i++) {
+    const size = Math.abs(values[i]);
     if (size > high && size < Infinity) high = size;
   }
   if (!high) return 1e-12;
   if (percentile >= 100) return high;
   const counts = new Uint32Array(1024);
-  let known = 0;
-  for (const value of values) {
-    const size = Math.abs(value);
+  const scale = 1023.999 / high;
+  let finite = 0;
+  for (let i = 0; i < values.length; i++) {
+    const size = Math.abs(values[i]);
     if (size < Infinity) {
-      counts[Math.min(1023, Math.floor((size / high) * 1024))]++;
-      known++;
+      counts[(size * scale) | 0]++;
+      finite++;
     }
   }
-  const wanted = (percentile / 100) * known;
+  const wanted = (percentile / 100) * finite;
   for (let i = 0, seen = 0; i < 1024; i++) if ((seen += counts[i]) >= wanted) return ((i + 1) / 1024) * high;
   return high;
 }
 
+/** A sample's map out of all maps of an epoch, at most about `most` pixels wide: the mean of what falls together. */
+export function reduced(maps, sample, height, width, most) {
+  const step = Math.max(1, Math.floor(width / Math.max(1, most)));
+  const from = sample * height * width;
+  if (step === 1) return { values: maps.subarray(from, from + height * width), height, width };
+  return once(maps, `reduced ${sample} ${step}`, () => {
+    const [h, w] = [Math.ceil(height / step), Math.ceil(width / step)];
+    const sums = new Float32Array(h * w);
+    const counts = new Uint16Array(h * w);
+    for (let y = 0, i = from; y < height; y++) {
+      const row = ((y / step) | 0) * w;
+      for (let x = 0; x < width; x++, i++) {
+        const cell = row + ((x / step) | 0);
+        sums[cell] += maps[i];
+        counts[cell]++;
+      }
+    }
+    for (let i = 0; i < sums.length; i++) sums[i] /= counts[i];
+    return { values: sums, height: h, width: w };
+  });
+}
+
+/** The clip of one sample's map, worked out once. */
+export const clipOf = (maps, sample, length, percentile) =>
+  once(maps, `clip ${sample} ${percentile}`, () => clipAt(maps.subarray(sample * length, (sample + 1) * length), percentile));
+
+/** Pixels as a picture stretched over the canvas. */
+function paint(context, pixels, width, height, smooth) {
+  scratch.width = width;
+  scratch.height = height;
+  scratch.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
+  stretch(context, scratch, smooth);
+}
+
+function stretch(context, picture, smooth) {
+  context.imageSmoothingEnabled = smooth;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(picture, 0, 0, context.canvas.width, context.canvas.height);
+}
+
 /**
  * @param {HTMLCanvasElement} canvas
- * @param {{input?: {data: Uint8Array, height: number, width: number, channels: number}, values?: ArrayLike<number>,
- *   height?: number, width?: number, hi?: number, signed?: boolean, opacity?: number, smooth?: boolean, map?: string,
- *   size: number, ratio?: number}} o `size` is the width on the page, `ratio` height ÷ width
+ * @param {{input?: {data: Uint8Array, height: number, width: number, channels: number, all: Uint8Array, sample: number},
+ *   values?: ArrayLike<number>, height?: number, width?: number, hi?: number, signed?: boolean, opacity?: number,
+ *   smooth?: boolean, map?: string, size: number, ratio?: number}} o `size` is the width on the page, `ratio` height ÷ width
  */
 export function draw(canvas, o) {
   const scale = Math.min(2, devicePixelRatio || 1);
-  canvas.width = Math.max(1, Math.round(o.size * scale));
-  canvas.height = Math.max(1, Math.round(o.size * (o.ratio ?? 1) * scale));
+  const [width, height] = [Math.max(1, Math.round(o.size * scale)), Math.max(1, Math.round(o.size * (o.ratio ?? 1) * scale))];
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height }); // either clears it, and costs
   const context = canvas.getContext("2d");
-  context.fillStyle = dark() ? "#232323" : "#fff";
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  if (o.input) paintInput(context, o.input, Boolean(o.values));
-  if (!o.values) return;
-  const colours = table(o.map ?? (o.signed ? "diverging" : "ember"));
-  const pixels = new Uint8ClampedArray(o.height * o.width * 4);
-  const opacity = o.opacity ?? 1;
-  for (let i = 0, p = 0; i < o.height * o.width; i++, p += 4) {
-    const value = o.values[i] / o.hi;
-    if (!(value < Infinity && value > -Infinity)) continue; // a gap stays the picture below
-    const size = Math.min(1, Math.abs(value));
-    const [r, g, b] = colours[o.signed ? Math.round(127.5 + 127.5 * Math.max(-1, Math.min(1, value))) : Math.round(255 * size)];
-    pixels[p] = r;
-    pixels[p + 1] = g;
-    pixels[p + 2] = b;
-    // Over an input the alpha follows the magnitude, so that noise does not tint the picture.
-    pixels[p + 3] = o.input ? 255 * Math.min(1, Math.max(0, size - 0.06) * 1.5) * opacity : 255;
+  if (!o.input) {
+    context.fillStyle = dark() ? "#232323" : "#fff";
+    context.fillRect(0, 0, width, height);
   }
-  paint(context, pixels, o.width, o.height, Boolean(o.smooth));
+  if (o.input) stretch(context, painted(o.input, Boolean(o.values)), o.input.width > 96);
+  if (!o.values) return;
+  const colours = packedTable(o.map ?? (o.signed ? "diverging" : "ember"));
+  const bytes = new Uint8ClampedArray(o.height * o.width * 4);
+  const words = new Uint32Array(bytes.buffer);
+  const alphas = alphaTable(o.opacity ?? 1, Boolean(o.input));
+  const inverse = 1 / o.hi;
+  for (let i = 0; i < words.length; i++) {
+    const value = o.values[i] * inverse;
+    if (!(value < Infinity && value > -Infinity)) continue; // a gap stays the picture below
+    const held = value > 1 ? 1 : value < -1 ? -1 : value;
+    const size = held < 0 ? -held : held;
+    const colour = colours[(o.signed ? 127.5 + 127.5 * held : 255 * size) + 0.5 | 0];
+    words[i] = ((alphas[(255 * size + 0.5) | 0] << 24) | colour) >>> 0;
+  }
+  paint(context, bytes, o.width, o.height, Boolean(o.smooth));
 }
 
-/** Colour as it is; one channel as ink on the theme's paper. Fainter where a map lies above. */
-function paintInput(context, input, faint) {
-  const pixels = new Uint8ClampedArray(input.height * input.width * 4);
-  const [ink, paper] = dark() ? [240, 35] : [25, 255];
-  const strength = faint ? 0.55 : 0.92;
-  for (let i = 0, p = 0, q = 0; i < input.height * input.width; i++, p += 4, q += input.channels) {
-    if (input.channels >= 3) {
-      for (let c = 0; c < 3; c++) pixels[p + c] = faint ? paper + (input.data[q + c] - paper) * 0.6 : input.data[q + c];
-    } else {
-      const value = paper + (ink - paper) * (input.data[q] / 255) * strength;
-      pixels[p] = pixels[p + 1] = pixels[p + 2] = value;
+/** Over an input the alpha follows the magnitude, so that noise does not tint the picture; alone a map is opaque. */
+function alphaTable(opacity, over) {
+  const out = new Uint8ClampedArray(256);
+  for (let i = 0; i < 256; i++) out[i] = over ? 255 * Math.min(1, Math.max(0, i / 255 - 0.06) * 1.5) * opacity : 255;
+  return out;
+}
+
+/** An input as a canvas: colour as it is, one channel as ink on the theme's paper; fainter where a map lies above. */
+function painted(input, faint) {
+  return once(input.all, `input ${input.sample} ${faint} ${themeName()}`, () => {
+    const pixels = new Uint8ClampedArray(input.height * input.width * 4);
+    const [ink, paper] = dark() ? [240, 35] : [25, 255];
+    const strength = faint ? 0.55 : 0.92;
+    for (let p = 0, q = 0; p < pixels.length; p += 4, q += input.channels) {
+      if (input.channels >= 3) {
+        for (let c = 0; c < 3; c++) pixels[p + c] = faint ? paper + (input.data[q + c] - paper) * 0.6 : input.data[q + c];
+      } else {
+        pixels[p] = pixels[p + 1] = pixels[p + 2] = paper + (ink - paper) * (input.data[q] / 255) * strength;
+      }
+      pixels[p + 3] = 255;
     }
-    pixels[p + 3] = 255;
-  }
-  paint(context, pixels, input.width, input.height, input.width > 96);
+    const canvas = document.createElement("canvas");
+    canvas.width = input.width;
+    canvas.height = input.height;
+    canvas.getContext("2d").putImageData(new ImageData(pixels, input.width, input.height), 0, 0);
+    return canvas;
+  });
 }

@@ -7,7 +7,7 @@ import { count, h, message, percent, position, tip } from "./dom.js";
 import { EpochSlider } from "./epoch_slider.js";
 import { importanceDrift, importanceDriftSettings } from "./importance_drift.js";
 import { overview } from "./overview.js";
-import { probeAttributions, probeAttributionsSettings } from "./probe_attributions.js";
+import { probeAttributions, probeAttributionsSettings, stepAttributions } from "./probe_attributions.js";
 import { meet, place, runs } from "./runs.js";
 import { open, set, state, subscribe } from "./state.js";
 import { weightGradients, weightGradientsSettings } from "./weight_gradients.js";
@@ -16,19 +16,21 @@ const NOTHING = { key: () => "", build: () => [] };
 const VIEWS = {
   overview: { title: "Overview", draw: overview, settings: NOTHING },
   weight_gradients: { title: "Weight gradients", draw: weightGradients, settings: weightGradientsSettings },
-  probe_attributions: { title: "Attributions", draw: probeAttributions, settings: probeAttributionsSettings },
+  probe_attributions: { title: "Attributions", draw: probeAttributions, step: stepAttributions, settings: probeAttributionsSettings },
   importance_drift: { title: "Importance & drift", draw: importanceDrift, settings: importanceDriftSettings },
 };
 const KEYS = [[["←", "→"], "epoch"], [["⇧", "→"], "next alert"], [["space"], "play"], [["1", "…", "4"], "view"], [["C"], "compare"]];
 const ALL_KEYS = [...KEYS, [["Home", "End"], "first, last epoch"], [["?"], "this list"]];
 const FIRST_POLL = 1500;
 const SLOWEST_POLL = 10_000;
+const REST = 90; // milliseconds
 
 /** Everything the server said of the runs, and when. */
 let index = null;
 let lost = "";
 let slider = null;
 let frame = 0;
+let resting = 0;
 const parts = {};
 
 const hints = (keys) => h("div", { class: "hints" }, keys.map(([names, text]) => [h("span", {}, names.map((name) => (name === "…" ? "…" : h("kbd", {}, name)))), h("span", {}, text)]));
@@ -161,6 +163,20 @@ function drawStatus({ card, run }) {
   parts.notes.replaceChildren(h("h3", {}, "What the callbacks noted"), ...notes.slice(-40).map((note) => h("p", {}, h("span", { class: "note" }, `epoch ${note.epoch} `), note.text)));
 }
 
+/** A step of the slider paints the maps at once where the view can, and the words around them when it rests. */
+function selected(names) {
+  clearTimeout(resting);
+  if (index?.runs.length && names.length === 1 && names[0] === "epoch") {
+    const context = contextNow();
+    if (context.run && VIEWS[state.view].step?.(context)) {
+      slider.update(context);
+      resting = setTimeout(update, REST);
+      return;
+    }
+  }
+  update();
+}
+
 const schedule = () => {
   frame ||= requestAnimationFrame(update);
 };
@@ -221,7 +237,7 @@ export async function render() {
     index = { ...first, at: performance.now() };
     open(index.log_dir);
     shell();
-    subscribe(update);
+    subscribe(selected);
     onAnswer(update);
     meet(index.runs);
     keyboard();

@@ -81,6 +81,18 @@ function apart(labels, gap, top, bottom) {
   return new Map(sorted.map(({ key, y }) => [key, y]));
 }
 
+/** Paths by their values: a gallery draws the same ones at every step of the slider. */
+const paths = new WeakMap();
+
+function pathOf(values, epochs, x, y, size) {
+  const found = paths.get(values);
+  if (found?.size === size) return found.path;
+  const points = values.map((value, i) => (Number.isFinite(value) ? `${x(epochs[i]).toFixed(1)} ${y(value).toFixed(1)}` : null));
+  const path = points.map((point, i) => (point ? `${i && points[i - 1] ? "L" : "M"}${point}` : "")).join("");
+  paths.set(values, { size, path });
+  return path;
+}
+
 /** A value in 0..1 over epochs as a word-sized line, with the first alert and where the slider stands. */
 export function spark(epochs, values, now, alerts, width, height = 20) {
   const x = linear(epochs[0], epochs.at(-1), 3, width - 3);
@@ -88,8 +100,7 @@ export function spark(epochs, values, now, alerts, width, height = 20) {
   const g = s("svg", { width, height, role: "img", "aria-label": `over epochs: ${percent(values[0])} to ${percent(values.at(-1))}` });
   g.append(s("line", { x1: 0, x2: width, y1: height - 3, y2: height - 3, stroke: token("line") }));
   for (const epoch of alerts.slice(0, 1)) g.append(s("line", { x1: x(epoch), x2: x(epoch), y1: 0, y2: height, stroke: token("alarm"), "stroke-opacity": 0.5 }));
-  const points = values.map((value, i) => (Number.isFinite(value) ? `${x(epochs[i]).toFixed(1)} ${y(value).toFixed(1)}` : null));
-  g.append(s("path", { d: points.map((point, i) => (point ? `${i && points[i - 1] ? "L" : "M"}${point}` : "")).join(""), fill: "none", stroke: token("text-2"), "stroke-width": 1.25 }));
+  g.append(s("path", { d: pathOf(values, epochs, x, y, `${width} ${height}`), fill: "none", stroke: token("text-2"), "stroke-width": 1.25 }));
   if (Number.isFinite(values[now])) g.append(s("circle", { cx: x(epochs[now]), cy: y(values[now]), r: 2.75, fill: token("accent") }));
   return g;
 }

@@ -1,7 +1,7 @@
 /** Attributions: the probe samples at the epoch of the slider, one chosen sample over all epochs, two of anything compared. */
 import { ask, refusal } from "./api.js";
 import { chart } from "./chart.js";
-import { legend } from "./colour.js";
+import { legend, themeName } from "./colour.js";
 import { compare, rivals } from "./compare.js";
 import { choice, group, range, segments } from "./controls.js";
 import { h, message, panel, percent } from "./dom.js";
@@ -27,7 +27,7 @@ export function probeAttributions(root, context) {
   root.append(grid);
   const chosen = Math.min(state.sample, gallery.size - 1);
   grid.append(detail(context, gallery, chosen));
-  for (const fill of later.splice(0)) fill();
+  fillLater();
 }
 
 /** Words until the maps are there, or why they are not. */
@@ -36,7 +36,13 @@ export function waiting(context, gallery) {
   return wrong ? message("These attributions could not be read", wrong) : h("p", { class: "note" }, "Reading the maps …");
 }
 
+/** Marks that need their place's width. All widths are read before anything is drawn: one layout instead of many. */
 const later = [];
+
+function fillLater() {
+  const widths = later.map(({ place }) => place.clientWidth);
+  later.splice(0).forEach(({ place, make }, i) => place.append(make(Math.max(40, widths[i]))));
+}
 
 /** What stands right of a title: how many are right, how complete the sums are, what the colours mean. */
 function notes(gallery) {
@@ -74,7 +80,8 @@ export function caption(gallery, sample) {
 /** The confidence over epochs, drawn when its width is known. */
 function trajectory(context, gallery, sample, height = 20) {
   const place = h("span", { style: { display: "block" } });
-  if (gallery.classes) later.push(() => place.append(spark(gallery.outputEpochs, gallery.confidences(sample), gallery.outputAt, context.run.alerts.map((alert) => alert.epoch), Math.max(40, place.clientWidth), height)));
+  const alerts = context.run.alerts.map((alert) => alert.epoch);
+  if (gallery.classes) later.push({ place, make: (width) => spark(gallery.outputEpochs, gallery.confidences(sample), gallery.outputAt, alerts, width, height) });
   return place;
 }
 
@@ -88,24 +95,49 @@ function imageGrid(context, gallery, list) {
       trajectory(context, gallery, sample))));
 }
 
+/** The gallery's canvases outlive a render: a step of the slider paints the maps again, and nothing else. */
+const canvases = new Map();
+
 /** One sample's input, or its map as the settings want it. */
-export function picture(gallery, sample, size, mapped, options = {}) {
-  const canvas = h("canvas", { class: "thumb" });
-  draw(canvas, gallery.picture(sample, size, mapped, options));
+function picture(gallery, sample, size, mapped) {
+  const key = `${size} ${mapped} ${sample}`;
+  let canvas = canvases.get(key);
+  if (!canvas) canvases.set(key, (canvas = h("canvas", { class: "thumb" })));
+  const shown = mapped ? gallery.look(sample) : [gallery.input?.data, themeName()];
+  const drawn = painted.get(canvas);
+  if (!drawn || shown.some((one, i) => one !== drawn[i])) draw(canvas, gallery.picture(sample, size, mapped));
+  painted.set(canvas, shown);
   return canvas;
 }
+
+/** Another epoch for a gallery that stands: its maps at once. False where there is more to do than that. */
+export function stepAttributions(context) {
+  const method = methodOf(context.run);
+  if (!method || state.compare !== "off" || context.run.probe?.kind !== "image") return false;
+  const gallery = new Gallery(context, method);
+  if (!gallery.ready || !gallery.fresh) return false;
+  const standing = [...canvases].filter(([key, canvas]) => canvas.isConnected && key.includes(" true "));
+  for (const [key] of standing) {
+    const [size, , sample] = key.split(" ").map(Number);
+    picture(gallery, sample, size, true);
+  }
+  return standing.length > 0;
+}
+
+/** What a canvas was painted from. */
+const painted = new WeakMap();
 
 const barsGrid = (context, gallery, list) =>
   h("div", { class: "bars" }, list.map((sample) => {
     const place = h("span", { style: { display: "block" } });
-    later.push(() => place.append(barsTile(gallery, sample, place.clientWidth, context)));
+    later.push({ place, make: (width) => barsTile(gallery, sample, width, context) });
     return tile(gallery, sample, caption(gallery, sample), trajectory(context, gallery, sample), place);
   }));
 
 const seriesGrid = (context, gallery, list) =>
   h("div", { class: "bars" }, list.map((sample) => {
     const place = h("span", { style: { display: "block" } });
-    later.push(() => place.append(seriesTile(gallery, sample, place.clientWidth, 72)));
+    later.push({ place, make: (width) => seriesTile(gallery, sample, width, 72) });
     return tile(gallery, sample, caption(gallery, sample), place, trajectory(context, gallery, sample));
   }));
 
@@ -138,12 +170,26 @@ function film(context, gallery, sample) {
   const [, height, width] = strip.maps.shape;
   const alerted = new Set(context.run.alerts.map((alert) => alert.epoch));
   const now = strip.epochs.reduce((best, epoch) => (epoch <= gallery.epoch ? epoch : best), strip.epochs[0]);
-  return h("div", { class: "film" }, strip.epochs.map((epoch, i) => {
+  const pictures = framesOf(strip, gallery, height, width);
+  return h("div", { class: "film" }, strip.epochs.map((epoch, i) =>
+    h("button", { type: "button", class: `${epoch === now ? "now" : ""} ${alerted.has(epoch) ? "tick" : ""}`, "aria-label": `Epoch ${epoch}`, "data-key": `film ${epoch}`, onclick: () => set({ epoch }) }, pictures[i], String(epoch))));
+}
+
+/** The pictures of a strip, painted again only when settings or theme changed. */
+const frames = new WeakMap();
+
+function framesOf(strip, gallery, height, width) {
+  const key = [themeName(), gallery.map, gallery.signed, state.clip].join();
+  const kept = frames.get(strip);
+  if (kept?.key === key) return kept.list;
+  const list = strip.epochs.map((_, i) => {
     const canvas = h("canvas", {});
     const values = strip.maps.data.subarray(i * height * width, (i + 1) * height * width);
     draw(canvas, { values, height, width, ...gallery.colouring(values), size: 40, ratio: height / width, smooth: gallery.coarse });
-    return h("button", { type: "button", class: `${epoch === now ? "now" : ""} ${alerted.has(epoch) ? "tick" : ""}`, "aria-label": `Epoch ${epoch}`, "data-key": `film ${epoch}`, onclick: () => set({ epoch }) }, canvas, String(epoch));
-  }));
+    return canvas;
+  });
+  frames.set(strip, { key, list });
+  return list;
 }
 
 const SORTS = [["probe", "Probe order"], ["change", "Change since the alert"], ["confidence", "Least confident first"], ["error", "Completeness error"]];

@@ -15,8 +15,8 @@ export function barsTile(gallery, sample, width, context) {
   const order = Array.from(values, (_, f) => f).sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]));
   const rows = order.slice(0, MOST).map((f) => ({ name: names(f), value: inputOf(gallery, sample, f), share: values[f] }));
   const rest = order.slice(MOST);
+  const high = Math.abs(values[order[0]]) || 1; // the sum of many others may be longer than its place: it is cut, and said
   if (rest.length) rows.push({ name: `${rest.length} others`, value: null, share: rest.reduce((sum, f) => sum + values[f], 0) });
-  const high = Math.max(...rows.map(({ share }) => Math.abs(share))) || 1;
   const middle = Math.min(196, width * 0.62);
   const room = width - middle;
   const zero = middle + room * LEFT;
@@ -24,13 +24,16 @@ export function barsTile(gallery, sample, width, context) {
   const g = s("svg", { width, height: rows.length * ROW + 2, role: "img", "aria-label": rows.map(({ name, share }) => `${name} ${signed(share, 3)}`).join("; ") });
   g.append(s("line", { x1: zero, x2: zero, y1: 0, y2: rows.length * ROW, stroke: token("line-strong") }));
   rows.forEach(({ name, value, share }, r) => {
-    const long = Math.max(-room * LEFT, (share / high) * room * (1 - LEFT));
+    const long = Math.max(-room * LEFT, Math.min(1, share / high) * room * (1 - LEFT));
+    const cut = Math.abs(share) > high;
     const alarm = hot.has(name);
-    g.append(
+    const marks = [
       s("text", { x: 0, y: r * ROW + 13, style: { fill: token(alarm ? "alarm" : value === null ? "text-3" : "text"), fontWeight: alarm ? 500 : 400 } }, clip(name, letters)),
       value !== null && s("text", { x: middle - 10, y: r * ROW + 13, "text-anchor": "end", style: { fill: token("text-3") } }, value),
-      s("rect", { x: Math.min(zero, zero + long), y: r * ROW + 3, width: Math.max(1, Math.abs(long)), height: 12, rx: 1, fill: at("diverging", share > 0 ? 0.82 : 0.18) }),
-    );
+      s("rect", { x: Math.min(zero, zero + long), y: r * ROW + 3, width: Math.max(1, Math.abs(long)), height: 12, rx: 1, fill: at("diverging", share > 0 ? 0.82 : 0.18), opacity: value === null ? 0.55 : 1 }),
+      cut && s("text", { x: middle - 10, y: r * ROW + 13, "text-anchor": "end", style: { fill: token("text-3") } }, signed(share, 2)),
+    ];
+    g.append(...marks.filter(Boolean));
   });
   return hint(g, (event) => {
     const { name, value, share } = rows[Math.max(0, Math.min(rows.length - 1, Math.floor((event.clientY - g.getBoundingClientRect().top) / ROW)))];

@@ -37,8 +37,8 @@ export function weightGradients(root, context) {
   root.append(h("div", { class: "grid" }, heat, words, lines, ridge, ratio));
 }
 
-/** Rows of twenty pixels; many variables share what a screen has, and scroll when that is too little. */
-const heightOf = (rows) => 28 + rows * Math.max(5, Math.min(20, 420 / rows));
+/** Rows of twenty pixels; many variables share what a screen has. */
+const heightOf = (rows) => 28 + rows * Math.max(1.5, Math.min(20, 420 / rows));
 
 /** The first sentence of a health report is its alarm. */
 function flagged(health) {
