@@ -32,7 +32,7 @@ def isolated(hook: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[
 
     @functools.wraps(hook)
     def guarded(self: Watcher, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        if self.retired:
+        if self.retired and hook.__name__ != "on_train_begin":
             return
         with self.cost:
             try:
@@ -136,6 +136,7 @@ class Watcher(keras.callbacks.Callback):
     @isolated
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._leave()  # an aborted fit never called on_train_end
+        self.retired = False  # a new training is a new chance
         self._first = self._seen = self._observed = None
         self.check()
         self._session = Session.of(self.log_dir, self.params)

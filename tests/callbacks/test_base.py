@@ -150,6 +150,16 @@ def test_after_an_aborted_fit_the_same_callback_works_again(tmp_path, model, fit
     assert runs["keras_xai-2"].epochs == [0, 1, 2]
 
 
+def test_a_retired_callback_takes_part_in_the_next_training(tmp_path, model, fit):
+    """The fault may be gone; silence would be worse."""
+    watch = Probing(tmp_path, "observe")
+    with pytest.warns(UserWarning, match="broken"):
+        fit(model, watch)
+    watch.fails = None
+    fit(model, watch)
+    assert kx.load(tmp_path)["keras_xai-2"].importance.epochs.tolist() == [0, 1, 2]
+
+
 def test_no_file_stays_open(tmp_path, model, fit):
     """Closed at train end; after an aborted fit when the callbacks are gone."""
     fit(model, Probing(tmp_path))
