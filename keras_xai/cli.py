@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,8 +20,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument("log_dir", nargs="?", default="logs/demo", help="where the run is written (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="of the data, the weights and the batches")
     demo.add_argument("--serve", action="store_true", help="start TensorBoard on it afterwards")
+    check = commands.add_parser("check", help="for CI: 0 watched and quiet, 1 an alarm, 2 not watched")
+    check.add_argument("log_dir", help="a log directory, or one above several")
+    check.add_argument("--max-alerts", type=int, default=0, metavar="N", help="alerts a run may have (default: 0)")
+    check.add_argument("--json", action="store_true", help="print one JSON object instead of words")
     given = parser.parse_args(arguments)
+    if given.command == "check":
+        return _check(given.log_dir, given.max_alerts, given.json)
     return _demo(given.log_dir, given.seed, given.serve)
+
+
+def _check(log_dir: str, max_alerts: int, as_json: bool) -> int:
+    from keras_xai.errors import InvalidInput
+    from keras_xai.run import load
+    from keras_xai.verdict import ALARM, QUIET, overall, verdict
+
+    try:
+        runs = load(log_dir)
+    except InvalidInput as error:
+        print(error, file=sys.stderr)
+        return 2
+    verdicts = {name: verdict(name, run, max_alerts) for name, run in runs.items()}
+    status = overall(verdicts)
+    if as_json:
+        print(json.dumps({"status": status, "runs": [asdict(v) for v in verdicts.values()]}, ensure_ascii=False))
+        return status
+    words = {QUIET: "quiet", ALARM: "ALARM"}
+    for found in verdicts.values():
+        print(f"{words.get(found.status, 'not watched')}    {found.run}")
+        for reason in found.reasons:
+            print(f"    {reason}")
+    if not verdicts:
+        print(f"Nothing was recorded below {log_dir}.", file=sys.stderr)
+    return status
 
 
 def _demo(log_dir: str, seed: int, serve: bool) -> int:

@@ -110,6 +110,7 @@ class Shares:
     score: float  # max |z|; NaN before there is a history
     limit: float
     direction: NDArray[np.int8] | None = None  # (F) the sign of the mean signed attribution, shown beside an alert
+    burn_in: int = 8  # updates before the first alarm
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +122,7 @@ class Importance:
     share: NDArray[np.float32]  # (E, F)
     score: NDArray[np.float64]  # (E)
     limit: float
+    burn_in: int = 8  # updates before the first alarm
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,8 +23,9 @@ LAW = {
     "callbacks": {"gradients", "attribution", "backend", "drift", "summary", "probe", "records"},
     "run": {"summary", "figures", "records", "probe"},
     "plugin": {"run", "summary", "figures", "records", "probe"},
-    "demo": {"run", ""},
-    "cli": {"demo", "run", ""},
+    "verdict": {"run"},
+    "demo": {"run", "records", ""},
+    "cli": {"demo", "run", "verdict", ""},
     "__init__": set(),
 }
 

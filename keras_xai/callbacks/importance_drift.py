@@ -125,7 +125,8 @@ class ImportanceDrift(Watcher):
         self._warn_of_size()
         self.method, self.live_method, self.per_class, self.on_drift = method, live_method, per_class, on_drift
         self.limit = float(limit) if limit is not None else LIMIT_PER_CLASS if per_class else LIMIT
-        self._chart_settings = {"burn_in": int(burn_in), "cooldown": int(cooldown)}
+        self.burn_in = int(burn_in)
+        self._chart_settings = {"burn_in": self.burn_in, "cooldown": int(cooldown)}
         self.live = None if live is None else LiveRows(live, self.probe)
 
     def _warn_of_size(self) -> None:
@@ -256,7 +257,7 @@ class ImportanceDrift(Watcher):
         if not self._live_now.repeats and self.probe.kind != "tokens":
             update, q = self._moved(rows)
             names = self.probe.features
-            records.append(Shares(epoch, "data", names, q, update.score, self._data.limit))
+            records.append(Shares(epoch, "data", names, q, update.score, self._data.limit, None, self.burn_in))
             if update.alarm:
                 data_alarm, self._last_data_alarm = True, epoch
                 records.append(self._alert(epoch, "data", "data changed", names, update, None, self._data.limit))
@@ -292,7 +293,18 @@ class ImportanceDrift(Watcher):
             self.note(
                 f"The importance on the {'fixed probe' if source == 'clean' else 'live rows'} is {word}: not scored."
             )
-            return [Shares(epoch, source, names, np.full(len(names), np.nan, np.float32), math.nan, self.limit)]
+            return [
+                Shares(
+                    epoch,
+                    source,
+                    names,
+                    np.full(len(names), np.nan, np.float32),
+                    math.nan,
+                    self.limit,
+                    None,
+                    self.burn_in,
+                )
+            ]
         # The chart gets what the file keeps: replaying the file gives the same chart bit for bit.
         share = (magnitude / total).astype(np.float32)
         update = self._charts[source].update(share, rate)
@@ -301,7 +313,7 @@ class ImportanceDrift(Watcher):
             self._figures["xai_drift"] = math.nan if previous is None else total_variation(share, previous)
         self._last[source] = share
         self._figures[f"xai_drift_score{suffix}"] = update.score
-        records: list[Record] = [Shares(epoch, source, names, share, update.score, self.limit, direction)]
+        records: list[Record] = [Shares(epoch, source, names, share, update.score, self.limit, direction, self.burn_in)]
         if update.alarm:
             self._figures[f"xai_drift_alarm{suffix}"] = 1.0
             records.append(self._alert(epoch, source, verdict(), names, update, direction, self.limit))

@@ -163,7 +163,8 @@ def encode(record: Record) -> Iterator[Value]:
         direction = np.zeros(len(record.names)) if record.direction is None else record.direction
         table = np.stack([record.share, direction], 1)
         table = np.concatenate([table, [[record.score, 0.0]]]).astype(np.float32)
-        data = _data(PluginData.IMPORTANCE, names=record.names, method=record.source, limit=record.limit)
+        about = {"burn_in": record.burn_in}
+        data = _data(PluginData.IMPORTANCE, names=record.names, method=record.source, limit=record.limit, options=about)
         yield IMPORTANCE + record.source, data, table
     elif isinstance(record, Alert):
         body = {k: getattr(record, k) for k in Alert.__dataclass_fields__ if k not in ("epoch", "source")}
@@ -343,6 +344,7 @@ def decode_shares(epoch: int, data: PluginData, table: NDArray[Any]) -> Shares:
         score=float(table[-1, 0]),
         limit=data.limit,
         direction=table[:-1, 1].astype(np.int8),
+        burn_in=_whole(options(data).get("burn_in")),
     )
 
 
@@ -373,6 +375,12 @@ def decode_probe(data: PluginData, blobs: Sequence[bytes]) -> Probe:
         return Probe.from_description(values, tuple(data.names) or None, description)
     except (KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"probe: {error!r}") from error
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int):
+        raise Unreadable(f"expected a whole number, got {value!r}")
+    return value
 
 
 def _expect(table: NDArray[Any], shape: tuple[int, ...]) -> None:

@@ -342,6 +342,7 @@ def _stacked(updates: Sequence[Shares]) -> Importance | None:
         share=np.stack([u.share for u in updates]),
         score=np.asarray([u.score for u in updates], np.float64),
         limit=updates[0].limit,
+        burn_in=updates[0].burn_in,
     )
 
 
