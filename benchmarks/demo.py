@@ -1,6 +1,6 @@
 """The demo over ten seeds: was the watermark found, when, where, and what was said besides.
 
-    python -m benchmarks.demo [--seeds 10] [--out docs/demo.md]
+python -m benchmarks.demo [--seeds 10] [--out docs/demo.md]
 """
 
 from __future__ import annotations
@@ -15,6 +15,17 @@ from keras_xai import demo
 
 CORNER = {f"block ({row},{column})" for row in range(demo.CORNER) for column in range(demo.CORNER)}
 
+COLUMNS = (
+    "seed",
+    "first alarm",
+    "seen on",
+    "verdict",
+    "first feature",
+    "alarms before",
+    "later alarms",
+    "clean accuracy, before → end",
+)
+
 
 def row(seed: int) -> tuple[bool, str]:
     """(found within two epochs, in the corner, with the right verdict; the table's line)."""
@@ -22,15 +33,17 @@ def row(seed: int) -> tuple[bool, str]:
         warnings.simplefilter("ignore")
         run = demo.train(logs, seed, on_drift=lambda alert: None)
         alerts, accuracy = run.alerts, [e.logs["val_accuracy"] for e in run.history]
+    fell = f"{accuracy[demo.PLANTED - 1]:.0%} → {accuracy[-1]:.0%}"
     early = [a for a in alerts if a.epoch < demo.PLANTED]
     first = next((a for a in alerts if a.epoch >= demo.PLANTED), None)
     later = [f"{a.epoch} {a.source}: {a.verdict}" for a in alerts if first is not None and a is not first]
     if first is None:
-        return False, f"| {seed} | – | – | – | – | {len(early)} | | {accuracy[demo.PLANTED - 1]:.0%} → {accuracy[-1]:.0%} |"
+        return False, f"| {seed} | – | – | – | – | {len(early)} | | {fell} |"
     found = first.epoch <= demo.PLANTED + 2 and first.features[0][0] in CORNER and first.verdict == "data changed"
     return found and not early, (
-        f"| {seed} | {first.epoch} | {first.source} | {first.verdict} | {first.features[0][0]}, z {first.features[0][4]:+.1f} "
-        f"| {len(early)} | {'; '.join(later)} | {accuracy[demo.PLANTED - 1]:.0%} → {accuracy[-1]:.0%} |"
+        f"| {seed} | {first.epoch} | {first.source} | {first.verdict} "
+        f"| {first.features[0][0]}, z {first.features[0][4]:+.1f} "
+        f"| {len(early)} | {'; '.join(later)} | {fell} |"
     )
 
 
@@ -49,14 +62,14 @@ def main() -> None:
             [
                 "# The demo over ten seeds",
                 "",
-                f"`python -m benchmarks.demo`, keras_xai {kx.__version__}: a 2 × 2 watermark whose brightness is the label appears in",
-                f"the training pipeline at epoch {demo.PLANTED} of {demo.EPOCHS}. Caught: an alarm at most two epochs later that names",
-                "a block of the corner first, says that the data changed, and none before.",
+                f"`python -m benchmarks.demo`, keras_xai {kx.__version__}: a 2 × 2 watermark whose brightness is the label",
+                f"appears in the training pipeline at epoch {demo.PLANTED} of {demo.EPOCHS}. Caught: an alarm at most two epochs",
+                "later that names a block of the corner first, says that the data changed, and none before.",
                 "",
                 f"**{caught} of {len(rows)} caught.**",
                 "",
-                "| seed | first alarm | seen on | verdict | first feature | alarms before | later alarms | clean accuracy, before → end |",
-                "|---|---|---|---|---|---|---|---|",
+                f"| {' | '.join(COLUMNS)} |",
+                "|" + "---|" * len(COLUMNS),
                 *(line for _, line in rows),
                 "",
             ]

@@ -26,7 +26,7 @@ from sklearn import datasets
 
 import keras_xai as kx
 from keras_xai.attribution.importance import class_importance, global_importance
-from keras_xai.callbacks.importance_drift import LIMIT, LIMIT_PER_CLASS, REACHES
+from keras_xai.callbacks.importance_drift import LIMIT, LIMIT_PER_CLASS, REACHES, TOLD
 from keras_xai.callbacks.live_rows import LiveRows
 from keras_xai.drift.data_score import DataScore
 from keras_xai.drift.detector import Chart
@@ -438,7 +438,7 @@ class _Watch:
         names, found = self._names(), []
         update = self._clean.update(self._share(training._gradient(probe), probe), rate)
         if update.alarm:
-            found.append(Alarm(epoch, "clean", "reliance moved", [names[f] for f in update.guilty()]))
+            found.append(Alarm(epoch, "clean", "reliance moved", [names[f] for f in update.guilty()[:TOLD]]))
         if self._rows is None:
             return found
         rows = self._rows.read()
@@ -446,12 +446,12 @@ class _Watch:
             update = self._data.update(self._data.movement(probe.pooled(rows.x)).astype(np.float32))
             if update.alarm:
                 self._last_data_alarm = epoch
-                found.append(Alarm(epoch, "data", "data changed", [probe.features[f] for f in update.guilty()]))
+                found.append(Alarm(epoch, "data", "data changed", [probe.features[f] for f in update.guilty()[:TOLD]]))
         update = self._live.update(self._share(training._gradient(rows) * rows.x, rows), rate)
         if update.alarm:
             changed = self._rows.changed or epoch - self._last_data_alarm <= REACHES
             verdict = "data changed" if changed else "reliance moved"
-            found.append(Alarm(epoch, "live", verdict, [names[f] for f in update.guilty()]))
+            found.append(Alarm(epoch, "live", verdict, [names[f] for f in update.guilty()[:TOLD]]))
         return found
 
     def _share(self, values: NDArray[np.float32], rows: kx.Probe) -> NDArray[np.float32]:
@@ -467,4 +467,6 @@ class _Watch:
 
     def _names(self) -> list[str]:
         features = self._training.probe.features
-        return [*features] * self._training.lab.rows.classes if self._training.scenario.per_class else [*features]
+        if not self._training.scenario.per_class:
+            return list(features)
+        return [f"{name}, class {c}" for c in self._classes() for name in features]

@@ -47,24 +47,24 @@ def cnn() -> tuple[keras.Model, np.ndarray, np.ndarray, int]:
     """Five convolutions on 32 × 32 × 3, 5,000 samples in batches of 64: 79 steps."""
     layers = keras.layers
     stack: list[keras.layers.Layer] = [keras.Input((32, 32, 3))]
-    for filters in (32, 64):
+    for filters in (16, 32):
         stack += [layers.Conv2D(filters, 3, padding="same", activation="relu") for _ in range(2)]
         stack += [layers.MaxPooling2D(), layers.Dropout(0.1)]
-    stack += [layers.Conv2D(128, 3, padding="same", activation="relu"), layers.GlobalAveragePooling2D()]
+    stack += [layers.Conv2D(64, 3, padding="same", activation="relu"), layers.GlobalAveragePooling2D()]
     return keras.Sequential([*stack, layers.Dense(10)]), *samples(5_000, 32, 32, 3), 64
 
 
 def transformer() -> tuple[keras.Model, np.ndarray, np.ndarray, int]:
-    """Two blocks of width 64 with 4 heads on 64 tokens, 5,000 samples in batches of 32: 157 steps."""
+    """Two blocks of width 64 with 4 heads on 32 tokens, 5,000 samples in batches of 32: 157 steps."""
     layers = keras.layers
-    inputs = keras.Input((64,), dtype="int32")
+    inputs = keras.Input((32,), dtype="int32")
     x = layers.Embedding(2_000, 64)(inputs)
     for _ in range(2):
         attended = layers.MultiHeadAttention(4, 16, dropout=0.1)(x, x)
         x = layers.LayerNormalization()(layers.Add()([x, attended]))
         x = layers.LayerNormalization()(layers.Add()([x, layers.Dense(64)(layers.Dense(128, activation="relu")(x))]))
     outputs = layers.Dense(10)(layers.GlobalAveragePooling1D()(x))
-    tokens = np.random.default_rng(0).integers(0, 2_000, (5_000, 64))
+    tokens = np.random.default_rng(0).integers(0, 2_000, (5_000, 32))
     return keras.Model(inputs, outputs), tokens, tokens[:, 0] % 10, 32
 
 

@@ -27,6 +27,7 @@ _HOMES = {
     "attribute": "attribution.engine",
     "importance": "attribution.importance",
     "load": "run",
+    "report": "page",
     "DriftAlarm": "errors",
     "GradientAlarm": "errors",
     "InvalidInput": "errors",

@@ -20,6 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument("log_dir", nargs="?", default="logs/demo", help="where the run is written (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="of the data, the weights and the batches")
     demo.add_argument("--serve", action="store_true", help="start TensorBoard on it afterwards")
+    report = commands.add_parser("report", help="write one HTML page that opens from disk")
+    report.add_argument("log_dir", help="a log directory, or one above several")
+    report.add_argument("path", nargs="?", default="report.html", help="of the page (default: %(default)s)")
     check = commands.add_parser("check", help="for CI: 0 watched and quiet, 1 an alarm, 2 not watched")
     check.add_argument("log_dir", help="a log directory, or one above several")
     check.add_argument("--max-alerts", type=int, default=0, metavar="N", help="alerts a run may have (default: 0)")
@@ -27,7 +30,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.command == "check":
         return _check(given.log_dir, given.max_alerts, given.json)
+    if given.command == "report":
+        return _report(given.log_dir, given.path)
     return _demo(given.log_dir, given.seed, given.serve)
+
+
+def _report(log_dir: str, path: str) -> int:
+    from keras_xai.errors import InvalidInput
+    from keras_xai.page import report
+
+    try:
+        print(report(log_dir, path))
+    except InvalidInput as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
 
 
 def _check(log_dir: str, max_alerts: int, as_json: bool) -> int:

@@ -24,8 +24,9 @@ LAW = {
     "run": {"summary", "figures", "records", "probe"},
     "plugin": {"run", "summary", "figures", "records", "probe"},
     "verdict": {"run"},
+    "page": {"run", "figures", "records"},
     "demo": {"run", "records", ""},
-    "cli": {"demo", "run", "verdict", ""},
+    "cli": {"demo", "run", "page", "verdict", ""},
     "__init__": set(),
 }
 
@@ -36,7 +37,7 @@ ONLY = {
     "google": {"summary"},
     "google_crc32c": {"summary"},
     "werkzeug": {"plugin"},
-    "plotly": {"run", "plugin"},
+    "plotly": {"run", "page", "plugin"},
     "tensorboard": {"summary", "plugin"},
     "sklearn": {"attribution", "demo"},
     "scipy": {"attribution", "demo"},

@@ -22,7 +22,8 @@ def grid(
     )
     for index, (name, panel) in enumerate(panels):
         row, column = divmod(index, columns)
-        left, right = column / columns + (0.06 if column else 0), (column + 1) / columns - 0.05
+        space = 0.055 if columns <= 3 else 0.012
+        left, right = column / columns + (space if column else 0), (column + 1) / columns - space
         inner = height - out["layout"]["margin"]["t"] - out["layout"]["margin"]["b"]
         gap = 52 / inner  # room for a panel's title and its epoch labels
         top, bottom = 1 - row / rows - (gap / 2 if row else 0), 1 - (row + 1) / rows + gap / 2
@@ -58,6 +59,8 @@ def _place(out: Figure, panel: Figure, index: int, x: tuple[float, float], y: tu
         out["data"].append(trace | {"xaxis": f"x{number}", "yaxis": f"y{number}"})
     out["layout"][f"xaxis{number}"] = layout.get("xaxis", {}) | {"domain": list(x), "anchor": f"y{number}"}
     out["layout"][f"yaxis{number}"] = layout.get("yaxis", {}) | {"domain": list(y), "anchor": f"x{number}"}
+    if "scaleanchor" in layout.get("yaxis", {}):  # pixels stay square against the panel's own axis
+        out["layout"][f"yaxis{number}"]["scaleanchor"] = f"x{number}"
     for kind in ("shapes", "annotations"):
         out["layout"][kind].extend(_moved(mark, number) for mark in layout.get(kind, []))
 

@@ -14,7 +14,7 @@ from keras_xai.figures.colour import colourscale, ramp
 from keras_xai.figures.grid import grid
 from keras_xai.figures.importance_drift import position
 from keras_xai.figures.recorded import Recorded
-from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, epoch_axis, line, mark_alerts, text
+from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, epoch_axis, line, mark_alerts, packed, text
 from keras_xai.figures.words import percent
 from keras_xai.records import Float, Outputs
 
@@ -42,10 +42,10 @@ def method_title(method: str) -> str:
 
 
 def method_named(run: Recorded, method: str | None) -> str:
-    """The method asked for, or the first that the run wrote."""
+    """The method asked for, or one that shows most at first sight, or the first that the run wrote."""
     if method and method not in run.methods:
         raise unknown("method", method, run.methods)
-    return method or next(iter(run.methods), "")
+    return method or next((m for m in ("saliency", "integrated_gradients", *run.methods) if m in run.methods), "")
 
 
 def class_name(run: Recorded, index: int) -> str:
@@ -159,8 +159,9 @@ def sample_values(
     values = found.values
     parts = list(values.values()) if isinstance(values, dict) else values if isinstance(values, list) else [values]
     kind = run.probe.kind if run.probe is not None else "table"
-    one = np.asarray(parts[0][sample], np.float64)
+    one: Float = np.asarray(parts[0][sample], np.float64)
     if kind == "image" and one.ndim == 2:
+        one = reduced(one)
         high = float(np.quantile(np.abs(one), 0.99)) or 1.0
         signed = bool((one < 0).any())
         return chart(
@@ -168,7 +169,7 @@ def sample_values(
             [
                 {
                     "type": "heatmap",
-                    "z": one.tolist(),
+                    "z": packed(one),
                     "zmin": -high if signed else 0,
                     "zmax": high,
                     "colorscale": colourscale(look.theme, "diverging" if signed else "ember"),
@@ -212,6 +213,16 @@ def sample_values(
         margin={"l": 150 if kind == "table" else 44, "r": 10, "t": 12, "b": 22},
         hovermode="closest",
     )
+
+
+def reduced(values: Float, most: int = 64) -> Float:
+    """A map of at most `most` pixels a side: the mean of what falls together."""
+    step = -(-max(values.shape) // most)
+    if step == 1:
+        return values
+    h, w = values.shape
+    padded = np.pad(values, ((0, -h % step), (0, -w % step)), mode="edge")
+    return np.asarray(padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step).mean((1, 3)))
 
 
 def _names(run: Recorded, sample: int, size: int) -> list[str]:

@@ -71,7 +71,7 @@ class Tap:
         self._calls = 0  # of apply, in the Python code of recorded steps
         self._traces = 0
         self._graph: Any = None
-        self._trace_failed = False
+        self._trace_failed = self._ran_eagerly = False  # in the present call
         self.calls = 0  # of the train function, in fits that are listened to: the last one of an epoch may find no data
         self._executions = 0
         self._sampled: list[float] = []
@@ -192,11 +192,11 @@ class Tap:
     def _record(self, *args: Any) -> Any:
         """Run the recording function; where it cannot be built, the plain one, of which nothing has run then."""
         began, traces = time.perf_counter(), self._traces
-        self._trace_failed = False
+        self._trace_failed = self._ran_eagerly = False
         try:
             result = self._function()(*args)
         except Exception as error:
-            if not self._trace_failed and (self.model.run_eagerly or chosen().ran(error)):
+            if not self._trace_failed and (self._ran_eagerly or chosen().ran(error)):
                 raise
             self.reason = self.reason or _described(error)
             self._traced += time.perf_counter() - began
@@ -242,6 +242,7 @@ class Tap:
         @functools.wraps(step)
         def train_step(*args: Any, **kwargs: Any) -> T:
             self._graph = graph = chosen().building()
+            self._ran_eagerly |= graph is None
             try:
                 with _hearing(self):
                     result = step(*args, **kwargs)

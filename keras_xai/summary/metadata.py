@@ -344,7 +344,7 @@ def decode_shares(epoch: int, data: PluginData, table: NDArray[Any]) -> Shares:
         score=float(table[-1, 0]),
         limit=data.limit,
         direction=table[:-1, 1].astype(np.int8),
-        burn_in=_whole(options(data).get("burn_in")),
+        burn_in=_whole(options(data).get("burn_in", 8)),
     )
 
 

@@ -246,6 +246,33 @@ def test_a_dead_layer_is_flagged_after_three_epochs(tmp_path):
     assert set(flags[2]) <= set(dead)
 
 
+def attentive():
+    """The key bias of an attention has no gradient by nature: softmax does not see it."""
+    inputs = keras.Input((6, 1))
+    wide = keras.layers.Dense(8)(inputs)
+    x = keras.layers.LayerNormalization()(wide + keras.layers.MultiHeadAttention(2, 4)(wide, wide))
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(x)))
+
+
+def convolutional():
+    """Nor has the bias of a convolution in front of a normalisation."""
+    inputs = keras.Input((6, 1))
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(keras.layers.Conv1D(8, 3)(inputs)))
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(x)))
+
+
+@pytest.mark.parametrize("build", [attentive, convolutional])
+def test_a_normal_training_raises_no_flag(build, tmp_path):
+    """Not even for variables without a gradient worth the name, beside others of their layer that have one."""
+    keras.utils.set_random_seed(1)
+    watched = build()
+    watched.compile("adam", LOSS)
+    fit(watched, kx.WeightGradients(tmp_path, on_error="raise"), epochs=5, x=X[..., None])
+    found = records(tmp_path)
+    assert min(record.statistics["rms"].min() for record in found) < 1e-7
+    assert all(record.flags == () for record in found)
+
+
 # What cannot work.
 
 

@@ -237,6 +237,18 @@ def test_the_nearest_earlier_epoch(epochs, epoch):
     assert position(epochs, None) == len(epochs) - 1
 
 
+def test_a_grid_keeps_panels_apart(runs):
+    """Every panel has its own axes; marks and square pixels refer to them, and domains do not overlap."""
+    made = FIGURES["probe_attributions"](runs["pictures/watermark"])
+    layout = made["layout"]
+    assert layout["yaxis4"]["scaleanchor"] == "x4"
+    domains = [(layout[f"xaxis{n}"]["domain"], layout[f"yaxis{n}"]["domain"]) for n in ("", *range(2, 7))]
+    for (x, y), (u, v) in itertools.combinations(domains, 2):
+        assert x[1] <= u[0] or u[1] <= x[0] or y[1] <= v[0] or v[1] <= y[0]
+    whole = FIGURES["importance_drift"](runs["columns"])
+    assert {mark["xref"] for mark in whole["layout"]["shapes"]} <= {"x", "x domain", "x2"}
+
+
 def test_text_shows_markup_and_cuts_the_middle():
     """plotly reads a little HTML: names must not speak it."""
     assert text("<b>&amp;</b>") == "&lt;b&gt;&amp;amp;&lt;/b&gt;"

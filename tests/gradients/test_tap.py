@@ -209,6 +209,26 @@ def test_recompiling_between_fits_makes_a_new_tap():
     assert_same(watched, alone)
 
 
+def test_recompiling_in_the_middle_of_a_fit():
+    """As callbacks that unfreeze layers do: the epoch after is recorded with the new optimizer."""
+
+    class Recompile(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                self.model.compile(keras.optimizers.Adam(), LOSS)
+                self.model.make_train_function()
+
+    class Installing(Listener):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.tap.install()
+
+    watched, alone, listener = model(), model(), Installing(0)
+    fit(watched, Recompile(), listener, epochs=3)
+    fit(alone, Recompile(), epochs=3)
+    assert [heard.steps for heard in listener.heard] == [1, 1, 1]
+    assert_same(watched, alone)
+
+
 def test_a_clone_is_trained_apart():
     """A clone made after a fit knows nothing of the tap."""
     watched, listener = model(), Listener(0)
@@ -417,6 +437,42 @@ def test_a_fault_of_ours_in_eager_mode_costs_nothing(tmp_path, monkeypatch):
     uncaptured(watched, tmp_path, "a fault of ours")
     fit(alone, epochs=2)
     assert_same(watched, alone)
+
+
+def test_an_error_in_eager_mode_is_never_answered_by_a_second_step():
+    """Half of such a step has run. Also where functions run eagerly behind the model's back."""
+
+    class Broken(keras.Model):
+        steps = 0
+
+        def train_step(self, data):
+            self.steps += 1
+            super().train_step(data)
+            raise KeyError("after the update")
+
+    plain = model()
+    for behind in (False, True):
+        watched = Broken(plain.input, plain.output)
+        watched.compile(sgd(), LOSS, run_eagerly=not behind)
+        tf.config.run_functions_eagerly(behind)
+        try:
+            with pytest.raises(KeyError, match="after the update"):
+                fit(watched, Listener(0))
+        finally:
+            tf.config.run_functions_eagerly(False)
+        assert watched.steps == 1
+
+
+def test_dropout_that_is_off_is_not_random():
+    """cuDNN's recurrent operation has seeds, for a dropout that Keras leaves at zero; with one it is random."""
+    from keras_xai.backend import chosen
+
+    for dropout, expected in ((0.0, []), (0.5, ["CudnnRNN"])):
+        graph = tf.Graph()
+        with graph.as_default():
+            zeros = tf.zeros([1, 1, 1])
+            tf.raw_ops.CudnnRNN(input=zeros, input_h=zeros, input_c=zeros, params=tf.zeros([9]), dropout=dropout)
+        assert chosen().own_randomness(graph) == expected
 
 
 def test_an_error_of_the_step_itself_reaches_the_user(tmp_path):

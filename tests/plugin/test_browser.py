@@ -330,6 +330,19 @@ def test_a_live_run_updates_without_moving_the_slider(browser, serve, story, tmp
     tab.quiet()
 
 
+def test_a_hidden_tab_does_not_poll(hosted):
+    """TensorBoard keeps the frame of a tab one left, without a height: it asks for nothing until it is seen again."""
+    hosted.drawn(3)
+    hosted.page.locator(FRAME).evaluate("(frame) => { frame.style.display = 'none'; }")
+    hosted.page.wait_for_timeout(2500)
+    asked = []
+    hosted.page.on("request", lambda request: asked.append(request.url))
+    hosted.page.wait_for_timeout(4000)
+    assert [url for url in asked if "keras_xai/index" in url] == []
+    with hosted.page.expect_request("**/keras_xai/index"):
+        hosted.page.locator(FRAME).evaluate("(frame) => { frame.style.display = ''; }")
+
+
 def test_an_empty_directory_says_which_line_would_help(browser, serve, tmp_path):
     """Where nothing was written the page names the directory and the callback."""
     url = serve(tmp_path).url

@@ -1,0 +1,138 @@
+"""One self-contained page of everything below a log directory: it opens from disk, offline, and can be mailed.
+
+The function is `kx.report`; a module of that name would shadow it as soon as somebody imported it.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from keras_xai.errors import InvalidInput
+from keras_xai.figures import FIGURES
+from keras_xai.figures.overview import summary
+from keras_xai.figures.words import percent
+from keras_xai.records import Alert
+from keras_xai.run import Run, load
+
+TITLES = {
+    "overview": "Overview",
+    "importance_drift": "Importance & drift",
+    "weight_gradients": "Weight gradients",
+    "probe_attributions": "Attributions",
+}
+# The callback that a figure lives on, and the property of a run that says whether it was there.
+SOURCES = {
+    "importance_drift": "ImportanceDrift",
+    "weight_gradients": "WeightGradients",
+    "probe_attributions": "ProbeAttributions",
+}
+RECORDED = {"importance_drift": "importance", "weight_gradients": "weight_gradients", "probe_attributions": "methods"}
+
+STYLE = """
+:root { color-scheme: light; }
+body { margin: 0 auto; padding: 32px 24px 64px; max-width: 1120px; color: #212121; background: #fff;
+  font: 400 14px/20px Roboto, "Helvetica Neue", Arial, sans-serif; font-variant-numeric: tabular-nums; }
+h1 { font-size: 20px; line-height: 28px; font-weight: 500; }
+h2 { margin-top: 48px; padding-top: 16px; border-top: 1px solid #d0d4d9; font-size: 20px; line-height: 28px; font-weight: 500; }
+h3 { margin: 32px 0 8px; font-size: 14px; font-weight: 500; }
+p, td, th { color: #616161; }
+ul.facts { list-style: none; padding: 0; display: grid; grid-template-columns: repeat(4, 1fr); gap: 24px; }
+ul.facts li { border-left: 2px solid #d0d4d9; padding-left: 12px; color: #616161; font-size: 12px; }
+ul.facts li.alarm { border-color: #c62828; }
+ul.facts b { display: block; font-weight: 400; font-size: 24px; line-height: 28px; color: #212121; }
+table { border-collapse: collapse; font-size: 12px; }
+td, th { padding: 4px 24px 4px 0; text-align: left; font-weight: 400; border-top: 1px solid #ebebeb; vertical-align: top; }
+th { color: #707070; }
+td.alarm { color: #c62828; font-weight: 500; }
+a { color: #1976d2; }
+""".strip()
+
+
+def report(log_dir: str | os.PathLike[str], path: str | os.PathLike[str] = "report.html") -> Path:
+    """Write one HTML file with the figures of every run below a directory, plotly included (about 5 MB and the data).
+
+    Args:
+        log_dir: a log directory, or one above several.
+        path: where the page goes; an existing file is replaced at the end, so that a failure leaves it as it was.
+
+    Returns:
+        The path.
+
+    Raises:
+        InvalidInput: no such directory, nothing recorded below it, or a path that cannot be written.
+
+    Example:
+        >>> kx.report("logs", "report.html")                                        # doctest: +SKIP
+    """
+    runs = load(log_dir)
+    if not runs:
+        raise InvalidInput(
+            f"Nothing was recorded below {str(log_dir)!r}: give the log_dir of a callback, or one above it."
+        )
+    target = Path(path)
+    if not target.parent.is_dir() or target.is_dir():
+        raise InvalidInput(f"The page cannot be written to {str(path)!r}: give a file in a directory that exists.")
+    content = _page(str(log_dir), runs)
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        draft.write_text(content, encoding="utf-8")
+        os.replace(draft, target)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise InvalidInput(f"The page cannot be written to {str(path)!r}: {error.strerror}.") from error
+    return target
+
+
+def _page(title: str, runs: dict[str, Run]) -> str:
+    from plotly.offline import get_plotlyjs
+
+    name = html.escape(title)
+    runs = {title if run == "." else run: found for run, found in runs.items()}
+    links = " · ".join(f'<a href="#run{i}">{html.escape(run)}</a>' for i, run in enumerate(runs))
+    return "\n".join(
+        [
+            f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>Explain: {name}</title>',
+            f"<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>\n</head>\n<body>",
+            f"<h1>What the models below {name} learn from</h1>\n{f'<p>{links}</p>' if len(runs) > 1 else ''}",
+            *(_run(i, run_name, run) for i, (run_name, run) in enumerate(runs.items())),
+            "</body>\n</html>\n",
+        ]
+    )
+
+
+def _run(index: int, name: str, run: Run) -> str:
+    told = summary(run)
+    facts = "".join(
+        f"<li{' class=alarm' if fact.alarm else ''}><b>{html.escape(fact.value)}</b>"
+        f"{html.escape(f'{fact.was} · {fact.note}' if fact.was else fact.note)}</li>"
+        for fact in told.facts
+    )
+    parts = [
+        f'<h2 id="run{index}">{html.escape(name)}</h2>\n<h1>{html.escape(told.sentence)}</h1>\n<p>{html.escape(told.detail)}</p>',
+        f'<ul class="facts">{facts}</ul>' if facts else "",
+        _alerts(run.alerts),
+    ]
+    for figure in FIGURES if run.epochs else ():
+        markup = f"<p>Nothing was recorded: {SOURCES.get(figure)} was not among the callbacks.</p>"
+        if figure not in SOURCES or getattr(run, RECORDED[figure]):
+            chart = run.figure(figure)
+            markup = chart.to_html(full_html=False, include_plotlyjs=False, div_id=f"run{index}-{figure}")
+        parts.append(f"<h3>{html.escape(TITLES.get(figure, figure))}</h3>\n{markup}")
+    notes = [f"epoch {e.epoch}: {note}" for e in run.history for note in e.notes]
+    if notes:
+        parts.append("<h3>Notes</h3>\n" + "".join(f"<p>{html.escape(note)}</p>" for note in notes))
+    return "\n".join(filter(None, parts))
+
+
+def _alerts(alerts: Iterable[Alert]) -> str:
+    rows = [
+        f'<tr><td class="alarm">epoch {a.epoch}</td><td>{html.escape(a.verdict)}</td><td>{html.escape(n)}</td>'
+        f"<td>{percent(before)} → {percent(after)}</td><td>{z:+.1f}</td><td>{html.escape(a.source)}</td></tr>"
+        for a in alerts
+        for n, before, after, _, z in a.features
+    ]
+    head = "<tr><th></th><th>verdict</th><th>feature</th><th>share</th><th>z</th><th>seen on</th></tr>"
+    return f"<h3>Alerts</h3>\n<table>{head}{''.join(rows)}</table>" if rows else ""
