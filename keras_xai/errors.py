@@ -34,15 +34,15 @@ class GradientAlarm(Alarm):
         self.record = record
 
 
-def listed(names: Iterable[str], most: int = 12) -> str:
+def listed(names: Iterable[str], most: int = 20) -> str:
     """Names for an error message, quoted, cut after `most`."""
     names = [repr(str(name)) for name in names]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> InvalidInput:
-    """The error for a name that does not exist: close matches first, else the whole list."""
+    """The error for a name that does not exist: close matches first, then the list."""
     known = list(known)
     close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {listed(known)}."
-    return InvalidInput(f"There is no {what} {name!r}. {hint}")
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return InvalidInput(f"There is no {what} {name!r}.{hint} Known: {listed(known)}.")
