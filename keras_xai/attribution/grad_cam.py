@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
 
 import keras
 
-from keras_xai.attribution.method import Method, Rows, Tensor, find_layer, path_of
-from keras_xai.errors import InvalidInput
+from keras_xai.attribution.layer_map import LayerMap
+from keras_xai.attribution.method import Rows, Tensor
 
 
 @dataclasses.dataclass(frozen=True)
-class GradCam(Method):
+class GradCam(LayerMap):
     """Where in the picture a layer finds evidence for the class (Selvaraju et al. 2017, arXiv 1610.02391).
 
         values = ReLU( Σ_c  mean_hw(∂ score / ∂ A_c) · A_c )
@@ -35,23 +34,7 @@ class GradCam(Method):
         (16, 8, 8)
     """
 
-    on_input: ClassVar[bool] = False
-
-    layer: str | None = None
-
-    def check(self, model: keras.Model) -> None:
-        if self.layer is not None:
-            find_layer(model, self.layer)
-
-    def values(self, at: Rows) -> list[Tensor]:
+    def map(self, at: Rows, activation: Tensor, gradient: Tensor) -> Tensor:
         ops = keras.ops
-        layer = at.last_spatial_layer() if self.layer is None else find_layer(at.model, self.layer)
-        activation, gradient = at.activation(layer)
-        if len(activation.shape) != 4:
-            raise InvalidInput(
-                f"Layer {path_of(layer, at.model)!r} gives {tuple(activation.shape)}: Grad-CAM needs places, (n, h, w, c)."
-            )
-        first = getattr(layer, "data_format", None) == "channels_first"
-        channel, places = (1, (2, 3)) if first else (3, (1, 2))
-        weight = ops.mean(ops.cast(gradient, "float32"), axis=places, keepdims=True)
-        return [ops.relu(ops.sum(weight * ops.cast(activation, "float32"), axis=channel))]
+        weight = ops.mean(gradient, axis=(1, 2), keepdims=True)
+        return ops.relu(ops.sum(weight * activation, axis=-1))

@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 
 from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput, unknown
+from keras_xai.probe import Probe
 
 Tensor = Any
 
@@ -31,6 +33,14 @@ class Method:
 
     def check(self, model: keras.Model) -> None:
         """Raise `InvalidInput` where the options do not fit the model."""
+
+    def baseline_score(self, at: Rows) -> Tensor:
+        """(n,) what a complete method's values are counted from."""
+        return at.baseline_score
+
+    def for_probe(self, probe: Probe) -> Method:
+        """The same method with what a probe knows and the options leave open: its groups, its background."""
+        return self
 
     def for_callback(self, given: Mapping[str, Any]) -> Method:
         """The same method with the defaults that an epoch can afford, for all options but the `given` ones."""
@@ -77,6 +87,54 @@ class Rows:
             return self._explained[:2]
         outputs, scores = self._ask(self.x)
         return outputs, chosen().picked(scores, self.target)
+
+    @functools.cached_property
+    def score(self) -> Tensor:
+        """(n,) at the rows themselves."""
+        return self.said()[1]
+
+    @functools.cached_property
+    def baseline_score(self) -> Tensor:
+        """(n,) at their baselines."""
+        return self.scores(self.baseline, self.target)
+
+    def passes(self, count: int) -> tuple[int, int]:
+        """How many passes `count` variants of each row take, and how many variants one pass holds."""
+        per = max(1, min(count, self.chunk // self.size))
+        return -(-count // per), per
+
+    def tried(self, count: int, variants: Callable[[Tensor], list[Tensor]]) -> Tensor:
+        """(n, count) the scores of `count` variants of each row, forward passes alone.
+
+        `variants(k)` gives variants k (per,) of every row, (per, n, ...) an input.
+        """
+        ops, backend = keras.ops, chosen()
+        passes, per = self.passes(count)
+        # The last pass is filled up with copies of the last variant, which are cut off again.
+        index = backend.constant(np.minimum(np.arange(passes * per), count - 1).reshape(passes, per).astype(np.int32))
+        target = ops.tile(self.target, [per])
+
+        def one_pass(k: Tensor) -> Tensor:
+            z = [ops.reshape(v, (-1, *x.shape[1:])) for v, x in zip(variants(index[k]), self.x, strict=True)]
+            return ops.reshape(self.scores(z, target), (per, self.size))
+
+        found = ops.reshape(backend.mapped(one_pass, passes), (passes * per, self.size))
+        return ops.transpose(found[:count])
+
+    def kept(self, masks: list[Tensor], instead: list[Tensor] | None = None) -> list[Tensor]:
+        """The rows where a mask is 1, their baseline (or what stands `instead`) where it is 0: (per, n, ...) an input.
+
+        Masks (per, n or 1, ...) may lie in between; integers are kept from one half on.
+        """
+        ops = keras.ops
+        found = []
+        for x, mask, other in zip(self.x, masks, instead or [b[None] for b in self.baseline], strict=True):
+            if keras.backend.is_float_dtype(x.dtype):
+                mask = ops.cast(mask, x.dtype)
+                found.append(mask * x[None] + (1 - mask) * other)  # exact at 0 and 1
+            else:
+                found.append(ops.where(ops.cast(mask, "float32") >= 0.5, x[None], ops.cast(other, x.dtype)))
+        return found
 
     @functools.cached_property
     def _explained(self) -> tuple[Tensor, Tensor, list[Tensor]]:

@@ -10,6 +10,9 @@ Gradients
     ran(error) -> bool                                   whether an error comes from running a step, not building it
     replicas(model) -> int                               copies of the model that train in step
 
+Data
+    reshuffles(source) -> bool                           whether a data set of the framework's own shuffles anew at each read
+
 Attribution
     compiled(function, jit) -> callable                  one graph a shape, live weights
     writes(function) -> bool                             whether a compiled function assigns to a variable
@@ -18,6 +21,8 @@ Attribution
     picked(scores, target) -> (n,)                       the target class' score
     gradient(score, inputs) -> (score, gradients)        of the summed score with respect to inputs
     fold(function, count, initial) -> tensors            a loop inside the graph, its body traced once
+    mapped(function, count) -> tensor                    the same for results that are kept, stacked
+    normal(seed, k, shape) -> tensor                     draws that follow from their seed alone
     with_activation(score, inputs, layer) -> pair        a layer's output, and the summed score's gradient with respect to it
     output_shapes(score, inputs, layers) -> pairs        the layers that a score calls, in order, with their output shapes
 """

@@ -251,6 +251,23 @@ def replicas(model: Any) -> int:
     return int(model.distribute_strategy.num_replicas_in_sync)
 
 
+# Data.
+
+
+def reshuffles(source: Any) -> bool:
+    """Whether a `tf.data.Dataset` has a `shuffle` in its chain that draws a new order at each iteration.
+
+    Reading such a one moves its generator, and with it the order that training sees. What lies inside the function of an
+    `interleave` or `flat_map` is not looked into.
+    """
+    if not isinstance(source, tf.data.Dataset):
+        return False
+    # Neither the chain nor the flag is public; without them a shuffle is found by reading twice.
+    if getattr(source, "_reshuffle_each_iteration", False):
+        return True
+    return any(reshuffles(part) for part in getattr(source, "_inputs", list)())
+
+
 # Attribution: what is explained, and how a score depends on its input.
 
 _TRANSPARENT = ("Identity", "Cast", "StopGradient", "PreventGradient", "CheckNumerics")
@@ -341,6 +358,17 @@ def fold(function: Callable[[Any, list[Any]], list[Any]], count: int, initial: S
         maximum_iterations=count,
     )
     return list(values)
+
+
+def mapped(function: Callable[[Any], Any], count: int) -> Any:
+    """`function(k)` for k in 0 … count − 1, stacked (count, ...); one at a time, so that memory holds one."""
+    return tf.map_fn(function, tf.range(count), fn_output_signature=tf.float32, parallel_iterations=1)
+
+
+def normal(seed: int, k: Any, shape: Sequence[int]) -> Any:
+    """Standard normal draws that follow from (seed, k) alone: no generator is read or moved."""
+    key = tf.stack([tf.constant(seed, tf.int32), tf.cast(k, tf.int32)])
+    return tf.random.stateless_normal(list(shape), key, alg="philox")
 
 
 def with_activation(

@@ -7,12 +7,20 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 
-from keras_xai.errors import InvalidInput
+from keras_xai import backend
+from keras_xai.errors import InvalidInput, listed
 from keras_xai.probe import Probe
 
 MOST = 256  # rows: more find little more
+SETTLED = 3  # reads: a source that differs at each of the first ones is made so, nobody changed it
+
+SHUFFLED = (
+    "The same rows must come in the same order every time: read before shuffle(), or use "
+    "shuffle(reshuffle_each_iteration=False); without such a source leave live=None and watch the fixed probe alone."
+)
 
 
 class LiveRows:
@@ -23,13 +31,15 @@ class LiveRows:
         like: the probe whose kind and output hold for these rows too.
 
     Raises:
-        InvalidInput: the source gives no (x, y).
+        InvalidInput: the source gives no (x, y), or is a data set that shuffles at each read.
     """
 
     def __init__(self, source: Any, like: Probe) -> None:
         self._read_source = _reader(source)
         self._like = like
         self._hashes: list[tuple[str, str]] = []  # of the rows and the labels of the last reads
+        self._reads = 0
+        self._differed = [0, 0]  # of the first reads, rows and labels
         self.repeats = True  # whether two reads in a row give the same rows
         self.shape: tuple[tuple[int, ...], ...] = ()
 
@@ -43,11 +53,7 @@ class LiveRows:
         if first.y is None or second.y is None:
             raise InvalidInput("live gives rows without labels: expected (x, y).")
         if _digest([first.y]) != _digest([second.y]):
-            raise InvalidInput(
-                "live gave other rows at its second read: the labels differ. The same rows must come in the same order every "
-                "time: read before shuffle(), or use shuffle(reshuffle_each_iteration=False); without such a source leave "
-                "live=None and watch the fixed probe alone."
-            )
+            raise InvalidInput(f"live gave other rows at its second read: the labels differ. {SHUFFLED}")
         if first.kind != self._like.kind or [a.shape[1:] for a in first.inputs] != [
             a.shape[1:] for a in self._like.inputs
         ]:
@@ -57,23 +63,36 @@ class LiveRows:
             )
         self.repeats = _digest(first.inputs) == _digest(second.inputs)
         self.shape = tuple(a.shape for a in first.inputs)
-        self._hashes = []
+        self._hashes = [_digests(second)]
+        self._reads, self._differed = 0, [0, 0]
         return first
 
     def read(self) -> Probe:
         """The rows now.
 
         Raises:
-            InvalidInput: they changed their number or shape since `check`.
+            InvalidInput: they changed their number or shape since `check`, or are other rows at every epoch.
         """
         rows = self._rows()
         if tuple(a.shape for a in rows.inputs) != self.shape:
             raise InvalidInput(
                 f"live gave rows of shape {[a.shape for a in rows.inputs]}, before training {list(self.shape)}."
             )
-        labels = [] if rows.y is None else [rows.y]
-        self._hashes = [*self._hashes, (_digest(rows.inputs), _digest(labels))][-3:]
+        before, now = self._hashes[-1], _digests(rows)
+        self._hashes = [*self._hashes, now][-3:]
+        self._reads += 1
+        if self._reads <= SETTLED:
+            self._differed = [n + (a != b) for n, a, b in zip(self._differed, before, now, strict=True)]
+            self._settle()
         return rows
+
+    def _settle(self) -> None:
+        """Two reads in a row do not tell of what a source does between epochs, as a `PyDataset` in `on_epoch_end`."""
+        rows, labels = self._differed
+        if labels == SETTLED:
+            raise InvalidInput(f"live gave other rows at each of its first {SETTLED} epochs: the labels differ. {SHUFFLED}")
+        if rows == SETTLED:
+            self.repeats = False
 
     @property
     def changed(self) -> bool:
@@ -84,13 +103,19 @@ class LiveRows:
 
     def _rows(self) -> Probe:
         x, y = self._read_source()
-        if isinstance(x, dict):
-            x = {k: np.asarray(v)[:MOST] for k, v in x.items()}
-        elif isinstance(x, list) and all(hasattr(v, "shape") for v in x):
+        if isinstance(x, dict) and isinstance(self._like.x, dict):
+            if set(x) != set(self._like.x):
+                raise InvalidInput(f"live gives the inputs {listed(x)}, the probe holds {listed(self._like.x)}.")
+            x = {k: np.asarray(x[k])[:MOST] for k in self._like.x}  # in the probe's order
+        elif isinstance(x, (list, tuple)) and all(hasattr(v, "shape") for v in x):
             x = [np.asarray(v)[:MOST] for v in x]
         else:
             x = np.asarray(x)[:MOST]
-        return Probe(x, np.asarray(y)[:MOST], kind=self._like.kind, groups=None, output=self._like.output)
+        output = self._like.output
+        if (isinstance(y, dict) and output in y) or (isinstance(y, (list, tuple)) and isinstance(output, int)):
+            y = y[output]
+        labels = None if y is None else np.asarray(y)[:MOST]
+        return Probe(x, labels, kind=self._like.kind, groups=None, output=output)
 
 
 def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
@@ -109,16 +134,42 @@ def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
             return found[0], found[1]
 
         return called
-    if hasattr(source, "__iter__") or hasattr(source, "__getitem__"):
-
-        def first_batches() -> tuple[Any, Any]:
-            probe = Probe.from_dataset(source, MOST, kind="table")  # the kind is the probe's; see _rows
-            return probe.x, probe.y
-
-        return first_batches
+    if hasattr(source, "__next__"):
+        raise InvalidInput("live is an iterator, which can be read only once: give a callable -> (x, y) that makes it anew.")
+    if (hasattr(source, "__iter__") or hasattr(source, "__getitem__")) and not hasattr(source, "dtype"):
+        if backend.chosen().reshuffles(source):
+            raise InvalidInput(
+                f"live is a data set with shuffle(), which draws a new order at each read; even to look at it would change "
+                f"the order that training sees. {SHUFFLED}"
+            )
+        return lambda: _first_rows(source)
     raise InvalidInput(
         f"live is a {type(source).__name__}: expected arrays (x, y), a PyDataset, a tf.data.Dataset or a callable -> (x, y)."
     )
+
+
+def _first_rows(source: Any) -> tuple[Any, Any]:
+    """x and y of the first batches, in whatever structure they come."""
+    batches, seen = [], 0
+    items = map(source.__getitem__, range(len(source))) if hasattr(source, "__getitem__") else iter(source)
+    for batch in items:
+        if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+            raise InvalidInput(f"live gives {type(batch).__name__}: expected batches (x, y).")
+        arrays = keras.tree.map_structure(np.asarray, (batch[0], batch[1]))
+        if any(a.ndim == 0 for a in keras.tree.flatten(arrays)):
+            raise InvalidInput("live gives single samples: expected batches (x, y), as of dataset.batch(32).")
+        batches.append(arrays)
+        seen += len(keras.tree.flatten(arrays)[0])
+        if seen >= MOST:
+            break
+    if not batches:
+        raise InvalidInput("live gave no batch (x, y).")
+    x, y = keras.tree.map_structure(lambda *parts: np.concatenate(parts)[:MOST], *batches)
+    return x, y
+
+
+def _digests(rows: Probe) -> tuple[str, str]:
+    return _digest(rows.inputs), _digest([] if rows.y is None else [rows.y])
 
 
 def _digest(arrays: list[Any]) -> str:

@@ -68,7 +68,8 @@ class Chart:
         now = self._updates
         self._updates += 1
         self._shares.append(share / total)
-        self._rates.append(learning_rate if np.isfinite(learning_rate) else 1.0)
+        known = self._rates[-1] if self._rates else 1.0  # one that is not known is no jump
+        self._rates.append(learning_rate if np.isfinite(learning_rate) else known)
 
         shares, rates = np.stack(self._shares), np.asarray(self._rates)
         z, moved = np.zeros(share.shape), np.zeros(share.shape)

@@ -26,7 +26,9 @@ def grid(
         left, right = column / columns + (space if column else 0), (column + 1) / columns - space
         inner = height - out["layout"]["margin"]["t"] - out["layout"]["margin"]["b"]
         gap = 52 / inner  # room for a panel's title and its epoch labels
-        top, bottom = 1 - row / rows - (gap / 2 if row else 0), 1 - (row + 1) / rows + gap / 2
+        tall = (1 - (rows - 1) * gap) / rows
+        top = 1 - row * (tall + gap)
+        bottom = top - tall
         # A panel that labels its rows or its lines asked for wide margins: it takes them from its own width.
         margin = panel["layout"].get("margin", {})
         left += min(0.2, max(0, margin.get("l", 44) - 44) / 1100)

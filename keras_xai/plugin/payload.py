@@ -146,11 +146,19 @@ def probe(samples: Probe) -> dict[str, Any]:
         "labels": samples.classes,
         "class_names": samples.class_names,
         "features": samples.features,
+        "inputs": input_names(samples),
     }
     if samples.kind == "image":
         regular = not isinstance(samples.groups, np.ndarray) and len(samples.features) == math.prod(samples.cells)
         out["cells"] = samples.cells if regular else None
     return out
+
+
+def input_names(samples: Probe) -> list[str]:
+    """The model's inputs, by the user's keys or by number; none where they were not written."""
+    if samples.x is None:
+        return []
+    return list(samples.x) if isinstance(samples.x, Mapping) else [f"input {i}" for i in range(len(samples.inputs))]
 
 
 def importance(found: Importance) -> bytes:
@@ -163,7 +171,7 @@ def inputs(samples: Probe) -> bytes:
     parts = [np.asarray(part) for part in samples.inputs] if samples.x is not None else []
     header: dict[str, Any] = {
         "kind": samples.kind,
-        "names": list(samples.x) if isinstance(samples.x, Mapping) else [f"input {i}" for i in range(len(parts))],
+        "names": input_names(samples),
         "feature_names": samples.feature_names,
     }
     arrays = {}

@@ -179,10 +179,10 @@ class Plugin(base_plugin.TBPlugin):
     def film(self, request: Request) -> Response:
         _, run = self._run(request)
         method = _choice(request, "method", {m: m for m in run.methods})
-        sample = _required(request, "sample")
+        sample, part = _required(request, "sample"), _integer(request, "input") or 0
         frames, epochs = [], []
         for epoch in payload.film_epochs(run.attribution_epochs(method), [a.epoch for a in run.alerts]):
-            maps = self._thumb(run, method, epoch)
+            maps = self._thumb(run, method, epoch, part)
             if maps is not None and sample < len(maps):
                 frames.append(maps[sample])
                 epochs.append(epoch)
@@ -190,13 +190,14 @@ class Plugin(base_plugin.TBPlugin):
             raise errors.NotFoundError("there is no map of this sample")
         return _bytes(request, payload.framed({"epochs": epochs}, {"maps": np.stack(frames)}))
 
-    def _thumb(self, run: Run, method: str, epoch: int) -> Any:
+    def _thumb(self, run: Run, method: str, epoch: int, part: int) -> Any:
         kept = self._thumbs.setdefault(run, {})
         if (method, epoch) not in kept:
             found = run.attribution(method, epoch)
-            maps = payload.parts_of(found)[0] if found is not None else None
-            kept[method, epoch] = payload.thumb(maps) if maps is not None and maps.ndim == 3 else None
-        return kept[method, epoch]
+            parts = payload.parts_of(found) if found is not None else []
+            kept[method, epoch] = [payload.thumb(maps) if maps.ndim == 3 else None for maps in parts]
+        thumbs = kept[method, epoch]
+        return thumbs[part] if part < len(thumbs) else None
 
     # The runs themselves, kept as long as nothing new was written.
 

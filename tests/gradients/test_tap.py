@@ -439,6 +439,7 @@ def test_a_fault_of_ours_in_eager_mode_costs_nothing(tmp_path, monkeypatch):
     assert_same(watched, alone)
 
 
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 def test_an_error_in_eager_mode_is_never_answered_by_a_second_step():
     """Half of such a step has run. Also where functions run eagerly behind the model's back."""
 

@@ -44,7 +44,7 @@ export class Gallery {
     this.fresh = Boolean(fresh);
     const outputs = ask("outputs", { run: this.name, method: method.name }, this.run.stamp);
     const inputs = this.run.probe?.stored ? ask("inputs", { run: this.name }, "once") : null;
-    const part = Object.hasOwn(maps ?? {}, `v${state.input}`) ? state.input : 0;
+    const part = (this.part = Object.hasOwn(maps ?? {}, `v${state.input}`) ? state.input : 0);
     this.maps = maps?.[`v${part}`];
     this.outputs = outputs?.epochs.length ? outputs : null;
     this.input = inputs?.[`x${part}`] ?? null;
@@ -55,6 +55,7 @@ export class Gallery {
     this.size = this.maps.shape[0];
     this.samples = Array.from({ length: this.size }, (_, b) => b);
     this.shape = this.maps.shape.slice(1);
+    if (this.kind === "image" && this.shape.length === 1) this.kind = "table"; // a column beside the pictures
     this.length = this.shape.reduce((a, b) => a * b, 1);
     this.outputEpochs = this.outputs.epochs;
     this.outputAt = position(this.outputEpochs, this.epoch);
@@ -170,7 +171,7 @@ export class Gallery {
     if (state.sort === "error") return by((b) => this.error(b));
     if (state.sort !== "change" || this.base === this.epoch) return this.samples;
     const written = this.run.wall_times[this.run.epochs.indexOf(this.base)];
-    const before = ask("attribution", { ...this.parameters, epoch: this.base }, String(written))?.[`v${state.input}`];
+    const before = ask("attribution", { ...this.parameters, epoch: this.base }, String(written))?.[`v${this.part}`];
     return before?.data.length === this.maps.data.length ? by((b) => moved(before.data.subarray(b * this.length, (b + 1) * this.length), this.values(b))) : this.samples;
   }
 

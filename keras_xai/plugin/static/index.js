@@ -181,10 +181,19 @@ const schedule = () => {
   frame ||= requestAnimationFrame(update);
 };
 
+function frameHeight() {
+  try {
+    return window.frameElement ? window.frameElement.offsetHeight : 1;
+  } catch {
+    return 1; // a host of another origin does not say
+  }
+}
+
 /** Looks for new epochs. The slider stays where it is, unless it stands on the latest. */
 async function poll(wait) {
   await new Promise((done) => setTimeout(done, wait));
-  const asleep = document.hidden || innerHeight === 0; // TensorBoard keeps the frame of another tab, without a height
+  // TensorBoard keeps the frame of a tab that one left, without a height; a frame that is not laid out keeps its old one.
+  const asleep = document.hidden || innerHeight === 0 || frameHeight() === 0;
   if (!asleep) {
     try {
       const before = JSON.stringify([index.runs, lost]);

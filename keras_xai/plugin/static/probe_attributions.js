@@ -165,8 +165,8 @@ function detail(context, gallery, sample) {
 }
 
 function film(context, gallery, sample) {
-  const strip = ask("film", { run: context.name, method: gallery.method.name, sample }, context.run.stamp);
-  if (!strip) return h("p", { class: "note" }, refusal("film", { run: context.name, method: gallery.method.name, sample }) ?? "…");
+  const strip = ask("film", { run: context.name, method: gallery.method.name, sample, input: gallery.part }, context.run.stamp);
+  if (!strip) return h("p", { class: "note" }, refusal("film", { run: context.name, method: gallery.method.name, sample, input: gallery.part }) ?? "…");
   const [, height, width] = strip.maps.shape;
   const alerted = new Set(context.run.alerts.map((alert) => alert.epoch));
   const now = strip.epochs.reduce((best, epoch) => (epoch <= gallery.epoch ? epoch : best), strip.epochs[0]);
@@ -194,9 +194,11 @@ function framesOf(strip, gallery, height, width) {
 
 const SORTS = [["probe", "Probe order"], ["change", "Change since the alert"], ["confidence", "Least confident first"], ["error", "Completeness error"]];
 
+const several = (run) => (run?.probe?.inputs.length ?? 0) > 1;
+
 /** The settings of this view and what they depend on. */
 export const probeAttributionsSettings = {
-  key: (context) => [context.run?.methods.map((method) => method.name), context.run?.probe?.kind, rivals(context).length].join(),
+  key: (context) => [context.run?.methods.map((method) => method.name), context.run?.probe?.kind, several(context.run), rivals(context).length].join(),
   build: (context) => {
     const { run } = context;
     if (!run?.methods.length) return [];
@@ -204,6 +206,7 @@ export const probeAttributionsSettings = {
     const compared = [["off", "Nothing"], ["epochs", "Two epochs"], ...(rivals(context).length || state.compare === "runs" ? [["runs", "Two runs"]] : []), ...(run.methods.length > 1 ? [["methods", "Methods"]] : [])];
     return [
       group("Method", choice("method", "Method", run.methods.map(({ name, title: shown }) => [name, shown]), methodOf(run).name)),
+      ...(several(run) ? [group("Input", choice("input", "Input", run.probe.inputs.map((one, i) => [i, one])))] : []),
       group("Sort samples by", choice("sort", "Sort samples by", SORTS)),
       group("Compare", choice("compare", "Compare", compared)),
       ...(image

@@ -1,0 +1,74 @@
+"""Score-CAM."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from keras_xai.attribution.layer_map import LayerMap
+from keras_xai.attribution.method import Rows, Tensor
+from keras_xai.backend import chosen
+from keras_xai.errors import InvalidInput
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreCam(LayerMap):
+    """Grad-CAM without gradients: a channel counts by the score of the picture seen through it (Wang et al. 2020, arXiv 1910.01279).
+
+        values = ReLU( Σ_c w_c · A_c ),   w = softmax_c( score(x₀ + M_c · (x − x₀)) ),   M_c = A_c scaled to [0, 1]
+
+    A (B, h, w) map at the layer's resolution, non-negative. x₀ is the baseline, in the paper a black picture; M_c is made as
+    large as the picture, bilinearly. Prefer it where gradients are saturated or noise, and the passes can be paid for.
+
+    Cost: one forward pass a channel, and one more.
+
+    Args:
+        layer: see `GradCam`.
+
+    Raises:
+        InvalidInput: no such layer (with close matches), one whose output has no places, an input that is no picture.
+
+    Example:
+        >>> a = kx.attribute(model, images, method="score_cam")                     # doctest: +SKIP
+    """
+
+    def map(self, at: Rows, activation: Tensor, gradient: Tensor) -> Tensor:
+        ops = keras.ops
+        low = ops.min(activation, axis=(1, 2), keepdims=True)
+        span = ops.max(activation, axis=(1, 2), keepdims=True) - low
+        shown = ops.where(span > 0, (activation - low) / ops.where(span > 0, span, 1.0), 0.0)
+        # A picture's axes follow the layer's: what is not one (a table beside it) is kept whole.
+        first = chosen_axes(at)
+        shown = ops.transpose(shown, (3, 0, 1, 2))  # (c, n, h, w)
+
+        def through(channels: Tensor) -> list[Tensor]:
+            m = ops.take(shown, channels, axis=0)  # (per, n, h, w)
+            flat = ops.reshape(m, (-1, *m.shape[2:], 1))
+            masks = []
+            for x, axes in zip(at.x, first, strict=True):
+                if axes is None:
+                    masks.append(ops.ones((m.shape[0], *([1] * len(x.shape)))))
+                    continue
+                size = tuple(x.shape[a] for a in axes)
+                large = ops.image.resize(flat, size, interpolation="bilinear", data_format="channels_last")
+                masks.append(ops.reshape(large, (*m.shape[:2], *(s if a in axes else 1 for a, s in enumerate(x.shape) if a))))
+            return at.kept(masks)
+
+        scores = at.tried(activation.shape[-1], through)
+        weight = ops.softmax(scores, axis=1)[:, None, None]
+        return ops.relu(ops.sum(weight * activation, axis=-1))
+
+
+def chosen_axes(at: Rows) -> list[tuple[int, int] | None]:
+    """The two axes of places of each input that is a picture (n, h, w, c) or (n, c, h, w).
+
+    Raises:
+        InvalidInput: none is.
+    """
+    found = [picture_axes(tuple(x.shape)) for x in at.x]
+    if not any(found):
+        shapes = ", ".join(str(tuple(x.shape)) for x in at.x)
+        raise InvalidInput(f"Score-CAM covers parts of a picture, a spatial input (n, h, w, c); x has {shapes}.")
+    return found
