@@ -1,6 +1,6 @@
 """Pictures of every view of a log directory, in both themes and at three widths.
 
-    python -m benchmarks.screenshots LOGDIR OUTDIR [--run NAME] [--epoch N]
+    python -m benchmarks.screenshots LOGDIR OUTDIR [--run NAME] [--epoch N] [--view V] [--theme T] [--width W]
 
 TensorBoard serves the directory, the system's Chromium (or the one that CHROME_BIN names) looks at it. One PNG a view,
 theme and width: `overview_light_1280.png`. Exits 1 where the page complained or asked another host for something.
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 VIEWS = ("overview", "weight_gradients", "probe_attributions", "importance_drift")
+THEMES = ("light", "dark")
 WIDTHS = (640, 1280, 1920)
 HEIGHTS = {640: 864, 1280: 864, 1920: 1144}  # with TensorBoard's own bar of 64 pixels
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -67,10 +68,10 @@ def browser_path() -> str:
     return found or sys.exit("no Chromium: `apt-get install chromium`, or name one in CHROME_BIN")
 
 
-def pictures(url: str, browser: Any, directory: Path, out: Path, state: dict[str, Any]) -> list[str]:
+def pictures(url: str, browser: Any, directory: Path, given: argparse.Namespace, state: dict[str, Any]) -> list[str]:
     """Writes the pictures; returns what the page complained of."""
     complaints: list[str] = []
-    for theme in ("light", "dark"):
+    for theme in given.theme or THEMES:
         context = browser.new_context()
         page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -82,8 +83,8 @@ def pictures(url: str, browser: Any, directory: Path, out: Path, state: dict[str
             ),
         )
         page.goto(f"{url}/?darkMode={str(theme == 'dark').lower()}#keras_xai")
-        for view in VIEWS:
-            for width in WIDTHS:
+        for view in given.view or VIEWS:
+            for width in given.width or WIDTHS:
                 page.set_viewport_size({"width": width, "height": HEIGHTS[width]})
                 kept = json.dumps({**state, "view": view})
                 page.evaluate("([place, kept]) => localStorage.setItem(place, kept)", [f"keras_xai:{directory}", kept])
@@ -91,7 +92,7 @@ def pictures(url: str, browser: Any, directory: Path, out: Path, state: dict[str
                 frame = page.frame_locator("iframe[src*='name=keras_xai']")
                 frame.locator("main .grid, main .empty").first.wait_for(timeout=60_000)
                 page.wait_for_timeout(2500)  # charts and maps come one after the other; nothing marks the last
-                path = out / f"{view}_{theme}_{width}.png"
+                path = given.out_dir / f"{view}_{theme}_{width}.png"
                 page.screenshot(path=path)
                 print(path)
         context.close()
@@ -104,6 +105,9 @@ def main() -> int:
     parser.add_argument("out_dir", type=Path)
     parser.add_argument("--run", default="", help="the run in focus; default: one with an alert")
     parser.add_argument("--epoch", type=int, help="where the slider stands; default: the last epoch")
+    parser.add_argument("--view", choices=VIEWS, action="append", help="only this one; may be repeated")
+    parser.add_argument("--theme", choices=THEMES, action="append", help="only this one")
+    parser.add_argument("--width", choices=WIDTHS, type=int, action="append", help="only this one; may be repeated")
     given = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
@@ -112,7 +116,7 @@ def main() -> int:
     state = {"focus": given.run, "runs": [given.run] if given.run else [], "epoch": given.epoch}
     with served(directory) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=list(OPTIONS))
-        complaints = pictures(url, browser, directory, given.out_dir, state)
+        complaints = pictures(url, browser, directory, given, state)
         browser.close()
     for complaint in complaints:
         print(complaint, file=sys.stderr)

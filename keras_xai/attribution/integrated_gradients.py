@@ -72,16 +72,16 @@ class IntegratedGradients(Method):
         a, w = (np.pad(v, (0, passes * per - self.n_steps)).reshape(passes, per) for v in (a, w))
         positions, weights = backend.constant(a), backend.constant(w)
         target = ops.tile(at.target, [per])
-        change = [x - b for x, b in zip(at.x, at.baseline, strict=True)]
+        change = [x - b for x, b in zip(at.x, at.start, strict=True)]
 
         def one_pass(k: Tensor, total: list[Tensor]) -> list[Tensor]:
-            def points(x: Tensor, b: Tensor, d: Tensor) -> Tensor:
-                if not keras.backend.is_float_dtype(x.dtype):
-                    return ops.tile(x, [per] + [1] * (len(x.shape) - 1))  # no path between integers: held fixed
+            def points(x: Tensor, b: Tensor, d: Tensor, smooth: bool) -> Tensor:
+                if not smooth:
+                    return ops.tile(x, [per] + [1] * (len(x.shape) - 1))
                 p = ops.reshape(positions[k], [per] + [1] * len(x.shape))
                 return ops.reshape(b[None] + p * d[None], (-1, *x.shape[1:]))
 
-            z = [points(x, b, d) for x, b, d in zip(at.x, at.baseline, change, strict=True)]
+            z = [points(*one) for one in zip(at.x, at.start, change, at.smooth, strict=True)]
             found = at.gradient_of(z, target)
             folded = [ops.reshape(g, (per, -1)) for g in found]
             return [

@@ -16,6 +16,12 @@ from keras_xai.probe import Probe
 
 Tensor = Any
 
+NO_PATH = (
+    "No gradient leads from the score back to x ({shapes}): integers without an Embedding, or something in between that has "
+    "no gradient (a lookup, an encoding, rounding). Take a method that needs none (occlusion, kernel_shap, lime), or explain "
+    "the model behind that layer."
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Method:
@@ -25,6 +31,7 @@ class Method:
     """
 
     complete: ClassVar[bool] = False  # Σ values = score − baseline score
+    differentiates: ClassVar[bool] = True  # needs a gradient: what has none to offer is held fixed
     on_input: ClassVar[bool] = True  # values have the shape of the input; else a map (n, h, w) of their own
 
     def values(self, at: Rows) -> list[Tensor]:
@@ -36,7 +43,7 @@ class Method:
 
     def baseline_score(self, at: Rows) -> Tensor:
         """(n,) what a complete method's values are counted from."""
-        return at.baseline_score
+        return at.start_score if self.differentiates else at.baseline_score
 
     def for_probe(self, probe: Probe) -> Method:
         """The same method with what a probe knows and the options leave open: its groups, its background."""
@@ -65,6 +72,7 @@ class Rows:
     ) -> None:
         self._ask = ask  # inputs -> the model's outputs, and the scores behind them
         self.x, self.baseline, self.target, self.model = x, baseline, target, model
+        self.given: list[Tensor] = x  # in the user's own shapes, where `x` are the embeddings of tokens
         self.chunk = chunk  # rows that one pass should hold
         self.size: int = x[0].shape[0]
 
@@ -98,6 +106,39 @@ class Rows:
         """(n,) at their baselines."""
         return self.scores(self.baseline, self.target)
 
+    @functools.cached_property
+    def smooth(self) -> list[bool]:
+        """Which inputs have a gradient path to the score; the others are held fixed by what differentiates.
+
+        Raises:
+            InvalidInput: none has.
+        """
+        found = [keras.backend.is_float_dtype(x.dtype) for x in self.x]
+        if len(found) > 1:
+            at_input = chosen().gradient(lambda z: self.scores(z, self.target), self.x)[1]
+            found = [g is not None for g in at_input]
+        if not any(found):
+            raise InvalidInput(NO_PATH.format(shapes=", ".join(f"{x.dtype} {tuple(x.shape)[1:]}" for x in self.given)))
+        return found
+
+    @functools.cached_property
+    def start(self) -> list[Tensor]:
+        """Where a path to the rows begins: their baselines, and themselves where they are held fixed."""
+        return [b if s else x for x, b, s in zip(self.x, self.baseline, self.smooth, strict=True)]
+
+    @functools.cached_property
+    def start_score(self) -> Tensor:
+        """(n,) there."""
+        return self.baseline_score if all(self.smooth) else self.scores(self.start, self.target)
+
+    def lifted(self, arrays: list[Tensor]) -> list[Tensor]:
+        """Rows in the user's shapes, as `x` has them."""
+        return arrays
+
+    def lowered(self, values: list[Tensor]) -> list[Tensor]:
+        """Values for `x`, one tensor for each input of the user's."""
+        return values
+
     def passes(self, count: int) -> tuple[int, int]:
         """How many passes `count` variants of each row take, and how many variants one pass holds."""
         per = max(1, min(count, self.chunk // self.size))
@@ -115,7 +156,8 @@ class Rows:
         target = ops.tile(self.target, [per])
 
         def one_pass(k: Tensor) -> Tensor:
-            z = [ops.reshape(v, (-1, *x.shape[1:])) for v, x in zip(variants(index[k]), self.x, strict=True)]
+            changed = zip(variants(index[k]), self.x, strict=True)
+            z = [ops.reshape(ops.broadcast_to(v, (per, *x.shape)), (-1, *x.shape[1:])) for v, x in changed]
             return ops.reshape(self.scores(z, target), (per, self.size))
 
         found = ops.reshape(backend.mapped(one_pass, passes), (passes * per, self.size))
@@ -149,6 +191,8 @@ class Rows:
         return outputs[0], value, self._zeroed(self.x, found)
 
     def _zeroed(self, x: list[Tensor], found: list[Tensor]) -> list[Tensor]:
+        if all(g is None for g in found):
+            raise InvalidInput(NO_PATH.format(shapes=", ".join(f"{x.dtype} {tuple(x.shape)[1:]}" for x in self.given)))
         return [keras.ops.zeros(z.shape, "float32") if g is None else g for z, g in zip(x, found, strict=True)]
 
     def activation(self, layer: keras.layers.Layer) -> tuple[Tensor, Tensor]:

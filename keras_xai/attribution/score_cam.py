@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import keras
-import numpy as np
 
+from keras_xai.attribution.features import picture_axes
 from keras_xai.attribution.layer_map import LayerMap
 from keras_xai.attribution.method import Rows, Tensor
-from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput
 
 
@@ -40,20 +39,21 @@ class ScoreCam(LayerMap):
         span = ops.max(activation, axis=(1, 2), keepdims=True) - low
         shown = ops.where(span > 0, (activation - low) / ops.where(span > 0, span, 1.0), 0.0)
         # A picture's axes follow the layer's: what is not one (a table beside it) is kept whole.
-        first = chosen_axes(at)
+        places = picture_places(at)
         shown = ops.transpose(shown, (3, 0, 1, 2))  # (c, n, h, w)
 
         def through(channels: Tensor) -> list[Tensor]:
             m = ops.take(shown, channels, axis=0)  # (per, n, h, w)
             flat = ops.reshape(m, (-1, *m.shape[2:], 1))
             masks = []
-            for x, axes in zip(at.x, first, strict=True):
+            for x, axes in zip(at.x, places, strict=True):
                 if axes is None:
-                    masks.append(ops.ones((m.shape[0], *([1] * len(x.shape)))))
+                    masks.append(ops.ones((1, *[1] * len(x.shape))))
                     continue
                 size = tuple(x.shape[a] for a in axes)
                 large = ops.image.resize(flat, size, interpolation="bilinear", data_format="channels_last")
-                masks.append(ops.reshape(large, (*m.shape[:2], *(s if a in axes else 1 for a, s in enumerate(x.shape) if a))))
+                sample = (s if a in axes else 1 for a, s in enumerate(x.shape) if a)
+                masks.append(ops.reshape(large, (*m.shape[:2], *sample)))
             return at.kept(masks)
 
         scores = at.tried(activation.shape[-1], through)
@@ -61,7 +61,7 @@ class ScoreCam(LayerMap):
         return ops.relu(ops.sum(weight * activation, axis=-1))
 
 
-def chosen_axes(at: Rows) -> list[tuple[int, int] | None]:
+def picture_places(at: Rows) -> list[tuple[int, int] | None]:
     """The two axes of places of each input that is a picture (n, h, w, c) or (n, c, h, w).
 
     Raises:

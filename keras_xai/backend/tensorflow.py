@@ -371,6 +371,116 @@ def normal(seed: int, k: Any, shape: Sequence[int]) -> Any:
     return tf.random.stateless_normal(list(shape), key, alg="philox")
 
 
+# How an operation hands a change back. Linear ones, in the inputs named, by their own gradient; entrywise ones by their slope
+# between samples and baselines; a maximum to the place that won.
+_LINEAR = {
+    **dict.fromkeys("AddN AddV2 Add BiasAdd ConcatV2 Pack Sub".split(), "all"),
+    **dict.fromkeys("BatchMatMulV2 Conv2D Conv3D DepthwiseConv2dNative Einsum MatMul Mul".split(), "one"),
+    **dict.fromkeys(
+        "AvgPool AvgPool3D BatchToSpaceND BroadcastTo Cast DepthToSpace EnsureShape ExpandDims FusedBatchNormV3 GatherV2 "
+        "Identity Mean MirrorPad Neg Pad PadV2 PreventGradient RealDiv Reshape ResizeBilinear ResizeNearestNeighbor "
+        "ReverseV2 Slice SpaceToBatchND SpaceToDepth Squeeze StridedSlice Sum Tile Transpose Unpack".split(),
+        "first",
+    ),
+    **dict.fromkeys("Conv2DBackpropInput Conv3DBackpropInputV2".split(), "last"),
+}
+_ENTRYWISE = frozenset(
+    "Abs ClipByValue Elu Erf Exp Expm1 LeakyRelu Log Log1p Maximum Minimum Pow Relu Relu6 Rsqrt Selu Sigmoid Softplus "
+    "Softsign Sqrt Square Tanh".split()
+)
+_WINNER = frozenset(("Max", "MaxPool", "MaxPool3D"))
+_UNCHANGING = frozenset(("Rank", "Shape", "ShapeN", "Size", "ZerosLike", "OnesLike"))  # whatever the values are
+_NARROW = 1e-5  # a change so small beside its values that their difference is rounding
+
+
+def rescaled(score: Callable[[list[Any]], Any], x: Sequence[Any], baseline: Sequence[Any]) -> list[Any]:
+    """DeepLIFT's multipliers by the Rescale rule: for each input, None where no change leads from it to the score.
+
+    The graph of `score`, called once on the samples and behind them their baselines, is walked backwards, operation by
+    operation; each hands its multiplier on to its inputs.
+
+    Raises:
+        ValueError: an operation without a rule, by its type and the layer it stands in.
+    """
+    size = x[0].shape[0]
+    stacked = [tf.concat([a, b], 0) for a, b in zip(x, baseline, strict=True)]
+    final = score(stacked)
+    changing = {a.ref() for a in stacked if a.dtype.is_floating}
+    path = []
+    for op in _ancestors(final, stacked):
+        if op.type not in _UNCHANGING and any(t.ref() in changing for t in op.inputs):
+            changing |= {t.ref() for t in op.outputs}
+            path.append(op)
+    reached = {final.ref(): tf.concat([tf.ones([size], final.dtype), tf.zeros([size], final.dtype)], 0)}
+    for op in reversed(path):
+        if not any(t.ref() in reached for t in op.outputs):
+            continue
+        upstream = [reached.get(t.ref()) for t in op.outputs]
+        sources = [k for k, t in enumerate(op.inputs) if t.ref() in changing]
+        for k, multiplier in zip(sources, _handed_back(op, sources, upstream, size), strict=True):
+            if multiplier is not None:
+                key = op.inputs[k].ref()
+                reached[key] = reached[key] + multiplier if key in reached else multiplier
+    found = [reached.get(a.ref()) for a in stacked]
+    return [None if m is None else m[:size] for m in found]
+
+
+def _ancestors(final: Any, roots: Sequence[Any]) -> list[tf.Operation]:
+    """The operations between `roots` and `final`, each after those that it needs."""
+    seen, order, stack = {root.op for root in roots}, [], [(final.op, False)]
+    while stack:
+        op, done = stack.pop()
+        if done:
+            order.append(op)
+        elif op not in seen:
+            seen.add(op)
+            stack.append((op, True))
+            stack.extend((t.op, False) for t in op.inputs)
+    return order
+
+
+def _handed_back(op: tf.Operation, sources: list[int], upstream: list[Any], size: int) -> list[Any]:
+    """The multipliers of an operation's changing inputs, from those of its outputs."""
+    inputs = [op.inputs[k] for k in sources]
+    known = [(out, m) for out, m in zip(op.outputs, upstream, strict=True) if m is not None]
+    if op.type in _LINEAR and _is_linear(op, sources):
+        found = tf.gradients([out for out, _ in known], inputs, [m for _, m in known], stop_gradients=inputs)
+        return [None if g is None else tf.convert_to_tensor(g) for g in found]
+    if op.type not in _ENTRYWISE | _WINNER or len(sources) > 1 or (inputs[0].shape[0] or 1) % (2 * size):
+        raise ValueError(f"the operation {op.type} in {op.name.rpartition('/')[0] or op.name!r}")
+    (out, multiplier), (z, base), (y, base_y) = known[0], tf.split(inputs[0], 2), tf.split(op.outputs[0], 2)
+    above = tf.split(multiplier, 2)[0]
+    change = z - base
+    if op.type in _WINNER:
+        # A gain belongs to where the sample's maximum is, a loss to where the baseline's was.
+        larger = tf.maximum(y, base_y)
+        owed = tf.concat([above * (larger - base_y), above * (y - larger)], 0)
+        gained, lost = tf.split(tf.gradients(out, inputs, owed, stop_gradients=inputs)[0], 2)
+        wide = change != 0
+        narrow = tf.zeros_like(change)
+        slope = gained + lost
+    else:
+        wide = tf.abs(change) > _NARROW * tf.maximum(tf.maximum(tf.abs(z), tf.abs(base)), 1.0)
+        narrow = tf.split(tf.gradients(out, inputs, multiplier, stop_gradients=inputs)[0], 2)[0]
+        slope = above * (y - base_y)
+    found = tf.where(wide, slope / tf.where(wide, change, tf.ones_like(change)), narrow)
+    return [tf.concat([found, tf.zeros_like(found)], 0)]
+
+
+def _is_linear(op: tf.Operation, sources: list[int]) -> bool:
+    """Whether an operation is linear in those of its inputs that change, and leaves the samples in front."""
+    which = _LINEAR[op.type]
+    if op.type == "Cast" and not (op.inputs[0].dtype.is_floating and op.outputs[0].dtype.is_floating):
+        return False
+    if op.type == "FusedBatchNormV3" and op.get_attr("is_training"):
+        return False
+    if op.type == "Transpose" and (order := tf.get_static_value(op.inputs[1])) is not None and order[0] != 0:
+        return False
+    if which == "all":
+        return True
+    return len(sources) == 1 and {"one": True, "first": sources == [0], "last": sources == [len(op.inputs) - 1]}[which]
+
+
 def with_activation(
     score: Callable[[list[Any]], Any], inputs: Sequence[Any], layer: keras.layers.Layer
 ) -> tuple[Any, Any]:
@@ -404,6 +514,61 @@ def with_activation(
     return seen[0], found
 
 
+def embedded(
+    score: Callable[[list[Any]], Any], inputs: Sequence[Any], layers: Sequence[keras.layers.Layer]
+) -> list[tuple[int, Any]]:
+    """The outputs of those calls of `layers` that look an input up, each with the number of that input."""
+    found: list[tuple[int, Any]] = []
+
+    def note(k: int, output: Any) -> Any:
+        found.append((k, output))
+        return output
+
+    with _looked_up(inputs, layers, note):
+        score(list(inputs))
+    return found
+
+
+def with_embedded(
+    score: Callable[[list[Any]], Any],
+    inputs: Sequence[Any],
+    layers: Sequence[keras.layers.Layer],
+    instead: Sequence[Any],
+) -> Any:
+    """`score(inputs)` where those calls give what stands `instead`, in the same order; masks still follow from the inputs."""
+    rest = iter(instead)
+    with _looked_up(inputs, layers, lambda k, output: tf.cast(next(rest), output.dtype)):
+        return score(list(inputs))
+
+
+@contextlib.contextmanager
+def _looked_up(
+    inputs: Sequence[Any], layers: Sequence[keras.layers.Layer], listener: Callable[[int, Any], Any]
+) -> Iterator[None]:
+    """Pass the outputs of `layers` through `listener(number, output)` where they look up one of `inputs`."""
+    numbers = {x.ref(): k for k, x in enumerate(inputs)}
+
+    def origin(tensor: Any) -> int | None:
+        while tf.is_tensor(tensor) and tensor.ref() not in numbers:
+            if tensor.op.type not in (*_TRANSPARENT, "Reshape", "ExpandDims", "Squeeze"):
+                return None
+            tensor = tensor.op.inputs[0]
+        return numbers[tensor.ref()] if tf.is_tensor(tensor) else None
+
+    def replacing(call: Callable[..., Any]) -> Callable[..., Any]:
+        def heard(*args: Any, **kwargs: Any) -> Any:
+            output = call(*args, **kwargs)
+            number = origin(args[0]) if args else None
+            return output if number is None else listener(number, output)
+
+        return heard
+
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(_called(layer, replacing))
+        yield
+
+
 def output_shapes(
     score: Callable[[list[Any]], Any], inputs: Sequence[Any], layers: Sequence[keras.layers.Layer]
 ) -> list[tuple[keras.layers.Layer, tuple[int | None, ...]]]:
@@ -425,15 +590,18 @@ def output_shapes(
     return list(found.values())
 
 
+def _heard(layer: keras.layers.Layer, listener: Callable[[Any], Any]) -> contextlib.AbstractContextManager[None]:
+    """Pass a layer's output through `listener`."""
+    return _called(layer, lambda call: lambda *args, **kwargs: listener(call(*args, **kwargs)))
+
+
 @contextlib.contextmanager
-def _heard(layer: keras.layers.Layer, listener: Callable[[Any], Any]) -> Iterator[None]:
-    """Pass a layer's output through `listener`; the instance dictionary is past Keras' attribute tracking."""
-    call, own = layer.call, vars(layer).get("call")
-
-    def heard(*args: Any, **kwargs: Any) -> Any:
-        return listener(call(*args, **kwargs))
-
-    vars(layer)["call"] = heard
+def _called(
+    layer: keras.layers.Layer, replacing: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Iterator[None]:
+    """Put something in the place of a layer's `call`; the instance dictionary is past Keras' attribute tracking."""
+    own = vars(layer).get("call")
+    vars(layer)["call"] = replacing(layer.call)
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +22,7 @@ from keras_xai.callbacks.schedule import Every
 from keras_xai.drift.data_score import DataScore
 from keras_xai.drift.detector import Chart, Update
 from keras_xai.drift.distance import total_variation
+from keras_xai.drift.leading import Leading
 from keras_xai.errors import DriftAlarm, InvalidInput, unknown
 from keras_xai.probe import Probe
 from keras_xai.records import Alert, Attribution, Shares, Source, Verdict
@@ -49,7 +50,8 @@ class ImportanceDrift(Watcher):
     `xai_drift_alarm` (0 or 1), `xai_quiet_epochs` (epochs since the last alarm), and with `live`
     `xai_drift_score_live`, `xai_drift_alarm_live`.
 
-    A change detector cannot see a shortcut that was there from epoch 0, nor a very slow ramp.
+    A change detector cannot see a shortcut that was there from epoch 0, nor a very slow ramp. More than 500 features are
+    pooled to the 200 heaviest of the run's first epoch and "other".
 
     Args:
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
@@ -159,9 +161,18 @@ class ImportanceDrift(Watcher):
         self._last_data_alarm: int | None = None
         self._alerts: list[Alert] = []
         self._explainers: dict[str, Explainer] = {}
+        self._leading = Leading(self.probe.features)
         self._live_now = self.live
         if self._live_now is not None:
-            self._live_now.check()
+            try:
+                rows = self._live_now.check()
+            except InvalidInput:
+                raise
+            except Exception as fault:
+                self._lose_live(fault)
+            else:
+                if self.per_class and rows.classes is None:
+                    raise InvalidInput("per_class=True needs live rows whose y are classes.")
         if self.model.built:
             self._prepare()
 
@@ -174,7 +185,7 @@ class ImportanceDrift(Watcher):
         }
 
     def constants(self) -> Mapping[str, Any]:
-        return {"features": self._names()}
+        return {} if self._leading.pools else {"features": self._names()}  # the probe's hash holds all the names
 
     def shown(self) -> Probe | None:
         return self.probe.gallery(0)
@@ -183,15 +194,28 @@ class ImportanceDrift(Watcher):
         if past is None:
             return
         rates = {e.epoch: e.learning_rate for e in past.history}
-        for source in ("clean", "live"):
-            for shares in past.shares(source):
+        clean, live, moves = past.shares("clean"), past.shares("live"), past.shares("data")
+        if clean:
+            self._leading.restore(
+                clean[0].names, [self._of_class(c) for c in self._classes()] if self.per_class else [""]
+            )
+        if clean and self._explainers and self._explainers["clean"].target is None:
+            self.note(
+                "The probe has no labels, and which classes were explained before is not kept: from here it is the classes "
+                "predicted now, and the burn-in on the fixed probe starts again."
+            )
+            clean = []
+        for source, updates in (("clean", clean), ("live", live)):
+            for shares in updates:
                 self._charts[source].update(shares.share, rates.get(shares.epoch, math.nan))
-                self._last[source] = shares.share
-        for shares in past.shares("data"):
+                if np.isfinite(shares.share).all():
+                    self._last[source] = shares.share
+        for shares in moves:
             self._data.update(shares.share)
+        if moves and self._live_now is not None:
+            self._live_now.repeats = False
         self._last_alarm = max((a.epoch for a in past.alerts), default=-1)
-        data = [a.epoch for a in past.alerts if a.source == "data"]
-        self._last_data_alarm = data[-1] if data else None
+        self._last_data_alarm = max((a.epoch for a in past.alerts if a.source == "data"), default=None)
         if self._live_now is not None and not self._live_now.repeats:
             self.note(
                 "The live rows of before are not kept: the data score begins again with the third epoch from here."
@@ -238,29 +262,33 @@ class ImportanceDrift(Watcher):
         explainer = self._explainers["clean"]
         found = explainer()[self.method]
         records += self._scored(epoch, "clean", found, self.probe, rate, lambda: "reliance moved")
-        if self._live_now is not None:
+        if self._live_now is not None and self._leading.settled:
             try:
-                records += self._updates_live(epoch, rate)
+                for record in self._updates_live(epoch, rate):  # not at once: what came before a fault is kept
+                    records.append(record)
             except Exception as fault:
-                if self.on_error == "raise":
-                    raise
-                # The user's own source: the fixed probe is still watched.
-                self._live_now = None
-                self.warn(f"The live rows are watched no longer: {type(fault).__name__}: {fault}")
+                self._lose_live(fault)
         return records
 
-    def _updates_live(self, epoch: int, rate: float) -> list[Record]:
+    def _lose_live(self, fault: Exception) -> None:
+        """The user's own source failed: the fixed probe is still watched."""
+        if self.on_error == "raise":
+            raise fault
+        self._live_now = None
+        self._figures |= {"xai_drift_score_live": math.nan, "xai_drift_alarm_live": 0.0}
+        self.warn(f"The live rows are watched no longer: {type(fault).__name__}: {fault}")
+
+    def _updates_live(self, epoch: int, rate: float) -> Iterator[Record]:
         assert self._live_now is not None
         rows = self._live_now.read()
-        records: list[Record] = []
         data_alarm = False
         if not self._live_now.repeats and self.probe.kind != "tokens":
             update, q = self._moved(rows)
-            names = self.probe.features
-            records.append(Shares(epoch, "data", names, q, update.score, self._data.limit, None, self.burn_in))
+            names = self._leading.names
+            yield Shares(epoch, "data", names, q, update.score, self._data.limit, None, self.burn_in)
             if update.alarm:
                 data_alarm, self._last_data_alarm = True, epoch
-                records.append(self._alert(epoch, "data", "data changed", names, update, None, self._data.limit))
+                yield self._alert(epoch, "data", "data changed", names, update, None, self._data.limit)
 
         def verdict() -> Verdict:
             recent = self._last_data_alarm is not None and epoch - self._last_data_alarm <= REACHES
@@ -268,13 +296,18 @@ class ImportanceDrift(Watcher):
             return "data changed" if changed or recent else "reliance moved"
 
         found = self._explainers["live"].rows(rows)[self.live_method]
-        records += self._scored(epoch, "live", found, rows, rate, verdict)
+        yield from self._scored(epoch, "live", found, rows, rate, verdict)
         if data_alarm:
             self._figures["xai_drift_alarm_live"] = 1.0
-        return records
 
     def _moved(self, rows: Probe) -> tuple[Update, NDArray[np.float32]]:
-        q = self._data.movement(self.probe.pooled(rows.x)).astype(np.float32)
+        if isinstance(self.probe.groups, dict) and isinstance(rows.x, np.ndarray):
+            # The columns of a one-hot group always add up to one: they move, their sum does not.
+            squares = self._data.movement(rows.x.reshape(rows.size, -1)).reshape(1, *rows.x.shape[1:]) ** 2
+            q = np.sqrt(self.probe.pooled(squares)[0] / self.probe.pooled(np.ones_like(squares))[0])
+        else:
+            q = self._data.movement(self.probe.pooled(rows.x))
+        q = self._leading.root_mean_square(q).astype(np.float32)
         return self._data.update(q), q
 
     def _scored(
@@ -285,7 +318,7 @@ class ImportanceDrift(Watcher):
             magnitude, direction = class_importance(found, self.probe, rows.classes, self._classes())
         else:
             magnitude, direction = global_importance(found, self.probe)
-        names, total = self._names(), magnitude.sum()
+        total = magnitude.sum()
         suffix = "" if source == "clean" else "_live"
         self._figures[f"xai_drift_alarm{suffix}"] = 0.0
         if not np.isfinite(total) or total <= 0:
@@ -293,18 +326,16 @@ class ImportanceDrift(Watcher):
             self.note(
                 f"The importance on the {'fixed probe' if source == 'clean' else 'live rows'} is {word}: not scored."
             )
-            return [
-                Shares(
-                    epoch,
-                    source,
-                    names,
-                    np.full(len(names), np.nan, np.float32),
-                    math.nan,
-                    self.limit,
-                    None,
-                    self.burn_in,
-                )
-            ]
+            if not self._leading.settled:
+                return []
+            names = self._names()
+            unscored = np.full(len(names), np.nan, np.float32)
+            return [Shares(epoch, source, names, unscored, math.nan, self.limit, None, self.burn_in)]
+        by_class = (-1, len(self.probe.features))
+        self._leading.choose(magnitude.reshape(by_class).sum(0))
+        magnitude = self._leading.summed(magnitude.reshape(by_class)).ravel()
+        direction = self._leading.signs(direction.reshape(by_class)).ravel()
+        names = self._names()
         # The chart gets what the file keeps: replaying the file gives the same chart bit for bit.
         share = (magnitude / total).astype(np.float32)
         update = self._charts[source].update(share, rate)
@@ -350,8 +381,9 @@ class ImportanceDrift(Watcher):
 
     def _names(self) -> tuple[str, ...]:
         if not self.per_class:
-            return self.probe.features
+            return self._leading.names
+        return tuple(name + self._of_class(c) for c in self._classes() for name in self._leading.names)
+
+    def _of_class(self, c: int) -> str:
         words = self.probe.class_names
-        return tuple(
-            f"{name}, class {words[c] if words else c}" for c in self._classes() for name in self.probe.features
-        )
+        return f", class {words[c] if words else c}"

@@ -90,7 +90,9 @@ class LiveRows:
         """Two reads in a row do not tell of what a source does between epochs, as a `PyDataset` in `on_epoch_end`."""
         rows, labels = self._differed
         if labels == SETTLED:
-            raise InvalidInput(f"live gave other rows at each of its first {SETTLED} epochs: the labels differ. {SHUFFLED}")
+            raise InvalidInput(
+                f"live gave other rows at each of its first {SETTLED} epochs: the labels differ. {SHUFFLED}"
+            )
         if rows == SETTLED:
             self.repeats = False
 
@@ -112,10 +114,20 @@ class LiveRows:
         else:
             x = np.asarray(x)[:MOST]
         output = self._like.output
-        if (isinstance(y, dict) and output in y) or (isinstance(y, (list, tuple)) and isinstance(output, int)):
-            y = y[output]
+        if isinstance(y, dict) or (isinstance(y, (list, tuple)) and all(np.ndim(part) for part in y)):
+            y = _labels_of(y, output)
         labels = None if y is None else np.asarray(y)[:MOST]
         return Probe(x, labels, kind=self._like.kind, groups=None, output=output)
+
+
+def _labels_of(y: Any, output: Any) -> Any:
+    """The labels of one output of several."""
+    known = y if isinstance(y, dict) else range(len(y))
+    if isinstance(output, (str, int)) and output in known:
+        return y[output]
+    raise InvalidInput(
+        f"live gives the labels of the outputs {listed(map(str, known))}, the probe explains {output!r}: name one in Probe(output=)."
+    )
 
 
 def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
@@ -135,7 +147,9 @@ def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
 
         return called
     if hasattr(source, "__next__"):
-        raise InvalidInput("live is an iterator, which can be read only once: give a callable -> (x, y) that makes it anew.")
+        raise InvalidInput(
+            "live is an iterator, which can be read only once: give a callable -> (x, y) that makes it anew."
+        )
     if (hasattr(source, "__iter__") or hasattr(source, "__getitem__")) and not hasattr(source, "dtype"):
         if backend.chosen().reshuffles(source):
             raise InvalidInput(

@@ -44,11 +44,16 @@ class Leading:
         if not self.settled:
             self._kept = np.sort(np.argsort(-importance, kind="stable")[:KEPT])
 
-    def restore(self, names: Sequence[str]) -> None:
-        """As a run that is continued chose them; `names` are those of its records."""
+    def restore(self, names: Sequence[str], endings: Sequence[str] = ("",)) -> None:
+        """As a run that is continued chose them.
+
+        Args:
+            names: those of its records, for each of `endings` the kept ones and "other".
+            endings: what follows a feature's name, such as its class.
+        """
         if self.pools:
-            place = {name: f for f, name in enumerate(self._features)}
-            self._kept = np.asarray([place[name] for name in names if name in place], np.int64)
+            place = {name + endings[0]: f for f, name in enumerate(self._features)}
+            self._kept = np.asarray([place[name] for name in names[:KEPT]], np.int64)
 
     def summed(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """(…, F) to (…, f), the others added up."""

@@ -28,7 +28,7 @@ def grid(
         gap = 52 / inner  # room for a panel's title and its epoch labels
         tall = (1 - (rows - 1) * gap) / rows
         top = 1 - row * (tall + gap)
-        bottom = top - tall
+        bottom = max(0.0, top - tall)
         # A panel that labels its rows or its lines asked for wide margins: it takes them from its own width.
         margin = panel["layout"].get("margin", {})
         left += min(0.2, max(0, margin.get("l", 44) - 44) / 1100)
@@ -55,21 +55,34 @@ def grid(
 
 
 def _place(out: Figure, panel: Figure, index: int, x: tuple[float, float], y: tuple[float, float]) -> None:
-    panel, number = copy.deepcopy(panel), "" if index == 0 else str(index + 1)
-    layout = panel["layout"]
+    panel = copy.deepcopy(panel)
+    layout, number = panel["layout"], "" if index == 0 else str(index + 1)
+    ids = {"": number, "2": str(index + 101)}  # a panel's second value axis, far from everybody's first
+    inside = layout.get("yaxis", {}).get("domain", [0, 1])
     for trace in panel["data"]:
-        out["data"].append(trace | {"xaxis": f"x{number}", "yaxis": f"y{number}"})
-    out["layout"][f"xaxis{number}"] = layout.get("xaxis", {}) | {"domain": list(x), "anchor": f"y{number}"}
-    out["layout"][f"yaxis{number}"] = layout.get("yaxis", {}) | {"domain": list(y), "anchor": f"x{number}"}
-    if "scaleanchor" in layout.get("yaxis", {}):  # pixels stay square against the panel's own axis
-        out["layout"][f"yaxis{number}"]["scaleanchor"] = f"x{number}"
+        axis = ids[trace.get("yaxis", "y").removeprefix("y")]
+        out["data"].append(trace | {"xaxis": f"x{number}", "yaxis": f"y{axis}"})
+    anchor = layout.get("xaxis", {}).get("anchor", "y").removeprefix("y")
+    out["layout"][f"xaxis{number}"] = layout.get("xaxis", {}) | {"domain": list(x), "anchor": f"y{ids[anchor]}"}
+    for own, given in ids.items():
+        if own and f"yaxis{own}" not in layout:
+            continue
+        axis = layout.get(f"yaxis{own}", {})
+        domain = [y[0] + part * (y[1] - y[0]) for part in axis.get("domain", [0, 1])]
+        out["layout"][f"yaxis{given}"] = axis | {"domain": domain, "anchor": f"x{number}"}
+        if "scaleanchor" in axis:  # pixels stay square against the panel's own axis
+            out["layout"][f"yaxis{given}"]["scaleanchor"] = f"x{number}"
     for kind in ("shapes", "annotations"):
-        out["layout"][kind].extend(_moved(mark, number) for mark in layout.get(kind, []))
+        out["layout"][kind].extend(_moved(mark, number, inside) for mark in layout.get(kind, []))
 
 
-def _moved(mark: dict[str, Any], number: str) -> dict[str, Any]:
-    """`paper` becomes the panel's own domain."""
+def _moved(mark: dict[str, Any], number: str, inside: Sequence[float]) -> dict[str, Any]:
+    """`paper` becomes the panel: the domain of its first axes, of which the upright one may be a part only."""
     moved = dict(mark)
     for ref, letter in _AXIS_OF.items():
         moved[ref] = f"{letter}{number} domain" if mark.get(ref) == "paper" else f"{letter}{number}"
+    if mark.get("yref") == "paper":
+        for key in ("y", "y0", "y1"):
+            if key in mark:
+                moved[key] = (mark[key] - inside[0]) / (inside[1] - inside[0])
     return moved

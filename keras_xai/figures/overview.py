@@ -142,12 +142,9 @@ def _sentence(run: Recorded, told: Sequence[Sequence[Alert]], now: int) -> str:
         return f"Since epoch {since}, {names} of {count(total, 'variable')} {does}: {stopped}."
     found = importance_of(run)
     if found is None:
-        watched = (
-            "No gradient flag so far"
-            if run.weight_gradients
-            else "Recorded so far without a watch on what the model relies on"
-        )
-        return f"{watched}: {count(len([e for e in run.epochs if e <= now]), 'epoch')}."
+        seen = count(len([e for e in run.epochs if e <= now]), "epoch")
+        flags = ", no gradient flag" if run.weight_gradients else " recorded"
+        return f"{seen}{flags}; nothing here watches what the model relies on."
     scored = found[1].score[found[1].epochs <= now]
     if not np.isfinite(scored).any():
         return "No alert so far: still too early to say what is usual for this run."
@@ -261,9 +258,7 @@ def _flags(run: Recorded, now: int) -> Fact:
     found = _flagged(run, now)
     if found is None:
         return Fact("none", "", "variables with a gradient flag")
-    return Fact(
-        str(found[0]), f"of {found[1]}", f"variables with a gradient flag, {found[2]} since {found[3]}", alarm=True
-    )
+    return Fact(str(found[0]), f"of {found[1]}", f"variables flagged: {found[2]} since epoch {found[3]}", alarm=True)
 
 
 def loss(run: Recorded, look: Look = LIGHT, **_: Any) -> Figure:

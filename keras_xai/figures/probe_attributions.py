@@ -19,25 +19,20 @@ from keras_xai.figures.words import percent
 from keras_xai.records import Float, Outputs
 
 NAMES = {
-    "saliency": "Saliency",
     "input_x_gradient": "Input × gradient",
-    "integrated_gradients": "Integrated gradients",
     "grad_cam": "Grad-CAM",
-    "grad_cam_plus_plus": "Grad-CAM++",
-    "layer_cam": "LayerCAM",
-    "smooth_grad": "SmoothGrad",
-    "var_grad": "VarGrad",
-    "lrp": "LRP",
-    "gradient_shap": "GradientSHAP",
-    "expected_gradients": "Expected gradients",
-    "guided_backprop": "Guided backpropagation",
+    "score_cam": "Score-CAM",
+    "smoothgrad": "SmoothGrad",
+    "deeplift": "DeepLIFT",
     "kernel_shap": "Kernel SHAP",
+    "lime": "LIME",
     "rise": "RISE",
+    "lrp": "LRP",
 }
 
 
 def method_title(method: str) -> str:
-    """A method as people write it."""
+    """A method as people write it: most are words, some are spelled by their papers."""
     return NAMES.get(method, method.replace("_", " ").capitalize())
 
 

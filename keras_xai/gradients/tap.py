@@ -70,7 +70,6 @@ class Tap:
         self._sparse: set[int] = set()
         self._calls = 0  # of apply, in the Python code of recorded steps
         self._traces = 0
-        self._graph: Any = None
         self._trace_failed = self._ran_eagerly = False  # in the present call
         self.calls = 0  # of the train function, in fits that are listened to: the last one of an epoch may find no data
         self._executions = 0
@@ -211,7 +210,7 @@ class Tap:
 
     def _function(self) -> Callable[..., Any]:
         wanted = frozenset(self._listeners.values())
-        if self._recording is None or wanted != self._recorded_for:
+        if self._recording is None or not wanted <= self._recorded_for:  # each listener picks its own rows
             self._recorded_for = wanted
             self._tables, self._sparse, self._calls = [], set(), 0
             # Made here, outside of the step: variables made while a function is traced have it traced once more, and
@@ -224,6 +223,10 @@ class Tap:
     def _make(self) -> Callable[..., Any]:
         """A train function around a train step that is listened to, made as the model makes its own."""
         model = self.model
+        if type(model).make_train_function is not keras.Model.make_train_function:
+            raise NotCaptured(
+                "the model has a make_train_function of its own, of which it cannot be known what else it does"
+            )
         attributes, step, now = vars(model), model.train_step, model.train_function
         own = {"train_step": attributes["train_step"]} if "train_step" in attributes else {}
         # Past the model's __setattr__: nothing may be tracked, and nothing remain.
@@ -241,10 +244,10 @@ class Tap:
     def _listening(self, step: Callable[..., T]) -> Callable[..., T]:
         @functools.wraps(step)
         def train_step(*args: Any, **kwargs: Any) -> T:
-            self._graph = graph = chosen().building()
+            graph = chosen().building()
             self._ran_eagerly |= graph is None
             try:
-                with _hearing(self):
+                with _hearing(self, graph):
                     result = step(*args, **kwargs)
                 if graph is not None:
                     self._inspect(graph)
@@ -287,7 +290,7 @@ class Tap:
         backend = chosen()
         if self.reason:
             return None
-        if self._graph is not None and backend.sealed(self._graph):
+        if (graph := _here.graph) is not None and backend.sealed(graph):
             raise NotCaptured(
                 "the optimizer is called inside a tf.function of the train step's own, which would keep our operations:"
                 " Keras compiles the train step already, so take the decorator off"
@@ -380,14 +383,14 @@ _originals: dict[type, Any] = {}
 
 
 @contextlib.contextmanager
-def _hearing(tap: Tap) -> Iterator[None]:
-    before = getattr(_here, "tap", None)
+def _hearing(tap: Tap, graph: Any) -> Iterator[None]:
+    before = getattr(_here, "tap", None), getattr(_here, "graph", None)
     _replace()
-    _here.tap = tap
+    _here.tap, _here.graph = tap, graph
     try:
         yield
     finally:
-        _here.tap = before
+        _here.tap, _here.graph = before
         _restore()
 
 

@@ -6,6 +6,7 @@ import math
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_xai as kx
 from tests.callbacks.conftest import small_model
@@ -120,7 +121,6 @@ def test_a_reversed_layer_under_the_same_data_is_reliance(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Importance drift")
-@pytest.mark.filterwarnings("ignore:Importance drift")
 @pytest.mark.parametrize("on_drift", ["warn", "stop", "raise", "call"])
 def test_the_user_says_what_happens_at_an_alarm(tmp_path, on_drift):
     """A warning in words, a stop after the epoch, an exception that on_error does not swallow, a call."""
@@ -200,6 +200,138 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
     assert a.alerts
 
 
+class Interrupt(keras.callbacks.Callback):
+    """The machine goes down in the middle of an epoch."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at = at
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 2 and self.model.optimizer.iterations.numpy() == self.at * 12 + 2:
+            raise KeyboardInterrupt
+
+
+def steady():
+    """`leaky` without random layers and with a fixed order: two trainings are the same training."""
+    _, stream, probe = leaky()
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.Adam(3e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model, stream, probe
+
+
+@pytest.mark.filterwarnings("ignore:Importance drift")
+@pytest.mark.parametrize("first", ["backup", "watch"])
+@pytest.mark.parametrize("at", [10, CHANGE + 1])
+def test_a_run_restored_from_a_backup_equals_an_unbroken_one(tmp_path, first, at):
+    """BackupAndRestore before or after us in the list, before and after the change: record for record the same."""
+
+    def fit(name, *more, backup=False):
+        model, stream, probe = steady()
+        watch = kx.ImportanceDrift(tmp_path / name, probe, live=stream.rows, on_error="raise")
+        callbacks = [watch]
+        if backup:
+            callbacks.insert(
+                first == "watch", keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False)
+            )
+        model.fit(stream, epochs=20, shuffle=False, verbose=0, callbacks=[Leak(stream), *callbacks, *more])
+
+    fit("whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit("broken", Interrupt(at), backup=True)
+    assert kx.load(tmp_path / "broken")["."].epochs == list(range(at))
+    fit("broken", backup=True)
+    a, b = (kx.load(tmp_path / name)["."] for name in ("whole", "broken"))
+    assert a.epochs == b.epochs == list(range(20))
+    for one, other in ((a.importance, b.importance), (a.importance_live, b.importance_live)):
+        np.testing.assert_array_equal(one.share, other.share)
+        np.testing.assert_array_equal(one.score, other.score)
+    assert a.alerts
+    assert [str(x) for x in a.alerts] == [str(x) for x in b.alerts]
+
+
+def test_a_probe_without_labels_starts_its_burn_in_again_when_resumed(tmp_path, model, fit, data):
+    """The classes predicted at the first epoch are not kept: said aloud, and old and new scores are not mixed."""
+    watch = lambda: kx.ImportanceDrift(tmp_path, data[0], on_error="raise")  # noqa: E731
+    fit(model, watch(), epochs=9)
+    logs = fit(model, watch(), initial_epoch=9, epochs=12).history
+    run = kx.load(tmp_path)["."]
+    assert run.epochs == list(range(12))
+    assert np.isfinite(run.importance.score[8])
+    assert np.isnan(run.importance.score[9:]).all()
+    assert math.isnan(logs["xai_drift"][0])
+    assert any("no labels" in note for note in run.history[9].notes)
+
+
+def test_an_unscored_epoch_is_no_step_of_a_resumed_run(tmp_path, model, fit, data):
+    """The distance of the first resumed epoch is to the last share there was."""
+
+    class Dead(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 2:
+                self.kept = self.model.layers[-1].kernel.numpy()
+                self.model.layers[-1].kernel.assign(0 * self.kept)
+
+        def on_train_end(self, logs=None):
+            self.model.layers[-1].kernel.assign(self.kept)
+
+    watch = lambda: kx.ImportanceDrift(tmp_path, data, on_error="raise")  # noqa: E731
+    fit(model, Dead(), watch())
+    drift = fit(model, watch(), initial_epoch=3, epochs=4).history["xai_drift"][0]
+    share = kx.load(tmp_path)["."].importance.share
+    assert np.isnan(share[2]).all()
+    assert drift == pytest.approx(np.abs(share[3] - share[1]).sum() / 2)
+
+
+@pytest.mark.parametrize("per_class", [False, True])
+def test_a_wide_table_is_pooled_and_resumed_with_the_same_names(tmp_path, per_class):
+    """More than 500 columns: the 200 heaviest of the first epoch and "other", shares that sum to 1, one run."""
+    r = np.random.default_rng(0)
+    x = r.normal(size=(128, 600)).astype(np.float32)
+    y = (x[:, 7] > 0).astype(np.int64)
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((600,)), keras.layers.Dense(2, kernel_initializer="zeros")])
+    model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    watch = lambda: kx.ImportanceDrift(tmp_path, (x, y), live=(x, y), per_class=per_class, on_error="raise")  # noqa: E731
+    for begin, end in ((0, 3), (3, 5)):
+        model.fit(x, y, initial_epoch=begin, epochs=end, verbose=0, callbacks=[watch()])
+    run = kx.load(tmp_path)["."]
+    assert list(kx.load(tmp_path)) == ["."]
+    assert run.epochs == list(range(5))
+    names = run.importance.names
+    assert len(names) == 201 * (2 if per_class else 1)
+    assert names[-1] == ("other, class 1" if per_class else "other")
+    assert any(name.startswith("column 7") for name in names)
+    assert run.importance_live.names == names
+    np.testing.assert_allclose(run.importance.share.sum(1), 1, rtol=1e-5)
+    assert np.isfinite(run.importance_live.share).all()
+
+
+@pytest.mark.filterwarnings("ignore:Importance drift")
+def test_a_scrambled_one_hot_group_moves_though_its_sum_does_not(tmp_path):
+    """The data score looks at the columns of a group: their sum is always one."""
+    r = np.random.default_rng(0)
+    kind = np.eye(3, dtype=np.float32)[r.integers(0, 3, 256)]
+    rest = r.normal(size=(256, 3)).astype(np.float32)
+    y = (rest[:, 0] + kind[:, 0] > 0.3).astype(np.int64)
+    probe = kx.Probe(np.hstack([kind, rest]), y, groups={"kind": [0, 1, 2]})
+    epoch, noise = [0], np.random.default_rng(1)
+
+    def live():
+        redrawn = rest + 0.3 * noise.normal(size=rest.shape).astype(np.float32)
+        return np.hstack([np.roll(kind, 1, 0) if epoch[0] >= CHANGE else kind, redrawn]), y
+
+    clock = keras.callbacks.LambdaCallback(on_epoch_begin=lambda e, logs: epoch.__setitem__(0, e))
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(2)])
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    watch = kx.ImportanceDrift(tmp_path, probe, live=live, on_error="raise")
+    model.fit(probe.x, y, epochs=16, verbose=0, callbacks=[clock, watch])
+    data = [a for a in kx.load(tmp_path)["."].alerts if a.source == "data"]
+    assert [(a.epoch, a.features[0][0]) for a in data] == [(CHANGE, "kind")]
+
+
 def test_another_probe_is_another_run(tmp_path, model, fit, data):
     """Resumed with other samples: said aloud, and not mixed."""
     x, y = data
@@ -253,6 +385,107 @@ def test_a_live_source_that_breaks_is_reported_and_the_probe_watched_on(tmp_path
     run = kx.load(tmp_path)["."]
     assert run.importance.epochs.tolist() == [0, 1, 2, 3, 4]
     assert run.importance_live.epochs.tolist() == [0]
+
+
+def test_a_live_source_that_changes_its_length_is_reported(tmp_path, model, fit, data):
+    """Mid-way: one warning with both shapes, the alarm of the live rows is 0 from then on, clean records go on."""
+    x, y = data
+    reads = []
+
+    def source():
+        reads.append(1)
+        return (x, y) if len(reads) < 5 else (x[:50], y[:50])
+
+    with pytest.warns(UserWarning, match=r"\(50, 4\).*\(96, 4\)"):
+        logs = fit(model, kx.ImportanceDrift(tmp_path, data, live=source), epochs=5).history
+    run = kx.load(tmp_path)["."]
+    assert run.importance.epochs.tolist() == [0, 1, 2, 3, 4]
+    assert run.importance_live.epochs.tolist() == [0, 1]
+    assert logs["xai_drift_alarm_live"] == [0] * 5
+    assert math.isnan(logs["xai_drift_score_live"][-1])
+    assert any("watched no longer" in note for note in run.history[2].notes)
+
+
+def test_the_last_alarm_of_lost_live_rows_does_not_stand(tmp_path):
+    """The source breaks at the epoch after its alarm: EarlyStopping must not see one for ever."""
+    model, stream, probe = leaky()
+
+    def source():
+        if clock[0] > CHANGE + 1:
+            raise OSError("disk gone")
+        return stream.rows(slice(0, 256))
+
+    clock = [0]
+    tick = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: clock.__setitem__(0, epoch))
+    watch = kx.ImportanceDrift(tmp_path, probe, live=source, on_drift=lambda alert: None)
+    with pytest.warns(UserWarning, match="disk gone"):
+        logs = model.fit(stream, epochs=18, verbose=0, callbacks=[tick, Leak(stream), watch]).history
+    assert 1 in logs["xai_drift_alarm_live"]
+    assert logs["xai_drift_alarm_live"][CHANGE + 2 :] == [0] * (16 - CHANGE)
+
+
+def test_a_live_source_that_breaks_before_training_costs_only_itself(tmp_path, model, fit, data):
+    """A file that is not there: one warning, the fixed probe is watched."""
+
+    def source():
+        raise FileNotFoundError("rows.npz")
+
+    with pytest.warns(UserWarning, match=r"rows\.npz"):
+        fit(model, kx.ImportanceDrift(tmp_path, data, live=source))
+    assert kx.load(tmp_path)["."].importance.epochs.tolist() == [0, 1, 2]
+
+
+@pytest.mark.filterwarnings("ignore:Importance drift")
+def test_rows_redrawn_between_epochs_get_a_data_score(tmp_path):
+    """A PyDataset that draws its noise in on_epoch_end: two reads in a row agree, and still the data score judges."""
+
+    class Redrawing(Stream):
+        def on_epoch_end(self):
+            self.drawn = np.random.default_rng(self.seed).normal(size=self.x.shape).astype(np.float32)
+            self.seed += 1
+
+        def rows(self, which=slice(None)):
+            x, y = super().rows(which)
+            return x + self.drawn[which], y
+
+    model, stream, probe = leaky()
+    source = Redrawing(stream.x, stream.y)
+    source.seed = 0
+    source.on_epoch_end()
+    watch = kx.ImportanceDrift(tmp_path, probe, live=source, on_error="raise")
+    model.fit(source, epochs=20, verbose=0, callbacks=[Leak(source), watch])
+    run = kx.load(tmp_path)["."]
+    assert run.data_score.epochs[0] == 2
+    data = [a for a in run.alerts if a.source == "data"]
+    assert [(a.epoch, a.features[0][0]) for a in data] == [(CHANGE, "leak")]
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_a_single_feature_and_a_single_class_raise_no_alarm(tmp_path, classes):
+    """A single feature holds the whole share for ever; a single class is watched like any other."""
+    x = np.random.default_rng(0).normal(size=(96, 1 if classes == 3 else 4)).astype(np.float32)
+    y = np.zeros(96, np.int64) if classes == 1 else np.arange(96) % 3
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Dense(3)])
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    for per_class in (False, True):
+        watch = kx.ImportanceDrift(
+            tmp_path / str(per_class), (x, y), live=(x, y), per_class=per_class, on_error="raise"
+        )
+        logs = model.fit(x, y, epochs=12, verbose=0, callbacks=[watch]).history
+        assert logs["xai_drift_alarm"] == logs["xai_drift_alarm_live"] == [0] * 12
+        assert np.isfinite(logs["xai_drift_score"][-1])
+
+
+def test_a_tf_data_source_is_watched_and_one_that_shuffles_refused(tmp_path, data):
+    """Before training: the constructor says it."""
+    dataset = tf.data.Dataset.from_tensor_slices(data)
+    model = small_model()
+    watch = kx.ImportanceDrift(tmp_path, data, live=dataset.batch(16), on_error="raise")
+    model.fit(dataset.shuffle(96).batch(32), epochs=2, verbose=0, callbacks=[watch])
+    assert kx.load(tmp_path)["."].importance_live.epochs.tolist() == [0, 1]
+    with pytest.raises(kx.InvalidInput, match="even to look at it"):
+        kx.ImportanceDrift(tmp_path, data, live=dataset.shuffle(96).batch(32))
 
 
 def test_per_class_names_feature_and_class(tmp_path, model, fit, data):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -21,6 +23,7 @@ from keras_xai.figures.weight_gradients import health, span, table, without_comm
 from keras_xai.records import Outputs
 from keras_xai.run import load
 
+RECORDS = ("epochs", "importance", "importance_live", "data_score", "alerts")
 KINDS = ["pictures/watermark", "pictures/clean", "columns", "words", "sensors", "waiting"]
 
 
@@ -235,6 +238,23 @@ def test_the_nearest_earlier_epoch(epochs, epoch):
     earlier = [e for e in epochs if e <= epoch]
     assert epochs[position(epochs, epoch)] == (earlier[-1] if earlier else epochs[0])
     assert position(epochs, None) == len(epochs) - 1
+
+
+def test_the_learning_rate_is_drawn_where_it_moved(runs):
+    """On an axis of its own below the score, alone and in a grid; a steady rate is no line."""
+    run = runs["columns"]
+    assert "yaxis2" not in PANELS["drift_score"](run)["layout"]
+    warm = [replace(record, learning_rate=0.1 if record.epoch < 5 else 0.01) for record in run.history]
+    given = SimpleNamespace(**{name: getattr(run, name) for name in RECORDS}, history=warm)
+    panel = PANELS["drift_score"](given)
+    (rate,) = [trace for trace in panel["data"] if trace["name"] == "learning rate"]
+    assert rate["y"] == [0.1] * 5 + [0.01] * 7
+    assert rate["yaxis"] == "y2"
+    whole = FIGURES["importance_drift"](given)
+    go.Figure(whole)
+    (rate,) = [trace for trace in whole["data"] if trace.get("name") == "learning rate"]
+    lower, upper = (whole["layout"][f"yaxis{rate['yaxis'][1:]}"]["domain"], whole["layout"]["yaxis"]["domain"])
+    assert lower[1] < upper[0]
 
 
 def test_a_grid_keeps_panels_apart(runs):

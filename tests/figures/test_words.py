@@ -88,7 +88,7 @@ def test_dead_gradients_are_the_news_where_nothing_drifts(story, tmp_path):
     run = Run(FileStore(tmp_path / "keras_xai"))
     assert summary(run, 3).sentence.startswith("No alert so far")
     assert summary(run).sentence == "Since epoch 4, 1 of 4 variables get no gradient: look at its weight gradients."
-    assert summary(run).facts[3].note == "variables with a gradient flag, dead since 4"
+    assert summary(run).facts[3].note == "variables flagged: dead since epoch 4"
 
 
 def nothing(**records):
@@ -101,7 +101,7 @@ def test_what_was_not_recorded_is_said():
     """No epoch, no watch, no metric: words, never an error and never a zero."""
     assert summary(nothing()).sentence == "No epochs yet."
     told = summary(nothing(epochs=[0, 1]))
-    assert told.sentence.startswith("Recorded so far without a watch")
+    assert told.sentence == "2 epochs recorded; nothing here watches what the model relies on."
     assert [fact.value for fact in told.facts] == ["–"] * 4
     skipped = Importance(np.arange(2), ("a", "b"), np.full((2, 2), np.nan, "f4"), np.full(2, np.nan), 6.0)
     told = summary(nothing(epochs=[0, 1], importance=skipped))

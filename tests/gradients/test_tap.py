@@ -386,6 +386,22 @@ def test_a_step_without_an_optimizer_that_can_be_heard(cls, tmp_path):
     assert_same(watched, alone)
 
 
+class OwnFunction(keras.Model):
+    """Does more than a train step."""
+
+    def make_train_function(self, force=False):
+        super().make_train_function(force)
+        return self.train_function
+
+
+def test_a_train_function_of_the_models_own(tmp_path):
+    """It may do anything: nothing is tried."""
+    watched, alone = rebuilt(OwnFunction), rebuilt(OwnFunction)
+    uncaptured(watched, tmp_path, "make_train_function")
+    fit(alone, epochs=2)
+    assert_same(watched, alone)
+
+
 def test_a_graph_that_cannot_be_built_twice(tmp_path):
     """The model was trained before, so its step is traced; the second trace fails, the training runs on."""
     watched, alone = rebuilt(Once), rebuilt(Once)

@@ -217,6 +217,45 @@ def test_damaged_files_show_what_is_whole(wsgi, story, tmp_path):
         assert client.get(HOME + "figure", query_string={"run": "cut", "name": name}).status_code == 200
 
 
+def test_several_inputs_each_have_their_maps(wsgi, tmp_path):
+    """A model of a picture and a table: both are served under the user's names, the film of the picture alone."""
+    from keras_xai.probe import Probe
+    from keras_xai.records import Attribution, Epoch
+    from keras_xai.summary.writer import Writer
+
+    labels, values = np.array([0, 1]), {"picture": np.full((2, 4, 6), 0.5, "f4"), "<i>row</i>": np.ones((2, 3), "f4")}
+    probe = Probe({"picture": np.zeros((2, 4, 6, 1), "f4"), "<i>row</i>": np.zeros((2, 3), "f4")}, labels)
+    score, outputs = np.ones(2, "f4"), np.array([[0.2], [0.9]], "f4")
+    writer = Writer(tmp_path / "keras_xai")
+    found = Attribution("saliency", values, labels, score, None, labels, None, "logit", outputs, 0, "image")
+    writer.write([probe, found, Epoch(0, 1.0, 1.0, 0.1, 1e-3, {})])
+    writer.close()
+    client, ask = wsgi(tmp_path), {"run": ".", "method": "saliency"}
+    assert client.get(HOME + "run", query_string={"run": "."}).json["probe"]["inputs"] == ["picture", "<i>row</i>"]
+    _, maps = arrays(client.get(HOME + "attribution", query_string={**ask, "epoch": 0}).data)
+    assert (maps["v0"].shape, maps["v1"].shape) == ((2, 4, 6), (2, 3))
+    _, shown = arrays(client.get(HOME + "outputs", query_string=ask).data)
+    np.testing.assert_allclose(shown["outputs"][0], [[0.8, 0.2], [0.1, 0.9]], rtol=1e-6)  # a sigmoid speaks for class 1
+    assert client.get(HOME + "film", query_string={**ask, "sample": 1}).status_code == 200
+    for part in (1, 2):
+        assert client.get(HOME + "film", query_string={**ask, "sample": 1, "input": part}).status_code == 404
+
+
+def test_samples_that_were_not_written_are_not_served(wsgi, tmp_path):
+    """With store="none" the run says so; names, maps and outputs are there all the same."""
+    from keras_xai.probe import Probe
+    from keras_xai.summary.writer import Writer
+
+    writer = Writer(tmp_path / "keras_xai")
+    writer.write([Probe(np.ones((4, 3), "f4"), [0, 1, 0, 1], feature_names=["a", "b", "c"], store="none").gallery(4)])
+    writer.close()
+    client = wsgi(tmp_path)
+    found = client.get(HOME + "run", query_string={"run": "."}).json["probe"]
+    assert (found["stored"], found["labels"], found["inputs"], found["features"]) == (False, None, [], ["a", "b", "c"])
+    _, found = arrays(client.get(HOME + "inputs", query_string={"run": "."}).data)
+    assert found == {}
+
+
 def test_plotly_comes_from_the_installed_package(python_client):
     """The script is served gzipped, cacheable, and is plotly's own."""
     answer = python_client.get(HOME + "plotly.min.js", headers={"Accept-Encoding": "gzip"})

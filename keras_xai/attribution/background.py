@@ -1,0 +1,62 @@
+"""Rows that stand for absence: a distribution where a baseline is one point."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_xai.attribution.method import Rows, Tensor
+from keras_xai.backend import chosen
+from keras_xai.errors import InvalidInput
+
+
+class Background:
+    """Some rows to compare each sample with; without any, each sample's own baseline.
+
+    Args:
+        at: the samples.
+        given: (R, ...) rows in the structure of x, or None.
+        held: keep what has no gradient path as it is in the sample.
+
+    Raises:
+        InvalidInput: rows of another shape than a sample's, or none.
+    """
+
+    def __init__(self, at: Rows, given: Any, held: bool = False) -> None:
+        self._at = at
+        self._moves = at.smooth if held else [True] * len(at.x)
+        self._rows: list[Tensor] | None = None
+        self.size = 1
+        if given is None:
+            return
+        several = isinstance(given, (list, tuple)) and len(at.given) > 1
+        arrays = [np.asarray(a) for a in (given.values() if isinstance(given, Mapping) else given if several else [given])]
+        wanted = [tuple(x.shape[1:]) for x in at.given]
+        if [a.shape[1:] for a in arrays] != wanted or len({len(a) for a in arrays}) != 1 or not len(arrays[0]):
+            raise InvalidInput(
+                f"background has shapes {[a.shape for a in arrays]}: expected rows like x, {[(None, *w) for w in wanted]}."
+            )
+        self._rows = at.lifted(
+            [chosen().constant(a.astype(np.dtype(str(x.dtype)))) for a, x in zip(arrays, at.given, strict=True)]
+        )
+        self.size = len(arrays[0])
+
+    def rows(self, k: Tensor) -> list[Tensor]:
+        """Rows k (per,), to be set against each sample: (per, n or 1, ...) an input."""
+        ops = keras.ops
+        if self._rows is None:
+            found = [ops.broadcast_to(b[None], (k.shape[0], *b.shape)) for b in self._at.baseline]
+        else:
+            found = [ops.take(rows, k, axis=0)[:, None] for rows in self._rows]
+        return [r if moves else x[None] for r, x, moves in zip(found, self._at.x, self._moves, strict=True)]
+
+    @functools.cached_property
+    def score(self) -> Tensor:
+        """(n,) the mean score of the rows for each sample's class."""
+        if self._rows is None:
+            return self._at.baseline_score if all(self._moves) else self._at.start_score
+        return keras.ops.mean(self._at.tried(self.size, self.rows), axis=1)

@@ -1,0 +1,52 @@
+"""DeepLIFT."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import keras
+
+from keras_xai.attribution.method import Method, Rows, Tensor
+from keras_xai.backend import chosen
+from keras_xai.errors import InvalidInput
+
+
+@dataclasses.dataclass(frozen=True)
+class DeepLift(Method):
+    """The difference from the baseline, handed back through each activation by its slope (Shrikumar et al. 2017, arXiv 1704.02685).
+
+        values = (x − x₀) · m,   m backpropagated like a gradient, with (f(z) − f(z₀)) / (z − z₀) in place of f′(z)
+
+    The Rescale rule, with z and z₀ an activation's input for the sample and for the baseline. It follows the operations
+    rather than the layers, so subclassed and nested models are served: everything linear, elementwise activations, maximum
+    pooling (the change goes to the place that won). Complete but for rounding, signed, in score units. Prefer it to integrated
+    gradients where one pass is all that can be paid for; it depends on how the network is written.
+
+    Cost: one forward and one backward pass over the samples and their baselines.
+
+    Raises:
+        InvalidInput: an operation without a rule (attention, recurrence, a product of two activations), by its layer.
+
+    Example:
+        >>> a = kx.attribute(model, x, method="deeplift", baseline=x_train.mean(0)) # doctest: +SKIP
+    """
+
+    complete: ClassVar[bool] = True
+
+    def values(self, at: Rows) -> list[Tensor]:
+        ops = keras.ops
+        target = ops.tile(at.target, [2])
+        try:
+            found = chosen().rescaled(lambda z: at.scores(z, target), at.x, at.start)
+        except ValueError as error:
+            if isinstance(error, InvalidInput):
+                raise
+            raise InvalidInput(f"DeepLIFT has no rule for {error}: take integrated_gradients.") from error
+        return [
+            ops.zeros(x.shape) if m is None else ops.cast(x - b, "float32") * ops.cast(m, "float32")
+            for x, b, m in zip(at.x, at.start, found, strict=True)
+        ]
+
+    def baseline_score(self, at: Rows) -> Tensor:
+        return at.start_score

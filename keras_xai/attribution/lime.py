@@ -1,0 +1,90 @@
+"""LIME."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_xai.attribution.features import Features, Groups, probe_groups
+from keras_xai.attribution.method import Method, Rows, Tensor
+from keras_xai.backend import chosen
+from keras_xai.errors import InvalidInput
+from keras_xai.probe import Probe
+
+
+@dataclasses.dataclass(frozen=True)
+class Lime(Method):
+    """A linear model of the score near the sample, in which features are there or not (Ribeiro et al. 2016, arXiv 1602.04938).
+
+        values = argmin_v Σ_k π(z_k) · (score(x_{z_k}) − c − v·z_k)² + ridge · |v|²,   π(z) = exp(−(1 − cos(z, 1))² / width²)
+
+    z_k is random, each feature there with probability ½; x_z has the others from the baseline. Signed, in score units, about
+    what a feature adds where most others are there too; a feature's value is divided evenly among its entries. It is as good
+    as the line fits, and depends on `kernel_width`. Prefer kernel_shap, unless a comparison with LIME is the wish.
+
+    Cost: `n_samples` forward passes. The ridge regression is one matrix, made once, in float64.
+
+    Args:
+        n_samples: random copies; a callback takes 256 where none are given.
+        kernel_width: width of the neighbourhood, in cosine distance.
+        ridge: the penalty.
+        groups: what counts as one feature, see `KernelShap`.
+        seed: of the copies.
+
+    Raises:
+        InvalidInput: an option out of range, groups of another shape.
+
+    Example:
+        >>> a = kx.attribute(model, x, method="lime", n_samples=2000)               # doctest: +SKIP
+    """
+
+    differentiates: ClassVar[bool] = False
+
+    n_samples: int = 1000
+    kernel_width: float = 0.25
+    ridge: float = 0.01
+    groups: Groups = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.n_samples, bool) or not isinstance(self.n_samples, (int, np.integer)) or self.n_samples < 2:
+            raise InvalidInput(f"n_samples={self.n_samples!r}: expected an integer, 2 or more.")
+        for name in ("kernel_width", "ridge"):
+            if not getattr(self, name) > 0:
+                raise InvalidInput(f"{name}={getattr(self, name)!r}: expected a positive number.")
+
+    def for_probe(self, probe: Probe) -> Method:
+        return self if self.groups is not None else dataclasses.replace(self, groups=probe_groups(probe))
+
+    def for_callback(self, given: Mapping[str, Any]) -> Method:
+        return self if "n_samples" in given else dataclasses.replace(self, n_samples=256)
+
+    def values(self, at: Rows) -> list[Tensor]:
+        ops, backend = keras.ops, chosen()
+        features = Features(at, self.groups)
+        present, solution = self.surrogate(features.count)
+        there = backend.constant(present.astype(np.float32))
+
+        def variants(k: Tensor) -> list[Tensor]:
+            return at.kept(features.masks(ops.take(there, k, axis=0)))
+
+        scores = at.tried(len(present), variants)
+        # Less the sample's own score: the solution is indifferent to a constant, float32 is not.
+        found = ops.matmul(scores - at.score[:, None], backend.constant(solution.T.astype(np.float32)))
+        return features.spread(found)
+
+    def surrogate(self, count: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        """(K, M) which features each copy has, and (M, K): values = that @ scores."""
+        present = np.random.default_rng(self.seed).random((self.n_samples, count)) < 0.5
+        present[0] = True  # the sample itself
+        z = present.astype(np.float64)
+        distance = 1 - np.sqrt(z.mean(1))  # cos(z, 1) = √(share of features that are there)
+        weight = np.exp(-np.square(distance / self.kernel_width))
+        centred = z - weight @ z / weight.sum()
+        moment = centred.T @ (centred * weight[:, None]) + self.ridge * np.eye(count)
+        return present, np.linalg.solve(moment, (centred * weight[:, None]).T)

@@ -1,0 +1,183 @@
+"""Every source of live rows: what is taken, what is refused, and what is said of a change."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_xai as kx
+from keras_xai.callbacks.live_rows import LiveRows
+
+X = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(np.int64)
+PROBE = kx.Probe(X, Y)
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of 32; `between` is what happens to (x, y) at each epoch's end."""
+
+    def __init__(self, between=None):
+        super().__init__()
+        self.data, self._between, self._epoch = (X, Y), between, 0
+
+    def __len__(self):
+        return -(-len(X) // 32)
+
+    def __getitem__(self, i):
+        return tuple(a[i * 32 : i * 32 + 32] for a in self.data)
+
+    def on_epoch_end(self):
+        self._epoch += 1
+        if self._between is not None:
+            self.data = self._between(np.random.default_rng(self._epoch), X, Y)
+
+
+def dataset():
+    return tf.data.Dataset.from_tensor_slices((X, Y))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        lambda: (X, Y),
+        lambda: kx.Probe(X, Y),
+        lambda: lambda: (X, Y),
+        lambda: Batches(),
+        lambda: dataset().batch(32),
+        lambda: dataset().shuffle(300, seed=1, reshuffle_each_iteration=False).batch(32).prefetch(2),
+    ],
+    ids=["arrays", "probe", "callable", "PyDataset", "tf.data", "tf.data, shuffled once"],
+)
+def test_at_most_256_rows_of_every_source_the_same_at_each_read(source):
+    """In the source's own order, and repeatable."""
+    live = LiveRows(source(), PROBE)
+    first = live.check()
+    assert first.size == 256
+    assert live.repeats
+    for _ in range(4):
+        np.testing.assert_array_equal(live.read().inputs[0], first.inputs[0])
+        assert not live.changed
+    assert np.isin(first.inputs[0], X).all()
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        lambda d: d.shuffle(64).batch(16),
+        lambda d: d.batch(16).shuffle(4, seed=3).prefetch(2),
+        lambda d: d.shuffle(300).map(lambda x, y: (2 * x, y)).cache().batch(8),
+        lambda d: tf.data.Dataset.zip(d.shuffle(300), d).map(lambda a, b: a).batch(8),
+    ],
+)
+def test_a_data_set_that_shuffles_is_refused_before_it_is_read(chain):
+    """Wherever the shuffle stands in the chain; reading it would move its generator."""
+    read = []
+    counted = dataset().map(lambda x, y: (tf.py_function(lambda v: read.append(1) or v, [x], tf.float32), y))
+    with pytest.raises(kx.InvalidInput, match="reshuffle_each_iteration=False"):
+        LiveRows(chain(counted), PROBE)
+    assert not read
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (lambda: 7, "live is a int"),
+        (lambda: X, "live is a ndarray"),
+        (lambda: iter([(X, Y)]), "read only once"),
+        (lambda: (X, Y, Y), "3 entries"),
+        (lambda: dataset(), "single samples"),
+        (lambda: dataset().map(lambda x, y: x).batch(2), "expected batches"),
+        (lambda: (X[:0], Y[:0]), r"shape \(0, 4\)"),
+        (lambda: dataset().take(0).batch(2), "no batch"),
+        (lambda: lambda: (X, None), "without labels"),
+        (lambda: lambda: (X[:, :2], Y), r"\[\(2,\)\]"),
+        (lambda: (np.where(X > 2, np.nan, X), Y), "NaN"),
+        (lambda: (X, Y[:3]), r"y has shape \(3,\)"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_words(source, words):
+    """What came and what is expected, at the latest before training."""
+    with pytest.raises(kx.InvalidInput, match=words):
+        LiveRows(source(), PROBE).check()
+
+
+def test_inputs_by_name_come_in_the_probes_order():
+    """A dict in another order is the same dict; other names are an error."""
+    probe = kx.Probe({"a": X[:, :2], "b": X[:, 2:]}, Y)
+    live = LiveRows(lambda: ({"b": X[:, 2:], "a": X[:, :2]}, Y), probe)
+    live.check()
+    np.testing.assert_array_equal(live.read().inputs[0], X[:256, :2])
+    with pytest.raises(kx.InvalidInput, match="'c'"):
+        LiveRows(lambda: ({"a": X[:, :2], "c": X[:, 2:]}, Y), probe).check()
+
+
+def test_the_labels_of_the_output_that_is_explained_are_taken():
+    """Of several heads, by name."""
+    probe = kx.Probe(X, Y, output="head")
+    live = LiveRows(tf.data.Dataset.from_tensor_slices((X, {"head": Y, "other": X})).batch(32), probe)
+    np.testing.assert_array_equal(live.check().y, Y[:256])
+    with pytest.raises(kx.InvalidInput, match="'head'.*Probe"):
+        LiveRows((X, {"head": Y, "other": X}), PROBE).check()
+
+
+def test_a_change_of_rows_or_labels_is_seen_for_two_reads():
+    """As far back as a tested move reaches."""
+    x, y = X.copy(), Y.copy()
+    live = LiveRows((x, y), PROBE)
+    live.check()
+    assert not (live.read(), live.changed)[1]
+    x[3, 1] += 1
+    found = [(live.read(), live.changed)[1] for _ in range(3)]
+    assert found == [True, True, False]
+    y[0] = 1 - y[0]
+    assert (live.read(), live.changed)[1]
+
+
+def test_a_change_at_the_very_first_epoch_is_seen():
+    """What is read before training is the past of the first epoch: a resumed run needs it."""
+    x = X.copy()
+    live = LiveRows((x, Y), PROBE)
+    live.check()
+    x[:, 0] = 0
+    live.read()
+    assert live.changed
+
+
+def test_rows_redrawn_between_epochs_are_known_after_three():
+    """Two reads before training agree, so nothing is known then; a change that is the rule is no news."""
+    source = Batches(lambda r, x, y: (x + r.normal(size=x.shape).astype(np.float32), y))
+    live = LiveRows(source, PROBE)
+    live.check()
+    repeats = []
+    for _ in range(5):
+        source.on_epoch_end()
+        live.read()
+        repeats.append(live.repeats)
+    assert repeats == [True, True, False, False, False]
+    assert not live.changed
+
+
+def test_an_order_redrawn_between_epochs_is_refused_after_three():
+    """A PyDataset that shuffles in on_epoch_end gives other labels at each epoch, though two reads in a row agree."""
+
+    def shuffled(r, x, y):
+        order = r.permutation(len(x))
+        return x[order], y[order]
+
+    source = Batches(shuffled)
+    live = LiveRows(source, PROBE)
+    live.check()
+    with pytest.raises(kx.InvalidInput, match="each of its first 3 epochs"):
+        for _ in range(3):
+            source.on_epoch_end()
+            live.read()
+
+
+def test_another_number_of_rows_is_an_error():
+    """Rows are compared one by one."""
+    x, y = [X], [Y]
+    live = LiveRows(lambda: (x[0], y[0]), PROBE)
+    live.check()
+    x[0], y[0] = X[:100], Y[:100]
+    with pytest.raises(kx.InvalidInput, match=r"\(100, 4\).*\(256, 4\)"):
+        live.read()
