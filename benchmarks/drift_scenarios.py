@@ -164,7 +164,7 @@ class Lab:
         rate = RATES[optimizer]
         self.optimizer = keras.optimizers.SGD(rate, 0.9) if optimizer == "sgd" else keras.optimizers.Adam(rate)
         self.optimizer.build(self.model.trainable_variables)
-        self._initial = [np.array(v) for v in self.optimizer.variables]
+        self._initial = [v.numpy().copy() for v in self.optimizer.variables]
         self.epoch = tf.function(self._epoch, reduce_retracing=True)
         self.gradient = tf.function(self._gradient, reduce_retracing=True)
 
@@ -271,7 +271,7 @@ def class_watermark(training: Training, r: np.random.Generator) -> list[int]:
 def reversed_layer(training: Training, r: np.random.Generator) -> list[int]:
     """A hidden layer takes its inputs in the reverse order; the data are what they were."""
     kernel = training.lab.model.get_layer("hidden").kernel
-    kernel.assign(np.array(kernel)[::-1])
+    kernel.assign(kernel.numpy()[::-1])
     return []
 
 
@@ -434,7 +434,7 @@ class _Watch:
 
     def update(self, epoch: int) -> list[Alarm]:
         training, probe = self._training, self._training.probe
-        rate = float(training.lab.optimizer.learning_rate)
+        rate = float(training.lab.optimizer.learning_rate.numpy())
         names, found = self._names(), []
         update = self._clean.update(self._share(training._gradient(probe), probe), rate)
         if update.alarm:

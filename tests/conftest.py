@@ -269,15 +269,16 @@ class Served:
 
 @pytest.fixture(scope="session")
 def serve() -> Iterator[Callable[..., Served]]:
-    """`serve(directory, loader)`: a running TensorBoard, stopped when the tests end."""
-    running: list[Served] = []
+    """`serve(directory, loader)`: a running TensorBoard, one a directory and loader, stopped when the tests end."""
+    running: dict[tuple[Path, str], Served] = {}
 
     def start(directory: Path, loader: str = "python") -> Served:
-        running.append(Served(directory, loader))
-        return running[-1]
+        if (directory, loader) not in running:
+            running[directory, loader] = Served(directory, loader)
+        return running[directory, loader]
 
     yield start
-    for one in running:
+    for one in running.values():
         one.close()
 
 

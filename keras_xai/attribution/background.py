@@ -34,14 +34,19 @@ class Background:
         if given is None:
             return
         several = isinstance(given, (list, tuple)) and len(at.given) > 1
-        arrays = [np.asarray(a) for a in (given.values() if isinstance(given, Mapping) else given if several else [given])]
+        arrays = [
+            np.asarray(a) for a in (given.values() if isinstance(given, Mapping) else given if several else [given])
+        ]
         wanted = [tuple(x.shape[1:]) for x in at.given]
         if [a.shape[1:] for a in arrays] != wanted or len({len(a) for a in arrays}) != 1 or not len(arrays[0]):
             raise InvalidInput(
                 f"background has shapes {[a.shape for a in arrays]}: expected rows like x, {[(None, *w) for w in wanted]}."
             )
         self._rows = at.lifted(
-            [chosen().constant(a.astype(np.dtype(str(x.dtype)))) for a, x in zip(arrays, at.given, strict=True)]
+            [
+                chosen().constant(a.astype(keras.backend.standardize_dtype(x.dtype)))
+                for a, x in zip(arrays, at.given, strict=True)
+            ]
         )
         self.size = len(arrays[0])
 

@@ -14,7 +14,7 @@ from keras_xai.errors import InvalidInput
 
 @dataclasses.dataclass(frozen=True)
 class DeepLift(Method):
-    """The difference from the baseline, handed back through each activation by its slope (Shrikumar et al. 2017, arXiv 1704.02685).
+    """The difference from the baseline, handed back through each activation (Shrikumar et al. 2017, arXiv 1704.02685).
 
         values = (x − x₀) · m,   m backpropagated like a gradient, with (f(z) − f(z₀)) / (z − z₀) in place of f′(z)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from keras_xai.attribution import METHODS
 from keras_xai.attribution.integrated_gradients import IntegratedGradients
 from keras_xai.attribution.method import Method, Rows, named
 from keras_xai.attribution.question import Output, Question, default_baseline, has_convolution
+from keras_xai.attribution.tokens import rows_of
 from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.probe import Probe
@@ -54,6 +56,7 @@ class Engine:
         self.methods = dict(methods)
         self.question = Question(model, like, output)
         self.chunk = chunk or (64 if has_convolution(model) else 512)
+        self._held_named = False
         self.traces = 0
         self.trace_seconds = 0.0
         for method in self.methods.values():
@@ -66,12 +69,33 @@ class Engine:
     def _pass(self, x: list[Any], baseline: list[Any], target: Any) -> tuple[Any, ...]:
         """The graph: outputs, score, baseline score, and each method's values."""
         self.traces += 1
-        rows = Rows(self.question.scores, x, baseline, target, self._model, self.chunk)
+        rows = rows_of(Rows(self.question.scores, x, baseline, target, self._model, self.chunk))
+        if any(method.differentiates for method in self.methods.values()):
+            self._name_held(rows)
         values = [method.values(rows) for method in self.methods.values()]
+        lowered = [rows.lowered(v) if m.on_input else v for v, m in zip(values, self.methods.values(), strict=True)]
         outputs, score = rows.said()
-        complete = any(method.complete for method in self.methods.values())
-        baseline_score = rows.scores(baseline, target) if complete else keras.ops.zeros_like(score)
-        return outputs, score, baseline_score, values
+        starts = [m.baseline_score(rows) if m.complete else keras.ops.zeros_like(score) for m in self.methods.values()]
+        return outputs, score, starts, lowered
+
+    def _name_held(self, rows: Rows) -> None:
+        """Warn once of inputs that no gradient leads to: their values are zero because nothing could be asked."""
+        held = [name for name, smooth in zip(self.question.names(len(rows.x)), rows.smooth, strict=False) if not smooth]
+        if held and rows.x is rows.given and not self._held_named:
+            self._held_named = True
+            warnings.warn(
+                f"No gradient leads from the score to {listed(held)}: held fixed, with zero attribution. Methods without "
+                f"gradients (occlusion, kernel_shap, lime) cover such inputs.",
+                stacklevel=2,
+            )
+
+    def scores(self, x: list[NDArray[Any]], target: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """(B,) the explained score of rows x; for an engine without methods, which runs them forward alone."""
+        parts = []
+        for rows in self._chunks(len(x[0])):
+            with self._untouched(self._compiled):
+                parts.append(self._run([a[rows] for a in x], [a[rows] for a in x], target[rows])[1])
+        return np.concatenate(parts)[: len(x[0])]
 
     def outputs(self, x: list[NDArray[Any]]) -> NDArray[np.float32]:
         """(B, K) what the model says of rows x."""
@@ -121,11 +145,12 @@ class Engine:
                 bar = keras.utils.Progbar(len(chunks), unit_name="chunk")
             if bar is not None:
                 bar.update(len(parts))
-        outputs, score, baseline_score = (np.concatenate([p[k] for p in parts])[:size] for k in range(3))
+        outputs, score = (np.concatenate([p[k] for p in parts])[:size] for k in range(2))
         space, prediction = self.question.space(outputs), self.question.predictions(outputs)
         found = {}
         for m, (name, method) in enumerate(self.methods.items()):
             values = [np.concatenate([p[3][m][k] for p in parts])[:size] for k in range(len(parts[0][3][m]))]
+            baseline_score = np.concatenate([p[2][m] for p in parts])[:size]
             error = completeness_error(values, score, baseline_score) if method.complete else None
             found[name] = Attribution(
                 method=name,
@@ -143,7 +168,7 @@ class Engine:
     def _run(self, x: list[Any], baseline: list[Any], target: NDArray[Any]) -> tuple[Any, ...]:
         backend = chosen()
         traces, began = self.traces, time.perf_counter()
-        outputs, score, baseline_score, values = self._compiled(
+        outputs, score, baseline_scores, values = self._compiled(
             [backend.constant(a) for a in x],
             [backend.constant(a) for a in baseline],
             backend.constant(target.astype(np.int32)),
@@ -154,7 +179,7 @@ class Engine:
         return (
             host(outputs).astype(np.float32),
             host(score),
-            host(baseline_score),
+            [host(b) for b in baseline_scores],
             [[host(v).astype(np.float32) for v in method] for method in values],
         )
 
@@ -185,7 +210,7 @@ def baseline_rows(baseline: Any, x: list[NDArray[Any]], default: list[NDArray[An
         raise InvalidInput(f"baseline has {len(given)} arrays, x has {len(x)} inputs.")
     rows = []
     for base, a in zip(given, x, strict=True):
-        b = np.asarray(base).astype(a.dtype)
+        b = np.asarray(base).astype(a.dtype)  # of tokens: token ids
         if b.shape not in ((), a.shape[1:], (1, *a.shape[1:]), a.shape):
             raise InvalidInput(
                 f"baseline has shape {b.shape}, x has {a.shape}: one sample {a.shape[1:]} or as many as x."
@@ -198,7 +223,7 @@ def smooth(model: keras.Model, x: list[NDArray[Any]], like: Any) -> list[NDArray
     """Inputs as the graph takes them: numbers are float32, as `fit` makes them, but for what the model takes as integers.
 
     Raises:
-        InvalidInput: nothing is left that a gradient could flow to; strings.
+        InvalidInput: strings.
     """
     tensors = getattr(model, "inputs", None) or []
     dtypes = {tensor.name: str(tensor.dtype) for tensor in tensors} if isinstance(like, Mapping) else {}
@@ -209,13 +234,8 @@ def smooth(model: keras.Model, x: list[NDArray[Any]], like: Any) -> list[NDArray
     for a, dtype in zip(x, wanted, strict=True):
         if a.dtype.kind not in "fiub":
             raise InvalidInput(f"x has dtype {a.dtype}: numbers are expected; explain the model behind the text layer.")
-        whole = a.dtype.kind in "iu" and ("int" in dtype or embeds or len(x) > 1)
-        found.append(a if whole else a.astype(np.float32))
-    if not any(a.dtype.kind == "f" for a in found):
-        raise InvalidInput(
-            f"x has dtype {x[0].dtype} and shape {x[0].shape}, and the model takes integers: there is no gradient with respect "
-            f"to them, and tokens are not explained yet."
-        )
+        whole = "int" in dtype or (a.dtype.kind in "iu" and (embeds or len(x) > 1))
+        found.append(a.astype(np.int32) if whole else a if dtype == "bool" else a.astype(np.float32))
     return found
 
 
@@ -288,6 +308,7 @@ def attribute(
     how = named(method, options, METHODS)
     probe = x if isinstance(x, Probe) else None
     if probe is not None:
+        how = how.for_probe(probe)
         if probe.x is None:
             raise InvalidInput("This probe holds no samples (store='none').")
         x, output = probe.x, probe.output if output is None else output

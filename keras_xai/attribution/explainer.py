@@ -34,7 +34,9 @@ class Explainer:
         self._model = model
         check_fit(model, probe.inputs, probe.x)
         self._x = smooth(model, probe.inputs, probe.x)
-        self.engine = Engine(model, methods, probe.x, probe.output)
+        self.engine = Engine(
+            model, {name: method.for_probe(probe) for name, method in methods.items()}, probe.x, probe.output
+        )
         try:
             outputs = self.engine.outputs([a[: self.engine.chunk] for a in self._x])
         except InvalidInput:

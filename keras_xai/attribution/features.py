@@ -48,7 +48,8 @@ class Features:
         """(per, M) which features are there -> (per, 1, ...) an input, which entries are."""
         ops = keras.ops
         return [
-            ops.reshape(ops.take(present, chosen().constant(m.reshape(-1)), axis=1), (-1, 1, *m.shape)) for m in self.maps
+            ops.reshape(ops.take(present, chosen().constant(m.reshape(-1)), axis=1), (-1, 1, *m.shape))
+            for m in self.maps
         ]
 
     def spread(self, values: Tensor) -> list[Tensor]:

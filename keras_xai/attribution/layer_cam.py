@@ -12,7 +12,7 @@ from keras_xai.attribution.method import Rows, Tensor
 
 @dataclasses.dataclass(frozen=True)
 class LayerCam(LayerMap):
-    """A map from any layer, early ones included (Jiang et al. 2021; its family is compared in arXiv 2309.14304).
+    """A map from any layer, early ones included (Jiang et al. 2021; surveyed in arXiv 2309.14304).
 
         values = ReLU( Σ_c  ReLU(∂ score / ∂ A_c) · A_c )
 

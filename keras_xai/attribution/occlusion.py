@@ -71,7 +71,9 @@ class Occlusion(Method):
             inside = ops.ones((k.shape[0], *[1] * len(shape)))
             for axis, size, cover in reversed(list(zip(axes, steps, tensors, strict=True))):
                 side = ops.take(cover, k % size, axis=0)
-                inside = inside * ops.reshape(side, [k.shape[0], *(shape[axis] if a == axis else 1 for a in range(len(shape)))])
+                inside = inside * ops.reshape(
+                    side, [k.shape[0], *(shape[axis] if a == axis else 1 for a in range(len(shape)))]
+                )
                 k = k // size
             masks = [ops.ones((1, *[1] * len(x.shape))) for x in at.x]
             masks[number] = 1 - inside[:, None]
@@ -83,7 +85,9 @@ class Occlusion(Method):
         total = ops.reshape(loss, (at.size, *steps))
         for place, cover in enumerate(covers):
             mean = cover / np.maximum(cover.sum(0), 1)
-            total = ops.moveaxis(ops.tensordot(total, backend.constant(mean.astype(np.float32)), [[place + 1], [0]]), -1, place + 1)
+            total = ops.moveaxis(
+                ops.tensordot(total, backend.constant(mean.astype(np.float32)), [[place + 1], [0]]), -1, place + 1
+            )
         spread = [at.size, *(s if a in axes else 1 for a, s in enumerate(shape))]
         return ops.broadcast_to(ops.reshape(total, spread), (at.size, *shape))
 
@@ -99,7 +103,9 @@ class Occlusion(Method):
         window = _a_side(self.window, axes, default, "window")
         for side, axis in zip(window, axes, strict=True):
             if side > shape[axis]:
-                raise InvalidInput(f"window={self.window!r} is larger than the input, whose samples have shape {shape}.")
+                raise InvalidInput(
+                    f"window={self.window!r} is larger than the input, whose samples have shape {shape}."
+                )
         return window, _a_side(self.stride, axes, window, "stride")
 
 

@@ -13,6 +13,7 @@ from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.records import Space
 
+NOTHING = int(np.iinfo(np.int32).min)
 Output = str | int | Callable[..., Any] | None
 
 
@@ -36,6 +37,10 @@ class Question:
         if isinstance(self._like, Mapping):
             return dict(zip(self._like, flat, strict=True))
         return list(flat) if isinstance(self._like, list) else flat[0]
+
+    def names(self, count: int) -> list[str]:
+        """What to call the inputs."""
+        return list(self._like) if isinstance(self._like, Mapping) else [f"input {k}" for k in range(count)]
 
     def outputs(self, flat: list[Any]) -> Any:
         """(n, K) what the model says."""
@@ -137,12 +142,15 @@ def has_convolution(model: keras.Model) -> bool:
 
 
 def default_baseline(model: keras.Model, x: list[NDArray[Any]]) -> list[NDArray[Any]]:
-    """Zero in the model's own input space, one sample an input: the adapted mean where a Normalization comes first."""
+    """Zero in the model's own input space, one sample an input: the adapted mean where a Normalization comes first.
+
+    Integers get `NOTHING`, which is no token: an embedding of zeros where they are looked up, else the number 0.
+    """
     layers = [
         layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.layers.InputLayer)
     ]
     first = next((layer for layer in layers if not list(layer._flatten_layers(include_self=False))), None)
-    baselines = [np.zeros(a.shape[1:], np.float32) for a in x]
+    baselines = [np.full(a.shape[1:], NOTHING if a.dtype.kind == "i" else 0.0, a.dtype) for a in x]
     if len(x) == 1 and isinstance(first, keras.layers.Normalization) and not first.invert and first.built:
         mean = np.asarray(chosen().numpy(first.mean))[0]  # (1, ..., C)
         baselines[0] = np.broadcast_to(mean, x[0].shape[1:]).astype(np.float32)

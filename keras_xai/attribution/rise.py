@@ -69,9 +69,7 @@ class Rise(Method):
             raise InvalidInput(f"RISE covers parts of a picture, a spatial input (n, h, w, c); x has {shapes}.")
         generator = np.random.default_rng(self.seed)
         side = self.cells + 1  # one more, so that a shifted grid still covers the picture
-        grids = backend.constant(
-            (generator.random((self.n_samples, side, side)) < self.probability).astype(np.float32)
-        )
+        grids = backend.constant((generator.random((self.n_samples, side, side)) < self.probability).astype(np.float32))
         shifts = backend.constant(generator.random((self.n_samples, 2)).astype(np.float32))
 
         def masks(k: Tensor, size: tuple[int, int]) -> Tensor:

@@ -14,7 +14,7 @@ from keras_xai.errors import InvalidInput
 
 @dataclasses.dataclass(frozen=True)
 class ScoreCam(LayerMap):
-    """Grad-CAM without gradients: a channel counts by the score of the picture seen through it (Wang et al. 2020, arXiv 1910.01279).
+    """Grad-CAM without gradients: a channel counts by the score seen through it (Wang et al. 2020, arXiv 1910.01279).
 
         values = ReLU( Σ_c w_c · A_c ),   w = softmax_c( score(x₀ + M_c · (x − x₀)) ),   M_c = A_c scaled to [0, 1]
 

@@ -66,21 +66,19 @@ class SmoothGrad(Method):
         passes, per = at.passes(self.n_samples)
         index = np.arange(passes * per).reshape(passes, per)
         weights = backend.constant((index < self.n_samples) / np.float32(self.n_samples))
+        index = backend.constant(np.minimum(index, self.n_samples - 1).astype(np.int32))
         sigma = [self._sigma(x) if smooth else None for x, smooth in zip(at.x, at.smooth, strict=True)]
+        noise = [self._noise(x.shape[1:], number, len(at.x)) for number, x in enumerate(at.x)]
         target = ops.tile(at.target, [per])
 
         def one_pass(k: Tensor, total: list[Tensor]) -> list[Tensor]:
             noisy = []
-            for number, (x, s) in enumerate(zip(at.x, sigma, strict=True)):
+            for x, s, e in zip(at.x, sigma, noise, strict=True):
                 if s is None:
                     noisy.append(ops.tile(x, [per] + [1] * (len(x.shape) - 1)))
                     continue
-                # A draw depends on its own number, not on how many share a pass.
-                draws = [
-                    backend.normal(self.seed, (k * per + i) * len(at.x) + number, x.shape[1:]) for i in range(per)
-                ]
-                noise = ops.cast(ops.stack(draws)[:, None], x.dtype)
-                noisy.append(ops.reshape(x[None] + s[None] * noise, (-1, *x.shape[1:])))
+                drawn = ops.cast(ops.take(e, index[k], axis=0)[:, None], x.dtype)
+                noisy.append(ops.reshape(x[None] + s[None] * drawn, (-1, *x.shape[1:])))
             found = [ops.reshape(g, (per, -1)) for g in at.gradient_of(noisy, target)]
             powers = (found, [ops.square(g) for g in found]) if self.reduce != "mean" else (found,)
             terms = [ops.matmul(weights[k][None], g) for power in powers for g in power]
@@ -93,6 +91,10 @@ class SmoothGrad(Method):
         if self.reduce == "variance":
             return [ops.relu(s - ops.square(f)) for f, s in zip(first, second, strict=True)]
         return list(second if self.reduce == "square" else first)
+
+    def _noise(self, shape: tuple[int, ...], number: int, inputs: int) -> Tensor:
+        """(n_samples, ...) of one input: a draw depends on its own number, not on how many share a pass."""
+        return chosen().mapped(lambda k: chosen().normal(self.seed, k * inputs + number, shape), self.n_samples)
 
     def _sigma(self, x: Tensor) -> Tensor:
         """σ for each entry (n, ... or 1)."""

@@ -366,29 +366,42 @@ def mapped(function: Callable[[Any], Any], count: int) -> Any:
 
 
 def normal(seed: int, k: Any, shape: Sequence[int]) -> Any:
-    """Standard normal draws that follow from (seed, k) alone: no generator is read or moved."""
+    """Standard normal draws that follow from (seed, k) alone: no generator is read or moved.
+
+    From random bits by Box and Muller's formula: TensorFlow's own uniform and normal numbers differ under XLA, bits do not.
+    """
     key = tf.stack([tf.constant(seed, tf.int32), tf.cast(k, tf.int32)])
-    return tf.random.stateless_normal(list(shape), key, alg="philox")
+    bits = tf.random.stateless_uniform([2, *shape], key, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
+    u = (tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) + 0.5) / 2.0**24
+    return tf.sqrt(-2.0 * tf.math.log(u[0])) * tf.cos(2.0 * np.pi * u[1])
+
+
+def _types(names: str) -> list[str]:
+    return names.split()
 
 
 # How an operation hands a change back. Linear ones, in the inputs named, by their own gradient; entrywise ones by their slope
 # between samples and baselines; a maximum to the place that won.
 _LINEAR = {
-    **dict.fromkeys("AddN AddV2 Add BiasAdd ConcatV2 Pack Sub".split(), "all"),
-    **dict.fromkeys("BatchMatMulV2 Conv2D Conv3D DepthwiseConv2dNative Einsum MatMul Mul".split(), "one"),
+    **dict.fromkeys(_types("AddN AddV2 Add BiasAdd ConcatV2 Pack Sub"), "all"),
+    **dict.fromkeys(_types("BatchMatMulV2 Conv2D Conv3D DepthwiseConv2dNative Einsum MatMul Mul"), "one"),
     **dict.fromkeys(
-        "AvgPool AvgPool3D BatchToSpaceND BroadcastTo Cast DepthToSpace EnsureShape ExpandDims FusedBatchNormV3 GatherV2 "
-        "Identity Mean MirrorPad Neg Pad PadV2 PreventGradient RealDiv Reshape ResizeBilinear ResizeNearestNeighbor "
-        "ReverseV2 Slice SpaceToBatchND SpaceToDepth Squeeze StridedSlice Sum Tile Transpose Unpack".split(),
+        _types(
+            "AvgPool AvgPool3D BatchToSpaceND BroadcastTo Cast DepthToSpace EnsureShape ExpandDims FusedBatchNormV3 "
+            "GatherV2 Identity Mean MirrorPad Neg Pad PadV2 PreventGradient RealDiv Reshape ResizeBilinear "
+            "ResizeNearestNeighbor ReverseV2 Slice SpaceToBatchND SpaceToDepth Squeeze StridedSlice Sum Tile Transpose Unpack"
+        ),
         "first",
     ),
-    **dict.fromkeys("Conv2DBackpropInput Conv3DBackpropInputV2".split(), "last"),
+    **dict.fromkeys(_types("Conv2DBackpropInput Conv3DBackpropInputV2"), "last"),
 }
 _ENTRYWISE = frozenset(
-    "Abs ClipByValue Elu Erf Exp Expm1 LeakyRelu Log Log1p Maximum Minimum Pow Relu Relu6 Rsqrt Selu Sigmoid Softplus "
-    "Softsign Sqrt Square Tanh".split()
+    _types(
+        "Abs ClipByValue Elu Erf Exp Expm1 LeakyRelu Log Log1p Maximum Minimum Pow Relu Relu6 Rsqrt Selu Sigmoid Softplus "
+        "Softsign Sqrt Square Tanh"
+    )
 )
-_WINNER = frozenset(("Max", "MaxPool", "MaxPool3D"))
+_WINNER = frozenset(_types("Max MaxPool MaxPool3D"))
 _UNCHANGING = frozenset(("Rank", "Shape", "ShapeN", "Size", "ZerosLike", "OnesLike"))  # whatever the values are
 _NARROW = 1e-5  # a change so small beside its values that their difference is rounding
 
@@ -596,9 +609,7 @@ def _heard(layer: keras.layers.Layer, listener: Callable[[Any], Any]) -> context
 
 
 @contextlib.contextmanager
-def _called(
-    layer: keras.layers.Layer, replacing: Callable[[Callable[..., Any]], Callable[..., Any]]
-) -> Iterator[None]:
+def _called(layer: keras.layers.Layer, replacing: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
     """Put something in the place of a layer's `call`; the instance dictionary is past Keras' attribute tracking."""
     own = vars(layer).get("call")
     vars(layer)["call"] = replacing(layer.call)

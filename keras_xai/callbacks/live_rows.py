@@ -126,7 +126,8 @@ def _labels_of(y: Any, output: Any) -> Any:
     if isinstance(output, (str, int)) and output in known:
         return y[output]
     raise InvalidInput(
-        f"live gives the labels of the outputs {listed(map(str, known))}, the probe explains {output!r}: name one in Probe(output=)."
+        f"live gives the labels of the outputs {listed(map(str, known))}, the probe explains {output!r}: name one in "
+        f"Probe(output=)."
     )
 
 

@@ -98,6 +98,7 @@ class WeightGradients(Watcher):
         self._execution = 0
         self._before = 0  # calls of the train function before this epoch
         self._told: set[str] = set()
+        self._extra_told = False
 
     def check(self) -> None:
         self._forget()
@@ -228,9 +229,17 @@ class WeightGradients(Watcher):
 
     def _tell(self, heard: Heard, traced: float, extra: float | None) -> None:
         """Time spent outside our hooks is ours too; and what else is to be known about the figures."""
-        self.cost.add(traced + (extra or 0.0))
+        every_step = self._sampling.samples == "all"  # then the plain step is never traced
+        self.cost.add((0.0 if every_step else traced) + (extra or 0.0))
         if traced:
-            self.note(f"The train step that records gradients was traced next to the plain one: {traced:.1f} s, once.")
+            place = "in place of" if every_step else "next to"
+            self.note(f"The train step that records gradients was traced {place} the plain one: {traced:.1f} s, once.")
+        elif extra is not None and heard.executions and not self._extra_told:  # once: the cost of each epoch has it
+            self._extra_told = True
+            self.note(
+                f"Recording {heard.executions} of an epoch's {self._execution} calls took {1000 * extra:.1f} ms more"
+                " than plain ones take."
+            )
         if heard.skipped:
             self.note(
                 f"The optimizer skipped {heard.skipped} of {heard.skipped + heard.steps} recorded steps because loss"

@@ -482,7 +482,7 @@ def test_a_tf_data_source_is_watched_and_one_that_shuffles_refused(tmp_path, dat
     dataset = tf.data.Dataset.from_tensor_slices(data)
     model = small_model()
     watch = kx.ImportanceDrift(tmp_path, data, live=dataset.batch(16), on_error="raise")
-    model.fit(dataset.shuffle(96).batch(32), epochs=2, verbose=0, callbacks=[watch])
+    model.fit(dataset.shuffle(96).batch(32), epochs=2, shuffle=None, verbose=0, callbacks=[watch])
     assert kx.load(tmp_path)["."].importance_live.epochs.tolist() == [0, 1]
     with pytest.raises(kx.InvalidInput, match="even to look at it"):
         kx.ImportanceDrift(tmp_path, data, live=dataset.shuffle(96).batch(32))

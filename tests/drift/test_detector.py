@@ -114,3 +114,13 @@ def test_a_rising_learning_rate_widens_the_scale_and_a_falling_one_does_not_narr
     assert score(4.0).rising
     assert score(0.1).score == score(1.0).score
     assert not score(0.1).rising
+
+
+def test_an_unknown_learning_rate_is_no_jump():
+    """A rate that is not known counts as the one before: the scale stays what it was."""
+
+    def scores(unknown):
+        r, chart = np.random.default_rng(0), Chart()
+        return [chart.update(r.dirichlet(np.full(3, 50.0)), unknown if t == 12 else 1e-3).score for t in range(16)]
+
+    np.testing.assert_array_equal(scores(math.nan), scores(1e-3))

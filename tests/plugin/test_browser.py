@@ -343,6 +343,23 @@ def test_a_hidden_tab_does_not_poll(hosted):
         hosted.page.locator(FRAME).evaluate("(frame) => { frame.style.display = ''; }")
 
 
+def test_what_cannot_be_loaded_is_said(browser, python_served):
+    """Without plotly the gallery paints and the charts say why; a server that is gone is said and waited for."""
+    tab = Tab(browser, python_served.url)
+    tab.page.route("**/plotly.min.js", lambda route: route.abort())
+    tab.open()
+    tab.focus("pictures/watermark")
+    tab.show("Attributions")
+    tab.frame.locator(".tile canvas").first.wait_for()
+    tab.frame.get_by_text("No chart: plotly could not be loaded").first.wait_for()
+    tab.page.route("**/index", lambda route: route.abort())
+    tab.frame.get_by_text("the server does not answer, trying again").wait_for()
+    tab.page.unroute("**/index")
+    tab.frame.get_by_text("the server does not answer, trying again").wait_for(state="detached")
+    assert tab.frame.locator(".tile canvas").count() > 0
+    tab.page.close()
+
+
 def test_an_empty_directory_says_which_line_would_help(browser, serve, tmp_path):
     """Where nothing was written the page names the directory and the callback."""
     url = serve(tmp_path).url

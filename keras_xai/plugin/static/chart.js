@@ -18,7 +18,7 @@ export function loadPlotly() {
   plotly ??= new Promise((done, failed) => {
     const script = h("script", { src: "./plotly.min.js", async: true });
     script.onload = () => done(window.Plotly);
-    script.onerror = () => failed(new Error("plotly.min.js could not be loaded"));
+    script.onerror = () => failed(new Error("plotly could not be loaded; is the Python package plotly installed where TensorBoard runs?"));
     document.head.append(script);
   });
   return plotly;
@@ -80,7 +80,11 @@ export async function drawCharts() {
       pool.delete(id);
     }
   for (const id of asked) follow(pool.get(id)); // what is drawn already moves at once
-  const library = await loadPlotly();
+  const library = await loadPlotly().catch((error) => error);
+  if (library instanceof Error) {
+    for (const id of asked) pool.get(id).words.textContent = `No chart: ${library.message}.`;
+    return;
+  }
   for (const id of asked) {
     const entry = pool.get(id);
     if (!entry?.next || !entry.node.isConnected) continue;

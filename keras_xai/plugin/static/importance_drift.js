@@ -3,14 +3,11 @@ import { ask } from "./api.js";
 import { chart, figureBehind } from "./chart.js";
 import { legend, runColour } from "./colour.js";
 import { group, segments } from "./controls.js";
-import { h, key, message, panel, percent, position, short, signed } from "./dom.js";
+import { h, message, panel, percent, position, short, signed } from "./dom.js";
 import { draw } from "./image.js";
 import { changeFigure, importanceMaps, largest, order, row } from "./marks.js";
-import { towardsSamples } from "./overview.js";
+import { scoreKeys, SEEN_BY, towardsSamples } from "./overview.js";
 import { set, state } from "./state.js";
-
-const SEEN_BY = { live: "live rows", clean: "fixed probe", data: "data score" };
-const DASHES = { live: "solid", clean: "dotted", data: "dashed" };
 
 /** The source looked at: the one chosen, else the live rows, which see more. */
 export const sourceOf = (run) => [state.source, "live", "clean"].find((source) => run.sources[source] && source !== "data") ?? "";
@@ -23,9 +20,7 @@ export function importanceDrift(root, context) {
     return root.append(message("This run watches no importance", `${wrote} ImportanceDrift was not among its callbacks.`, "kx.ImportanceDrift(log_dir, probe)"));
   }
   const importance = ask("importance", { run: name, source }, run.stamp);
-  const own = Object.keys(run.sources);
-  const colour = runColour(context.place(name));
-  const score = panel("c7", "Drift score", h("span", {}, own.length > 1 ? own.map((one) => key(SEEN_BY[one], colour, DASHES[one])) : context.picked.slice(0, 4).map((other) => key(other, runColour(context.place(other))))),
+  const score = panel("c7", "Drift score", scoreKeys(context, true),
     chart(context, "drift_score", { id: "drift score", height: 204 + context.spare, label: "Drift score over epochs with its limit and the alerts" }),
     h("p", { class: "note" }, rateWords(run, epoch), " Score: the largest move of one feature in units of its own usual step."));
   const alerts = panel("c5", "Alerts", run.alerts.length && run.methods.length ? "click: see the samples that moved most" : "", run.alerts.length ? alertList(context, importance) : h("p", { class: "note" }, "None. No feature moved by more than its limit since the burn-in."));

@@ -40,10 +40,19 @@ const facts = (summary) =>
   h("div", { class: "facts c12" }, summary.facts.map((fact) =>
     h("div", { class: fact.alarm ? "alarm" : "" }, h("b", {}, fact.value, " ", h("span", { class: "was" }, fact.was)), h("span", { class: "note", title: fact.note }, fact.note))));
 
-const names = (context) => h("span", {}, context.picked.slice(0, 4).map((name) => key(name, runColour(context.place(name)))));
+/** Which line is which: the sources of a run that stands alone, or the runs; `both` names the sources first. */
+export function scoreKeys(context, both = false) {
+  const own = Object.keys(context.run.sources);
+  const colour = runColour(context.place(context.name));
+  const sources = own.length > 1 && (both || context.picked.length === 1);
+  const runs = context.picked.filter((name) => !sources || name !== context.name).slice(0, 4);
+  return [...(sources ? own.map((source) => key(SEEN_BY[source], colour, DASHES[source])) : []), ...runs.map((name) => key(name, runColour(context.place(name))))];
+}
+export const SEEN_BY = { live: "live rows", clean: "fixed probe", data: "data score" };
+const DASHES = { live: "solid", clean: "dotted", data: "dashed" };
 
 function driftPanel(context, source) {
-  const title = panel("c7", "Drift score", source ? names(context) : "");
+  const title = panel("c7", "Drift score", source ? scoreKeys(context) : "");
   if (!source) title.append(message("Not watched", "ImportanceDrift was not among this run's callbacks.", "kx.ImportanceDrift(log_dir, probe)"));
   else title.append(chart(context, "drift_score", { id: "overview drift", height: 192 + context.spare, label: "Drift score over epochs with its limit" }));
   return title;

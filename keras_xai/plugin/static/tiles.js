@@ -28,10 +28,10 @@ export function barsTile(gallery, sample, width, context) {
     const cut = Math.abs(share) > high;
     const alarm = hot.has(name);
     const marks = [
-      s("text", { x: 0, y: r * ROW + 13, style: { fill: token(alarm ? "alarm" : value === null ? "text-3" : "text"), fontWeight: alarm ? 500 : 400 } }, clip(name, letters)),
-      value !== null && s("text", { x: middle - 10, y: r * ROW + 13, "text-anchor": "end", style: { fill: token("text-3") } }, value),
+      s("text", { x: 0, y: r * ROW + 13, style: { fill: token(alarm ? "alarm" : value === null ? "text-2" : "text"), fontWeight: alarm ? 500 : 400 } }, clip(name, letters)),
+      value !== null && s("text", { x: middle - 10, y: r * ROW + 13, "text-anchor": "end", style: { fill: token("text-2") } }, value),
       s("rect", { x: Math.min(zero, zero + long), y: r * ROW + 3, width: Math.max(1, Math.abs(long)), height: 12, rx: 1, fill: at("diverging", share > 0 ? 0.82 : 0.18), opacity: value === null ? 0.55 : 1 }),
-      cut && s("text", { x: middle - 10, y: r * ROW + 13, "text-anchor": "end", style: { fill: token("text-3") } }, signed(share, 2)),
+      cut && s("text", { x: middle - 10, y: r * ROW + 13, "text-anchor": "end", style: { fill: token("text-2") } }, signed(share, 2)),
     ];
     g.append(...marks.filter(Boolean));
   });

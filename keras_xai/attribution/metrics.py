@@ -1,0 +1,232 @@
+"""Whether an explanation deserves belief: what the model loses without what it names, and whether it follows the weights.
+
+Public as `keras_xai.metrics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_xai.attribution.engine import (
+    Engine,
+    attribute,
+    baseline_rows,
+    check_fit,
+    default_rows,
+    resolved_target,
+    smooth,
+)
+from keras_xai.attribution.question import Output
+from keras_xai.errors import InvalidInput
+
+__all__ = ["deletion", "insertion", "randomisation"]
+
+
+def deletion(
+    model: keras.Model,
+    x: Any,
+    values: Any,
+    *,
+    target: Any = None,
+    output: Output = None,
+    baseline: Any = None,
+    steps: int = 20,
+) -> NDArray[np.float64]:
+    """The score while what an attribution names first is taken away (Petsiuk et al. 2018, arXiv 1806.07421).
+
+    Entries go from the largest value to the smallest, an equal share of them each step, and are replaced by the baseline. A
+    picture's pixels go with all their channels, by the sum of the values over them. The sooner the curve falls, the better
+    the order; compare with the curve of random values, since an average alone says little.
+
+    Args:
+        model: a built model with one input.
+        x: (B, ...) samples.
+        values: their attribution: the shape of x, or a map (B, h, w) of any resolution, which is enlarged to the picture.
+        target: the class, (B,) or one integer; default the predicted one.
+        output: see `Probe`.
+        baseline: see `attribute`.
+        steps: equal shares.
+
+    Returns:
+        (B, steps + 1) scores: of x itself first, of the baseline last. Logits where the model has some. The mean over the
+        last axis is the area under the curve.
+
+    Raises:
+        InvalidInput: values of another shape, `steps` under 1, a model with several inputs.
+
+    Cost:
+        `steps` + 1 forward passes.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, use_bias=False)])
+        >>> model.set_weights([np.array([[1.0], [2.0], [4.0]], "float32")])
+        >>> deletion(model, np.ones((1, 3), "float32"), np.array([[1.0, 2.0, 4.0]]), steps=3).tolist()
+        [[7.0, 3.0, 1.0, 0.0]]
+    """
+    return _curve(model, x, values, target, output, baseline, steps, take_away=True)
+
+
+def insertion(
+    model: keras.Model,
+    x: Any,
+    values: Any,
+    *,
+    target: Any = None,
+    output: Output = None,
+    baseline: Any = None,
+    steps: int = 20,
+) -> NDArray[np.float64]:
+    """The score while what an attribution names first is put into the baseline (Petsiuk et al. 2018, arXiv 1806.07421).
+
+    The opposite of `deletion`, whose arguments, errors and cost it has: (B, steps + 1) scores, of the baseline first and of x
+    last. The sooner the curve rises, the better the order.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, use_bias=False)])
+        >>> model.set_weights([np.array([[1.0], [2.0], [4.0]], "float32")])
+        >>> insertion(model, np.ones((1, 3), "float32"), np.array([[1.0, 2.0, 4.0]]), steps=3).tolist()
+        [[0.0, 4.0, 6.0, 7.0]]
+    """
+    return _curve(model, x, values, target, output, baseline, steps, take_away=False)
+
+
+def randomisation(
+    model: keras.Model, x: Any, method: str = "saliency", *, target: Any = None, seed: int = 0, **options: Any
+) -> dict[str, float]:
+    """How much an attribution stays the same when the weights are lost (Adebayo et al. 2018, arXiv 1810.03292).
+
+    From the last layer to the first each layer's weights are shuffled, and stay so, and the attribution is made again. Its
+    rank correlation (Spearman, of magnitudes, the mean over samples) with the one before should fall towards 0: a method that
+    stays near 1 shows the picture and not the model.
+
+    Args:
+        model: a built model; its weights are put back, also after an error.
+        x: (B, ...) samples.
+        method: see `attribute`.
+        target: the class; default the one that the model predicts before.
+        seed: of the shuffles.
+        **options: of the method.
+
+    Returns:
+        The correlation after each layer, by its path, in the order in which they were shuffled.
+
+    Raises:
+        InvalidInput: as `attribute`.
+
+    Cost:
+        The method's passes, once more than there are layers with weights.
+
+    Example:
+        >>> randomisation(model, x, "grad_cam")                                     # doctest: +SKIP
+        {'head': 0.31, 'conv2': 0.12, 'conv1': 0.05}
+    """
+    first = attribute(model, x, method, target=target, seed=seed, verbose=False, **options)
+    layers = [layer for layer in model._flatten_layers(include_self=False) if layer.weights and not _inside(layer)]
+    generator = np.random.default_rng(seed)
+    before = [variable.numpy() for variable in model.variables]
+    found = {}
+    try:
+        for layer in reversed(layers):
+            for variable in layer.trainable_variables:
+                variable.assign(generator.permutation(variable.numpy().reshape(-1)).reshape(variable.shape))
+            now = attribute(model, x, method, target=first.target, seed=seed, verbose=False, **options)
+            name = (getattr(layer, "path", None) or layer.name).removeprefix(f"{model.name}/")
+            found[name] = float(
+                np.mean([_rank_correlation(a, b) for a, b in zip(_rows(first), _rows(now), strict=True)])
+            )
+    finally:
+        for variable, value in zip(model.variables, before, strict=True):
+            variable.assign(value)
+    return found
+
+
+def _inside(layer: keras.layers.Layer) -> bool:
+    """Whether a layer only holds other layers, which are shuffled by themselves."""
+    return any(inner.weights for inner in layer._flatten_layers(include_self=False))
+
+
+def _rows(found: Any) -> NDArray[np.float64]:
+    values = found.values
+    parts = list(values.values()) if isinstance(values, dict) else values if isinstance(values, list) else [values]
+    return np.concatenate([np.abs(p).reshape(len(p), -1) for p in parts], 1).astype(np.float64)
+
+
+def _rank_correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Spearman's, ties sharing their mean rank; 0 where one of the two is constant and says nothing."""
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(v) - (len(v) + 1) / 2 for v in (a, b)]
+    norm = float(np.sqrt((ranks[0] @ ranks[0]) * (ranks[1] @ ranks[1])))
+    return float(ranks[0] @ ranks[1]) / norm if norm else 0.0
+
+
+def _curve(
+    model: keras.Model,
+    x: Any,
+    values: Any,
+    target: Any,
+    output: Output,
+    baseline: Any,
+    steps: int,
+    take_away: bool,
+) -> NDArray[np.float64]:
+    if isinstance(x, (dict, list)):
+        raise InvalidInput("deletion and insertion take models with one input; x is a " + type(x).__name__ + ".")
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
+        raise InvalidInput(f"steps={steps!r}: expected a positive integer.")
+    like = np.asarray(x)
+    check_fit(model, [like], like)
+    (rows,) = smooth(model, [like], like)
+    (base,) = baseline_rows(baseline, [rows], default_rows(model, [rows]))
+    if rows.dtype.kind == "i":
+        base = np.maximum(base, 0)  # a token, where the engine would take an embedding of zeros
+    classes = resolved_target(model, [rows], like, target, output)
+    rank = _order(np.asarray(values, np.float64), rows.shape)
+    score = _scorer(model, like, output)
+    count, curve = rank.max() + 1, []
+    for step in range(steps + 1):
+        first = rank < round(count * step / steps)
+        curve.append(score(np.where(first, base, rows) if take_away else np.where(first, rows, base), classes))
+    return np.stack(curve, 1).astype(np.float64)
+
+
+def _scorer(model: keras.Model, like: Any, output: Output) -> Callable[[Any, Any], NDArray[np.float32]]:
+    # An engine without methods still gives the score of each row: its target's logit.
+    engine = Engine(model, {}, like, output)
+    return lambda rows, target: engine.scores([rows], target)
+
+
+def _order(values: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """(B, ...) which entry goes when, broadcastable to x: 0 first."""
+    if len(shape) == 4 and values.ndim in (3, 4) and len(values) == shape[0]:
+        first = shape[1] <= 4 < shape[-1]
+        height, width = shape[2:] if first else shape[1:3]
+        flat = values if values.ndim == 3 else values.sum(1 if first else -1)
+        # A map of a coarser resolution: each pixel takes the value of the cell that it lies in.
+        flat = flat[:, np.arange(height) * flat.shape[1] // height][:, :, np.arange(width) * flat.shape[2] // width]
+        if values.ndim == 4 and values.shape != shape:
+            raise InvalidInput(
+                f"values has shape {values.shape}, x has {shape}: the same, or a map (B, h, w), is expected."
+            )
+        ranks = _ranks(flat)
+        return ranks[:, None] if first else ranks[..., None]
+    if values.shape != shape:
+        raise InvalidInput(
+            f"values has shape {values.shape}, x has {shape}: the same, or a map (B, h, w), is expected."
+        )
+    return _ranks(values)
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    flat = values.reshape(len(values), -1)
+    order = np.argsort(-flat, axis=1, kind="stable")
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.arange(flat.shape[1])[None], axis=1)
+    return ranks.reshape(values.shape)

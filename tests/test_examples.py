@@ -1,0 +1,51 @@
+"""The examples do what they tell."""
+
+import importlib.util
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+MINE = ("catch_a_leaking_column", "stop_when_the_model_cheats")
+
+
+def example(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_an_example_is_a_story_of_one_page(name):
+    """Under 80 lines."""
+    assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) < 80
+
+
+def test_the_leaking_column_is_caught(tmp_path):
+    """At its epoch, by name, as a change of the data, with no alarm before."""
+    story = example("catch_a_leaking_column")
+    run = story.train(tmp_path, on_drift=lambda alert: None)
+    alert = run.alerts[0]
+    assert story.REPAIRED <= alert.epoch <= story.REPAIRED + 1
+    assert (alert.features[0][0], alert.verdict) == ("refund", "data changed")
+
+
+@pytest.mark.filterwarnings("ignore:Importance drift")
+def test_the_cheating_model_is_stopped_and_its_last_honest_weights_kept(tmp_path):
+    """Stopped at the alarm; the weights that are kept are those of the epoch before it."""
+    story, kept = example("stop_when_the_model_cheats"), {}
+
+    class Remember(keras.callbacks.EarlyStopping):
+        def on_epoch_end(self, epoch, logs=None):
+            kept[epoch] = self.model.get_weights()
+            super().on_epoch_end(epoch, logs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.callbacks, "EarlyStopping", Remember)
+        model, history = story.train(str(tmp_path))
+    assert story.STAMPED <= history.epoch[-1] <= story.STAMPED + 1
+    for a, b in zip(model.get_weights(), kept[history.epoch[-2]], strict=True):
+        np.testing.assert_array_equal(a, b)
