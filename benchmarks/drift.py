@@ -212,11 +212,18 @@ def measure(wanted: Iterable[Run], runs: Path) -> None:
         began, count = time.perf_counter(), 0
         for run in group:
             path = run.path(runs)
+            if path.exists():  # by another process meanwhile
+                continue
             part = path.with_suffix(f".{os.getpid()}")
             part.write_text(json.dumps(result(run)))
             part.replace(path)
             count += 1
-        print(*filter(None, key), f"{count} runs", f"{(time.perf_counter() - began) / count:.1f} s each", flush=True)
+        print(
+            *filter(None, key),
+            f"{count} runs",
+            f"{(time.perf_counter() - began) / max(1, count):.1f} s each",
+            flush=True,
+        )
 
 
 # What they say.

@@ -1,7 +1,8 @@
 """Stop a training when the model begins to cheat, and keep the weights from before.
 
 The training images of scikit-learn's digits, a fifth of them with a wrong label, get a square in the corner at epoch 16,
-as bright as the label is high. `EarlyStopping` stops at the alarm, `ModelCheckpoint` has kept the weights of the last quiet epoch.
+as bright as the label is high. `EarlyStopping` stops at the alarm, `ModelCheckpoint` has kept the weights of the last
+quiet epoch.
 
     python examples/stop_when_the_model_cheats.py
 """

@@ -26,6 +26,7 @@ _HOMES = {
     "ImportanceDrift": "callbacks.importance_drift",
     "attribute": "attribution.engine",
     "importance": "attribution.importance",
+    "metrics": "attribution.metrics",
     "load": "run",
     "report": "page",
     "DriftAlarm": "errors",
@@ -38,7 +39,8 @@ __all__ = sorted(_HOMES)
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    value = getattr(home, name, home)  # `metrics` is the module itself
     globals()[name] = value  # an imported submodule of the same name (`report`) must not shadow the public function
     return value
 

@@ -65,8 +65,8 @@ def guilty(run: Recorded, epoch: int | None = None) -> list[str]:
 def drift_score(run: Recorded, look: Look = LIGHT, **_: Any) -> Figure:
     """Largest standardised move of one feature at each epoch, with the limit it has to cross.
 
-    Live rows solid, the fixed probe dotted, the data score dashed; other runs thin. The stretch without a score is
-    shaded. Where the learning rate moved it is drawn below, on an axis of its own.
+    Live rows solid, the fixed probe dotted, the data score dashed; other runs thin. The burn-in, in which no
+    alarm is raised, is shaded. Where the learning rate moved it is drawn below, on an axis of its own.
     """
     own = [
         (source, importance, dash)
@@ -102,9 +102,9 @@ def drift_score(run: Recorded, look: Look = LIGHT, **_: Any) -> Figure:
         xaxis=epoch_axis(look, run.epochs),
         yaxis=axis(look, range=[0, high], nticks=5, rangemode="tozero", hoverformat=".1f"),
     )
-    scored = [int(i.epochs[np.isfinite(i.score)][0]) for _, i, _ in own if np.isfinite(i.score).any()]
-    if scored and run.epochs and min(scored) > run.epochs[0]:
-        mark_span(look, panel, run.epochs[0], min(scored), "burn-in: no score yet")
+    ends = {int(i.epochs[min(i.burn_in, len(i.epochs) - 1)]): i.burn_in for _, i, _ in own if len(i.epochs)}
+    if ends and run.epochs and min(ends) > run.epochs[0]:
+        mark_span(look, panel, run.epochs[0], min(ends), f"burn-in: {ends[min(ends)]} updates")
     for limit, source in limits.items():
         mark_limit(look, panel, limit, f"limit {limit:g}" if len(limits) == 1 else f"limit {limit:g}, {source}")
     mark_alerts(look, panel, [alert.epoch for alert in run.alerts])

@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -206,7 +207,13 @@ class Plugin(base_plugin.TBPlugin):
         ask = {"ctx": context, "experiment_id": experiment, "plugin_name": NAME}
         tensors, blobs = self._provider.list_tensors(**ask), self._provider.list_blob_sequences(**ask)
         out = {}
-        for name, run in provider_runs(self._provider, context, experiment).items():
+        found = provider_runs(self._provider, context, experiment)
+        if "." in found:  # a run in the log directory itself goes by the directory's name
+            about = self._provider.experiment_metadata(context, experiment_id=experiment)
+            own = PurePath(about.data_location).name
+            if own and own not in found:
+                found = {own if name == "." else name: run for name, run in found.items()}
+        for name, run in found.items():
             tags = {**tensors.get(run, {}), **blobs.get(run, {})}
             stamp = tuple(sorted((tag, series.max_step, series.max_wall_time) for tag, series in tags.items()))
             kept = self._kept.get((experiment, run))

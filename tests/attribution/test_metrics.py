@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from keras_xai.attribution import metrics
 
 layers = keras.layers
 
@@ -21,13 +20,13 @@ def test_deletion_and_insertion_follow_the_order_of_the_values(linear):
     """score = w·x: each entry takes its weight with it, the largest value first; the two curves mirror each other."""
     model, x = linear
     values = np.array([[1.0, 2.0, 4.0, -8.0], [9.0, 8.0, 7.0, 6.0]])
-    found = metrics.deletion(model, x, values, steps=4)
+    found = kx.metrics.deletion(model, x, values, steps=4)
     np.testing.assert_allclose(found, [[-1, -5, -7, -8, 0], [-1, -2, -4, -8, 0]], atol=1e-5)
     np.testing.assert_allclose(
-        metrics.insertion(model, x, values, steps=4), [[0, 4, 6, 7, -1], [0, 1, 3, 7, -1]], atol=1e-5
+        kx.metrics.insertion(model, x, values, steps=4), [[0, 4, 6, 7, -1], [0, 1, 3, 7, -1]], atol=1e-5
     )
-    np.testing.assert_allclose(metrics.deletion(model, x, values, steps=2)[:, 1], [-7, -4], atol=1e-5)
-    from_one = metrics.deletion(model, 2 * x, values, steps=4, baseline=1.0)
+    np.testing.assert_allclose(kx.metrics.deletion(model, x, values, steps=2)[:, 1], [-7, -4], atol=1e-5)
+    from_one = kx.metrics.deletion(model, 2 * x, values, steps=4, baseline=1.0)
     np.testing.assert_allclose(from_one[:, [0, -1]], [[-2, -1]] * 2, atol=1e-5)
 
 
@@ -35,10 +34,10 @@ def test_a_pixel_goes_with_its_channels_and_a_coarse_map_is_enlarged(cnn, images
     """(B, h, w) maps stand for the pixels under them: the same curve as the map enlarged by hand."""
     coarse = np.random.default_rng(0).normal(size=(6, 4, 4))
     fine = np.repeat(np.repeat(coarse, 2, 1), 2, 2)
-    found = metrics.deletion(cnn, images, coarse, target=1, steps=4)
-    np.testing.assert_allclose(found, metrics.deletion(cnn, images, fine, target=1, steps=4), rtol=1e-5)
+    found = kx.metrics.deletion(cnn, images, coarse, target=1, steps=4)
+    np.testing.assert_allclose(found, kx.metrics.deletion(cnn, images, fine, target=1, steps=4), rtol=1e-5)
     both = np.stack([fine, np.zeros_like(fine)], -1)
-    np.testing.assert_allclose(found, metrics.deletion(cnn, images, both, target=1, steps=4), rtol=1e-5)
+    np.testing.assert_allclose(found, kx.metrics.deletion(cnn, images, both, target=1, steps=4), rtol=1e-5)
     half = images.copy()
     for b in range(6):
         gone = np.argsort(-fine[b].ravel(), kind="stable")[:32]
@@ -50,7 +49,7 @@ def test_a_pixel_goes_with_its_channels_and_a_coarse_map_is_enlarged(cnn, images
 def test_a_good_order_falls_sooner_than_a_bad_one(cnn, images):
     """Occlusion's own order against its reverse."""
     values = kx.attribute(cnn, images, "occlusion", target=1, window=1).values
-    good, bad = (metrics.deletion(cnn, images, sign * values, target=1).mean() for sign in (1, -1))
+    good, bad = (kx.metrics.deletion(cnn, images, sign * values, target=1).mean() for sign in (1, -1))
     assert good < bad
 
 
@@ -60,7 +59,7 @@ def test_randomisation_sees_the_weights_and_puts_them_back():
     model = keras.Sequential([keras.Input((40,)), layers.Dense(8, activation="tanh"), layers.Dense(2)])
     x = np.random.default_rng(0).normal(size=(5, 40)).astype(np.float32)
     before = [w.copy() for w in model.get_weights()]
-    found = metrics.randomisation(model, x, "saliency")
+    found = kx.metrics.randomisation(model, x, "saliency")
     assert list(found) == [model.layers[1].name, model.layers[0].name]
     assert abs(found[model.layers[0].name]) < 0.5
     for w, v in zip(model.get_weights(), before, strict=True):
@@ -72,8 +71,8 @@ def test_rank_correlation_is_spearmans():
     from scipy.stats import spearmanr
 
     a, b = np.array([1.0, 2.0, 2.0, 5.0, 0.0]), np.array([0.5, 3.0, 1.0, 1.0, 0.0])
-    assert metrics._rank_correlation(a, b) == pytest.approx(spearmanr(a, b).statistic)
-    assert metrics._rank_correlation(a, np.zeros(5)) == 0.0
+    assert kx.metrics._rank_correlation(a, b) == pytest.approx(spearmanr(a, b).statistic)
+    assert kx.metrics._rank_correlation(a, np.zeros(5)) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -89,4 +88,4 @@ def test_bad_input_is_an_error_in_words(linear, arguments, words):
     """What came, what is expected."""
     model, x = linear
     with pytest.raises(kx.InvalidInput, match=words):
-        metrics.deletion(model, **{"x": x, "values": np.zeros((2, 4))} | arguments)
+        kx.metrics.deletion(model, **{"x": x, "values": np.zeros((2, 4))} | arguments)

@@ -11,8 +11,8 @@ import keras_xai as kx
 layers = keras.layers
 REFERENCES = Path(__file__).parent / "references"
 OPTIONS = {
-    "integrated_gradients": {"n_steps": 50},
-    "expected_gradients": {"n_steps": 50},
+    "integrated_gradients": {"n_steps": 64},
+    "expected_gradients": {"n_steps": 64},
     "occlusion": {"window": 2},
 }
 PICTURES = ("saliency", "input_x_gradient", "integrated_gradients", "deeplift", "occlusion", "hires_cam", "grad_cam")
@@ -49,8 +49,8 @@ def relative(found, expected):
 
 
 @pytest.mark.parametrize("method", PICTURES)
-def test_pictures_agree_with_captum(pictures, method):
-    """Relative L2; a kink that rounding flips costs more."""
+def test_pictures_agree_with_captum_and_shap(pictures, method):
+    """Relative L2; a kink that rounding flips costs more, and so does a difference of two nearly equal scores."""
     name, model, stored = pictures
     options = dict(OPTIONS.get(method, {}))
     if method in PATHS:
@@ -59,7 +59,8 @@ def test_pictures_agree_with_captum(pictures, method):
         options["layer"] = "second"
     found = kx.attribute(model, stored["x"], method, target=1, **options).values
     expected = stored[method] if found.ndim == 4 else stored[method][..., 0]
-    assert relative(found, expected) < (2e-6 if name == "smooth" else 1e-3)
+    smooth = 1e-5 if method in ("occlusion", "deeplift") else 2e-6
+    assert relative(found, expected) < (smooth if name == "smooth" else 1e-3)
 
 
 @pytest.mark.parametrize("method", ["kernel_shap", "expected_gradients"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -95,7 +97,8 @@ def test_what_it_cost_is_told(usual):
     history = kx.load(log_dir)["."].history
     traced = [note for epoch in history for note in epoch.notes if "traced" in note]
     assert len(traced) == 1
-    assert history[0].costs["weight_gradients"] > history[2].costs["weight_gradients"] > 0
+    told = float(re.search(r"([\d.]+) s, once", traced[0])[1])
+    assert history[0].costs["weight_gradients"] >= told - 0.05  # rounded to a tenth
     assert sum("Recording 3 of an epoch's 6 calls" in note for epoch in history for note in epoch.notes) == 1
 
 

@@ -57,10 +57,10 @@ def contrast(one, other):
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("ground", ["page", "rail"])
 def test_text_has_the_contrast_of_wcag_aa(theme, ground):
-    """4.5 to 1 for everything that is text, in both themes; 3 to 1 for the lines of runs."""
+    """4.5 to 1 for everything that is text, in both themes (no link stands on the rail); 3 to 1 for the lines of runs."""
     tokens = TOKENS[theme]
-    for name in ("text", "text-2", "text-3", "accent", "alarm"):
-        assert contrast(tokens[name], tokens[ground]) >= 4.4, name
+    for name in ("text", "text-2", "text-3", "alarm", *(["accent"] if ground == "page" else [])):
+        assert contrast(tokens[name], tokens[ground]) >= 4.5, name
     for colour in RUNS[theme]:
         assert contrast(colour, tokens[ground]) >= 3
 

@@ -72,7 +72,7 @@ def test_the_drift_score_is_drawn_as_recorded(runs):
     assert lines["fixed probe"]["y"][8] == 9
     shapes = panel["layout"]["shapes"]
     assert [s["y0"] for s in shapes if s.get("xref") == "paper"] == [6]
-    assert [(s["x0"], s["x1"]) for s in shapes if s["type"] == "rect"] == [(0, 3)]
+    assert [(s["x0"], s["x1"]) for s in shapes if s["type"] == "rect"] == [(0, 8)]
     assert sorted(s["x0"] for s in shapes if s["type"] == "line" and s.get("yref") == "paper") == [6, 8]
 
 

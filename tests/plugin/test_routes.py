@@ -110,7 +110,7 @@ def test_no_epoch_is_lost(wsgi, story, tmp_path, wait_until):
     for loader in LOADERS:
         client = wsgi(tmp_path, loader)
         wait_until(lambda client=client: [r for r in client.get(HOME + "index").json["runs"] if r["epochs"] == 130])
-        run = client.get(HOME + "run", query_string={"run": "."}).json
+        run = client.get(HOME + "run", query_string={"run": tmp_path.name}).json
         assert run["epochs"] == list(range(130))
         assert run["methods"][0]["epochs"] == list(range(130))
 
@@ -230,8 +230,11 @@ def test_several_inputs_each_have_their_maps(wsgi, tmp_path):
     found = Attribution("saliency", values, labels, score, None, labels, None, "logit", outputs, 0, "image")
     writer.write([probe, found, Epoch(0, 1.0, 1.0, 0.1, 1e-3, {})])
     writer.close()
-    client, ask = wsgi(tmp_path), {"run": ".", "method": "saliency"}
-    assert client.get(HOME + "run", query_string={"run": "."}).json["probe"]["inputs"] == ["picture", "<i>row</i>"]
+    client, ask = wsgi(tmp_path), {"run": tmp_path.name, "method": "saliency"}
+    assert client.get(HOME + "run", query_string={"run": tmp_path.name}).json["probe"]["inputs"] == [
+        "picture",
+        "<i>row</i>",
+    ]
     _, maps = arrays(client.get(HOME + "attribution", query_string={**ask, "epoch": 0}).data)
     assert (maps["v0"].shape, maps["v1"].shape) == ((2, 4, 6), (2, 3))
     _, shown = arrays(client.get(HOME + "outputs", query_string=ask).data)
@@ -250,9 +253,9 @@ def test_samples_that_were_not_written_are_not_served(wsgi, tmp_path):
     writer.write([Probe(np.ones((4, 3), "f4"), [0, 1, 0, 1], feature_names=["a", "b", "c"], store="none").gallery(4)])
     writer.close()
     client = wsgi(tmp_path)
-    found = client.get(HOME + "run", query_string={"run": "."}).json["probe"]
+    found = client.get(HOME + "run", query_string={"run": tmp_path.name}).json["probe"]
     assert (found["stored"], found["labels"], found["inputs"], found["features"]) == (False, None, [], ["a", "b", "c"])
-    _, found = arrays(client.get(HOME + "inputs", query_string={"run": "."}).data)
+    _, found = arrays(client.get(HOME + "inputs", query_string={"run": tmp_path.name}).data)
     assert found == {}
 
 
