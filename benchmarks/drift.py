@@ -204,7 +204,7 @@ def result(run: Run) -> dict[str, Any]:
 
 
 def measure(wanted: Iterable[Run], runs: Path) -> None:
-    """Whatever has no file yet, the runs of one net after one another."""
+    """Whatever has no file yet."""
     runs.mkdir(parents=True, exist_ok=True)
     missing = [run for run in dict.fromkeys(wanted) if not run.path(runs).exists()]
     lab = lambda run: (run.scenario.data, run.scenario.noise, run.scenario.optimizer)  # noqa: E731

@@ -198,7 +198,7 @@ class Lab:
         return tape.gradient(score, x)
 
 
-@functools.lru_cache(1)  # scenarios come sorted by their lab
+@functools.cache  # tracing takes longer than training
 def lab(data: str, noise: str, optimizer: str) -> Lab:
     return Lab(data, noise, optimizer)
 

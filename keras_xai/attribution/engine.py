@@ -234,7 +234,8 @@ def smooth(model: keras.Model, x: list[NDArray[Any]], like: Any) -> list[NDArray
     for a, dtype in zip(x, wanted, strict=True):
         if a.dtype.kind not in "fiub":
             raise InvalidInput(f"x has dtype {a.dtype}: numbers are expected; explain the model behind the text layer.")
-        whole = "int" in dtype or (a.dtype.kind in "iu" and (embeds or len(x) > 1))
+        # Integers that the model takes as numbers are numbers; those that it may look up stay what they are.
+        whole = "int" in dtype or (a.dtype.kind in "iu" and (embeds or (len(x) > 1 and not dtype)))
         found.append(a.astype(np.int32) if whole else a if dtype == "bool" else a.astype(np.float32))
     return found
 

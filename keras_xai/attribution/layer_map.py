@@ -39,7 +39,7 @@ class LayerMap(Method):
         Raises:
             InvalidInput: its output has no places.
         """
-        layer = at.last_spatial_layer() if self.layer is None else find_layer(at.model, self.layer)
+        layer = at.last_spatial_layer if self.layer is None else find_layer(at.model, self.layer)
         activation, gradient = at.activation(layer)
         if len(activation.shape) != 4:
             raise InvalidInput(

@@ -75,6 +75,7 @@ class Rows:
         self.given: list[Tensor] = x  # in the user's own shapes, where `x` are the embeddings of tokens
         self.chunk = chunk  # rows that one pass should hold
         self.size: int = x[0].shape[0]
+        self._activations: dict[int, tuple[Tensor, Tensor]] = {}
 
     def scores(self, x: list[Tensor], target: Tensor) -> Tensor:
         """(m,) the score of m rows; m need not be n."""
@@ -196,15 +197,17 @@ class Rows:
         return [keras.ops.zeros(z.shape, "float32") if g is None else g for z, g in zip(x, found, strict=True)]
 
     def activation(self, layer: keras.layers.Layer) -> tuple[Tensor, Tensor]:
-        """A layer's output for these rows and the score's gradient with respect to it."""
-        try:
-            found: tuple[Tensor, Tensor] = chosen().with_activation(
-                lambda z: self.scores(z, self.target), self.x, layer
-            )
-        except ValueError as error:
-            raise InvalidInput(f"{error}; name another layer with layer=.") from error
-        return found
+        """A layer's output for these rows and the score's gradient with respect to it; once for all methods that ask."""
+        if id(layer) not in self._activations:
+            try:
+                self._activations[id(layer)] = chosen().with_activation(
+                    lambda z: self.scores(z, self.target), self.x, layer
+                )
+            except ValueError as error:
+                raise InvalidInput(f"{error}; name another layer with layer=.") from error
+        return self._activations[id(layer)]
 
+    @functools.cached_property
     def last_spatial_layer(self) -> keras.layers.Layer:
         """The layer called last of those with an output (n, h, w, c) of more than one place.
 
