@@ -6,6 +6,7 @@ V variable, S statistic, E epoch, K class. Epochs count from 0, as Keras counts 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -54,6 +55,61 @@ class Gradients:
     steps: int  # recorded optimizer calls
     flags: tuple[tuple[str, str, int], ...] = ()  # (variable, one of FLAGS, since this epoch)
     missing: str = ""  # why nothing was captured, where nothing was
+    sizes: tuple[int, ...] = ()  # (V) entries of each variable
+    thresholds: Mapping[str, float] = field(default_factory=dict)  # of the flags, see `gradients.flags`
+
+    def by_layer(self) -> Gradients:
+        """The same figures for each layer as a whole: over the entries of its variables that got a gradient.
+
+        A layer is named by its variables' path without the last part. Flags stay with the variables.
+
+        Raises:
+            ValueError: the record holds no sizes.
+        """
+        return self._merged([name.rpartition("/")[0] or name for name in self.names])
+
+    def overall(self) -> Gradients:
+        """The same figures for the whole gradient, as one row named "all"."""
+        return self._merged(["all"] * len(self.names))
+
+    def _merged(self, keys: list[str]) -> Gradients:
+        if len(self.sizes) != len(self.names):
+            raise ValueError("this record holds no sizes of its variables")
+        rows: dict[str, list[int]] = {}
+        for v, key in enumerate(keys):
+            rows.setdefault(key, []).append(v)
+        merged = [self._whole(members) for members in rows.values()]
+        return dataclasses.replace(
+            self,
+            names=tuple(rows),
+            statistics={s: np.asarray([row[s] for row in merged], np.float32) for s in self.statistics},
+            histogram=np.stack([self.histogram[m].sum(0) for m in rows.values()]) if rows else self.histogram,
+            flags=(),
+            sizes=tuple(sum(self.sizes[v] for v in members) for members in rows.values()),
+        )
+
+    def _whole(self, members: list[int]) -> dict[str, float]:
+        """Moments add up weighted by size, norms as squares."""
+        captured = [v for v in members if np.isfinite(self.statistics["zero_fraction"][v])]
+        if not captured:
+            return dict.fromkeys(self.statistics, float("nan"))
+        n = np.asarray([self.sizes[v] for v in captured], np.float64)
+        s = {name: np.asarray(values, np.float64)[captured] for name, values in self.statistics.items()}
+        share = n / n.sum()
+        mean, square = float(share @ s["mean"]), float(share @ s["rms"] ** 2)
+        weight = float((s["weight_norm"] ** 2).sum())
+        moved = np.isfinite(s["update_ratio"])
+        update = float(s["update_ratio"][moved] ** 2 @ s["weight_norm"][moved] ** 2)
+        return {
+            "rms": square**0.5,
+            "mean": mean,
+            "std": max(0.0, square - mean**2) ** 0.5,
+            "max": float(s["max"].max()),
+            "zero_fraction": float(share @ s["zero_fraction"]),
+            "nonfinite": float(s["nonfinite"].sum()),
+            "update_ratio": (update / weight) ** 0.5 if weight > 0 and moved.any() else float("nan"),
+            "weight_norm": weight**0.5,
+        }
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,6 @@ from typing import ClassVar
 import keras
 
 from keras_xai.attribution.method import Method, Rows, Tensor
-from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput
 
 
@@ -36,9 +35,8 @@ class DeepLift(Method):
 
     def values(self, at: Rows) -> list[Tensor]:
         ops = keras.ops
-        target = ops.tile(at.target, [2])
         try:
-            found = chosen().rescaled(lambda z: at.scores(z, target), at.x, at.start)
+            found = at.rescaled()
         except ValueError as error:
             if isinstance(error, InvalidInput):
                 raise
@@ -47,6 +45,3 @@ class DeepLift(Method):
             ops.zeros(x.shape) if m is None else ops.cast(x - b, "float32") * ops.cast(m, "float32")
             for x, b, m in zip(at.x, at.start, found, strict=True)
         ]
-
-    def baseline_score(self, at: Rows) -> Tensor:
-        return at.start_score

@@ -80,8 +80,9 @@ class Engine:
 
     def _name_held(self, rows: Rows) -> None:
         """Warn once of inputs that no gradient leads to: their values are zero because nothing could be asked."""
-        held = [name for name, smooth in zip(self.question.names(len(rows.x)), rows.smooth, strict=False) if not smooth]
-        if held and rows.x is rows.given and not self._held_named:
+        names = self.question.names(len(rows.given))
+        held = [names[k] for k, smooth in zip(rows.sources, rows.smooth, strict=True) if not smooth]
+        if held and not self._held_named:
             self._held_named = True
             warnings.warn(
                 f"No gradient leads from the score to {listed(held)}: held fixed, with zero attribution. Methods without "

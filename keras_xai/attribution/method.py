@@ -74,7 +74,9 @@ class Rows:
         self.x, self.baseline, self.target, self.model = x, baseline, target, model
         self.given: list[Tensor] = x  # in the user's own shapes, where `x` are the embeddings of tokens
         self.chunk = chunk  # rows that one pass should hold
+        self.sources = list(range(len(x)))  # which of the user's inputs each one comes from
         self.size: int = x[0].shape[0]
+        self._said: tuple[Tensor, Tensor] | None = None
         self._activations: dict[int, tuple[Tensor, Tensor]] = {}
 
     def scores(self, x: list[Tensor], target: Tensor) -> Tensor:
@@ -94,6 +96,8 @@ class Rows:
         """(n, K) outputs and (n,) score, of the pass that gave the gradient where there was one."""
         if "_explained" in vars(self):
             return self._explained[:2]
+        if self._said is not None:
+            return self._said
         outputs, scores = self._ask(self.x)
         return outputs, chosen().picked(scores, self.target)
 
@@ -190,6 +194,24 @@ class Rows:
 
         value, found = chosen().gradient(score, self.x)
         return outputs[0], value, self._zeroed(self.x, found)
+
+    def rescaled(self) -> list[Tensor]:
+        """DeepLIFT's multipliers, None where nothing leads to the score; the pass also gives both scores.
+
+        Raises:
+            ValueError: an operation has no rule; its type and layer.
+        """
+        target, outputs = keras.ops.tile(self.target, [2]), []
+
+        def score(z: list[Tensor]) -> Tensor:
+            said, scores = self._ask(z)
+            outputs.append(said)
+            return chosen().picked(scores, target)
+
+        both, found = chosen().rescaled(score, self.x, self.start)
+        self._said = outputs[0][: self.size], both[: self.size]
+        vars(self).setdefault("start_score", both[self.size :])
+        return list(found)
 
     def _zeroed(self, x: list[Tensor], found: list[Tensor]) -> list[Tensor]:
         if all(g is None for g in found):

@@ -34,6 +34,7 @@ class EmbeddedRows(Rows):
             plain.chunk,
         )
         self.given = plain.x
+        self.sources = [*self._direct, *self._looked]
         self.baseline = self.lifted(plain.baseline)
 
     @property

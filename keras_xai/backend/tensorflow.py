@@ -406,8 +406,10 @@ _UNCHANGING = frozenset(("Rank", "Shape", "ShapeN", "Size", "ZerosLike", "OnesLi
 _NARROW = 1e-5  # a change so small beside its values that their difference is rounding
 
 
-def rescaled(score: Callable[[list[Any]], Any], x: Sequence[Any], baseline: Sequence[Any]) -> list[Any]:
-    """DeepLIFT's multipliers by the Rescale rule: for each input, None where no change leads from it to the score.
+def rescaled(score: Callable[[list[Any]], Any], x: Sequence[Any], baseline: Sequence[Any]) -> tuple[Any, list[Any]]:
+    """Scores (2n,) of the samples and behind them their baselines, and DeepLIFT's multipliers by the Rescale rule.
+
+    One for each input, None where no change leads from it to the score.
 
     The graph of `score`, called once on the samples and behind them their baselines, is walked backwards, operation by
     operation; each hands its multiplier on to its inputs.
@@ -435,7 +437,7 @@ def rescaled(score: Callable[[list[Any]], Any], x: Sequence[Any], baseline: Sequ
                 key = op.inputs[k].ref()
                 reached[key] = reached[key] + multiplier if key in reached else multiplier
     found = [reached.get(a.ref()) for a in stacked]
-    return [None if m is None else m[:size] for m in found]
+    return final, [None if m is None else m[:size] for m in found]
 
 
 def _ancestors(final: Any, roots: Sequence[Any]) -> list[tf.Operation]:

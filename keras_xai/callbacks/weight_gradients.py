@@ -222,6 +222,8 @@ class WeightGradients(Watcher):
             steps=heard.steps,
             flags=flags,
             missing=missing,
+            sizes=tuple(sizes.tolist()),
+            thresholds=self._flags.thresholds,
         )
 
     def _sparse(self, heard: Heard) -> list[str]:

@@ -25,7 +25,7 @@ from keras_xai.figures.theme import (
     packed,
     text,
 )
-from keras_xai.figures.words import power
+from keras_xai.figures.words import power, short
 from keras_xai.records import Float, Gradients
 
 GUIDE = 1e-3  # a healthy update changes a weight by about a thousandth of itself a step
@@ -50,6 +50,10 @@ SCALES = {
     "std": Scale("Standard deviation of the gradient"),
     "weight_norm": Scale("Norm of the weights"),
 }
+
+
+# Thresholds of the flags, where a record does not say which were in force.
+USUAL = {"dead": 0.999, "vanishing": 1e-7, "exploding": 100.0}
 
 
 def variables(records: Sequence[Gradients]) -> tuple[str, ...]:
@@ -392,17 +396,19 @@ def health(run: Recorded, epoch: int | None = None) -> str:
     record = records[position([r.epoch for r in records], epoch)]
     if record.missing:
         return f"Not captured: {record.missing}"
+    limits = USUAL | dict(record.thresholds)
+    zeros, small, times = f"{100 * limits['dead']:g}\u00a0%", short(limits["vanishing"]), f"{limits['exploding']:g}"
     if not record.flags:
         return (
-            "No flag. Dead: more than 99.9\u00a0% zeros. Vanishing: RMS under 10⁻⁷. "
-            "Exploding: 100 × the median of the epochs before."
+            f"No flag. Dead: more than {zeros} zeros. Vanishing: RMS under {small}. "
+            f"Exploding: {times} × the median of the epochs before."
         )
     names = {name for name, _, _ in record.flags}
     first, kind, since = min(record.flags, key=lambda flag: flag[2])
     why = {
-        "dead": f"has had no gradient since epoch {since}: more than 99.9\u00a0% of its gradients are exactly zero",
-        "vanishing": f"vanishes since epoch {since}: its RMS is under 10⁻⁷",
-        "exploding": f"explodes since epoch {since}: its RMS is over 100 times the median of the epochs before",
+        "dead": f"has had no gradient since epoch {since}: more than {zeros} of its gradients are exactly zero",
+        "vanishing": f"vanishes since epoch {since}: its RMS is under {small}",
+        "exploding": f"explodes since epoch {since}: its RMS is over {times} times the median of the epochs before",
         "non-finite": f"has NaN or infinite gradients since epoch {since}",
     }
     kinds = sorted({flag[1] for flag in record.flags})

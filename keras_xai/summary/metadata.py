@@ -181,7 +181,8 @@ def _encode_gradients(record: Gradients) -> Iterator[Value]:
         since[record.names.index(name), FLAGS.index(kind)] = epoch
     columns = [np.stack([record.statistics[s] for s in STATISTICS], 1), since]
     columns += [np.full((len(record.names), 1), record.steps), record.histogram]
-    data = _data(PluginData.GRADIENTS, names=record.names, bin_edges=record.bin_edges.tolist())
+    about = {"sizes": list(record.sizes), "thresholds": dict(record.thresholds)}
+    data = _data(PluginData.GRADIENTS, names=record.names, bin_edges=record.bin_edges.tolist(), options=about)
     yield GRADIENTS, data, np.concatenate(columns, 1).astype(np.float32)
     if record.missing:
         yield MISSING, _data(PluginData.GRADIENTS_NOTE), [record.missing.encode()]
@@ -320,7 +321,12 @@ def decode_gradients(epoch: int, data: PluginData, table: NDArray[Any], missing:
     names, edges = tuple(data.names), np.asarray(data.bin_edges, np.float32)
     bins, s, f = max(0, len(edges) - 1), len(STATISTICS), len(FLAGS)
     _expect(table, (len(names), s + f + 1 + bins))
-    since = table[:, s : s + f]
+    since, about = table[:, s : s + f], options(data)
+    try:
+        sizes = tuple(int(n) for n in about.get("sizes", ()))
+        thresholds = {str(k): _number(v) for k, v in about.get("thresholds", {}).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise Unreadable(f"gradients: {error!r}") from error
     flags = ((names[v], FLAGS[k], int(since[v, k])) for v, k in np.argwhere(np.isfinite(since)))
     return Gradients(
         epoch=epoch,
@@ -331,6 +337,8 @@ def decode_gradients(epoch: int, data: PluginData, table: NDArray[Any], missing:
         steps=int(table[0, s + f]) if len(names) else 0,
         flags=tuple(flags),
         missing=missing,
+        sizes=sizes,
+        thresholds=thresholds,
     )
 
 

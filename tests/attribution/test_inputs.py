@@ -123,6 +123,20 @@ def test_what_no_gradient_leads_to_is_held_fixed_and_named():
     assert shapley.completeness_error.max() < 1e-4
 
 
+def test_an_attention_mask_beside_tokens_is_held_fixed():
+    """A dict of tokens and their mask: the tokens have values, the mask has none and is named."""
+    keras.utils.set_random_seed(0)
+    tokens, mask = keras.Input((5,), dtype="int32", name="tokens"), keras.Input((5,), dtype="int32", name="mask")
+    h = layers.Embedding(10, 4)(tokens) * keras.ops.cast(keras.ops.expand_dims(mask, -1), "float32")
+    model = keras.Model({"tokens": tokens, "mask": mask}, layers.Dense(2)(layers.GlobalAveragePooling1D()(h)))
+    x = {"tokens": TOKENS, "mask": (TOKENS != 0).astype(np.int32)}
+    with pytest.warns(UserWarning, match="to 'mask': held fixed"):
+        a = kx.attribute(model, x, "integrated_gradients", target=1)
+    assert a.completeness_error.max() < 1e-4
+    assert ((a.values["tokens"] != 0) == (TOKENS != 0)).all()
+    assert (a.values["mask"] == 0).all()
+
+
 def test_without_any_gradient_the_error_says_what_to_take():
     """Integers that are encoded: gradient methods refuse, forward-only ones serve."""
     model = keras.Sequential([keras.Input((2,), dtype="int32"), layers.CategoryEncoding(4), layers.Dense(2)])
@@ -206,3 +220,43 @@ def test_the_embedding_of_tokens_is_explained_in_callbacks_too(text, tmp_path):
         assert [a.epoch for a in maps] == [0, 1]
         assert maps[-1].values.shape == TOKENS.shape
     assert maps[-1].kind == "tokens"
+
+
+def test_one_of_several_outputs_or_a_function_of_the_model():
+    """By name, by index, or a callable, which serves models whose `call` is not the thing to explain."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((4,))
+    h = layers.Dense(6, activation="tanh")(inputs)
+    heads = {"kind": layers.Dense(3, activation="softmax", name="kind")(h), "size": layers.Dense(1, name="size")(h)}
+    model = keras.Model(inputs, heads)
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    found = {}
+    for output in ("kind", "size", lambda model, x: model(x)["size"]):
+        for method in ("saliency", "occlusion"):
+            a = kx.attribute(model, x, method, output=output, target=0)
+            found[output if isinstance(output, str) else "callable", method] = a
+    assert found["kind", "saliency"].space == "logit"
+    assert found["size", "saliency"].space == "raw"
+    for method in ("saliency", "occlusion"):
+        np.testing.assert_allclose(found["size", method].values, found["callable", method].values, rtol=1e-5)
+        assert not np.allclose(found["size", method].values, found["kind", method].values)
+    with pytest.raises(kx.InvalidInput, match="several outputs: choose one"):
+        kx.attribute(model, x, "deeplift")
+
+
+def test_channels_first_pictures_have_cells_and_windows_over_their_places():
+    """(n, c, h, w): windows and cells lie over h and w, and keep the channels together. No convolution: a CPU has none."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((3, 8, 8)), layers.Flatten(), layers.Dense(2)])
+    x = np.random.default_rng(0).normal(size=(2, 3, 8, 8)).astype(np.float32)
+    occluded = kx.attribute(model, x, "occlusion", window=2, target=1).values
+    np.testing.assert_array_equal(occluded[:, 0], occluded[:, 2])
+    np.testing.assert_array_equal(occluded[:, :, ::2, ::2], occluded[:, :, 1::2, 1::2])
+    kernel = model.layers[-1].kernel.numpy()[:, 1].reshape(3, 8, 8)
+    window = (x * kernel).sum(1).reshape(2, 4, 2, 4, 2).sum((2, 4))
+    np.testing.assert_allclose(occluded[:, 0, ::2, ::2], window, rtol=1e-3, atol=1e-5)
+    cells = kx.attribute(model, x, "kernel_shap", target=1, n_samples=400).values
+    assert [len(np.unique(v)) for v in cells] == [16, 16]
+    exact = (x * kernel).sum(1).reshape(2, 4, 2, 4, 2).sum((2, 4)) / 12
+    np.testing.assert_allclose(cells[:, 0, ::2, ::2], exact, rtol=1e-3, atol=1e-5)
+    assert kx.attribute(model, x, "rise", target=1, n_samples=20).values.shape == (2, 8, 8)

@@ -18,6 +18,8 @@ def epoch_of_records(epoch: int) -> list:
             np.array([0.25, 0.5, 1, 2, 4], np.float32),
             steps=3,
             flags=(("dense/bias", "dead", 1),) if epoch else (),
+            sizes=(8, 2),
+            thresholds={"vanishing": 1e-9},
             missing="the model was compiled with run_eagerly" if epoch == 2 else "",
         ),
         Attribution(

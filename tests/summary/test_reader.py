@@ -30,6 +30,7 @@ def test_every_record_comes_back_as_it_was_written(tmp_path, records, probe):
     assert np.isnan(run.history[1].logs["loss"])
     back = run.weight_gradients[1]
     assert (back.names, back.steps, back.flags, back.missing) == (gradients.names, 3, gradients.flags, "")
+    assert (back.sizes, back.thresholds) == ((8, 2), {"vanishing": 1e-9})
     assert run.weight_gradients[2].missing == "the model was compiled with run_eagerly"
     for name, values in gradients.statistics.items():
         np.testing.assert_array_equal(back.statistics[name], values)
