@@ -69,6 +69,7 @@ class Watcher(keras.callbacks.Callback):
         self.on_error = on_error
         self.retired = False
         self.cost = Cost()
+        self.rate = float("nan")  # the learning rate of the epoch that is looked at
         self._schedule = Schedule(every)
         self._session: Session | None = None
         self._first: int | None = None
@@ -125,7 +126,7 @@ class Watcher(keras.callbacks.Callback):
         self.note(text)
         warnings.warn(text, stacklevel=2)
 
-    def learning_rate(self) -> float:
+    def _learning_rate(self) -> float:
         """The optimizer's present learning rate, NaN without one."""
         rate = getattr(getattr(self.model, "optimizer", None), "learning_rate", None)
         # The addition reads it: a variable mirrored on several devices is no number by itself.
@@ -154,12 +155,13 @@ class Watcher(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         session, logs = self._here(), {} if logs is None else logs
         self._seen = epoch
+        self.rate = session.learning_rate(self._learning_rate)
         if self.due(epoch):
             session.write(self.observe(epoch, logs))
             self._observed = epoch
         else:
             self.skip(epoch, logs)
-        session.finish(self, self.name, self.cost.take(), logs, self.learning_rate())
+        session.finish(self, self.name, self.cost.take(), logs)
         self.act()
 
     @isolated
@@ -167,6 +169,7 @@ class Watcher(keras.callbacks.Callback):
         if self._seen is not None and self._seen != self._observed:
             self._here().write(self.catch_up(self._seen))
         self._leave()
+        self.act()
 
     def _here(self) -> Session:
         if self._session is None:

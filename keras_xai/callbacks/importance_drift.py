@@ -257,7 +257,7 @@ class ImportanceDrift(Watcher):
             if not self.model.built:
                 raise InvalidInput("The model has no weights after an epoch: it cannot be explained.")
             self._prepare()
-        rate = self.learning_rate()
+        rate = self.rate
         records: list[Record] = []
         explainer = self._explainers["clean"]
         found = explainer()[self.method]

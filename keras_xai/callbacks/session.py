@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +133,6 @@ class Session:
             if self._shown is not None and (self.past is None or self.past.probe is None):
                 self._writer.write([self._shown])
                 self._writer.flush()
-            if self._shown is not None and (self.past is None or self.past.probe is None):
-                self._writer.write([self._shown])
-                self._writer.flush()
         if epoch != self._epoch:
             self._epoch, self._began = epoch, time.perf_counter()
             self._finished, self._costs, self._logs, self._rate = [], {}, {}, float("nan")
@@ -175,11 +173,18 @@ class Session:
             raise RuntimeError("a record before the first epoch began")
         self._writer.write(records)
 
-    def finish(self, member: object, name: str, seconds: float, logs: Mapping[str, Any], rate: float) -> None:
+    def learning_rate(self, read: Callable[[], float]) -> float:
+        """This epoch's learning rate, as the first of our callbacks saw it: what is scored is what is recorded, also
+        where another callback between ours changes the rate."""
+        if math.isnan(self._rate):
+            self._rate = read()
+        return self._rate
+
+    def finish(self, member: object, name: str, seconds: float, logs: Mapping[str, Any]) -> None:
         """One callback has finished the epoch, at a cost of `seconds`; the last one's call writes the record."""
         self._finished.append(member)
         self._costs[name] = self._costs.get(name, 0.0) + seconds
-        self._logs, self._rate = logs, rate
+        self._logs = logs
         self._complete()
 
     def _complete(self) -> None:

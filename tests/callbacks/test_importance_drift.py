@@ -332,6 +332,37 @@ def test_a_scrambled_one_hot_group_moves_though_its_sum_does_not(tmp_path):
     assert [(a.epoch, a.features[0][0]) for a in data] == [(CHANGE, "kind")]
 
 
+def test_the_rate_that_is_scored_is_the_rate_that_is_recorded(tmp_path, model, data):
+    """Also where a callback between two of ours changes it: a resume replays what was scored."""
+    seen = []
+
+    class Halve(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(watch.rate)
+            self.model.optimizer.learning_rate = self.model.optimizer.learning_rate / 2
+
+    watch = kx.ImportanceDrift(tmp_path, data, on_error="raise")
+    after = kx.WeightGradients(tmp_path, on_error="raise")
+    model.fit(*data, epochs=3, verbose=0, callbacks=[watch, Halve(), after])
+    np.testing.assert_allclose([e.learning_rate for e in kx.load(tmp_path)["."].history], seen)
+    np.testing.assert_allclose(seen, [1e-3, 5e-4, 2.5e-4], rtol=1e-6)
+
+
+def test_an_alarm_in_an_epoch_that_is_caught_up_is_told(tmp_path, model, data):
+    """Training stops in an epoch that was not scheduled: its alarm is recorded, and acted on."""
+
+    class Reverse(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 21:
+                self.model.layers[0].kernel.assign(self.model.layers[0].kernel[::-1] * 5)
+                self.model.stop_training = True
+
+    told = []
+    watch = kx.ImportanceDrift(tmp_path, data, every=2, on_drift=told.append, on_error="raise")
+    model.fit(*data, epochs=30, verbose=0, callbacks=[watch, Reverse()])
+    assert [a.epoch for a in told] == [a.epoch for a in kx.load(tmp_path)["."].alerts] == [21]
+
+
 def test_another_probe_is_another_run(tmp_path, model, fit, data):
     """Resumed with other samples: said aloud, and not mixed."""
     x, y = data
