@@ -299,7 +299,10 @@ def browser() -> Iterator[Any]:
         if os.environ.get("KERAS_XAI_REQUIRE_BROWSER") == "1":
             pytest.fail(words)
         pytest.skip(words)
-    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    if os.environ.get("KERAS_XAI_REQUIRE_BROWSER") == "1":
+        from playwright import sync_api
+    else:
+        sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     with sync_api.sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=path, args=list(QUIET))
         yield running

@@ -135,8 +135,8 @@ class ImportanceDrift(Watcher):
         size = self.probe.size
         if size < FEW:
             warnings.warn(
-                f"The probe has {size} rows: below {FEW} the drift score is noisy (0.4 to 0.9 false alarms in 100 epochs at 32 "
-                f"and 16 rows); give 128 or more.",
+                f"The probe has {size} rows: below {FEW} the drift score is noisy, and false alarms are "
+                f"more frequent; give 128 or more.",
                 stacklevel=3,
             )
         elif size > MANY:

@@ -14,7 +14,7 @@ from keras_xai import backend
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.probe import Probe
 
-MOST = 256  # rows: more find little more
+MOST = 256  # rows
 SETTLED = 3  # reads: a source that differs at each of the first ones is made so, nobody changed it
 
 SHUFFLED = (

@@ -32,6 +32,7 @@ from typing import Any
 
 import google_crc32c
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
 
@@ -256,7 +257,7 @@ def constants(content: bytes) -> PluginData:
     """
     try:
         data = PluginData.FromString(content)
-    except Exception as error:
+    except DecodeError as error:
         raise Unreadable(str(error)) from error
     if not 1 <= data.schema_version <= SCHEMA:
         raise Unreadable(f"schema version {data.schema_version}; this version reads up to {SCHEMA}")
