@@ -33,7 +33,7 @@ from benchmarks.drift_scenarios import EPOCHS, RATES, Scenario, Training
 WITHIN = 2  # epochs after the change
 FIRST = 3  # features of an alarm
 EVERY_TENTH = 10  # seeds: one of them goes through `fit` too
-CLEAN, LIVE, WITH_DATA = ("clean",), ("live",), ("live", "data")
+CLEAN, LIVE, EITHER, WITH_DATA = ("clean",), ("live",), ("clean", "live"), ("live", "data")
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,19 @@ ROWS = {
         verdict="data changed",
         stretch=True,
     ),
+    "S7": Row(
+        "as S1, with live rows",
+        planted("breast_cancer", "permuted", noise="model"),
+        EITHER,
+        stretch=True,
+    ),
+    "S8": Row(
+        "as S2, with live rows",
+        planted("breast_cancer", "leak_80"),
+        EITHER,
+        stretch=True,
+    ),
+    "S9": Row("as S3, with live rows", planted("wine", "leak"), EITHER, stretch=True),
 }
 
 

@@ -167,6 +167,8 @@ class Shares:
     limit: float
     direction: NDArray[np.int8] | None = None  # (F) the sign of the mean signed attribution, shown beside an alert
     burn_in: int = 8  # updates before the first alarm
+    method: str = ""  # that gave the importance
+    digest: tuple[int, int] | None = None  # of the live rows and of their labels, 24 bits each: were they the same?
 
 
 @dataclass(frozen=True, eq=False)

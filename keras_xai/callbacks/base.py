@@ -148,7 +148,8 @@ class Watcher(keras.callbacks.Callback):
         session = self._here()
         session.begin(epoch)
         if self._first is None:
-            self._first = epoch
+            # A run that is continued keeps the rhythm it had.
+            self._first = min([epoch, *(session.past.epochs if session.past is not None else ())])
             self.begin(epoch, session.past)
 
     @isolated

@@ -185,7 +185,10 @@ class ImportanceDrift(Watcher):
         }
 
     def constants(self) -> Mapping[str, Any]:
-        return {} if self._leading.pools else {"features": self._names()}  # the probe's hash holds all the names
+        # Where features are pooled, which ones is known later; the probe's hash holds all the names.
+        names = {} if self._leading.pools else {"features": self._names()}
+        live = {} if self.live is None else {"live method": self.live_method}
+        return names | live | {"method": self.method, "limit": self.limit}
 
     def shown(self) -> Probe | None:
         return self.probe.gallery(0)
@@ -212,8 +215,9 @@ class ImportanceDrift(Watcher):
                     self._last[source] = shares.share
         for shares in moves:
             self._data.update(shares.share)
-        if moves and self._live_now is not None:
-            self._live_now.repeats = False
+        if self._live_now is not None:
+            digests = [shares.digest for shares in live if shares.digest is not None]
+            self._live_now.resume(digests, repeats=self._live_now.repeats and not moves)
         self._last_alarm = max((a.epoch for a in past.alerts), default=-1)
         self._last_data_alarm = max((a.epoch for a in past.alerts if a.source == "data"), default=None)
         if self._live_now is not None and not self._live_now.repeats:
@@ -285,7 +289,7 @@ class ImportanceDrift(Watcher):
         if not self._live_now.repeats and self.probe.kind != "tokens":
             update, q = self._moved(rows)
             names = self._leading.names
-            yield Shares(epoch, "data", names, q, update.score, self._data.limit, None, self.burn_in)
+            yield Shares(epoch, "data", names, q, update.score, self._data.limit, burn_in=self.burn_in)
             if update.alarm:
                 data_alarm, self._last_data_alarm = True, epoch
                 yield self._alert(epoch, "data", "data changed", names, update, None, self._data.limit)
@@ -330,7 +334,7 @@ class ImportanceDrift(Watcher):
                 return []
             names = self._names()
             unscored = np.full(len(names), np.nan, np.float32)
-            return [Shares(epoch, source, names, unscored, math.nan, self.limit, None, self.burn_in)]
+            return [self._shares(epoch, source, names, unscored, math.nan)]
         by_class = (-1, len(self.probe.features))
         self._leading.choose(magnitude.reshape(by_class).sum(0))
         magnitude = self._leading.summed(magnitude.reshape(by_class)).ravel()
@@ -344,11 +348,25 @@ class ImportanceDrift(Watcher):
             self._figures["xai_drift"] = math.nan if previous is None else total_variation(share, previous)
         self._last[source] = share
         self._figures[f"xai_drift_score{suffix}"] = update.score
-        records: list[Record] = [Shares(epoch, source, names, share, update.score, self.limit, direction, self.burn_in)]
+        records: list[Record] = [self._shares(epoch, source, names, share, update.score, direction)]
         if update.alarm:
             self._figures[f"xai_drift_alarm{suffix}"] = 1.0
             records.append(self._alert(epoch, source, verdict(), names, update, direction, self.limit))
         return records
+
+    def _shares(
+        self,
+        epoch: int,
+        source: Source,
+        names: tuple[str, ...],
+        share: NDArray[np.float32],
+        score: float,
+        direction: NDArray[np.int8] | None = None,
+    ) -> Shares:
+        method, digest = self.method, None
+        if source == "live" and self._live_now is not None:
+            method, digest = self.live_method, self._live_now.digest
+        return Shares(epoch, source, names, share, score, self.limit, direction, self.burn_in, method, digest)
 
     def _alert(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -37,7 +37,7 @@ class LiveRows:
     def __init__(self, source: Any, like: Probe) -> None:
         self._read_source = _reader(source)
         self._like = like
-        self._hashes: list[tuple[str, str]] = []  # of the rows and the labels of the last reads
+        self._digests: list[tuple[int, int]] = []  # of the rows and the labels of the last reads
         self._reads = 0
         self._differed = [0, 0]  # of the first reads, rows and labels
         self.repeats = True  # whether two reads in a row give the same rows
@@ -63,9 +63,29 @@ class LiveRows:
             )
         self.repeats = _digest(first.inputs) == _digest(second.inputs)
         self.shape = tuple(a.shape for a in first.inputs)
-        self._hashes = [_digests(second)]
+        self._digests = [_digests(second)]
         self._reads, self._differed = 0, [0, 0]
         return first
+
+    def resume(self, digests: Sequence[tuple[int, int]], *, repeats: bool) -> None:
+        """Go on from the reads of a run that is continued: what changed while training was down is seen, too.
+
+        Args:
+            digests: of its reads, in their order.
+            repeats: whether two reads in a row gave the same rows.
+        """
+        self.repeats = repeats
+        if digests:
+            self._reads = len(digests) - 1  # the first one takes the place of the read before training
+            self._differed = [
+                sum(a[k] != b[k] for a, b in itertools.pairwise(digests[: SETTLED + 1])) for k in range(2)
+            ]
+            self._digests = list(digests[-2:])
+
+    @property
+    def digest(self) -> tuple[int, int]:
+        """Of the rows and the labels of the last read, 24 bits each."""
+        return self._digests[-1]
 
     def read(self) -> Probe:
         """The rows now.
@@ -78,8 +98,8 @@ class LiveRows:
             raise InvalidInput(
                 f"live gave rows of shape {[a.shape for a in rows.inputs]}, before training {list(self.shape)}."
             )
-        before, now = self._hashes[-1], _digests(rows)
-        self._hashes = [*self._hashes, now][-3:]
+        before, now = self._digests[-1], _digests(rows)
+        self._digests = [*self._digests, now][-3:]
         self._reads += 1
         if self._reads <= SETTLED:
             self._differed = [n + (a != b) for n, a, b in zip(self._differed, before, now, strict=True)]
@@ -100,7 +120,7 @@ class LiveRows:
     def changed(self) -> bool:
         """Whether rows (where reads repeat) or labels came out differently within the last two reads, which is as far
         back as a tested move reaches."""
-        compared = [h if self.repeats else h[1:] for h in self._hashes]
+        compared = [d if self.repeats else d[1:] for d in self._digests]
         return any(a != b for a, b in itertools.pairwise(compared))
 
     def _rows(self) -> Probe:
@@ -183,13 +203,14 @@ def _first_rows(source: Any) -> tuple[Any, Any]:
     return x, y
 
 
-def _digests(rows: Probe) -> tuple[str, str]:
+def _digests(rows: Probe) -> tuple[int, int]:
     return _digest(rows.inputs), _digest([] if rows.y is None else [rows.y])
 
 
-def _digest(arrays: list[Any]) -> str:
+def _digest(arrays: list[Any]) -> int:
+    """24 bits: as many as the record of an epoch holds, so that a continued run compares what an unbroken one does."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(repr((array.shape, str(array.dtype))).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return int.from_bytes(digest.digest()[:3])

@@ -163,8 +163,10 @@ def encode(record: Record) -> Iterator[Value]:
     elif isinstance(record, Shares):
         direction = np.zeros(len(record.names)) if record.direction is None else record.direction
         table = np.stack([record.share, direction], 1)
-        table = np.concatenate([table, [[record.score, 0.0]]]).astype(np.float32)
-        about = {"burn_in": record.burn_in}
+        # float32 holds whole numbers of 24 bits exactly
+        digest = (np.nan, np.nan) if record.digest is None else record.digest
+        table = np.concatenate([table, [[record.score, 0.0], digest]]).astype(np.float32)
+        about = {"burn_in": record.burn_in, "attribution": record.method}
         data = _data(PluginData.IMPORTANCE, names=record.names, method=record.source, limit=record.limit, options=about)
         yield IMPORTANCE + record.source, data, table
     elif isinstance(record, Alert):
@@ -344,16 +346,19 @@ def decode_gradients(epoch: int, data: PluginData, table: NDArray[Any], missing:
 
 
 def decode_shares(epoch: int, data: PluginData, table: NDArray[Any]) -> Shares:
-    _expect(table, (len(data.names) + 1, 2))
+    _expect(table, (len(data.names) + 2, 2))
+    about, digest = options(data), table[-1]
     return Shares(
         epoch=epoch,
         source=data.method,
         names=tuple(data.names),
-        share=table[:-1, 0],
-        score=float(table[-1, 0]),
+        share=table[:-2, 0],
+        score=float(table[-2, 0]),
         limit=data.limit,
-        direction=table[:-1, 1].astype(np.int8),
-        burn_in=_whole(options(data).get("burn_in", 8)),
+        direction=table[:-2, 1].astype(np.int8),
+        burn_in=_whole(about.get("burn_in", 8)),
+        method=str(about.get("attribution", "")),
+        digest=(int(digest[0]), int(digest[1])) if np.isfinite(digest).all() else None,
     )
 
 

@@ -301,6 +301,9 @@ class Log:
                     found[name] = tuple(metadata.constants(self._series[tag].content).names)
                 except Unreadable:
                     continue
+        for source, name in (("clean", "method"), ("live", "live method")):
+            if updates := self.shares(source)[-1:]:
+                found |= {name: updates[0].method, "limit": updates[0].limit}
         return found
 
     def _decoded(

@@ -223,12 +223,14 @@ def steady():
 
 @pytest.mark.filterwarnings("ignore:Importance drift")
 @pytest.mark.parametrize("first", ["backup", "watch"])
-@pytest.mark.parametrize("at", [10, CHANGE + 1])
+@pytest.mark.parametrize("at", [10, CHANGE, CHANGE + 1])
 def test_a_run_restored_from_a_backup_equals_an_unbroken_one(tmp_path, first, at):
-    """BackupAndRestore before or after us in the list, before and after the change: record for record the same."""
+    """BackupAndRestore before or after us in the list; the data change after, while and before training is down: record
+    for record the same."""
 
-    def fit(name, *more, backup=False):
+    def fit(name, *more, backup=False, leaking=False):
         model, stream, probe = steady()
+        stream.leaking = leaking
         watch = kx.ImportanceDrift(tmp_path / name, probe, live=stream.rows, on_error="raise")
         callbacks = [watch]
         if backup:
@@ -241,14 +243,33 @@ def test_a_run_restored_from_a_backup_equals_an_unbroken_one(tmp_path, first, at
     with pytest.raises(KeyboardInterrupt):
         fit("broken", Interrupt(at), backup=True)
     assert kx.load(tmp_path / "broken")["."].epochs == list(range(at))
-    fit("broken", backup=True)
+    fit("broken", backup=True, leaking=at >= CHANGE)
     a, b = (kx.load(tmp_path / name)["."] for name in ("whole", "broken"))
     assert a.epochs == b.epochs == list(range(20))
     for one, other in ((a.importance, b.importance), (a.importance_live, b.importance_live)):
         np.testing.assert_array_equal(one.share, other.share)
         np.testing.assert_array_equal(one.score, other.score)
-    assert a.alerts
+    assert "data changed" in {x.verdict for x in a.alerts}
     assert [str(x) for x in a.alerts] == [str(x) for x in b.alerts]
+
+
+def test_a_resumed_run_keeps_its_rhythm(tmp_path, model, fit, data):
+    """With `every` the epoch that a training is resumed with is looked at only if its turn has come."""
+    watch = lambda: kx.ImportanceDrift(tmp_path, data, every=3, on_error="raise")  # noqa: E731
+    model.stop_training = False
+    fit(model, watch(), epochs=4)
+    fit(model, watch(), initial_epoch=4, epochs=9)
+    assert kx.load(tmp_path)["."].importance.epochs.tolist() == [0, 3, 6, 8]
+
+
+@pytest.mark.parametrize("changed", [{"method": "input_x_gradient"}, {"limit": 9.0}])
+def test_what_was_measured_otherwise_is_another_run(tmp_path, model, fit, data, changed):
+    """Another method or limit: the scores of before and after do not stand on one line."""
+    fit(model, kx.ImportanceDrift(tmp_path, data, on_error="raise"), epochs=2)
+    fit(model, kx.ImportanceDrift(tmp_path, data, on_error="raise", **changed), initial_epoch=2, epochs=4)
+    runs = kx.load(tmp_path)
+    assert [run.epochs for run in runs.values()] == [[0, 1], [2, 3]]
+    assert next(iter(changed)) in runs["keras_xai-2"].history[0].notes[0]
 
 
 def test_a_probe_without_labels_starts_its_burn_in_again_when_resumed(tmp_path, model, fit, data):

@@ -143,6 +143,24 @@ def test_a_change_at_the_very_first_epoch_is_seen():
     assert live.changed
 
 
+def test_a_change_between_two_trainings_is_seen():
+    """Resumed from the digests of before: what an unbroken run sees."""
+    x, y = np.zeros((64, 3), np.float32), np.arange(64) % 2
+    rows = LiveRows((x, y), kx.Probe(x, y))
+    rows.check()
+    digests = []
+    for _ in range(2):
+        rows.read()
+        digests.append(rows.digest)
+    x += 1
+    again = LiveRows((x, y), kx.Probe(x, y))
+    again.check()
+    again.resume(digests, repeats=True)
+    for seen in (True, True, False):  # a tested move reaches two reads back
+        again.read()
+        assert again.changed == seen
+
+
 def test_rows_redrawn_between_epochs_are_known_after_three():
     """Two reads before training agree, so nothing is known then; a change that is the rule is no news."""
     source = Batches(lambda r, x, y: (x + r.normal(size=x.shape).astype(np.float32), y))

@@ -24,7 +24,7 @@ def test_every_record_comes_back_as_it_was_written(tmp_path, records, probe):
     """Each kind of record, through a real event file."""
     write(tmp_path / "run1" / "keras_xai", records, range(3), probe=probe)
     run = kx.load(tmp_path)["run1"]
-    gradients, attribution, shares, alert, _ = records(1)
+    gradients, attribution, shares, live, alert, _ = records(1)
     assert run.epochs == [0, 1, 2]
     assert (run.history[1].wall_time, run.history[1].cost_seconds, run.history[1].notes) == (1e9 + 1, 0.25, ("a note",))
     assert np.isnan(run.history[1].logs["loss"])
@@ -37,7 +37,9 @@ def test_every_record_comes_back_as_it_was_written(tmp_path, records, probe):
     np.testing.assert_array_equal(back.histogram, gradients.histogram)
     np.testing.assert_array_equal(run.importance.share[1], shares.share)
     assert (run.importance.score[1], run.importance.limit, run.importance.names) == (2.5, 6.0, ("a", "b"))
-    assert run.importance_live is None
+    assert (run.importance_live.names, run.importance_live.score.tolist()) == (("a",), [0.5, 0.5, 0.5])
+    back = run.shares("live")[1]
+    assert (back.method, back.digest, run.shares("clean")[1].digest) == (live.method, live.digest, None)
     assert run.data_score is None
     assert run.alerts[1].features == alert.features
     assert str(run.alerts[1]) == str(alert)
