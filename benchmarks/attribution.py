@@ -1,21 +1,26 @@
 """What each attribution method costs over its floor: as many compiled passes of the model as it makes, and nothing else.
 
-    python -m benchmarks.attribution [--rounds 12] [--only saliency occlusion ...] [--rows 64]
+    pip install -r benchmarks/requirements-peers.txt        # in an environment of its own; optional
+    python -m benchmarks.attribution [--rounds 12] [--only saliency occlusion ...] [--rows 64] [--alone]
 
 The floor runs the model forward, or forward and backward, as often and on as many rows at a time as the method does, in one
-compiled loop. Method and floor take turns in an order drawn anew each round, so that whatever else the machine does falls on
-both; the time is the CPU time of the whole process. The table shows the median ratio with a 95 % bootstrap interval; a bar
-(1.02 for gradient methods, 1.10 for the others) is met where the interval's lower end is at or below it. Beside it stand
-kernel_shap over `shap.KernelExplainer` with a compiled function, and permutation importance over scikit-learn's with a
-compiled predict, for a row of a table of 30 columns, where these libraries are installed.
+compiled loop. Other libraries (`peers.py`) answer the same question with as many passes, and are set over the same floor, captum
+over torch's own; `--alone` leaves them out. Method and floor take turns in an order drawn anew each round, so that whatever else
+the machine does falls on both; the time is the CPU time of the whole process. The table shows the median ratio with a 95 %
+bootstrap interval; a bar (1.02 for gradient methods, 1.10 for the others) is met where the interval's lower end is at or below
+it. Below it stand kernel_shap over `shap.KernelExplainer` with a compiled function, and permutation importance over
+scikit-learn's with a compiled predict, for a row of a table of 30 columns.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import platform
 import random
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +34,8 @@ from keras_xai.attribution.method import named
 from keras_xai.attribution.question import Question
 from keras_xai.backend import chosen
 
+from . import peers
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "integrated_gradients": {"n_steps": 32},
     "expected_gradients": {"n_steps": 32},
@@ -41,18 +48,24 @@ OPTIONS: dict[str, dict[str, Any]] = {
 CHANNELS = 64  # of the last convolution
 
 
-def passes(method: str, rows: int) -> tuple[int, int, bool]:
-    """(passes, rows in each, whether backward too) that a method makes for `rows` samples in one chunk."""
-    if method in ("occlusion", "rise", "lime", "kernel_shap"):
-        return {"occlusion": 64}.get(method, 256) + 1, rows, False
-    if method == "score_cam":
-        return CHANNELS + 1, rows, False
+Passes = list[
+    tuple[str, int, int]
+]  # (forward; both ways; both ways from the last convolution on), how many, rows in each
+
+
+def passes(method: str, rows: int) -> Passes:
+    """What a method does to the model for `rows` samples in one chunk, and cannot do without."""
+    if method in ("occlusion", "score_cam", "rise", "lime", "kernel_shap"):
+        ends = 2 if METHODS[method].complete else 1  # the sample itself, and its baseline
+        return [("forward", {"occlusion": 64, "score_cam": CHANNELS}.get(method, 256) + ends, rows)]
     if method == "deeplift":
-        return 1, 2 * rows, True
-    return (32 if method in ("integrated_gradients", "expected_gradients", "smoothgrad") else 1), rows, True
+        return [("both", 1, 2 * rows)]
+    if method in ("integrated_gradients", "expected_gradients", "smoothgrad"):
+        return [("both", 32, rows), ("forward", 2 if METHODS[method].complete else 1, rows)]
+    return [("layer" if not METHODS[method].on_input else "both", 1, rows)]
 
 
-def network() -> keras.Model:
+def network(activation: str | None = "softmax") -> keras.Model:
     """Five convolutions on 32 × 32 × 3."""
     layers = keras.layers
     stack: list[Any] = [keras.Input((32, 32, 3))]
@@ -60,24 +73,41 @@ def network() -> keras.Model:
         stack += [layers.Conv2D(filters, 3, padding="same", activation="relu") for _ in range(2)]
         stack += [layers.MaxPooling2D()]
     stack += [layers.Conv2D(CHANNELS, 3, padding="same", activation="relu"), layers.Flatten()]
-    return keras.Sequential([*stack, layers.Dense(10, activation="softmax")])
+    return keras.Sequential([*stack, layers.Dense(10, activation=activation)])
 
 
-def floor(model: keras.Model, x: np.ndarray, count: int, size: int, backward: bool) -> Callable[[], Any]:
-    """`count` passes of `size` rows in one compiled loop."""
+def floor(model: keras.Model, x: np.ndarray, wanted: Passes) -> Callable[[], Any]:
+    """Those passes and nothing else, in one compiled function."""
     backend, question = chosen(), Question(model, x)
-    rows = backend.constant(np.resize(x, (size, *x.shape[1:])))
-    target = backend.constant(np.ones(size, np.int32))
+    *_, last, flatten, dense = model.layers
+    to_layer = keras.Model(model.inputs, last.output)
 
-    def one(k: Any, total: list[Any]) -> list[Any]:
-        # The input moves a little, so that no compiler takes the pass out of the loop.
-        z = [rows + keras.ops.cast(k, "float32") * 1e-6]
-        ask = lambda z: backend.picked(question.scores(z)[1], target)  # noqa: E731
-        return [total[0] + (backend.gradient(ask, z)[1][0] if backward else ask(z))]
+    def logits(activation: Any, target: Any) -> Any:
+        h = keras.ops.matmul(flatten(activation), dense.kernel) + dense.bias
+        return backend.picked(h, target)
 
-    start = keras.ops.zeros(rows.shape if backward else (size,))
-    run = backend.compiled(lambda start: backend.fold(one, count, [start])[0])
-    return lambda: backend.numpy(run(start))
+    def made(kind: str, count: int, size: int) -> Callable[[], Any]:
+        rows = backend.constant(np.resize(x, (size, *x.shape[1:])))
+        target = backend.constant(np.ones(size, np.int32))
+        shape = {"forward": (size,), "both": rows.shape, "layer": (size, *last.output.shape[1:])}[kind]
+
+        def one(k: Any, total: list[Any]) -> list[Any]:
+            # The input moves a little, so that no compiler takes the pass out of the loop.
+            z = [rows + keras.ops.cast(k, "float32") * 1e-6]
+            ask = lambda z: backend.picked(question.scores(z)[1], target)  # noqa: E731
+            if kind == "forward":
+                return [total[0] + ask(z)]
+            if kind == "both":
+                return [total[0] + backend.gradient(ask, z)[1][0]]
+            activation = to_layer(z[0])
+            slope = backend.gradient(lambda a: logits(a[0], target), [activation])[1][0]
+            return [total[0] + slope * activation]  # which no method does without
+
+        return lambda: backend.fold(one, count, [keras.ops.zeros(shape)])[0]
+
+    parts = [made(*loop) for loop in wanted]
+    run = backend.compiled(lambda: [part() for part in parts])
+    return lambda: [backend.numpy(value) for value in run()]
 
 
 def ratios(ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int) -> np.ndarray:
@@ -102,26 +132,63 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def over_floor(names: list[str], count: int, rounds: int) -> None:
-    """The first table."""
+def over_floor(names: list[str], count: int, rounds: int, libraries: bool) -> None:
+    """The first table, and what did not run."""
     keras.utils.set_random_seed(0)
-    model = network()
+    model, logits = network(), network(None)
+    logits.set_weights(model.get_weights())
     x = np.random.default_rng(0).normal(size=(count, 32, 32, 3)).astype(np.float32)
-    print("| method | passes | over the floor | 95 % | bar |")
-    print("|---|---|---|---|---|")
+    asked = peers.Question(logits, x, passes=32, window=4, masks=256)
+    failures: list[str] = []
+    print("| method | passes | over the floor | 95 % | bar | others over the floor |")
+    print("|---|---|---|---|---|---|")
     for name in names:
         engine = Engine(model, {name: named(name, OPTIONS.get(name, {}), METHODS)}, x, chunk=count)
         target, zero = np.ones(count, np.int64), np.zeros_like(x)
-        number, size, backward = passes(name, count)
+        wanted = passes(name, count)
         ours = lambda engine=engine, target=target, zero=zero: engine([x], [zero], target)  # noqa: E731
-        found = ratios(ours, floor(model, x, number, size, backward), rounds)
+        least = floor(model, x, wanted)
+        found = ratios(ours, least, rounds)
         low, high = interval(found)
-        bar = 1.02 if METHODS[name].differentiates and name != "score_cam" else 1.10
-        kind = "forward, backward" if backward else "forward"
+        bar = 1.02 if METHODS[name].differentiates else 1.10
+        words = {"forward": "forward", "both": "forward, backward", "layer": "forward, backward to the layer"}
+        kinds = "; ".join(f"{number} {words[kind]}" for kind, number, _ in wanted)
         verdict = f"{bar:.2f} {'met' if low <= bar else 'missed'}"
-        print(
-            f"| {name} | {number} {kind} | {np.median(found):.2f} | {low:.2f} to {high:.2f} | {verdict} |", flush=True
-        )
+        others = beside(name, asked, least, max(3, rounds // 4), failures) if libraries else []
+        line = f"{np.median(found):.2f} | {low:.2f} to {high:.2f} | {verdict} | {', '.join(others)}"
+        print(f"| {name} | {kinds} | {line} |", flush=True)
+    if failures:
+        print("\nDid not run:\n")
+        print("\n".join(failures))
+
+
+def beside(name: str, asked: peers.Question, least: Callable[[], Any], rounds: int, failures: list[str]) -> list[str]:
+    """What other libraries take for it, over the same floor; captum over torch's own."""
+    found = []
+
+    def tried(library: str, pair: Callable[[], tuple[Callable[[], Any], Callable[[], Any], str] | None]) -> None:
+        try:
+            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+                warnings.simplefilter("ignore")
+                if (both := pair()) is None:
+                    return
+                theirs, below, note = both
+                ratio = float(np.median(ratios(theirs, below, rounds)))
+        except Exception as error:  # whatever it is: that is the row
+            message = (str(error).strip().splitlines() or [""])[0]
+            failures.append(f"- {library}, {name}: {type(error).__name__}: {message}")
+        else:
+            found.append(f"{library} {ratio:.2f}{note}")
+
+    for library, made in peers.PEERS.get(name, {}).items():
+        tried(library, lambda made=made: (made(asked), least, ""))
+
+    def captum() -> tuple[Callable[[], Any], Callable[[], Any], str] | None:
+        pair = peers.captum(name, asked)
+        return None if pair is None else (*pair, " of torch's floor")
+
+    tried("captum", captum)
+    return found
 
 
 def beside_others(rounds: int) -> None:
@@ -171,13 +238,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--only", nargs="*", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--alone", action="store_true", help="without other libraries")
     given = parser.parse_args()
     random.seed(0)
     print(
         f"{platform.processor() or platform.machine()}, Keras {keras.__version__}, {given.rows} samples of 32 × 32 × 3"
     )
-    over_floor(given.only, given.rows, given.rounds)
-    beside_others(given.rounds)
+    over_floor(given.only, given.rows, given.rounds, libraries=not given.alone)
+    if not given.alone:
+        beside_others(given.rounds)
 
 
 if __name__ == "__main__":

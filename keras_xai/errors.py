@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from keras_xai.records import Alert, Gradients
+    from keras_xai.records import Alert, Gradients, Mappings
 
 
 class InvalidInput(ValueError):
@@ -30,6 +30,14 @@ class GradientAlarm(Alarm):
     """Raised out of `fit` by `on_flag="raise"`; `.record` is the `records.Gradients`."""
 
     def __init__(self, message: str, record: Gradients) -> None:
+        super().__init__(message)
+        self.record = record
+
+
+class MappingAlarm(Alarm):
+    """Raised out of `fit` by `ProbeMappings(on_flag="raise")`; `.record` is the `records.Mappings`."""
+
+    def __init__(self, message: str, record: Mappings) -> None:
         super().__init__(message)
         self.record = record
 

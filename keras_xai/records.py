@@ -1,13 +1,13 @@
 """The nouns that the training wing writes and the viewing wing reads: frozen, numpy only.
 
 Axis letters, here and everywhere: B probe sample, H W C image, T time or token, F feature (after pooling),
-V variable, S statistic, E epoch, K class. Epochs count from 0, as Keras counts them in callbacks.
+V variable, S statistic, L layer, E epoch, K class. Epochs count from 0, as Keras counts them in callbacks.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,6 +22,8 @@ Verdict = Literal["reliance moved", "data changed"]
 
 STATISTICS = ("rms", "mean", "std", "max", "zero_fraction", "nonfinite", "update_ratio", "weight_norm")
 FLAGS = ("dead", "vanishing", "exploding", "non-finite")
+MAPPING_FLAGS = ("dead layer", "non-finite", "memorising", "inference gap")
+MAPPING_NOTES = ("part-dead", "stable")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,9 @@ class Epoch:
 
     epoch: int
     wall_time: float  # seconds since 1970, at its end
-    seconds: float  # from its begin to our last callback's end
+    seconds: (
+        float  # from the record before (at first from train begin) to this one: nothing of the training is left out
+    )
     cost_seconds: float  # of these, spent in our callbacks
     learning_rate: float  # NaN where the optimizer has none
     logs: Mapping[str, float]  # what Keras and the callbacks before us reported, and our own keys
@@ -120,7 +124,8 @@ class Attribution:
     for the CAM family, (B, T) for tokens); read back from a log directory images are (B, H, W), the sum over channels.
     `score` and `baseline_score` (B) are in `space`: "logit" before the last softmax or sigmoid, "probability" where the
     model has no such logit, "raw" for regression. `completeness_error` (B) is |Σ values − (score − baseline_score)| /
-    max(|score − baseline_score|, 1e-6), None where the method promises no such sum.
+    max(|score − baseline_score|, 1e-6), None where the method promises no such sum. `r2` (B), at most 1, is how well the
+    line fits that stands for the model (LIME), None for what fits none.
     """
 
     method: str
@@ -134,6 +139,7 @@ class Attribution:
     outputs: Float | None = None  # (B, K) the model's output, at most 64 columns
     epoch: int | None = None
     kind: str = ""  # of the input: "table", "image", "series" or "tokens"
+    r2: Float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +155,7 @@ class Outputs:
     completeness_error: Float | None  # (E, B)
     outputs: Float  # (E, B, K)
     space: Space
+    r2: Float | None = None  # (E, B)
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,3 +226,169 @@ class Alert:
             f"epoch {self.epoch} (Keras prints {self.epoch + 1}): {what}: {moves}; "
             f"{seen[self.source]}, score {self.score:.1f}, limit {self.limit:g}.{rate}"
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What the layers make of the probe: data → features. One entry a layer (L), in the order they are called; the last
+    one is what the model says, its logits where it has some.
+
+    `mean`, `std`, `saturation`, `dead` are over all activations of probe and positions, padded steps left out; the
+    others are of the pooled activations Z (B, D), centred: a sequence's mean, a map averaged down to 4096 numbers.
+    NaN is a figure that cannot be had: `cka_*` of a layer that gives the same for every sample, `dead` where zero is no
+    dead state, `saturation` of a function without a flat part.
+    """
+
+    layers: tuple[str, ...]  # (L) paths
+    width: Integer  # (L) units: channels of a map, columns of a vector
+    mean: Float
+    std: Float
+    saturation: (
+        Float  # 0..1, activations in a flat part: at zero for ReLU, within 0.01 of a bound for sigmoid, softmax, tanh
+    )
+    dead: Float  # 0..1, units that are zero for every sample at every position
+    spread: Float  # 0..1, Σ‖z − mean‖² / Σ‖z‖²: 0 where every sample gives the same
+    participation: Float  # 1..min(D, B − 1), (Σw)²/Σw² of the variances w: how many directions are in use
+    cka_previous: Float  # about 0..1, likeness (unbiased linear CKA) to the record before
+    cka_first: Float  # the same to the run's first record
+    cka_layers: Float  # (L, L) the same between layers
+    coordinates: NDArray[np.float16]  # (L, B, 16) principal coordinates, at unit root mean square over all directions
+    scale: Float  # what they were divided by
+    captured: Float  # 0..1, share of the variance that they hold
+
+
+@dataclass(frozen=True, eq=False)
+class Surrogate:
+    """A simple model that stands for the network: from pooled inputs to its logits ("linear"), or to its class ("svm").
+
+    `coefficients` (F, C) are per standard deviation of a feature, towards each of `classes`. `agreement` is the share of
+    samples for which it chooses the network's own class, on samples left out of its fit. `r2` is that of the left-out
+    logits, at most 1; NaN for the SVM.
+    """
+
+    features: tuple[str, ...]  # (F)
+    classes: tuple[int, ...]  # (C)
+    coefficients: Float
+    agreement: float
+    r2: float = float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """How well the decision can be read, by a linear readout with every sample left out in turn: features → decision.
+
+    `readability` (L) is its accuracy on `target`: "label", or "prediction" where there are no labels (R² for numbers);
+    `own_decision` (L) the same on the model's own class. `read_as` (L, B) is the class that the readout sees in each
+    sample, −1 where there is none to see.
+    """
+
+    target: Literal["label", "prediction"]
+    readability: Float
+    standard_error: Float  # (L)
+    chance: float  # of a readout that knows no layer: the largest class
+    own_decision: Float
+    read_as: Integer
+    surrogates: Mapping[str, Surrogate] = field(default_factory=dict)  # "linear", "svm"
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What the model says of each sample, and how sure it is: decision → result.
+
+    `answer` says what that is: "class" (one of K), "labels" (each of K true or not) or "value" (a number). Shapes and
+    figures below are for classes. Labels: `prediction` is (B, K) of 0 and 1, `correct` means all of them, the other figures are
+    over all pairs of sample and label. Values: `prediction` is the output, the other figures are NaN.
+    """
+
+    answer: Literal["class", "labels", "value"]
+    classes: int  # K
+    logits: NDArray[
+        np.float16
+    ]  # (B, K); with more than 64 classes (B, 6): the true one and the top five, see `columns`
+    prediction: NDArray[Any]  # (B)
+    confidence: Float  # (B) probability given to the true class; NaN without labels
+    certainty: Float  # (B) probability given to the predicted class
+    accuracy: float
+    confidence_gap: float  # mean certainty − accuracy: above 0 is too sure
+    ece: float  # expected calibration error over 15 bins
+    ece_floor: float  # what it would be, by chance, were the model perfectly calibrated
+    held_out_accuracy: float = float("nan")
+    columns: Integer | None = None  # (B, 6) the classes of `logits`; −1 where there is none
+    correct: NDArray[np.bool_] | None = None  # (B)
+    label: NDArray[Any] | None = None  # (B); None where there is none, or the probe is not to be stored
+    held_out: NDArray[np.bool_] | None = None  # (B) rows not trained on
+
+    @property
+    def confusion(self) -> NDArray[np.int64] | None:
+        """(K, K) samples by true class and predicted class; None without labels that are classes."""
+        if self.answer != "class" or self.label is None:
+            return None
+        counts = np.zeros((self.classes, self.classes), np.int64)
+        np.add.at(counts, (self.label.astype(np.int64), self.prediction.astype(np.int64)), 1)
+        return counts
+
+
+@dataclass(frozen=True, eq=False)
+class Mappings:
+    """How data became features, features a decision and a decision a result at the end of one epoch."""
+
+    epoch: int
+    features: Features
+    decision: Decision
+    result: Result
+    flags: tuple[tuple[str, str, int], ...] = ()  # (layer or "model", one of MAPPING_FLAGS, since this epoch)
+    notes: tuple[tuple[str, str, int], ...] = ()  # the same with MAPPING_NOTES: to know, not to worry
+    thresholds: Mapping[str, float] = field(default_factory=dict)  # of both
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """What became of each probe sample over the recorded epochs: how easily it was learned, how often it was lost again.
+
+    `mean_confidence` and `variability` are mean and standard deviation over epochs of the probability given to the true
+    class, a place on the data map (Swayamdipta et al. 2020). `forgetting` counts the steps from right to wrong (Toneva et
+    al. 2019). NaN, and −1 for whole numbers, where there is no label.
+    """
+
+    epochs: NDArray[np.int64]  # (E)
+    mean_confidence: Float  # (B)
+    variability: Float  # (B)
+    correctness: Float  # (B) share of epochs
+    forgetting: NDArray[np.int64]  # (B)
+    first_learned: NDArray[np.int64]  # (B) the first epoch at which it was right, −1: never
+    churn: Float  # (E) share of samples whose prediction is another one than in the record before; the first is NaN
+
+    @classmethod
+    def of(cls, records: Sequence[Mappings]) -> Samples | None:
+        """From records in the order of their epochs, None from none. A part of a run tells what was known by then."""
+        if not records:
+            return None
+        results = [record.result for record in records]
+        confidence = np.stack([np.asarray(r.confidence, np.float64) for r in results])  # (E, B)
+        epochs = np.asarray([record.epoch for record in records], np.int64)
+        size = confidence.shape[1]
+        unknown = np.full(size, -1, np.int64)
+        forgetting, first, share = unknown, unknown, np.full(size, np.nan)
+        if all(r.correct is not None for r in results):
+            right = np.stack([np.asarray(r.correct, bool) for r in results])
+            forgetting = (right[:-1] & ~right[1:]).sum(0)
+            first = np.where(right.any(0), epochs[right.argmax(0)], -1)
+            share = right.mean(0)
+        said = np.stack([r.prediction.reshape(size, -1) for r in results])
+        moved = (
+            (said[1:] != said[:-1]).any(2).mean(1) if results[0].answer != "value" else np.full(len(said) - 1, np.nan)
+        )
+        return cls(
+            epochs=epochs,
+            mean_confidence=confidence.mean(0),
+            variability=confidence.std(0),
+            correctness=share,
+            forgetting=forgetting,
+            first_learned=first,
+            churn=np.concatenate([[np.nan], moved]),
+        )
+
+    def suspects(self, most: int = 20) -> NDArray[np.int64]:
+        """The samples to look at first: rows of the probe, the lowest mean confidence in front."""
+        known = np.flatnonzero(np.isfinite(self.mean_confidence))
+        return known[np.argsort(self.mean_confidence[known], kind="stable")][:most]

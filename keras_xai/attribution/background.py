@@ -44,7 +44,9 @@ class Background:
             )
         self._rows = at.lifted(
             [
-                chosen().constant(a.astype(keras.backend.standardize_dtype(x.dtype)))
+                chosen().constant(
+                    a.astype(object if a.dtype.kind in "USO" else keras.backend.standardize_dtype(x.dtype))
+                )
                 for a, x in zip(arrays, at.given, strict=True)
             ]
         )

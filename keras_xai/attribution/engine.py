@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.integrated_gradients import IntegratedGradients
 from keras_xai.attribution.method import Method, Rows, named
+from keras_xai.attribution.progress import Progress
 from keras_xai.attribution.question import Output, Question, default_baseline, has_convolution
 from keras_xai.attribution.tokens import rows_of
 from keras_xai.backend import chosen
@@ -25,14 +26,13 @@ from keras_xai.records import Attribution
 
 ENOUGH = 0.01  # completeness error above which `attribute` takes more steps
 MORE_STEPS = 64
-PATIENCE = 2.0  # seconds before a progress bar shows
 
 
 class Engine:
     """Methods on one model, in one graph: what they share is computed once.
 
     One trace serves every call, whatever the number of rows: they come in chunks of one size, the last one filled up with
-    copies of its first row. The chunk follows from the model alone, never from a timing, which would change the order of
+    copies of its last row. The chunk follows from the model alone, never from a timing, which would change the order of
     summation from run to run.
 
     Args:
@@ -42,6 +42,7 @@ class Engine:
         output: see `Probe`.
         chunk: rows in one forward pass; default 64 with convolutions, else 512.
         jit: compile with XLA.
+        progress: told of every pass.
     """
 
     def __init__(
@@ -52,10 +53,13 @@ class Engine:
         output: Output = None,
         chunk: int | None = None,
         jit: bool = False,
+        progress: Progress | None = None,
     ) -> None:
         self.methods = dict(methods)
         self.question = Question(model, like, output)
         self.chunk = chunk or (64 if has_convolution(model) else 512)
+        self._progress = progress or Progress(False)
+        self._heard = None if jit or self._progress.silent else self._progress.heard
         self._held_named = False
         self.traces = 0
         self.trace_seconds = 0.0
@@ -67,16 +71,21 @@ class Engine:
         self._forward = chosen().compiled(self.question.outputs, jit)
 
     def _pass(self, x: list[Any], baseline: list[Any], target: Any) -> tuple[Any, ...]:
-        """The graph: outputs, score, baseline score, and each method's values."""
+        """The graph: outputs and score, and each method's baseline score, R² and values."""
         self.traces += 1
         rows = rows_of(Rows(self.question.scores, x, baseline, target, self._model, self.chunk))
         if any(method.differentiates for method in self.methods.values()):
             self._name_held(rows)
+        rows.heard = self._heard
+        rows.watch(self.methods.values())
         values = [method.values(rows) for method in self.methods.values()]
         lowered = [rows.lowered(v) if m.on_input else v for v, m in zip(values, self.methods.values(), strict=True)]
         outputs, score = rows.said()
-        starts = [m.baseline_score(rows) if m.complete else keras.ops.zeros_like(score) for m in self.methods.values()]
-        return outputs, score, starts, lowered
+        nothing = keras.ops.zeros_like(score)
+        starts = [m.baseline_score(rows) if m.complete else nothing for m in self.methods.values()]
+        fits = [m.r2(rows) if m.fits else nothing for m in self.methods.values()]
+        self._progress.passes = 1 + (rows.looped if self._heard else 0)
+        return outputs, score, starts, fits, lowered
 
     def _name_held(self, rows: Rows) -> None:
         """Warn once of inputs that no gradient leads to: their values are zero because nothing could be asked."""
@@ -133,25 +142,20 @@ class Engine:
         x: list[NDArray[Any]],
         baseline: list[NDArray[Any]],
         target: NDArray[np.integer[Any]],
-        verbose: bool | str = False,
     ) -> dict[str, Attribution]:
         """Attribute rows x [(B, ...)] against baselines of the same shapes, for the classes target (B,)."""
         size, chunks, parts = len(x[0]), self._chunks(len(x[0])), []
-        bar, began = None, time.perf_counter()
+        self._progress.begin(len(chunks))
         for rows in chunks:
             with self._untouched(self._compiled):
                 parts.append(self._run([a[rows] for a in x], [a[rows] for a in baseline], target[rows]))
-            slow = verbose == "auto" and time.perf_counter() - began > PATIENCE and len(chunks) > len(parts)
-            if bar is None and (verbose is True or slow):
-                bar = keras.utils.Progbar(len(chunks), unit_name="chunk")
-            if bar is not None:
-                bar.update(len(parts))
+            self._progress.chunk_done()
         outputs, score = (np.concatenate([p[k] for p in parts])[:size] for k in range(2))
         space, prediction = self.question.space(outputs), self.question.predictions(outputs)
         found = {}
         for m, (name, method) in enumerate(self.methods.items()):
-            values = [np.concatenate([p[3][m][k] for p in parts])[:size] for k in range(len(parts[0][3][m]))]
-            baseline_score = np.concatenate([p[2][m] for p in parts])[:size]
+            values = [np.concatenate([p[4][m][k] for p in parts])[:size] for k in range(len(parts[0][4][m]))]
+            baseline_score, r2 = (np.concatenate([p[k][m] for p in parts])[:size] for k in (2, 3))
             error = completeness_error(values, score, baseline_score) if method.complete else None
             found[name] = Attribution(
                 method=name,
@@ -163,13 +167,14 @@ class Engine:
                 completeness_error=error,
                 space=space,
                 outputs=outputs.reshape(size, -1)[:, :64],
+                r2=r2 if method.fits else None,
             )
         return found
 
     def _run(self, x: list[Any], baseline: list[Any], target: NDArray[Any]) -> tuple[Any, ...]:
         backend = chosen()
         traces, began = self.traces, time.perf_counter()
-        outputs, score, baseline_scores, values = self._compiled(
+        outputs, score, baseline_scores, fits, values = self._compiled(
             [backend.constant(a) for a in x],
             [backend.constant(a) for a in baseline],
             backend.constant(target.astype(np.int32)),
@@ -181,6 +186,7 @@ class Engine:
             host(outputs).astype(np.float32),
             host(score),
             [host(b) for b in baseline_scores],
+            [host(r) for r in fits],
             [[host(v).astype(np.float32) for v in method] for method in values],
         )
 
@@ -223,8 +229,10 @@ def baseline_rows(baseline: Any, x: list[NDArray[Any]], default: list[NDArray[An
 def smooth(model: keras.Model, x: list[NDArray[Any]], like: Any) -> list[NDArray[Any]]:
     """Inputs as the graph takes them: numbers are float32, as `fit` makes them, but for what the model takes as integers.
 
+    Strings stay strings where the model may take them (a lookup, a vectorization).
+
     Raises:
-        InvalidInput: strings.
+        InvalidInput: neither numbers nor strings, or strings for a model of numbers.
     """
     tensors = getattr(model, "inputs", None) or []
     dtypes = {tensor.name: str(tensor.dtype) for tensor in tensors} if isinstance(like, Mapping) else {}
@@ -233,8 +241,15 @@ def smooth(model: keras.Model, x: list[NDArray[Any]], like: Any) -> list[NDArray
     embeds = any(isinstance(layer, keras.layers.Embedding) for layer in model._flatten_layers())
     found = []
     for a, dtype in zip(x, wanted, strict=True):
+        if a.dtype.kind in "US" or (a.dtype == object and all(isinstance(v, (str, bytes)) for v in a.flat)):
+            if dtype not in ("", "string"):
+                raise InvalidInput(
+                    f"x has dtype {a.dtype}, the model takes {dtype}: give the samples as `fit` gets them."
+                )
+            found.append(a.astype(object))  # words of any length
+            continue
         if a.dtype.kind not in "fiub":
-            raise InvalidInput(f"x has dtype {a.dtype}: numbers are expected; explain the model behind the text layer.")
+            raise InvalidInput(f"x has dtype {a.dtype}: numbers or strings are expected, as `fit` gets them.")
         # Integers that the model takes as numbers are numbers; those that it may look up stay what they are.
         whole = "int" in dtype or (a.dtype.kind in "iu" and (embeds or (len(x) > 1 and not dtype)))
         found.append(a.astype(np.int32) if whole else a if dtype == "bool" else a.astype(np.float32))
@@ -276,6 +291,7 @@ def attribute(
     baseline: Any = None,
     seed: int = 0,
     verbose: bool | str = "auto",
+    jit_compile: bool = False,
     **options: Any,
 ) -> Attribution:
     """What each part of x contributed to the model's score: the engine of the callbacks, after training.
@@ -290,6 +306,7 @@ def attribute(
             Normalization layer the adapted mean); for a `Probe` of a table its mean.
         seed: of the methods that draw; the global generators are neither read nor moved.
         verbose: a progress bar: True, False, or "auto" (where a call takes more than two seconds).
+        jit_compile: compile with XLA, which takes seconds once: for long runs on models without convolutions.
         **options: of the method, see its class.
 
     Returns:
@@ -305,39 +322,74 @@ def attribute(
         >>> attribute(model, np.ones((1, 3), "float32")).values.round(3).tolist()
         [[1.0, 2.0, -1.0]]
     """
-    if method in METHODS and "seed" in {f.name for f in dataclasses.fields(METHODS[method])}:
-        options.setdefault("seed", seed)
-    how = named(method, options, METHODS)
-    probe = x if isinstance(x, Probe) else None
-    if probe is not None:
-        how = how.for_probe(probe)
-        if probe.x is None:
-            raise InvalidInput("This probe holds no samples (store='none').")
-        x, output = probe.x, probe.output if output is None else output
-        target = probe.target if target is None else target
-        target = probe.classes if target is None else target
-        baseline = probe.baseline if baseline is None else baseline
-    x = dict(x) if isinstance(x, Mapping) else x
-    several = isinstance(x, list) and all(hasattr(a, "shape") for a in x)
-    flat = [np.asarray(a) for a in (x.values() if isinstance(x, dict) else x if several else [x])]
-    like = x if isinstance(x, dict) or several else flat[0]
-    _check_samples(flat)
-    if not model.built:
-        raise InvalidInput("The model has no weights yet: call it once, or build it, before it is explained.")
-    check_fit(model, flat, like)
-    flat = smooth(model, flat, like)
-    rows = baseline_rows(baseline, flat, default_rows(model, flat, probe))
-
-    target = resolved_target(model, flat, like, target, output)
-    engine = Engine(model, {method: how}, like, output)
-    found = engine(flat, rows, target, verbose)[method]
+    progress = Progress(verbose)
+    prepared = Prepared(model, x, method, target, output, baseline, seed, jit_compile, options, progress)
+    found, how = prepared(), prepared.method
     if isinstance(how, IntegratedGradients) and how.n_steps < MORE_STEPS and found.completeness_error is not None:
         again = np.flatnonzero(~(found.completeness_error <= ENOUGH))
         if again.size:
-            finer = Engine(model, {method: IntegratedGradients(MORE_STEPS, how.quadrature)}, like, output)
-            better = finer([a[again] for a in flat], [b[again] for b in rows], target[again], verbose)[method]
-            found = _merged(found, better, again)
+            finer = prepared.instead(IntegratedGradients(MORE_STEPS, how.quadrature), again, progress)
+            found = _merged(found, finer, again)
     return found
+
+
+class Prepared:
+    """One question about some samples, ready to be asked: again and again, where the weights move in between.
+
+    The arguments are those of `attribute`, which checks them here.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        x: Any,
+        method: str,
+        target: Any = None,
+        output: Output = None,
+        baseline: Any = None,
+        seed: int = 0,
+        jit_compile: bool = False,
+        options: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        options = dict(options or {})
+        if method in METHODS and "seed" in {f.name for f in dataclasses.fields(METHODS[method])}:
+            options.setdefault("seed", seed)
+        how = named(method, options, METHODS)
+        probe = x if isinstance(x, Probe) else None
+        if probe is not None:
+            how = how.for_probe(probe)
+            if probe.x is None:
+                raise InvalidInput("This probe holds no samples (store='none').")
+            x, output = probe.x, probe.output if output is None else output
+            target = probe.target if target is None else target
+            target = probe.classes if target is None else target
+            baseline = probe.baseline if baseline is None else baseline
+        x = dict(x) if isinstance(x, Mapping) else x
+        several = isinstance(x, list) and all(hasattr(a, "shape") for a in x)
+        flat = [np.asarray(a) for a in (x.values() if isinstance(x, dict) else x if several else [x])]
+        self._like = x if isinstance(x, dict) or several else flat[0]
+        _check_samples(flat)
+        if not model.built:
+            raise InvalidInput("The model has no weights yet: call it once, or build it, before it is explained.")
+        check_fit(model, flat, self._like)
+        self._x = smooth(model, flat, self._like)
+        self._baseline = baseline_rows(baseline, self._x, default_rows(model, self._x, probe))
+        self.target = resolved_target(model, self._x, self._like, target, output)
+        self.name, self.method, self._model, self._output, self._jit = method, how, model, output, jit_compile
+        self._engine = self._made(how, progress)
+
+    def __call__(self) -> Attribution:
+        """With the weights as they are now."""
+        return self._engine(self._x, self._baseline, self.target)[self.name]
+
+    def instead(self, method: Method, rows: NDArray[np.integer[Any]], progress: Progress) -> Attribution:
+        """The same of some of the rows, by another method."""
+        x, baseline = ([a[rows] for a in arrays] for arrays in (self._x, self._baseline))
+        return self._made(method, progress)(x, baseline, self.target[rows])[self.name]
+
+    def _made(self, method: Method, progress: Progress | None) -> Engine:
+        return Engine(self._model, {self.name: method}, self._like, self._output, jit=self._jit, progress=progress)
 
 
 def default_rows(model: keras.Model, x: list[NDArray[Any]], probe: Probe | None = None) -> list[NDArray[Any]]:

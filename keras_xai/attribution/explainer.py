@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,28 +25,28 @@ class Explainer:
         model: a built Keras model.
         probe: its kind, output, target, baseline and structure hold for all rows that are explained.
         methods: by name.
+        jit_compile: compile with XLA.
 
     Raises:
         InvalidInput: samples or labels that do not fit the model, with both shapes.
     """
 
-    def __init__(self, model: keras.Model, probe: Probe, methods: Mapping[str, Method]) -> None:
+    def __init__(
+        self, model: keras.Model, probe: Probe, methods: Mapping[str, Method], jit_compile: bool = False
+    ) -> None:
         self.probe = probe
         self._model = model
         check_fit(model, probe.inputs, probe.x)
         self._x = smooth(model, probe.inputs, probe.x)
-        self.engine = Engine(
-            model, {name: method.for_probe(probe) for name, method in methods.items()}, probe.x, probe.output
-        )
+        ready = {name: method.for_probe(probe) for name, method in methods.items()}
+        self.engine = Engine(model, ready, probe.x, probe.output, jit=jit_compile)
         try:
             outputs = self.engine.outputs([a[: self.engine.chunk] for a in self._x])
         except InvalidInput:
             raise
         except Exception as error:
             shapes = ", ".join(str(a.shape) for a in self._x)
-            raise InvalidInput(
-                f"The model does not take the probe of shape {shapes}: {str(error).splitlines()[0]}"
-            ) from error
+            raise InvalidInput(f"The model does not take the probe of shape {shapes}: {_cause(error)}") from error
         self.width = 1 if outputs.ndim == 1 else outputs.shape[1]
         self.baseline = baseline_rows(probe.baseline, self._x, default_rows(model, self._x, probe))
         self.target: NDArray[np.int64] | None = self._target(probe)
@@ -87,3 +88,9 @@ class Explainer:
                 f"{word} holds the class {classes.max()}, the model's output has {self.width} classes (0 to {self.width - 1})."
             )
         return np.broadcast_to(classes, (probe.size,)).astype(np.int64)
+
+
+def _cause(error: Exception) -> str:
+    """The line of an error that says what went wrong: Keras sets it in bold below one that names the layer."""
+    lines = [line for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines() if line.strip()]
+    return " ".join(lines[: 2 if len(lines) > 1 and lines[0].startswith("Exception encountered") else 1])

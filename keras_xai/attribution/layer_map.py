@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import ClassVar
 
 import keras
 
 from keras_xai.attribution.method import Method, Rows, Tensor, every_layer, find_layer, path_of
-from keras_xai.errors import InvalidInput
+from keras_xai.errors import InvalidInput, listed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,28 +27,29 @@ class LayerMap(Method):
         if self.layer is not None:
             find_layer(model, self.layer)
 
+    def reads(self, at: Rows) -> Sequence[keras.layers.Layer]:
+        return [at.spatial_layers[-1] if self.layer is None else find_layer(at.model, self.layer)]
+
     def values(self, at: Rows) -> list[Tensor]:
-        return [self.map(at, *self.located(at))]
+        (layer,) = self.reads(at)
+        activation = at.activation(layer)
+        if len(activation.shape) != 4:
+            spatial = listed(path_of(one, at.model) for one in at.spatial_layers)
+            raise InvalidInput(
+                f"Layer {path_of(layer, at.model)!r} gives {tuple(activation.shape)}: a map needs places, (n, h, w, c). "
+                f"These have some: {spatial}."
+            )
+        first = channels_first(layer, at.model)
+
+        def last(t: Tensor) -> Tensor:
+            t = keras.ops.cast(t, "float32")
+            return keras.ops.transpose(t, (0, 2, 3, 1)) if first else t
+
+        return [self.map(at, last(activation), last(at.slope(layer)) if self.differentiates else None)]
 
     def map(self, at: Rows, activation: Tensor, gradient: Tensor) -> Tensor:
-        """(n, h, w)."""
+        """(n, h, w). The gradient is None for a method that needs none."""
         raise NotImplementedError
-
-    def located(self, at: Rows) -> tuple[Tensor, Tensor]:
-        """A and G of the layer, channels last, float32.
-
-        Raises:
-            InvalidInput: its output has no places.
-        """
-        layer = at.last_spatial_layer if self.layer is None else find_layer(at.model, self.layer)
-        activation, gradient = at.activation(layer)
-        if len(activation.shape) != 4:
-            raise InvalidInput(
-                f"Layer {path_of(layer, at.model)!r} gives {tuple(activation.shape)}: a map needs places, (n, h, w, c)."
-            )
-        pair = (keras.ops.cast(t, "float32") for t in (activation, gradient))
-        a, g = (keras.ops.transpose(t, (0, 2, 3, 1)) for t in pair) if channels_first(layer, at.model) else pair
-        return a, g
 
 
 def channels_first(layer: keras.layers.Layer, model: keras.Model) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import keras
 import numpy as np
@@ -15,11 +15,17 @@ from keras_xai.errors import InvalidInput, unknown
 from keras_xai.probe import Probe
 
 Tensor = Any
+T = TypeVar("T")
 
-NO_PATH = (
-    "No gradient leads from the score back to x ({shapes}): integers without an Embedding, or something in between that has "
-    "no gradient (a lookup, an encoding, rounding). Take a method that needs none (occlusion, kernel_shap, lime), or explain "
-    "the model behind that layer."
+# Layers whose output does not move smoothly with their input.
+WITHOUT_GRADIENT = (
+    "CategoryEncoding",
+    "Discretization",
+    "HashedCrossing",
+    "Hashing",
+    "IntegerLookup",
+    "StringLookup",
+    "TextVectorization",
 )
 
 
@@ -33,10 +39,15 @@ class Method:
     complete: ClassVar[bool] = False  # Σ values = score − baseline score
     differentiates: ClassVar[bool] = True  # needs a gradient: what has none to offer is held fixed
     on_input: ClassVar[bool] = True  # values have the shape of the input; else a map (n, h, w) of their own
+    fits: ClassVar[bool] = False  # puts a model of its own in the place of the user's, and says how well it fits
 
     def values(self, at: Rows) -> list[Tensor]:
         """The attribution of these rows, one tensor an input."""
         raise NotImplementedError
+
+    def reads(self, at: Rows) -> Sequence[keras.layers.Layer]:
+        """The layers whose `Rows.activation` it will ask for: one pass serves all methods, so it must know them first."""
+        return ()
 
     def check(self, model: keras.Model) -> None:
         """Raise `InvalidInput` where the options do not fit the model."""
@@ -44,6 +55,10 @@ class Method:
     def baseline_score(self, at: Rows) -> Tensor:
         """(n,) what a complete method's values are counted from."""
         return at.start_score if self.differentiates else at.baseline_score
+
+    def r2(self, at: Rows) -> Tensor:
+        """(n,) of a method that `fits`: the share of the score's movement that its own model accounts for."""
+        raise NotImplementedError
 
     def for_probe(self, probe: Probe) -> Method:
         """The same method with what a probe knows and the options leave open: its groups, its background."""
@@ -57,8 +72,8 @@ class Method:
 class Rows:
     """Some samples inside the graph: what a method sees. Arrays are (n, ...), n the same in every call.
 
-    `score` is the logit of the target class where there is one. What two methods share (the gradient at the input) is
-    computed once.
+    `score` is the logit of the target class where there is one. What methods share is computed once: one forward pass for
+    outputs, scores and activations, one backward pass for the gradients at the input and at layers.
     """
 
     def __init__(
@@ -77,7 +92,11 @@ class Rows:
         self.sources = list(range(len(x)))  # which of the user's inputs each one comes from
         self.size: int = x[0].shape[0]
         self._said: tuple[Tensor, Tensor] | None = None
-        self._activations: dict[int, tuple[Tensor, Tensor]] = {}
+        self._outputs: list[Tensor] = []
+        self._watched: list[keras.layers.Layer] = []
+        self._made: dict[int, tuple[Method, Any]] = {}
+        self.heard: Callable[[int], None] | None = None  # told how many passes were made, while they are
+        self.looped = 0  # passes in all loops
 
     def scores(self, x: list[Tensor], target: Tensor) -> Tensor:
         """(m,) the score of m rows; m need not be n."""
@@ -87,19 +106,26 @@ class Rows:
         """The gradient of each row's score; zero for an input that has no smooth path to it."""
         return self._zeroed(x, chosen().gradient(lambda z: self.scores(z, target), x)[1])
 
-    @property
+    def watch(self, methods: Iterable[Method]) -> None:
+        """Make ready what these methods will read on the way."""
+        layers = {id(layer): layer for method in methods for layer in method.reads(self)}
+        self._watched = list(layers.values())
+
+    @functools.cached_property
     def gradient(self) -> list[Tensor]:
-        """At the input itself."""
-        return self._explained[2]
+        """At the input itself.
+
+        Raises:
+            InvalidInput: nothing leads there.
+        """
+        return self._zeroed(self.x, self._passed[2]()[0])
 
     def said(self) -> tuple[Tensor, Tensor]:
-        """(n, K) outputs and (n,) score, of the pass that gave the gradient where there was one."""
-        if "_explained" in vars(self):
-            return self._explained[:2]
-        if self._said is not None:
-            return self._said
-        outputs, scores = self._ask(self.x)
-        return outputs, chosen().picked(scores, self.target)
+        """(n, K) outputs and (n,) score."""
+        if self._said is None:
+            value = self._passed[0]
+            self._said = self._outputs[0], value
+        return self._said
 
     @functools.cached_property
     def score(self) -> Tensor:
@@ -123,7 +149,7 @@ class Rows:
             at_input = chosen().gradient(lambda z: self.scores(z, self.target), self.x)[1]
             found = [g is not None for g in at_input]
         if not any(found):
-            raise InvalidInput(NO_PATH.format(shapes=", ".join(f"{x.dtype} {tuple(x.shape)[1:]}" for x in self.given)))
+            raise self._no_path()
         return found
 
     @functools.cached_property
@@ -135,6 +161,12 @@ class Rows:
     def start_score(self) -> Tensor:
         """(n,) there."""
         return self.baseline_score if all(self.smooth) else self.scores(self.start, self.target)
+
+    def once(self, method: Method, make: Callable[[], T]) -> T:
+        """What `make` gives, made at a method's first call: for what its values share with what else it says."""
+        if id(method) not in self._made:
+            self._made[id(method)] = (method, make())  # held, so that no other gets its id
+        return self._made[id(method)][1]
 
     def lifted(self, arrays: list[Tensor]) -> list[Tensor]:
         """Rows in the user's shapes, as `x` has them."""
@@ -148,6 +180,14 @@ class Rows:
         """How many passes `count` variants of each row take, and how many variants one pass holds."""
         per = max(1, min(count, self.chunk // self.size))
         return -(-count // per), per
+
+    def folded(
+        self, one_pass: Callable[[Tensor, list[Tensor]], list[Tensor]], passes: int, initial: list[Tensor]
+    ) -> list[Tensor]:
+        """`initial` after `one_pass(k, values)` for each of so many passes."""
+        self.looped += passes
+        found: list[Tensor] = chosen().fold(one_pass, passes, initial, self.heard)
+        return found
 
     def tried(self, count: int, variants: Callable[[Tensor], list[Tensor]]) -> Tensor:
         """(n, count) the scores of `count` variants of each row, forward passes alone.
@@ -165,7 +205,8 @@ class Rows:
             z = [ops.reshape(ops.broadcast_to(v, (per, *x.shape)), (-1, *x.shape[1:])) for v, x in changed]
             return ops.reshape(self.scores(z, target), (per, self.size))
 
-        found = ops.reshape(backend.mapped(one_pass, passes), (passes * per, self.size))
+        self.looped += passes
+        found = ops.reshape(backend.mapped(one_pass, passes, self.heard), (passes * per, self.size))
         return ops.transpose(found[:count])
 
     def kept(self, masks: list[Tensor], instead: list[Tensor] | None = None) -> list[Tensor]:
@@ -184,16 +225,15 @@ class Rows:
         return found
 
     @functools.cached_property
-    def _explained(self) -> tuple[Tensor, Tensor, list[Tensor]]:
-        outputs: list[Tensor] = []
+    def _passed(self) -> tuple[Tensor, list[Tensor], Callable[[], tuple[list[Tensor], list[Tensor]]]]:
+        """The one pass over the rows themselves: score, activations, and gradients where somebody asks for them."""
 
         def score(z: list[Tensor]) -> Tensor:
             said, scores = self._ask(z)
-            outputs.append(said)
+            self._outputs.append(said)
             return chosen().picked(scores, self.target)
 
-        value, found = chosen().gradient(score, self.x)
-        return outputs[0], value, self._zeroed(self.x, found)
+        return chosen().recorded(score, self.x, self._watched)
 
     def rescaled(self) -> list[Tensor]:
         """DeepLIFT's multipliers, None where nothing leads to the score; the pass also gives both scores.
@@ -209,29 +249,54 @@ class Rows:
             return chosen().picked(scores, target)
 
         both, found = chosen().rescaled(score, self.x, self.start)
-        self._said = outputs[0][: self.size], both[: self.size]
+        self._said = self._said or (outputs[0][: self.size], both[: self.size])
         vars(self).setdefault("start_score", both[self.size :])
         return list(found)
 
+    def _no_path(self) -> InvalidInput:
+        shapes = ", ".join(f"{keras.backend.standardize_dtype(x.dtype)} {tuple(x.shape)[1:]}" for x in self.given)
+        layers = (one for one in every_layer(self.model) if type(one).__name__ in WITHOUT_GRADIENT)
+        named = [f"{path_of(one, self.model)!r} ({type(one).__name__})" for one in layers]
+        cause = (
+            f"behind {', '.join(named)}" if named else "behind what has no gradient (a lookup, an encoding, rounding)"
+        )
+        return InvalidInput(
+            f"No gradient leads from the score back to x ({shapes}). Take a method that needs none (occlusion, kernel_shap, "
+            f"lime), or start {cause}: explain a model that takes what comes out there."
+        )
+
     def _zeroed(self, x: list[Tensor], found: list[Tensor]) -> list[Tensor]:
         if all(g is None for g in found):
-            raise InvalidInput(NO_PATH.format(shapes=", ".join(f"{x.dtype} {tuple(x.shape)[1:]}" for x in self.given)))
+            raise self._no_path()
         return [keras.ops.zeros(z.shape, "float32") if g is None else g for z, g in zip(x, found, strict=True)]
 
-    def activation(self, layer: keras.layers.Layer) -> tuple[Tensor, Tensor]:
-        """A layer's output for these rows and the score's gradient with respect to it; once for all methods that ask."""
-        if id(layer) not in self._activations:
-            try:
-                self._activations[id(layer)] = chosen().with_activation(
-                    lambda z: self.scores(z, self.target), self.x, layer
-                )
-            except ValueError as error:
-                raise InvalidInput(f"{error}; name another layer with layer=.") from error
-        return self._activations[id(layer)]
+    def activation(self, layer: keras.layers.Layer) -> Tensor:
+        """What a layer that the method `reads` gave for these rows.
+
+        Raises:
+            InvalidInput: it was not called, or gives no tensor.
+        """
+        return self._found(self._passed[1], layer, "gives nothing on the way")
+
+    def slope(self, layer: keras.layers.Layer) -> Tensor:
+        """The score's gradient with respect to that.
+
+        Raises:
+            InvalidInput: nothing leads there.
+        """
+        return self._found(self._passed[2]()[1], layer, "does not lead")
+
+    def _found(self, tensors: list[Tensor], layer: keras.layers.Layer, fault: str) -> Tensor:
+        found = tensors[[id(one) for one in self._watched].index(id(layer))]
+        if found is None:
+            raise InvalidInput(
+                f"Layer {path_of(layer, self.model)!r} {fault} to the score; name another layer with layer=."
+            )
+        return found
 
     @functools.cached_property
-    def last_spatial_layer(self) -> keras.layers.Layer:
-        """The layer called last of those with an output (n, h, w, c) of more than one place.
+    def spatial_layers(self) -> list[keras.layers.Layer]:
+        """The layers with an output (n, h, w, c) of more than one place, in the order in which they are called.
 
         Raises:
             InvalidInput: there is none.
@@ -243,7 +308,7 @@ class Rows:
             raise InvalidInput(
                 "No layer of the model has a spatial output (n, h, w, c): name one with layer=, or take saliency."
             )
-        return spatial[-1]
+        return spatial
 
 
 def named(method: str, options: Mapping[str, Any], table: Mapping[str, type[Method]]) -> Method:
@@ -288,6 +353,17 @@ def every_layer(model: keras.Model) -> Sequence[keras.layers.Layer]:
 
 
 def path_of(layer: keras.layers.Layer, model: keras.Model) -> str:
-    """A layer's name for the user: its path, without the model's own name in front."""
+    """A layer's name for the user: its path, without the model's own name in front.
+
+    Keras gives a layer without weights no path but its name, wherever it stands: such a one is looked for.
+    """
     path: str = getattr(layer, "path", None) or layer.name
+    if not layer.weights and "/" not in path:
+        path = next((found for found, one in _nested(model) if one is layer), path)
     return path.removeprefix(f"{model.name}/")
+
+
+def _nested(model: keras.layers.Layer, prefix: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
+    for layer in model._flatten_layers(include_self=False, recursive=False):
+        yield prefix + layer.name, layer
+        yield from _nested(layer, f"{prefix}{layer.name}/")

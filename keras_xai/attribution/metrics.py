@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.engine import (
     Engine,
-    attribute,
+    Prepared,
     baseline_rows,
     check_fit,
     default_rows,
@@ -121,13 +121,14 @@ def randomisation(
         InvalidInput: as `attribute`.
 
     Cost:
-        The method's passes, once more than there are layers with weights.
+        The method's passes, once more than there are layers with weights; compiled once.
 
     Example:
         >>> randomisation(model, x, "grad_cam")                                     # doctest: +SKIP
         {'head': 0.31, 'conv2': 0.12, 'conv1': 0.05}
     """
-    first = attribute(model, x, method, target=target, seed=seed, verbose=False, **options)
+    asked = Prepared(model, x, method, target, seed=seed, options=options)
+    first = asked()
     layers = [layer for layer in model._flatten_layers(include_self=False) if layer.weights and not _inside(layer)]
     generator = np.random.default_rng(seed)
     before = [variable.numpy() for variable in model.variables]
@@ -136,7 +137,7 @@ def randomisation(
         for layer in reversed(layers):
             for variable in layer.trainable_variables:
                 variable.assign(generator.permutation(variable.numpy().reshape(-1)).reshape(variable.shape))
-            now = attribute(model, x, method, target=first.target, seed=seed, verbose=False, **options)
+            now = asked()
             name = (getattr(layer, "path", None) or layer.name).removeprefix(f"{model.name}/")
             found[name] = float(
                 np.mean([_rank_correlation(a, b) for a, b in zip(_rows(first), _rows(now), strict=True)])

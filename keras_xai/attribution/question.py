@@ -119,6 +119,11 @@ class Question:
         threshold = 0.5 if self.is_logit or self.space(outputs) == "probability" else 0.0
         return (outputs.reshape(-1) > threshold).astype(np.int64)
 
+    @property
+    def loss_name(self) -> str:
+        """Of the loss that this output is trained with, in small letters; "" without one."""
+        return _loss_name(self._loss())
+
     def _loss(self) -> Any:
         loss = getattr(self.model, "loss", None)
         if isinstance(loss, (Mapping, list, tuple)):
@@ -136,7 +141,7 @@ def _loss_name(loss: Any) -> str:
 
 
 def has_convolution(model: keras.Model) -> bool:
-    """Whether a convolution or a pooling is in the model: they want small passes, and no XLA on a CPU."""
+    """Whether a convolution or a pooling is in the model: they want small passes."""
     words = ("Conv", "Pooling")
     return any(any(w in type(layer).__name__ for w in words) for layer in model._flatten_layers())
 
@@ -144,13 +149,15 @@ def has_convolution(model: keras.Model) -> bool:
 def default_baseline(model: keras.Model, x: list[NDArray[Any]]) -> list[NDArray[Any]]:
     """Zero in the model's own input space, one sample an input: the adapted mean where a Normalization comes first.
 
-    Integers get `NOTHING`, which is no token: an embedding of zeros where they are looked up, else the number 0.
+    Integers get `NOTHING`, which is no token: an embedding of zeros where they are looked up, else the number 0. Strings get
+    the empty one, which a lookup does not know.
     """
     layers = [
         layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.layers.InputLayer)
     ]
     first = next((layer for layer in layers if not list(layer._flatten_layers(include_self=False))), None)
-    baselines = [np.full(a.shape[1:], NOTHING if a.dtype.kind == "i" else 0.0, a.dtype) for a in x]
+    nothing = {"i": NOTHING, "O": ""}
+    baselines = [np.full(a.shape[1:], nothing.get(a.dtype.kind, 0.0), a.dtype) for a in x]
     if len(x) == 1 and isinstance(first, keras.layers.Normalization) and not first.invert and first.built:
         mean = np.asarray(chosen().numpy(first.mean))[0]  # (1, ..., C)
         baselines[0] = np.broadcast_to(mean, x[0].shape[1:]).astype(np.float32)

@@ -84,7 +84,7 @@ def rows_of(plain: Rows) -> Rows:
     embedded = EmbeddedRows(plain, layers) if layers else None
     rows = embedded if embedded is not None and embedded.has_tokens else plain
     rows.baseline = [
-        b if keras.backend.is_float_dtype(b.dtype) else keras.ops.where(keras.ops.equal(b, NOTHING), 0, b)
+        keras.ops.where(keras.ops.equal(b, NOTHING), 0, b) if "int" in keras.backend.standardize_dtype(b.dtype) else b
         for b in rows.baseline
     ]
     return rows

@@ -9,6 +9,7 @@ Gradients
     own_randomness(graph) -> names                       random operations that keep their state in the graph itself
     ran(error) -> bool                                   whether an error comes from running a step, not building it
     replicas(model) -> int                               copies of the model that train in step
+    chief(model) -> bool                                 whether this process is the one that writes, of several
 
 Data
     reshuffles(source) -> bool                           whether a data set of the framework's own shuffles anew at each read
@@ -20,14 +21,20 @@ Attribution
     head(outputs) -> (scores, is_logit)                  the logits behind a model's output, where it has some
     picked(scores, target) -> (n,)                       the target class' score
     gradient(score, inputs) -> (score, gradients)        of the summed score with respect to inputs
-    fold(function, count, initial) -> tensors            a loop inside the graph, its body traced once
-    mapped(function, count) -> tensor                    the same for results that are kept, stacked
+    fold(function, count, initial, heard) -> tensors     a loop inside the graph, its body traced once; it may tell the host
+    mapped(function, count, heard) -> tensor             the same for results that are kept, stacked
     normal(seed, k, shape) -> tensor                     draws that follow from their seed alone
-    with_activation(score, inputs, layer) -> pair        a layer's output, and the summed score's gradient with respect to it
+    recorded(score, inputs, layers) -> triple            one pass: score, layers' outputs, and the backward pass where asked for
     rescaled(score, x, baseline) -> scores, multipliers  DeepLIFT's Rescale rule, backwards through the graph
     embedded(score, inputs, layers) -> pairs             (number of an input, what an embedding makes of it)
     with_embedded(score, inputs, layers, instead)        a score with other embeddings in their place
     output_shapes(score, inputs, layers) -> pairs        the layers that a score calls, in order, with their output shapes
+
+Activations, in a file beside it: `chosen("activations")`
+    heard(function, inputs, layers) -> (value, [Heard])  a forward pass, and what each layer gave in it
+    Heard                                                layer, given, output, mask, function, unchanged, calls, problem
+    ending(outputs) -> (tensors, function)               from the logits behind an output to the output itself
+    leading(tensors, to) -> booleans                     which of them a tensor is computed from
 """
 
 from __future__ import annotations
@@ -57,8 +64,8 @@ LOWEST, HIGHEST = -48, 16
 
 
 @functools.cache
-def chosen() -> Any:
-    """The module for the backend Keras runs on, imported on first use.
+def chosen(part: str = "") -> Any:
+    """The module for the backend Keras runs on, imported on first use; with `part` the file of that name beside it.
 
     Raises:
         InvalidInput: there is none for it yet.
@@ -71,4 +78,4 @@ def chosen() -> Any:
             f"keras_xai does not support the Keras backend {framework!r} yet; it supports {listed(FRAMEWORKS)}. "
             f"Set KERAS_BACKEND={FRAMEWORKS[0]} before Keras is imported."
         )
-    return importlib.import_module(f"{__name__}.{framework}")
+    return importlib.import_module(f"{__name__}.{framework}{part and '_'}{part}")

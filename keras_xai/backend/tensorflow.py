@@ -251,6 +251,11 @@ def replicas(model: Any) -> int:
     return int(model.distribute_strategy.num_replicas_in_sync)
 
 
+def chief(model: Any) -> bool:
+    """Whether this process is the one that writes, where several train one model together."""
+    return bool(model.distribute_strategy.extended.should_save_summary)
+
+
 # Data.
 
 
@@ -270,6 +275,7 @@ def reshuffles(source: Any) -> bool:
 
 # Attribution: what is explained, and how a score depends on its input.
 
+REPORTS = 20  # of a loop to the host; each takes the interpreter's lock for a moment
 _TRANSPARENT = ("Identity", "Cast", "StopGradient", "PreventGradient", "CheckNumerics")
 
 
@@ -349,20 +355,51 @@ def gradient(score: Callable[[list[Any]], Any], inputs: Sequence[Any]) -> tuple[
     return value, [found.get(k) for k in range(len(inputs))]
 
 
-def fold(function: Callable[[Any, list[Any]], list[Any]], count: int, initial: Sequence[Any]) -> list[Any]:
-    """`initial` after `function(k, values)` for k in 0 … count − 1; the body is traced once, whatever `count` is."""
-    _, values = tf.while_loop(
-        lambda k, _: k < count,
-        lambda k, values: (k + 1, function(k, list(values))),
-        (tf.constant(0), list(initial)),
-        maximum_iterations=count,
-    )
+def fold(
+    function: Callable[[Any, list[Any]], list[Any]],
+    count: int,
+    initial: Sequence[Any],
+    heard: Callable[[int], None] | None = None,
+) -> list[Any]:
+    """`initial` after `function(k, values)` for k in 0 … count − 1; the body is traced once, whatever `count` is.
+
+    `heard(rounds)` is called on the host as the loop goes on; nothing of it reaches the values.
+    """
+
+    def one(k: Any, values: Any) -> Any:
+        found = function(k, list(values))
+        with tf.control_dependencies(_reported(k, count, heard, found)):
+            return k + 1, found
+
+    _, values = tf.while_loop(lambda k, _: k < count, one, (tf.constant(0), list(initial)), maximum_iterations=count)
     return list(values)
 
 
-def mapped(function: Callable[[Any], Any], count: int) -> Any:
+def mapped(function: Callable[[Any], Any], count: int, heard: Callable[[int], None] | None = None) -> Any:
     """`function(k)` for k in 0 … count − 1, stacked (count, ...); one at a time, so that memory holds one."""
-    return tf.map_fn(function, tf.range(count), fn_output_signature=tf.float32, parallel_iterations=1)
+
+    def one(k: Any) -> Any:
+        found = function(k)
+        with tf.control_dependencies(_reported(k, count, heard, [found])):
+            return tf.identity(found)
+
+    return tf.map_fn(one, tf.range(count), fn_output_signature=tf.float32, parallel_iterations=1)
+
+
+def _reported(k: Any, count: int, heard: Callable[[int], None] | None, after: Sequence[Any]) -> list[Any]:
+    """The operation that calls `heard` when round k of a loop is through, about `REPORTS` times in all."""
+    if heard is None or count < 2:
+        return []
+    every, tell = max(1, count // REPORTS), heard
+
+    def say() -> np.int32:
+        tell(every)
+        return np.int32(0)
+
+    with tf.control_dependencies(list(after)):
+        due = tf.equal(k % every, every - 1)
+        # Neither branch gives anything: the host is told, no more.
+        return [tf.cond(due, lambda: tf.numpy_function(say, [], tf.int32), lambda: tf.constant(0))]
 
 
 def normal(seed: int, k: Any, shape: Sequence[int]) -> Any:
@@ -496,37 +533,47 @@ def _is_linear(op: tf.Operation, sources: list[int]) -> bool:
     return len(sources) == 1 and {"one": True, "first": sources == [0], "last": sources == [len(op.inputs) - 1]}[which]
 
 
-def with_activation(
-    score: Callable[[list[Any]], Any], inputs: Sequence[Any], layer: keras.layers.Layer
-) -> tuple[Any, Any]:
-    """A layer's output and the gradient of Σ score with respect to it, in one forward and one backward pass.
+def recorded(
+    score: Callable[[list[Any]], Any], inputs: Sequence[Any], layers: Sequence[keras.layers.Layer]
+) -> tuple[Any, list[Any], Callable[[], tuple[list[Any], list[Any]]]]:
+    """`score(inputs)` (n,), what `layers` gave on the way (None: nothing), and a function that makes the one backward pass.
 
-    The layer's `call` is watched in its instance dictionary while `score` is being traced, so that subclassed and nested
-    models work and no graph is rebuilt. A shared layer counts with its first call.
+    It gives the gradient of Σ score with respect to the inputs and to the layers' outputs, None where there is no path.
+    Whatever nobody asks of it is pruned from the graph.
 
-    Raises:
-        ValueError: the layer was not called, or does not lead to the score.
+    The layers' `call` is watched in their instance dictionaries while `score` is being traced, so that subclassed and
+    nested models work and no graph is rebuilt. A shared layer counts with its first call.
     """
-    seen: list[Any] = []
+    smooth = [k for k, x in enumerate(inputs) if x.dtype.is_floating]
+    seen: dict[int, tuple[Any, Any]] = {}
     with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([inputs[k] for k in smooth])
 
-        def watch(output: Any) -> Any:
-            if seen or not tf.is_tensor(output):
-                return output
-            # A zero is added, so that the tape has something of ours to differentiate by.
-            delta = tf.zeros_like(output)
-            tape.watch(delta)
-            seen.extend([output, delta])
-            return output + delta
+        def watched(layer: keras.layers.Layer) -> Callable[[Any], Any]:
+            def watch(output: Any) -> Any:
+                if id(layer) in seen or not tf.is_tensor(output):
+                    return output
+                # A zero is added, so that the tape has something of ours to differentiate by.
+                delta = tf.zeros_like(output)
+                tape.watch(delta)
+                seen[id(layer)] = (output, delta)
+                return output + delta
 
-        with _heard(layer, watch):
+            return watch
+
+        with contextlib.ExitStack() as stack:
+            for layer in layers:
+                stack.enter_context(_heard(layer, watched(layer)))
             value = score(list(inputs))
-    if not seen:
-        raise ValueError(f"layer {layer.path!r} was not called")
-    found = tape.gradient(value, seen[1])
-    if found is None:
-        raise ValueError(f"layer {layer.path!r} does not lead to the score")
-    return seen[0], found
+    pairs = [seen.get(id(layer), (None, tf.zeros([]))) for layer in layers]
+
+    @functools.cache
+    def slopes() -> tuple[list[Any], list[Any]]:
+        found = tape.gradient(value, [*(inputs[k] for k in smooth), *(delta for _, delta in pairs)])
+        at_inputs = dict(zip(smooth, found, strict=False))
+        return [at_inputs.get(k) for k in range(len(inputs))], list(found[len(smooth) :])
+
+    return value, [output for output, _ in pairs], slopes
 
 
 def embedded(

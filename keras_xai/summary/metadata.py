@@ -10,13 +10,14 @@ from the tag's first event; what changes each epoch is the tensor:
 | keras_xai/weight_gradients | GRADIENTS | float32 [V, statistics + flags + steps + bins] |
 | keras_xai/weight_gradients/missing | GRADIENTS_NOTE | one string |
 | keras_xai/attributions/<method> | ATTRIBUTION | blobs, one a gallery sample: a map |
-| keras_xai/outputs/<method> | OUTPUTS | float32 [B, 5 + K]: target, prediction, score, baseline, error, outputs |
-| keras_xai/importance/<source> | IMPORTANCE | float32 [F + 1, 2]: share and direction; the score in the last row |
+| keras_xai/outputs/<method> | OUTPUTS | float32 [B, 5 + K]: target, prediction, score, baseline, error, outputs; R² last if any |
+| keras_xai/importance/<source> | IMPORTANCE | float32 [F + 2, 2]: share and direction; then the score; then the digest |
 | keras_xai/alert/<source> | ALERT | one JSON string |
+| keras_xai/mappings | MAPPINGS | blobs: one JSON string with the single numbers, then a map for each array that it names |
 
-A *map* is one array in one blob: `KXA1`, dtype (0 float32, 1 uint8 between lo and hi, 2 int32), rank, two bytes unused, lo and
-hi as float32, the dimensions as uint32, then the values, zlib level 1; everything little-endian. Images are uint8: 8 bits
-and one range a sample are enough for eyes; tables, series and tokens are float32.
+A *map* is one array in one blob: `KXA1`, dtype (0 float32, 1 uint8 between lo and hi, 2 int32, 3 float16), rank, two bytes
+unused, lo and hi as float32, the dimensions as uint32, then the values, zlib level 1; everything little-endian. Images are
+uint8: 8 bits and one range a sample are enough for eyes; tables, series and tokens are float32.
 
 Strings are rank-1 tensors: the data server drops scalars of strings.
 """
@@ -37,7 +38,20 @@ from numpy.typing import NDArray
 from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
 
 from keras_xai.probe import Probe
-from keras_xai.records import FLAGS, STATISTICS, Alert, Attribution, Epoch, Gradients, Shares
+from keras_xai.records import (
+    FLAGS,
+    STATISTICS,
+    Alert,
+    Attribution,
+    Decision,
+    Epoch,
+    Features,
+    Gradients,
+    Mappings,
+    Result,
+    Shares,
+    Surrogate,
+)
 from keras_xai.summary.plugin_data_pb2 import PluginData
 
 PLUGIN = "keras_xai"
@@ -50,12 +64,13 @@ ATTRIBUTIONS = f"{PLUGIN}/attributions/"
 OUTPUTS = f"{PLUGIN}/outputs/"
 IMPORTANCE = f"{PLUGIN}/importance/"
 ALERT = f"{PLUGIN}/alert/"
+MAPPINGS = f"{PLUGIN}/mappings"
 
-Record = Epoch | Gradients | Attribution | Shares | Alert | Probe
+Record = Epoch | Gradients | Attribution | Shares | Alert | Mappings | Probe
 Value = tuple[str, PluginData, Any]  # tag, constants, list of bytes (blobs or strings) or float32 array
 
 _HEADER = struct.Struct("<4sBBxxff")
-_DTYPES = (np.dtype("<f4"), np.dtype("u1"), np.dtype("<i4"))
+_DTYPES = (np.dtype("<f4"), np.dtype("u1"), np.dtype("<i4"), np.dtype("<f2"))
 
 
 class Unreadable(ValueError):
@@ -78,6 +93,8 @@ def pack(array: NDArray[Any], *, eight_bits: bool = False) -> bytes:
             (high - low) or 1.0
         )
         code, values = 1, np.round(255 * scaled).astype(np.uint8)
+    elif array.dtype == np.float16:
+        code, values = 3, array.astype(_DTYPES[3])
     else:
         code, values = 0, array.astype(_DTYPES[0])
     shape = struct.pack(f"<{values.ndim}I", *values.shape)
@@ -85,7 +102,7 @@ def pack(array: NDArray[Any], *, eight_bits: bool = False) -> bytes:
 
 
 def unpack(blob: bytes) -> NDArray[Any]:
-    """The array of a blob: float32 or int32.
+    """The array of a blob: float32, int32 or float16.
 
     Raises:
         Unreadable: not a blob of ours, or damaged.
@@ -172,6 +189,8 @@ def encode(record: Record) -> Iterator[Value]:
     elif isinstance(record, Alert):
         body = {k: getattr(record, k) for k in Alert.__dataclass_fields__ if k not in ("epoch", "source")}
         yield ALERT + record.source, _data(PluginData.ALERT, method=record.source), [_json(body)]
+    elif isinstance(record, Mappings):
+        yield _encode_mappings(record)
     elif isinstance(record, Probe):
         yield _encode_probe(record)
     else:
@@ -213,12 +232,70 @@ def _encode_attribution(record: Attribution) -> Iterator[Value]:
     table = np.stack([np.asarray(c, np.float32) for c in columns], 1)
     if record.outputs is not None:
         table = np.concatenate([table, np.asarray(record.outputs, np.float32).reshape(size, -1)[:, :64]], 1)
-    options = {"space": record.space, "complete": record.completeness_error is not None}
+    if record.r2 is not None:
+        table = np.concatenate([table, np.asarray(record.r2, np.float32).reshape(size, 1)], 1)
+    options = {
+        "space": record.space,
+        "complete": record.completeness_error is not None,
+        "r2": record.r2 is not None,
+    }
     yield OUTPUTS + record.method, _data(PluginData.OUTPUTS, method=record.method, options=options), table
 
 
+# The columns of a mappings record that have one number a layer: of its features, then of its decision.
+_OF_LAYERS = (
+    ("width", "mean", "std", "saturation", "dead", "spread", "participation", "cka_previous", "cka_first")
+    + ("scale", "captured"),
+    ("readability", "standard_error", "own_decision"),
+)
+_OF_RESULT = ("accuracy", "confidence_gap", "ece", "ece_floor", "held_out_accuracy")
+
+
+def _encode_mappings(record: Mappings) -> Value:
+    features, decision, result = record.features, record.decision, record.result
+    parts = zip((features, decision), _OF_LAYERS, strict=True)
+    arrays = {
+        "layers": np.stack([np.asarray(getattr(part, c), np.float32) for part, names in parts for c in names], 1),
+        "cka_layers": features.cka_layers,
+        "coordinates": features.coordinates,
+        "read_as": decision.read_as,
+        "logits": result.logits,
+        "prediction": result.prediction,
+        "sure": np.stack([result.confidence, result.certainty], 1),
+    }
+    if result.columns is not None:
+        arrays["columns"] = result.columns
+    if result.correct is not None:
+        arrays["correct"] = result.correct.astype(np.int32)
+    for name, surrogate in decision.surrogates.items():
+        arrays[f"surrogate {name}"] = surrogate.coefficients
+    body = {
+        "arrays": list(arrays),
+        "chance": decision.chance,
+        **{name: getattr(result, name) for name in _OF_RESULT},
+        "surrogates": {
+            name: {"agreement": s.agreement, "r2": s.r2, "classes": s.classes}
+            for name, s in decision.surrogates.items()
+        },
+        "flags": record.flags,
+        "notes": record.notes,
+    }
+    about = {
+        "target": decision.target,
+        "answer": result.answer,
+        "classes": result.classes,
+        "features": next((s.features for s in decision.surrogates.values()), ()),
+        "label": None if result.label is None else result.label.tolist(),
+        "held_out": None if result.held_out is None else result.held_out.astype(int).tolist(),
+        "thresholds": dict(record.thresholds),
+    }
+    blobs = [_json(body), *map(pack, arrays.values())]
+    return MAPPINGS, _data(PluginData.MAPPINGS, names=features.layers, options=about), blobs
+
+
 def _encode_probe(record: Probe) -> Value:
-    stored = record.x is not None and record.store == "inputs"
+    numbers = record.x is not None and all(part.dtype.kind in "fiub" for part in record.inputs)
+    stored = numbers and record.store == "inputs"  # strings have no map
     blobs = []
     if stored:
         parts = record.inputs
@@ -241,7 +318,7 @@ def value(tag: str, data: PluginData, content: Any, *, first: bool) -> summary_p
     )
     summary = summary_pb2.Summary.Value(tag=tag, tensor=tensor)
     if first:
-        blobs = data.kind in (PluginData.PROBE, PluginData.ATTRIBUTION)
+        blobs = data.kind in (PluginData.PROBE, PluginData.ATTRIBUTION, PluginData.MAPPINGS)
         summary.metadata.data_class = summary_pb2.DATA_CLASS_BLOB_SEQUENCE if blobs else summary_pb2.DATA_CLASS_TENSOR
         summary.metadata.plugin_data.plugin_name = PLUGIN
         summary.metadata.plugin_data.content = data.SerializeToString()
@@ -270,7 +347,7 @@ def options(data: PluginData) -> dict[str, Any]:
     """The JSON options of a tag."""
     try:
         found = json.loads(data.options or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Unreadable(str(error)) from error
     if not isinstance(found, dict):
         raise Unreadable("options are not an object")
@@ -360,6 +437,77 @@ def decode_shares(epoch: int, data: PluginData, table: NDArray[Any]) -> Shares:
         method=str(about.get("attribution", "")),
         digest=(int(digest[0]), int(digest[1])) if np.isfinite(digest).all() else None,
     )
+
+
+def decode_mappings(epoch: int, data: PluginData, blobs: Sequence[bytes]) -> Mappings:
+    body, about, layers = _body(blobs), options(data), tuple(data.names)
+    try:
+        arrays = {str(name): unpack(bytes(b)) for name, b in zip(body["arrays"], blobs[1:], strict=True)}
+        return _mappings(epoch, layers, arrays, body, about)
+    except (KeyError, AttributeError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise Unreadable(f"mappings at epoch {epoch}: {error!r}") from error
+
+
+def _mappings(
+    epoch: int, layers: tuple[str, ...], arrays: dict[str, Any], body: dict[str, Any], about: dict[str, Any]
+) -> Mappings:
+    of_features, of_decision = _OF_LAYERS
+    table, size = arrays["layers"], len(arrays["sure"])
+    _expect(table, (len(layers), len(of_features) + len(of_decision)))
+    _expect(arrays["cka_layers"], (len(layers), len(layers)))
+    column = dict(zip((*of_features, *of_decision), table.T, strict=True))
+    coordinates, read_as = arrays["coordinates"], arrays["read_as"]
+    if coordinates.shape[:2] != (len(layers), size) or coordinates.ndim != 3 or read_as.shape != (len(layers), size):
+        raise Unreadable(f"coordinates {coordinates.shape} of {len(layers)} layers and {size} samples")
+    if any(len(arrays[name]) != size for name in ("logits", "prediction")):
+        raise Unreadable(f"expected {size} samples")
+    surrogates = {
+        str(name): Surrogate(
+            features=tuple(map(str, about["features"])),
+            classes=tuple(map(int, told["classes"])),
+            coefficients=arrays[f"surrogate {name}"],
+            agreement=_number(told["agreement"]),
+            r2=_number(told["r2"]),
+        )
+        for name, told in body["surrogates"].items()
+    }
+    label, held_out = about.get("label"), about.get("held_out")
+    return Mappings(
+        epoch=epoch,
+        features=Features(
+            layers,
+            **{name: column[name] for name in of_features} | {"width": column["width"].astype(np.int64)},
+            cka_layers=arrays["cka_layers"],
+            coordinates=coordinates,
+        ),
+        decision=Decision(
+            target=about["target"],
+            **{name: column[name] for name in of_decision},
+            chance=_number(body["chance"]),
+            read_as=read_as,
+            surrogates=surrogates,
+        ),
+        result=Result(
+            answer=about["answer"],
+            classes=_whole(about["classes"]),
+            logits=arrays["logits"],
+            prediction=arrays["prediction"],
+            confidence=arrays["sure"][:, 0],
+            certainty=arrays["sure"][:, 1],
+            columns=arrays.get("columns"),
+            correct=arrays["correct"].astype(bool) if "correct" in arrays else None,
+            label=None if label is None else np.asarray(label),
+            held_out=None if held_out is None else np.asarray(held_out, bool),
+            **{name: _number(body[name]) for name in _OF_RESULT},
+        ),
+        flags=_flags(body["flags"]),
+        notes=_flags(body["notes"]),
+        thresholds={str(k): _number(v) for k, v in about["thresholds"].items()},
+    )
+
+
+def _flags(told: Any) -> tuple[tuple[str, str, int], ...]:
+    return tuple((str(name), str(kind), int(since)) for name, kind, since in told)
 
 
 def decode_values(data: PluginData, blobs: Sequence[bytes]) -> Any:

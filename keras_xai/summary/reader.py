@@ -8,6 +8,7 @@ import re
 import struct
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -19,7 +20,7 @@ from tensorboard.compat.proto import event_pb2, types_pb2
 from tensorboard.util import tensor_util
 
 from keras_xai.probe import Probe
-from keras_xai.records import Alert, Attribution, Epoch, Gradients, Importance, Outputs, Shares
+from keras_xai.records import Alert, Attribution, Epoch, Gradients, Importance, Mappings, Outputs, Samples, Shares
 from keras_xai.summary import metadata
 from keras_xai.summary.metadata import PLUGIN, Unreadable, masked_crc
 
@@ -44,16 +45,18 @@ class Store(Protocol):
 
 
 class FileStore:
-    """The event files of one directory, up to what is whole."""
+    """The event files of one directory, what is whole of them."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = Path(directory)
 
     def series(self) -> dict[str, Series]:
         found: dict[str, Series] = {}
-        paths = sorted(p for p in self.directory.iterdir() if "tfevents" in p.name) if self.directory.is_dir() else []
+        here = self.directory.iterdir() if self.directory.is_dir() else ()
+        paths = sorted(p for p in here if "tfevents" in p.name and p.is_file())  # to open a pipe would wait for ever
+        damage: list[str] = []
         for path in paths:
-            for event in _events(path):
+            for event in _events(path, damage):
                 if event.HasField("session_log") and event.session_log.status == event_pb2.SessionLog.START:
                     _purge(found, event.step)
                 for value in event.summary.value if event.HasField("summary") else ():
@@ -65,11 +68,15 @@ class FileStore:
                     series = found[value.tag]
                     series.steps.append(int(event.step))
                     series.read.append(functools.partial(_tensor, value.tensor))
+        if damage:
+            warnings.warn(f"{self.directory}: {'; '.join(damage)}", stacklevel=2)
         return found
 
 
 class ProviderStore:
     """One run of TensorBoard's data provider; nothing is read before it is asked for."""
+
+    _pool = ThreadPoolExecutor(16, "keras_xai")  # its threads begin when there is something to do
 
     def __init__(self, provider: Any, context: Any, experiment_id: str, run: str) -> None:
         self._provider, self._context, self._experiment, self._run = provider, context, experiment_id, run
@@ -90,13 +97,18 @@ class ProviderStore:
         return found
 
     def _read_tensors(self, tag: str) -> list[tuple[int, Callable[[], Any]]]:
-        rows = self._provider.read_tensors(
-            self._context,
-            experiment_id=self._experiment,
-            plugin_name=PLUGIN,
-            downsample=EVERYTHING,
-            run_tag_filter=_filter(self._run, tag),
-        )
+        try:
+            rows = self._provider.read_tensors(
+                self._context,
+                experiment_id=self._experiment,
+                plugin_name=PLUGIN,
+                downsample=EVERYTHING,
+                run_tag_filter=_filter(self._run, tag),
+            )
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # A damaged tensor that the data server passed on; TensorBoard decodes all of a tag or nothing.
+            warnings.warn(f"{tag} is passed over: {error}", stacklevel=2)
+            return []
         return [(int(d.step), functools.partial(_plain, d.numpy)) for d in rows.get(self._run, {}).get(tag, ())]
 
     def _read_blobs(self, tag: str) -> list[tuple[int, Callable[[], Any]]]:
@@ -111,7 +123,8 @@ class ProviderStore:
         return [(int(d.step), functools.partial(self._fetch, [v.blob_key for v in d.values])) for d in sequences]
 
     def _fetch(self, keys: Sequence[str]) -> list[bytes]:
-        return [bytes(self._provider.read_blob(self._context, blob_key=key)) for key in keys]
+        # Side by side: TensorBoard's fast loader answers each call after 40 ms, whatever it brings.
+        return list(self._pool.map(lambda key: bytes(self._provider.read_blob(self._context, blob_key=key)), keys))
 
 
 class _Lazy(Series):
@@ -128,13 +141,6 @@ class _Lazy(Series):
     @property
     def read(self) -> list[Callable[[], Any]]:  # type: ignore[override]
         return [read for _, read in self._rows()]
-
-
-def provider_runs(provider: Any, context: Any, experiment_id: str) -> dict[str, str]:
-    """TensorBoard's runs that are ours, by the name the user gave them: "run1" for "run1/keras_xai"."""
-    ask = {"ctx": context, "experiment_id": experiment_id, "plugin_name": PLUGIN}
-    names = {*provider.list_tensors(**ask), *provider.list_blob_sequences(**ask)}
-    return {display_name(name): name for name in sorted(names)}
 
 
 def display_name(run: str) -> str:
@@ -220,6 +226,16 @@ class Log:
         return _stacked(self.shares("data"))
 
     @functools.cached_property
+    def mappings(self) -> list[Mappings]:
+        """One `Mappings` a scheduled epoch: data → features → decision → result."""
+        return self._decoded(metadata.MAPPINGS, metadata.decode_mappings)
+
+    @functools.cached_property
+    def samples(self) -> Samples | None:
+        """What became of each probe sample over those epochs; None where nothing was recorded."""
+        return Samples.of(self.mappings)
+
+    @functools.cached_property
     def methods(self) -> tuple[str, ...]:
         """The attribution methods that were written, in the order of their tags."""
         return tuple(
@@ -229,22 +245,25 @@ class Log:
     def outputs(self, method: str) -> Outputs | None:
         """Targets, predictions, scores and outputs of the gallery over epochs; reads no map."""
         tag = metadata.OUTPUTS + method
-        rows = self._decoded(tag, lambda step, _, table: (step, _table(table)))
+        rows = self._decoded(tag, lambda step, data, table: (step, _table(table), metadata.options(data)))
         if not rows:
             return None
-        data = metadata.constants(self._series[tag].content)
-        about, width = metadata.options(data), min(table.shape[1] for _, table in rows)
-        cube = np.stack([table[:, :width] for _, table in rows])
+        about, height = rows[-1][2], rows[-1][1].shape[0]
+        rows = [row for row in rows if row[1].shape[0] == height]
+        width = min(table.shape[1] for _, table, _ in rows)
+        cube = np.stack([table[:, :width] for _, table, _ in rows])
+        fits = bool(about.get("r2")) and width > 5
         return Outputs(
             method=method,
-            epochs=np.asarray([step for step, _ in rows]),
-            target=np.nan_to_num(cube[:, :, 0]).astype(np.int64),
+            epochs=np.asarray([step for step, *_ in rows]),
+            target=np.clip(np.nan_to_num(cube[:, :, 0]), -1, 2**31).astype(np.int64),
             prediction=cube[:, :, 1],
             score=cube[:, :, 2],
             baseline_score=cube[:, :, 3],
             completeness_error=cube[:, :, 4] if about.get("complete") else None,
-            outputs=cube[:, :, 5:],
+            outputs=cube[:, :, 5:-1] if fits else cube[:, :, 5:],
             space=about.get("space", "raw"),
+            r2=cube[:, :, -1] if fits else None,
         )
 
     def attribution_epochs(self, method: str) -> list[int]:
@@ -271,7 +290,8 @@ class Log:
                 continue
             k = rows[step]
             baseline = table.baseline_score[k]
-            whole = bool(np.equal(table.prediction[k], np.round(table.prediction[k])).all()) and table.space != "raw"
+            classes = np.clip(np.nan_to_num(np.round(table.prediction[k])), -1, 2**31)
+            whole = bool(np.equal(table.prediction[k], classes).all()) and table.space != "raw"
             found.append(
                 Attribution(
                     method=method,
@@ -285,6 +305,7 @@ class Log:
                     outputs=table.outputs[k],
                     epoch=step,
                     kind="" if self.probe is None else self.probe.kind,
+                    r2=None if table.r2 is None else table.r2[k],
                 )
             )
         return found
@@ -295,7 +316,11 @@ class Log:
         found: dict[str, Any] = {}
         if self.probe is not None:
             found["probe"] = self.probe.hash
-        for tag, name in ((metadata.GRADIENTS, "variables"), (metadata.IMPORTANCE + "clean", "features")):
+        for tag, name in (
+            (metadata.GRADIENTS, "variables"),
+            (metadata.IMPORTANCE + "clean", "features"),
+            (metadata.MAPPINGS, "layers"),
+        ):
             if tag in self._series:
                 try:
                     found[name] = tuple(metadata.constants(self._series[tag].content).names)
@@ -327,7 +352,7 @@ class Log:
         for step in sorted(latest):
             try:
                 found.append(decode(step, data, latest[step]()))
-            except Unreadable as error:
+            except Exception as error:  # the data server passes damaged values on, and those can be anything
                 failed.append(f"epoch {step} ({error})")
         if failed:
             warnings.warn(
@@ -388,26 +413,34 @@ def _purge(found: dict[str, Series], start: int) -> None:
         series.read = [series.read[k] for k in kept]
 
 
-def _events(path: Path) -> Iterator[event_pb2.Event]:
-    """The events of one file up to the first frame that is damaged or not whole.
+def _events(path: Path, damage: list[str]) -> Iterator[event_pb2.Event]:
+    """The events of one file up to a frame that is not whole. A damaged one is passed over, and said in `damage`; where
+    even its length is damaged nothing behind it can be found.
 
     TensorBoard's own readers import TensorFlow, or check sums in pure Python: seconds for what takes milliseconds.
     """
+    damaged = 0
     with open(path, "rb") as file:
-        left = path.stat().st_size
+        size = left = path.stat().st_size
         while left >= 16:
             length, check = struct.unpack("<QI", file.read(12))
+            if struct.pack("<I", check) != masked_crc(struct.pack("<Q", length)):
+                damage.append(f"{path.name} is damaged at byte {size - left}, what follows is passed over")
+                break
             left -= length + 16
-            if left < 0:
-                return
+            if left < 0:  # still being written, or cut
+                break
             data = file.read(length)
-            if struct.pack("<I", check) != masked_crc(struct.pack("<Q", length)) or file.read(4) != masked_crc(data):
-                return
+            if file.read(4) != masked_crc(data):
+                damaged += 1
+                continue
             try:
                 event = event_pb2.Event.FromString(data)
             except DecodeError:  # a whole frame, but not an event: foreign, so passed over
                 continue
             yield event
+    if damaged:
+        damage.append(f"{damaged} damaged record{'s' * (damaged > 1)} of {path.name} passed over")
 
 
 def directories(root: Path) -> Iterable[tuple[str, Path]]:

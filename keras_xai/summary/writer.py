@@ -6,6 +6,7 @@ buffers itself (length, masked CRC-32C, data, masked CRC-32C) and checks a megab
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -26,6 +27,9 @@ class Writer:
     The file opens with `SessionLog.START`: readers then drop what earlier files said of `start` and later epochs, so
     that a resumed run replaces the epochs it repeats.
 
+    What is written waits in memory and goes to the file as a whole with `flush`: nothing lies in a buffer that a forked
+    process would write a second time. Where a flush fails, the file is cut back to what was whole.
+
     Raises:
         OSError: the directory or the file cannot be made or written.
     """
@@ -33,36 +37,79 @@ class Writer:
     def __init__(self, directory: Path, start: int = 0) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / _name(directory)
-        self._file = open(self.path, "xb")  # noqa: SIM115 - closed by close(), or when the writer is gone
+        self._file = open(self.path, "xb", buffering=0)  # noqa: SIM115 - closed by close(), or when the writer is gone
         self._finalizer = weakref.finalize(self, self._file.close)
+        self._size = 0  # bytes that are whole
+        self._waiting: list[bytes] = []
         self._seen: set[str] = set()
-        self._append(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
+        self._append([event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")])
         begin = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-        self._append(event_pb2.Event(wall_time=time.time(), step=start, session_log=begin))
+        self._append([event_pb2.Event(wall_time=time.time(), step=start, session_log=begin)])
         self.flush()
 
     def write(self, records: Iterable[Record], epoch: int | None = None) -> None:
-        """Append each record as one event at its own epoch, or at `epoch`."""
+        """Append each record as one event at its own epoch, or at `epoch`. All of them, or none where one fails."""
+        if self._file.closed:
+            raise ValueError(f"{self.path} is closed")
+        events, fresh = [], set[str]()
         for record in records:
             values = []
             for tag, data, content in encode(record):
-                values.append(value(tag, data, content, first=tag not in self._seen))
-                self._seen.add(tag)
+                values.append(value(tag, data, content, first=tag not in self._seen | fresh))
+                fresh.add(tag)
             at = step(record) if epoch is None else epoch
-            self._append(event_pb2.Event(wall_time=time.time(), step=at, summary=summary_pb2.Summary(value=values)))
+            events.append(event_pb2.Event(wall_time=time.time(), step=at, summary=summary_pb2.Summary(value=values)))
+        self._append(events)
+        self._seen |= fresh  # not before: a tag's constants stand in its first event
 
     def flush(self) -> None:
-        """Hand everything to the operating system: from here on it survives the process."""
-        self._file.flush()
+        """Hand everything to the operating system: from here on it survives the process.
+
+        Raises:
+            OSError: the disk is full, the file was removed. It then ends with what was whole, and takes no more.
+        """
+        if self._file.closed:
+            return
+        data = memoryview(b"".join(self._waiting))
+        self._waiting = []
+        try:
+            if not os.fstat(self._file.fileno()).st_nlink:  # a write would succeed, and be lost
+                raise FileNotFoundError(errno.ENOENT, "The event file was removed", str(self.path))
+            written = 0
+            while written < len(data):
+                written += self._file.write(data[written:]) or 0
+        except OSError as fault:
+            self._give_up()
+            raise type(fault)(fault.errno, fault.strerror, str(self.path)) from fault
+        self._size += len(data)
 
     def close(self) -> None:
-        """Flush and close. Idempotent."""
-        self._finalizer()
+        """Flush and close. Idempotent.
 
-    def _append(self, event: event_pb2.Event) -> None:
-        data = event.SerializeToString()
-        length = struct.pack("<Q", len(data))
-        self._file.write(length + masked_crc(length) + data + masked_crc(data))
+        Raises:
+            OSError: as `flush` does; the file is closed all the same.
+        """
+        try:
+            self.flush()
+        finally:
+            self._finalizer()
+
+    def _append(self, events: Iterable[event_pb2.Event]) -> None:
+        frames = []
+        for event in events:
+            data = event.SerializeToString()
+            length = struct.pack("<Q", len(data))
+            frames.append(length + masked_crc(length) + data + masked_crc(data))
+        self._waiting += frames
+
+    def _give_up(self) -> None:
+        """Half a frame at the end would hide whatever came after it; so nothing does."""
+        try:
+            os.ftruncate(self._file.fileno(), self._size)
+        except OSError:
+            pass
+        finally:
+            self._finalizer()
 
 
 def _name(directory: Path) -> str:

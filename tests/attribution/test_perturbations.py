@@ -92,18 +92,31 @@ def test_drawn_coalitions_come_near_the_exact_ones():
 
 
 def test_lime_is_a_weighted_ridge_regression(table):
-    """scikit-learn's Ridge on the same copies, with the model written out in float64."""
+    """scikit-learn's Ridge on the same copies, with the model written out in float64; its R², the copies weighed."""
     from sklearn.linear_model import Ridge
 
     score, model, x = table
     method = Lime(n_samples=200, kernel_width=0.4, ridge=0.5, seed=3)
     a = kx.attribute(model, x, "lime", target=2, n_samples=200, kernel_width=0.4, ridge=0.5, seed=3)
-    present, _ = method.surrogate(4)
+    present, _, _ = method.surrogate(4)
     cosine = np.divide(present.sum(1), np.sqrt(present.sum(1) * 4), where=present.any(1), out=np.zeros(200))
     weight = np.exp(-((1 - cosine) ** 2) / 0.4**2)
     for b in range(2):
-        line = Ridge(alpha=0.5).fit(present, score(np.where(present, x[b], 0)), sample_weight=weight)
+        there = score(np.where(present, x[b], 0))
+        line = Ridge(alpha=0.5).fit(present, there, sample_weight=weight)
         np.testing.assert_allclose(a.values[b], line.coef_, atol=3e-6)
+        assert a.r2[b] == pytest.approx(line.score(present, there, sample_weight=weight), abs=1e-5)
+
+
+def test_a_line_through_a_line_fits_and_so_does_one_through_nothing():
+    """R² is 1 for a linear model, but for the ridge, and for a score that does not move; no other method has one."""
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    for kernel in (np.array([[1.0], [-2.0], [0.5]]), np.zeros((3, 1))):
+        model.set_weights([kernel, np.array([30.0])])
+        a = kx.attribute(model, x, "lime", n_samples=100, ridge=1e-6)
+        np.testing.assert_allclose(a.r2, 1, atol=1e-4)
+    assert kx.attribute(model, x, "saliency").r2 is None
 
 
 @pytest.mark.parametrize(("window", "stride"), [(2, 2), (3, 2), ((3, 2), (3, 1)), (None, None)])

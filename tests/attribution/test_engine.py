@@ -1,0 +1,88 @@
+"""What an engine builds: how often the model is run for several methods together."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_xai as kx
+from keras_xai.attribution import METHODS
+from keras_xai.attribution.engine import Engine
+from keras_xai.attribution.method import named
+
+
+def built(model, x, methods):
+    """The types of all operations that the values of these methods need, loops not looked into."""
+    engine = Engine(model, {name: named(name, options, METHODS) for name, options in methods.items()}, x)
+    found = engine([x], [np.zeros_like(x)], np.ones(len(x), np.int64))
+    (concrete,) = engine._compiled.graph._list_all_concrete_functions()
+    stack, seen = [t.op for t in concrete.graph.outputs], set()
+    while stack:
+        op = stack.pop()
+        if op not in seen:
+            seen.add(op)
+            stack += [t.op for t in op.inputs]
+    return [op.type for op in seen], found
+
+
+ONE_BACKWARD = {
+    "gradients": ({"saliency": {}, "input_x_gradient": {}}, 2),
+    "maps": ({"grad_cam": {}, "hires_cam": {}, "layer_cam": {}, "grad_cam_plus_plus": {}}, 0),
+    "a map of an early layer": ({"layer_cam": {"layer": "first"}}, 1),
+    "all": ({"grad_cam": {}, "saliency": {}, "hires_cam": {"layer": "first"}, "input_x_gradient": {}}, 2),
+    "beside what needs none": ({"occlusion": {}, "saliency": {}, "score_cam": {}, "grad_cam": {}}, 2),
+    "scores alone": ({"occlusion": {}, "lime": {"n_samples": 20}, "rise": {"n_samples": 20}, "score_cam": {}}, 0),
+}
+
+
+@pytest.mark.parametrize("name", ONE_BACKWARD)
+def test_methods_asked_for_together_share_one_pass(name, cnn, images):
+    """Two convolutions: each is run once forward, and backward no further than somebody looks."""
+    methods, backward = ONE_BACKWARD[name]
+    types, together = built(cnn, images, methods)
+    assert types.count("Conv2D") == 2
+    assert types.count("Conv2DBackpropInput") == backward
+    assert types.count("Conv2DBackpropFilter") == 0
+    for method, options in methods.items():
+        _, alone = built(cnn, images, {method: options})
+        np.testing.assert_allclose(together[method].values, alone[method].values, rtol=1e-5, atol=1e-6)
+
+
+def test_a_path_costs_its_points_and_the_two_ends(cnn, images):
+    """Integrated gradients: outside of the loop the sample and the baseline, forward alone."""
+    types, _ = built(cnn, images, {"integrated_gradients": {}})
+    assert types.count("Conv2D") == 4
+    assert types.count("Conv2DBackpropInput") == 0
+
+
+def test_deeplift_is_one_pass_over_samples_and_baselines(cnn, images):
+    """Both scores come out of it."""
+    types, _ = built(cnn, images, {"deeplift": {}})
+    assert types.count("Conv2D") == 2
+    assert types.count("Conv2DBackpropInput") == 2
+
+
+def test_a_background_is_scored_once():
+    """The mean score of its rows serves the values and the record."""
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5), keras.layers.Dense(2)])
+    types, _ = built(model, x, {"kernel_shap": {"background": np.zeros((6, 4), np.float32)}})
+    assert types.count("While") + types.count("StatelessWhile") == 2  # the background, and the coalitions
+
+
+def test_xla_says_the_same(tmp_path):
+    """`jit_compile=True` of `kx.attribute` and in a fit: the values of the plain graph, to rounding."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((5, 2)), layers.LSTM(3), layers.Dense(2, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x, y = np.random.default_rng(0).normal(size=(8, 5, 2)).astype(np.float32), np.arange(8) % 2
+    probe = kx.Probe(x, y, kind="series")
+    watch = [
+        kx.ProbeAttributions(tmp_path / str(jit), probe, "integrated_gradients", jit_compile=jit, on_error="raise")
+        for jit in (False, True)
+    ]
+    model.fit(x, y, verbose=0, callbacks=watch)
+    plain, xla = (kx.load(tmp_path)[str(jit)].attributions("integrated_gradients")[0] for jit in (False, True))
+    np.testing.assert_allclose(xla.values, plain.values, rtol=1e-4, atol=1e-6)
+    after = [kx.attribute(model, probe, "saliency", jit_compile=jit).values for jit in (False, True)]
+    np.testing.assert_allclose(after[1], after[0], rtol=1e-4, atol=1e-6)
