@@ -3,12 +3,12 @@
     python -m benchmarks.overhead [--rounds 12] [--only mlp cnn transformer] [--plot docs/images/overhead.svg]
                                   [--share 1.0]  a part of the samples, to try the benchmark itself
 
-All variants of a model train at the same time, one epoch each in turn and in an order drawn anew each round, so that
-whatever else the machine does falls on all of them alike. An epoch's cost is the CPU time of the whole process from its
-begin to the begin of the next, all callbacks included. Every round gives one ratio to the plain training of the same
-round; the table shows their median with a 95 % bootstrap interval. A bar is met where the interval's lower end is at or
-below it; where no step is sampled, the interval has to hold 1. The first epoch of each variant, in which functions
-are traced, is left out and told apart.
+All variants of a model train at the same time, a twelfth of an epoch each in turn and in an order drawn anew each time, so
+that whatever else the machine does falls on all of them alike. An epoch's cost is the CPU time of the whole process in
+the turns from its begin to the begin of the next, all callbacks included. Every epoch gives one ratio to the same epoch of
+the plain training; the table shows their median with a 95 % bootstrap interval. A bar is met where the interval's
+lower end is at or below it; where no step is sampled, the interval has to hold 1. The first epoch of each variant, in
+which functions are traced, is left out and told apart.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import random
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import keras
@@ -36,6 +36,7 @@ CALLBACKS: dict[str, Callable[[Path], list[keras.callbacks.Callback]]] = {
     "Keras TensorBoard, histograms": lambda log_dir: [keras.callbacks.TensorBoard(log_dir, histogram_freq=1)],
 }
 BARS = {"mlp": 1.02, "cnn": 1.01, "transformer": 1.01}  # for the default
+TURNS = 12  # an epoch
 
 
 def mlp() -> tuple[keras.Model, np.ndarray, np.ndarray, int]:
@@ -111,37 +112,51 @@ class Clock(keras.callbacks.Callback):
 
     def __init__(self, name: str, turns: Turns) -> None:
         super().__init__()
-        self.name, self.turns, self.seconds = name, turns, []
-        self._began: float | None = None
+        self.name, self.turns = name, turns
+        self.seconds: list[float] = []
+        self._began = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._give()
+        self.seconds.append(0.0)
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        if batch and batch % -(-self.params["steps"] // TURNS) == 0:
+            self._give()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        self._stop()
+
+    def _give(self) -> None:
         self._stop()
         self.turns.give(self.name)
         self.turns.wait(self.name)
         self._began = time.process_time()
 
-    def on_train_end(self, logs: dict | None = None) -> None:
-        self._stop()
-
     def _stop(self) -> None:
-        if self._began is not None:
-            self.seconds.append(time.process_time() - self._began)
+        if self.seconds:
+            self.seconds[-1] += time.process_time() - self._began
 
 
-def measured(kind: str, rounds: int, share: float = 1.0) -> dict[str, list[float]]:
+def measured(
+    make: Callable[[], tuple[keras.Model, np.ndarray, np.ndarray, int]],
+    rounds: int,
+    share: float = 1.0,
+    variants: Mapping[str, Callable[[Path], list[keras.callbacks.Callback]]] = CALLBACKS,
+) -> dict[str, list[float]]:
     """CPU seconds of `rounds` + 2 epochs of each variant; the first and the last are not to be used."""
-    turns = Turns(CALLBACKS)
-    clocks = {name: Clock(name, turns) for name in CALLBACKS}
+    turns = Turns(variants)
+    clocks = {name: Clock(name, turns) for name in variants}
     faults: list[BaseException] = []
 
     def train(name: str, log_dir: Path) -> None:
         turns.wait(name)
         try:
             keras.utils.set_random_seed(0)
-            model, x, y, batch_size = MODELS[kind]()
+            model, x, y, batch_size = make()
             x, y = x[: int(share * len(x))], y[: int(share * len(y))]
             model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-            callbacks = [clocks[name], *CALLBACKS[name](log_dir)]
+            callbacks = [clocks[name], *variants[name](log_dir)]
             model.fit(x, y, batch_size=batch_size, epochs=rounds + 2, verbose=0, callbacks=callbacks)
         except BaseException as fault:
             faults.append(fault)
@@ -150,7 +165,7 @@ def measured(kind: str, rounds: int, share: float = 1.0) -> dict[str, list[float
 
     with tempfile.TemporaryDirectory() as directory:
         threads = [
-            threading.Thread(target=train, args=(name, Path(directory) / name.replace(" ", "_"))) for name in CALLBACKS
+            threading.Thread(target=train, args=(name, Path(directory) / name.replace(" ", "_"))) for name in variants
         ]
         for thread in threads:
             thread.start()
@@ -182,7 +197,7 @@ def main() -> None:
     print("| model | training | first epoch, CPU s | epoch, CPU s | ratio to plain, median [95 %] | bar |")
     print("|---|---|---|---|---|---|")
     for kind in options.only:
-        seconds = measured(kind, options.rounds, options.share)
+        seconds = measured(MODELS[kind], options.rounds, options.share)
         plain = np.array(seconds["plain"][1:-1])
         for name, values in seconds.items():
             own = np.array(values[1:-1])

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Concatenate, ParamSpec
 
 import keras
 
+from keras_xai import backend
 from keras_xai.callbacks.cost import Cost
 from keras_xai.callbacks.schedule import Every, Schedule
 from keras_xai.callbacks.session import Session, checked_directory
@@ -26,22 +27,28 @@ P = ParamSpec("P")
 def isolated(hook: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
     """Run a hook of a `Watcher` so that its faults cost a warning and the callback, never the training.
 
-    What passes through: `KeyboardInterrupt` and its like, an `Alarm` the user asked for, and, at train begin, an
-    `InvalidInput`: nothing is lost yet. With `on_error="raise"` everything does.
+    What passes through: `KeyboardInterrupt` and its like, an `Alarm` the user asked for, a warning that the user's own
+    filter turned into an error, and, at train begin, an `InvalidInput`: nothing is lost yet. With `on_error="raise"`
+    everything does.
     """
 
     @functools.wraps(hook)
     def guarded(self: Watcher, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        if self.retired and hook.__name__ != "on_train_begin":
+        first = hook.__name__ == "on_train_begin"
+        if self.retired and not first:
             return
         with self.cost:
+            session = self._session
+            if session is not None and session.lost is not None and not first:
+                self._withdraw()  # another callback met the fault and told it
+                return
             try:
                 hook(self, *args, **kwargs)
             except Exception as fault:
-                passes = isinstance(fault, Alarm) or (
-                    isinstance(fault, InvalidInput) and hook.__name__ == "on_train_begin"
+                passes = isinstance(fault, (Alarm, UserWarning)) or (isinstance(fault, InvalidInput) and first)
+                self._retire(
+                    fault, hook.__name__, self._session or session, aloud=not passes and self.on_error == "warn"
                 )
-                self._retire(fault, hook.__name__, aloud=not passes and self.on_error == "warn")
                 if passes or self.on_error == "raise":
                     raise
 
@@ -60,6 +67,7 @@ class Watcher(keras.callbacks.Callback):
     """
 
     name: ClassVar[str]
+    cheaper: ClassVar[str] = ""  # what makes it cost less, in words for the user
 
     def __init__(self, log_dir: str | os.PathLike[str], *, every: Every = 1, on_error: str = "warn") -> None:
         super().__init__()
@@ -136,11 +144,12 @@ class Watcher(keras.callbacks.Callback):
 
     @isolated
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._leave()  # an aborted fit never called on_train_end
+        self._quietly_leave()  # an aborted fit never called on_train_end
         self.retired = False  # a new training is a new chance
         self._first = self._seen = self._observed = None
+        self.cost.take()
+        self._session = Session.of(self.log_dir, self.params, writes=backend.chosen().chief(self.model))
         self.check()
-        self._session = Session.of(self.log_dir, self.params)
         self._session.join(self, self.constants(), self.shown())
 
     @isolated
@@ -167,31 +176,57 @@ class Watcher(keras.callbacks.Callback):
 
     @isolated
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        session = self._here()
         if self._seen is not None and self._seen != self._observed:
-            self._here().write(self.catch_up(self._seen))
+            session.write(self.catch_up(self._seen))
         self._leave()
+        session.charge(self.name, self.cost.take())
+        if session.over:
+            self._tell_cost(session)
         self.act()
+
+    def _tell_cost(self, session: Session) -> None:
+        """What all of us cost, when the training ends: a line beside Keras' own, where that has one."""
+        session.settle()
+        line = f"keras_xai: {session.ledger.line()}."
+        logger.info("%s", line)
+        if (self.params or {}).get("verbose"):
+            print(line)
 
     def _here(self) -> Session:
         if self._session is None:
             raise RuntimeError("on_train_begin was not called before this hook")
         return self._session
 
-    def _retire(self, fault: Exception, hook: str, *, aloud: bool) -> None:
+    def _retire(self, fault: Exception, hook: str, session: Session | None, *, aloud: bool) -> None:
+        who = dict.fromkeys([type(self).__name__])
+        if session is not None and session.lost is fault:
+            who |= dict.fromkeys(session.ended_with)
+        it, recorded = ("it", "it recorded") if len(who) == 1 else ("them", "they recorded")
         text = (
-            f"{type(self).__name__} stopped in {hook}: {type(fault).__name__}: {fault}. Training goes on without it; "
-            f"what it recorded before is kept."
+            f"{' and '.join(who)} stopped in {hook}: {type(fault).__name__}: {fault}. Training goes on without {it}; "
+            f"what {recorded} before is kept."
         )
         if aloud:
             self.retired = True
             self.note(text)
-        try:
-            self._leave()
-        except Exception:  # the fault's own cause (a full disk) may strike again; the first one is the one to tell
-            logger.exception("%s could not clean up", self.name)
+        if session is not None:
+            session.charge(self.name, self.cost.take())
+        self._quietly_leave()
         if aloud:
             logger.debug("%s retired", self.name, exc_info=fault)
             warnings.warn(text, stacklevel=4)
+
+    def _withdraw(self) -> None:
+        """Retire without a word."""
+        self.retired = True
+        self._quietly_leave()
+
+    def _quietly_leave(self) -> None:
+        try:
+            self._leave()
+        except Exception:  # the fault's own cause (a full disk) may strike again; the first one is the one to tell
+            logger.debug("%s could not clean up", self.name, exc_info=True)
 
     def _leave(self) -> None:
         """Let go of the model and the file, whatever happened; what we left to the session stays readable."""

@@ -87,6 +87,7 @@ class ImportanceDrift(Watcher):
     """
 
     name: ClassVar[str] = "importance_drift"
+    cheaper: ClassVar[str] = "a probe of 128 rows, every=2 or no live rows in ImportanceDrift"
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ class ProbeAttributions(Watcher):
         every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
         samples: the size of the gallery: the first rows of each class in order, the remainder from the largest classes.
         seed: of methods that draw.
+        jit_compile: compile with XLA: pays on models without convolutions where there are hundreds of epochs.
         on_error: "warn" (a fault is one warning, and the callback retires) or "raise".
         **options: of the one method named.
 
@@ -57,6 +58,7 @@ class ProbeAttributions(Watcher):
     """
 
     name: ClassVar[str] = "probe_attributions"
+    cheaper: ClassVar[str] = "fewer methods, samples=8 or every=5 in ProbeAttributions"
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class ProbeAttributions(Watcher):
         every: Every = 1,
         samples: int = 16,
         seed: int = 0,
+        jit_compile: bool = False,
         on_error: str = "warn",
         **options: Any,
     ) -> None:
@@ -76,12 +79,13 @@ class ProbeAttributions(Watcher):
         self.probe = Probe.of(probe)
         self.gallery = self.probe.gallery(int(samples))
         self.methods = chosen_methods(method, options, seed)
+        self.jit_compile = bool(jit_compile)
 
     def check(self) -> None:
         self._explainer: Explainer | None = None
         self._target = self.gallery.target
         if self.model.built:
-            self._explainer = Explainer(self.model, self.gallery, self.methods)
+            self._explainer = Explainer(self.model, self.gallery, self.methods, self.jit_compile)
 
     def shown(self) -> Probe | None:
         return self.gallery
@@ -96,7 +100,7 @@ class ProbeAttributions(Watcher):
         if self._explainer is None:
             if not self.model.built:
                 raise InvalidInput("The model has no weights after an epoch: it cannot be explained.")
-            self._explainer = Explainer(self.model, self.gallery, self.methods)
+            self._explainer = Explainer(self.model, self.gallery, self.methods, self.jit_compile)
         return [self._written(found, epoch) for found in self._explainer().values()]
 
     def catch_up(self, epoch: int) -> Iterable[Record]:

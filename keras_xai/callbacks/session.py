@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
 import os
 import re
+import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_xai.callbacks.claim import Claim
+from keras_xai.callbacks.cost import Ledger
 from keras_xai.errors import InvalidInput
 from keras_xai.probe import Probe
 from keras_xai.records import Epoch
@@ -20,10 +26,14 @@ from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import FileStore, Log
 from keras_xai.summary.writer import Writer
 
-RUN = "keras_xai"
+logger = logging.getLogger("keras_xai")
 
-# A session lives as long as its callbacks: an aborted fit leaves no file open once they are gone.
-_open: weakref.WeakValueDictionary[Path, Session] = weakref.WeakValueDictionary()
+RUN = "keras_xai"
+clock = time.perf_counter
+
+# A session lives as long as its callbacks: an aborted fit leaves no file open once they are gone. Fits in two threads
+# are two sessions, as fits in two processes are.
+_open: weakref.WeakValueDictionary[tuple[Path, int], Session] = weakref.WeakValueDictionary()
 
 
 def checked_directory(log_dir: str | os.PathLike[str]) -> Path:
@@ -60,34 +70,52 @@ class Session:
     """Shared by all callbacks of one `fit` that were given the same log directory.
 
     Three files in one run directory would show only the last one's data in TensorBoard's Python loader; so there is
-    one writer, opened when the first epoch begins (only then is its number known) and closed when the last leaves.
+    one writer, opened when the first epoch begins (only then is its number known) and closed when the last leaves. The
+    run directory is claimed for as long: a second training gets one of its own.
+
+    What it shares can fail: a full disk ends it for all callbacks at once, with one warning. `lost` is the fault then,
+    and `ended_with` names who was there.
+
+    Args:
+        log_dir: as the user gave it, made absolute.
+        fit: Keras' `params`, one object a fit.
+        writes: False in the workers of a distributed training that are not its chief: they write nothing.
     """
 
-    def __init__(self, log_dir: Path, fit: object) -> None:
+    def __init__(self, log_dir: Path, fit: object, *, writes: bool = True) -> None:
         self.log_dir = log_dir
         self.fit = fit
+        self.writes = writes
         self.past: Log | None = None
+        self.lost: Exception | None = None
+        self.ended_with: tuple[str, ...] = ()
+        self.ledger = Ledger()
+        self._thread = threading.get_ident()
+        self._begun = False
+        self._claim: Claim | None = None
         self._members: list[object] = []
         self._constants: dict[str, Any] = {}
         self._shown: Probe | None = None
         self._writer: Writer | None = None
         self._notes: list[str] = []
         self._epoch: int | None = None  # the epoch whose record is still to be written
-        self._began = 0.0
+        self._began = clock()  # where the seconds of the next record start: nothing of the training is left out
         self._finished: list[object] = []
         self._costs: dict[str, float] = {}
         self._logs: Mapping[str, Any] = {}
         self._rate = float("nan")
 
     @classmethod
-    def of(cls, log_dir: Path, fit: object) -> Session:
+    def of(cls, log_dir: Path, fit: object, *, writes: bool = True) -> Session:
         """The session of this fit. Keras gives one `params` object to all callbacks of a fit: that is its identity.
         A session left open by an aborted fit is closed here."""
-        session = _open.get(log_dir)
+        key = log_dir, threading.get_ident()
+        session = _open.get(key)
         if session is None or session.fit is not fit:
             if session is not None:
-                session.close()
-            session = _open[log_dir] = cls(log_dir, fit)
+                with contextlib.suppress(OSError):  # the aborted fit's loss, not this one's
+                    session.close()
+            session = _open[key] = cls(log_dir, fit, writes=writes)
         return session
 
     def join(self, member: object, constants: Mapping[str, Any], shown: Probe | None) -> None:
@@ -99,68 +127,104 @@ class Session:
         if shown is not None and (self._shown is None or shown.size > self._shown.size):
             self._shown = shown
             self._constants["probe"] = shown.hash
+        if not self.writes:
+            return
         try:
             self.log_dir.mkdir(parents=True, exist_ok=True)
             trial = self.log_dir / f".{RUN}-{os.getpid()}"
             trial.touch()
-            trial.unlink()
+            trial.unlink(missing_ok=True)
         except OSError as error:
             raise InvalidInput(f"log_dir={str(self.log_dir)!r} is not writable: {error.strerror}.") from error
 
     def leave(self, member: object) -> None:
         """A callback has ended or retired: the others' epochs go on without it, and nothing it said is lost."""
         self._members = [m for m in self._members if m is not member]
-        if self._finished or self._notes:
-            self._complete()
-        if not self._members:
-            self.close()
-        elif self._writer is not None:
-            self._writer.flush()
+        try:
+            with self._shared():
+                if self._finished or self._notes:
+                    self._complete()
+                if self._writer is not None:
+                    self._writer.flush()
+        finally:
+            if self.over:
+                self.close()
 
     def close(self) -> None:
         """Close the file. Idempotent."""
         self._members = []
-        if _open.get(self.log_dir) is self:
-            del _open[self.log_dir]
+        key = self.log_dir, self._thread
+        if _open.get(key) is self:
+            del _open[key]
         writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
+        claim, self._claim = self._claim, None
+        try:
+            if writer is not None:
+                writer.close()
+        finally:
+            if claim is not None:
+                claim.release()
+
+    @property
+    def over(self) -> bool:
+        """Whether the last callback has left."""
+        return not self._members
 
     def begin(self, epoch: int) -> None:
         """An epoch begins; the first one decides which run is written."""
-        if self._writer is None:
-            self._writer = Writer(self._choose(epoch), start=epoch)
-            if self._shown is not None and (self.past is None or self.past.probe is None):
-                self._writer.write([self._shown])
-                self._writer.flush()
+        if not self._begun:
+            with self._shared():
+                self._open_file(epoch)
+            self._begun = True
         if epoch != self._epoch:
-            self._epoch, self._began = epoch, time.perf_counter()
-            self._finished, self._costs, self._logs, self._rate = [], {}, {}, float("nan")
+            self._epoch = epoch
+            self._finished, self._logs, self._rate = [], {}, float("nan")
 
-    def _choose(self, epoch: int) -> Path:
-        """Continue the newest run, or begin one: never write over epochs that somebody may still want to see."""
+    def _open_file(self, epoch: int) -> None:
+        if not self.writes:
+            return
+        directory, self._claim = self._choose(epoch)
+        self._writer = Writer(directory, start=epoch)
+        if self._shown is not None and (self.past is None or self.past.probe is None):
+            self._writer.write([self._shown])
+            self._writer.flush()
+
+    def _choose(self, epoch: int) -> tuple[Path, Claim]:
+        """Continue the newest run, or begin one: never write over epochs that somebody may still want to see, nor into
+        a run that is being written."""
         runs = run_directories(self.log_dir)
-        if not runs:
-            return self.log_dir / RUN
-        newest = runs[-1]
-        fresh = self.log_dir / f"{RUN}-{int(newest.name.removeprefix(RUN).removeprefix('-') or 1) + 1}"
+        newest = runs[-1] if runs else self.log_dir / RUN
+        claim = Claim.of(newest)
+        if claim is None:
+            return self._fresh(newest, f"{newest.name} is being written by another training: this one is {{}}.")
         past = Log(FileStore(newest))
         if not past.epochs:
-            return newest
+            return newest, claim
+        then, why = past.constants, ""
         if epoch == 0:
-            self.note(
-                f"{newest.name} holds {len(past.epochs)} epochs of an earlier training: this one is {fresh.name}."
-            )
-            return fresh
-        then = past.constants
-        if changed := sorted(key for key, value in self._constants.items() if key in then and then[key] != value):
-            self.note(
+            why = f"{newest.name} holds {len(past.epochs)} epochs of an earlier training: this one is {{}}."
+        elif changed := sorted(key for key, value in self._constants.items() if key in then and then[key] != value):
+            why = (
                 f"The {' and the '.join(changed)} changed since {newest.name}: training goes on from epoch {epoch} as"
-                f" {fresh.name}, and the burn-in starts again."
+                f" {{}}, and the burn-in starts again."
             )
-            return fresh
+        if why:
+            claim.release()
+            return self._fresh(newest, why)
         self.past = past.before(epoch)
-        return newest
+        return newest, claim
+
+    def _fresh(self, newest: Path, why: str) -> tuple[Path, Claim]:
+        """A new run directory. Another process may want the same at the same moment: who claims it first has it."""
+        number = int(newest.name.removeprefix(RUN).removeprefix("-") or 1)
+        while True:
+            number += 1
+            directory = self.log_dir / f"{RUN}-{number}"
+            if (claim := Claim.of(directory)) is not None:
+                if not any(directory.iterdir()):
+                    self.note(why.format(directory.name))
+                    return directory, claim
+                claim.release()
 
     def note(self, text: str) -> None:
         """A sentence for this epoch's record."""
@@ -169,9 +233,12 @@ class Session:
 
     def write(self, records: Iterable[Record]) -> None:
         """Append records to the file."""
-        if self._writer is None:
+        if not self._begun:
             raise RuntimeError("a record before the first epoch began")
-        self._writer.write(records)
+        if self._writer is not None:
+            self._writer.write(records)
+        else:
+            deque(records, maxlen=0)  # not the chief: the work is done all the same, replicas compute in step
 
     def learning_rate(self, read: Callable[[], float]) -> float:
         """This epoch's learning rate, as the first of our callbacks saw it: what is scored is what is recorded, also
@@ -183,35 +250,67 @@ class Session:
     def finish(self, member: object, name: str, seconds: float, logs: Mapping[str, Any]) -> None:
         """One callback has finished the epoch, at a cost of `seconds`; the last one's call writes the record."""
         self._finished.append(member)
-        self._costs[name] = self._costs.get(name, 0.0) + seconds
+        self.charge(name, seconds)
         self._logs = logs
-        self._complete()
+        with self._shared():
+            self._complete()
+
+    def charge(self, name: str, seconds: float) -> None:
+        """Seconds that a callback took, not yet told."""
+        self._costs[name] = self._costs.get(name, 0.0) + seconds
+
+    def settle(self) -> None:
+        """Enter what the end of the training took, which no epoch's record tells."""
+        self.ledger.enter(clock() - self._began, self._costs)
+        self._began, self._costs = clock(), {}
+
+    @contextlib.contextmanager
+    def _shared(self) -> Iterator[None]:
+        """A fault in what all callbacks share ends the session for all of them."""
+        try:
+            yield
+        except Exception as fault:
+            if self.lost is None:
+                self.lost = fault
+                self.ended_with = tuple(type(m).__name__ for m in self._members)
+            raise
 
     def _complete(self) -> None:
         """Write the epoch's record once nobody who is still here has something to add, and flush."""
         waiting = [m for m in self._members if not any(m is f for f in self._finished)]
-        if waiting or self._epoch is None or self._writer is None:
+        if waiting or self._epoch is None or not self._begun or self.lost is not None:
             return
+        now = clock()
+        seconds, self._began = now - self._began, now
+        self.ledger.enter(seconds, self._costs)
+        cheaper = {getattr(m, "name", ""): getattr(m, "cheaper", "") for m in self._members}
+        if notice := self.ledger.notice(cheaper):
+            self.note(notice)
+            logger.warning("%s", notice)
         record = Epoch(
             epoch=self._epoch,
             wall_time=time.time(),
-            seconds=time.perf_counter() - self._began,
+            seconds=seconds,
             cost_seconds=sum(self._costs.values()),
             learning_rate=self._rate,
             logs=scalars(self._logs),
             costs=dict(self._costs),
             notes=tuple(self._notes),
         )
-        self._epoch, self._notes, self._finished = None, [], []
-        self._writer.write([record])
-        self._writer.flush()
+        self._epoch, self._notes, self._finished, self._costs = None, [], [], {}
+        if self._writer is not None:
+            self._writer.write([record])
+            self._writer.flush()
 
 
 def scalars(logs: Mapping[str, Any]) -> dict[str, float]:
     """The entries of Keras' `logs` that are single numbers."""
     found = {}
     for key, value in logs.items():
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except Exception:  # whatever others put there, it is not a number
+            continue
         if array.size == 1 and (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
             found[str(key)] = float(array.reshape(()))
     return found

@@ -60,6 +60,7 @@ class WeightGradients(Watcher):
     """
 
     name: ClassVar[str] = "weight_gradients"
+    cheaper: ClassVar[str] = "samples_per_epoch=1, or every=5, in WeightGradients"
 
     def __init__(
         self,
@@ -136,6 +137,12 @@ class WeightGradients(Watcher):
         if self._tap is not None:
             self._tap.announce(self, self._due and self._sampling.due(self._execution))
             self._execution += 1
+
+    @isolated
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._tap is not None:
+            self._tap.rest()
+        super().on_epoch_end(epoch, logs)
 
     def observe(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
         if self._tap is None:
@@ -231,7 +238,7 @@ class WeightGradients(Watcher):
 
     def _tell(self, heard: Heard, traced: float, extra: float | None) -> None:
         """Time spent outside our hooks is ours too; and what else is to be known about the figures."""
-        every_step = self._sampling.samples == "all"  # then the plain step is never traced
+        every_step = heard.executions >= self._execution  # then the plain step is not traced, or not yet
         self.cost.add((0.0 if every_step else traced) + (extra or 0.0))
         if traced:
             place = "in place of" if every_step else "next to"

@@ -111,6 +111,10 @@ class Tap:
             self._plain_seconds.clear()
         self.model.train_function = self
 
+    def rest(self) -> None:
+        """Between epochs the model has its own train function again: whatever ends the fit there leaves it so."""
+        self._uninstall()
+
     def leave(self, listener: Hashable) -> None:
         """Listen no more; the last one takes the tap away. Idempotent."""
         self._listeners.pop(listener, None)
@@ -170,6 +174,13 @@ class Tap:
     # For Keras.
 
     def __call__(self, *args: Any) -> Any:
+        try:
+            return self._run(*args)
+        except BaseException:  # the end of the data, which the next epoch begins after, or of the fit
+            self._uninstall()
+            raise
+
+    def _run(self, *args: Any) -> Any:
         announced, self._announced = self._announced, {}
         if not announced:
             self._uninstall()

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_xai as kx
 from tests.callbacks.conftest import small_model
@@ -64,6 +65,19 @@ def test_tables_are_written_exactly(tmp_path, model, fit, data):
     found = kx.load(tmp_path)["."].attributions("input_x_gradient")[-1]
     expected = kx.attribute(model, kx.Probe(*data).gallery(5), "input_x_gradient")
     np.testing.assert_allclose(found.values, expected.values, rtol=1e-6)
+
+
+def test_how_well_limes_line_fits_stands_in_the_log(tmp_path, model, fit, data):
+    """`r2` of each sample and epoch, as `kx.attribute` says it, and the outputs beside it are whole."""
+    fit(model, kx.ProbeAttributions(tmp_path, data, ["lime", "saliency"], samples=5, on_error="raise"))
+    run = kx.load(tmp_path)["."]
+    found = run.attributions("lime")[-1]
+    expected = kx.attribute(model, kx.Probe(*data).gallery(5), "lime", n_samples=256)
+    np.testing.assert_allclose(found.r2, expected.r2, rtol=1e-4)
+    np.testing.assert_allclose(found.outputs, expected.outputs, rtol=1e-5)
+    assert run.outputs("lime").r2.shape == (3, 5)
+    assert run.outputs("saliency").r2 is None
+    assert run.attributions("saliency")[-1].r2 is None
 
 
 def test_one_trace_serves_a_whole_fit(tmp_path, model, fit, data):
@@ -162,3 +176,55 @@ def test_training_is_bit_identical_with_and_without(tmp_path, data):
     for a, b in zip(found[0][0], found[1][0], strict=True):
         np.testing.assert_array_equal(a, b)
     assert found[0][1] == found[1][1]
+
+
+def test_tokens_are_watched_by_all_three_with_their_mask(tmp_path):
+    """`Explain` in a real fit: the padding has no gradient and no importance, and what is explained is what is trained."""
+    r = np.random.default_rng(0)
+    x = r.integers(1, 20, (64, 6))
+    x[:, 5] = 0  # nobody writes that long
+    x[r.random(64) < 0.5, 3:] = 0
+    y = (x[:, 0] > 9).astype(np.int64)
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    inputs = keras.Input((6,), dtype="int32")
+    h = layers.GlobalAveragePooling1D()(layers.Embedding(20, 4, mask_zero=True)(inputs))
+    model = keras.Model(inputs, layers.Dense(2, activation="softmax")(layers.Dense(6, activation="tanh")(h)))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    probe = kx.Probe(x, y, kind="tokens")
+    model.fit(x, y, epochs=3, verbose=0, callbacks=[kx.Explain(tmp_path, probe, on_error="raise")])
+    run, gallery = kx.load(tmp_path)["."], probe.gallery(16)
+    for method, options in (("saliency", {}), ("integrated_gradients", {"n_steps": 8})):
+        found = run.attributions(method)[-1]
+        assert found.kind == "tokens"
+        assert ((found.values != 0) == (gallery.x != 0)).all()
+        np.testing.assert_allclose(found.outputs, model.predict(gallery.x, verbose=0), rtol=1e-4)
+        np.testing.assert_allclose(
+            found.values, kx.attribute(model, gallery, method, **options).values, rtol=1e-4, atol=1e-6
+        )
+    names, values = kx.importance(model, probe, "saliency")
+    assert run.importance.names == tuple(names)
+    np.testing.assert_allclose(run.importance.share[-1], values / values.sum(), rtol=1e-4)
+    assert run.importance.share[-1][5] == 0
+    assert run.importance.share[-1][0] > 0
+
+
+def test_strings_are_explained_and_not_stored(tmp_path):
+    """A looked-up column, without a gradient: its values are in the log, its words are not, which have no map."""
+    layers = keras.layers
+    x = np.array([["red", "s"], ["blue", "xl"]] * 4)
+    lookup = layers.StringLookup(vocabulary=["red", "blue", "s"], output_mode="multi_hot")
+    inputs = keras.Input((2,), dtype="string")
+    model = keras.Model(inputs, layers.Dense(2)(lookup(inputs)))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    probe = kx.Probe(x, np.arange(8) % 2, feature_names=["colour", "size"])
+    watch = kx.ProbeAttributions(tmp_path, probe, "occlusion", samples=4, on_error="raise")
+    model.fit(
+        tf.data.Dataset.from_tensor_slices((x, np.arange(8) % 2)).batch(4), shuffle=False, verbose=0, callbacks=[watch]
+    )
+    run = kx.load(tmp_path)["."]
+    expected = kx.attribute(model, probe.gallery(4), "occlusion").values
+    np.testing.assert_allclose(run.attributions("occlusion")[0].values, expected, rtol=1e-5)
+    assert (expected != 0).any()
+    assert run.probe.x is None
+    assert run.probe.feature_names == ("colour", "size")

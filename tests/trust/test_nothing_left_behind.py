@@ -1,0 +1,159 @@
+"""What a training leaves behind is the same with and without us: in the model, in the process, in the generators.
+
+Each situation of `tests/gradients/situations.py` is trained to its end, broken off by its data and by another callback.
+Four of them here, all with `-m full`.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import random
+import signal
+import threading
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_xai as kx
+from keras_xai.gradients.tap import Tap
+from tests.gradients.situations import SITUATIONS, made
+from tests.trust.conftest import assert_same, state
+
+ALWAYS = ("functional", "eager", "xla", "subclassed")
+ENDS = ("ended", "broken by its data", "broken by a callback")
+
+
+class Break(keras.callbacks.Callback):
+    """Ends the fit in epoch 1, after our callbacks had their turn."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            raise InterruptedError("a callback's own")
+
+
+def batches(situation, end):
+    """The situation's data, in order; the last batch of epoch 1 fails where the data are to break the fit."""
+    size, count = situation.batch_size, len(situation.x)
+    reads = iter(range(10_000))
+
+    class Source(keras.utils.PyDataset):
+        def __len__(self):
+            return -(-count // size)
+
+        def __getitem__(self, k):
+            if end == "broken by its data" and next(reads) == 2 * len(self) - 1:
+                raise InterruptedError("the data's own")
+            return situation.x[k * size : (k + 1) * size], situation.y[k * size : (k + 1) * size]
+
+    return Source()
+
+
+def process():
+    """What a training may not change around itself."""
+    return {
+        "threads": {thread.name for thread in threading.enumerate() if "Thread" not in thread.name},
+        "environment": dict(os.environ),
+        "directory": os.getcwd(),
+        "filters": list(warnings.filters),
+        "handlers": [list(logging.getLogger(name).handlers) for name in (None, "keras_xai", "tensorflow", "absl")],
+        "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
+        "numpy": np.geterr(),
+        "policy": (keras.config.dtype_policy().name, keras.config.floatx(), keras.config.image_data_format()),
+        "eager": (tf.config.functions_run_eagerly(), tf.executing_eagerly(), tf.config.optimizer.get_jit()),
+        "hooks": [sorted(vars(cls)) for cls in (keras.Model, keras.layers.Layer, keras.optimizers.Optimizer)],
+        "wrapped": [cls.apply for cls in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer)],
+        "collector": (gc.isenabled(), gc.get_threshold()),
+    }
+
+
+def open_below(directory: Path) -> list[str]:
+    """Files and directories below `directory` that this process holds open."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:
+            continue
+        if target.startswith(str(directory)):
+            found.append(target)
+    return found
+
+
+def attributes(model) -> dict[str, list[str]]:
+    """The names of everything that hangs on the model, its layers and its optimizer."""
+    parts = [model, *model._flatten_layers(include_self=False), model.optimizer]
+    return {f"{k} {type(part).__name__}": sorted(vars(part)) for k, part in enumerate(parts)}
+
+
+def traces(model) -> list[int]:
+    """How often each compiled function that the model holds was traced."""
+    held = {name: getattr(model, name) for name in ("train_function", "test_function", "predict_function")}
+    held = {name: getattr(f, "__wrapped__", f) for name, f in held.items()}
+    return [
+        f.experimental_get_tracing_count() if hasattr(f, "experimental_get_tracing_count") else 0 for f in held.values()
+    ]
+
+
+def after(situation, end, *callbacks):
+    """Train, and tell of the model, the generators and Keras' names."""
+    keras.utils.clear_session()
+    model = made(situation)
+    callbacks = [*callbacks, *([Break()] if end == "broken by a callback" else [])]
+    broke = ""
+    try:
+        model.fit(batches(situation, end), epochs=2, shuffle=False, verbose=0, callbacks=callbacks)
+    except (InterruptedError, tf.errors.OpError) as error:  # TensorFlow wraps what its data raise
+        broke = str(error)
+    assert ("'s own" in broke) == (end != "ended")
+    found = {
+        "attributes": attributes(model),
+        "traces": traces(model),
+        "function": type(model.train_function),
+        "losses": [len(layer.losses) for layer in model.layers],
+        "stop": model.stop_training,
+        "name": keras.layers.Dense(1).name,
+        "drawn": (
+            np.random.random(),
+            random.random(),
+            np.asarray(keras.random.uniform((2,))).tolist(),
+            tf.random.uniform((2,)).numpy().tolist(),
+        ),
+    }
+    return model, found
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize(
+    "name", [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.full) for name in SITUATIONS]
+)
+def test_nothing_is_left_behind(tmp_path, name, end):
+    """Model, optimizer, compiled functions, generators, names, threads, files, environment: as without us."""
+    situation = SITUATIONS[name]
+    alone, without = after(situation, end)
+    kind = "tokens" if situation.x.dtype.kind == "i" else "table"
+    probe = kx.Probe(situation.x[:16], situation.y[:16], kind=kind)
+    before = process()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The probe has 16 rows")
+        warnings.filterwarnings("ignore", "epoch .*gradient")
+        ours = kx.Explain(tmp_path, probe, on_error="raise")
+        ours.callbacks[0].on_flag = lambda record: None
+        watched, found = after(situation, end, ours)
+    assert process() == before
+    for what, expected in without.items():
+        assert found[what] == expected, what
+    assert_same(state(watched), state(alone))
+    assert not isinstance(watched.train_function, Tap)
+    assert not any(isinstance(reference, Tap) for reference in vars(watched).values())
+    if end != "ended":
+        del ours
+        gc.collect()
+    assert open_below(tmp_path) == []
+    run = kx.load(tmp_path)["."]
+    assert run.epochs == ([0] if end == "broken by its data" else [0, 1])

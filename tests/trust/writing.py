@@ -1,0 +1,39 @@
+"""A process that writes epochs into a log directory, as callbacks do, without a framework.
+
+`python -m tests.trust.writing LOG_DIR START COUNT` begins when a line comes in, says "epoch directory" for each epoch
+once it is flushed, and waits for a line between epochs.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from keras_xai.callbacks.session import Session, checked_directory
+from tests.summary.conftest import epoch_of_records
+
+
+class Member:
+    """What a session asks of those who take part."""
+
+    name = "member"
+
+
+def main(log_dir: str, start: int, count: int) -> None:
+    fit, member = {"epochs": start + count}, Member()
+    session = Session.of(checked_directory(log_dir), fit)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    session.join(member, {}, None)
+    for epoch in range(start, start + count):
+        session.begin(epoch)
+        session.write(epoch_of_records(epoch)[:-1])
+        session.finish(member, "member", 0.1, {"loss": 1.0})
+        assert session._writer is not None
+        print(epoch, Path(session._writer.path).parent.name, flush=True)
+        sys.stdin.readline()
+    session.leave(member)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
