@@ -24,6 +24,7 @@ _HOMES = {
     "WeightGradients": "callbacks.weight_gradients",
     "ProbeAttributions": "callbacks.probe_attributions",
     "ImportanceDrift": "callbacks.importance_drift",
+    "ProbeMappings": "callbacks.probe_mappings",
     "attribute": "attribution.engine",
     "importance": "attribution.importance",
     "metrics": "attribution.metrics",
@@ -31,6 +32,7 @@ _HOMES = {
     "report": "page",
     "DriftAlarm": "errors",
     "GradientAlarm": "errors",
+    "MappingAlarm": "errors",
     "InvalidInput": "errors",
 }
 __all__ = sorted(_HOMES)

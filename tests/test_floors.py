@@ -20,7 +20,8 @@ LAW = {
     "backend": {"records", "probe"},
     "gradients": {"backend", "probe", "records"},
     "attribution": {"backend", "probe", "records"},
-    "callbacks": {"gradients", "attribution", "backend", "drift", "summary", "probe", "records"},
+    "mapping": {"attribution", "backend", "probe", "records"},
+    "callbacks": {"gradients", "attribution", "mapping", "backend", "drift", "summary", "probe", "records"},
     "run": {"summary", "figures", "records", "probe"},
     "plugin": {"run", "summary", "figures", "records", "probe"},
     "verdict": {"run"},
@@ -33,14 +34,14 @@ LAW = {
 # A library, and the only rooms that may import it.
 ONLY = {
     "tensorflow": {"backend", "cli"},  # cli: to say which extra is missing
-    "keras": {"backend", "gradients", "attribution", "callbacks", "demo"},
+    "keras": {"backend", "gradients", "attribution", "mapping", "callbacks", "demo"},
     "google": {"summary"},
     "google_crc32c": {"summary"},
     "werkzeug": {"plugin"},
     "plotly": {"run", "page", "plugin"},
     "tensorboard": {"summary", "plugin"},
-    "sklearn": {"attribution", "demo"},
-    "scipy": {"attribution", "demo"},
+    "sklearn": {"attribution", "mapping", "demo"},
+    "scipy": {"attribution", "mapping", "demo"},
 }
 
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if not p.name.endswith("_pb2.py"))

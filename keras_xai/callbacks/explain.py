@@ -10,6 +10,7 @@ import keras
 
 from keras_xai.callbacks.importance_drift import ImportanceDrift
 from keras_xai.callbacks.probe_attributions import Methods, ProbeAttributions
+from keras_xai.callbacks.probe_mappings import ProbeMappings
 from keras_xai.callbacks.weight_gradients import WeightGradients
 from keras_xai.probe import Probe
 from keras_xai.records import Alert
@@ -26,6 +27,7 @@ class Explain(keras.callbacks.Callback):
         probe: a `Probe`, or what makes one; 128 rows or more, not from the training data.
         live: training rows to re-read every epoch, see `ImportanceDrift`.
         method: of the gallery, see `ProbeAttributions`; None for no gallery.
+        mappings: add `ProbeMappings`.
         on_drift: "warn", "stop", "raise" or a callable that gets the `records.Alert`.
         on_error: "warn" or "raise".
 
@@ -48,6 +50,7 @@ class Explain(keras.callbacks.Callback):
         *,
         live: Any = None,
         method: Methods | None = ("saliency", "integrated_gradients"),
+        mappings: bool = False,
         on_drift: str | Callable[[Alert], Any] = "warn",
         on_error: str = "warn",
     ) -> None:
@@ -56,6 +59,8 @@ class Explain(keras.callbacks.Callback):
         self.callbacks: list[keras.callbacks.Callback] = [WeightGradients(log_dir, on_error=on_error)]
         if method is not None:
             self.callbacks.append(ProbeAttributions(log_dir, probe, method, on_error=on_error))
+        if mappings:
+            self.callbacks.append(ProbeMappings(log_dir, probe, on_error=on_error))
         # Last, since on_drift="raise" ends the epoch for whoever comes after it.
         self.callbacks.append(ImportanceDrift(log_dir, probe, live=live, on_drift=on_drift, on_error=on_error))
 

@@ -1,0 +1,117 @@
+"""Which layers are followed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_xai.attribution.method import every_layer, find_layer, path_of
+from keras_xai.errors import InvalidInput
+
+MOST = 8  # with the logits
+# What only finishes the layer before it: the row goes by the last of such a chain.
+_FINISHING = (
+    keras.layers.Activation,
+    keras.layers.BatchNormalization,
+    keras.layers.ELU,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.LeakyReLU,
+    keras.layers.PReLU,
+    keras.layers.ReLU,
+    keras.layers.Softmax,
+    keras.layers.UnitNormalization,
+)
+
+# Layers that run others in a way of their own.
+_RUNNERS = (
+    keras.layers.RNN,
+    keras.layers.Bidirectional,
+    keras.layers.TimeDistributed,
+    keras.layers.MultiHeadAttention,
+    keras.layers.GroupQueryAttention,
+)
+
+Heard = Any  # of the backend
+
+
+def candidates(model: keras.Model, paths: Sequence[str] | None) -> list[keras.layers.Layer]:
+    """The layers to listen to: those named, or the model's children, a nested block as one.
+
+    A model that is nothing but a wrapper around another one is looked into.
+
+    Raises:
+        InvalidInput: a path that does not exist, with close matches.
+    """
+    if paths is not None:
+        return [_named(model, path) for path in paths]
+    children = _children(model)
+    while len(children) == 1 and _children(children[0]) and isinstance(children[0], keras.Model):
+        children = _children(children[0])
+    return children
+
+
+def _named(model: keras.Model, path: str) -> keras.layers.Layer:
+    found = find_layer(model, path)
+    for owner in every_layer(model):
+        if isinstance(owner, _RUNNERS) and any(one is found for one in owner._flatten_layers(include_self=False)):
+            raise InvalidInput(
+                f"Layer {path!r} is run by {path_of(owner, model)!r} for each step or head, and gives nothing of its own: take "
+                f"that one."
+            )
+    return found
+
+
+def _children(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    return [
+        one
+        for one in layer._flatten_layers(include_self=False, recursive=False)
+        if not isinstance(one, keras.layers.InputLayer)
+    ]
+
+
+def unreadable(heard: Sequence[Heard], wanted: Sequence[keras.layers.Layer], model: keras.Model) -> None:
+    """Of layers that were named, all must be there to read.
+
+    Raises:
+        InvalidInput: one that was not called, or gives nothing to read.
+    """
+    by_layer = {id(one.layer): one for one in heard}
+    for layer in wanted:
+        one, path = by_layer.get(id(layer)), path_of(layer, model)
+        if one is None:
+            raise InvalidInput(f"Layer {path!r} takes no part in what the model says; name another one in layers=.")
+        if one.problem:
+            raise InvalidInput(f"Layer {path!r} cannot be read: {one.problem}; name another one in layers=.")
+
+
+def followed(heard: Sequence[Heard], final: Sequence[Any], most: int = MOST) -> list[Heard]:
+    """At most `most` − 1 evenly spaced layers that change the representation, the last of them always.
+
+    Args:
+        heard: of the children, in the order of their calls.
+        final: tensors that are the model's logits or come after them: they have a row of their own.
+    """
+    ends = {id(tensor) for tensor in final}
+    features = [one for one in heard if not one.problem and not one.unchanged and id(one.output) not in ends]
+    kept = [
+        one
+        for one, following in zip(features, [*features[1:], None], strict=True)
+        if following is None or not isinstance(following.layer, _FINISHING) or following.given is not one.output
+    ]
+    if len(kept) < most:
+        return kept
+    return [kept[k] for k in np.linspace(0, len(kept) - 1, most - 1).round().astype(int)]
+
+
+def names(followed: Sequence[Heard], model: keras.Model) -> list[str]:
+    """Their paths; the second of the same path gets a number."""
+    found: list[str] = []
+    for one in followed:
+        path = path_of(one.layer, model)
+        count = sum(name == path or name.startswith(f"{path} (") for name in found)
+        found.append(f"{path} ({count + 1})" if count else path)
+    return found

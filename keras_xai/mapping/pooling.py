@@ -1,0 +1,98 @@
+"""An activation as a matrix, one row a sample, and its figures over units; inside a graph."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from keras import ops
+
+MOST = 4096  # numbers of a map: global average pooling would lose where things are
+NEAR = 0.01  # of a bound counts as saturated
+BOUNDS = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+FLAT = {"relu": (0.0,), "relu6": (0.0, 6.0)}
+
+Tensor = Any
+
+
+class Pooled(NamedTuple):
+    """Of n rows: the matrix, and what has to be added up over further rows."""
+
+    rows: Tensor  # (n, D) float32
+    moments: Tensor  # (4): count, mean, Σ(a − mean)², count in a flat part
+    peaks: Tensor  # (C) max|a| of each unit
+
+
+def pooled(activation: Tensor, weight: Tensor, mask: Tensor, function: str, channels_first: bool) -> Pooled:
+    """Vectors as they are; sequences the mean over the steps that count; maps average-pooled to at most 4096 numbers.
+
+    Args:
+        activation: (n, C), (n, T, C), (n, H, W, C) or more places.
+        weight: (n) 1 for a row that counts, 0 for a filler.
+        mask: (n, T) true where a step counts, or None.
+        function: that made it.
+        channels_first: the units stand behind the samples.
+    """
+    a = ops.cast(activation, "float32")
+    rank = len(a.shape)
+    if channels_first and rank > 2:
+        a = ops.moveaxis(a, 1, -1)
+    counts = ops.reshape(weight, (-1, *[1] * (rank - 1)))
+    steps = None
+    if mask is not None:
+        steps = ops.reshape(ops.cast(mask, "float32"), (-1, a.shape[1], *[1] * (rank - 2)))
+        a = ops.where(steps > 0, a, 0.0)  # what a padded step holds may be anything, NaN too
+        counts = counts * steps
+    return Pooled(_matrix(a, steps), _moments(a, counts, function), _peaks(a, counts))
+
+
+def _matrix(a: Tensor, steps: Tensor | None) -> Tensor:
+    if steps is not None:
+        a = ops.sum(a, 1) / ops.maximum(ops.sum(steps, 1), 1.0)
+    elif len(a.shape) == 3:
+        a = ops.mean(a, 1)
+    if len(a.shape) > 2:
+        places = list(a.shape[1:-1])
+        while max(places) > 1 and _product(places) * a.shape[-1] > MOST:
+            # "same" counts no padding, so that an odd edge is the mean of what is there
+            window = tuple(2 if n > 1 else 1 for n in places)
+            a = _halved(a, window)
+            places = list(a.shape[1:-1])
+    return ops.reshape(a, (-1, _product(a.shape[1:])))
+
+
+def _halved(a: Tensor, window: tuple[int, ...]) -> Tensor:
+    if len(window) <= 3:
+        return ops.average_pool(a, window, window, padding="same", data_format="channels_last")
+    folded = ops.reshape(a, (-1, *a.shape[2:]))  # steps of films and the like, left as they are
+    small = ops.average_pool(folded, window[1:], window[1:], padding="same", data_format="channels_last")
+    return ops.reshape(small, (-1, a.shape[1], *small.shape[1:]))
+
+
+def _moments(a: Tensor, counts: Tensor, function: str) -> Tensor:
+    everywhere = counts * ops.ones_like(a)
+    n = ops.sum(everywhere)
+    mean = ops.sum(a * counts) / ops.maximum(n, 1.0)
+    squares = ops.sum(ops.square(a - mean) * counts)
+    return ops.stack([n, mean, squares, ops.sum(_flat(a, function) * counts)])
+
+
+def _flat(a: Tensor, function: str) -> Tensor:
+    if function in FLAT:
+        found = [ops.equal(a, bound) for bound in FLAT[function]]
+    elif function in BOUNDS:
+        low, high = BOUNDS[function]
+        found = [a < low + NEAR, a > high - NEAR]
+    else:
+        return ops.zeros_like(a)
+    return sum(ops.cast(one, "float32") for one in found)
+
+
+def _peaks(a: Tensor, counts: Tensor) -> Tensor:
+    return ops.max(ops.abs(a) * counts, axis=tuple(range(len(a.shape) - 1)))
+
+
+def _product(numbers: Any) -> int:
+    out = 1
+    for n in numbers:
+        out *= int(n)
+    return out

@@ -1,0 +1,182 @@
+"""The panels of the mappings view: what they draw, from records whose numbers are known."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from scipy.linalg import orthogonal_procrustes
+
+import keras_xai as kx
+from keras_xai.errors import InvalidInput
+from keras_xai.figures import FIGURES, Look
+from keras_xai.figures.mappings import PANELS, READING, class_colours, health, places
+from keras_xai.probe import Probe
+from keras_xai.summary.writer import Writer
+from tests.mapping.conftest import mappings_of
+
+
+def unpacked(value):
+    array = np.frombuffer(base64.b64decode(value["bdata"]), value["dtype"]).astype(np.float64)
+    return array.reshape([int(n) for n in value["shape"].split(",")]) if "shape" in value else array
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Seven epochs of a network with hostile names."""
+    directory = tmp_path_factory.mktemp("told")
+    writer = Writer(directory / "keras_xai")
+    x = np.zeros((12, 2), "float32")
+    writer.write([Probe(x, np.arange(12) % 3, class_names=["<b>cat</b>", "dog", "owl"])])
+    for epoch in range(7):
+        record = mappings_of(epoch)
+        named = dataclasses.replace(record.features, layers=("<img src=x>", "head/hidden", "logits"))
+        writer.write([dataclasses.replace(record, features=named)])
+    writer.close()
+    return kx.load(directory)["."]
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("empty")
+    Writer(directory / "keras_xai").close()
+    return kx.load(directory)["."]
+
+
+@pytest.mark.parametrize("name", [*PANELS, "mappings"])
+def test_plotly_accepts_every_panel(run, empty, name):
+    """In both themes, at every epoch, of an empty run too; strict JSON, names are text in it."""
+    make = PANELS.get(name) or FIGURES[name]
+    for told in (run, empty):
+        for theme in ("light", "dark"):
+            made = make(told, look=Look(theme), epoch=3)
+            go.Figure(made)
+            named = {key: value for key, value in made["layout"].items() if key != "meta"}  # names as data, for clicks
+            shown = json.dumps({"data": made["data"], "layout": named}, allow_nan=False)
+            assert "<img" not in shown
+            assert "<b>cat" not in shown
+    assert make(run)["data"]
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_every_panel_says_what_it_shows_and_how_to_read_it(run, empty, name):
+    """In its meta, for the tab, and in the whole figure above it."""
+    assert set(READING) == set(PANELS)
+    for told in (run, empty):
+        meta = PANELS[name](told)["layout"]["meta"]
+        assert (meta["title"], meta["reading"]) == READING[name]
+
+
+def test_the_whole_figure_titles_its_panels(run):
+    """Each with the line how to read it."""
+    told = [a["text"] for a in FIGURES["mappings"](run)["layout"]["annotations"]]
+    for name in set(PANELS) - {"layer_saturation", "layer_spread"}:
+        assert any(READING[name][0] in t and READING[name][1][:30] in t for t in told), name
+    assert run.figure("mappings").data
+
+
+def test_places_are_turned_towards_the_reference():
+    """scipy's orthogonal Procrustes, epoch by epoch; the reference itself is not turned."""
+    records = [mappings_of(epoch) for epoch in range(4)]
+    found = places(records, 1, reference=2)
+    towards = records[2].features.coordinates[1].astype(np.float64)
+    for e, record in enumerate(records):
+        own = record.features.coordinates[1].astype(np.float64)
+        turned, _ = orthogonal_procrustes(own, towards)
+        np.testing.assert_allclose(found[e], (own @ turned)[:, :2], atol=1e-9)
+    np.testing.assert_allclose(found[2], towards[:, :2], atol=1e-9)
+
+
+def test_a_rotated_epoch_does_not_move_on_the_map():
+    """Flipped and turned axes, as a new principal component analysis gives them, are no movement."""
+    records = [mappings_of(0), mappings_of(0)]
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(16, 16)))[0]
+    coordinates = records[1].features.coordinates.astype(np.float64) @ turn
+    features = dataclasses.replace(records[1].features, coordinates=coordinates.astype(np.float16))
+    records[1] = dataclasses.replace(records[1], features=features)
+    found = places(records, 0)
+    assert np.abs(found[1] - found[0]).max() < 0.01
+
+
+def test_the_map_draws_samples_with_tails(run):
+    """One dot a sample at the epoch asked for, coloured by its label; tails of five epochs."""
+    panel = PANELS["layer_map"](run, layer="head/hidden", epoch=6)
+    tails, dots = panel["data"]
+    where = places(run.mappings, 1)
+    np.testing.assert_allclose(unpacked(dots["x"]), where[6, :, 0], rtol=1e-5)
+    path = unpacked(tails["y"]).reshape(12, 7)
+    np.testing.assert_allclose(path[:, :6], where[1:7, :, 1].T, rtol=1e-5)
+    assert np.isnan(path[:, 6]).all()
+    colours = class_colours("light", 3)
+    assert dots["marker"]["color"] == [colours[b % 3] for b in range(12)]
+    held = PANELS["layer_map"](run, source="held_out")["data"][1]["marker"]["color"]
+    assert [c == Look()["accent"] for c in held] == [b >= 8 for b in range(12)]
+    with pytest.raises(InvalidInput, match="Did you mean 'head/hidden'"):
+        PANELS["layer_map"](run, layer="head/hiden")
+    with pytest.raises(InvalidInput, match="no colouring 'size'"):
+        PANELS["layer_map"](run, source="size")
+
+
+def test_heat_maps_hold_the_recorded_figures(run):
+    """Layer × epoch; chance is the palest colour of the readability."""
+    records = run.mappings
+    still = unpacked(PANELS["layer_stability"](run)["data"][0]["z"])
+    np.testing.assert_allclose(still, np.stack([1 - r.features.cka_previous for r in records], 1), rtol=1e-6)
+    (read,) = PANELS["readability"](run)["data"]
+    np.testing.assert_allclose(unpacked(read["z"]), np.stack([r.decision.readability for r in records], 1))
+    assert (read["zmin"], read["zmax"]) == (pytest.approx(1 / 3), 1)
+    own = unpacked(PANELS["readability"](run, source="prediction")["data"][0]["z"])
+    np.testing.assert_allclose(own, np.stack([r.decision.own_decision for r in records], 1))
+    alike = unpacked(PANELS["layer_likeness"](run, epoch=2)["data"][0]["z"])
+    np.testing.assert_allclose(alike, records[2].features.cka_layers)
+
+
+def test_results_are_drawn_as_recorded(run):
+    """Confusion in shares of its row, reliability by bins, surrogates beside the accuracy, the data map of the epochs so far."""
+    record = run.mappings[3]
+    share = unpacked(PANELS["confusion"](run, epoch=3)["data"][0]["z"])
+    np.testing.assert_allclose(share.sum(1), 1)
+    np.testing.assert_allclose(share * 4, record.result.confusion)
+    (dots,) = PANELS["reliability"](run, epoch=3)["data"]
+    inside = (record.result.certainty > 0.3) & (record.result.certainty <= 0.4)
+    if inside.any():
+        at = int(np.argmin(np.abs(np.array(dots["x"]) - record.result.certainty[inside].mean())))
+        assert dots["y"][at] == pytest.approx(record.result.correct[inside].mean())
+    lines = {trace["name"]: trace["y"] for trace in PANELS["surrogates"](run)["data"]}
+    assert lines["linear: R²"] == [0.5] * 7
+    assert lines["SVM: agreement"] == [0.5, None, None, None, None, 0.5, None]
+    (cloud,) = PANELS["data_map"](run, epoch=2)["data"]
+    confidence = np.stack([r.result.confidence for r in run.mappings[:3]]).astype(np.float64)
+    np.testing.assert_allclose(unpacked(cloud["y"]), confidence.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(unpacked(cloud["x"]), confidence.std(0), rtol=1e-5)
+    (curve, median) = PANELS["trajectories"](run, sample=5)["data"]
+    np.testing.assert_allclose(curve["y"], [r.result.confidence[5] for r in run.mappings], rtol=1e-5)
+    assert median["name"] == "median of all"
+    with pytest.raises(InvalidInput, match="no sample 40"):
+        PANELS["trajectories"](run, sample=40)
+
+
+def test_coefficients_lead_with_the_largest(run):
+    """Of the record with such a surrogate that is nearest."""
+    (cells,) = PANELS["surrogate_coefficients"](run, epoch=4, method="svm")["data"]
+    weights = run.mappings[0].decision.surrogates["svm"].coefficients
+    order = np.argsort(-np.abs(weights).max(1))
+    np.testing.assert_allclose(unpacked(cells["z"]), weights[order], rtol=1e-6)
+
+
+def test_classes_have_colours_of_their_own():
+    """As many as there are classes, none twice."""
+    assert len(set(class_colours("dark", 10))) == 10
+
+
+def test_flags_are_told_in_words(run, empty):
+    """Since when, and what stands still."""
+    words = health(run)
+    assert "is dead since epoch 1" in words
+    assert "Standing still: head/hidden since 2." in words
+    assert health(run, 0) == "No flag."
+    assert health(empty) == ""
