@@ -22,14 +22,21 @@ TITLES = {
     "importance_drift": "Importance & drift",
     "weight_gradients": "Weight gradients",
     "probe_attributions": "Attributions",
+    "mappings": "Mappings",
 }
 # The callback that a figure lives on, and the property of a run that says whether it was there.
 SOURCES = {
     "importance_drift": "ImportanceDrift",
     "weight_gradients": "WeightGradients",
     "probe_attributions": "ProbeAttributions",
+    "mappings": "ProbeMappings",
 }
-RECORDED = {"importance_drift": "importance", "weight_gradients": "weight_gradients", "probe_attributions": "methods"}
+RECORDED = {
+    "importance_drift": "importance",
+    "weight_gradients": "weight_gradients",
+    "probe_attributions": "methods",
+    "mappings": "mappings",
+}
 
 STYLE = """
 :root { color-scheme: light; }

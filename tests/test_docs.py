@@ -38,11 +38,27 @@ def no_alarm(page):
     assert page["felt"][4] > 0.1
 
 
+def wrong_labels(page):
+    assert page["np"].isin(page["suspects"], page["wrong"]).mean() >= 0.9
+    assert (page["hidden"][page["seen"]] == page["truth"][page["rows"]][page["seen"]]).mean() >= 0.9
+
+
+def memorises(page):
+    assert ("model", "memorising") in {flag[:2] for record in page["told"] for flag in record.flags}
+    r2 = page["history"]["xai_surrogate_r2"]
+    assert max(r2) - r2[-1] > 0.1
+    right = [(seen == page["truth"][page["rows"]])[page["bad"]].mean() for seen in page["record"].decision.read_as]
+    assert right[0] > right[-1]
+    assert page["given"] > 0.5
+
+
 PAGES = {
     "catch_a_leaking_column": leaking_column,
     "catch_a_watermark": watermark,
     "stop_when_the_model_cheats": cheating,
     "why_there_was_no_alarm": no_alarm,
+    "find_wrong_labels": wrong_labels,
+    "see_where_a_model_memorises": memorises,
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from keras_xai.figures import importance_drift, overview, probe_attributions, weight_gradients
+from keras_xai.figures import importance_drift, mappings, overview, probe_attributions, weight_gradients
 from keras_xai.figures.colour import Theme
 from keras_xai.figures.theme import Look, Overlay
 
@@ -17,6 +17,7 @@ FIGURES: dict[str, Callable[..., dict[str, Any]]] = {
     "weight_gradients": weight_gradients.figure,
     "probe_attributions": probe_attributions.figure,
     "importance_drift": importance_drift.figure,
+    "mappings": mappings.figure,
 }
 
 PANELS: dict[str, Callable[..., dict[str, Any]]] = {
@@ -29,6 +30,7 @@ PANELS: dict[str, Callable[..., dict[str, Any]]] = {
     "ridge": weight_gradients.ridge,
     "update_ratio": weight_gradients.update_ratio,
     "sample_outputs": probe_attributions.sample_outputs,
+    **mappings.PANELS,
 }
 
 __all__ = ["FIGURES", "PANELS", "Look", "Overlay", "Theme"]

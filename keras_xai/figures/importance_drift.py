@@ -29,6 +29,7 @@ from keras_xai.records import Importance
 
 SOURCES = {"live": "live rows", "clean": "fixed probe", "data": "data score"}
 TOP = 10
+DENSE = 200  # epochs: beyond, curves would be denser than their pixels
 
 
 def importance_of(run: Recorded, source: str | None = None) -> tuple[str, Importance] | None:
@@ -167,6 +168,7 @@ def rank_bump(
     shown = np.argsort(rank[at])[:top]
     hot = set(guilty(run, epoch))
     data: list[dict[str, Any]] = []
+    dense = len(importance.epochs) > DENSE  # ten thousand marks to find would take the browser seconds
     for f in sorted(shown, key=lambda f: importance.names[f] in hot):
         name, alerted = importance.names[f], importance.names[f] in hot
         x, y = s_curve(importance.epochs, np.minimum(rank[:, f], top + 0.7))
@@ -178,13 +180,17 @@ def rank_bump(
                 "x": packed(x),
                 "y": packed(y),
                 "name": text(name),
-                "hoverinfo": "skip",
+                **(
+                    {"customdata": packed(importance.share[:, f]), "hovertemplate": "rank %{y:d}, %{customdata:.2p}"}
+                    if dense
+                    else {"hoverinfo": "skip"}
+                ),
                 "line": {"color": look["alarm"] if alerted else look["text-3"], "width": 3 if alerted else 1.25},
                 "opacity": 1 if alerted else 0.5,
                 "meta": {"follows": True},
             }
         )
-    for f in shown:  # the curves are dense; what the pointer finds are the epochs themselves
+    for f in () if dense else shown:  # smooth curves have points between epochs: what the pointer finds are these
         data.append(
             {
                 "type": "scatter",
@@ -232,7 +238,7 @@ def s_curve(x: Any, y: Any, steps: int = 10) -> tuple[Any, Any]:
     Between two points it is the smoothstep 3t² − 2t³: it never overshoots a rank. Long runs stay straight.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    if len(x) < 2 or len(x) > 200:
+    if len(x) < 2 or len(x) > DENSE:
         return x, y
     t = np.arange(steps) / steps
     along = (x[:-1, None] + np.diff(x)[:, None] * t).ravel()

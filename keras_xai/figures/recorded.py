@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from keras_xai.probe import Probe
-from keras_xai.records import Alert, Attribution, Epoch, Gradients, Importance, Outputs
+from keras_xai.records import Alert, Attribution, Epoch, Gradients, Importance, Mappings, Outputs, Samples
 
 
 class Recorded(Protocol):
@@ -28,6 +28,10 @@ class Recorded(Protocol):
     def importance_live(self) -> Importance | None: ...
     @property
     def data_score(self) -> Importance | None: ...
+    @property
+    def mappings(self) -> Sequence[Mappings]: ...
+    @property
+    def samples(self) -> Samples | None: ...
     @property
     def alerts(self) -> Sequence[Alert]: ...
     def attribution(self, method: str, epoch: int) -> Attribution | None: ...

@@ -26,8 +26,10 @@ from keras_xai.figures.theme import (
     text,
 )
 from keras_xai.figures.words import power, short
-from keras_xai.records import Float, Gradients
+from keras_xai.records import STATISTICS, Float, Gradients
 
+MOST = 500  # columns of a heat map: there are hardly more pixels
+MANY = 50_000  # cells that tell their exact value under the pointer: beyond, that would be most of the bytes
 GUIDE = 1e-3  # a healthy update changes a weight by about a thousandth of itself a step
 
 
@@ -69,20 +71,85 @@ def without_common_path(names: Sequence[str]) -> list[str]:
     return [name.split("/", 1)[1] for name in names]
 
 
-def table(records: Sequence[Gradients], statistic: str) -> Float:
+def layers(records: Sequence[Gradients]) -> dict[str, tuple[str, ...]]:
+    """The variables of each layer, by the layer's name; nothing where the record holds no sizes to weigh them with."""
+    found: dict[str, tuple[str, ...]] = {}
+    if records and len(records[-1].sizes) == len(records[-1].names):
+        for name in records[-1].names:
+            layer = name.rpartition("/")[0] or name
+            found[layer] = (*found.get(layer, ()), name)
+    return found
+
+
+def table(records: Sequence[Gradients], statistic: str, names: Sequence[str] | None = None) -> Float:
     """A statistic as (V, E), NaN where a variable was not there or nothing was captured."""
-    if statistic not in SCALES:
-        raise unknown("gradient statistic", statistic, SCALES)
-    names = variables(records)
+    if statistic not in STATISTICS:
+        raise unknown("gradient statistic", statistic, STATISTICS)
+    names = variables(records) if names is None else tuple(names)
     out = np.full((len(names), len(records)), np.nan)
+    place: dict[str, int] = {}
+    rows: list[int] = []
+    last: tuple[str, ...] | None = None
     for e, record in enumerate(records):
-        if record.names == names:
-            out[:, e] = record.statistics[statistic]
-        else:  # layers were added or unfrozen between two fits
-            place = {name: v for v, name in enumerate(record.names)}
-            for v, name in enumerate(names):
-                out[v, e] = record.statistics[statistic][place[name]] if name in place else np.nan
+        if record.names != last:  # the same all along, unless layers were added or unfrozen between two fits
+            place, last = {name: v for v, name in enumerate(record.names)}, record.names
+            rows = [place.get(name, -1) for name in names]
+        found = record.statistics[statistic]
+        out[:, e] = found[rows] if min(rows, default=0) >= 0 else [found[v] if v >= 0 else np.nan for v in rows]
     return out
+
+
+def layer_table(records: Sequence[Gradients], statistic: str, groups: Sequence[Sequence[str]]) -> Float:
+    """A statistic of groups of variables as (L, E): of all their entries that got a gradient, as one.
+
+    Moments are weighed by size, norms add up as squares; the same figures as `Gradients.by_layer`, for all epochs at
+    once.
+    """
+    sizes = dict(zip(records[-1].names, records[-1].sizes, strict=True))
+    wanted = {"update_ratio": ("weight_norm",), "std": ("rms", "mean")}.get(statistic, ())
+    names = [name for group in groups for name in group]
+    tables = {s: table(records, s, names) for s in {statistic, "zero_fraction", *wanted}}
+    out, begin = np.full((len(groups), len(records)), np.nan), 0
+    for row, group in enumerate(groups):
+        part = slice(begin, begin := begin + len(group))
+        captured = np.isfinite(tables["zero_fraction"][part])
+        n = np.where(captured, np.reshape([sizes[name] for name in group], (-1, 1)), 0.0)
+        values = {s: np.where(captured, found[part], 0.0) for s, found in tables.items()}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            out[row] = np.where(captured.any(0), _merged(values, n, statistic), np.nan)
+    return out
+
+
+def _merged(values: dict[str, Float], n: Float, statistic: str) -> Float:
+    """(M, E) of one group's variables as (E)."""
+    share = n / n.sum(0)
+    if statistic == "rms":
+        return np.sqrt((share * values["rms"] ** 2).sum(0))
+    if statistic == "std":
+        return np.sqrt(np.maximum(0, (share * values["rms"] ** 2).sum(0) - (share * values["mean"]).sum(0) ** 2))
+    if statistic == "max":
+        return np.asarray(values["max"].max(0))
+    if statistic == "nonfinite":
+        return np.asarray(values["nonfinite"].sum(0))
+    if statistic == "weight_norm":
+        return np.sqrt((values["weight_norm"] ** 2).sum(0))
+    if statistic == "update_ratio":
+        moved, weight = np.isfinite(values["update_ratio"]), (values["weight_norm"] ** 2).sum(0)
+        update = np.where(moved, values["update_ratio"] * values["weight_norm"], 0.0)
+        return np.where(moved.any(0) & (weight > 0), np.sqrt((update**2).sum(0) / weight), np.nan)
+    return np.asarray((share * values[statistic]).sum(0))
+
+
+def binned(epochs: list[int], values: Float, most: int) -> tuple[list[int], Float]:
+    """(V, E) in at most `most` columns: each the largest of as many neighbours, named for the first of them.
+
+    The largest, so that a single bad epoch of a long run is still seen.
+    """
+    step = -(-len(epochs) // most)
+    if step <= 1:
+        return epochs, values
+    padded = np.pad(values, ((0, 0), (0, -len(epochs) % step)), constant_values=np.nan)
+    return epochs[::step], np.fmax.reduce(padded.reshape(len(values), -1, step), axis=2)
 
 
 def span(values: Float) -> tuple[float, float]:
@@ -99,6 +166,7 @@ def heat_map(
     look: Look = LIGHT,
     *,
     statistic: str = "rms",
+    by: str = "variables",
     kernels_only: bool = False,
     compact: bool = False,
     labels: int = 40,
@@ -106,18 +174,25 @@ def heat_map(
 ) -> Figure:
     """A statistic of every variable at every epoch; what was not captured, or is zero on a log scale, is hatched.
 
-    `kernels_only` leaves the biases out; `compact` names layers instead of variables. Flags stand at the row's end.
+    `by="layers"` merges the variables of each layer into one row; `kernels_only` leaves the biases out; `compact` names
+    layers instead of variables. Flags stand at the row's end.
     """
     records = run.weight_gradients
     if statistic not in SCALES:
         raise unknown("gradient statistic", statistic, SCALES)
+    if by not in ("variables", "layers"):
+        raise unknown("rows", by, ("variables", "layers"))
     if not records:
         return chart(look, [])
-    scale, values, names = SCALES[statistic], table(records, statistic), variables(records)
+    scale, names, groups = SCALES[statistic], variables(records), layers(records) if by == "layers" else {}
+    if groups:
+        values, names = layer_table(records, statistic, list(groups.values())), tuple(groups)
+    else:
+        values = table(records, statistic)
     rows = [v for v, n in enumerate(names) if not (kernels_only and n.endswith(("bias", "beta", "gamma")))]
     rows = rows or list(range(len(names)))
     values, names = values[rows], tuple(names[v] for v in rows)
-    epochs = [record.epoch for record in records]
+    epochs, values = binned([record.epoch for record in records], values, MOST // 2 if compact else MOST)
     if scale.logarithmic:
         low, high = span(values)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -128,7 +203,7 @@ def heat_map(
         ends = ["0\u00a0%", "100\u00a0%"] if scale.high == 1 else ["0", f"≥ {scale.high:g}"]
     shown = [name.rsplit("/", 1)[0] if compact else name for name in without_common_path(names)]
     left = int(min(90 if compact else 240, 20 + 6.2 * max(map(len, shown))))
-    flags = [flag for flag in records[-1].flags if flag[0] in names]
+    flags = [flag for flag in _flags(records[-1], groups) if flag[0] in names]
     panel = chart(
         look,
         [
@@ -143,7 +218,7 @@ def heat_map(
                 "hoverongaps": True,
                 "xgap": 1 if len(epochs) <= 120 else 0,
                 "ygap": 1 if len(names) <= 60 else 0,
-                **_hover(values, scale, compact),
+                **_hover(values, scale, compact or values.size > MANY),
             },
             *_hatched(look, epochs, np.isfinite(z)),
         ],
@@ -179,10 +254,21 @@ def heat_map(
     return panel
 
 
-def _hover(values: Float, scale: Scale, compact: bool) -> dict[str, Any]:
-    """Exact values under the pointer; a small map says the decade, and is half as many bytes."""
-    if compact and scale.logarithmic:
-        return {"hovertemplate": "%{y}<br>epoch %{x}: 10<sup>%{z:.1f}</sup><extra></extra>"}
+def _flags(record: Gradients, groups: dict[str, tuple[str, ...]]) -> list[tuple[str, str, int]]:
+    """The flags of a record's rows: a layer has those of its variables, from the first epoch of each kind."""
+    layer = {name: row for row, members in groups.items() for name in members}
+    found: dict[tuple[str, str], int] = {}
+    for name, kind, since in record.flags:
+        key = layer.get(name, name), kind
+        found[key] = min(since, found.get(key, since))
+    return [(name, kind, since) for (name, kind), since in found.items()]
+
+
+def _hover(values: Float, scale: Scale, coarse: bool) -> dict[str, Any]:
+    """Exact values under the pointer; a small or a huge map says the decade, and is half as many bytes."""
+    if coarse:
+        told = "10<sup>%{z:.1f}</sup>" if scale.logarithmic else f"%{{z:{scale.unit}}}"
+        return {"hovertemplate": f"%{{y}}<br>epoch %{{x}}: {told}<extra></extra>"}
     return {
         "customdata": packed(values),
         "hovertemplate": f"%{{y}}<br>epoch %{{x}}: %{{customdata:{scale.unit}}}<extra></extra>",
@@ -245,7 +331,7 @@ def update_ratio(run: Recorded, look: Look = LIGHT, *, variable: str | None = No
     name = variable_named(run, variable)
     series = []
     for other in look.others:
-        if name in variables(other.run.weight_gradients):
+        if name in variables(other.run.weight_gradients) or name in layers(other.run.weight_gradients):
             series.append(line(other.name, *_series(other.run, name, "update_ratio"), look.of(other), width=1.5))
     series.append(line(look.name, *_series(run, variable, "update_ratio"), look.own, width=2))
     panel = _decades(run, look, series, always=GUIDE)
@@ -265,17 +351,23 @@ def update_ratio(run: Recorded, look: Look = LIGHT, *, variable: str | None = No
 
 
 def variable_named(run: Recorded, name: str | None) -> str:
-    """The variable asked for, or the first one."""
+    """The variable or the layer asked for, or the first variable."""
     names = variables(run.weight_gradients)
-    if name and name not in names:
-        raise unknown("variable", name, names)
+    if name and name not in names and name not in layers(run.weight_gradients):
+        raise unknown("variable", name, (*names, *layers(run.weight_gradients)))
     return name or (names[0] if names else "")
 
 
+def _members(run: Recorded, name: str) -> tuple[str, ...]:
+    """The variables behind a name: itself, or those of the layer."""
+    return (name,) if name in variables(run.weight_gradients) else layers(run.weight_gradients).get(name, (name,))
+
+
 def _series(run: Recorded, variable: str | None, statistic: str) -> tuple[list[int], Float]:
-    records, name = run.weight_gradients, variable_named(run, variable)
-    names = variables(records)
-    values = table(records, statistic)[names.index(name)] if records else np.zeros(0)
+    name, records = variable_named(run, variable), run.weight_gradients
+    members = _members(run, name)
+    alone = members == (name,)
+    (values,) = table(records, statistic, members) if alone else layer_table(records, statistic, [members])
     return [record.epoch for record in records], np.where(values > 0, values, np.nan)
 
 
@@ -329,13 +421,9 @@ def ridge(
     colours, tall = ramp(look.theme, "sequential"), 0.17 * max(6, len(shown))
     curves: list[tuple[int, Float]] = []
     for at in shown:
-        names = records[at].names
-        counts: Float = (
-            np.asarray(records[at].histogram[names.index(name)], np.float64)
-            if name in names
-            else np.zeros(len(centres))
-        )
-        curves.append((at, np.nan_to_num(counts)))
+        there = [records[at].names.index(member) for member in _members(run, name) if member in records[at].names]
+        counts: Float = np.nan_to_num(np.asarray(records[at].histogram[there], np.float64)).sum(0)
+        curves.append((at, counts))
     filled = np.flatnonzero(np.sum([counts > 0 for _, counts in curves], axis=0))
     keep = slice(max(0, filled[0] - 1), filled[-1] + 2) if filled.size else slice(None)
     x = centres[keep]

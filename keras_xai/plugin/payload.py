@@ -6,7 +6,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, ramp
 from keras_xai.figures.importance_drift import position
 from keras_xai.figures.probe_attributions import method_title, probabilities
-from keras_xai.figures.weight_gradients import variables
+from keras_xai.figures.weight_gradients import layers, variables
 from keras_xai.probe import Probe
 from keras_xai.records import Alert, Attribution, Importance
 from keras_xai.run import Run
@@ -46,13 +46,34 @@ def dumps(value: Any) -> str:
     return json.dumps(plain(value), allow_nan=False, separators=(",", ":"))
 
 
-def framed(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
+@dataclass(frozen=True)
+class Steps:
+    """An array in 255 steps from `low` to `high`, which are one a row of its first axis: a quarter of the bytes."""
+
+    values: NDArray[np.uint8]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+
+
+def steps(values: NDArray[Any]) -> Steps:
+    """Maps as steps. Exact for what was written so: the ends of the scale are among the values."""
+    flat = np.asarray(values, np.float32).reshape(len(values), -1)
+    low, high = (flat.min(1), flat.max(1)) if flat.size else (np.zeros(len(flat), "f4"),) * 2
+    scale = 255 / np.where(high > low, high - low, 1)
+    counted = np.rint((flat - low[:, None]) * scale[:, None]).astype(np.uint8)
+    return Steps(counted.reshape(np.shape(values)), low, high)
+
+
+def framed(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any] | Steps]) -> bytes:
     """`uint32 length | JSON header | arrays`, each array at a multiple of four bytes from the header's end.
 
-    The header lists them under `arrays`: name, dtype ("float32", "int32" or "uint8"), shape, offset.
+    The header lists them under `arrays`: name, dtype ("float32", "int32" or "uint8"), shape, offset; and for `Steps`,
+    whose bytes stand for floats, the ends of their scales: low, high.
     """
     parts, listed, offset = [], [], 0
-    for name, array in arrays.items():
+    for name, given in arrays.items():
+        ends = {"low": given.low, "high": given.high} if isinstance(given, Steps) else {}
+        array = given.values if isinstance(given, Steps) else given
         kind = "u1" if array.dtype == np.uint8 else "<i4" if np.issubdtype(array.dtype, np.integer) else "<f4"
         content = np.ascontiguousarray(array, kind).tobytes()
         listed.append(
@@ -61,6 +82,7 @@ def framed(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> byt
                 "dtype": {"u1": "uint8", "<i4": "int32", "<f4": "float32"}[kind],
                 "shape": list(array.shape),
                 "offset": offset,
+                **ends,
             }
         )
         padding = -len(content) % 4
@@ -115,6 +137,7 @@ def whole(name: str, run: Run) -> dict[str, Any]:
         "alerts": [alert(a, run) for a in run.alerts],
         "methods": [{"name": m, "title": method_title(m), "epochs": run.attribution_epochs(m)} for m in run.methods],
         "variables": variables(run.weight_gradients),
+        "layers": list(layers(run.weight_gradients)),
         "gradient_epochs": [r.epoch for r in run.weight_gradients],
         "probe": None if run.probe is None else probe(run.probe),
         "sources": {
@@ -195,14 +218,21 @@ def outputs(run: Run, method: str) -> bytes:
     arrays = {"target": table.target, "prediction": table.prediction, "score": table.score}
     if table.completeness_error is not None:
         arrays["completeness_error"] = table.completeness_error
+    if table.r2 is not None:
+        arrays["r2"] = table.r2
     if table.outputs.size:
         arrays["outputs"] = probabilities(table)
     return framed({"epochs": table.epochs, "space": table.space}, arrays)
 
 
 def attribution(found: Attribution) -> bytes:
-    """The maps of one method at one epoch, every input of the model under its own name."""
-    return framed({"epoch": found.epoch, "method": found.method}, {f"v{k}": p for k, p in enumerate(parts_of(found))})
+    """The maps of one method at one epoch, every input of the model under its own name; those of images in steps."""
+    whole = {"epoch": found.epoch, "method": found.method}
+    parts = parts_of(found)
+    return framed(
+        whole,
+        {f"v{k}": steps(part) if part.ndim == 3 and found.kind == "image" else part for k, part in enumerate(parts)},
+    )
 
 
 def parts_of(found: Attribution) -> list[NDArray[Any]]:

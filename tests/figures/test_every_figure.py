@@ -273,3 +273,120 @@ def test_text_shows_markup_and_cuts_the_middle():
     """plotly reads a little HTML: names must not speak it."""
     assert text("<b>&amp;</b>") == "&lt;b&gt;&amp;amp;&lt;/b&gt;"
     assert text("a" * 50 + "b" * 50, 11) == "aaaaa…bbbbb"
+
+
+def long_run(epochs=1000, names=("a", "b", "c")):
+    """A run of gradients and shares longer than a chart is wide: variable v has RMS v + 1, but a thousand at epoch 701."""
+    from keras_xai.records import STATISTICS, Gradients, Importance
+
+    records = []
+    for epoch in range(epochs):
+        rms = np.arange(1, 1 + len(names)) * (1000.0 if epoch == 701 else 1.0)
+        values = dict.fromkeys(STATISTICS, rms.astype("f4"))
+        records.append(Gradients(epoch, names, values, np.ones((len(names), 2), "f4"), np.array([1, 2, 4], "f4"), 1))
+    share = np.tile(np.array([[0.5, 0.3, 0.2]], "f4"), (epochs, 1))
+    importance = Importance(np.arange(epochs), ("x", "y", "z"), share, np.ones(epochs), 6.0)
+    return SimpleNamespace(
+        weight_gradients=records, importance=importance, importance_live=None, data_score=None, alerts=[],
+        epochs=list(range(epochs)), history=[], probe=None, methods=(),
+    )  # fmt: skip
+
+
+def test_a_long_run_is_drawn_with_as_many_cells_as_there_are_pixels():
+    """Two epochs share a column, which shows the larger: one bad epoch in a thousand is still seen."""
+    panel = PANELS["heat_map"](long_run(), statistic="rms")
+    trace = panel["data"][0]
+    assert trace["x"] == list(range(0, 1000, 2))
+    z = unpacked(trace["z"])
+    assert z.shape == (3, 500)
+    np.testing.assert_allclose(z[:, trace["x"].index(700)], np.log10([1000, 2000, 3000]), rtol=1e-6)
+    np.testing.assert_allclose(np.delete(z, 350, axis=1), np.log10([[1], [2], [3]]) + np.zeros((3, 499)), atol=1e-6)
+    assert len(PANELS["heat_map"](long_run(), compact=True)["data"][0]["x"]) == 250
+
+
+def test_a_long_run_costs_few_marks():
+    """Ranks are told by the lines themselves: ten traces, where ten thousand invisible marks would stand."""
+    panel = PANELS["rank_bump"](long_run())
+    go.Figure(panel)
+    assert [trace["mode"] for trace in panel["data"]] == ["lines"] * 3
+    np.testing.assert_allclose([unpacked(t["customdata"])[0] for t in panel["data"]], [0.5, 0.3, 0.2], rtol=1e-6)
+    assert "%{customdata:.2p}" in panel["data"][0]["hovertemplate"]
+
+
+@given(st.integers(1, 400), st.integers(1, 60))
+def test_binning_keeps_the_largest(epochs, most):
+    """At most so many columns, each the largest of its neighbours by a slow twin; an empty column is a gap."""
+    from keras_xai.figures.weight_gradients import binned
+
+    values = np.sin(np.arange(2 * epochs)).reshape(2, epochs)
+    values[1] = np.nan
+    starts, found = binned(list(range(epochs)), values, most)
+    assert len(starts) <= most
+    ends = [*starts[1:], epochs]
+    np.testing.assert_array_equal(found[0], [values[0, a:b].max() for a, b in zip(starts, ends, strict=True)])
+    assert np.isnan(found[1]).all()
+
+
+def test_every_figure_draws_with_what_the_tab_loads(runs):
+    """The tab's plotly is cut to these kinds of traces: a figure with another one would not be drawn."""
+    from keras_xai.plugin.static_files import TRACES
+
+    kinds = {
+        trace["type"]
+        for make in (*FIGURES.values(), *PANELS.values())
+        for name in KINDS
+        for trace in make(runs[name])["data"]
+    }
+    assert kinds <= set(TRACES)
+
+
+def layered(epochs=4):
+    """Two layers, of two variables and of one, with sizes; the bias of the first gets no gradient at epoch 2."""
+    from keras_xai.records import STATISTICS, Gradients
+
+    generator = np.random.default_rng(0)
+    names, found = ("m/conv/kernel", "m/conv/bias", "m/head/kernel"), []
+    for epoch in range(epochs):
+        values = {statistic: generator.random(3).astype("f4") for statistic in STATISTICS}
+        values["rms"] += values["mean"]  # no variance below zero
+        if epoch == 2:
+            for column in values.values():
+                column[1] = np.nan
+        if epoch == 3:
+            values["update_ratio"][:2] = np.nan
+        flags = (("m/conv/bias", "dead", 2), ("m/conv/kernel", "dead", 3)) if epoch == 3 else ()
+        edges, counts = 2.0 ** np.arange(4, dtype="f4"), generator.integers(0, 9, (3, 3)).astype("f4")
+        found.append(Gradients(epoch, names, values, counts, edges, 1, flags, sizes=(6, 2, 5)))
+    return found
+
+
+def test_layers_are_merged_as_the_records_merge_them():
+    """All epochs at once give what `Gradients.by_layer` gives one by one, for every statistic."""
+    from keras_xai.figures.weight_gradients import layer_table, layers
+    from keras_xai.records import STATISTICS
+
+    records = layered()
+    groups = layers(records)
+    assert groups == {"m/conv": ("m/conv/kernel", "m/conv/bias"), "m/head": ("m/head/kernel",)}
+    for statistic in set(STATISTICS):
+        slow = np.stack([record.by_layer().statistics[statistic] for record in records], axis=1)
+        np.testing.assert_allclose(layer_table(records, statistic, list(groups.values())), slow, rtol=1e-5)
+
+
+def test_the_heat_map_shows_layers(runs):
+    """A row a layer with the flags of its variables; its lines and its ridge answer to the layer's name."""
+    run = SimpleNamespace(weight_gradients=layered(), alerts=[], epochs=list(range(4)), history=[])
+    panel = PANELS["heat_map"](run, by="layers")
+    assert panel["layout"]["meta"]["rows"] == ["m/conv", "m/head"]
+    assert [mark["text"] for mark in panel["layout"]["annotations"]] == ["<b>dead since 2</b>"]
+    z = unpacked(panel["data"][0]["z"])
+    lines = {trace["name"]: trace for trace in PANELS["variable_lines"](run, variable="m/conv")["data"]}
+    np.testing.assert_allclose(np.log10(lines["RMS"]["y"]), z[0], rtol=1e-4)
+    edges = [unpacked(trace["x"]) for trace in PANELS["ridge"](run, variable="m/conv")["data"]]
+    assert len(edges) == 4
+    with pytest.raises(InvalidInput, match="rows 'columns'"):
+        PANELS["heat_map"](run, by="columns")
+    with pytest.raises(InvalidInput, match="Did you mean 'm/conv'"):
+        PANELS["ridge"](run, variable="m/conf")
+    # A record without sizes cannot be merged: its rows stay variables.
+    assert PANELS["heat_map"](runs["columns"], by="layers")["layout"]["meta"]["rows"][0] == "stem/conv/kernel"

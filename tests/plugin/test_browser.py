@@ -68,6 +68,15 @@ class Tab:
         self.frame.locator(".chart .main-svg >> nth=0").wait_for()
         self.frame.locator(f".chart .plot-container >> nth={count - 1}").wait_for()
 
+    def rest(self):
+        """Waits until the page has asked for nothing but news for half a second."""
+        asked = []
+        self.page.on("request", lambda request: asked.append(request.url) if not request.url.endswith("/index") else None)
+        seen = -1
+        while len(asked) > seen:
+            seen = len(asked)
+            self.page.wait_for_timeout(500)
+
     def quiet(self):
         assert self.complaints == []
         assert self.abroad == []
@@ -182,7 +191,7 @@ def test_overlay_settings_repaint_without_the_server(tab):
     asked = []
     tab.page.on("request", lambda request: asked.append(request.url))
     tab.frame.get_by_label("Method").select_option("integrated_gradients")
-    tab.page.wait_for_timeout(500)
+    tab.rest()  # the epochs around are fetched ahead
     asked.clear()
     pictures = {tab.frame.locator(".tile canvas").nth(1).evaluate("(canvas) => canvas.toDataURL()")}
     for change in (
@@ -196,6 +205,23 @@ def test_overlay_settings_repaint_without_the_server(tab):
         pictures.add(tab.frame.locator(".tile canvas").nth(1).evaluate("(canvas) => canvas.toDataURL()"))
     assert len(pictures) == 5
     assert [url for url in asked if "/index" not in url and "/data/plugin/keras_xai" in url] == []
+
+
+def test_the_epochs_around_are_there_before_they_are_asked_for(tab):
+    """At rest the gallery fetches its other epochs, so that the slider finds their maps without the server."""
+    asked = []
+    tab.page.on("request", lambda request: asked.append(request.url))
+    tab.show("Attributions")
+    tab.frame.locator(".tile canvas").nth(1).wait_for()
+    tab.rest()
+    assert len({url for url in asked if "/attribution?" in url}) == 12
+    asked.clear()
+    before = tab.frame.locator(".tile canvas").nth(1).evaluate("(canvas) => canvas.toDataURL()")
+    for _ in range(6):
+        tab.key("ArrowLeft")
+    tab.frame.get_by_text("Saliency · epoch 5").wait_for()
+    assert tab.frame.locator(".tile canvas").nth(1).evaluate("(canvas) => canvas.toDataURL()") != before
+    assert [url for url in asked if "/attribution?" in url] == []
 
 
 def test_an_alert_leads_to_the_samples_that_moved(tab):
@@ -346,7 +372,7 @@ def test_a_hidden_tab_does_not_poll(hosted):
 def test_what_cannot_be_loaded_is_said(browser, python_served):
     """Without plotly the gallery paints and the charts say why; a server that is gone is said and waited for."""
     tab = Tab(browser, python_served.url)
-    tab.page.route("**/plotly.min.js", lambda route: route.abort())
+    tab.page.route("**/plotly.*min.js", lambda route: route.abort())
     tab.open()
     tab.focus("pictures/watermark")
     tab.show("Attributions")

@@ -25,8 +25,11 @@ def arrays(content):
     found = {}
     for entry in header["arrays"]:
         count = int(np.prod(entry["shape"]))
-        values = np.frombuffer(content, entry["dtype"], count, 4 + size + entry["offset"])
-        found[entry["name"]] = values.reshape(entry["shape"])
+        values = np.frombuffer(content, entry["dtype"], count, 4 + size + entry["offset"]).reshape(entry["shape"])
+        if "low" in entry:
+            low, high = (np.reshape(entry[end], (-1, *[1] * (values.ndim - 1))) for end in ("low", "high"))
+            values = low + values * (high - low) / 255
+        found[entry["name"]] = values
     return header, found
 
 
@@ -155,6 +158,16 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.parametrize("values", [np.linspace(-2, 5, 256), np.zeros(256), np.full(256, 3.5), np.zeros(0)])
+def test_maps_travel_in_the_steps_they_were_written_in(values):
+    """What was rounded to 255 steps between its ends comes back the same; a flat map stays flat."""
+    from keras_xai.plugin import payload
+
+    rows = np.stack([values, 2 * values]).astype(np.float32)
+    _, found = arrays(payload.framed({}, {"v": payload.steps(rows)}))
+    np.testing.assert_allclose(found["v"], rows, atol=1e-6)
+
+
 @pytest.mark.parametrize(("path", "query", "code", "words"), MISTAKES)
 def test_mistakes_are_answered_in_words(python_client, path, query, code, words):
     """A bad parameter is a 400, an unknown thing a 404, and both say what is wrong."""
@@ -269,6 +282,37 @@ def test_plotly_comes_from_the_installed_package(python_client):
 
     own = Path(find_spec("plotly").origin).parent / "package_data" / "plotly.min.js"
     assert gzip.decompress(answer.data) == own.read_bytes()
+
+
+def test_the_tab_loads_the_part_of_plotly_that_it_draws_with(python_client):
+    """A quarter of the script, with every kind of trace of ours and its licence, and no maps."""
+    import gzip
+
+    from keras_xai.plugin.static_files import TRACES, source
+
+    answer = python_client.get(HOME + "plotly.partial.min.js", headers={"Accept-Encoding": "gzip"})
+    assert "max-age" in answer.headers["Cache-Control"]
+    part = gzip.decompress(answer.data).decode()
+    assert len(part) < 0.3 * len(source())
+    for wanted in (*(f'name:"{trace}"' for trace in TRACES), "Plotly, Inc.", "MIT license", "window.Plotly = Plotly"):
+        assert wanted in part
+    assert 'name:"scattermap"' not in part
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda script: script.replace(".register([", ".enter(["),
+        lambda script: script.replace('name:"heatmap"', 'name:"warmth"'),
+        lambda script: "var Plotly={};",
+    ],
+)
+def test_a_plotly_of_another_making_stays_whole(change):
+    """Where the list of traces cannot be found nothing is cut."""
+    from keras_xai.plugin.static_files import partial, source
+
+    script = change(source())
+    assert partial(script).split("\n", 1)[1] == script
 
 
 def test_only_listed_files_are_static(python_client):

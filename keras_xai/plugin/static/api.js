@@ -3,10 +3,12 @@
  * told and asks again. An older answer stands in until the new one is there, so that nothing flickers.
  */
 
-/** @type {Map<string, {value?: any, error?: string, stamp?: string, pending?: string}>} */
+/** @type {Map<string, {value?: any, error?: string, stamp?: string, pending?: string, answered?: Promise<any>, awaited: boolean, size: number}>} */
 const answers = new Map();
 const listeners = new Set();
-const MOST = 400;
+const MOST = 400; // answers kept,
+const ROOM = 3e8; // and bytes: a hundred epochs of large maps
+let held = 0;
 let told = 0;
 
 /** Calls back after answers arrived, at most once a frame. */
@@ -40,14 +42,29 @@ export const fetchNow = (path, parameters = {}) => answerOf(address(path, parame
 
 const VIEWS = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array };
 
-/** `uint32 length | JSON header | arrays` as the header's object with every array under its name: {shape, data}. */
+/**
+ * `uint32 length | JSON header | arrays` as the header's object with every array under its name: {shape, data}. An array
+ * with the ends of its scales, `low` and `high`, holds bytes that stand for floats.
+ */
 export function arrays(buffer) {
   const size = new DataView(buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, size)));
   const out = { ...header };
-  for (const { name, dtype, shape, offset } of header.arrays) {
+  for (const { name, dtype, shape, offset, low, high } of header.arrays) {
     const length = shape.reduce((a, b) => a * b, 1);
-    out[name] = { shape, data: new VIEWS[dtype](buffer, 4 + size + offset, length) };
+    const data = new VIEWS[dtype](buffer, 4 + size + offset, length);
+    out[name] = { shape, data: low ? floats(data, low, high) : data };
+  }
+  return out;
+}
+
+/** Bytes that count 255 steps between the ends of each row's scale, as the numbers they stand for. */
+function floats(steps, low, high) {
+  const out = new Float32Array(steps.length);
+  const length = steps.length / low.length;
+  for (let row = 0, i = 0; row < low.length; row++) {
+    const step = (high[row] - low[row]) / 255;
+    for (const end = i + length; i < end; i++) out[i] = low[row] + steps[i] * step;
   }
   return out;
 }
@@ -57,26 +74,50 @@ export function arrays(buffer) {
  * @param {string} stamp changes when the server has something newer
  */
 export function ask(path, parameters, stamp = "") {
-  const url = address(path, parameters);
+  const entry = entryOf(address(path, parameters), stamp);
+  entry.awaited = entry.pending !== undefined;
+  return entry.value;
+}
+
+/** Fetches what may be asked for soon. Nobody is told when it arrives, unless somebody asks for it until then. */
+export const askAhead = (path, parameters, stamp = "") => entryOf(address(path, parameters), stamp).answered;
+
+function entryOf(url, stamp) {
   let entry = answers.get(url);
   if (entry) {
     answers.delete(url); // the map is in order of use, the oldest first
     answers.set(url, entry);
   } else {
-    answers.set(url, (entry = {}));
-    if (answers.size > MOST) for (const [old, { pending }] of answers) if (pending === undefined && old !== url) { answers.delete(old); break; }
+    answers.set(url, (entry = { size: 0, awaited: false }));
+    makeRoom(url);
   }
   if (entry.stamp !== stamp && entry.pending !== stamp) {
     entry.pending = stamp;
-    answerOf(url)
-      .then((value) => Object.assign(entry, { value, error: undefined }), (error) => Object.assign(entry, { error: String(error.message) }))
+    entry.answered = answerOf(url)
+      .then((value) => {
+        const size = sizeOf(value);
+        if (answers.get(url) === entry) held += size - entry.size;
+        Object.assign(entry, { value, error: undefined, size });
+      }, (error) => Object.assign(entry, { error: String(error.message) }))
       .then(() => {
         entry.stamp = stamp;
         if (entry.pending === stamp) entry.pending = undefined;
-        tell();
+        if (entry.awaited) tell();
       });
   }
-  return entry.value;
+  return entry;
+}
+
+const sizeOf = (value) => (value?.arrays ?? []).reduce((sum, { name }) => sum + value[name].data.byteLength, 0);
+
+/** Lets go of what was not asked for the longest. */
+function makeRoom(wanted) {
+  for (const [url, { pending, size }] of answers) {
+    if (answers.size <= MOST && held <= ROOM) return;
+    if (pending !== undefined || url === wanted) continue;
+    answers.delete(url);
+    held -= size;
+  }
 }
 
 /** The server's words where an answer was refused. */
@@ -84,5 +125,9 @@ export const refusal = (path, parameters) => answers.get(address(path, parameter
 
 /** Forgets refusals, so that "try again" tries again. */
 export function forgetRefusals() {
-  for (const [url, entry] of answers) if (entry.error) answers.delete(url);
+  for (const [url, entry] of answers)
+    if (entry.error) {
+      answers.delete(url);
+      held -= entry.size;
+    }
 }

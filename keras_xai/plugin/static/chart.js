@@ -13,16 +13,23 @@ const pool = new Map();
 let wanted = new Set();
 let plotly = null;
 
-/** Loads plotly once; the shell and the gallery never wait for it. */
+/**
+ * Loads plotly once; the shell and the gallery never wait for it. First the part of it that our charts need, and the
+ * whole where a plotly of another making could not be cut.
+ */
 export function loadPlotly() {
-  plotly ??= new Promise((done, failed) => {
-    const script = h("script", { src: "./plotly.min.js", async: true });
-    script.onload = () => done(window.Plotly);
-    script.onerror = () => failed(new Error("plotly could not be loaded; is the Python package plotly installed where TensorBoard runs?"));
-    document.head.append(script);
+  plotly ??= script("./plotly.partial.min.js").catch(() => script("./plotly.min.js")).catch(() => {
+    throw new Error("plotly could not be loaded; is the Python package plotly installed where TensorBoard runs?");
   });
   return plotly;
 }
+
+const script = (address) => new Promise((done, failed) => {
+  const node = h("script", { src: address, async: true });
+  node.onload = () => (window.Plotly?.react ? done(window.Plotly) : failed());
+  node.onerror = failed;
+  document.head.append(node);
+});
 
 /**
  * A chart's element. It is filled by `drawCharts` after the view stands.

@@ -22,8 +22,11 @@ const icon = (name) => {
     s("path", { d: PATHS[name], fill: solid ? "currentColor" : "none", stroke: solid ? "none" : "currentColor", "stroke-width": 1.75, "stroke-linecap": "round", "stroke-linejoin": "round" }));
 };
 
-const clock = (seconds) => (Number.isFinite(seconds) ? new Date(1000 * seconds).toLocaleTimeString("en-GB") : "");
-const day = (seconds) => (Number.isFinite(seconds) ? new Date(1000 * seconds).toLocaleString("en-GB") : "");
+// Made once: a formatter a step would cost more than the step.
+const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const DAY = new Intl.DateTimeFormat("en-GB", { dateStyle: "short", timeStyle: "medium" });
+const clock = (seconds) => (Number.isFinite(seconds) ? CLOCK.format(1000 * seconds) : "");
+const day = (seconds) => (Number.isFinite(seconds) ? DAY.format(1000 * seconds) : "");
 
 /** The transport at the bottom; `update` follows the selection without tearing the track out of a drag. */
 export class EpochSlider {

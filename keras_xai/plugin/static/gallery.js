@@ -1,7 +1,7 @@
 /** The gallery's numbers at one epoch: maps, judgements, trajectories, in the order asked for. */
-import { ask } from "./api.js";
+import { ask, askAhead } from "./api.js";
 import { themeName } from "./colour.js";
-import { percent, position, short } from "./dom.js";
+import { clamp, percent, position, short } from "./dom.js";
 import { clipAt, clipOf, reduced } from "./image.js";
 import { state } from "./state.js";
 
@@ -14,6 +14,9 @@ const trajectories = new WeakMap();
 
 /** Last maps of a run and method: they stand in until the next epoch's have arrived. */
 const stale = new Map();
+
+const AHEAD = 6e7; // bytes of maps fetched before they are asked for: all epochs of a usual gallery
+let ahead = 0;
 
 /** Total variation between two maps as shares of their magnitude: 0 the same, 1 nothing in common. */
 export function moved(before, after) {
@@ -61,11 +64,19 @@ export class Gallery {
     this.outputAt = position(this.outputEpochs, this.epoch);
     this.columns = this.outputs.outputs?.shape[2] ?? 0;
     this.classes = this.outputs.space !== "raw" && this.columns > 1;
-    // The neighbours are asked for now, so that a step of the slider finds them.
-    const at = method.epochs.indexOf(this.epoch);
-    if (fresh && other.epoch === undefined)
-      for (const epoch of [method.epochs[at + 1], method.epochs[at - 1]])
-        if (epoch !== undefined) ask("attribution", { ...this.parameters, epoch }, String(this.run.wall_times[this.run.epochs.indexOf(epoch)]));
+  }
+
+  /** When the slider rests, the maps around it are fetched one after the other, the nearest first. */
+  async lookAhead() {
+    const turn = ++ahead;
+    await new Promise((done) => setTimeout(done, 300));
+    const { epochs } = this.method;
+    const at = epochs.indexOf(this.epoch);
+    const around = epochs.map((_, i) => i).filter((i) => i !== at).sort((a, b) => Math.abs(a - at) - Math.abs(b - at));
+    for (const i of around.slice(0, clamp(Math.floor(AHEAD / this.maps.data.byteLength), 2, 60))) {
+      if (turn !== ahead) return;
+      await askAhead("attribution", { ...this.parameters, epoch: epochs[i] }, String(this.run.wall_times[this.run.epochs.indexOf(epochs[i])]));
+    }
   }
 
   /** A method without signs has only magnitudes to show. */
@@ -152,6 +163,18 @@ export class Gallery {
   error(sample) {
     const errors = this.outputs.completeness_error;
     return errors ? errors.data[this.outputAt * this.size + sample] : NaN;
+  }
+
+  /** How well a local surrogate fits the model around a sample, where the method is one. */
+  fit(sample) {
+    const fits = this.outputs.r2;
+    return fits ? fits.data[this.outputAt * this.size + sample] : NaN;
+  }
+
+  /** What the method owes: how far its sums are from the change of the score, how well its surrogate fits. */
+  owes(sample) {
+    const [error, fit] = [this.error(sample), this.fit(sample)];
+    return [Number.isFinite(error) && `completeness error ${percent(error)}`, Number.isFinite(fit) && `local R² ${fit.toFixed(2)}`].filter(Boolean).join(" · ");
   }
 
   /** The epoch before the last alert up to here: what "change" is measured from. */

@@ -116,6 +116,24 @@ export function draw(canvas, o) {
   paint(context, bytes, o.width, o.height, Boolean(o.smooth));
 }
 
+/**
+ * As `draw`, for one of many maps that a slider goes to and fro between: the picture is kept with its values, and drawn
+ * anew only when something that it depends on changed.
+ * @param {ArrayLike<number>} values that live as long as the picture is worth keeping
+ * @param {any[]} look everything that the picture depends on
+ * @param {() => any} options of `draw`
+ */
+export function drawKept(canvas, values, key, look, options) {
+  const kept = once(values, `picture ${key}`, () => ({ look: [], picture: document.createElement("canvas") }));
+  if (look.some((one, i) => one !== kept.look[i])) {
+    draw(kept.picture, options());
+    kept.look = look;
+  }
+  const { width, height } = kept.picture;
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  canvas.getContext("2d").drawImage(kept.picture, 0, 0);
+}
+
 /** Over an input the alpha follows the magnitude, so that noise does not tint the picture; alone a map is opaque. */
 function alphaTable(opacity, over) {
   const out = new Uint8ClampedArray(256);

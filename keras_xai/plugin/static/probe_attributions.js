@@ -6,7 +6,7 @@ import { compare, rivals } from "./compare.js";
 import { choice, group, range, segments } from "./controls.js";
 import { h, message, panel, percent } from "./dom.js";
 import { Gallery } from "./gallery.js";
-import { draw } from "./image.js";
+import { draw, drawKept } from "./image.js";
 import { barsTile, seriesTile, tokensRow } from "./tiles.js";
 import { spark } from "./marks.js";
 import { set, state } from "./state.js";
@@ -28,6 +28,7 @@ export function probeAttributions(root, context) {
   const chosen = Math.min(state.sample, gallery.size - 1);
   grid.append(detail(context, gallery, chosen));
   fillLater();
+  if (gallery.fresh) gallery.lookAhead();
 }
 
 /** Words until the maps are there, or why they are not. */
@@ -48,14 +49,18 @@ function fillLater() {
 function notes(gallery) {
   const judged = gallery.samples.map((b) => gallery.judge(b));
   const right = judged.filter((one) => one.right).length;
-  const errors = gallery.samples.map((b) => gallery.error(b)).filter(Number.isFinite).sort((a, b) => a - b);
+  const errors = sortedFinite(gallery.samples.map((b) => gallery.error(b)));
+  const fits = sortedFinite(gallery.samples.map((b) => gallery.fit(b)));
   const diverging = gallery.kind !== "image" || gallery.signed;
   return [
     judged[0]?.truth !== null && gallery.classes && h("span", {}, `${right} of ${judged.length} right`),
     errors.length > 0 && h("span", { title: "|sum of the attributions − change of the score| ÷ change of the score; the median of the samples" }, `completeness error ${percent(errors[errors.length >> 1])}`),
+    fits.length > 0 && h("span", { title: "how much of the model around a sample its linear surrogate explains; the median of the samples" }, `local R² ${fits[fits.length >> 1].toFixed(2)}`),
     diverging ? legend("diverging", "against", gallery.classes ? "for the true class" : "for") : legend(gallery.map, "none", "strong"),
   ];
 }
+
+const sortedFinite = (values) => values.filter(Number.isFinite).sort((a, b) => a - b);
 
 /** "Saliency · epoch 19", and which epoch it is where this one was not recorded. */
 const title = (gallery, context) =>
@@ -105,7 +110,11 @@ function picture(gallery, sample, size, mapped) {
   if (!canvas) canvases.set(key, (canvas = h("canvas", { class: "thumb" })));
   const shown = mapped ? gallery.look(sample) : [gallery.input?.data, themeName()];
   const drawn = painted.get(canvas);
-  if (!drawn || shown.some((one, i) => one !== drawn[i])) draw(canvas, gallery.picture(sample, size, mapped));
+  if (!drawn || shown.some((one, i) => one !== drawn[i])) {
+    const options = () => gallery.picture(sample, size, mapped);
+    if (mapped) drawKept(canvas, gallery.maps.data, `${size} ${sample}`, shown, options);
+    else draw(canvas, options());
+  }
   painted.set(canvas, shown);
   return canvas;
 }
@@ -144,17 +153,16 @@ const seriesGrid = (context, gallery, list) =>
 const tokensList = (context, gallery, list) =>
   h("div", { class: "texts" }, list.map((sample) => {
     const { truth, predicted, right, confidence } = gallery.judge(sample);
-    const error = gallery.error(sample);
     return h("button", { type: "button", "aria-pressed": String(sample === state.sample), "data-key": `sample ${sample}`, onclick: () => set({ sample }) },
       h("span", {}, h("b", {}, truth === null ? `sample ${sample}` : gallery.className(truth)), h("br", {}), h("span", { class: `note ${right ? "" : "alarm"}` }, right ? `${percent(confidence)} sure` : `read as ${gallery.className(predicted)}, ${percent(confidence)}`)),
       tokensRow(gallery, sample),
-      h("span", {}, trajectory(context, gallery, sample, 28), Number.isFinite(error) && h("span", { class: "note" }, `completeness error ${percent(error)}`)));
+      h("span", {}, trajectory(context, gallery, sample, 28), h("span", { class: "note" }, gallery.owes(sample))));
   }));
 
 /** The chosen sample large, its class probabilities, and a film strip of its map at every epoch. */
 function detail(context, gallery, sample) {
   const { truth } = gallery.judge(sample);
-  const section = panel("c12", `Sample ${sample}${truth === null ? "" : `: true class ${gallery.className(truth)}`}`, gallery.classes ? "probability of each class over epochs" : "output over epochs");
+  const section = panel("c12", `Sample ${sample}${truth === null ? "" : `: true class ${gallery.className(truth)}`}`, [gallery.owes(sample) && h("span", {}, gallery.owes(sample)), h("span", {}, gallery.classes ? "probability of each class over epochs" : "output over epochs")]);
   const lines = chart(context, "sample_outputs", { parameters: { method: gallery.method.name, sample, epoch: gallery.epoch }, overlays: false, height: 184 + context.spare, label: gallery.describe(sample) });
   if (gallery.kind !== "image") {
     section.append(lines);

@@ -12,6 +12,8 @@ const defaults = {
   seen: /** @type {string[]} */ ([]),
   source: "",
   statistic: "rms",
+  /** "variables" or "layers"; "" for what the size of the model suggests */
+  by: "",
   variable: "",
   method: "",
   input: 0,
@@ -58,12 +60,21 @@ export function open(directory) {
 export function set(change) {
   const changed = Object.keys(change).filter((name) => state[name] !== change[name]);
   Object.assign(state, change);
+  keeping ||= setTimeout(keep, 250); // a drag changes it sixty times a second, and the storage is slow
+  if (changed.length) for (const listener of listeners) listener(changed);
+}
+
+let keeping = 0;
+
+function keep() {
+  clearTimeout(keeping);
+  keeping = 0;
   try {
     if (place) localStorage.setItem(place, JSON.stringify(Object.fromEntries(Object.entries(state).filter(([name, value]) => value !== defaults[name]))));
   } catch {
     /* as above */
   }
-  if (changed.length) for (const listener of listeners) listener(changed);
 }
+addEventListener("pagehide", () => keeping && keep());
 
 export const subscribe = (listener) => listeners.add(listener);

@@ -19,12 +19,14 @@ export function weightGradients(root, context) {
   if (!run.variables.length)
     return root.append(message("This run wrote no weight gradients", `${name} has ${run.epochs.length} epochs, but WeightGradients was not among its callbacks.`, "kx.WeightGradients(log_dir)"));
   const statistic = TITLES[state.statistic] ? state.statistic : "rms";
-  const variable = run.variables.includes(state.variable) ? state.variable : run.variables[0];
-  const scale = figureBehind(context, "heat_map", { statistic }, false)?.layout.meta?.scale;
+  const by = rowsOf(run);
+  const rows = run[by];
+  const variable = rows.includes(state.variable) ? state.variable : (rows.find((row) => state.variable.startsWith(`${row}/`) || row.startsWith(`${state.variable}/`)) ?? rows[0]);
+  const scale = figureBehind(context, "heat_map", { statistic, by }, false)?.layout.meta?.scale;
   const recorded = run.gradient_epochs[position(run.gradient_epochs, epoch)];
   const when = recorded === epoch ? "" : `, recorded at epoch ${recorded}`;
   const heat = panel("c12", TITLES[statistic], [h("span", {}, `training gradients, before clipping${when}`), scale && legend(scale.map, scale.low, scale.high)],
-    chart(context, "heat_map", { parameters: { statistic }, overlays: false, chosen: variable, label: `${TITLES[statistic]} by variable and epoch`, onrow: (row) => ({ variable: row }), height: heightOf(run.variables.length) }));
+    chart(context, "heat_map", { parameters: { statistic, by }, overlays: false, chosen: variable, label: `${TITLES[statistic]} by ${by === "layers" ? "layer" : "variable"} and epoch`, onrow: (row) => ({ variable: row }), height: heightOf(rows.length) }));
   const health = ask("summary", { run: name, epoch }, run.stamp)?.health ?? "";
   const words = h("p", { class: "note c12" }, ...flagged(health));
   const colour = runColour(context.place(name));
@@ -36,6 +38,11 @@ export function weightGradients(root, context) {
     chart(context, "update_ratio", { parameters: { variable }, height: 208 + context.spare, label: `Update-to-weight ratio of ${variable} over epochs` }));
   root.append(h("div", { class: "grid" }, heat, words, lines, ridge, ratio));
 }
+
+const MANY = 40; // more variables than one can tell apart: then the rows are layers, unless one chose otherwise
+
+/** What a row of the heat map stands for. */
+const rowsOf = (run) => (run.layers.length ? state.by || (run.variables.length > MANY ? "layers" : "variables") : "variables");
 
 /** Rows of twenty pixels; many variables share what a screen has. */
 const heightOf = (rows) => 28 + rows * Math.max(1.5, Math.min(20, 420 / rows));
@@ -49,8 +56,9 @@ function flagged(health) {
 
 /** The settings of this view and what they depend on. */
 export const weightGradientsSettings = {
-  key: (context) => String(Boolean(context.run?.variables.length)),
-  build: (context) => (context.run?.variables.length
-    ? [group("Statistic", segments("statistic", "Statistic", [["rms", "RMS"], ["max", "Max"], ["update_ratio", "Update"]]), segments("statistic", "Statistic", [["zero_fraction", "Zeros"], ["nonfinite", "Non-finite"]]))]
-    : []),
+  key: (context) => [context.run?.variables.length, context.run?.layers.length].join(),
+  build: ({ run }) => [
+    run?.variables.length && group("Statistic", segments("statistic", "Statistic", [["rms", "RMS"], ["max", "Max"], ["update_ratio", "Update"]]), segments("statistic", "Statistic", [["zero_fraction", "Zeros"], ["nonfinite", "Non-finite"]])),
+    run?.layers.length && group("Rows", segments("by", "Rows", [["variables", "Variables"], ["layers", "Layers"]], rowsOf(run))),
+  ].filter(Boolean),
 };
