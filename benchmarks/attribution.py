@@ -168,14 +168,16 @@ def beside(name: str, asked: peers.Question, least: Callable[[], Any], rounds: i
 
     def tried(library: str, pair: Callable[[], tuple[Callable[[], Any], Callable[[], Any], str] | None]) -> None:
         try:
-            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            quiet = io.StringIO()  # progress bars go to both
+            with warnings.catch_warnings(), contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
                 warnings.simplefilter("ignore")
                 if (both := pair()) is None:
                     return
                 theirs, below, note = both
                 ratio = float(np.median(ratios(theirs, below, rounds)))
         except Exception as error:  # whatever it is: that is the row
-            message = (str(error).strip().splitlines() or [""])[0]
+            lines = str(error).strip().splitlines() or [""]
+            message = lines[-1].strip() if lines[0].startswith("in user code") else lines[0]
             failures.append(f"- {library}, {name}: {type(error).__name__}: {message}")
         else:
             found.append(f"{library} {ratio:.2f}{note}")

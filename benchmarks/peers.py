@@ -131,7 +131,6 @@ def _lime(q: Question) -> Run:
                 num_samples=q.masks,
                 batch_size=len(q.x),
                 segmentation_fn=lambda image: segments,
-                progress_bar=False,
             )
 
     return run

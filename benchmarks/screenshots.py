@@ -29,21 +29,37 @@ import numpy as np
 from keras_xai.summary.writer import Writer
 
 FRAME = "iframe[src*='name=keras_xai']"
-VIEWS = ("overview", "weight_gradients", "probe_attributions", "importance_drift")
+VIEWS = ("overview", "weight_gradients", "probe_attributions", "importance_drift", "mappings")
 DIGITS = {"focus": "digits/watermark", "runs": ["digits/watermark", "digits/clean"], "epoch": 19}
 # What a scene is: a view, and what else was chosen.
 SCENES: dict[str, dict[str, Any]] = {view: {"view": view} for view in VIEWS}
 MORE: dict[str, dict[str, Any]] = {
     **{view: {**DIGITS, "view": view} for view in VIEWS},
+    "mappings": {"view": "mappings", "focus": "digits/mapped", "runs": ["digits/mapped"]},
     "layers": {**DIGITS, "view": "weight_gradients", "by": "layers"},
     "compare_epochs": {**DIGITS, "view": "probe_attributions", "compare": "epochs"},
     "compare_runs": {**DIGITS, "view": "probe_attributions", "compare": "runs"},
     "compare_methods": {**DIGITS, "view": "probe_attributions", "compare": "methods"},
-    "table": {"view": "probe_attributions", "focus": "cancer/mlp", "method": "integrated_gradients"},
-    "table_overview": {"view": "overview", "focus": "cancer/mlp"},
-    "table_drift": {"view": "importance_drift", "focus": "cancer/mlp", "epoch": 19},
-    "text": {"view": "probe_attributions", "focus": "reviews/conv1d", "method": "integrated_gradients"},
-    "series": {"view": "probe_attributions", "focus": "sensors/conv1d", "method": "integrated_gradients"},
+    "table": {
+        "view": "probe_attributions",
+        "focus": "cancer/mlp",
+        "runs": ["cancer/mlp"],
+        "method": "integrated_gradients",
+    },
+    "table_overview": {"view": "overview", "focus": "cancer/mlp", "runs": ["cancer/mlp"]},
+    "table_drift": {"view": "importance_drift", "focus": "cancer/mlp", "runs": ["cancer/mlp"], "epoch": 19},
+    "text": {
+        "view": "probe_attributions",
+        "focus": "reviews/conv1d",
+        "runs": ["reviews/conv1d"],
+        "method": "integrated_gradients",
+    },
+    "series": {
+        "view": "probe_attributions",
+        "focus": "sensors/conv1d",
+        "runs": ["sensors/conv1d"],
+        "method": "integrated_gradients",
+    },
     "waiting": {"view": "overview", "focus": "waiting"},
     "partial": {"view": "probe_attributions", "focus": "digits/clean"},
 }
@@ -80,10 +96,13 @@ def fit_all(root: Path) -> None:
         (x_clean, y_clean),
         [kx.Explain(root / "digits" / "clean", probe, live=(x[:256], y[:256]), **quiet)],
     )
+    fit_mapped(root / "digits" / "mapped")
     fit_table(root / "cancer" / "mlp", quiet)
     fit_texts(root / "reviews" / "conv1d", quiet)
     fit_series(root / "sensors" / "conv1d", quiet)
-    Writer(root / "waiting" / "keras_xai").write([probe.gallery(16)])
+    waiting = Writer(root / "waiting" / "keras_xai")
+    waiting.write([probe.gallery(16)])
+    waiting.close()
 
 
 def fit(model: Any, data: Any, held_out: Any, callbacks: list[Any], epochs: int = 24) -> None:
@@ -94,6 +113,21 @@ def fit(model: Any, data: Any, held_out: Any, callbacks: list[Any], epochs: int 
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     given = {"x": data[0], "y": data[1]} if isinstance(data, tuple) else {"x": data}
     model.fit(**given, validation_data=held_out, epochs=epochs, verbose=0, callbacks=callbacks)
+
+
+def fit_mapped(log_dir: Path) -> None:
+    """Digits of which 40 % are labelled wrongly: half of the probe is trained on, half is held out."""
+    import keras_xai as kx
+    from keras_xai import demo
+
+    (x, y), (x_clean, y_clean) = demo.digits(0)
+    rows, labels = np.concatenate([x[:128], x_clean[:128]]), np.concatenate([y[:128], y_clean[:128]])
+    probe = kx.Probe(rows, labels, class_names=[str(c) for c in range(10)])
+    watch = [
+        kx.ProbeMappings(log_dir, probe, held_out=np.arange(256) >= 128),
+        kx.ProbeAttributions(log_dir, probe, "saliency"),
+    ]
+    fit(demo.network(), (x, y), (x_clean, y_clean), watch)
 
 
 def fit_table(log_dir: Path, quiet: Any) -> None:
@@ -241,7 +275,7 @@ DRAWN = """() => {
     const charts = [...main.querySelectorAll('.chart')];
     const drawn = (chart) => chart.querySelector('.main-svg') || chart.querySelector('.waiting').textContent.length > 1;
     const reading = [...main.querySelectorAll('.note')].some((note) => note.textContent.endsWith('…'));
-    return main.querySelector('.grid, .empty') && charts.every(drawn) && !reading;
+    return main.querySelector('.grid, .empty') && !main.textContent.startsWith('Reading') && charts.every(drawn) && !reading;
 }"""
 
 

@@ -46,10 +46,18 @@ def test_the_page_stands_alone_and_names_are_text(logs, tmp_path, browser):
 
 
 def test_what_was_not_recorded_is_said(logs, tmp_path):
-    """No gradients, no attributions: words where the figures would be."""
+    """No gradients, attributions or mappings: words where the figures would be."""
     text = kx.report(logs, tmp_path / "report.html").read_text()
-    for title in ("Weight gradients", "Attributions"):
+    for title in ("Weight gradients", "Attributions", "Mappings"):
         assert re.search(rf"<h3>{title}</h3>\s*<p>Nothing was recorded: \w+ was not among the callbacks", text)
+
+
+def test_the_figure_of_attributions_is_of_a_method_that_sees_the_cause(story, tmp_path):
+    """Saliency first, whatever else was written; integrated gradients from a zero baseline are blind to a dark mark."""
+    story(tmp_path / "logs", moves=None).write(0, 1).close()
+    text = kx.report(tmp_path / "logs", tmp_path / "report.html").read_text()
+    assert "Saliency, epoch 1" in text
+    assert "Integrated gradients, epoch" not in text
 
 
 @pytest.mark.parametrize("path", ["nowhere/report.html", "."])

@@ -28,4 +28,7 @@ class InputXGradient(Method):
     """
 
     def values(self, at: Rows) -> list[Tensor]:
-        return [keras.ops.cast(x, g.dtype) * g for x, g in zip(at.x, at.gradient, strict=True)]
+        # What is no float has a gradient of zero, strings among them.
+        floats = [keras.backend.is_float_dtype(x.dtype) for x in at.x]
+        pairs = zip(at.x, at.gradient, floats, strict=True)
+        return [keras.ops.cast(x, g.dtype) * g if smooth else g for x, g, smooth in pairs]

@@ -75,7 +75,9 @@ class IntegratedGradients(Method):
         a, w = (np.pad(v, (0, passes * per - self.n_steps)).reshape(passes, per) for v in (a, w))
         positions, weights = backend.constant(a), backend.constant(w)
         target = ops.tile(at.target, [per])
-        change = [x - b for x, b in zip(at.x, at.start, strict=True)]
+        change = [
+            x - b if smooth else ops.zeros(x.shape) for x, b, smooth in zip(at.x, at.start, at.smooth, strict=True)
+        ]
 
         def one_pass(k: Tensor, total: list[Tensor]) -> list[Tensor]:
             def points(x: Tensor, b: Tensor, d: Tensor, smooth: bool) -> Tensor:

@@ -255,8 +255,9 @@ class Rows:
 
     def _no_path(self) -> InvalidInput:
         shapes = ", ".join(f"{keras.backend.standardize_dtype(x.dtype)} {tuple(x.shape)[1:]}" for x in self.given)
-        layers = (one for one in every_layer(self.model) if type(one).__name__ in WITHOUT_GRADIENT)
-        named = [f"{path_of(one, self.model)!r} ({type(one).__name__})" for one in layers]
+        layers = [one for one in every_layer(self.model) if type(one).__name__ in WITHOUT_GRADIENT]
+        inner = {id(part) for one in layers for part in one._flatten_layers(include_self=False)}
+        named = [f"{path_of(one, self.model)!r} ({type(one).__name__})" for one in layers if id(one) not in inner]
         cause = (
             f"behind {', '.join(named)}" if named else "behind what has no gradient (a lookup, an encoding, rounding)"
         )
@@ -301,7 +302,12 @@ class Rows:
         Raises:
             InvalidInput: there is none.
         """
-        leaves = [layer for layer in every_layer(self.model) if not list(layer._flatten_layers(include_self=False))]
+        every = every_layer(self.model)
+        # What attention holds is (n, heads, t, t): who looks at whom, not a place.
+        attending = {id(part) for one in every if "Attention" in type(one).__name__ for part in one._flatten_layers()}
+        leaves = [
+            one for one in every if id(one) not in attending and not list(one._flatten_layers(include_self=False))
+        ]
         shapes = chosen().output_shapes(lambda z: self.scores(z, self.target), self.x, leaves)
         spatial = [layer for layer, s in shapes if len(s) == 4 and sorted(d or 2 for d in s[1:])[1] > 1]
         if not spatial:

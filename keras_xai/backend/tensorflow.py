@@ -431,6 +431,7 @@ _LINEAR = {
         "first",
     ),
     **dict.fromkeys(_types("Conv2DBackpropInput Conv3DBackpropInputV2"), "last"),
+    "SelectV2": "chosen from",  # by a condition that does not move, such as a mask
 }
 _ENTRYWISE = frozenset(
     _types(
@@ -530,6 +531,8 @@ def _is_linear(op: tf.Operation, sources: list[int]) -> bool:
         return False
     if which == "all":
         return True
+    if which == "chosen from":
+        return 0 not in sources
     return len(sources) == 1 and {"one": True, "first": sources == [0], "last": sources == [len(op.inputs) - 1]}[which]
 
 

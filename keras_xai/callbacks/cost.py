@@ -58,6 +58,7 @@ class Ledger:
         self.seconds = 0.0  # of the training, ours included
         self.costs: dict[str, float] = {}
         self.epochs = 0
+        self._first = (0.0, 0.0)  # seconds and cost of the first epoch, in which functions are traced
         self._told = False
 
     def enter(self, seconds: float, costs: Mapping[str, float]) -> None:
@@ -78,12 +79,19 @@ class Ledger:
             cheaper: by callback, what makes it cost less.
         """
         self.epochs += 1
+        if self.epochs == 1:
+            self._first = self.seconds, self.cost
         dear = self.epochs >= SETTLED and self.cost >= LEAST and self.cost > SHARE * self.seconds
         if self._told or not dear:
             return None
         self._told = True
         most = max(self.costs, key=lambda name: self.costs[name])
         advice = f" To spend less: {cheaper[most]}." if cheaper.get(most) else ""
+        if self.cost - self._first[1] <= SHARE * (self.seconds - self._first[0]):
+            advice = (
+                f" {self._first[1]:.1f} s of it were in the first epoch, in which functions are traced: the share falls"
+                " with every other."
+            )
         return f"The callbacks took {self._shares()} so far.{advice}"
 
     def line(self) -> str:

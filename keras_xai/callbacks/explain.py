@@ -19,8 +19,8 @@ from keras_xai.records import Alert
 class Explain(keras.callbacks.Callback):
     """`WeightGradients`, `ProbeAttributions` and `ImportanceDrift` on one log directory, with their defaults.
 
-    Nothing of its own: each of the three looks, isolates its faults and counts its cost by itself. Take them one by one
-    where you want to set more.
+    With `mappings=True` also `ProbeMappings`. Nothing of its own: each of them looks, isolates its faults and counts its
+    cost by itself. Take them one by one where you want to set more.
 
     Args:
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.

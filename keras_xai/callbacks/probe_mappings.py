@@ -264,8 +264,8 @@ class ProbeMappings(Watcher):
     ) -> Decision:
         itself = own(told)
         target = answers.target or itself
-        read = readouts(target, factors)
-        again = read if target is itself else readouts(itself, factors)
+        read, *rest = readouts([target] if target is itself else [target, itself], factors)
+        again = rest[0] if rest else read
         return Decision(
             target="prediction" if target is itself else "label",
             readability=np.asarray([one.score for one in read], np.float32),

@@ -63,10 +63,10 @@ def variables(records: Sequence[Gradients]) -> tuple[str, ...]:
     return records[-1].names if records else ()
 
 
-def without_common_path(names: Sequence[str]) -> list[str]:
-    """Variable paths without the model's own name, where all of them begin with it."""
+def without_common_path(names: Sequence[str], depth: int = 2) -> list[str]:
+    """Variable paths without the model's own name, where all of them begin with it and are at least so deep."""
     first = {name.split("/", 1)[0] for name in names}
-    if len(first) > 1 or any(name.count("/") < 2 for name in names):
+    if len(first) > 1 or any(name.count("/") < depth for name in names):
         return list(names)
     return [name.split("/", 1)[1] for name in names]
 
@@ -201,7 +201,8 @@ def heat_map(
     else:
         low, high, z = 0.0, scale.high, values
         ends = ["0\u00a0%", "100\u00a0%"] if scale.high == 1 else ["0", f"≥ {scale.high:g}"]
-    shown = [name.rsplit("/", 1)[0] if compact else name for name in without_common_path(names)]
+    shown = without_common_path(names, depth=1 if groups else 2)
+    shown = [name.rsplit("/", 1)[0] for name in shown] if compact else shown
     left = int(min(90 if compact else 240, 20 + 6.2 * max(map(len, shown))))
     flags = [flag for flag in _flags(records[-1], groups) if flag[0] in names]
     panel = chart(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from keras_xai.mapping.factor import Factor
 from keras_xai.mapping.result import Said
-from keras_xai.mapping.ridge import ridge
+from keras_xai.mapping.ridge import path
 
 Array = NDArray[np.float64]
 
@@ -54,13 +54,12 @@ class Target:
         """Whether there is anything to tell apart."""
         return bool((self.columns != self.columns[0]).any())
 
-    def readout(self, factor: Factor | None) -> Readout:
-        """Leave-one-out ridge on the layer (Alain and Bengio 2016, in closed form)."""
+    def readout(self, left_out: Array | None) -> Readout:
+        """From what each sample is predicted to be by the fit to all others, (B, K); None without a fit."""
         size = len(self.columns)
         unseen = np.full(size, -1, np.int64)
-        if factor is None or not factor.w.size or not self.varies:
+        if left_out is None or not self.varies:
             return Readout(np.nan, np.nan, unseen)
-        left_out = ridge(factor, self.columns).left_out
         if self.answer == "value":
             error = np.square(self.columns - left_out).sum(1)
             spread = np.square(self.columns - self.columns.mean(0)).sum(1).mean()
@@ -84,6 +83,14 @@ def own(told: Said) -> Target:
     return Target(told.prediction, told.answer, told.classes)
 
 
-def readouts(target: Target, factors: Sequence[Factor | None]) -> list[Readout]:
-    """Of every layer."""
-    return [target.readout(factor) for factor in factors]
+def readouts(targets: Sequence[Target], factors: Sequence[Factor | None]) -> list[list[Readout]]:
+    """Leave-one-out ridge (Alain and Bengio 2016, in closed form): of each target, the readout of every layer."""
+    columns = np.concatenate([target.columns for target in targets], 1)
+    ends = np.cumsum([0, *(target.columns.shape[1] for target in targets)])
+    found: list[list[Readout]] = [[] for _ in targets]
+    for factor in factors:
+        fits = path(factor, columns) if factor is not None and factor.w.size else None
+        for k, target in enumerate(targets):
+            best = None if fits is None else fits.best(slice(ends[k], ends[k + 1]))
+            found[k].append(target.readout(None if best is None else best.left_out))
+    return found

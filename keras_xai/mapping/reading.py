@@ -101,6 +101,7 @@ class Reader(Engine):
         self.traced = _Traced()
         self._read = chosen().compiled(self._rows)
         self._factored = chosen().compiled(self._matrices)
+        self._at_once = chosen().compiled(self._rows_and_matrices)
 
     @property
     def layers(self) -> list[Layer]:
@@ -110,14 +111,19 @@ class Reader(Engine):
     def read(self) -> Reading:
         """The probe, with the model's present weights."""
         backend, parts = chosen(), []
-        for rows in self._chunks(self.size):
+        chunks = self._chunks(self.size)
+        graph = self._read if len(chunks) > 1 else self._at_once
+        for rows in chunks:
             fresh = np.diff(rows, prepend=rows[0] - 1) > 0  # fillers repeat the last row
-            with self._untouched(self._read):
-                parts.append(self._read([backend.constant(a[rows]) for a in self._x], backend.constant(fresh * 1.0)))
+            with self._untouched(graph):
+                parts.append(graph([backend.constant(a[rows]) for a in self._x], backend.constant(fresh * 1.0)))
         outputs, scores, embedding, rows_of, told, peaked = ([part[k] for part in parts] for k in range(6))
         said = self._joined(outputs)
         self._name_last(said)
-        joined, powers = self._factored([list(parts) for parts in zip(*rows_of, strict=True)])
+        if len(chunks) > 1:
+            joined, powers = self._factored([list(parts) for parts in zip(*rows_of, strict=True)])
+        else:
+            joined, powers = parts[0][6:]
         moments = np.stack([backend.numpy(part) for part in told]).astype(np.float64)  # (chunks, L, 4)
         peaks = np.stack([backend.numpy(part) for part in peaked]).max(0)
         edges = np.cumsum([0, *(layer.width for layer in self.layers)])
@@ -178,7 +184,7 @@ class Reader(Engine):
             if (leads or one.problem) and any(one.layer is c for c in self._candidates)
         ]
         if self._named:
-            unreadable(heard, self._candidates, model)
+            unreadable(of_candidates, self._candidates, model)
             taken = of_candidates
         else:
             taken = followed(of_candidates, final)
@@ -196,6 +202,11 @@ class Reader(Engine):
         mean = pooled(embedded[0].output, weight, embedded[0].mask, "", False).rows if embedded else scores
         moments = ops.stack([part.moments for part in found])
         return outputs, scores, mean, [part.rows for part in found], moments, ops.concatenate([p.peaks for p in found])
+
+    def _rows_and_matrices(self, x: list[Any], weight: Any) -> tuple[Any, ...]:
+        """Both in one graph, for a probe of one chunk."""
+        found = self._rows(x, weight)
+        return (*found, *self._matrices([[rows] for rows in found[3]]))
 
     def _matrices(self, parts: list[list[Any]]) -> tuple[list[Any], Any]:
         """Every layer's rows joined and centred, and Σ‖z‖² before that."""

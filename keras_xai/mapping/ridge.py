@@ -14,6 +14,21 @@ Array = NDArray[np.float64]
 PENALTIES = np.logspace(-4, 2, 7)  # times the mean variance of a sample, tr K / B
 
 
+class Path(NamedTuple):
+    """Fits of the same targets, one for each penalty."""
+
+    targets: Array  # (B, C)
+    penalties: Array  # (P)
+    shrink: Array  # (P, r) 1 / (w + penalty)
+    residual: Array  # (P, B, C) of each sample, left out
+
+    def best(self, columns: slice = slice(None)) -> Ridge:
+        """The fit of some columns whose left-out squared error is the smallest."""
+        residual = self.residual[:, :, columns]
+        k = int(np.square(residual).sum((1, 2)).argmin())
+        return Ridge(self.targets[:, columns] - residual[k], float(self.penalties[k]), self.shrink[k])
+
+
 class Ridge(NamedTuple):
     """A fit with intercept; the penalty is the one with the smallest left-out squared error."""
 
@@ -28,6 +43,11 @@ class Ridge(NamedTuple):
 
 
 def ridge(factor: Factor, targets: Array, penalties: Array | None = None) -> Ridge:
+    """The best of the `path`."""
+    return path(factor, targets, penalties).best()
+
+
+def path(factor: Factor, targets: Array, penalties: Array | None = None) -> Path:
     """Predicts targets (B, C) from a layer.
 
     A sample's left-out residual is its residual over 1 − h, h its own weight in the fit (Cook 1977): no split and no
@@ -52,5 +72,4 @@ def ridge(factor: Factor, targets: Array, penalties: Array | None = None) -> Rid
     weight = np.square(factor.v) @ share.T + 1.0 / size  # (B, P); the intercept's share is 1 / B
     inside = share[:, :, None] * (factor.v.T @ centred)  # (P, r, C)
     residual = (centred - factor.v @ inside) / (1.0 - weight.T)[:, :, None]  # (P, B, C)
-    best = int(np.square(residual).sum((1, 2)).argmin())
-    return Ridge(targets - residual[best], float(penalties[best]), shrink[best])
+    return Path(targets, penalties, shrink, residual)

@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 
 from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, ramp
 from keras_xai.figures.importance_drift import position
-from keras_xai.figures.probe_attributions import method_title, probabilities
+from keras_xai.figures.mappings import class_colours, layer_named, places
+from keras_xai.figures.mappings import layers as layers_of
+from keras_xai.figures.probe_attributions import class_name, method_title, probabilities
 from keras_xai.figures.weight_gradients import layers, variables
 from keras_xai.probe import Probe
 from keras_xai.records import Alert, Attribution, Importance
 from keras_xai.run import Run
 
 FILM = 24  # epochs of a film strip: more are too small to see
+SUSPECTS = 16
 THUMB = 32  # and its maps are at most so many pixels a side
 
 
@@ -233,6 +236,64 @@ def attribution(found: Attribution) -> bytes:
         whole,
         {f"v{k}": steps(part) if part.ndim == 3 and found.kind == "image" else part for k, part in enumerate(parts)},
     )
+
+
+def mapping(run: Run, layer: str | None = None) -> bytes:
+    """One layer's map over epochs, turned towards the last, and what each sample of the probe is and is taken for.
+
+    Of a run without mappings only that there are no epochs. `gallery` are the rows of the probe whose attributions were
+    written, in the gallery's order.
+    """
+    records = run.mappings
+    if not records:
+        return framed({"epochs": []}, {})
+    k, last = layer_named(records, layer), records[-1].result
+    classes = last.answer == "class"
+    header = {
+        "epochs": [record.epoch for record in records],
+        "layers": layers_of(records),
+        "layer": layers_of(records)[k],
+        "classes": [class_name(run, c) for c in range(last.classes)] if classes else [],
+        "colours": {theme: class_colours(theme, last.classes if classes else 0) for theme in THEMES},
+        "gallery": gallery_rows(run),
+        "suspects": suspects(run),
+    }
+    arrays: dict[str, NDArray[Any]] = {"places": places(records, k)}
+    if classes:
+        arrays["prediction"] = np.stack([record.result.prediction for record in records]).astype(np.int32)
+    if classes and last.label is not None:
+        arrays["label"] = np.asarray(last.label, np.int32)
+    if last.held_out is not None:
+        arrays["held_out"] = np.asarray(last.held_out, np.uint8)
+    return framed(header, arrays)
+
+
+def suspects(run: Run) -> list[dict[str, Any]]:
+    """The samples to look at first: their label was believed least, over all epochs."""
+    found, last = run.samples, run.mappings[-1].result
+    if found is None or last.answer != "class" or last.label is None:
+        return []
+    return [
+        {
+            "row": int(b),
+            "confidence": float(found.mean_confidence[b]),
+            "label": int(last.label[b]),
+            "prediction": int(last.prediction[b]),
+        }
+        for b in found.suspects(SUSPECTS)
+    ]
+
+
+def gallery_rows(run: Run) -> list[int]:
+    """The rows of the whole probe that the gallery shows; none where that cannot be told."""
+    if run.probe is None or not run.mappings:
+        return []
+    label = run.mappings[-1].result.label
+    if label is None or np.ndim(label) != 1 or run.probe.classes is None:
+        return []
+    rows = Probe(np.zeros((len(label), 1), np.float32), np.asarray(label, np.int64)).gallery_rows(run.probe.size)
+    same = len(rows) == len(run.probe.classes) and bool((np.asarray(label)[rows] == run.probe.classes).all())
+    return [int(row) for row in rows] if same else []
 
 
 def parts_of(found: Attribution) -> list[NDArray[Any]]:

@@ -81,6 +81,7 @@ class Plugin(base_plugin.TBPlugin):
             "outputs": self.outputs,
             "attribution": self.attribution,
             "film": self.film,
+            "mapping": self.mapping,
             "theme": self.theme,
             "plotly.min.js": self.plotly,
             "plotly.partial.min.js": self.plotly_partial,
@@ -145,7 +146,7 @@ class Plugin(base_plugin.TBPlugin):
         )
         options: dict[str, Any] = {
             key: request.args[key]
-            for key in ("source", "statistic", "variable", "method", "by")
+            for key in ("source", "statistic", "variable", "method", "by", "layer")
             if request.args.get(key)
         }
         numbers = {key: n for key in ("epoch", "sample") if (n := _integer(request, key)) is not None}
@@ -197,6 +198,11 @@ class Plugin(base_plugin.TBPlugin):
         if not frames or len({frame.shape for frame in frames}) > 1:
             raise errors.NotFoundError("there is no map of this sample")
         return _bytes(request, payload.framed({"epochs": epochs}, {"maps": np.stack(frames)}))
+
+    @route
+    def mapping(self, request: Request) -> Response:
+        _, run = self._run(request)
+        return _bytes(request, payload.mapping(run, request.args.get("layer")))
 
     def _thumb(self, run: Run, method: str, epoch: int, part: int) -> Any:
         kept = self._thumbs.setdefault(run, {})

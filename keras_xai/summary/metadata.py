@@ -16,7 +16,7 @@ from the tag's first event; what changes each epoch is the tensor:
 | keras_xai/mappings | MAPPINGS | blobs: one JSON string with the single numbers, then a map for each array that it names |
 
 A *map* is one array in one blob: `KXA1`, dtype (0 float32, 1 uint8 between lo and hi, 2 int32, 3 float16), rank, two bytes
-unused, lo and hi as float32, the dimensions as uint32, then the values, zlib level 1; everything little-endian. Images are
+unused, lo and hi as float32, the dimensions as uint32, then the values, zlib; everything little-endian. Images are
 uint8: 8 bits and one range a sample are enough for eyes; tables, series and tokens are float32.
 
 Strings are rank-1 tensors: the data server drops scalars of strings.
@@ -98,7 +98,8 @@ def pack(array: NDArray[Any], *, eight_bits: bool = False) -> bytes:
     else:
         code, values = 0, array.astype(_DTYPES[0])
     shape = struct.pack(f"<{values.ndim}I", *values.shape)
-    return _HEADER.pack(b"KXA1", code, values.ndim, low, high) + shape + zlib.compress(values.tobytes(), 1)
+    level = 0 if code == 3 else 1  # half floats hardly shrink, and would take longer than all else of a record
+    return _HEADER.pack(b"KXA1", code, values.ndim, low, high) + shape + zlib.compress(values.tobytes(), level)
 
 
 def unpack(blob: bytes) -> NDArray[Any]:
@@ -265,8 +266,9 @@ def _encode_mappings(record: Mappings) -> Value:
     }
     if result.columns is not None:
         arrays["columns"] = result.columns
-    if result.correct is not None:
-        arrays["correct"] = result.correct.astype(np.int32)
+    for key in ("correct", "label", "held_out"):
+        if (each := getattr(result, key)) is not None:
+            arrays[key] = each.astype(np.int32) if each.dtype == bool else each
     for name, surrogate in decision.surrogates.items():
         arrays[f"surrogate {name}"] = surrogate.coefficients
     body = {
@@ -285,8 +287,6 @@ def _encode_mappings(record: Mappings) -> Value:
         "answer": result.answer,
         "classes": result.classes,
         "features": next((s.features for s in decision.surrogates.values()), ()),
-        "label": None if result.label is None else result.label.tolist(),
-        "held_out": None if result.held_out is None else result.held_out.astype(int).tolist(),
         "thresholds": dict(record.thresholds),
     }
     blobs = [_json(body), *map(pack, arrays.values())]
@@ -471,7 +471,6 @@ def _mappings(
         )
         for name, told in body["surrogates"].items()
     }
-    label, held_out = about.get("label"), about.get("held_out")
     return Mappings(
         epoch=epoch,
         features=Features(
@@ -495,9 +494,9 @@ def _mappings(
             confidence=arrays["sure"][:, 0],
             certainty=arrays["sure"][:, 1],
             columns=arrays.get("columns"),
+            label=arrays.get("label"),
             correct=arrays["correct"].astype(bool) if "correct" in arrays else None,
-            label=None if label is None else np.asarray(label),
-            held_out=None if held_out is None else np.asarray(held_out, bool),
+            held_out=arrays["held_out"].astype(bool) if "held_out" in arrays else None,
             **{name: _number(body[name]) for name in _OF_RESULT},
         ),
         flags=_flags(body["flags"]),

@@ -15,7 +15,7 @@ layers = keras.layers
 SIZE = 3  # samples
 MAPS = tuple(name for name, method in METHODS.items() if not method.on_input)
 CAMS = tuple(name for name in MAPS if name != "rise")
-GRADIENTS = ("saliency", "input_x_gradient", "integrated_gradients", "smoothgrad", "expected_gradients", "deeplift")
+NEEDS_GRADIENT = tuple(name for name, method in METHODS.items() if method.differentiates)
 
 NO_PLACES = dict.fromkeys(MAPS, "spatial")
 NO_RULE = {"deeplift": "no rule for the operation"}
@@ -246,7 +246,7 @@ def text():
     h = layers.GlobalAveragePooling1D()(layers.Embedding(5, 4)(vectorize(x)))
     model = keras.Model(x, head(layers.Dense(5, activation="tanh")(h)))
     start = r"No gradient leads .*occlusion.* start behind 'vectorize' \(TextVectorization\)"
-    refused = dict.fromkeys(GRADIENTS, start) | NO_PLACES
+    refused = NO_PLACES | dict.fromkeys(NEEDS_GRADIENT, start)
     return Asked(model, np.array([["a good film"], ["bad"], ["good"]]), refused=refused)
 
 
@@ -254,7 +254,7 @@ def encoded():
     """Integers that become one-hot."""
     between = [layers.CategoryEncoding(4, output_mode="multi_hot"), layers.Dense(5, activation="tanh")]
     model = stack(keras.Input((2,), dtype="int32"), *between)
-    refused = dict.fromkeys(GRADIENTS, r"No gradient leads .*\(CategoryEncoding\)") | NO_PLACES
+    refused = NO_PLACES | dict.fromkeys(NEEDS_GRADIENT, r"No gradient leads .*\(CategoryEncoding\)")
     return Asked(model, np.array([[0, 1], [2, 3], [1, 1]]), refused=refused)
 
 

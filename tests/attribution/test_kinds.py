@@ -16,12 +16,14 @@ from .kinds import KINDS, kind
 
 FEW = {"lime": {"n_samples": 60}, "rise": {"n_samples": 40}, "smoothgrad": {"n_samples": 5}}
 CELLS = [(one, method) for one in KINDS for method in METHODS]
-# Each kind with two methods, so that each method comes by more than once and no pair of neighbours twice.
+# Each kind with a method or two, so that each method comes by more than once; then some that are easily lost.
 QUICK = [
-    (one, list(METHODS)[(k + shift) % len(METHODS)])
-    for k, one in enumerate(KINDS)
-    for shift in (0, 7)
-    if shift < 7 or k % 3 == 0
+    *((one, list(METHODS)[k % len(METHODS)]) for k, one in enumerate(KINDS)),
+    *((one, list(METHODS)[(k + 7) % len(METHODS)]) for k, one in enumerate(KINDS) if k % 3 == 0),
+    ("tokens", "deeplift"),  # through a mask
+    ("tokens through attention", "grad_cam"),  # attention has four axes and no places
+    ("strings beside numbers", "input_x_gradient"),
+    ("strings beside numbers", "integrated_gradients"),
 ]
 RECTIFIED = ("grad_cam", "grad_cam_plus_plus", "layer_cam", "score_cam")  # nothing may speak for a class
 HELD = "strings beside numbers"  # strings are held fixed by what needs a gradient

@@ -212,6 +212,18 @@ def test_figures_over_units_are_those_of_all_activations():
         np.testing.assert_allclose(found[name].power, np.square(values.reshape(20, -1)).sum(), rtol=1e-4)
 
 
+@pytest.mark.parametrize("width", [5, 30])
+def test_an_offset_does_not_drown_the_activations(width):
+    """Around 1e4 a product of float32 would keep nothing: the rows are centred first, by a mean that is exact."""
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(width, name="far"), layers.Dense(2)])
+    model.get_layer("far").bias.assign(np.full(width, 1e4))
+    reader = Reader(model, [X], X, None, ["far"])
+    matrix = reader.read().matrices[0]
+    z = centred(model.get_layer("far")(X))  # the same float32 activations, centred in double precision
+    expected = z @ z.T if width > 20 else z
+    np.testing.assert_allclose(matrix.values, expected, atol=1e-5 * np.abs(expected).max())
+
+
 def test_wide_maps_are_averaged_down_to_4096_numbers():
     """By halving, an odd edge by what is there; a film's steps stay."""
     model = keras.Sequential(

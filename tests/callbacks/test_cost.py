@@ -53,6 +53,18 @@ def test_a_ledger_says_once_which_part_costs_what_and_what_to_change():
     )
 
 
+def test_a_ledger_says_where_the_first_epoch_was_most_of_it():
+    """Tracing is done once: less of anything else would not help."""
+    ledger = Ledger()
+    for cost in (30.0, 1.0, 1.0):
+        ledger.enter(100.0, {"gradients": cost})
+        said = ledger.notice(CHEAPER)
+    assert said == (
+        "The callbacks took 10.7% of the training time (32.0 of 300.0 s: gradients 32.0 s) so far. 30.0 s of it were in"
+        " the first epoch, in which functions are traced: the share falls with every other."
+    )
+
+
 @pytest.mark.parametrize(("training", "ours"), [(100.0, 5.0), (1.0, 0.5)], ids=["five per cent", "seconds in all"])
 def test_a_ledger_is_silent_where_the_cost_is_small(training, ours):
     """Five per cent are allowed, and so is any share of next to nothing."""

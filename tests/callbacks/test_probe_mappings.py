@@ -298,6 +298,8 @@ def test_one_of_several_outputs_and_more_than_64_classes(tmp_path):
     assert record.result.columns.shape == (160, 6)
     np.testing.assert_array_equal(record.result.columns[:, 0], y)
     assert record.result.confusion.shape == (70, 70)
+    with pytest.raises(kx.InvalidInput, match="'few' takes no part"):
+        fit(many, kx.ProbeMappings(tmp_path / "a", probe, layers=["few"]), epochs=1, y={"many": y, "few": Y})
     with pytest.raises(kx.InvalidInput, match="several outputs"):
         fit(many, kx.ProbeMappings(tmp_path / "b", (X, y)), epochs=1, y={"many": y, "few": Y})
 

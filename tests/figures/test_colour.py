@@ -65,12 +65,56 @@ def test_text_has_the_contrast_of_wcag_aa(theme, ground):
         assert contrast(colour, tokens[ground]) >= 3
 
 
+# What the stylesheet sets on what: everything a person has to read.
+PAIRS = [
+    *((text, ground) for ground in ("page", "rail", "hover", "raised") for text in ("text", "text-2")),
+    *((text, ground) for ground in ("page", "rail") for text in ("text-3", "alarm")),
+    *((text, "accent-soft") for text in ("text", "text-2", "on-soft", "alarm")),
+    *((text, "alarm-soft") for text in ("text", "text-2", "alarm")),
+    ("accent", "page"),
+    ("page", "text"),  # the box under the pointer
+]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize(("text", "ground"), PAIRS)
+def test_the_stylesheet_has_the_contrast_of_wcag_aa(theme, text, ground):
+    """4.5 to 1 for every text on every ground that style.css puts it on."""
+    tokens = stylesheet()[theme]
+    assert contrast(tokens[text], tokens[ground]) >= 4.5
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("ground", ["page", "rail"])
+def test_what_is_no_text_can_be_told_apart(theme, ground):
+    """3 to 1 for the marks that carry meaning: where one is, what is wrong, what is well."""
+    tokens = stylesheet()[theme]
+    for name in ("accent", "alarm", "good", "text-3"):
+        assert contrast(tokens[name], tokens[ground]) >= 3, name
+
+
+def stylesheet():
+    """The tokens of both themes as style.css has them."""
+    text = (Path(keras_xai.plugin.__file__).parent / "static" / "style.css").read_text()
+    found = {}
+    for theme, block in zip(THEMES, re.findall(r":root[.\w]* \{(.*?)\}", text, re.S), strict=False):
+        found[theme] = dict(re.findall(r"--([\w-]+): (#\w{6});", block))
+    return found
+
+
+def test_motion_stands_under_the_wish_for_it():
+    """Nothing moves unless the person has not asked for less of it."""
+    text = (Path(keras_xai.plugin.__file__).parent / "static" / "style.css").read_text()
+    still, moving = text.split("@media (prefers-reduced-motion: no-preference) {")
+    for word in ("transition", "animation", "scroll-behavior"):
+        assert word not in still
+    assert "transition" in moving
+
+
 def test_the_stylesheet_agrees():
     """Every token stands in style.css with the same colour."""
-    text = (Path(keras_xai.plugin.__file__).parent / "static" / "style.css").read_text()
-    for theme, block in zip(THEMES, re.findall(r":root[.\w]* \{(.*?)\}", text, re.S), strict=False):
-        found = dict(re.findall(r"--([\w-]+): (#\w{6});", block))
-        assert TOKENS[theme].items() <= found.items()
+    for theme in THEMES:
+        assert TOKENS[theme].items() <= stylesheet()[theme].items()
 
 
 def test_run_colours_come_round():

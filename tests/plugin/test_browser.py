@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
-VIEWS = ("Overview", "Weight gradients", "Attributions", "Importance & drift")
+VIEWS = ("Overview", "Weight gradients", "Attributions", "Importance & drift", "Mappings")
 FRAME = "iframe[src*='name=keras_xai']"
 SECOND = 1000
 
@@ -71,7 +72,9 @@ class Tab:
     def rest(self):
         """Waits until the page has asked for nothing but news for half a second."""
         asked = []
-        self.page.on("request", lambda request: asked.append(request.url) if not request.url.endswith("/index") else None)
+        self.page.on(
+            "request", lambda request: asked.append(request.url) if not request.url.endswith("/index") else None
+        )
         seen = -1
         while len(asked) > seen:
             seen = len(asked)
@@ -252,6 +255,35 @@ def test_clicks_in_charts_set_the_epoch_and_the_variable(tab):
     assert tab.epoch == 11
 
 
+def test_many_variables_are_shown_as_layers(browser, serve, tmp_path):
+    """More variables than one can tell apart become layers, unless one chooses otherwise; a layer has its own lines."""
+    from keras_xai.records import STATISTICS, Epoch, Gradients
+    from keras_xai.summary.writer import Writer
+
+    names = tuple(f"m/block{i}/{part}" for i in range(24) for part in ("kernel", "bias"))
+    writer = Writer(tmp_path / "deep" / "keras_xai")
+    for epoch in range(3):
+        values = dict.fromkeys(STATISTICS, np.full(48, 0.1, "f4"))
+        counts, edges = np.ones((48, 4), "f4"), 2.0 ** np.arange(5, dtype="f4")
+        found = Gradients(epoch, names, values, counts, edges, 1, (("m/block3/bias", "dead", 1),), sizes=(4, 1) * 24)
+        writer.write([found, Epoch(epoch, 10.0 * epoch, 10.0, 0.1, 1e-3, {"loss": 1.0})])
+    writer.close()
+    tab = Tab(browser, serve(tmp_path).url)
+    tab.show("Weight gradients")
+    tab.drawn(4)
+    assert tab.frame.get_by_role("button", name="Layers").get_attribute("aria-pressed") == "true"
+    rows = tab.frame.locator(".chart").first.locator(".ytick text")
+    assert rows.all_text_contents()[:2] == ["block0", "block1"]
+    assert tab.frame.get_by_text("dead since 1").count() == 1
+    tab.frame.locator("h3", has_text="m/block0").wait_for()
+    tab.frame.get_by_role("button", name="Variables").click()
+    tab.frame.locator("h3", has_text="m/block0/kernel").wait_for()
+    tab.page.wait_for_timeout(500)
+    assert "block0/kernel" in rows.all_text_contents()
+    tab.page.close()
+    tab.quiet()
+
+
 def test_a_reload_comes_back_to_the_same_place(hosted):
     """View, run, epoch and settings are kept under the log directory."""
     tab = hosted
@@ -305,7 +337,7 @@ def test_it_works_by_keyboard_alone(tab):
     tab.frame.get_by_role("tab", name="Overview").focus()
     tab.page.keyboard.press("ArrowRight")
     assert tab.frame.get_by_role("tab", name="Weight gradients").get_attribute("aria-selected") == "true"
-    for key, view in zip("1234", VIEWS, strict=True):
+    for key, view in zip("12345", VIEWS, strict=True):
         tab.key(key)
         assert tab.frame.get_by_role("tab", name=view).get_attribute("aria-selected") == "true"
         tab.page.wait_for_timeout(200)
@@ -338,10 +370,11 @@ def test_half_a_window_is_enough(tab):
         assert wide <= 0, view
 
 
-def test_a_live_run_updates_without_moving_the_slider(browser, serve, story, tmp_path):
+@pytest.mark.parametrize("loader", ["python", "rust"])
+def test_a_live_run_updates_without_moving_the_slider(browser, serve, story, tmp_path, loader):
     """New epochs arrive by themselves: on the latest the slider follows, elsewhere it stays; an empty tab fills."""
     told = story(tmp_path / "live", moves=None).write(0, 1, 2)
-    tab = Tab(browser, serve(tmp_path).url)
+    tab = Tab(browser, serve(tmp_path, loader).url)
     tab.frame.get_by_text("Epoch 2 of 2").wait_for()
     told.write(3)
     tab.frame.get_by_text("Epoch 3 of 3").wait_for()

@@ -194,6 +194,7 @@ ROUTES = [
     "outputs",
     "attribution",
     "film",
+    "mapping",
     "static/x",
     "theme",
 ]
@@ -217,17 +218,27 @@ def test_no_request_is_a_server_error(python_client):
     assert codes == {200, 400, 404}
 
 
-def test_damaged_files_show_what_is_whole(wsgi, story, tmp_path):
-    """A file cut inside its last epoch is shown up to the epoch before, without an error."""
-    story(tmp_path / "cut", kind="table").write(*range(8)).close()
-    (path,) = (tmp_path / "cut").rglob("*tfevents*")
-    content = path.read_bytes()
-    Path(path).write_bytes(content[: len(content) - 40])
-    client = wsgi(tmp_path)
-    run = client.get(HOME + "run", query_string={"run": "cut"}).json
-    assert run["epochs"] == list(range(7))
-    for name in PANELS:
-        assert client.get(HOME + "figure", query_string={"run": "cut", "name": name}).status_code == 200
+@pytest.mark.parametrize("loader", LOADERS)
+def test_damaged_files_show_what_is_whole(wsgi, story, tmp_path, wait_until, loader):
+    """A file cut inside its last epoch, and one with foreign bytes in the middle, are shown as far as they are whole."""
+    for name in ("cut", "flipped"):
+        story(tmp_path / name, kind="table").write(*range(8)).close()
+        (path,) = (tmp_path / name).rglob("*tfevents*")
+        content = bytearray(path.read_bytes())
+        if name == "cut":
+            del content[-40:]
+        else:
+            content[len(content) // 2 : len(content) // 2 + 8] = b"\x00nothing"
+        path.write_bytes(bytes(content))
+    client = wsgi(tmp_path, loader)
+    wait_until(lambda: {r["name"]: r["epochs"] for r in client.get(HOME + "index").json["runs"]}.get("cut") == 7)
+    assert client.get(HOME + "run", query_string={"run": "cut"}).json["epochs"] == list(range(7))
+    flipped = client.get(HOME + "run", query_string={"run": "flipped"}).json["epochs"]
+    assert flipped[:3] == [0, 1, 2]
+    assert len(flipped) < 9
+    for run in ("cut", "flipped"):
+        for name in PANELS:
+            assert client.get(HOME + "figure", query_string={"run": run, "name": name}).status_code == 200
 
 
 def test_several_inputs_each_have_their_maps(wsgi, tmp_path):
@@ -255,6 +266,24 @@ def test_several_inputs_each_have_their_maps(wsgi, tmp_path):
     assert client.get(HOME + "film", query_string={**ask, "sample": 1}).status_code == 200
     for part in (1, 2):
         assert client.get(HOME + "film", query_string={**ask, "sample": 1, "input": part}).status_code == 404
+
+
+def test_the_fit_of_a_local_surrogate_is_served_beside_the_error(wsgi, tmp_path):
+    """LIME's R² of each sample, where the record has it."""
+    from keras_xai.probe import Probe
+    from keras_xai.records import Attribution, Epoch
+    from keras_xai.summary.writer import Writer
+
+    labels, values = np.array([0, 1]), np.ones((2, 3), "f4")
+    outputs, fits = np.array([[0.75, 0.25], [0.5, 0.5]], "f4"), np.array([0.875, 0.5], "f4")
+    writer = Writer(tmp_path / "keras_xai")
+    found = Attribution("lime", values, labels, fits, None, labels, None, "logit", outputs, 0, "table", r2=fits)
+    writer.write([Probe(values, labels), found, Epoch(0, 1.0, 1.0, 0.1, 1e-3, {})])
+    writer.close()
+    answer = wsgi(tmp_path).get(HOME + "outputs", query_string={"run": tmp_path.name, "method": "lime"})
+    _, shown = arrays(answer.data)
+    np.testing.assert_array_equal(shown["r2"], [fits])
+    np.testing.assert_array_equal(shown["outputs"], [outputs])
 
 
 def test_samples_that_were_not_written_are_not_served(wsgi, tmp_path):

@@ -36,7 +36,8 @@ const script = (address) => new Promise((done, failed) => {
  * @param {any} context of the render
  * @param {string} name one of the server's panels
  * @param {{height: number | ((figure: any) => number), parameters?: object, label: string, id?: string, overlays?: boolean,
- *   onrow?: (row: any) => object, chosen?: any}} options `chosen` is the row that is marked
+ *   onrow?: (row: any) => object, chosen?: any, still?: boolean}} options `chosen` is the row that is marked; a `still`
+ *   chart has no epochs to click on
  */
 export function chart(context, name, options) {
   const { parameters = {}, id = name } = options;
@@ -53,9 +54,10 @@ export function chart(context, name, options) {
   }
   const height = typeof options.height === "function" ? (figure ? options.height(figure) : 160) : options.height;
   entry.node.style.height = `${height}px`;
+  entry.node.classList.toggle("still", Boolean(options.still));
   entry.node.setAttribute("aria-label", options.label);
   entry.words.textContent = figure ? "" : (refusal("figure", asked) ?? "…");
-  Object.assign(entry, { next: figure, height, epoch: context.epoch, epochs: context.run?.epochs ?? [], onrow: options.onrow, chosen: options.chosen });
+  Object.assign(entry, { next: figure, height, epoch: context.epoch, epochs: context.run?.epochs ?? [], onrow: options.onrow, chosen: options.chosen, still: Boolean(options.still) });
   wanted.add(id);
   return entry.node;
 }
@@ -82,7 +84,7 @@ export async function drawCharts() {
   wanted = new Set();
   if (!asked.size) return;
   for (const [id, entry] of pool)
-    if (!asked.has(id) && pool.size > 16) {
+    if (!asked.has(id) && pool.size > 24) {
       if (entry.drawn) window.Plotly?.purge(entry.canvas);
       pool.delete(id);
     }
@@ -117,7 +119,7 @@ function follow(entry) {
   const { x, y } = axes;
   const { layout } = entry.drawn;
   entry.layer.replaceChildren();
-  if (layout.meta?.by === "row" || entry.epoch === null || x._length === undefined) return;
+  if (entry.still || layout.meta?.by === "row" || entry.epoch === null || x._length === undefined) return;
   const top = y._offset;
   if (layout.meta?.cells) {
     const columns = entry.canvas._fullData[0]?.x;
@@ -151,7 +153,7 @@ function follow(entry) {
 
 /** A click sets the epoch under it; in a heat map also what the view makes of the row. */
 function clicked(entry, event) {
-  const axes = entry.drawn ? axesOf(entry) : null;
+  const axes = entry.drawn && !entry.still ? axesOf(entry) : null;
   if (!axes) return;
   const box = entry.canvas.getBoundingClientRect();
   const inside = event.clientX - box.left - axes.x._offset;

@@ -82,9 +82,9 @@ export function compare(root, context, method) {
   }
   if (!alike) return;
   if (image)
-    row("Change", "second minus first", columns.map((sample) => {
+    row("Change", "second minus first, share that moved", columns.map((sample) => {
       const change = difference(one.values(sample), two.values(sample));
-      return h("div", { class: "col" }, canvas({ values: change, height: one.shape[0], width: one.shape[1], hi: clipAt(change, state.clip), signed: true, size: 64, ratio: one.shape[0] / one.shape[1] }), `${Math.round(100 * moved(one.values(sample), two.values(sample)))} % moved`);
+      return h("div", { class: "col" }, canvas({ values: change, height: one.shape[0], width: one.shape[1], hi: clipAt(change, state.clip), signed: true, size: 64, ratio: one.shape[0] / one.shape[1] }), percent(moved(one.values(sample), two.values(sample))));
     }));
   if (one.classes) row("Confidence", "in the true class", columns.map((sample) => h("div", {}, dumbbell(one.confidence(sample), two.confidence(sample)))));
 }
@@ -99,7 +99,7 @@ function canvas(options) {
 }
 
 const other = (gallery, sample, width, context) =>
-  gallery.kind === "tokens" ? tokensRow(gallery, sample) : gallery.kind === "series" ? seriesTile(gallery, sample, width, 64) : barsTile(gallery, sample, width, context);
+  gallery.kind === "tokens" ? tokensRow(gallery, sample) : gallery.kind === "series" ? seriesTile(gallery, sample, width) : barsTile(gallery, sample, width, context);
 
 function judged(gallery, sample) {
   const { predicted, right, confidence, value } = gallery.judge(sample);

@@ -1,4 +1,4 @@
-/** Wires: one selection, four views, one slider. TensorBoard imports this module and calls `render`. */
+/** Wires: one selection, five views, one slider. TensorBoard imports this module and calls `render`. */
 import { ask, fetchNow, forgetRefusals, onAnswer, refusal } from "./api.js";
 import { drawCharts, loadPlotly } from "./chart.js";
 import { followHost, loadColours, themeName } from "./colour.js";
@@ -8,6 +8,7 @@ import { EpochSlider } from "./epoch_slider.js";
 import { importanceDrift, importanceDriftSettings } from "./importance_drift.js";
 import { overview } from "./overview.js";
 import { probeAttributions, probeAttributionsSettings, stepAttributions } from "./probe_attributions.js";
+import { mappings, mappingsSettings, stepMappings } from "./mappings.js";
 import { meet, place, runs } from "./runs.js";
 import { open, set, state, subscribe } from "./state.js";
 import { weightGradients, weightGradientsSettings } from "./weight_gradients.js";
@@ -18,8 +19,9 @@ const VIEWS = {
   weight_gradients: { title: "Weight gradients", draw: weightGradients, settings: weightGradientsSettings },
   probe_attributions: { title: "Attributions", draw: probeAttributions, step: stepAttributions, settings: probeAttributionsSettings },
   importance_drift: { title: "Importance & drift", draw: importanceDrift, settings: importanceDriftSettings },
+  mappings: { title: "Mappings", draw: mappings, step: stepMappings, settings: mappingsSettings },
 };
-const KEYS = [[["←", "→"], "epoch"], [["⇧", "→"], "next alert"], [["space"], "play"], [["1", "…", "4"], "view"], [["C"], "compare"]];
+const KEYS = [[["←", "→"], "epoch"], [["⇧", "→"], "next alert"], [["space"], "play"], [["1", "…", String(Object.keys(VIEWS).length)], "view"], [["C"], "compare"]];
 const ALL_KEYS = [...KEYS, [["Home", "End"], "first, last epoch"], [["?"], "this list"]];
 const FIRST_POLL = 1500;
 const SLOWEST_POLL = 10_000;
@@ -226,7 +228,7 @@ function keyboard() {
     else if (event.key === "Home") slider.go(0);
     else if (event.key === "End") slider.go(Infinity);
     else if (event.key === " " && event.target.tagName !== "BUTTON") slider.play();
-    else if (/^[1-4]$/.test(event.key)) set({ view: Object.keys(VIEWS)[event.key - 1] });
+    else if (/^[1-9]$/.test(event.key) && Object.keys(VIEWS)[event.key - 1]) set({ view: Object.keys(VIEWS)[event.key - 1] });
     else if (event.key === "c") set({ view: "probe_attributions", compare: state.compare === "off" ? "epochs" : "off" });
     else if (event.key === "?") parts.keys.showModal();
     else return;

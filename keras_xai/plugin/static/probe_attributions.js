@@ -146,8 +146,8 @@ const barsGrid = (context, gallery, list) =>
 const seriesGrid = (context, gallery, list) =>
   h("div", { class: "bars" }, list.map((sample) => {
     const place = h("span", { style: { display: "block" } });
-    later.push({ place, make: (width) => seriesTile(gallery, sample, width, 72) });
-    return tile(gallery, sample, caption(gallery, sample), place, trajectory(context, gallery, sample));
+    later.push({ place, make: (width) => seriesTile(gallery, sample, width) });
+    return tile(gallery, sample, caption(gallery, sample), trajectory(context, gallery, sample), place);
   }));
 
 const tokensList = (context, gallery, list) =>

@@ -41,7 +41,7 @@ export function runs(cards) {
     };
     // A tick that only came with the focus goes with it; ticks of one's own stay.
     const kept = on.size === 1 && on.has(state.focus) ? [] : [...on];
-    const focus = () => set({ focus: card.name, runs: [...new Set([...kept, card.name])], sample: 0, variable: "", method: "", source: "", input: 0 });
+    const focus = () => set({ focus: card.name, runs: [...new Set([...kept, card.name])], sample: 0, variable: "", method: "", source: "", input: 0, layer: "" });
     return h("li", { class: focused ? "focus" : "" },
       h("button", { class: "box", type: "button", role: "checkbox", "aria-checked": String(on.has(card.name)), "aria-label": `Overlay ${card.name} in the charts`, "data-key": `tick ${card.name}`, style: { color: runColour(place(card.name)) }, onclick: toggle }),
       h("button", { class: "name", type: "button", "aria-current": focused ? "true" : null, title: card.name, "data-key": `focus ${card.name}`, onclick: focus }, card.name),

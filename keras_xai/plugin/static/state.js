@@ -30,6 +30,9 @@ const defaults = {
   firstMethod: "",
   secondMethod: "",
   other: "",
+  layer: "",
+  /** what colours a point of the map: "label", "prediction" or "held_out"; "" for the first there is */
+  points: "",
 };
 
 export const state = { ...defaults };

@@ -68,28 +68,32 @@ const idsOf = (gallery, sample) => {
 };
 
 const SHOWN = 3; // channels of a series with a lane of their own
+const LANE = 40;
 
-/** The line of each channel over steps shaded by their attribution. */
-export function seriesTile(gallery, sample, width, height) {
+/** The line of each channel under its name, over steps shaded by their attribution. */
+export function seriesTile(gallery, sample, width) {
   const steps = gallery.shape[0];
   const channels = gallery.shape[1] ?? 1;
   const lanes = Math.min(SHOWN, channels);
   const values = gallery.values(sample);
   const high = values.reduce((best, value) => Math.max(best, Math.abs(value)), 0) || 1;
   const x = linear(0, steps, 0, width);
-  const lane = height / lanes;
   const names = gallery.run.probe?.features ?? [];
-  const g = s("svg", { width, height, role: "img", "aria-label": `${steps} steps, ${channels} channels` });
+  const name = (c) => names[c] ?? `channel ${c}`;
+  const g = s("svg", { width, height: lanes * LANE, role: "img", "aria-label": `${steps} steps of ${Array.from({ length: lanes }, (_, c) => name(c)).join(", ")}` });
   for (let c = 0; c < lanes; c++) {
+    const [top, bottom] = [c * LANE + 14, (c + 1) * LANE - 4];
     for (let t = 0; t < steps; t++) {
       const share = values[t * channels + c] / high;
-      if (Math.abs(share) > 0.04) g.append(s("rect", { x: x(t), y: c * lane, width: x(1) + 0.5, height: lane - 4, fill: at("diverging", 0.5 + 0.5 * share, Math.min(1, Math.abs(share) * 1.2)) }));
+      if (Math.abs(share) > 0.04) g.append(s("rect", { x: x(t), y: top, width: x(1) + 0.5, height: bottom - top, fill: at("diverging", 0.5 + 0.5 * share, Math.min(1, Math.abs(share) * 1.2)) }));
     }
+    g.append(s("text", { x: 0, y: top - 3 }, channels > 1 || names.length ? clip(name(c), 28) : ""), s("line", { x1: 0, x2: width, y1: bottom, y2: bottom, stroke: token("line") }));
     if (!gallery.input) continue;
     const line = Array.from({ length: steps }, (_, t) => gallery.input.data[(sample * steps + t) * channels + c]);
-    const y = linear(Math.min(...line), Math.max(...line), (c + 1) * lane - 8, c * lane + 4);
-    g.append(s("path", { d: line.map((value, t) => `${t ? "L" : "M"}${(x(t) + x(1) / 2).toFixed(1)} ${y(value).toFixed(1)}`).join(""), fill: "none", stroke: token("text"), "stroke-width": 1.25 }));
+    const y = linear(Math.min(...line), Math.max(...line), bottom - 2, top + 1);
+    g.append(s("path", { d: line.map((value, t) => `${t ? "L" : "M"}${(x(t) + x(1) / 2).toFixed(1)} ${y(value).toFixed(1)}`).join(""), fill: "none", stroke: token("text"), "stroke-width": 1.25, "stroke-linejoin": "round" }));
   }
+  if (channels > lanes) g.append(s("text", { x: width, y: 11, "text-anchor": "end" }, `and ${channels - lanes} more`));
   return hint(g, (event) => {
     const box = g.getBoundingClientRect();
     const t = Math.max(0, Math.min(steps - 1, Math.floor(((event.clientX - box.left) / box.width) * steps)));
