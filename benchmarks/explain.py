@@ -3,9 +3,9 @@
     python -m benchmarks.explain [--rounds 12] [--only cnn breast_cancer transformer]
                                  [--share 1.0]  a part of the samples, to try the benchmark itself
 
-Measured as `benchmarks.overhead` does: all variants of a model train at the same time, one epoch each in turn, in an
-order drawn anew each round; an epoch's cost is the CPU time of the whole process; every round gives one ratio to the
-plain training of the same round, and the table shows their median with a 95 % bootstrap interval. The first epoch, in
+Measured as `benchmarks.overhead` does: all variants of a model train at the same time, a twelfth of an epoch each in
+turn, in an order drawn anew each time; an epoch's cost is the CPU time of the whole process; every epoch gives one ratio
+to the same epoch of the plain training, and the table shows their median with a 95 % bootstrap interval. The first epoch, in
 which functions are traced, is told apart, and counted in the ratio of the whole `fit`. A bar is met where the
 interval's lower end is at or below it. The last table says which part takes what, by the callbacks' own clock.
 
