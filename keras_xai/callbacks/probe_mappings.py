@@ -82,7 +82,7 @@ class ProbeMappings(Watcher):
         >>> history = model.fit(x, y, epochs=2, verbose=0, callbacks=[kx.ProbeMappings(logs, (x, y))])
         >>> record = kx.load(logs)["."].mappings[-1]
         >>> record.features.layers, record.decision.readability.shape, record.result.logits.shape
-        (('hidden', 'output'), (2,), (128, 2))
+        (('hidden', 'logits'), (2,), (128, 2))
     """
 
     name: ClassVar[str] = "probe_mappings"

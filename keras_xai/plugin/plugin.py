@@ -25,13 +25,14 @@ from keras_xai.figures.overview import summary
 from keras_xai.figures.weight_gradients import health
 from keras_xai.plugin import payload
 from keras_xai.plugin.loader import NAME
-from keras_xai.plugin.static_files import files, plotly, plotly_partial
+from keras_xai.plugin.static_files import files, plotly, plotly_partial, version
 from keras_xai.run import Run
 from keras_xai.summary.reader import ProviderStore, display_name
 
 T = TypeVar("T")
 MOST_OVERLAYS = 24
 DAY = 86_400
+YEAR = 365 * DAY
 FIRST = ("history", "alerts", "weight_gradients", "probe")  # what a run's card in the picker is made of
 
 
@@ -68,7 +69,7 @@ class Plugin(base_plugin.TBPlugin):
         return (NAME,)
 
     def frontend_metadata(self) -> base_plugin.FrontendMetadata:
-        return base_plugin.FrontendMetadata(es_module_path="/static/index.js", tab_name="Explain")
+        return base_plugin.FrontendMetadata(es_module_path=f"/static/{version()}/index.js", tab_name="Explain")
 
     def get_plugin_apps(self) -> dict[str, Any]:
         routes = {
@@ -96,7 +97,9 @@ class Plugin(base_plugin.TBPlugin):
         if name not in files():
             raise errors.NotFoundError("no such file")
         content, kind = files()[name]
-        return http_util.Respond(request, content, kind)
+        # An address that names this very version may be kept: the next version has another one.
+        expires = YEAR if f"/static/{version()}/" in request.path else 0
+        return http_util.Respond(request, content, kind, expires=expires)
 
     def plotly(self, request: Request) -> Response:
         return _script(request, plotly)
@@ -126,6 +129,9 @@ class Plugin(base_plugin.TBPlugin):
     @route
     def run(self, request: Request) -> Response:
         name, run = self._run(request)
+        reads: list[Callable[[], Any]] = [lambda: run.importance, lambda: run.importance_live, lambda: run.data_score]
+        reads += [functools.partial(run.attribution_epochs, method) for method in run.methods]
+        list(self._pool.map(lambda read: read(), reads))  # side by side, as in `_look`
         return _json(request, payload.whole(name, run))
 
     @route

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gzip
+import hashlib
 import importlib.util
 import re
 from pathlib import Path
@@ -17,6 +18,12 @@ def files() -> dict[str, tuple[bytes, str]]:
     """Name → (content, content type) of everything in `static/`, read once."""
     folder = Path(__file__).parent / "static"
     return {p.name: (p.read_bytes(), _TYPES[p.suffix]) for p in sorted(folder.iterdir()) if p.suffix in _TYPES}
+
+
+@functools.cache
+def version() -> str:
+    """A name for the contents of `static/`, which changes with any of them."""
+    return hashlib.sha256(b"".join(content for content, _ in files().values())).hexdigest()[:12]
 
 
 def source() -> str:

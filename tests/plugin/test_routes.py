@@ -344,6 +344,18 @@ def test_a_plotly_of_another_making_stays_whole(change):
     assert partial(script).split("\n", 1)[1] == script
 
 
+def test_a_version_of_our_files_may_be_kept(python_client):
+    """The tab loads its modules from an address that names their contents: kept for good, and never out of date."""
+    from keras_xai.plugin.static_files import version
+
+    path = python_client.get("/data/plugins_listing").json["keras_xai"]["loading_mechanism"]["module_path"]
+    assert path.endswith(f"/static/{version()}/index.js")
+    assert "max-age=31536000" in python_client.get(path).headers["Cache-Control"]
+    assert "no-cache" in python_client.get(HOME + "static/index.js").headers["Cache-Control"]
+    other = python_client.get(HOME + "static/000000000000/index.js")
+    assert (other.status_code, "no-cache" in other.headers["Cache-Control"]) == (200, True)
+
+
 def test_only_listed_files_are_static(python_client):
     """Every file of the folder is served under its type; each module imports only others that are served."""
     import re

@@ -237,7 +237,7 @@ function keyboard() {
 }
 
 /** The stylesheet first, so that the shell never shows without it. */
-const styled = () => new Promise((done) => document.head.append(h("link", { rel: "stylesheet", href: "./static/style.css", onload: done, onerror: done })));
+const styled = () => new Promise((done) => document.head.append(h("link", { rel: "stylesheet", href: new URL("./style.css", import.meta.url).href, onload: done, onerror: done })));
 
 /** Called by TensorBoard once the frame stands. */
 export async function render() {
