@@ -59,7 +59,7 @@ def passes(method: str, rows: int) -> Passes:
         ends = 2 if METHODS[method].complete else 1  # the sample itself, and its baseline
         return [("forward", {"occlusion": 64, "score_cam": CHANNELS}.get(method, 256) + ends, rows)]
     if method == "deeplift":
-        return [("both", 1, 2 * rows)]
+        return [("both", 1, rows), ("forward", 1, rows)]  # of the baselines
     if method in ("integrated_gradients", "expected_gradients", "smoothgrad"):
         return [("both", 32, rows), ("forward", 2 if METHODS[method].complete else 1, rows)]
     return [("layer" if not METHODS[method].on_input else "both", 1, rows)]

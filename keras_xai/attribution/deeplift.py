@@ -25,7 +25,7 @@ class DeepLift(Method):
     Sanity: fails the randomisation test on digits (0.92 after all weights are shuffled): what equals its baseline, as a black
     background does, has no value whatever the model is. Passes on a table (`benchmarks/sanity.py`).
 
-    Cost: one forward and one backward pass over the samples and their baselines.
+    Cost: a forward pass over the samples and one over their baselines, and one backward pass.
 
     Raises:
         InvalidInput: an operation without a rule (attention, recurrence, a product of two activations), by its layer.

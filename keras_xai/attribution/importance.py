@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.engine import Engine, attribute
+from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
@@ -59,7 +60,7 @@ def importance(
         InvalidInput: unknown methods, permutation without labels or without a loss.
 
     Cost:
-        The method's passes over the probe; permutation F × n_repeats forward passes.
+        The method's passes over the probe; permutation F × n_repeats forward passes, in a graph that is traced at each call.
 
     Example:
         >>> import keras, numpy as np
@@ -89,23 +90,78 @@ def _permutation(model: keras.Model, probe: Probe, seed: int, n_repeats: int) ->
         raise InvalidInput(
             "Permutation importance measures the loss: the model must be compiled with one, for one output."
         )
-    loss = keras.losses.get(model.loss)
-    x = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in probe.inputs]
-    engine = Engine(model, {}, probe.x, probe.output)
+    generator = np.random.default_rng(seed)
+    orders = np.stack([generator.permutation(probe.size) for _ in range(n_repeats)]).astype(np.int32)
+    return _Losses(model, probe, orders, probe.feature_masks()).increases().mean(1)
 
-    def lost(inputs: list[NDArray[Any]]) -> float:
-        outputs = engine.outputs(inputs)
-        if outputs.ndim == 2 and outputs.shape[1] == 1 and probe.y is not None and probe.y.ndim == 1:
-            outputs = outputs[:, 0]
-        return float(np.mean(keras.ops.convert_to_numpy(loss(probe.y, outputs))))
 
-    plain, generator = lost(x), np.random.default_rng(seed)
-    orders = [generator.permutation(probe.size) for _ in range(n_repeats)]
-    increase = []
-    for masks in probe.feature_masks():
-        shuffled = [[np.where(mask[None], a[order], a) for a, mask in zip(x, masks, strict=True)] for order in orders]
-        increase.append(np.mean([lost(inputs) for inputs in shuffled]) - plain)
-    return np.asarray(increase, np.float64)
+class _Losses(Engine):
+    """The loss of the rows as they are, then with each feature's entries in each of `orders` (R, B): (1 + F·R).
+
+    All in one graph: calling it, and a loss outside, would cost more than the pass of a small model does.
+    """
+
+    def __init__(
+        self, model: keras.Model, probe: Probe, orders: NDArray[np.int32], masks: list[list[NDArray[np.bool_]]]
+    ) -> None:
+        super().__init__(model, {}, probe.x, probe.output)
+        self._probe, self._orders = probe, orders
+        self._owners = [_owners(parts) for parts in zip(*masks, strict=True)]
+        # Feature −1 owns nothing: the rows as they are.
+        self._copies = np.asarray([(-1, 0), *np.ndindex(len(masks), len(orders))], np.int32)
+        self._loss = keras.losses.get(model.loss)
+        self._lost = chosen().compiled(self._graph)
+
+    def increases(self) -> NDArray[np.float64]:
+        """(F, R) over the loss of the rows as they are."""
+        lost = self._ask(self._copies)
+        if chosen().writes(self._lost):
+            # A dropout that is always on: asked one by one all see the same draws, and only the shuffling makes a difference.
+            lost = np.concatenate([self._ask(copy[None]) for copy in self._copies])
+        return lost[1:].reshape(-1, len(self._orders)) - lost[0]
+
+    def _ask(self, copies: NDArray[np.int32]) -> NDArray[np.float64]:
+        backend = chosen()
+        x = [backend.constant(a.astype(np.float32) if a.dtype.kind == "f" else a) for a in self._probe.inputs]
+        with self._untouched(self._lost):
+            lost = self._lost(x, backend.constant(self._probe.y), *(backend.constant(part) for part in copies.T))
+        return np.asarray(backend.numpy(lost), np.float64)
+
+    def _graph(self, x: list[Any], y: Any, features: Any, numbers: Any) -> Any:
+        ops, backend, size = keras.ops, chosen(), self._probe.size
+        orders, owners = backend.constant(self._orders), [backend.constant(owner) for owner in self._owners]
+        chunks = np.asarray(self._chunks(size), np.int32)
+
+        def said(rows: list[Any], others: list[Any], feature: Any) -> Any:
+            mixed = [ops.where(own[None] == feature, b, a) for own, a, b in zip(owners, rows, others, strict=True)]
+            return ops.cast(self.question.outputs(mixed), "float32")
+
+        def one_copy(k: Any) -> Any:
+            feature, order = features[k], orders[numbers[k]]
+
+            def one_chunk(chunk: Any) -> Any:
+                rows = backend.constant(chunks)[chunk]
+                others = ops.take(order, rows)
+                return said([ops.take(a, rows, 0) for a in x], [ops.take(a, others, 0) for a in x], feature)
+
+            if len(chunks) == 1:
+                parts = said(x, [ops.take(a, order, 0) for a in x], feature)[None]
+            else:
+                parts = backend.mapped(one_chunk, len(chunks))
+            outputs = ops.reshape(parts, (-1, *parts.shape[2:]))[:size]
+            if outputs.shape[1:] == (1,) and len(y.shape) == 1:
+                outputs = outputs[:, 0]
+            return ops.mean(self._loss(y, outputs))
+
+        return backend.mapped(one_copy, features.shape[0])
+
+
+def _owners(masks: tuple[NDArray[np.bool_], ...]) -> NDArray[np.int32]:
+    """Which feature each entry of an input belongs to, in the shape of a sample; −2 where none."""
+    owners = np.full(masks[0].shape, -2, np.int32)
+    for feature, mask in enumerate(masks):
+        owners[mask] = feature
+    return owners
 
 
 def _sign(values: NDArray[np.float64]) -> NDArray[np.int8]:

@@ -241,16 +241,16 @@ class Rows:
         Raises:
             ValueError: an operation has no rule; its type and layer.
         """
-        target, outputs = keras.ops.tile(self.target, [2]), []
+        outputs = []
 
         def score(z: list[Tensor]) -> Tensor:
             said, scores = self._ask(z)
             outputs.append(said)
-            return chosen().picked(scores, target)
+            return chosen().picked(scores, self.target)
 
-        both, found = chosen().rescaled(score, self.x, self.start)
-        self._said = self._said or (outputs[0][: self.size], both[: self.size])
-        vars(self).setdefault("start_score", both[self.size :])
+        own, start, found = chosen().rescaled(score, self.x, self.start)
+        self._said = self._said or (outputs[0], own)
+        vars(self).setdefault("start_score", start)
         return list(found)
 
     def _no_path(self) -> InvalidInput:

@@ -444,38 +444,41 @@ _UNCHANGING = frozenset(("Rank", "Shape", "ShapeN", "Size", "ZerosLike", "OnesLi
 _NARROW = 1e-5  # a change so small beside its values that their difference is rounding
 
 
-def rescaled(score: Callable[[list[Any]], Any], x: Sequence[Any], baseline: Sequence[Any]) -> tuple[Any, list[Any]]:
-    """Scores (2n,) of the samples and behind them their baselines, and DeepLIFT's multipliers by the Rescale rule.
+def rescaled(
+    score: Callable[[list[Any]], Any], x: Sequence[Any], baseline: Sequence[Any]
+) -> tuple[Any, Any, list[Any]]:
+    """Scores (n,) of the samples and of their baselines, and DeepLIFT's multipliers by the Rescale rule.
 
     One for each input, None where no change leads from it to the score.
 
-    The graph of `score`, called once on the samples and behind them their baselines, is walked backwards, operation by
-    operation; each hands its multiplier on to its inputs.
+    `score` is called on the samples and on their baselines, which gives the same operations twice. Those of the samples are
+    walked backwards, each with its twin; each hands its multiplier on to its inputs, as a gradient of the samples alone would.
 
     Raises:
         ValueError: an operation without a rule, by its type and the layer it stands in.
     """
-    size = x[0].shape[0]
-    stacked = [tf.concat([a, b], 0) for a, b in zip(x, baseline, strict=True)]
-    final = score(stacked)
-    changing = {a.ref() for a in stacked if a.dtype.is_floating}
+    final, start = score(list(x)), score(list(baseline))
+    ops, others = _ancestors(final, x), _ancestors(start, baseline)
+    if [op.type for op in ops] != [op.type for op in others]:
+        raise ValueError("a model that builds another graph at its second call")
+    twins = dict(zip(ops, others, strict=True))
+    changing = {a.ref() for a in x if a.dtype.is_floating}
     path = []
-    for op in _ancestors(final, stacked):
+    for op in ops:
         if op.type not in _UNCHANGING and any(t.ref() in changing for t in op.inputs):
             changing |= {t.ref() for t in op.outputs}
             path.append(op)
-    reached = {final.ref(): tf.concat([tf.ones([size], final.dtype), tf.zeros([size], final.dtype)], 0)}
+    reached = {final.ref(): tf.ones_like(final)}
     for op in reversed(path):
         if not any(t.ref() in reached for t in op.outputs):
             continue
         upstream = [reached.get(t.ref()) for t in op.outputs]
         sources = [k for k, t in enumerate(op.inputs) if t.ref() in changing]
-        for k, multiplier in zip(sources, _handed_back(op, sources, upstream, size), strict=True):
+        for k, multiplier in zip(sources, _handed_back(op, twins[op], sources, upstream), strict=True):
             if multiplier is not None:
                 key = op.inputs[k].ref()
                 reached[key] = reached[key] + multiplier if key in reached else multiplier
-    found = [reached.get(a.ref()) for a in stacked]
-    return final, [None if m is None else m[:size] for m in found]
+    return final, start, [reached.get(a.ref()) for a in x]
 
 
 def _ancestors(final: Any, roots: Sequence[Any]) -> list[tf.Operation]:
@@ -492,32 +495,28 @@ def _ancestors(final: Any, roots: Sequence[Any]) -> list[tf.Operation]:
     return order
 
 
-def _handed_back(op: tf.Operation, sources: list[int], upstream: list[Any], size: int) -> list[Any]:
-    """The multipliers of an operation's changing inputs, from those of its outputs."""
+def _handed_back(op: tf.Operation, twin: tf.Operation, sources: list[int], upstream: list[Any]) -> list[Any]:
+    """The multipliers of an operation's changing inputs, from those of its outputs; the twin is that of the baselines."""
     inputs = [op.inputs[k] for k in sources]
-    known = [(out, m) for out, m in zip(op.outputs, upstream, strict=True) if m is not None]
+    known = [(k, m) for k, m in enumerate(upstream) if m is not None]
     if op.type in _LINEAR and _is_linear(op, sources):
-        found = tf.gradients([out for out, _ in known], inputs, [m for _, m in known], stop_gradients=inputs)
+        outputs, multipliers = [op.outputs[k] for k, _ in known], [m for _, m in known]
+        found = tf.gradients(outputs, inputs, multipliers, stop_gradients=inputs)
         return [None if g is None else tf.convert_to_tensor(g) for g in found]
-    if op.type not in _ENTRYWISE | _WINNER or len(sources) > 1 or (inputs[0].shape[0] or 1) % (2 * size):
+    if op.type not in _ENTRYWISE | _WINNER or len(sources) > 1:
         raise ValueError(f"the operation {op.type} in {op.name.rpartition('/')[0] or op.name!r}")
-    (out, multiplier), (z, base), (y, base_y) = known[0], tf.split(inputs[0], 2), tf.split(op.outputs[0], 2)
-    above = tf.split(multiplier, 2)[0]
-    change = z - base
+    (k, above), source = known[0], sources[0]
+    (z, base), (y, base_y) = (op.inputs[source], twin.inputs[source]), (op.outputs[k], twin.outputs[k])
     if op.type in _WINNER:
         # A gain belongs to where the sample's maximum is, a loss to where the baseline's was.
         larger = tf.maximum(y, base_y)
-        owed = tf.concat([above * (larger - base_y), above * (y - larger)], 0)
-        gained, lost = tf.split(tf.gradients(out, inputs, owed, stop_gradients=inputs)[0], 2)
-        wide = change != 0
-        narrow = tf.zeros_like(change)
-        slope = gained + lost
-    else:
-        wide = tf.abs(change) > _NARROW * tf.maximum(tf.maximum(tf.abs(z), tf.abs(base)), 1.0)
-        narrow = tf.split(tf.gradients(out, inputs, multiplier, stop_gradients=inputs)[0], 2)[0]
-        slope = above * (y - base_y)
-    found = tf.where(wide, slope / tf.where(wide, change, tf.ones_like(change)), narrow)
-    return [tf.concat([found, tf.zeros_like(found)], 0)]
+        gained = tf.gradients(y, z, above * (larger - base_y), stop_gradients=[z])[0]
+        lost = tf.gradients(base_y, base, above * (y - larger), stop_gradients=[base])[0]
+        return [tf.math.divide_no_nan(gained + lost, z - base)]
+    change = z - base
+    wide = tf.abs(change) > _NARROW * tf.maximum(tf.abs(z), 1.0)
+    narrow = tf.gradients(y, z, above, stop_gradients=[z])[0]
+    return [tf.where(wide, tf.math.divide_no_nan(above * (y - base_y), change), narrow)]
 
 
 def _is_linear(op: tf.Operation, sources: list[int]) -> bool:
