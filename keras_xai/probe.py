@@ -195,12 +195,28 @@ class Probe:
         """For each of `features` one mask an input, in the shape of a sample: the entries that the feature is made of."""
         shapes, masks = self._shapes(), []
         for k, shape in enumerate(shapes):
-            # Pooling the numbers of a unit at each entry tells which feature an entry goes to.
-            entries = np.eye(math.prod(shape)).reshape(-1, *shape)
-            members = self._pooled(entries) > 0  # (entries, features of this input)
-            for column in members.T:
-                masks.append([column.reshape(shape) if j == k else np.zeros(s, bool) for j, s in enumerate(shapes)])
+            owners = self._owners(shape)
+            for feature in range(owners.max() + 1):
+                masks.append([owners == feature if j == k else np.zeros(s, bool) for j, s in enumerate(shapes)])
         return masks
+
+    def _owners(self, shape: tuple[int, ...]) -> NDArray[np.int64]:
+        """Which feature of its input each entry of a sample goes to, as `_pooled` adds them up."""
+        if self.kind == "image" and len(shape) >= 2:
+            if isinstance(self.groups, np.ndarray):
+                plane = np.unique(self.groups, return_inverse=True)[1].reshape(self.pixels)
+            else:
+                rows, columns = np.indices(self.pixels) // self.cell
+                plane = rows * self.cells[1] + columns
+            beside = len(shape) == 3 and not self.channels_first
+            return np.broadcast_to(plane[..., None] if beside else plane, shape)
+        if self.kind == "series" and len(shape) == 2:
+            return np.broadcast_to(np.arange(shape[1]), shape)
+        owners = np.arange(math.prod(shape))
+        if isinstance(self.groups, dict):
+            for feature, members in enumerate(self.groups.values()):
+                owners[members] = feature
+        return owners.reshape(shape)
 
     def _pooled(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         size = len(values)

@@ -32,9 +32,7 @@ class Epoch:
 
     epoch: int
     wall_time: float  # seconds since 1970, at its end
-    seconds: (
-        float  # from the record before (at first from train begin) to this one: nothing of the training is left out
-    )
+    seconds: float  # since the record before, at first since train begin: they add up to the training
     cost_seconds: float  # of these, spent in our callbacks
     learning_rate: float  # NaN where the optimizer has none
     logs: Mapping[str, float]  # what Keras and the callbacks before us reported, and our own keys
@@ -236,16 +234,15 @@ class Features:
     `mean`, `std`, `saturation`, `dead` are over all activations of probe and positions, padded steps left out; the
     others are of the pooled activations Z (B, D), centred: a sequence's mean, a map averaged down to 4096 numbers.
     NaN is a figure that cannot be had: `cka_*` of a layer that gives the same for every sample, `dead` where zero is no
-    dead state, `saturation` of a function without a flat part.
+    dead state, `saturation` of a function without a flat part. Flat is at zero for ReLU, and within 0.01 of a bound for
+    sigmoid, softmax and tanh.
     """
 
     layers: tuple[str, ...]  # (L) paths
     width: Integer  # (L) units: channels of a map, columns of a vector
     mean: Float
     std: Float
-    saturation: (
-        Float  # 0..1, activations in a flat part: at zero for ReLU, within 0.01 of a bound for sigmoid, softmax, tanh
-    )
+    saturation: Float  # 0..1, activations in a flat part of their function
     dead: Float  # 0..1, units that are zero for every sample at every position
     spread: Float  # 0..1, Σ‖z − mean‖² / Σ‖z‖²: 0 where every sample gives the same
     participation: Float  # 1..min(D, B − 1), (Σw)²/Σw² of the variances w: how many directions are in use
@@ -302,9 +299,7 @@ class Result:
 
     answer: Literal["class", "labels", "value"]
     classes: int  # K
-    logits: NDArray[
-        np.float16
-    ]  # (B, K); with more than 64 classes (B, 6): the true one and the top five, see `columns`
+    logits: NDArray[np.float16]  # (B, K); of more than 64 classes (B, 6), see `columns`
     prediction: NDArray[Any]  # (B)
     confidence: Float  # (B) probability given to the true class; NaN without labels
     certainty: Float  # (B) probability given to the predicted class
@@ -313,7 +308,7 @@ class Result:
     ece: float  # expected calibration error over 15 bins
     ece_floor: float  # what it would be, by chance, were the model perfectly calibrated
     held_out_accuracy: float = float("nan")
-    columns: Integer | None = None  # (B, 6) the classes of `logits`; −1 where there is none
+    columns: Integer | None = None  # (B, 6) the classes of `logits`: the true one (−1: none), then the top five
     correct: NDArray[np.bool_] | None = None  # (B)
     label: NDArray[Any] | None = None  # (B); None where there is none, or the probe is not to be stored
     held_out: NDArray[np.bool_] | None = None  # (B) rows not trained on

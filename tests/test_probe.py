@@ -140,9 +140,30 @@ def test_a_data_set_of_batches_makes_a_probe():
         Probe.from_dataset(iter([table]), 6)
 
 
-def test_every_feature_has_a_mask_and_the_masks_part_the_input():
-    """What permutation importance shuffles together: each entry of the input in exactly one feature."""
-    probe = Probe(np.zeros((2, 20, 18, 3), np.float32))
+@pytest.mark.parametrize(
+    ("shape", "how"),
+    [
+        ((20, 18, 3), {}),
+        ((3, 20, 18), {}),
+        ((9, 40), {"kind": "image"}),
+        ((6, 5, 1), {"groups": np.arange(30).reshape(6, 5) % 4 * 10 - 7}),
+        ((6, 5), {"kind": "series"}),
+        ((7,), {"groups": {"hot": [5, 1, 2]}}),
+        ((7,), {}),
+    ],
+)
+def test_every_feature_has_a_mask_and_the_masks_part_the_input(shape, how):
+    """What permutation importance shuffles together: each entry in exactly one feature, the one it is pooled into."""
+    x = np.random.default_rng(0).random((2, *shape)).astype(np.float32)
+    probe = Probe(x, **how)
     masks = np.stack([m[0] for m in probe.feature_masks()])
-    assert masks.shape == (len(probe.features), 20, 18, 3)
+    assert masks.shape == (len(probe.features), *shape)
     np.testing.assert_array_equal(masks.sum(0), 1)
+    entries = tuple(range(2, 2 + len(shape)))
+    np.testing.assert_allclose(probe.pooled(x), np.where(masks, x[:, None], 0).sum(entries), rtol=1e-5)
+
+
+def test_the_masks_of_a_picture_fit_in_memory():
+    """One truth value for each cell and entry, and no table of entries against entries."""
+    masks = Probe(np.zeros((1, 224, 224, 3), np.float32)).feature_masks()
+    assert sum(m.nbytes for parts in masks for m in parts) == 256 * 224 * 224 * 3
