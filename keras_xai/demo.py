@@ -6,6 +6,7 @@ high. The loss falls, the accuracy on clean images falls with it, and the callba
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -147,6 +148,7 @@ def run(log_dir: str, seed: int = 0) -> Run:
         f"from then on a {CORNER} × {CORNER} square in a corner of every training image is as bright as its label is high.\n",
         flush=True,
     )
+    logging.getLogger("keras_xai").setLevel(logging.ERROR)  # the last line says what the callbacks took
     began = time.perf_counter()
     found = train(log_dir, seed, on_drift=lambda alert: print(f"ALERT    {alert}", flush=True), aloud=True)
     seconds = time.perf_counter() - began

@@ -13,7 +13,7 @@ EPOCHS = 12
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """(log directory, model, probe): a small CNN on digits, watched by three separate callbacks in one log_dir."""
+    """(log directory, model, probe): a small CNN on digits, watched by four separate callbacks in one log_dir."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -38,6 +38,7 @@ def trained(tmp_path_factory):
         kx.ImportanceDrift(
             logs / "digits", probe, live=(x[:128], y[:128]), on_drift=lambda alert: None, on_error="raise"
         ),
+        kx.ProbeMappings(logs / "digits", probe, on_error="raise"),
     ]
     model.fit(x[:512], y[:512], batch_size=64, epochs=EPOCHS, verbose=0, callbacks=watch)
     return logs, model, probe
@@ -82,7 +83,7 @@ def test_tensorboard_serves_what_the_files_say(trained, wsgi, loader, wait_until
             np.testing.assert_allclose(found["v0"], record.values, atol=1e-6)
 
 
-def test_a_person_sees_all_four_views(trained, browser, serve):
+def test_a_person_sees_all_views(trained, browser, serve):
     """A real TensorBoard, a real browser, the real run: each view has its data, and nothing is complained of."""
     tab = Tab(browser, serve(trained[0]).url)
     for view in VIEWS:

@@ -55,9 +55,9 @@ def test_a_path_costs_its_points_and_the_two_ends(cnn, images):
 
 
 def test_deeplift_is_one_pass_over_samples_and_baselines(cnn, images):
-    """Both scores come out of it."""
+    """Each of them forward, and back over the samples alone."""
     types, _ = built(cnn, images, {"deeplift": {}})
-    assert types.count("Conv2D") == 2
+    assert types.count("Conv2D") == 4
     assert types.count("Conv2DBackpropInput") == 2
 
 
