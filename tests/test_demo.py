@@ -45,7 +45,10 @@ def test_every_part_was_recorded(demo):
     assert not any(g.flags for g in run.weight_gradients)
     assert all(g.steps == 3 for g in run.weight_gradients)
     said = [note for epoch in run.history[2:] for note in epoch.notes]
-    assert [note.split(" took")[0] for note in said] in ([], ["The callbacks"])  # their share of so short a training, once
+    assert [note.split(" took")[0] for note in said] in (
+        [],
+        ["The callbacks"],
+    )  # their share of so short a training, once
 
 
 def test_a_log_dir_that_cannot_be_written_is_said_in_one_line(tmp_path):
