@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.engine import check_fit, smooth
 from keras_xai.callbacks.base import Watcher
+from keras_xai.callbacks.on_flag import OnFlag, answer, checked
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import InvalidInput, MappingAlarm, unknown
 from keras_xai.mapping.answers import Answers
@@ -29,8 +30,6 @@ from keras_xai.probe import Probe
 from keras_xai.records import Decision, Mappings, Surrogate
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
-
-OnFlag = Literal["warn", "stop", "raise"] | Callable[[Mappings], Any]
 
 SURROGATES = ("linear", "svm")
 FEW, MANY = 128, 1024  # probe rows below which a readability is rough, and above which it is dear
@@ -110,9 +109,7 @@ class ProbeMappings(Watcher):
                 raise unknown("surrogate", name, SURROGATES)
         if isinstance(coordinates, bool) or not isinstance(coordinates, (int, np.integer)) or coordinates < 2:
             raise InvalidInput(f"coordinates={coordinates!r}: expected a number of coordinates, 2 or more.")
-        if not callable(on_flag) and on_flag not in ("warn", "stop", "raise"):
-            raise InvalidInput(f"on_flag={on_flag!r}: expected 'warn', 'stop', 'raise' or a function of the record.")
-        self.coordinates, self.on_flag = int(coordinates), on_flag
+        self.coordinates, self.on_flag = int(coordinates), checked(on_flag)
         self._check_probe()
         self._forget()
 
@@ -213,15 +210,7 @@ class ProbeMappings(Watcher):
         if not news or self._record is None:
             return
         text = f"epoch {self._record.epoch}: {self._flags.sentence(news, self._record)}."
-        if callable(self.on_flag):
-            self.on_flag(self._record)
-        elif self.on_flag == "raise":
-            raise MappingAlarm(text, self._record)
-        else:
-            if self.on_flag == "stop":
-                self.model.stop_training = True
-                text += " Training stops."
-            self.warn(text)
+        answer(self, self.on_flag, text, self._record, MappingAlarm)
 
     def close(self) -> None:
         self._reader = None  # its graphs hold the model

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
 from keras_xai.callbacks.base import Watcher, isolated
+from keras_xai.callbacks.on_flag import OnFlag, answer, checked
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import GradientAlarm, InvalidInput
 from keras_xai.gradients.flags import Flag, Flags, sentence
@@ -19,8 +20,6 @@ from keras_xai.gradients.tap import Heard, Tap, path, recordable
 from keras_xai.records import STATISTICS, Gradients
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
-
-OnFlag = Literal["warn", "stop", "raise"] | Callable[[Gradients], Any]
 
 
 class WeightGradients(Watcher):
@@ -75,9 +74,7 @@ class WeightGradients(Watcher):
         on_error: str = "warn",
     ) -> None:
         super().__init__(log_dir, every=every, on_error=on_error)
-        if not callable(on_flag) and on_flag not in ("warn", "stop", "raise"):
-            raise InvalidInput(f"on_flag={on_flag!r}: expected 'warn', 'stop', 'raise' or a function of the record.")
-        self.on_flag = on_flag
+        self.on_flag = checked(on_flag)
         self._sampling = Sampling(samples_per_epoch)
         self._selection = Selection.of(include, exclude)
         self._thresholds = thresholds
@@ -167,15 +164,7 @@ class WeightGradients(Watcher):
         if not news or self._record is None:
             return
         text = f"epoch {self._record.epoch}: {sentence(news, self._flags.thresholds)}."
-        if callable(self.on_flag):
-            self.on_flag(self._record)
-        elif self.on_flag == "raise":
-            raise GradientAlarm(text, self._record)
-        else:
-            if self.on_flag == "stop":
-                self.model.stop_training = True
-                text += " Training stops."
-            self.warn(text)
+        answer(self, self.on_flag, text, self._record, GradientAlarm)
 
     def close(self) -> None:
         if self._tap is not None:

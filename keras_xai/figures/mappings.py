@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_xai.errors import unknown
 from keras_xai.figures.colour import Theme, colourscale, srgb
@@ -310,6 +311,20 @@ def layer_spread(run: Recorded, look: Look = LIGHT, **_: Any) -> Figure:
     return layer_epoch(run, look, "layer_spread")
 
 
+def _square(look: Look, shares: NDArray[Any]) -> dict[str, Any]:
+    """Values of 0 to 1 for each pair (n, n), as the cells of a grid."""
+    return {
+        "type": "heatmap",
+        "z": packed(shares),
+        "zmin": 0,
+        "zmax": 1,
+        "colorscale": colourscale(look.theme, "sequential"),
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
+    }
+
+
 def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, **_: Any) -> Figure:
     """CKA between all layers at one epoch."""
     records = run.mappings
@@ -322,15 +337,8 @@ def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = Non
         look,
         "layer_likeness",
         [
-            {
-                "type": "heatmap",
-                "z": packed(record.features.cka_layers),
-                "zmin": 0,
-                "zmax": 1,
-                "colorscale": colourscale(look.theme, "sequential"),
-                "showscale": False,
-                "xgap": 1,
-                "ygap": 1,
+            _square(look, record.features.cka_layers)
+            | {
                 "customdata": [[f"{text(a)} and {text(b)}" for b in names] for a in names],
                 "hovertemplate": "%{customdata}: %{z:.2f}<extra></extra>",
             }
@@ -550,15 +558,8 @@ def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, **
         look,
         "confusion",
         [
-            {
-                "type": "heatmap",
-                "z": packed(share),
-                "zmin": 0,
-                "zmax": 1,
-                "colorscale": colourscale(look.theme, "sequential"),
-                "showscale": False,
-                "xgap": 1,
-                "ygap": 1,
+            _square(look, share)
+            | {
                 "customdata": [
                     [f"{a} read as {b}: {int(part[i, j])}" for j, b in enumerate(names)] for i, a in enumerate(names)
                 ],

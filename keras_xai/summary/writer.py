@@ -107,7 +107,7 @@ class Writer:
         try:
             os.ftruncate(self._file.fileno(), self._size)
         except OSError:
-            pass
+            pass  # the disk has gone altogether; the fault that brought us here is raised by `flush`
         finally:
             self._finalizer()
 
