@@ -63,7 +63,7 @@ READING = {
         "memorising.",
     ),
     "surrogate_coefficients": (
-        "What the straight line relies on",
+        "What the line uses",
         "Effect of a feature on each class, per standard deviation: orange speaks for it, blue against.",
     ),
     "data_map": (
