@@ -25,6 +25,7 @@ from keras_xai.figures.overview import summary
 from keras_xai.figures.weight_gradients import health
 from keras_xai.plugin import payload
 from keras_xai.plugin.loader import NAME
+from keras_xai.plugin.prompt import prompt
 from keras_xai.plugin.static_files import files, plotly, plotly_partial, version
 from keras_xai.run import Run
 from keras_xai.summary.reader import ProviderStore, display_name
@@ -55,7 +56,7 @@ class Plugin(base_plugin.TBPlugin):
     plugin_name = NAME
 
     def __init__(self, context: base_plugin.TBContext) -> None:
-        self._provider = context.data_provider
+        self._provider = prompt(context.data_provider)
         self._kept: dict[tuple[str, str], tuple[Any, Run]] = {}
         self._seen: dict[str, dict[str, Run]] = {}
         self._pool = ThreadPoolExecutor(16, "keras_xai")
@@ -229,7 +230,7 @@ class Plugin(base_plugin.TBPlugin):
         return self._seen[experiment]
 
     def _look(self, context: Any, experiment: str) -> dict[str, Run]:
-        # Side by side: TensorBoard's fast loader answers each call after 40 ms, whatever it brings.
+        # Side by side: the fast loader's answers come from another process.
         ask = {"ctx": context, "experiment_id": experiment, "plugin_name": NAME}
         listing = self._pool.submit(self._provider.list_blob_sequences, **ask)
         tensors, blobs = self._provider.list_tensors(**ask), listing.result()
