@@ -39,6 +39,7 @@ from keras_xai.probe import Probe
 from keras_xai.records import STATISTICS, Alert, Attribution, Epoch, Gradients, Shares
 from keras_xai.summary.writer import Writer
 
+AT_REST = 2000  # milliseconds until a browser has started: it is the tab that opens, not the browser
 FRAME = "/data/plugin_entry.html?name=keras_xai"
 CHARTS = {"overview": 2, "weight_gradients": 4, "probe_attributions": 1, "importance_drift": 2}
 COLUMNS = ("what", "measured", "bar", "")
@@ -191,6 +192,7 @@ class Tab:
     def keep(self, directory: Path, **state: Any) -> None:
         """What a visitor of before left: without touching anything of ours, so that the cache stays as it was."""
         self.page.goto(f"{self.url}/data/environment")
+        self.page.wait_for_timeout(AT_REST)
         kept = [f"keras_xai:{directory}", json.dumps(state)]
         self.page.evaluate("([place, kept]) => localStorage.setItem(place, kept)", kept)
 

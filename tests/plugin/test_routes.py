@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from pathlib import Path
 
@@ -354,6 +355,15 @@ def test_a_version_of_our_files_may_be_kept(python_client):
     assert "no-cache" in python_client.get(HOME + "static/index.js").headers["Cache-Control"]
     other = python_client.get(HOME + "static/000000000000/index.js")
     assert (other.status_code, "no-cache" in other.headers["Cache-Control"]) == (200, True)
+
+
+def test_the_entry_asks_for_every_module(python_client):
+    """What index.js names is what the folder holds: a module that is missing there is found late, a surplus one never."""
+    from keras_xai.plugin.static_files import files
+
+    entry = python_client.get(HOME + "static/index.js").text
+    listed = json.loads(re.search(r"MODULES = (\[.*?\]);", entry).group(1))
+    assert listed == sorted({name.removesuffix(".js") for name in files() if name.endswith(".js")} - {"index", "api"})
 
 
 def test_only_listed_files_are_static(python_client):

@@ -31,7 +31,7 @@ const address = (path, parameters) => {
 };
 
 /** What the server said, or its words why not. */
-async function answerOf(url) {
+export async function answerOf(url) {
   const response = await fetch(url);
   if (!response.ok) throw new Error((await response.text()).slice(0, 300) || `${response.status} ${response.statusText}`);
   return response.headers.get("Content-Type")?.startsWith("application/json") ? response.json() : arrays(await response.arrayBuffer());

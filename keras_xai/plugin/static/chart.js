@@ -14,15 +14,18 @@ let wanted = new Set();
 let plotly = null;
 
 /**
- * Loads plotly once; the shell and the gallery never wait for it. First the part of it that our charts need, and the
+ * Loads plotly once; the shell and the gallery stand before it is read, which holds the page up for a while. First the part of it that our charts need, and the
  * whole where a plotly of another making could not be cut.
  */
-export function loadPlotly() {
-  plotly ??= script("./plotly.partial.min.js").catch(() => script("./plotly.min.js")).catch(() => {
+function loadPlotly() {
+  plotly ??= shown().then(() => script("./plotly.partial.min.js")).catch(() => script("./plotly.min.js")).catch(() => {
     throw new Error("plotly could not be loaded; is the Python package plotly installed where TensorBoard runs?");
   });
   return plotly;
 }
+
+/** After the next frame, when nothing else is to be done. */
+const shown = () => new Promise((done) => requestAnimationFrame(() => requestIdleCallback(done, { timeout: 100 })));
 
 const script = (address) => new Promise((done, failed) => {
   const node = h("script", { src: address, async: true });

@@ -1,14 +1,13 @@
 /** The colours of the theme as the server knows them, and which theme the host wears. */
-import { fetchNow } from "./api.js";
 import { h } from "./dom.js";
 
 let themes = null;
 const tables = new Map();
 
-/** Fetches the colours once. */
-export async function loadColours() {
-  themes = await fetchNow("theme");
-}
+/** What the server said of both themes. */
+export const setColours = (said) => {
+  themes = said;
+};
 
 export const dark = () => document.documentElement.classList.contains("dark");
 export const themeName = () => (dark() ? "dark" : "light");

@@ -1,263 +1,28 @@
-/** Wires: one selection, five views, one slider. TensorBoard imports this module and calls `render`. */
-import { ask, fetchNow, forgetRefusals, onAnswer, refusal } from "./api.js";
-import { drawCharts, loadPlotly } from "./chart.js";
-import { followHost, loadColours, themeName } from "./colour.js";
-import { settings } from "./controls.js";
-import { count, h, message, percent, position, tip } from "./dom.js";
-import { EpochSlider } from "./epoch_slider.js";
-import { importanceDrift, importanceDriftSettings } from "./importance_drift.js";
-import { overview } from "./overview.js";
-import { probeAttributions, probeAttributionsSettings, stepAttributions } from "./probe_attributions.js";
-import { mappings, mappingsSettings, stepMappings } from "./mappings.js";
-import { meet, place, runs } from "./runs.js";
-import { open, set, state, subscribe } from "./state.js";
-import { weightGradients, weightGradientsSettings } from "./weight_gradients.js";
+/**
+ * What TensorBoard imports. It asks for everything at once: the other modules, the stylesheet, and the server's first words,
+ * which would else be asked for one after the other.
+ */
+import { answerOf } from "./api.js";
 
-const NOTHING = { key: () => "", build: () => [] };
-const VIEWS = {
-  overview: { title: "Overview", draw: overview, settings: NOTHING },
-  weight_gradients: { title: "Weight gradients", draw: weightGradients, settings: weightGradientsSettings },
-  probe_attributions: { title: "Attributions", draw: probeAttributions, step: stepAttributions, settings: probeAttributionsSettings },
-  importance_drift: { title: "Importance & drift", draw: importanceDrift, settings: importanceDriftSettings },
-  mappings: { title: "Mappings", draw: mappings, step: stepMappings, settings: mappingsSettings },
-};
-const KEYS = [[["←", "→"], "epoch"], [["⇧", "→"], "next alert"], [["space"], "play"], [["1", "…", String(Object.keys(VIEWS).length)], "view"], [["C"], "compare"]];
-const ALL_KEYS = [...KEYS, [["Home", "End"], "first, last epoch"], [["?"], "this list"]];
-const FIRST_POLL = 1500;
-const SLOWEST_POLL = 10_000;
-const REST = 90; // milliseconds
+/** Every module behind this one: those that only others name would be found late. */
+export const MODULES = ["chart", "colour", "compare", "controls", "dom", "epoch_slider", "gallery", "image", "importance_drift", "mappings", "marks", "overview", "probe_attributions", "runs", "shell", "state", "tiles", "weight_gradients"];
 
-/** Everything the server said of the runs, and when. */
-let index = null;
-let lost = "";
-let slider = null;
-let frame = 0;
-let resting = 0;
-const parts = {};
+const beside = (name) => new URL(name, import.meta.url).href;
 
-const hints = (keys) => h("div", { class: "hints" }, keys.map(([names, text]) => [h("span", {}, names.map((name) => (name === "…" ? "…" : h("kbd", {}, name)))), h("span", {}, text)]));
-
-function shell() {
-  document.documentElement.lang = "en";
-  document.title = "Explain";
-  document.head.append(h("meta", { name: "viewport", content: "width=device-width, initial-scale=1" }));
-  parts.tabs = h("div", { role: "tablist", "aria-label": "Views" }, Object.entries(VIEWS).map(([key, { title }]) =>
-    h("button", { type: "button", role: "tab", id: `tab-${key}`, "aria-controls": "view", onclick: () => set({ view: key }), onkeydown: turnTab }, title)));
-  parts.said = h("span", {});
-  parts.cost = h("span", {});
-  parts.noted = h("button", { type: "button", class: "link", hidden: true, onclick: () => parts.notes.showModal() });
-  parts.notes = h("dialog", { class: "notes", "aria-label": "Notes", onclick: () => parts.notes.close() });
-  parts.runs = h("ul", { class: "runs", "aria-label": "Runs" });
-  parts.settings = h("section", { class: "settings", "aria-label": "Settings" });
-  parts.view = h("main", { id: "view", tabindex: -1, role: "tabpanel" }, message("Reading the runs", "Attributions first, charts a moment later."));
-  parts.transport = h("footer", { class: "transport", "aria-label": "Epoch" });
-  parts.keys = h("dialog", { "aria-label": "Keyboard", onclick: () => parts.keys.close() }, h("h3", {}, "Keyboard"), hints(ALL_KEYS));
-  parts.told = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
-  const help = h("button", { type: "button", class: "help", "aria-label": "Keyboard", title: "Keyboard", onclick: () => parts.keys.showModal() }, "?");
-  document.body.append(
-    h("header", { class: "bar" }, parts.tabs, h("div", { class: "status" }, parts.said, parts.cost, parts.noted, help)),
-    h("aside", { class: "rail", "aria-label": "Runs and settings" }, h("section", {}, h("h2", {}, "Runs"), parts.runs), parts.settings, hints(KEYS)),
-    parts.view, parts.transport, parts.keys, parts.notes, h("div", { id: "tip", class: "tip", hidden: true }), parts.told);
-  slider = new EpochSlider(parts.transport);
+function link(attributes) {
+  const node = Object.assign(document.createElement("link"), attributes);
+  document.head.append(node);
+  return new Promise((done) => Object.assign(node, { onload: done, onerror: done }));
 }
 
-/** Arrow keys move along the tabs, as tabs do. */
-function turnTab(event) {
-  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (!step || event.shiftKey) return;
-  event.preventDefault();
-  event.stopPropagation();
-  const keys = Object.keys(VIEWS);
-  const next = keys[(keys.indexOf(state.view) + step + keys.length) % keys.length];
-  set({ view: next });
-  document.getElementById(`tab-${next}`).focus();
-}
-
-/** What a view needs to know. */
-function contextNow() {
-  const cards = index.runs;
-  const card = cards.find((one) => one.name === state.focus) ?? cards[0];
-  const names = new Set(cards.map((one) => one.name));
-  const run = ask("run", { run: card.name }, card.stamp);
-  const picked = state.runs.filter((name) => names.has(name) && (name === card.name || cards.find((one) => one.name === name).epochs));
-  if (!picked.includes(card.name)) picked.push(card.name);
-  const stampOf = (name) => cards.find((one) => one.name === name)?.stamp ?? "";
-  const epochs = run?.epochs ?? [];
-  return {
-    cards, card, run, picked, place, stampOf,
-    name: card.name,
-    theme: themeName(),
-    // A tall window gives its charts more height, a row at a time.
-    spare: Math.round(Math.max(0, Math.min(120, (innerHeight - 800) / 2))),
-    figureStamp: picked.map(stampOf).join("|"),
-    epoch: !epochs.length ? null : state.epoch === null ? epochs.at(-1) : epochs[position(epochs, state.epoch)],
-  };
-}
-
-function update() {
-  frame = 0;
-  if (!index) return;
-  if (!VIEWS[state.view]) state.view = "overview";
-  if (!index.runs.length) return drawNothing();
-  const context = contextNow();
-  tip({}, "");
-  const held = document.activeElement?.dataset?.key;
-  document.body.dataset.view = state.view;
-  document.body.style.setProperty("--spare", `${context.spare}px`);
-  for (const tab of parts.tabs.children) {
-    const on = tab.id === `tab-${state.view}`;
-    tab.setAttribute("aria-selected", String(on));
-    tab.tabIndex = on ? 0 : -1;
-  }
-  parts.view.setAttribute("aria-labelledby", `tab-${state.view}`);
-  parts.runs.replaceChildren(...runs(context.cards));
-  drawStatus(context);
-  slider.update(context);
-  drawView(context);
-  if (held) document.querySelector(`[data-key="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
-  drawCharts().catch((error) => {
-    parts.told.textContent = String(error.message);
-  });
-}
-
-/** The view itself: words where it has nothing to show. */
-function drawView(context) {
-  const { run, card, name } = context;
-  const { draw, settings: own } = VIEWS[state.view];
-  const scroll = parts.view.scrollTop;
-  const wrong = run ? "" : refusal("run", { run: name });
-  if (!run) parts.view.replaceChildren(wrong ? message("This run could not be read", wrong) : message("Reading the run", name));
-  else if (!card.epochs) parts.view.replaceChildren(noEpochs(card));
-  else {
-    settings(parts.settings, [state.view, name, own.key(context)].join("|"), () => own.build(context));
-    parts.view.replaceChildren();
-    draw(parts.view, context);
-    parts.view.scrollTop = scroll;
-    return;
-  }
-  settings(parts.settings, "", () => []);
-}
-
-const noEpochs = (card) =>
-  message("No epochs yet", `${card.name} has ${card.probe ? `written its probe of ${card.probe.size} samples` : "begun"} but no epoch. The first arrives when the first epoch ends; this page looks every few seconds.`);
-
-function drawNothing() {
-  parts.runs.replaceChildren();
-  parts.said.replaceChildren();
-  parts.cost.replaceChildren();
-  settings(parts.settings, "", () => []);
-  parts.view.replaceChildren(message("No explanations here yet", `Nothing below ${index.log_dir || "the log directory"} was written by keras_xai. Add the callback to fit() and this page fills as it trains.`, "model.fit(x, y, callbacks=[kx.Explain(log_dir, probe)])"));
-}
-
-const ago = (seconds) => (seconds < 90 ? `${Math.max(0, Math.round(seconds))} s ago` : seconds < 5400 ? `${Math.round(seconds / 60)} min ago` : seconds < 172_800 ? `${Math.round(seconds / 3600)} h ago` : `${Math.round(seconds / 86_400)} days ago`);
-
-/** Last epoch seen, whether it is still being written to, what the callbacks cost. */
-function drawStatus({ card, run }) {
-  const since = card.last ? index.now + (performance.now() - index.at) / 1000 - card.last.wall_time : Infinity;
-  // Silence of several epochs' length is an end, or a very long epoch: it says how long ago, and does not guess further.
-  const writing = card.last ? since < Math.max(30, 4 * (card.last.seconds ?? 0)) : true;
-  const words = !card.last ? (card.probe ? "probe written, training started" : "waiting for the first epoch") : [writing ? "writing, " : "", "last epoch ", h("b", {}, String(card.last.epoch)), `, ${ago(since)}`];
-  parts.said.replaceChildren(h("i", { class: `dot ${lost ? "lost" : writing ? "live" : ""}` }), lost ? "the server does not answer, trying again" : h("span", {}, words));
-  parts.cost.replaceChildren(...(run?.cost > 0 ? ["callbacks cost ", h("b", {}, percent(run.cost)), " of the training time"] : []));
-  const notes = run?.notes ?? [];
-  parts.noted.hidden = !notes.length;
-  parts.noted.textContent = count(notes.length, "note");
-  parts.notes.replaceChildren(h("h3", {}, "What the callbacks noted"), ...notes.slice(-40).map((note) => h("p", {}, h("span", { class: "note" }, `epoch ${note.epoch} `), note.text)));
-}
-
-/** A step of the slider paints the maps at once where the view can, and the words around them when it rests. */
-function selected(names) {
-  clearTimeout(resting);
-  if (index?.runs.length && names.length === 1 && names[0] === "epoch") {
-    const context = contextNow();
-    if (context.run && VIEWS[state.view].step?.(context)) {
-      slider.update(context);
-      resting = setTimeout(update, REST);
-      return;
-    }
-  }
-  update();
-}
-
-const schedule = () => {
-  frame ||= requestAnimationFrame(update);
-};
-
-function frameHeight() {
-  try {
-    return window.frameElement ? window.frameElement.offsetHeight : 1;
-  } catch {
-    return 1; // a host of another origin does not say
-  }
-}
-
-/** Looks for new epochs. The slider stays where it is, unless it stands on the latest. */
-async function poll(wait) {
-  await new Promise((done) => setTimeout(done, wait));
-  // TensorBoard keeps the frame of a tab that one left, without a height; a frame that is not laid out keeps its old one.
-  const asleep = document.hidden || innerHeight === 0 || frameHeight() === 0;
-  if (!asleep) {
-    try {
-      const before = JSON.stringify([index.runs, lost]);
-      const next = await fetchNow("index");
-      if (lost) forgetRefusals();
-      lost = "";
-      index = { ...next, at: performance.now() };
-      meet(index.runs);
-      if (JSON.stringify([index.runs, lost]) !== before) {
-        wait = FIRST_POLL;
-        update();
-      } else {
-        wait = Math.min(SLOWEST_POLL, wait * 1.25);
-        if (index.runs.length) drawStatus(contextNow());
-      }
-    } catch (error) {
-      lost = String(error.message);
-      if (index.runs.length) drawStatus(contextNow());
-    }
-  }
-  poll(asleep ? FIRST_POLL : wait);
-}
-
-function keyboard() {
-  addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || parts.keys.open || parts.notes.open || /^(SELECT|TEXTAREA)$/.test(event.target.tagName) || event.target.type === "range") return;
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (step && event.shiftKey) slider.alert(step);
-    else if (step) slider.step(step);
-    else if (event.key === "Home") slider.go(0);
-    else if (event.key === "End") slider.go(Infinity);
-    else if (event.key === " " && event.target.tagName !== "BUTTON") slider.play();
-    else if (/^[1-9]$/.test(event.key) && Object.keys(VIEWS)[event.key - 1]) set({ view: Object.keys(VIEWS)[event.key - 1] });
-    else if (event.key === "c") set({ view: "probe_attributions", compare: state.compare === "off" ? "epochs" : "off" });
-    else if (event.key === "?") parts.keys.showModal();
-    else return;
-    event.preventDefault();
-  });
-}
-
-/** The stylesheet first, so that the shell never shows without it. */
-const styled = () => new Promise((done) => document.head.append(h("link", { rel: "stylesheet", href: new URL("./style.css", import.meta.url).href, onload: done, onerror: done })));
+// The server's words first: they are what the page waits for longest. The page never shows without its stylesheet.
+const asked = { index: answerOf("./index"), theme: answerOf("./theme"), style: link({ rel: "stylesheet", href: beside("./style.css") }) };
+for (const answer of Object.values(asked)) answer.catch(() => {}); // a fault is said where the answer is awaited
+for (const name of MODULES) link({ rel: "modulepreload", href: beside(`./${name}.js`) });
 
 /** Called by TensorBoard once the frame stands. */
 export async function render() {
-  const style = styled();
-  followHost(schedule);
-  try {
-    const [first] = await Promise.all([fetchNow("index"), loadColours(), style]);
-    index = { ...first, at: performance.now() };
-    open(index.log_dir);
-    shell();
-    subscribe(selected);
-    onAnswer(update);
-    meet(index.runs);
-    keyboard();
-    new ResizeObserver(schedule).observe(document.body);
-    update();
-    loadPlotly().then(schedule, () => {});
-    poll(FIRST_POLL);
-  } catch (error) {
-    await style;
-    document.body.replaceChildren(message("The runs could not be read", `The server answered, but not with records: ${error.message} Reload to try again; the training is not affected.`));
-  }
+  const { start } = await import("./shell.js");
+  link({ rel: "preload", as: "script", href: new URL("./plotly.partial.min.js", document.baseURI).href });
+  await start(asked);
 }

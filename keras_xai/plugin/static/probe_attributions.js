@@ -31,6 +31,12 @@ export function probeAttributions(root, context) {
   if (gallery.fresh) gallery.lookAhead();
 }
 
+/** A gallery asks for what it needs as it is made. */
+export function askAttributions(context) {
+  const method = methodOf(context.run);
+  if (method) new Gallery(context, method);
+}
+
 /** Words until the maps are there, or why they are not. */
 export function waiting(context, gallery) {
   const wrong = refusal("attribution", gallery.parameters) ?? refusal("outputs", { run: context.name, method: gallery.method.name });
