@@ -125,18 +125,18 @@ function picture(gallery, sample, size, mapped) {
   return canvas;
 }
 
-/** Another epoch for a gallery that stands: its maps at once. False where there is more to do than that. */
+/** Another epoch for a gallery that stands: its maps, once they are there. False where there is more to do than that. */
 export function stepAttributions(context) {
   const method = methodOf(context.run);
   if (!method || state.compare !== "off" || context.run.probe?.kind !== "image") return false;
   const gallery = new Gallery(context, method);
-  if (!gallery.ready || !gallery.fresh) return false;
   const standing = [...canvases].filter(([key, canvas]) => canvas.isConnected && key.includes(" true "));
-  for (const [key] of standing) {
+  if (!gallery.ready || !standing.length || refusal("attribution", gallery.parameters)) return false;
+  for (const [key] of gallery.fresh ? standing : []) {
     const [size, , sample] = key.split(" ").map(Number);
     picture(gallery, sample, size, true);
   }
-  return standing.length > 0;
+  return true;
 }
 
 /** What a canvas was painted from. */

@@ -165,18 +165,29 @@ function drawStatus({ card, run }) {
   parts.notes.replaceChildren(h("h3", {}, "What the callbacks noted"), ...notes.slice(-40).map((note) => h("p", {}, h("span", { class: "note" }, `epoch ${note.epoch} `), note.text)));
 }
 
-/** A step of the slider paints the maps at once where the view can, and the words around them when it rests. */
+/** A step of the slider paints the maps alone where the view can, at once or when they arrive, and the words when it rests. */
 function selected(names) {
   clearTimeout(resting);
-  if (index?.runs.length && names.length === 1 && names[0] === "epoch") {
-    const context = contextNow();
-    if (context.run && VIEWS[state.view].step?.(context)) {
-      slider.update(context);
-      resting = setTimeout(update, REST);
-      return;
-    }
-  }
+  resting = 0;
+  if (names.length === 1 && names[0] === "epoch" && step()) {
+    slider.update(contextNow());
+    resting = setTimeout(rest, REST);
+  } else update();
+}
+
+/** Whether the view is content with its maps. */
+function step() {
+  const context = index?.runs.length ? contextNow() : null;
+  return Boolean(context?.run && VIEWS[state.view].step?.(context));
+}
+
+function rest() {
+  resting = 0;
   update();
+}
+
+function answered() {
+  if (!resting || !step()) update();
 }
 
 const schedule = () => {
@@ -258,7 +269,7 @@ export async function start(asked) {
     open(index.log_dir);
     shell();
     subscribe(selected);
-    onAnswer(update);
+    onAnswer(answered);
     meet(index.runs);
     keyboard();
     new ResizeObserver(schedule).observe(document.body);
