@@ -77,6 +77,11 @@ fast loader, the system's Chromium in a window of 1280 × 800.
   ours, *warm* the third visit of the same browser.
 - **The slider's** cost with maps that are there already is CPU time of the page's main thread a step, painting included;
   the wall time of a step on a busy machine would say more of the machine.
+- **An opening** is that of the tab in a browser that has started. TensorBoard's page loads ours when it has loaded itself; then
+  the index, the run and the maps are asked for one after the other, since each says what the next one is.
+- **TensorBoard's fast loader** answers in two parts, the second of which the system holds back until the first is acknowledged:
+  44 ms a call, whatever it brings. While one is awaited the plugin sends something small every millisecond, which carries the
+  acknowledgement: 2 ms a call.
 - **plotly** is served from the installed package, cut to the kinds of traces that our charts draw: a quarter of its 4.8 MB,
   and most of what the first charts would wait for. Where it cannot be cut it is served whole.
 - **Maps not yet in the page** come from the server, one file read a map; those around a slider at rest are fetched ahead,
@@ -201,6 +206,16 @@ class Tab:
         self.page.goto(self.url + FRAME, wait_until="commit")
         return float(self.page.evaluate("([what, count]) => until(what, count)", [what, count])) / 1000
 
+    def parts(self) -> tuple[float, float, float]:
+        """Seconds to three moments of an opening, see `PARTS_OF_OPENING`."""
+        program = """() => {
+            const files = performance.getEntriesByType('resource');
+            const of = (name) => files.filter((file) => file.name.includes(name));
+            return [of('/index.js')[0].startTime, performance.getEntriesByType('paint')[0].startTime,
+                Math.max(...of('/attribution?').map((file) => file.responseEnd))]; }"""
+        first, painted, maps = self.page.evaluate(program)
+        return first / 1000, painted / 1000, maps / 1000
+
     def settle(self) -> None:
         """Waits until the page has asked for nothing but news for half a second."""
         seen = -1
@@ -244,6 +259,12 @@ def ready(url: str, runs: dict[str, int]) -> None:
 
 # What is measured.
 
+PARTS_OF_OPENING = (
+    "of which until TensorBoard's own page asks for our first module",
+    "until the first paint, of the shell",
+    "until the last map has arrived",
+)
+
 
 def opening(playwright: Any, root: Path, given: argparse.Namespace, complaints: list[str]) -> list[Row]:
     """The tab opens: gallery, then charts; a fresh server and browser, then a browser's third visit."""
@@ -251,6 +272,7 @@ def opening(playwright: Any, root: Path, given: argparse.Namespace, complaints: 
     image_run(root / "image", 24, 16, 28)
     gallery: dict[str, list[float]] = {"cold": [], "warm": []}
     charts: dict[str, list[float]] = {"cold": [], "warm": []}
+    parts: list[tuple[float, float, float]] = []
     for view, what, found in (("probe_attributions", "gallery", gallery), ("overview", "charts", charts)):
         for _ in range(given.rounds):
             state = {"view": view, "focus": "image" if what == "gallery" else "table"}
@@ -261,12 +283,18 @@ def opening(playwright: Any, root: Path, given: argparse.Namespace, complaints: 
                         tab = Tab(context, url, complaints)
                         tab.keep(root, **state)
                         seconds = tab.open(what, CHARTS[view])
+                        if (what, visit) == ("gallery", "warm"):
+                            parts.append(tab.parts())
                         tab.settle()
                     if visit in found:
                         found[visit].append(seconds)
     return [
         least("shell and gallery painted after the tab opens, cold", gallery["cold"], 0.3),
         least("shell and gallery painted after the tab opens, warm", gallery["warm"], 0.3),
+        *(
+            Row(f"… {part}", f"{1000 * statistics.median(seconds):.0f} ms", "none", True)
+            for part, seconds in zip(PARTS_OF_OPENING, zip(*parts, strict=True), strict=True)
+        ),
         least("charts of the overview drawn after the tab opens, cold", charts["cold"], 2.5),
         least("charts of the overview drawn after the tab opens, warm", charts["warm"], 1.5),
     ]
