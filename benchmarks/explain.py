@@ -114,8 +114,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=MAKERS, default=list(MAKERS))
     parser.add_argument("--share", type=float, default=1.0)
     options = parser.parse_args()
-    rows: list[str] = []
     parts: list[str] = []
+    print(f"{platform.processor() or platform.machine()}, {keras.backend.backend()}, Keras {keras.__version__}")
+    print(
+        "| model | training | first epoch, CPU s | epoch, CPU s | epoch, ratio to plain, median [95 %] | whole fit | bar |\n"
+        "|---|---|---|---|---|---|---|"
+    )
     for kind in options.only:
         seconds = measured(MAKERS[kind], options.rounds, options.share, variants(kind))
         plain = np.array(seconds["plain"])
@@ -124,21 +128,16 @@ def main() -> None:
             middle, low, high = interval(own[1:-1] / plain[1:-1])
             bar = BARS.get((kind, name))
             met = "" if bar is None else f"≤ {bar:g}: {'met' if low <= bar else 'missed'}"
-            rows.append(
+            print(
                 f"| {kind} | {name} | {own[0]:.2f} | {np.median(own[1:-1]):.2f} | {middle:.3f} [{low:.3f}, {high:.3f}] |"
-                f" {own[:-1].sum() / plain[:-1].sum():.3f} | {met} |"
+                f" {own[:-1].sum() / plain[:-1].sum():.3f} | {met} |",
+                flush=True,
             )
         names = dict.fromkeys(name for _, costs in Kept.costs for name in costs)
         for name in names:
             first = Kept.costs[0][1].get(name, 0.0)
             later = [costs.get(name, 0.0) for _, costs in Kept.costs[1:]]
             parts.append(f"| {kind} | {name} | {first:.2f} | {1000 * np.median(later):.1f} |")
-    print(f"{platform.processor() or platform.machine()}, {keras.backend.backend()}, Keras {keras.__version__}")
-    print(
-        "| model | training | first epoch, CPU s | epoch, CPU s | epoch, ratio to plain, median [95 %] | whole fit | bar |\n"
-        "|---|---|---|---|---|---|---|"
-    )
-    print(*rows, sep="\n")
     print("\n| model | part of `Explain` with live rows | first epoch, s | epoch, ms |\n|---|---|---|---|")
     print(*parts, sep="\n")
 
