@@ -553,9 +553,14 @@ PARTS: dict[str, Callable[..., list[Row]]] = {
 }
 
 
+def verdict(row: Row) -> str:
+    """Of a row that has a bar."""
+    return "" if row.bar == "none" else "met" if row.met else "missed"
+
+
 def table(rows: list[Row]) -> str:
     """As Markdown."""
-    lines = [f"| {row.what} | {row.measured} | {row.bar} | {'met' if row.met else 'missed'} |" for row in rows]
+    lines = [f"| {row.what} | {row.measured} | {row.bar} | {verdict(row)} |" for row in rows]
     return "\n".join([f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS), *lines, ""])
 
 
@@ -581,7 +586,7 @@ def main() -> int:
             with tempfile.TemporaryDirectory(prefix="keras_xai_") as root:
                 for row in PARTS[part](playwright, Path(root), given, complaints):
                     rows.append(row)
-                    print(f"{row.what}: {row.measured}, bar {row.bar}: {'met' if row.met else 'missed'}", flush=True)
+                    print(f"{row.what}: {row.measured}, bar {row.bar}: {verdict(row)}", flush=True)
     said = "nothing" if not complaints else f"{len(complaints)}: {complaints[0]}"
     rows.append(Row("browser console: errors, CSP violations, requests off the host", said, "nothing", not complaints))
     print(table(rows))

@@ -76,9 +76,8 @@ class FileStore:
 class ProviderStore:
     """One run of TensorBoard's data provider; nothing is read before it is asked for."""
 
-    _pool = ThreadPoolExecutor(
-        4, "keras_xai"
-    )  # more only wait for each other; they begin when there is something to do
+    # More threads only wait for each other; these begin when there is something to do.
+    _pool = ThreadPoolExecutor(4, "keras_xai")
 
     def __init__(self, provider: Any, context: Any, experiment_id: str, run: str) -> None:
         self._provider, self._context, self._experiment, self._run = provider, context, experiment_id, run

@@ -368,8 +368,6 @@ def test_the_entry_asks_for_every_module(python_client):
 
 def test_only_listed_files_are_static(python_client):
     """Every file of the folder is served under its type; each module imports only others that are served."""
-    import re
-
     import keras_xai.plugin
 
     names = {p.name for p in (Path(keras_xai.plugin.__file__).parent / "static").iterdir()}

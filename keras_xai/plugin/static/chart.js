@@ -14,8 +14,8 @@ let wanted = new Set();
 let plotly = null;
 
 /**
- * Loads plotly once; the shell and the gallery stand before it is read, which holds the page up for a while. First the part of it that our charts need, and the
- * whole where a plotly of another making could not be cut.
+ * Loads plotly once; the shell and the gallery stand before it is read, which holds the page up for a while. First the part
+ * of it that our charts need, and the whole where a plotly of another making could not be cut.
  */
 function loadPlotly() {
   plotly ??= shown().then(() => script("./plotly.partial.min.js")).catch(() => script("./plotly.min.js")).catch(() => {
@@ -24,8 +24,9 @@ function loadPlotly() {
   return plotly;
 }
 
-/** After the next frame, when nothing else is to be done. */
-const shown = () => new Promise((done) => requestAnimationFrame(() => requestIdleCallback(done, { timeout: 100 })));
+/** After the next frame, when nothing else is to be done; not every browser tells when that is. */
+const whenIdle = window.requestIdleCallback ?? ((done) => setTimeout(done, 50));
+const shown = () => new Promise((done) => requestAnimationFrame(() => whenIdle(done, { timeout: 100 })));
 
 const script = (address) => new Promise((done, failed) => {
   const node = h("script", { src: address, async: true });

@@ -169,14 +169,14 @@ function drawStatus({ card, run }) {
 function selected(names) {
   clearTimeout(resting);
   resting = 0;
-  if (names.length === 1 && names[0] === "epoch" && step()) {
+  if (names.length === 1 && names[0] === "epoch" && stepped()) {
     slider.update(contextNow());
     resting = setTimeout(rest, REST);
   } else update();
 }
 
 /** Whether the view is content with its maps. */
-function step() {
+function stepped() {
   const context = index?.runs.length ? contextNow() : null;
   return Boolean(context?.run && VIEWS[state.view].step?.(context));
 }
@@ -187,7 +187,7 @@ function rest() {
 }
 
 function answered() {
-  if (!resting || !step()) update();
+  if (!resting || !stepped()) update();
 }
 
 const schedule = () => {
