@@ -70,10 +70,10 @@ class Engine:
         self._harmless: dict[int, bool] = {}
         self._forward = chosen().compiled(self.question.outputs, jit)
 
-    def _pass(self, x: list[Any], baseline: list[Any], target: Any) -> tuple[Any, ...]:
+    def _pass(self, x: list[Any], baseline: list[Any], target: Any, alike: bool) -> tuple[Any, ...]:
         """The graph: outputs and score, and each method's baseline score, R² and values."""
         self.traces += 1
-        rows = rows_of(Rows(self.question.scores, x, baseline, target, self._model, self.chunk))
+        rows = rows_of(Rows(self.question.scores, x, baseline, target, self._model, self.chunk, alike))
         if any(method.differentiates for method in self.methods.values()):
             self._name_held(rows)
         rows.heard = self._heard
@@ -145,10 +145,11 @@ class Engine:
     ) -> dict[str, Attribution]:
         """Attribute rows x [(B, ...)] against baselines of the same shapes, for the classes target (B,)."""
         size, chunks, parts = len(x[0]), self._chunks(len(x[0])), []
+        alike = all(b.strides[0] == 0 for b in baseline)  # one sample, as `baseline_rows` spreads it
         self._progress.begin(len(chunks))
         for rows in chunks:
             with self._untouched(self._compiled):
-                parts.append(self._run([a[rows] for a in x], [a[rows] for a in baseline], target[rows]))
+                parts.append(self._run([a[rows] for a in x], [a[rows] for a in baseline], target[rows], alike))
             self._progress.chunk_done()
         outputs, score = (np.concatenate([p[k] for p in parts])[:size] for k in range(2))
         space, prediction = self.question.space(outputs), self.question.predictions(outputs)
@@ -171,13 +172,14 @@ class Engine:
             )
         return found
 
-    def _run(self, x: list[Any], baseline: list[Any], target: NDArray[Any]) -> tuple[Any, ...]:
+    def _run(self, x: list[Any], baseline: list[Any], target: NDArray[Any], alike: bool = False) -> tuple[Any, ...]:
         backend = chosen()
         traces, began = self.traces, time.perf_counter()
         outputs, score, baseline_scores, fits, values = self._compiled(
             [backend.constant(a) for a in x],
             [backend.constant(a) for a in baseline],
             backend.constant(target.astype(np.int32)),
+            alike,
         )
         if self.traces > traces:
             self.trace_seconds += time.perf_counter() - began

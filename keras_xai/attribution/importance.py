@@ -60,7 +60,7 @@ def importance(
         InvalidInput: unknown methods, permutation without labels or without a loss.
 
     Cost:
-        The method's passes over the probe; permutation F × n_repeats forward passes, in a graph that is traced at each call.
+        The method's passes over the probe; permutation F × n_repeats forward passes, of a graph that is traced at each call.
 
     Example:
         >>> import keras, numpy as np
@@ -96,64 +96,69 @@ def _permutation(model: keras.Model, probe: Probe, seed: int, n_repeats: int) ->
 
 
 class _Losses(Engine):
-    """The loss of the rows as they are, then with each feature's entries in each of `orders` (R, B): (1 + F·R).
+    """The loss of the rows as they are, then with each feature's entries in each of `orders` (R, B).
 
-    All in one graph: calling it, and a loss outside, would cost more than the pass of a small model does.
+    The rows of all copies stand in one line, of which a pass takes as many as it holds, whatever copies they belong to. A loop
+    inside the graph would take ten times as long to trace as a small model takes to answer.
     """
 
     def __init__(
         self, model: keras.Model, probe: Probe, orders: NDArray[np.int32], masks: list[list[NDArray[np.bool_]]]
     ) -> None:
         super().__init__(model, {}, probe.x, probe.output)
-        self._probe, self._orders = probe, orders
+        self._orders, self._features = orders, len(masks)
+        self._x = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in probe.inputs]
+        self._y = np.asarray(probe.y)
         self._owners = [_owners(parts) for parts in zip(*masks, strict=True)]
-        # Feature −1 owns nothing: the rows as they are.
-        self._copies = np.asarray([(-1, 0), *np.ndindex(len(masks), len(orders))], np.int32)
         self._loss = keras.losses.get(model.loss)
-        self._lost = chosen().compiled(self._graph)
 
     def increases(self) -> NDArray[np.float64]:
         """(F, R) over the loss of the rows as they are."""
-        lost = self._ask(self._copies)
-        if chosen().writes(self._lost):
+        number, size = self._orders.shape
+        # Feature −1 owns nothing: the rows as they are.
+        features = np.repeat(np.asarray([-1, *np.repeat(np.arange(self._features), number)], np.int32), size)
+        own = np.tile(np.arange(size, dtype=np.int32), len(features) // size)
+        other = np.concatenate([own[:size], np.tile(self._orders.reshape(-1), self._features)])
+        said = self._said(features, own, other)
+        if chosen().writes(self._forward):
             # A dropout that is always on: asked one by one all see the same draws, and only the shuffling makes a difference.
-            lost = np.concatenate([self._ask(copy[None]) for copy in self._copies])
-        return lost[1:].reshape(-1, len(self._orders)) - lost[0]
+            copies = (slice(k, k + size) for k in range(0, len(features), size))
+            said = np.concatenate([self._said(features[copy], own[copy], other[copy]) for copy in copies])
+        lost = self._losses(said)
+        return lost[1:].reshape(self._features, number) - lost[0]
 
-    def _ask(self, copies: NDArray[np.int32]) -> NDArray[np.float64]:
-        backend = chosen()
-        x = [backend.constant(a.astype(np.float32) if a.dtype.kind == "f" else a) for a in self._probe.inputs]
-        with self._untouched(self._lost):
-            lost = self._lost(x, backend.constant(self._probe.y), *(backend.constant(part) for part in copies.T))
-        return np.asarray(backend.numpy(lost), np.float64)
+    def _said(
+        self, features: NDArray[np.int32], own: NDArray[np.int32], other: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """(M, ...) what the model says of M rows, each with the entries of a feature that another row has."""
+        parts = []
+        for rows in self._chunks(len(own)):
+            feature = features[rows]
+            mixed = [
+                np.where(owner == feature.reshape(-1, *[1] * owner.ndim), a[other[rows]], a[own[rows]])
+                for a, owner in zip(self._x, self._owners, strict=True)
+            ]
+            parts.append(self.outputs(mixed))
+        return np.concatenate(parts)[: len(own)]
 
-    def _graph(self, x: list[Any], y: Any, features: Any, numbers: Any) -> Any:
-        ops, backend, size = keras.ops, chosen(), self._probe.size
-        orders, owners = backend.constant(self._orders), [backend.constant(owner) for owner in self._owners]
-        chunks = np.asarray(self._chunks(size), np.int32)
+    def _losses(self, said: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(1 + F·R) of each copy's outputs. All at once where a loss of Keras' own tells rows apart, else one by one."""
+        size, loss = len(self._y), self._loss
+        # As `fit` has them: labels of one unit stand in a column, as its outputs do.
+        labels = self._y[:, None] if said.shape[1:] == (1,) and self._y.ndim == 1 else self._y
+        known = type(loss) if isinstance(loss, keras.losses.Loss) else loss
+        if known.__module__.startswith("keras."):
+            y = np.tile(labels, (len(said) // size, *[1] * (labels.ndim - 1)))
+            rows = chosen().numpy(getattr(loss, "call", loss)(_tensor(y), _tensor(said)))
+            if rows.shape[:1] == said.shape[:1]:
+                rows = rows.reshape(len(said) // size, -1).astype(np.float64)
+                return np.asarray(rows.sum(1) if getattr(loss, "reduction", "") == "sum" else rows.mean(1))
+        one = chosen().compiled(lambda y, outputs: keras.ops.mean(loss(y, outputs)))
+        return np.asarray([one(labels, said[k : k + size]) for k in range(0, len(said), size)], np.float64)
 
-        def said(rows: list[Any], others: list[Any], feature: Any) -> Any:
-            mixed = [ops.where(own[None] == feature, b, a) for own, a, b in zip(owners, rows, others, strict=True)]
-            return ops.cast(self.question.outputs(mixed), "float32")
 
-        def one_copy(k: Any) -> Any:
-            feature, order = features[k], orders[numbers[k]]
-
-            def one_chunk(chunk: Any) -> Any:
-                rows = backend.constant(chunks)[chunk]
-                others = ops.take(order, rows)
-                return said([ops.take(a, rows, 0) for a in x], [ops.take(a, others, 0) for a in x], feature)
-
-            if len(chunks) == 1:
-                parts = said(x, [ops.take(a, order, 0) for a in x], feature)[None]
-            else:
-                parts = backend.mapped(one_chunk, len(chunks))
-            outputs = ops.reshape(parts, (-1, *parts.shape[2:]))[:size]
-            if outputs.shape[1:] == (1,) and len(y.shape) == 1:
-                outputs = outputs[:, 0]
-            return ops.mean(self._loss(y, outputs))
-
-        return backend.mapped(one_copy, features.shape[0])
+def _tensor(array: NDArray[Any]) -> Any:
+    return keras.ops.cast(array, "float32")
 
 
 def _owners(masks: tuple[NDArray[np.bool_], ...]) -> NDArray[np.int32]:

@@ -84,11 +84,13 @@ class Rows:
         target: Tensor,
         model: keras.Model,
         chunk: int,
+        alike: bool = False,
     ) -> None:
         self._ask = ask  # inputs -> the model's outputs, and the scores behind them
         self.x, self.baseline, self.target, self.model = x, baseline, target, model
         self.given: list[Tensor] = x  # in the user's own shapes, where `x` are the embeddings of tokens
         self.chunk = chunk  # rows that one pass should hold
+        self.alike = alike  # whether the baselines are one and the same
         self.sources = list(range(len(x)))  # which of the user's inputs each one comes from
         self.size: int = x[0].shape[0]
         self._said: tuple[Tensor, Tensor] | None = None
@@ -243,12 +245,13 @@ class Rows:
         """
         outputs = []
 
-        def score(z: list[Tensor]) -> Tensor:
+        def scores(z: list[Tensor]) -> Tensor:
             said, scores = self._ask(z)
             outputs.append(said)
-            return chosen().picked(scores, self.target)
+            return scores
 
-        own, start, found = chosen().rescaled(score, self.x, self.start)
+        alike = self.alike and all(self.smooth)
+        own, start, found = chosen("rescale").rescaled(scores, self.x, self.start, self.target, alike)
         self._said = self._said or (outputs[0], own)
         vars(self).setdefault("start_score", start)
         return list(found)

@@ -25,10 +25,12 @@ Attribution
     mapped(function, count, heard) -> tensor             the same for results that are kept, stacked
     normal(seed, k, shape) -> tensor                     draws that follow from their seed alone
     recorded(score, inputs, layers) -> triple            one pass: score, layers' outputs, and the backward pass where asked for
-    rescaled(score, x, baseline) -> both scores, multipliers  DeepLIFT's Rescale rule, backwards through the graph
     embedded(score, inputs, layers) -> pairs             (number of an input, what an embedding makes of it)
     with_embedded(score, inputs, layers, instead)        a score with other embeddings in their place
     output_shapes(score, inputs, layers) -> pairs        the layers that a score calls, in order, with their output shapes
+
+DeepLIFT, in a file beside it: `chosen("rescale")`
+    rescaled(scores, x, baseline, target, alike)         both scores and the multipliers of the Rescale rule
 
 Activations, in a file beside it: `chosen("activations")`
     heard(function, inputs, layers) -> (value, [Heard])  a forward pass, and what each layer gave in it

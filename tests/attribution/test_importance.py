@@ -1,4 +1,4 @@
-"""Permutation importance beside its definition, in every form that its loop inside the graph has."""
+"""Permutation importance beside its definition: every kind of input and of loss."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ R = 3
 
 
 def twin(model, probe, seed=0):
-    """Breiman's definition, one copy at a time: numpy shuffles, the model called, the loss of all rows at once."""
-    loss, generator = keras.losses.get(model.loss), np.random.default_rng(seed)
+    """Breiman's definition, one copy at a time: numpy shuffles, and Keras says its loss of all rows at once."""
+    generator = np.random.default_rng(seed)
     orders = [generator.permutation(probe.size) for _ in range(R)]
 
     def lost(inputs):
-        outputs = np.asarray(model(inputs if len(inputs) > 1 else inputs[0], training=False))
-        outputs = outputs[:, 0] if outputs.shape[1:] == (1,) and probe.y.ndim == 1 else outputs
-        return np.mean(np.asarray(loss(probe.y, outputs)))
+        return model.test_on_batch(inputs if len(inputs) > 1 else inputs[0], probe.y)
 
     x = [np.asarray(a) for a in probe.inputs]
     shuffled = [
@@ -70,7 +68,37 @@ def tokens():
     return model, kx.Probe(np.random.default_rng(0).integers(0, 9, (12, 5)), np.arange(12) % 2, kind="tokens")
 
 
-@pytest.mark.parametrize("case", [a_table, more_rows_than_a_pass_holds, a_picture, two_inputs, tokens])
+def with_loss(loss, units=1, activation="sigmoid"):
+    def case():
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(units, activation)])
+        model.compile(loss=loss)
+        y = np.arange(24) % 2
+        return model, kx.Probe(drawn(24, 3), y if units == 1 else np.eye(2, dtype=np.float32)[y])
+
+    return case
+
+
+def correlation(y, outputs):
+    """A loss of the user's that ties the rows together."""
+    ops = keras.ops
+    y, outputs = ops.reshape(ops.cast(y, "float32"), (-1,)), ops.reshape(outputs, (-1,))
+    y, outputs = y - ops.mean(y), outputs - ops.mean(outputs)
+    return -ops.sum(y * outputs) / ops.sqrt(ops.sum(y**2) * ops.sum(outputs**2))
+
+
+LOSSES = {
+    "an object for one unit": with_loss(keras.losses.BinaryCrossentropy()),
+    "hinge": with_loss("hinge", activation=None),
+    "huber": with_loss("huber"),
+    "Keras' own that ties rows together": with_loss(keras.losses.Dice(), units=2),
+    "the user's that ties rows together": with_loss(correlation),
+    "from logits": with_loss(keras.losses.CategoricalCrossentropy(from_logits=True), units=2, activation=None),
+}
+
+
+@pytest.mark.parametrize(
+    "case", [a_table, more_rows_than_a_pass_holds, a_picture, two_inputs, tokens, *LOSSES.values()]
+)
 def test_permutation_is_what_its_definition_says(case):
     """Groups, chunks, cells, several inputs and integers; losses that are functions, objects, means and sums."""
     keras.utils.set_random_seed(0)
