@@ -144,7 +144,7 @@ def over_floor(names: list[str], count: int, rounds: int, libraries: bool) -> No
     print("|---|---|---|---|---|---|")
     for name in names:
         engine = Engine(model, {name: named(name, OPTIONS.get(name, {}), METHODS)}, x, chunk=count)
-        target, zero = np.ones(count, np.int64), np.zeros_like(x)
+        target, zero = np.ones(count, np.int64), np.broadcast_to(np.zeros_like(x[:1]), x.shape)  # as `attribute` has it
         wanted = passes(name, count)
         ours = lambda engine=engine, target=target, zero=zero: engine([x], [zero], target)  # noqa: E731
         least = floor(model, x, wanted)
