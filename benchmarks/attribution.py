@@ -4,12 +4,12 @@
     python -m benchmarks.attribution [--rounds 12] [--only saliency occlusion ...] [--rows 64] [--alone]
 
 The floor runs the model forward, or forward and backward, as often and on as many rows at a time as the method does, in one
-compiled loop. Other libraries (`peers.py`) answer the same question with as many passes, and are set over the same floor, captum
-over torch's own; `--alone` leaves them out. Method and floor take turns in an order drawn anew each round, so that whatever else
-the machine does falls on both; the time is the CPU time of the whole process. The table shows the median ratio with a 95 %
-bootstrap interval; a bar (1.02 for gradient methods, 1.10 for the others) is met where the interval's lower end is at or below
-it. Below it stand kernel_shap over `shap.KernelExplainer` with a compiled function, and permutation importance over
-scikit-learn's with a compiled predict, for a row of a table of 30 columns.
+compiled loop, which takes the samples as an array and gives an array back. Other libraries (`peers.py`) answer the same question
+with as many passes, and are set over the same floor, captum over torch's own; `--alone` leaves them out. Method and floor take
+turns in an order drawn anew each round, so that whatever else the machine does falls on both; the time is the CPU time of the
+whole process. The table shows the median ratio with a 95 % bootstrap interval; a bar (1.02 for gradient methods, 1.10 for the
+others) is met where the interval's lower end is at or below it. Below it stand kernel_shap over `shap.KernelExplainer` with a
+compiled function, and permutation importance over scikit-learn's with a compiled predict, for a row of a table of 30 columns.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def floor(model: keras.Model, x: np.ndarray, wanted: Passes) -> Callable[[], Any
         h = keras.ops.matmul(flatten(activation), dense.kernel) + dense.bias
         return backend.picked(h, target)
 
-    def made(kind: str, count: int, size: int) -> Callable[[], Any]:
-        rows = backend.constant(np.resize(x, (size, *x.shape[1:])))
+    def looped(samples: Any, kind: str, count: int, size: int) -> Any:
+        rows = samples if size == len(x) else backend.constant(np.resize(x, (size, *x.shape[1:])))
         target = backend.constant(np.ones(size, np.int32))
         shape = {"forward": (size,), "both": rows.shape, "layer": (size, *last.output.shape[1:])}[kind]
 
@@ -103,11 +103,10 @@ def floor(model: keras.Model, x: np.ndarray, wanted: Passes) -> Callable[[], Any
             slope = backend.gradient(lambda a: logits(a[0], target), [activation])[1][0]
             return [total[0] + slope * activation]  # which no method does without
 
-        return lambda: backend.fold(one, count, [keras.ops.zeros(shape)])[0]
+        return backend.fold(one, count, [keras.ops.zeros(shape)])[0]
 
-    parts = [made(*loop) for loop in wanted]
-    run = backend.compiled(lambda: [part() for part in parts])
-    return lambda: [backend.numpy(value) for value in run()]
+    run = backend.compiled(lambda samples: [looped(samples, *loop) for loop in wanted])
+    return lambda: [np.array(backend.numpy(value)) for value in run(backend.constant(x))]
 
 
 def ratios(ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int) -> np.ndarray:

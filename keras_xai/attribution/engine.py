@@ -71,8 +71,10 @@ class Engine:
         self._forward = chosen().compiled(self.question.outputs, jit)
 
     def _pass(self, x: list[Any], baseline: list[Any], target: Any, alike: bool) -> tuple[Any, ...]:
-        """The graph: outputs and score, and each method's baseline score, R² and values."""
+        """The graph: outputs and score, baseline scores and R² of the methods that have some, and each method's values."""
         self.traces += 1
+        if alike:
+            baseline = [keras.ops.broadcast_to(b, a.shape) for b, a in zip(baseline, x, strict=True)]
         rows = rows_of(Rows(self.question.scores, x, baseline, target, self._model, self.chunk, alike))
         if any(method.differentiates for method in self.methods.values()):
             self._name_held(rows)
@@ -81,9 +83,8 @@ class Engine:
         values = [method.values(rows) for method in self.methods.values()]
         lowered = [rows.lowered(v) if m.on_input else v for v, m in zip(values, self.methods.values(), strict=True)]
         outputs, score = rows.said()
-        nothing = keras.ops.zeros_like(score)
-        starts = [m.baseline_score(rows) if m.complete else nothing for m in self.methods.values()]
-        fits = [m.r2(rows) if m.fits else nothing for m in self.methods.values()]
+        starts = [m.baseline_score(rows) for m in self.methods.values() if m.complete]
+        fits = [m.r2(rows) for m in self.methods.values() if m.fits]
         self._progress.passes = 1 + (rows.looped if self._heard else 0)
         return outputs, score, starts, fits, lowered
 
@@ -104,7 +105,8 @@ class Engine:
         parts = []
         for rows in self._chunks(len(x[0])):
             with self._untouched(self._compiled):
-                parts.append(self._run([a[rows] for a in x], [a[rows] for a in x], target[rows])[1])
+                some = [taken(a, rows) for a in x]
+                parts.append(self._run(some, some, target[rows])[1])
         return np.concatenate(parts)[: len(x[0])]
 
     def outputs(self, x: list[NDArray[Any]]) -> NDArray[np.float32]:
@@ -112,7 +114,8 @@ class Engine:
         backend = chosen()
         with self._untouched(self._forward):
             parts = [
-                backend.numpy(self._forward([backend.constant(a[rows]) for a in x])) for rows in self._chunks(len(x[0]))
+                backend.numpy(self._forward([backend.constant(taken(a, rows)) for a in x]))
+                for rows in self._chunks(len(x[0]))
             ]
         return np.concatenate(parts)[: len(x[0])].astype(np.float32)
 
@@ -149,26 +152,30 @@ class Engine:
         self._progress.begin(len(chunks))
         for rows in chunks:
             with self._untouched(self._compiled):
-                parts.append(self._run([a[rows] for a in x], [a[rows] for a in baseline], target[rows], alike))
+                some = [b[:1] if alike else taken(b, rows) for b in baseline]
+                parts.append(self._run([taken(a, rows) for a in x], some, target[rows], alike))
             self._progress.chunk_done()
-        outputs, score = (np.concatenate([p[k] for p in parts])[:size] for k in range(2))
+        outputs, score = (joined([p[k] for p in parts], size) for k in range(2))
         space, prediction = self.question.space(outputs), self.question.predictions(outputs)
+        starts, fits = (
+            iter([joined(list(one), size) for one in zip(*(p[k] for p in parts), strict=True)]) for k in (2, 3)
+        )
         found = {}
         for m, (name, method) in enumerate(self.methods.items()):
-            values = [np.concatenate([p[4][m][k] for p in parts])[:size] for k in range(len(parts[0][4][m]))]
-            baseline_score, r2 = (np.concatenate([p[k][m] for p in parts])[:size] for k in (2, 3))
-            error = completeness_error(values, score, baseline_score) if method.complete else None
+            values = [joined([p[4][m][k] for p in parts], size) for k in range(len(parts[0][4][m]))]
+            baseline_score = next(starts) if method.complete else None
+            error = None if baseline_score is None else completeness_error(values, score, baseline_score)
             found[name] = Attribution(
                 method=name,
                 values=self.question.structured(values) if method.on_input else values[0],
                 target=target,
                 score=score,
-                baseline_score=baseline_score if method.complete else None,
+                baseline_score=baseline_score,
                 prediction=prediction,
                 completeness_error=error,
                 space=space,
                 outputs=outputs.reshape(size, -1)[:, :64],
-                r2=r2 if method.fits else None,
+                r2=next(fits) if method.fits else None,
             )
         return found
 
@@ -191,6 +198,17 @@ class Engine:
             [host(r) for r in fits],
             [[host(v).astype(np.float32) for v in method] for method in values],
         )
+
+
+def taken(a: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Those rows of an array; a view where they follow each other."""
+    begin, end = int(rows[0]), int(rows[-1]) + 1
+    return a[begin:end] if end - begin == len(rows) else a[rows]
+
+
+def joined(parts: list[NDArray[Any]], size: int) -> NDArray[Any]:
+    """The first `size` rows of all parts."""
+    return np.concatenate(parts)[:size] if len(parts) > 1 else parts[0][:size]
 
 
 def completeness_error(

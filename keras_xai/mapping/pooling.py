@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from keras import ops
@@ -43,6 +44,16 @@ def pooled(activation: Tensor, weight: Tensor, mask: Tensor, function: str, chan
         a = ops.where(steps > 0, a, 0.0)  # what a padded step holds may be anything, NaN too
         counts = counts * steps
     return Pooled(_matrix(a, steps), _moments(a, counts, function), _peaks(a, counts))
+
+
+def by_weights(found: Pooled, weights: Sequence[Any]) -> Pooled:
+    """NaN where a weight of the layer is not finite: on some processors a rectifier gives 0 for NaN, as if nothing were wrong."""
+    numbers = [w for w in weights if "float" in w.dtype]
+    if not numbers:
+        return found
+    finite = ops.all(ops.stack([ops.all(ops.isfinite(w)) for w in numbers]))
+    spoiled = ops.where(finite, 0.0, float("nan"))
+    return Pooled(*(ops.cast(part, "float32") + spoiled for part in found))
 
 
 def _matrix(a: Tensor, steps: Tensor | None) -> Tensor:

@@ -19,7 +19,7 @@ from keras_xai.attribution.question import Output
 from keras_xai.backend import chosen
 from keras_xai.errors import listed
 from keras_xai.mapping.layers import candidates, followed, names, unreadable
-from keras_xai.mapping.pooling import BOUNDS, FLAT, pooled
+from keras_xai.mapping.pooling import BOUNDS, FLAT, by_weights, pooled
 
 # Where zero throughout says that a unit is dead; of a sigmoid or a tanh it would say nothing.
 RECTIFIERS = ("relu", "relu6")
@@ -188,7 +188,12 @@ class Reader(Engine):
             taken = of_candidates
         else:
             taken = followed(of_candidates, final)
-        found = [pooled(one.output, weight, one.mask, one.function, channels_first(one.layer, model)) for one in taken]
+        found = [
+            by_weights(
+                pooled(one.output, weight, one.mask, one.function, channels_first(one.layer, model)), one.layer.weights
+            )
+            for one in taken
+        ]
         scores = ops.reshape(scores, (-1, self.question.width or 1))
         found.append(pooled(scores, weight, None, "", False))
         told = zip([*names(taken, model), LAST], [*(one.function for one in taken), ""], found, strict=True)

@@ -115,6 +115,39 @@ def test_deeplift_is_complete_through_everything_it_has_a_rule_for():
     assert (a.values != 0).any()
 
 
+ALIKE = {
+    "windows side by side": lambda: [layers.Conv2D(4, 3, activation="relu"), layers.MaxPooling2D(2)],
+    "a maximum of the input": lambda: [layers.MaxPooling2D(2), layers.Conv2D(4, 2, activation="relu")],
+    "windows that overlap": lambda: [layers.Conv2D(4, 3, activation="relu"), layers.MaxPooling2D(3, strides=2)],
+    "the largest place": lambda: [layers.Conv2D(4, 3, activation="relu"), layers.GlobalMaxPooling2D()],
+    "places between": lambda: [layers.Conv2D(4, 2, dilation_rate=2, activation="relu"), layers.Conv2D(2, 2)],
+    "samples and rows in one axis": lambda: [
+        layers.Lambda(lambda t: keras.ops.reshape(t, (-1, 8, 2))),
+        layers.Conv1D(3, 2, activation="relu"),
+        layers.Lambda(lambda t: keras.ops.reshape(t, (-1, 8, 7, 3))),
+    ],
+    "smooth": lambda: [layers.Conv2D(4, 3, activation="softplus"), layers.AveragePooling2D(2)],
+}
+
+
+@pytest.mark.parametrize("stack", ALIKE.values(), ids=ALIKE)
+@pytest.mark.parametrize("output", [None, lambda model, x: keras.ops.squeeze(model(x))], ids=["model", "squeezed"])
+def test_deeplift_from_one_baseline_is_that_from_many_that_are_the_same(stack, output):
+    """One row stands for all of them, where the model keeps samples apart; half of each sample is its baseline."""
+    keras.utils.set_random_seed(2)
+    r = np.random.default_rng(0)
+    model = keras.Sequential([keras.Input((8, 8, 2)), *stack(), layers.Flatten(), layers.Dense(1)])
+    model.set_weights([w + r.normal(size=w.shape) * 0.1 for w in model.get_weights()])
+    x, base = r.normal(size=(6, 8, 8, 2)).astype(np.float32), np.full((8, 8, 2), 0.1, np.float32)
+    x[:, :4] = base[:4]
+    one = kx.attribute(model, x, "deeplift", baseline=base, output=output)
+    many = kx.attribute(model, x, "deeplift", baseline=np.repeat(base[None], len(x), 0), output=output)
+    np.testing.assert_allclose(one.values, many.values, rtol=1e-4, atol=2e-6)
+    np.testing.assert_allclose(one.baseline_score, many.baseline_score, rtol=1e-5)
+    assert one.completeness_error.max() < 1e-4
+    assert (one.values[:, 4:] != 0).any()
+
+
 def test_deeplift_names_the_layer_that_it_has_no_rule_for(cnn, images):
     """A product of two activations; the process is usable afterwards."""
     inputs = keras.Input((4,))
