@@ -186,22 +186,34 @@ def test_a_dead_layer_is_named_at_once(tmp_path, on_flag):
     assert np.isnan(record.decision.readability[1])
 
 
+class Break(keras.callbacks.Callback):
+    """Spoils the second layer as the third epoch begins; its gradient spoils the first."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            self.model.get_layer("second").kernel.assign(np.full((6, 5), np.nan))
+
+
 def test_a_training_that_ends_in_nan_is_recorded_up_to_it(tmp_path):
     """A flag names the first layer; every epoch has a record; nothing crashes."""
-
-    class Break(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 2:
-                self.model.get_layer("second").kernel.assign(np.full((6, 5), np.nan))
-
+    hidden = layers.Dense(6, "tanh", name="first"), layers.Dense(5, "tanh", name="second")
     with pytest.warns(UserWarning, match="first gives NaN or infinite values since epoch 2"):
-        history = fit(model(), Break(), kx.ProbeMappings(tmp_path, (X, Y), on_error="raise"), epochs=4).history
+        history = fit(model(*hidden), Break(), kx.ProbeMappings(tmp_path, (X, Y), on_error="raise"), epochs=4).history
     records = run(tmp_path).mappings
     assert [record.epoch for record in records] == [0, 1, 2, 3]
     assert records[3].flags == (("first", "non-finite", 2),)  # the gradient brought it there
     assert np.isfinite(records[1].result.accuracy)
     assert np.isnan(records[2].result.accuracy)
     assert np.isnan(history["xai_confidence_gap"][2:]).all()
+
+
+def test_a_rectifier_does_not_hide_weights_that_are_not_finite(tmp_path):
+    """With some processors' fused operations it gives 0 for NaN, and the layer would count as dead."""
+    with pytest.warns(UserWarning, match="first gives NaN or infinite values since epoch 2"):
+        fit(model(), Break(), kx.ProbeMappings(tmp_path, (X, Y), on_error="raise"), epochs=4)
+    record = run(tmp_path).mappings[3]
+    assert ("first", "non-finite", 2) in record.flags
+    assert ("first", "dead layer", 2) not in record.flags
 
 
 def test_a_model_that_is_another_one_in_inference(tmp_path):
