@@ -39,7 +39,6 @@ class GradCamPlusPlus(LayerMap):
         ops = keras.ops
         total = ops.sum(activation, axis=(1, 2), keepdims=True)
         # G² cancels; where G is 0 the place adds nothing, whatever α is.
-        denominator = 2.0 + gradient * total
-        alpha = ops.where(denominator != 0, 1.0 / ops.where(denominator != 0, denominator, 1.0), 0.0)
-        weight = ops.sum(alpha * ops.relu(gradient), axis=(1, 2), keepdims=True)
+        share = ops.divide_no_nan(ops.relu(gradient), 2.0 + gradient * total)
+        weight = ops.sum(share, axis=(1, 2), keepdims=True)
         return ops.relu(ops.sum(weight * activation, axis=-1))
