@@ -191,7 +191,7 @@ def test_a_model_of_nan_is_watched_to_its_end(tmp_path):
     """Weights that are not finite are no fault of ours: nobody retires, and the record says what it is."""
 
     def poison(model):
-        model.layers[0].kernel.assign(np.full(model.layers[0].kernel.shape, np.nan))
+        model.layers[-1].kernel.assign(np.full(model.layers[-1].kernel.shape, np.nan))
 
     ours = callback("Explain", tmp_path)
     model, said = heard(lambda: trained(At(1, poison), ours))
@@ -307,7 +307,7 @@ def test_a_warning_that_the_users_filter_made_an_error_is_theirs(tmp_path):
     ours.on_flag = "warn"
 
     def poison(model):
-        model.layers[0].kernel.assign(np.full(model.layers[0].kernel.shape, np.nan))
+        model.layers[-1].kernel.assign(np.full(model.layers[-1].kernel.shape, np.nan))
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -156,7 +156,7 @@ def test_a_training_that_ends_on_nan(tmp_path, order):
     """TerminateOnNaN stops in the middle of an epoch, as it does alone; that epoch is recorded."""
 
     def poison(model):
-        model.layers[0].kernel.assign(np.full(model.layers[0].kernel.shape, np.nan))
+        model.layers[-1].kernel.assign(np.full(model.layers[-1].kernel.shape, np.nan))
 
     _, history = fit(tmp_path / "alone", extra=[At(1, poison)])
     (_, watched), said = heard(lambda: fit(tmp_path / "watched", order, extra=[At(1, poison)]))
