@@ -263,17 +263,17 @@ async function askForView() {
 export async function start(asked) {
   followHost(schedule);
   try {
-    const [first, theme] = await Promise.all([asked.index, asked.theme, asked.style]);
-    index = { ...first, at: performance.now() };
-    setColours(theme);
+    index = { ...(await asked.index), at: performance.now() };
     open(index.log_dir);
+    meet(index.runs);
+    askForView(); // the server reads while the page is still being made
+    const [theme] = await Promise.all([asked.theme, asked.style]);
+    setColours(theme);
     shell();
     subscribe(selected);
     onAnswer(answered);
-    meet(index.runs);
     keyboard();
     new ResizeObserver(schedule).observe(document.body);
-    askForView();
     update();
     poll(FIRST_POLL);
   } catch (error) {
