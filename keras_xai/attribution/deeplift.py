@@ -25,7 +25,8 @@ class DeepLift(Method):
     Sanity: fails the randomisation test on digits (0.92 after all weights are shuffled): what equals its baseline, as a black
     background does, has no value whatever the model is. Passes on a table (`benchmarks/sanity.py`).
 
-    Cost: a forward pass over the samples and one over their baselines, and one backward pass.
+    Cost: a forward and a backward pass over the samples, and a forward pass over their baselines; of one row where all share it
+    and the model keeps samples apart.
 
     Raises:
         InvalidInput: an operation without a rule (attention, recurrence, a product of two activations), by its layer.

@@ -66,9 +66,9 @@ def rescaled(
     twins: Twins | None = None
     if alike and x[0].shape[0] > 1:
         with contextlib.suppress(Exception):  # of a model, or an output of the user's, that takes no single row
-            start, twins = _with_twins(scores, [b[:1] for b in baseline], path, x)
+            start, twins = _with_twins(scores, [b[:1] for b in baseline], path)
     if twins is None or not all(_stands_beside(op, twins[op]) for op in path):
-        start, twins = _with_twins(scores, baseline, path, x)
+        start, twins = _with_twins(scores, baseline, path)
     walk = _Walk(twins)
     walk.add(final, _one_hot(target, final))
     changing = {t.ref() for op in path for t in op.outputs} | {a.ref() for a in x if a.dtype.is_floating}
@@ -99,7 +99,7 @@ def _changing(final: Any, x: Sequence[Any]) -> list[tf.Operation]:
 
 
 def _with_twins(
-    scores: Callable[[list[Any]], Any], baseline: Sequence[Any], path: list[tf.Operation], x: Sequence[Any]
+    scores: Callable[[list[Any]], Any], baseline: Sequence[Any], path: list[tf.Operation]
 ) -> tuple[Any, Twins]:
     """The baselines' scores, and the operation on them that belongs to each of the path.
 

@@ -47,7 +47,7 @@ def pooled(activation: Tensor, weight: Tensor, mask: Tensor, function: str, chan
 
 
 def by_weights(found: Pooled, weights: Sequence[Any]) -> Pooled:
-    """NaN where a weight of the layer is not finite: on some processors a rectifier gives 0 for NaN, as if nothing were wrong."""
+    """Of a rectifier: NaN where a weight of its layer is not finite. Some processors make 0 of NaN, as if nothing were wrong."""
     numbers = [w for w in weights if "float" in w.dtype]
     if not numbers:
         return found

@@ -188,11 +188,10 @@ class Reader(Engine):
             taken = of_candidates
         else:
             taken = followed(of_candidates, final)
+        found = [pooled(one.output, weight, one.mask, one.function, channels_first(one.layer, model)) for one in taken]
         found = [
-            by_weights(
-                pooled(one.output, weight, one.mask, one.function, channels_first(one.layer, model)), one.layer.weights
-            )
-            for one in taken
+            by_weights(part, one.layer.weights) if one.function in RECTIFIERS else part
+            for part, one in zip(found, taken, strict=True)
         ]
         scores = ops.reshape(scores, (-1, self.question.width or 1))
         found.append(pooled(scores, weight, None, "", False))
