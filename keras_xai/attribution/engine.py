@@ -105,7 +105,7 @@ class Engine:
         parts = []
         for rows in self._chunks(len(x[0])):
             with self._untouched(self._compiled):
-                some = [taken(a, rows) for a in x]
+                some = [a[rows] for a in x]
                 parts.append(self._run(some, some, target[rows])[1])
         return np.concatenate(parts)[: len(x[0])]
 
@@ -113,10 +113,7 @@ class Engine:
         """(B, K) what the model says of rows x."""
         backend = chosen()
         with self._untouched(self._forward):
-            parts = [
-                backend.numpy(self._forward([backend.constant(taken(a, rows)) for a in x]))
-                for rows in self._chunks(len(x[0]))
-            ]
+            parts = [backend.numpy(self._forward([a[rows] for a in x])) for rows in self._chunks(len(x[0]))]
         return np.concatenate(parts)[: len(x[0])].astype(np.float32)
 
     @contextlib.contextmanager
@@ -136,9 +133,12 @@ class Engine:
                 for variable, before in state:
                     variable.assign(before)
 
-    def _chunks(self, size: int) -> list[NDArray[np.int64]]:
+    def _chunks(self, size: int) -> list[Any]:
+        """Which rows each pass takes, as many as any other: the last row again and again where none are left."""
         step = min(self.chunk, size)
-        return [np.minimum(np.arange(begin, begin + step), size - 1) for begin in range(0, size, step)]
+        whole = [slice(begin, begin + step) for begin in range(0, size - step + 1, step)]
+        rest = size - len(whole) * step
+        return [*whole, np.minimum(np.arange(size - rest, size - rest + step), size - 1)] if rest else whole
 
     def __call__(
         self,
@@ -152,8 +152,8 @@ class Engine:
         self._progress.begin(len(chunks))
         for rows in chunks:
             with self._untouched(self._compiled):
-                some = [b[:1] if alike else taken(b, rows) for b in baseline]
-                parts.append(self._run([taken(a, rows) for a in x], some, target[rows], alike))
+                some = [b[:1] if alike else b[rows] for b in baseline]
+                parts.append(self._run([a[rows] for a in x], some, target[rows], alike))
             self._progress.chunk_done()
         outputs, score = (joined([p[k] for p in parts], size) for k in range(2))
         space, prediction = self.question.space(outputs), self.question.predictions(outputs)
@@ -182,12 +182,7 @@ class Engine:
     def _run(self, x: list[Any], baseline: list[Any], target: NDArray[Any], alike: bool = False) -> tuple[Any, ...]:
         backend = chosen()
         traces, began = self.traces, time.perf_counter()
-        outputs, score, baseline_scores, fits, values = self._compiled(
-            [backend.constant(a) for a in x],
-            [backend.constant(a) for a in baseline],
-            backend.constant(target.astype(np.int32)),
-            alike,
-        )
+        outputs, score, baseline_scores, fits, values = self._compiled(x, baseline, target.astype(np.int32), alike)
         if self.traces > traces:
             self.trace_seconds += time.perf_counter() - began
         host = backend.numpy
@@ -198,12 +193,6 @@ class Engine:
             [host(r) for r in fits],
             [[host(v).astype(np.float32) for v in method] for method in values],
         )
-
-
-def taken(a: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
-    """Those rows of an array; a view where they follow each other."""
-    begin, end = int(rows[0]), int(rows[-1]) + 1
-    return a[begin:end] if end - begin == len(rows) else a[rows]
 
 
 def joined(parts: list[NDArray[Any]], size: int) -> NDArray[Any]:

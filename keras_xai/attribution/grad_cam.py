@@ -39,5 +39,4 @@ class GradCam(LayerMap):
 
     def map(self, at: Rows, activation: Tensor, gradient: Tensor) -> Tensor:
         ops = keras.ops
-        weight = ops.mean(gradient, axis=(1, 2), keepdims=True)
-        return ops.relu(ops.sum(weight * activation, axis=-1))
+        return ops.relu(ops.einsum("nhwc,nc->nhw", activation, ops.mean(gradient, axis=(1, 2))))

@@ -40,5 +40,4 @@ class GradCamPlusPlus(LayerMap):
         total = ops.sum(activation, axis=(1, 2), keepdims=True)
         # G² cancels; where G is 0 the place adds nothing, whatever α is.
         share = ops.divide_no_nan(ops.relu(gradient), 2.0 + gradient * total)
-        weight = ops.sum(share, axis=(1, 2), keepdims=True)
-        return ops.relu(ops.sum(weight * activation, axis=-1))
+        return ops.relu(ops.einsum("nhwc,nc->nhw", activation, ops.sum(share, axis=(1, 2))))

@@ -14,7 +14,7 @@ def built(model, x, methods):
     """The types of all operations that the values of these methods need, loops not looked into."""
     engine = Engine(model, {name: named(name, options, METHODS) for name, options in methods.items()}, x)
     found = engine([x], [np.zeros_like(x)], np.ones(len(x), np.int64))
-    (concrete,) = engine._compiled.graph._list_all_concrete_functions()
+    (concrete,) = engine._compiled.graphs.values()
     stack, seen = [t.op for t in concrete.graph.outputs], set()
     while stack:
         op = stack.pop()
