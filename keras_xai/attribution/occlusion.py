@@ -68,21 +68,20 @@ class Occlusion(Method):
         axes = self._axes(shape)
         covers = [_cover(shape[a], w, s) for a, w, s in zip(axes, *self._sides(shape, axes), strict=True)]
         steps = [len(c) for c in covers]
-        tensors = [backend.constant(c) for c in covers]
+        count = int(np.prod(steps))
+        # (count, length) an axis: what the window covers of it.
+        places = zip(covers, np.unravel_index(np.arange(count), steps), strict=True)
+        sides = [backend.constant(cover[window]) for cover, window in places]
 
         def without(k: Tensor) -> list[Tensor]:
             inside = ops.ones((k.shape[0], *[1] * len(shape)))
-            for axis, size, cover in reversed(list(zip(axes, steps, tensors, strict=True))):
-                side = ops.take(cover, k % size, axis=0)
-                inside = inside * ops.reshape(
-                    side, [k.shape[0], *(shape[axis] if a == axis else 1 for a in range(len(shape)))]
-                )
-                k = k // size
+            for axis, side in zip(axes, sides, strict=True):
+                along = [shape[axis] if a == axis else 1 for a in range(len(shape))]
+                inside = inside * ops.reshape(ops.take(side, k, axis=0), [k.shape[0], *along])
             masks = [ops.ones((1, *[1] * len(x.shape))) for x in at.x]
             masks[number] = 1 - inside[:, None]
             return at.kept(masks)
 
-        count = int(np.prod(steps))
         loss = full[:, None] - at.tried(count, without)
         # A window's loss goes to every entry under it: one product an axis, and as many for the windows over an entry.
         total = ops.reshape(loss, (at.size, *steps))

@@ -72,16 +72,19 @@ class Rise(Method):
         grids = backend.constant((generator.random((self.n_samples, side, side)) < self.probability).astype(np.float32))
         shifts = backend.constant(generator.random((self.n_samples, 2)).astype(np.float32))
 
+        def hats(axis: int, length: int) -> Tensor:
+            """(n_samples, length, side): how near each entry of an axis is to the cells' centres, linearly."""
+            at_cell = backend.constant(((np.arange(length) + 0.5) / length * self.cells).astype(np.float32))
+            position = ops.clip(at_cell - 0.5 + shifts[:, axis, None], 0.0, side - 1.0)
+            return ops.relu(1 - ops.abs(position[..., None] - backend.constant(np.arange(side, dtype=np.float32))))
+
+        # Bilinear is a product of two hat functions. The masks themselves would take as much memory as n_samples pictures.
+        factors = {size: (ops.matmul(hats(0, size[0]), grids), hats(1, size[1])) for size in pictures}
+
         def masks(k: Tensor, size: tuple[int, int]) -> Tensor:
-            """(per, h, w): bilinear between the cells' centres, as a product of two hat functions."""
-            hats = []
-            for axis, length in enumerate(size):
-                at_cell = backend.constant(((np.arange(length) + 0.5) / length * self.cells).astype(np.float32))
-                position = at_cell[None] - 0.5 + ops.take(shifts, k, axis=0)[:, axis, None]
-                position = ops.clip(position, 0.0, side - 1.0)
-                centres = backend.constant(np.arange(side, dtype=np.float32))
-                hats.append(ops.relu(1 - ops.abs(position[..., None] - centres)))
-            return ops.matmul(ops.matmul(hats[0], ops.take(grids, k, axis=0)), ops.transpose(hats[1], (0, 2, 1)))
+            """(per, h, w)"""
+            down, across = (ops.take(factor, k, axis=0) for factor in factors[size])
+            return ops.einsum("khs,kws->khw", down, across)
 
         def variants(k: Tensor) -> list[Tensor]:
             found = []
@@ -96,14 +99,15 @@ class Rise(Method):
 
         scores = at.tried(self.n_samples, variants)
         centred = scores - ops.mean(scores, axis=1, keepdims=True)
-        # The masks are made again rather than kept: they would be as large as n_samples pictures.
-        passes, per = at.passes(self.n_samples)
-        index = np.arange(passes * per).reshape(passes, per)
+        # The masks are made again rather than kept, as many at a time as a pass holds pictures.
+        per = min(self.n_samples, at.chunk)
+        rounds = -(-self.n_samples // per)
+        index = np.arange(rounds * per).reshape(rounds, per)
         share = backend.constant((index < self.n_samples).astype(np.float32) / (self.n_samples * self.probability))
         index = backend.constant(np.minimum(index, self.n_samples - 1).astype(np.int32))
 
-        def one_pass(k: Tensor, total: list[Tensor]) -> list[Tensor]:
+        def added(k: Tensor, total: list[Tensor]) -> list[Tensor]:
             weight = ops.take(centred, index[k], axis=1) * share[k][None]
             return [total[0] + ops.tensordot(weight, masks(index[k], pictures[0]), 1)]
 
-        return list(backend.fold(one_pass, passes, [ops.zeros((at.size, *pictures[0]))]))
+        return list(backend.fold(added, rounds, [ops.zeros((at.size, *pictures[0]))]))
