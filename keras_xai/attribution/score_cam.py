@@ -57,8 +57,10 @@ class ScoreCam(LayerMap):
                     masks.append(ops.ones((1, *[1] * len(x.shape))))
                     continue
                 size = tuple(x.shape[a] for a in axes)
-                large = ops.image.resize(flat, size, interpolation="bilinear", data_format="channels_last")
-                sample = (s if a in axes else 1 for a, s in enumerate(x.shape) if a)
+                # As many channels as the picture has, where they come last: repeated before they are large, and multiplied as is.
+                sample = tuple(x.shape[1:]) if axes == (1, 2) else (1, *size)
+                alike = ops.tile(flat, (1, 1, 1, sample[-1] if axes == (1, 2) else 1))
+                large = ops.image.resize(alike, size, interpolation="bilinear", data_format="channels_last")
                 masks.append(ops.reshape(large, (*m.shape[:2], *sample)))
             return at.kept(masks)
 
