@@ -63,6 +63,7 @@ class Engine:
         self._held_named = False
         self.traces = 0
         self.trace_seconds = 0.0
+        self._compares = any(method.compares for method in self.methods.values())
         for method in self.methods.values():
             method.check(model)
         self._model = model
@@ -105,8 +106,7 @@ class Engine:
         parts = []
         for rows in self._chunks(len(x[0])):
             with self._untouched(self._compiled):
-                some = [a[rows] for a in x]
-                parts.append(self._run(some, some, target[rows])[1])
+                parts.append(self._run([a[rows] for a in x], [], target[rows])[1])
         return np.concatenate(parts)[: len(x[0])]
 
     def outputs(self, x: list[NDArray[Any]]) -> NDArray[np.float32]:
@@ -148,7 +148,8 @@ class Engine:
     ) -> dict[str, Attribution]:
         """Attribute rows x [(B, ...)] against baselines of the same shapes, for the classes target (B,)."""
         size, chunks, parts = len(x[0]), self._chunks(len(x[0])), []
-        alike = all(b.strides[0] == 0 for b in baseline)  # one sample, as `baseline_rows` spreads it
+        baseline = baseline if self._compares else []
+        alike = bool(baseline) and all(b.strides[0] == 0 for b in baseline)  # one sample, as `baseline_rows` spreads it
         self._progress.begin(len(chunks))
         for rows in chunks:
             with self._untouched(self._compiled):

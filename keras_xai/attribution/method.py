@@ -41,6 +41,11 @@ class Method:
     on_input: ClassVar[bool] = True  # values have the shape of the input; else a map (n, h, w) of their own
     fits: ClassVar[bool] = False  # puts a model of its own in the place of the user's, and says how well it fits
 
+    @property
+    def compares(self) -> bool:
+        """Whether it looks at baselines: it counts from one, or takes entries back to it."""
+        return self.complete or not self.differentiates
+
     def values(self, at: Rows) -> list[Tensor]:
         """The attribution of these rows, one tensor an input."""
         raise NotImplementedError
@@ -87,7 +92,8 @@ class Rows:
         alike: bool = False,
     ) -> None:
         self._ask = ask  # inputs -> the model's outputs, and the scores behind them
-        self.x, self.baseline, self.target, self.model = x, baseline, target, model
+        self.x, self.target, self.model = x, target, model
+        self.baseline = baseline  # none at all where no method looks at one
         self.given: list[Tensor] = x  # in the user's own shapes, where `x` are the embeddings of tokens
         self.chunk = chunk  # rows that one pass should hold
         self.alike = alike  # whether the baselines are one and the same

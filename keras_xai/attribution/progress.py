@@ -51,10 +51,12 @@ class Progress:
         self._show()
 
     def _show(self) -> None:
+        if self.silent:
+            return
         done, target = self._chunk * self.passes + self._within, self._chunks * self.passes
         if self._bar is None:
             # A bar that is full when it first shows tells nobody anything.
-            if self.silent or clock() - self._began < self._patience or (self._patience and done == target):
+            if clock() - self._began < self._patience or (self._patience and done == target):
                 return
             self._bar = keras.utils.Progbar(target, unit_name="pass")
         self._bar.update(done)

@@ -35,7 +35,7 @@ class EmbeddedRows(Rows):
         )
         self.given = plain.x
         self.sources = [*self._direct, *self._looked]
-        self.baseline = self.lifted(plain.baseline)
+        self.baseline = self.lifted(plain.baseline) if plain.baseline else []
 
     @property
     def has_tokens(self) -> bool:

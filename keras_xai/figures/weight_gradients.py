@@ -236,6 +236,7 @@ def heat_map(
         meta={
             "cells": True,
             "rows": list(names),
+            "labels": list(shown),
             "scale": {"map": "sequential", "low": ends[0], "high": ends[1]},
         },
     )

@@ -275,9 +275,9 @@ def test_many_variables_are_shown_as_layers(browser, serve, tmp_path):
     rows = tab.frame.locator(".chart").first.locator(".ytick text")
     assert rows.all_text_contents()[:2] == ["block0", "block1"]
     assert tab.frame.get_by_text("dead since 1").count() == 1
-    tab.frame.locator("h3", has_text="m/block0").wait_for()
+    tab.frame.locator("h3", has_text=re.compile("^block0$")).wait_for()
     tab.frame.get_by_role("button", name="Variables").click()
-    tab.frame.locator("h3", has_text="m/block0/kernel").wait_for()
+    tab.frame.locator("h3", has_text=re.compile("^block0/kernel$")).wait_for()
     tab.page.wait_for_timeout(500)
     assert "block0/kernel" in rows.all_text_contents()
     tab.page.close()

@@ -48,6 +48,21 @@ export const count = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? 
 export const clip = (text, most) =>
   text.length <= most ? text : `${text.slice(0, Math.ceil(most / 2))}…${text.slice(text.length - Math.floor(most / 2) + 1)}`;
 
+const pen = document.createElement("canvas").getContext("2d");
+
+/** How wide a word is in a chart, in pixels. */
+export function widthOf(text, weight) {
+  pen.font = `${weight} 11px Roboto, "Helvetica Neue", Arial, sans-serif`;
+  return pen.measureText(text).width;
+}
+
+/** A text of a chart that goes into so many pixels, cut in its middle where it must be. */
+export function fitted(text, room, weight) {
+  let most = text.length;
+  while (most > 3 && widthOf(clip(text, most), weight) > room) most--;
+  return clip(text, most);
+}
+
 /** The place of the nearest earlier number in a sorted list; the first where none is earlier. */
 export function position(sorted, value) {
   let at = 0;

@@ -169,7 +169,7 @@ export class EpochSlider {
           fill: token("line-strong"), opacity: 0.55 }));
     }
     marks.push(s("line", { x1: x(first), x2: epochs.length ? x(last) : width - 8, y1: BASE, y2: BASE, stroke: token("line-strong"), "stroke-width": 2, "stroke-linecap": "round" }));
-    const labels = epochLabels(first, last, Math.max(3, Math.floor(width / 130)));
+    const labels = epochLabels(first, last, Math.max(5, Math.floor(width / 130)));
     if (epochs.length) {
       if (width / epochs.length > 5) for (const epoch of epochs) marks.push(s("line", { x1: x(epoch), x2: x(epoch), y1: BASE + 5, y2: BASE + 7, stroke: token("line-strong") }));
       for (const epoch of labels) marks.push(s("line", { x1: x(epoch), x2: x(epoch), y1: BASE + 5, y2: BASE + 9, stroke: token("line-strong") }), s("text", { x: x(epoch), y: BASE + 21, "text-anchor": "middle" }, String(epoch)));

@@ -1,6 +1,6 @@
 /** One sample's attribution where it is no picture: signed bars, shaded tokens, a line with shaded steps. */
 import { at, dark, token } from "./colour.js";
-import { clip, h, hint, linear, s, short, signed } from "./dom.js";
+import { clip, fitted, h, hint, linear, s, short, signed, widthOf } from "./dom.js";
 import { alertedBy } from "./overview.js";
 
 const ROW = 18;
@@ -20,7 +20,6 @@ export function barsTile(gallery, sample, width, context) {
   const middle = Math.min(196, width * 0.62);
   const room = width - middle;
   const zero = middle + room * LEFT;
-  const letters = Math.floor((middle - 64) / 5.8);
   const g = s("svg", { width, height: rows.length * ROW + 2, role: "img", "aria-label": rows.map(({ name, share }) => `${name} ${signed(share, 3)}`).join("; ") });
   g.append(s("line", { x1: zero, x2: zero, y1: 0, y2: rows.length * ROW, stroke: token("line-strong") }));
   rows.forEach(({ name, value, share }, r) => {
@@ -28,7 +27,7 @@ export function barsTile(gallery, sample, width, context) {
     const cut = Math.abs(share) > high;
     const alarm = hot.has(name);
     const marks = [
-      s("text", { x: 0, y: r * ROW + 13, style: { fill: token(alarm ? "alarm" : value === null ? "text-2" : "text"), fontWeight: alarm ? 500 : 400 } }, clip(name, letters)),
+      s("text", { x: 0, y: r * ROW + 13, style: { fill: token(alarm ? "alarm" : value === null ? "text-2" : "text"), fontWeight: alarm ? 500 : 400 } }, fitted(name, middle - 18 - widthOf(value ?? "", 400), alarm ? 500 : 400)),
       value !== null && s("text", { x: middle - 10, y: r * ROW + 13, "text-anchor": "end", style: { fill: token("text-2") } }, value),
       s("rect", { x: Math.min(zero, zero + long), y: r * ROW + 3, width: Math.max(1, Math.abs(long)), height: 12, rx: 1, fill: at("diverging", share > 0 ? 0.82 : 0.18), opacity: value === null ? 0.55 : 1 }),
       cut && s("text", { x: middle - 10, y: r * ROW + 13, "text-anchor": "end", style: { fill: token("text-2") } }, signed(share, 2)),

@@ -22,7 +22,7 @@ export function weightGradients(root, context) {
   const by = rowsOf(run);
   const rows = run[by];
   const variable = rows.includes(state.variable) ? state.variable : (rows.find((row) => state.variable.startsWith(`${row}/`) || row.startsWith(`${state.variable}/`)) ?? rows[0]);
-  const scale = figureBehind(context, "heat_map", { statistic, by }, false)?.layout.meta?.scale;
+  const { scale, rows: named, labels } = figureBehind(context, "heat_map", { statistic, by }, false)?.layout.meta ?? {};
   const recorded = run.gradient_epochs[position(run.gradient_epochs, epoch)];
   const when = recorded === epoch ? "" : `, recorded at epoch ${recorded}`;
   const heat = panel("c12", TITLES[statistic], [h("span", {}, `training gradients, before clipping${when}`), scale && legend(scale.map, scale.low, scale.high)],
@@ -30,7 +30,7 @@ export function weightGradients(root, context) {
   const health = ask("summary", { run: name, epoch }, run.stamp)?.health ?? "";
   const words = h("p", { class: "note c12" }, ...flagged(health));
   const colour = runColour(context.place(name));
-  const lines = panel("c4", h("span", { title: variable }, variable), [key("RMS", colour), key("max", colour, "dotted")],
+  const lines = panel("c4", h("span", { title: variable }, labels?.[named.indexOf(variable)] ?? variable), [key("RMS", colour), key("max", colour, "dotted")],
     chart(context, "variable_lines", { parameters: { variable }, overlays: false, height: 208 + context.spare, label: `RMS and largest gradient of ${variable} over epochs` }));
   const ridge = panel("c4", "Distribution over epochs", "|gradient|, log₂ bins",
     chart(context, "ridge", { parameters: { variable, epoch }, overlays: false, height: 208 + context.spare, label: `Distribution of the gradients of ${variable} over epochs` }));
