@@ -39,6 +39,7 @@ from keras_xai.probe import Probe
 from keras_xai.records import STATISTICS, Alert, Attribution, Epoch, Gradients, Shares
 from keras_xai.summary.writer import Writer
 
+BETWEEN = 200  # milliseconds between two jumps of the slider: the page has drawn its words, and not yet fetched ahead
 AT_REST = 2000  # milliseconds until a browser has started: it is the tab that opens, not the browser
 FRAME = "/data/plugin_entry.html?name=keras_xai"
 CHARTS = {"overview": 2, "weight_gradients": 4, "probe_attributions": 1, "importance_drift": 2}
@@ -78,14 +79,15 @@ fast loader, the system's Chromium in a window of 1280 × 800.
 - **The slider's** cost with maps that are there already is CPU time of the page's main thread a step, painting included;
   the wall time of a step on a busy machine would say more of the machine.
 - **An opening** is that of the tab in a browser that has started. TensorBoard's page loads ours when it has loaded itself; then
-  the index, the run and the maps are asked for one after the other, since each says what the next one is.
+  the index is asked for, which brings the run that was looked at last, and after it the maps.
 - **TensorBoard's fast loader** answers in two parts, the second of which the system holds back until the first is acknowledged:
   44 ms a call, whatever it brings. While one is awaited the plugin sends something small every millisecond, which carries the
   acknowledgement: 2 ms a call.
 - **plotly** is served from the installed package, cut to the kinds of traces that our charts draw: a quarter of its 4.8 MB,
   and most of what the first charts would wait for. Where it cannot be cut it is served whole.
-- **Maps not yet in the page** come from the server, one file read a map; those around a slider at rest are fetched ahead,
-  as far as 60 MB go, so that most steps are of the cached kind.
+- **Maps not yet in the page** come from the server, one file read a map, as bytes that stand for numbers; those around a
+  slider at rest are fetched ahead, as far as 60 MB go, so that most steps are of the cached kind. The uncached ones are those
+  of a slider that jumps to and fro before that begins.
 - **A long run** is drawn with as many points as there are pixels: heat maps show at most 500 columns, each the largest of
   its epochs; lines show every epoch. Nothing is dropped before: all epochs are on the slider.
 """
@@ -318,8 +320,9 @@ def sliding(playwright: Any, root: Path, complaints: list[str], epochs: int, sam
         tab = Tab(context, url, complaints)
         tab.keep(root, view="probe_attributions", epoch=epochs - 1)
         opened = tab.open("gallery")
-        # To and fro over the whole run: near epochs are fetched ahead.
+        # To and fro over the whole run, faster than epochs are fetched ahead: that begins when the slider rests.
         tries = [jump(tab, 1 + 61 * step % (epochs - 2)) for step in range(24)]
+        tab.settle()
         uncached = [seconds for seconds, asked in tries if asked]
         tab.settle()
         cached = steps(tab, 60)
@@ -348,7 +351,7 @@ def jump(tab: Tab, epoch: int) -> tuple[float, bool]:
         const asked = performance.getEntriesByType('resource').some(({ name }) => name.includes('/attribution?'));
         return [seconds, asked]; }"""
     seconds, asked = tab.page.evaluate(program, epoch)
-    tab.settle()
+    tab.page.wait_for_timeout(BETWEEN)
     return float(seconds), bool(asked)
 
 
@@ -505,7 +508,20 @@ def requests(playwright: Any, root: Path, given: argparse.Namespace, complaints:
         "7",
     ]
     words += ["../../etc/passwd", "<script>", "%00", "nan", "-1", "1e9", "%{x}", "☃", "", "9" * 40]
-    keys = ["run", "name", "epoch", "method", "source", "sample", "statistic", "variable", "theme", "overlay", "colour"]
+    keys = [
+        "run",
+        "name",
+        "epoch",
+        "method",
+        "source",
+        "sample",
+        "statistic",
+        "variable",
+        "theme",
+        "overlay",
+        "colour",
+        "focus",
+    ]
     keys += ["overlay_colour", "compact", "input", "by", "nonsense"]
     routes = ["index", "run", "summary", "figure", "importance", "inputs", "outputs", "attribution", "film", "theme"]
     routes += ["static/index.js", "static/../plugin.py", "plotly.partial.min.js", "mapping"]

@@ -102,7 +102,7 @@ def srgb(lab: Float) -> list[str]:
     """OKLab (n, 3) back to hex."""
     linear = np.clip((lab @ np.linalg.inv(_LAB).T) ** 3 @ np.linalg.inv(_LMS).T, 0, 1)
     values = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return ["#" + "".join(f"{round(255 * c):02x}" for c in row) for row in values]
+    return [f"#{row.tobytes().hex()}" for row in np.rint(255 * values).astype(np.uint8)]
 
 
 @cache

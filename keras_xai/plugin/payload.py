@@ -63,8 +63,9 @@ def steps(values: NDArray[Any]) -> Steps:
     flat = np.asarray(values, np.float32).reshape(len(values), -1)
     low, high = (flat.min(1), flat.max(1)) if flat.size else (np.zeros(len(flat), "f4"),) * 2
     scale = 255 / np.where(high > low, high - low, 1)
-    counted = np.rint((flat - low[:, None]) * scale[:, None]).astype(np.uint8)
-    return Steps(counted.reshape(np.shape(values)), low, high)
+    counted = flat - low[:, None]  # in place from here on: an epoch of large maps is millions of values
+    counted *= scale[:, None]
+    return Steps(np.rint(counted, out=counted).astype(np.uint8).reshape(np.shape(values)), low, high)
 
 
 def framed(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any] | Steps]) -> bytes:

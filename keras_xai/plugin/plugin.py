@@ -118,22 +118,25 @@ class Plugin(base_plugin.TBPlugin):
         context, experiment = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
         about = self._provider.experiment_metadata(context, experiment_id=experiment)
         runs = self._runs(request, fresh=True)
-        return _json(
-            request,
-            {
-                "log_dir": about.data_location,
-                "now": time.time(),
-                "runs": [payload.card(name, run) for name, run in runs.items()],
-            },
-        )
+        told = {
+            "log_dir": about.data_location,
+            "now": time.time(),
+            "runs": [payload.card(name, run) for name, run in runs.items()],
+        }
+        if runs and "focus" in request.args:  # a page that opens: what it would ask for next, of the run that it shows
+            name = next((name for name in request.args.getlist("focus") if name in runs), next(iter(runs)))
+            told["run"] = self._whole(name, runs[name])
+        return _json(request, told)
 
     @route
     def run(self, request: Request) -> Response:
-        name, run = self._run(request)
+        return _json(request, self._whole(*self._run(request)))
+
+    def _whole(self, name: str, run: Run) -> dict[str, Any]:
         reads: list[Callable[[], Any]] = [lambda: run.importance, lambda: run.importance_live, lambda: run.data_score]
         reads += [functools.partial(run.attribution_epochs, method) for method in run.methods]
         list(self._pool.map(lambda read: read(), reads))  # side by side, as in `_look`
-        return _json(request, payload.whole(name, run))
+        return payload.whole(name, run)
 
     @route
     def summary(self, request: Request) -> Response:

@@ -29,6 +29,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import google_crc32c
@@ -102,6 +103,10 @@ def pack(array: NDArray[Any], *, eight_bits: bool = False) -> bytes:
     return _HEADER.pack(b"KXA1", code, values.ndim, low, high) + shape + zlib.compress(values.tobytes(), level)
 
 
+SIDE_BY_SIDE = 1 << 18  # bytes of one epoch's maps from which on threads pay; zlib lets go of the interpreter
+_INFLATERS = ThreadPoolExecutor(4, "keras_xai unpack")  # they begin when there is something to do
+
+
 def unpack(blob: bytes) -> NDArray[Any]:
     """The array of a blob: float32, int32 or float16.
 
@@ -123,7 +128,10 @@ def unpack(blob: bytes) -> NDArray[Any]:
         raise Unreadable(str(error)) from error
     values = np.frombuffer(content, dtype).reshape(shape)
     if code == 1:
-        return (low + values.astype(np.float32) * np.float32((high - low) / 255)).astype(np.float32)
+        floats = values.astype(np.float32)
+        floats *= np.float32((high - low) / 255)
+        floats += np.float32(low)
+        return floats
     return values
 
 
@@ -515,7 +523,8 @@ def decode_values(data: PluginData, blobs: Sequence[bytes]) -> Any:
     count = len(inputs) if isinstance(inputs, list) else int(inputs)
     if count < 1 or len(blobs) % count:
         raise Unreadable(f"{len(blobs)} maps for {count} inputs")
-    maps = [unpack(bytes(blob)) for blob in blobs]
+    large = sum(map(len, blobs)) > SIDE_BY_SIDE
+    maps = list((_INFLATERS.map if large else map)(unpack, map(bytes, blobs)))
     try:
         parts = [np.stack(maps[k::count]) if maps else np.zeros((0,), np.float32) for k in range(count)]
     except ValueError as error:

@@ -24,6 +24,19 @@ def built(model, x, methods):
     return [op.type for op in seen], found
 
 
+@pytest.mark.parametrize(("method", "fed"), [("saliency", 2), ("integrated_gradients", 3), ("occlusion", 3)])
+def test_only_what_looks_at_a_baseline_is_fed_one(method, fed):
+    """Rows and target, and the baseline where a method counts from it or goes back to it; one graph for all calls."""
+    x = np.ones((4, 3), np.float32)
+    engine = Engine(
+        keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), {method: named(method, {}, METHODS)}, x
+    )
+    for _ in range(2):
+        engine([x], [np.zeros_like(x)], np.zeros(len(x), np.int64))
+    (graph,) = engine._compiled.graphs.values()
+    assert (len(graph.inputs) - len(graph.captured_inputs), engine.traces) == (fed, 1)
+
+
 ONE_BACKWARD = {
     "gradients": ({"saliency": {}, "input_x_gradient": {}}, 2),
     "maps": ({"grad_cam": {}, "hires_cam": {}, "layer_cam": {}, "grad_cam_plus_plus": {}}, 0),

@@ -72,6 +72,15 @@ def test_every_route_says_what_was_written(client, told_directory):
     assert score[3] == pytest.approx(1.03)
     assert run["probe"]["cells"] == [4, 4]
 
+    assert "run" not in index
+    for focus, name in (
+        (["nope", RUN], RUN),
+        (["nope", ""], min(cards)),
+        ([], None),
+    ):  # a page that opens names what it knows
+        opening = client.get(HOME + "index", query_string=[("focus", one) for one in focus]).json
+        assert opening.get("run") == (name and client.get(HOME + "run", query_string={"run": name}).json)
+
     told = client.get(HOME + "summary", query_string={"run": RUN, "epoch": 11}).json
     block = run["probe"]["features"][0]
     assert told["sentence"] == f"Epoch 6: the training data changed in {block}, and by epoch 8 the model relies on it."
@@ -199,7 +208,20 @@ ROUTES = [
     "static/x",
     "theme",
 ]
-KEYS = ["run", "name", "epoch", "method", "source", "sample", "statistic", "variable", "theme", "overlay", "colour"]
+KEYS = [
+    "run",
+    "name",
+    "epoch",
+    "method",
+    "source",
+    "sample",
+    "statistic",
+    "variable",
+    "theme",
+    "overlay",
+    "colour",
+    "focus",
+]
 
 
 def test_no_request_is_a_server_error(python_client):
@@ -363,7 +385,9 @@ def test_the_entry_asks_for_every_module(python_client):
 
     entry = python_client.get(HOME + "static/index.js").text
     listed = json.loads(re.search(r"MODULES = (\[.*?\]);", entry).group(1))
-    assert listed == sorted({name.removesuffix(".js") for name in files() if name.endswith(".js")} - {"index", "api"})
+    assert listed == sorted(
+        {name.removesuffix(".js") for name in files() if name.endswith(".js")} - {"index", "api", "state"}
+    )
 
 
 def test_only_listed_files_are_static(python_client):

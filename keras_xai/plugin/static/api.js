@@ -44,7 +44,7 @@ const VIEWS = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array };
 
 /**
  * `uint32 length | JSON header | arrays` as the header's object with every array under its name: {shape, data}. An array
- * with the ends of its scales, `low` and `high`, holds bytes that stand for floats.
+ * with the ends of its scales, `low` and `high`, holds bytes that stand for floats: `Steps`.
  */
 export function arrays(buffer) {
   const size = new DataView(buffer).getUint32(0, true);
@@ -53,20 +53,37 @@ export function arrays(buffer) {
   for (const { name, dtype, shape, offset, low, high } of header.arrays) {
     const length = shape.reduce((a, b) => a * b, 1);
     const data = new VIEWS[dtype](buffer, 4 + size + offset, length);
-    out[name] = { shape, data: low ? floats(data, low, high) : data };
+    out[name] = low ? new Steps(shape, data, low, high) : { shape, data };
   }
   return out;
 }
 
-/** Bytes that count 255 steps between the ends of each row's scale, as the numbers they stand for. */
-function floats(steps, low, high) {
-  const out = new Float32Array(steps.length);
-  const length = steps.length / low.length;
-  for (let row = 0, i = 0; row < low.length; row++) {
-    const step = (high[row] - low[row]) / 255;
-    for (const end = i + length; i < end; i++) out[i] = low[row] + steps[i] * step;
+/** Maps as bytes that count 255 steps between the ends of each row's scale; as numbers where somebody asks for those. */
+class Steps {
+  #data;
+
+  constructor(shape, steps, low, high) {
+    Object.assign(this, { shape, steps, low, high, length: steps.length / low.length });
   }
-  return out;
+
+  get data() {
+    if (this.#data) return this.#data;
+    this.#data = new Float32Array(this.steps.length);
+    for (let row = 0; row < this.low.length; row++) this.fill(this.#data.subarray(row * this.length, (row + 1) * this.length), row);
+    return this.#data;
+  }
+
+  /** What one step of a row stands for. */
+  step(row) {
+    return (this.high[row] - this.low[row]) / 255;
+  }
+
+  /** The numbers of one row. */
+  fill(out, row) {
+    const [low, step, from] = [this.low[row], this.step(row), row * this.length];
+    for (let i = 0; i < out.length; i++) out[i] = low + this.steps[from + i] * step;
+    return out;
+  }
 }
 
 /**
@@ -78,6 +95,9 @@ export function ask(path, parameters, stamp = "") {
   entry.awaited = entry.pending !== undefined;
   return entry.value;
 }
+
+/** Keeps words that came with another answer. */
+export const know = (path, parameters, stamp, value) => answers.set(address(path, parameters), { value, stamp, size: 0, awaited: false });
 
 /** Fetches what may be asked for soon. Nobody is told when it arrives, unless somebody asks for it until then. */
 export const askAhead = (path, parameters, stamp = "") => entryOf(address(path, parameters), stamp).answered;
@@ -108,7 +128,10 @@ function entryOf(url, stamp) {
   return entry;
 }
 
-const sizeOf = (value) => (value?.arrays ?? []).reduce((sum, { name }) => sum + value[name].data.byteLength, 0);
+/** What an array takes in memory, as it came. */
+export const bytesOf = (array) => (array.steps ?? array.data).byteLength;
+
+const sizeOf = (value) => (value?.arrays ?? []).reduce((sum, { name }) => sum + bytesOf(value[name]), 0);
 
 /** Lets go of what was not asked for the longest. */
 function makeRoom(wanted) {

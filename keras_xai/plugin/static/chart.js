@@ -26,7 +26,7 @@ function loadPlotly() {
 
 /** After the next frame, when nothing else is to be done; not every browser tells when that is. */
 const whenIdle = window.requestIdleCallback ?? ((done) => setTimeout(done, 50));
-const shown = () => new Promise((done) => requestAnimationFrame(() => whenIdle(done, { timeout: 100 })));
+const shown = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => whenIdle(done, { timeout: 100 }))));
 
 const script = (address) => new Promise((done, failed) => {
   const node = h("script", { src: address, async: true });

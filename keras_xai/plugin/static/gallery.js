@@ -1,5 +1,5 @@
 /** The gallery's numbers at one epoch: maps, judgements, trajectories, in the order asked for. */
-import { ask, askAhead } from "./api.js";
+import { ask, askAhead, bytesOf } from "./api.js";
 import { themeName } from "./colour.js";
 import { clamp, percent, position, short } from "./dom.js";
 import { clipAt, clipOf, reduced } from "./image.js";
@@ -73,7 +73,7 @@ export class Gallery {
     const { epochs } = this.method;
     const at = epochs.indexOf(this.epoch);
     const around = epochs.map((_, i) => i).filter((i) => i !== at).sort((a, b) => Math.abs(a - at) - Math.abs(b - at));
-    for (const i of around.slice(0, clamp(Math.floor(AHEAD / this.maps.data.byteLength), 2, 60))) {
+    for (const i of around.slice(0, clamp(Math.floor(AHEAD / bytesOf(this.maps)), 2, 60))) {
       if (turn !== ahead) return;
       await askAhead("attribution", { ...this.parameters, epoch: epochs[i] }, String(this.run.wall_times[this.run.epochs.indexOf(epochs[i])]));
     }
@@ -81,7 +81,7 @@ export class Gallery {
 
   /** A method without signs has only magnitudes to show. */
   get speaksAgainst() {
-    if (!signs.has(this.maps)) signs.set(this.maps, this.maps.data.some((value) => value < 0));
+    if (!signs.has(this.maps)) signs.set(this.maps, (this.maps.low ?? this.maps.data).some((value) => value < 0));
     return signs.get(this.maps);
   }
 
@@ -104,7 +104,7 @@ export class Gallery {
 
   /** Everything a sample's map looks like depends on. */
   look(sample) {
-    return [this.maps.data, sample, themeName(), state.display, state.opacity, state.clip, this.map, this.signed, devicePixelRatio, this.input?.data];
+    return [this.maps, sample, themeName(), state.display, state.opacity, state.clip, this.map, this.signed, devicePixelRatio, this.input?.data];
   }
 
   /** A drawing of one sample: its input alone, or its map over it. */
@@ -112,8 +112,8 @@ export class Gallery {
     const input = this.#pixels(sample);
     const ratio = input ? input.height / input.width : this.shape[0] / this.shape[1];
     if (!mapped) return { input, size, ratio };
-    const seen = reduced(this.maps.data, sample, this.shape[0], this.shape[1], size * Math.min(2, devicePixelRatio || 1));
-    const clip = hi ?? clipOf(this.maps.data, sample, this.length, state.clip);
+    const seen = reduced(this.maps, sample, this.shape[0], this.shape[1], size * Math.min(2, devicePixelRatio || 1));
+    const clip = hi ?? clipOf(this.maps, sample, this.length, state.clip);
     return { input: state.display === "overlay" ? input : undefined, ...seen, ...this.colouring(null, clip), opacity: state.opacity / 100, smooth: this.coarse, size, ratio };
   }
 

@@ -5,6 +5,8 @@
 import { dark, packedTable, themeName } from "./colour.js";
 
 const scratch = document.createElement("canvas");
+/** The pixels of one map: the next one of its size is written over it. */
+let sheet = new ImageData(1, 1);
 /** @type {WeakMap<object, Map<string, any>>} what was worked out for an array of values, as long as the array lives */
 const known = new WeakMap();
 
@@ -43,37 +45,55 @@ export function clipAt(values, percentile) {
   return high;
 }
 
-/** A sample's map out of all maps of an epoch, at most about `most` pixels wide: the mean of what falls together. */
+/**
+ * A sample's map out of all maps of an epoch, at most about `most` pixels wide: the mean of what falls together. Of maps
+ * that came as bytes the bytes are added up, and only their means become numbers.
+ */
 export function reduced(maps, sample, height, width, most) {
   const step = Math.max(1, Math.floor(width / Math.max(1, most)));
-  const from = sample * height * width;
-  if (step === 1) return { values: maps.subarray(from, from + height * width), height, width };
+  const length = height * width;
+  const from = sample * length;
+  if (step === 1 && !maps.steps) return { values: maps.data.subarray(from, from + length), height, width };
   return once(maps, `reduced ${sample} ${step}`, () => {
+    if (step === 1) return { values: maps.fill(new Float32Array(length), sample), height, width };
     const [h, w] = [Math.ceil(height / step), Math.ceil(width / step)];
-    const sums = new Float32Array(h * w);
-    const counts = new Uint16Array(h * w);
-    for (let y = 0, i = from; y < height; y++) {
-      const row = ((y / step) | 0) * w;
-      for (let x = 0; x < width; x++, i++) {
-        const cell = row + ((x / step) | 0);
-        sums[cell] += maps[i];
-        counts[cell]++;
-      }
+    const source = maps.steps ?? maps.data;
+    const values = new Float32Array(h * w);
+    const [low, unit] = maps.steps ? [maps.low[sample], maps.step(sample)] : [0, 1];
+    const sums = new Float64Array(w);
+    for (let y = 0, i = from; y < h; y++) {
+      const rows = Math.min(step, height - y * step);
+      sums.fill(0);
+      // Every step-th value of a row in one go: long loops are what a browser is fast at.
+      for (let row = 0; row < rows; row++, i += width) for (let k = 0; k < step; k++) for (let x = 0, at = i + k; at < i + width; x++, at += step) sums[x] += source[at];
+      for (let x = 0; x < w; x++) values[y * w + x] = low + (unit * sums[x]) / (rows * Math.min(step, width - x * step));
     }
-    for (let i = 0; i < sums.length; i++) sums[i] /= counts[i];
-    return { values: sums, height: h, width: w };
+    return { values, height: h, width: w };
   });
 }
 
 /** The clip of one sample's map, worked out once. */
 export const clipOf = (maps, sample, length, percentile) =>
-  once(maps, `clip ${sample} ${percentile}`, () => clipAt(maps.subarray(sample * length, (sample + 1) * length), percentile));
+  once(maps, `clip ${sample} ${percentile}`, () => (maps.steps ? clipOfSteps(maps, sample, percentile) : clipAt(maps.data.subarray(sample * length, (sample + 1) * length), percentile)));
 
-/** Pixels as a picture stretched over the canvas. */
-function paint(context, pixels, width, height, smooth) {
-  scratch.width = width;
-  scratch.height = height;
-  scratch.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
+/** `clipAt` of a row of bytes: there are but 256 values to count. */
+function clipOfSteps(maps, sample, percentile) {
+  const counts = new Uint32Array(256);
+  for (let i = sample * maps.length, end = i + maps.length; i < end; i++) counts[maps.steps[i]]++;
+  const sizes = Array.from(counts, (count, step) => [Math.abs(maps.low[sample] + step * maps.step(sample)), count]).sort(([a], [b]) => a - b);
+  const high = Math.max(Math.abs(maps.low[sample]), Math.abs(maps.high[sample]));
+  if (!high) return 1e-12;
+  const wanted = (percentile / 100) * maps.length;
+  let seen = 0;
+  const [size] = sizes.find(([, count]) => (seen += count) >= wanted) ?? [high];
+  return Math.max(size, high / 1024); // as fine as `clipAt` is: most of a map may be nothing
+}
+
+/** The sheet as a picture stretched over the canvas. */
+function paint(context, smooth) {
+  const { width, height } = sheet;
+  if (scratch.width !== width || scratch.height !== height) Object.assign(scratch, { width, height });
+  scratch.getContext("2d").putImageData(sheet, 0, 0);
   stretch(context, scratch, smooth);
 }
 
@@ -98,11 +118,11 @@ export function draw(canvas, o) {
     context.fillStyle = dark() ? "#232323" : "#fff";
     context.fillRect(0, 0, width, height);
   }
-  if (o.input) stretch(context, painted(o.input, Boolean(o.values)), o.input.width > 96);
+  if (o.input) context.drawImage(backdrop(o.input, Boolean(o.values), width, height), 0, 0);
   if (!o.values) return;
   const colours = packedTable(o.map ?? (o.signed ? "diverging" : "ember"));
-  const bytes = new Uint8ClampedArray(o.height * o.width * 4);
-  const words = new Uint32Array(bytes.buffer);
+  if (sheet.width !== o.width || sheet.height !== o.height) sheet = new ImageData(o.width, o.height);
+  const words = new Uint32Array(sheet.data.buffer).fill(0);
   const alphas = alphaTable(o.opacity ?? 1, Boolean(o.input));
   const inverse = 1 / o.hi;
   for (let i = 0; i < words.length; i++) {
@@ -113,7 +133,7 @@ export function draw(canvas, o) {
     const colour = colours[(o.signed ? 127.5 + 127.5 * held : 255 * size) + 0.5 | 0];
     words[i] = ((alphas[(255 * size + 0.5) | 0] << 24) | colour) >>> 0;
   }
-  paint(context, bytes, o.width, o.height, Boolean(o.smooth));
+  paint(context, Boolean(o.smooth));
 }
 
 /**
@@ -139,6 +159,15 @@ function alphaTable(opacity, over) {
   const out = new Uint8ClampedArray(256);
   for (let i = 0; i < 256; i++) out[i] = over ? 255 * Math.min(1, Math.max(0, i / 255 - 0.06) * 1.5) * opacity : 255;
   return out;
+}
+
+/** An input at the size it is seen: it stands below one map after the other. */
+function backdrop(input, faint, width, height) {
+  return once(input.all, `backdrop ${input.sample} ${faint} ${themeName()} ${width} ${height}`, () => {
+    const canvas = Object.assign(document.createElement("canvas"), { width, height });
+    stretch(canvas.getContext("2d"), painted(input, faint), input.width > 96);
+    return canvas;
+  });
 }
 
 /** An input as a canvas: colour as it is, one channel as ink on the theme's paper; fainter where a map lies above. */

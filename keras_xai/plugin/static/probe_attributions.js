@@ -118,7 +118,7 @@ function picture(gallery, sample, size, mapped) {
   const drawn = painted.get(canvas);
   if (!drawn || shown.some((one, i) => one !== drawn[i])) {
     const options = () => gallery.picture(sample, size, mapped);
-    if (mapped) drawKept(canvas, gallery.maps.data, `${size} ${sample}`, shown, options);
+    if (mapped) drawKept(canvas, gallery.maps, `${size} ${sample}`, shown, options);
     else draw(canvas, options());
   }
   painted.set(canvas, shown);

@@ -1,5 +1,5 @@
 /** Wires: one selection, five views, one slider. */
-import { ask, askAhead, fetchNow, forgetRefusals, onAnswer, refusal } from "./api.js";
+import { ask, askAhead, fetchNow, forgetRefusals, know, onAnswer, refusal } from "./api.js";
 import { drawCharts } from "./chart.js";
 import { followHost, setColours, themeName } from "./colour.js";
 import { settings } from "./controls.js";
@@ -258,15 +258,18 @@ async function askForView() {
 
 /**
  * Once the frame stands.
- * @param {{style: Promise<any>, index: Promise<any>, theme: Promise<any>}} asked what was asked for before this module was there
+ * @param {{style: Promise<any>, index: Promise<any>, theme: Promise<any>, plotly: () => void}} asked what was asked for before this module was there
  */
 export async function start(asked) {
   followHost(schedule);
   try {
-    index = { ...(await asked.index), at: performance.now() };
+    const { run, ...told } = await asked.index;
+    index = { ...told, at: performance.now() };
+    if (run) know("run", { run: run.name }, run.stamp, run);
     open(index.log_dir);
     meet(index.runs);
     askForView(); // the server reads while the page is still being made
+    if (state.view !== "probe_attributions") asked.plotly(); // which keeps the server from its maps where these come first
     const [theme] = await Promise.all([asked.theme, asked.style]);
     setColours(theme);
     shell();

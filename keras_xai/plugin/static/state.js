@@ -39,6 +39,16 @@ export const state = { ...defaults };
 const listeners = new Set();
 let place = "";
 
+/** The runs last looked at, of whatever log directory: asked for before it is known which one this is. */
+export function lastFocus() {
+  try {
+    const kept = Object.keys(localStorage).filter((name) => name.startsWith("keras_xai:"));
+    return [...new Set([...kept.map((name) => String(JSON.parse(localStorage.getItem(name)).focus ?? "")), ""])];
+  } catch {
+    return [""];
+  }
+}
+
 /** Reads what was kept for this log directory; what no longer has the right type is the default again. */
 export function open(directory) {
   place = `keras_xai:${directory}`;
