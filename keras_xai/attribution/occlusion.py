@@ -69,15 +69,16 @@ class Occlusion(Method):
         covers = [_cover(shape[a], w, s) for a, w, s in zip(axes, *self._sides(shape, axes), strict=True)]
         steps = [len(c) for c in covers]
         count = int(np.prod(steps))
-        # (count, length) an axis: what the window covers of it.
-        places = zip(covers, np.unravel_index(np.arange(count), steps), strict=True)
-        sides = [backend.constant(cover[window]) for cover, window in places]
+        tensors = [backend.constant(c) for c in covers]
+        # (count,) an axis: which of its windows each variant has.
+        windows = [backend.constant(w.astype(np.int32)) for w in np.unravel_index(np.arange(count), steps)]
 
         def without(k: Tensor) -> list[Tensor]:
             inside = ops.ones((k.shape[0], *[1] * len(shape)))
-            for axis, side in zip(axes, sides, strict=True):
+            for axis, cover, window in zip(axes, tensors, windows, strict=True):
                 along = [shape[axis] if a == axis else 1 for a in range(len(shape))]
-                inside = inside * ops.reshape(ops.take(side, k, axis=0), [k.shape[0], *along])
+                side = ops.take(cover, ops.take(window, k, axis=0), axis=0)
+                inside = inside * ops.reshape(side, [k.shape[0], *along])
             masks = [ops.ones((1, *[1] * len(x.shape))) for x in at.x]
             masks[number] = 1 - inside[:, None]
             return at.kept(masks)

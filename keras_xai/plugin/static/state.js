@@ -43,7 +43,7 @@ let place = "";
 export function lastFocus() {
   try {
     const kept = Object.keys(localStorage).filter((name) => name.startsWith("keras_xai:"));
-    return [...new Set([...kept.map((name) => String(JSON.parse(localStorage.getItem(name)).focus ?? "")), ""])];
+    return [...new Set([...kept.slice(-20).map((name) => String(JSON.parse(localStorage.getItem(name)).focus ?? "")), ""])];
   } catch {
     return [""];
   }
