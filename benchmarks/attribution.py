@@ -8,8 +8,10 @@ compiled loop, which takes the samples as an array and gives an array back. Othe
 with as many passes, and are set over the same floor, captum over torch's own; `--alone` leaves them out. Method and floor take
 turns in an order drawn anew each round, so that whatever else the machine does falls on both; the time is the CPU time of the
 whole process. The table shows the median ratio with a 95 % bootstrap interval; a bar (1.02 for gradient methods, 1.10 for the
-others) is met where the interval's lower end is at or below it. Below it stand kernel_shap over `shap.KernelExplainer` with a
-compiled function, and permutation importance over scikit-learn's with a compiled predict, for a row of a table of 30 columns.
+others) is met where the interval's lower end is at or below it. For maps of a layer it then says what their sums and products
+take by themselves beyond the floor's one product, which no engine can save. Last stand kernel_shap over
+`shap.KernelExplainer` with a compiled function, and permutation importance over scikit-learn's with a compiled predict, for
+a row of a table of 30 columns.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ import numpy as np
 import keras_xai as kx
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.engine import Engine
+from keras_xai.attribution.layer_map import LayerMap
 from keras_xai.attribution.method import named
 from keras_xai.attribution.question import Question
 from keras_xai.backend import chosen
@@ -161,6 +164,33 @@ def over_floor(names: list[str], count: int, rounds: int, libraries: bool) -> No
         print("\n".join(failures))
 
 
+def arithmetic(names: list[str], count: int, rounds: int) -> None:
+    """What a map takes beyond the product of gradient and activation, in CPU time and as a share of its floor."""
+    model, r = network(), np.random.default_rng(0)
+    x = r.normal(size=(count, 32, 32, 3)).astype(np.float32)
+    activation, gradient = (chosen().constant(r.normal(size=(count, 8, 8, CHANNELS)).astype(np.float32)) for _ in "AG")
+    least = floor(model, x, [("layer", 1, count)])
+    print("\n| map | beyond the floor's product | of the floor |")
+    print("|---|---|---|")
+    for name in names:
+        method = METHODS[name]()
+        if not isinstance(method, LayerMap) or not method.differentiates:
+            continue
+        own = chosen().compiled(lambda a, g, method=method: method.map(None, a, g))
+        product = chosen().compiled(lambda a, g: g * a)
+        seconds: dict[str, list[float]] = {"own": [], "product": [], "floor": []}
+        runs = {"own": own, "product": product, "floor": lambda a, g: least()}
+        for _ in range(5 * rounds + 1):
+            for kind in random.sample(list(runs), len(runs)):
+                began = time.process_time()
+                for _ in range(10):
+                    runs[kind](activation, gradient)
+                seconds[kind].append((time.process_time() - began) / 10)
+        took = {kind: float(np.median(found[1:])) for kind, found in seconds.items()}
+        beyond = took["own"] - took["product"]
+        print(f"| {name} | {1000 * beyond:.2f} ms | {100 * beyond / took['floor']:.1f} % |", flush=True)
+
+
 def beside(name: str, asked: peers.Question, least: Callable[[], Any], rounds: int, failures: list[str]) -> list[str]:
     """What other libraries take for it, over the same floor; captum over torch's own."""
     found = []
@@ -246,6 +276,8 @@ def main() -> None:
         f"{platform.processor() or platform.machine()}, Keras {keras.__version__}, {given.rows} samples of 32 × 32 × 3"
     )
     over_floor(given.only, given.rows, given.rounds, libraries=not given.alone)
+    if any(issubclass(METHODS[name], LayerMap) for name in given.only):
+        arithmetic(given.only, given.rows, given.rounds)
     if not given.alone:
         beside_others(given.rounds)
 
