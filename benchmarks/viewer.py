@@ -508,21 +508,8 @@ def requests(playwright: Any, root: Path, given: argparse.Namespace, complaints:
         "7",
     ]
     words += ["../../etc/passwd", "<script>", "%00", "nan", "-1", "1e9", "%{x}", "☃", "", "9" * 40]
-    keys = [
-        "run",
-        "name",
-        "epoch",
-        "method",
-        "source",
-        "sample",
-        "statistic",
-        "variable",
-        "theme",
-        "overlay",
-        "colour",
-        "focus",
-    ]
-    keys += ["overlay_colour", "compact", "input", "by", "nonsense"]
+    keys = ["run", "name", "epoch", "method", "source", "sample", "statistic", "variable", "theme", "overlay", "colour"]
+    keys += ["focus", "overlay_colour", "compact", "input", "by", "nonsense"]
     routes = ["index", "run", "summary", "figure", "importance", "inputs", "outputs", "attribution", "film", "theme"]
     routes += ["static/index.js", "static/../plugin.py", "plotly.partial.min.js", "mapping"]
     codes: dict[int, int] = {}
