@@ -137,18 +137,20 @@ export function draw(canvas, o) {
 }
 
 /**
- * As `draw`, for one of many maps that a slider goes to and fro between: the picture is kept with its values, and drawn
- * anew only when something that it depends on changed.
+ * As `draw`, for one of many maps that a slider goes to and fro between: a picture that is seen again is kept with its
+ * values, and drawn anew only when something that it depends on changed. The first time costs nothing but its drawing.
  * @param {ArrayLike<number>} values that live as long as the picture is worth keeping
  * @param {any[]} look everything that the picture depends on
  * @param {() => any} options of `draw`
  */
 export function drawKept(canvas, values, key, look, options) {
-  const kept = once(values, `picture ${key}`, () => ({ look: [], picture: document.createElement("canvas") }));
+  const kept = once(values, `picture ${key}`, () => ({ look: [], picture: null }));
   if (look.some((one, i) => one !== kept.look[i])) {
-    draw(kept.picture, options());
-    kept.look = look;
+    draw(canvas, options());
+    Object.assign(kept, { look, picture: null });
+    return;
   }
+  if (!kept.picture) draw((kept.picture = document.createElement("canvas")), options());
   const { width, height } = kept.picture;
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   canvas.getContext("2d").drawImage(kept.picture, 0, 0);
