@@ -20,9 +20,12 @@ def power(exponent: int, base: int = 10) -> str:
 
 
 def short(value: float) -> str:
-    """Two telling digits, plain as long as that is readable: 2.3, 0.10, 1.6e-05."""
+    """Two telling digits, plain as long as that is readable: 2.3, 0.10, 1.6e-05; a power of ten as one: 10⁻⁷."""
     if not np.isfinite(value):
         return "–"
+    digits, _, exponent = f"{value:.3g}".partition("e")
+    if digits == "1" and exponent:
+        return power(int(exponent))
     return f"{value:#.2g}".rstrip(".") if 1e-3 <= abs(value) < 100 else f"{value:.3g}"
 
 

@@ -65,7 +65,7 @@ function mapsPanel(context, importance, source) {
   if (importance && cells && cells[0] * cells[1] === importance.names.length) return imageMaps(context, importance, cells);
   const scale = figureBehind(context, "importance_map", { source, epoch }, false)?.layout.meta?.scale;
   return panel("c5", "Importance by feature and epoch", scale ? legend(scale.map, scale.low, scale.high) : "",
-    chart(context, "importance_map", { parameters: { source, epoch }, overlays: false, height: 286, label: "Importance by feature and epoch" }));
+    chart(context, "importance_map", { parameters: { source, epoch }, overlays: false, height: 286 + context.spare, label: "Importance by feature and epoch" }));
 }
 
 function imageMaps(context, importance, cells) {

@@ -28,7 +28,8 @@ export function importanceMaps(list, cells, names) {
 /** One map of cells with its caption and the exact value under the pointer. */
 export function mapFigure(title, note, cells, options, say) {
   const canvas = h("canvas", { class: "thumb", role: "img", "aria-label": `${title}, ${note}` });
-  draw(canvas, { height: cells[0], width: cells[1], size: 152, ratio: cells[0] / cells[1], ...options });
+  const spare = parseFloat(document.body.style.getPropertyValue("--spare")) || 0; // as the stylesheet has it
+  draw(canvas, { height: cells[0], width: cells[1], size: 152 + spare / 2, ratio: cells[0] / cells[1], ...options });
   hint(canvas, (event) => say(cellAt(event, canvas, cells)));
   return h("figure", {}, canvas, h("figcaption", {}, h("b", {}, title), note));
 }

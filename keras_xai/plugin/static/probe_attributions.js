@@ -169,7 +169,7 @@ const tokensList = (context, gallery, list) =>
 function detail(context, gallery, sample) {
   const { truth } = gallery.judge(sample);
   const section = panel("c12", `Sample ${sample}${truth === null ? "" : `: true class ${gallery.className(truth)}`}`, [gallery.owes(sample) && h("span", {}, gallery.owes(sample)), h("span", {}, gallery.classes ? "probability of each class over epochs" : "output over epochs")]);
-  const lines = chart(context, "sample_outputs", { parameters: { method: gallery.method.name, sample, epoch: gallery.epoch }, overlays: false, height: 184 + context.spare, label: gallery.describe(sample) });
+  const lines = chart(context, "sample_outputs", { parameters: { method: gallery.method.name, sample, epoch: gallery.epoch }, overlays: false, height: 184, label: gallery.describe(sample) });
   if (gallery.kind !== "image") {
     section.append(lines);
     return section;
