@@ -85,7 +85,9 @@ fast loader, the system's Chromium in a window of 1280 × 800.
   acknowledgement: 2 ms a call.
 - **plotly** is served from the installed package, cut to the kinds of traces that our charts draw: a quarter of its 4.8 MB,
   and most of what the first charts would wait for. Where it cannot be cut it is served whole.
-- **Maps not yet in the page** come from the server, one file read a map, as bytes that stand for numbers; those around a
+- **Maps not yet in the page** come from the server, one file read a map, as bytes that stand for numbers. Of maps
+  at least twice as wide as their tile come the means that the tile shows, and how the whole map's values spread, which the clip
+  is read from; the chosen sample's map comes whole when the slider rests, and all do where two are compared. Those around a
   slider at rest are fetched ahead, as far as 60 MB go, so that most steps are of the cached kind. The uncached ones are those
   of a slider that jumps to and fro before that begins.
 - **A long run** is drawn with as many points as there are pixels: heat maps show at most 500 columns, each the largest of
@@ -509,7 +511,7 @@ def requests(playwright: Any, root: Path, given: argparse.Namespace, complaints:
     ]
     words += ["../../etc/passwd", "<script>", "%00", "nan", "-1", "1e9", "%{x}", "☃", "", "9" * 40]
     keys = ["run", "name", "epoch", "method", "source", "sample", "statistic", "variable", "theme", "overlay", "colour"]
-    keys += ["focus", "overlay_colour", "compact", "input", "by", "nonsense"]
+    keys += ["most", "focus", "overlay_colour", "compact", "input", "by", "nonsense"]
     routes = ["index", "run", "summary", "figure", "importance", "inputs", "outputs", "attribution", "film", "theme"]
     routes += ["static/index.js", "static/../plugin.py", "plotly.partial.min.js", "mapping"]
     codes: dict[int, int] = {}

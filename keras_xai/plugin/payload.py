@@ -229,14 +229,42 @@ def outputs(run: Run, method: str) -> bytes:
     return framed({"epochs": table.epochs, "space": table.space}, arrays)
 
 
-def attribution(found: Attribution) -> bytes:
-    """The maps of one method at one epoch, every input of the model under its own name; those of images in steps."""
-    whole = {"epoch": found.epoch, "method": found.method}
-    parts = parts_of(found)
-    return framed(
-        whole,
-        {f"v{k}": steps(part) if part.ndim == 3 and found.kind == "image" else part for k, part in enumerate(parts)},
-    )
+def attribution(found: Attribution, most: int | None = None, sample: int | None = None) -> bytes:
+    """The maps of one method at one epoch, every input of the model under its own name; those of images in steps.
+
+    Of images that are shown at most `most` pixels wide, a map that is twice as wide comes as the means of what falls
+    together, and with it under `whole` the sides that it had, how many of its values were at each step between its
+    `ends`, which percentiles are read from, as `counts`. With `sample` it is the maps of this one alone, as they are.
+    """
+    header: dict[str, Any] = {"epoch": found.epoch, "method": found.method}
+    arrays: dict[str, NDArray[Any] | Steps] = {}
+    for k, part in enumerate(parts_of(found)):
+        part = part if sample is None else part[sample : sample + 1]
+        if part.ndim != 3 or found.kind != "image":
+            arrays[f"v{k}"] = part
+            continue
+        maps = steps(part)
+        step = part.shape[2] // most if most and part.size else 1
+        arrays[f"v{k}"] = means(maps, step) if step > 1 else maps
+        if step > 1:
+            header.setdefault("whole", {})[f"v{k}"] = part.shape[1:]
+            arrays[f"counts{k}"] = np.stack([np.bincount(row.ravel(), minlength=256) for row in maps.values])
+            arrays[f"ends{k}"] = np.stack([maps.low, maps.high], 1)
+    return framed(header, arrays)
+
+
+def means(maps: Steps, step: int) -> Steps:
+    """(B, ⌈h/step⌉, ⌈w/step⌉) means of step × step values each, of fewer at the right and lower edge."""
+    sums, sides = maps.values, maps.values.shape
+    for axis in (1, 2):  # rows first: whole rows are added in one go
+        here = (slice(None),) * axis
+        parts = [sums[(*here, slice(k, None, step))] for k in range(min(step, sides[axis]))]
+        sums = parts[0].astype(np.uint32)
+        for part in parts[1:]:
+            sums[(*here, slice(part.shape[axis]))] += part
+    height, width = (np.minimum(step, side - np.arange(0, side, step)) for side in sides[1:])
+    unit = ((maps.high - maps.low) / 255)[:, None, None]
+    return steps(maps.low[:, None, None] + unit * sums / np.outer(height, width))
 
 
 def mapping(run: Run, layer: str | None = None) -> bytes:

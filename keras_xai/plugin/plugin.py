@@ -192,7 +192,10 @@ class Plugin(base_plugin.TBPlugin):
         found = run.attribution(method, _required(request, "epoch"))
         if found is None:
             raise errors.NotFoundError("this method was not recorded at this epoch, or its record is damaged")
-        return _bytes(request, payload.attribution(found))
+        sample = _integer(request, "sample")
+        if sample is not None and sample >= len(payload.parts_of(found)[0]):
+            raise errors.NotFoundError("there is no map of this sample")
+        return _bytes(request, payload.attribution(found, _integer(request, "most", low=1), sample))
 
     @route
     def film(self, request: Request) -> Response:

@@ -227,6 +227,68 @@ def test_the_epochs_around_are_there_before_they_are_asked_for(tab):
     assert [url for url in asked if "/attribution?" in url] == []
 
 
+def test_large_maps_come_as_means_and_the_chosen_one_whole(browser, serve, tmp_path):
+    """Tiles show means and ask for no more; the map of the chosen sample is fetched when the slider rests."""
+    from keras_xai.probe import Probe
+    from keras_xai.records import Attribution, Epoch
+    from keras_xai.summary.writer import Writer
+
+    random_numbers, labels = np.random.default_rng(0), np.array([0, 1])
+    writer = Writer(tmp_path / "large" / "keras_xai")
+    writer.write([Probe(random_numbers.random((2, 170, 170, 1), "f4"), labels)])
+    outputs = np.full((2, 2), 0.5, "f4")
+    for epoch in range(3):
+        maps = random_numbers.normal(size=(2, 170, 170)).astype("f4")
+        found = Attribution(
+            "saliency", maps, labels, outputs[:, 0], None, labels, None, "logit", outputs, epoch, "image"
+        )
+        writer.write([found, Epoch(epoch, 10.0 * epoch, 10.0, 0.1, 1e-3, {"loss": 1.0})])
+    writer.close()
+    tab = Tab(browser, serve(tmp_path).url)
+    asked = []
+    tab.page.on("request", lambda request: asked.append(request.url))
+    tab.show("Attributions")
+    tab.frame.locator(".tile canvas").nth(1).wait_for()
+    tab.rest()
+    maps = [url for url in asked if "/attribution?" in url]
+    assert len([url for url in maps if "most=80" in url]) == 3
+    assert [url for url in maps if "sample=" in url] == [url for url in maps if "epoch=2&sample=0" in url] != []
+    asked.clear()
+    chosen = tab.frame.locator(".detail canvas").nth(1)
+    before = chosen.evaluate("(canvas) => canvas.toDataURL()")
+    tab.frame.locator(".tile").nth(1).click()
+    tab.rest()
+    assert [url.partition("epoch=")[2] for url in asked if "/attribution?" in url] == ["2&sample=1"]
+    assert tab.frame.locator(".detail canvas").nth(1).evaluate("(canvas) => canvas.toDataURL()") != before
+    tab.frame.get_by_label("Sort samples by").select_option("change")
+    tab.rest()
+    assert [url for url in asked if "epoch=2" in url and "most" not in url and "sample" not in url]
+    tab.page.close()
+    tab.quiet()
+
+
+CLIPS = """async () => {
+    const link = [...document.querySelectorAll('link[rel=modulepreload]')].find(({ href }) => href.endsWith('/image.js'));
+    const { clipAt, clipOf } = await import(link.href);
+    const found = [];
+    for (const [low, high] of [[0, 3], [-2, 2], [-5, 1], [1, 4], [-4, -1], [0, 0]])
+        for (const percentile of [80, 95, 99, 100]) {
+            const counts = Int32Array.from({ length: 256 }, (_, step) => (step * 7919) % 23);
+            const values = Array.from(counts).flatMap((count, step) => Array(count).fill(low + (step * (high - low)) / 255));
+            const sizes = values.map(Math.abs).sort((a, b) => a - b);
+            const wanted = sizes[Math.max(0, Math.ceil((percentile / 100) * sizes.length - 1e-9) - 1)];
+            found.push([wanted, clipOf([], 0, 0, percentile, { counts, low, high }), clipAt(values, percentile)]);
+        }
+    return found; }"""
+
+
+def test_a_clip_is_the_percentile_of_the_magnitudes(tab):
+    """From counts and from values, against sorting them; counting values is as fine as a thousandth of the largest."""
+    for wanted, of_counts, of_values in tab.page.evaluate(CLIPS):
+        assert of_counts == pytest.approx(max(wanted, 1e-12), rel=1e-9)
+        assert of_values == pytest.approx(max(wanted, 1e-12), rel=3e-3)
+
+
 def test_an_alert_leads_to_the_samples_that_moved(tab):
     """A click on an alert goes to its epoch, to the attributions, sorted by change, in a method that can see it."""
     tab.show("Importance & drift")

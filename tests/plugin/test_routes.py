@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keras_xai.figures import PANELS
+from keras_xai.plugin import payload
+from keras_xai.records import Attribution
 
 LOADERS = ("python", "rust")
 HOME = "/data/plugin/keras_xai/"
@@ -159,6 +161,8 @@ MISTAKES = [
     ("outputs", {"run": RUN, "method": "lime"}, 400, "method"),
     ("attribution", {"run": RUN, "method": "saliency"}, 400, "epoch is missing"),
     ("attribution", {"run": RUN, "method": "saliency", "epoch": 99}, 404, "epoch"),
+    ("attribution", {"run": RUN, "method": "saliency", "epoch": 7, "sample": 6}, 404, "sample"),
+    ("attribution", {"run": RUN, "method": "saliency", "epoch": 7, "most": 0}, 400, "most='0'"),
     ("film", {"run": RUN, "method": "saliency", "sample": 99}, 404, "sample"),
     ("static/../loader.py", {}, 404, ""),
     ("static/%2e%2e%2floader.py", {}, 404, ""),
@@ -171,11 +175,47 @@ MISTAKES = [
 @pytest.mark.parametrize("values", [np.linspace(-2, 5, 256), np.zeros(256), np.full(256, 3.5), np.zeros(0)])
 def test_maps_travel_in_the_steps_they_were_written_in(values):
     """What was rounded to 255 steps between its ends comes back the same; a flat map stays flat."""
-    from keras_xai.plugin import payload
-
     rows = np.stack([values, 2 * values]).astype(np.float32)
     _, found = arrays(payload.framed({}, {"v": payload.steps(rows)}))
     np.testing.assert_allclose(found["v"], rows, atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width", "most"), [(224, 224, 80), (7, 11, 3), (5, 12, 2), (3, 40, 1)])
+def test_maps_wider_than_they_are_seen_come_as_means(height, width, most):
+    """Against the mean of every block, one by one, and the steps of the whole map, counted one by one."""
+    maps = np.random.default_rng(0).normal(size=(2, height, width)).astype("f4") * [[[1]], [[9]]]
+    header, found = arrays(payload.attribution(recorded(maps), most))
+    step = width // most
+    for b, ends in enumerate(found["ends0"]):
+        low, high = maps[b].min(), maps[b].max()
+        for y, x in np.ndindex(found["v0"][b].shape):
+            block = maps[b, y * step : (y + 1) * step, x * step : (x + 1) * step]
+            assert abs(found["v0"][b, y, x] - block.mean()) <= (high - low) / 255
+        np.testing.assert_allclose(ends, [low, high], rtol=1e-6)
+        steps = [round(255 * float(value - low) / float(high - low)) for value in maps[b].ravel()]
+        np.testing.assert_allclose(found["counts0"][b], [steps.count(k) for k in range(256)], atol=1)
+        assert found["counts0"][b].sum() == height * width
+    assert header["whole"] == {"v0": [height, width]}
+    assert found["v0"].shape == (2, -(-height // step), -(-width // step))
+
+
+def test_maps_that_are_seen_as_they_are_come_whole():
+    """Where the page shows every value, and of one sample where it is asked for alone."""
+    maps = np.random.default_rng(0).normal(size=(3, 6, 8)).astype("f4")
+    for answer, expected in (
+        (payload.attribution(recorded(maps), 5), maps),
+        (payload.attribution(recorded(maps), sample=1), maps[1:2]),
+        (payload.attribution(recorded(maps, "table"), 1), maps),
+    ):
+        header, found = arrays(answer)
+        np.testing.assert_allclose(found["v0"], expected, atol=8 / 255)
+        assert "whole" not in header
+        assert "counts0" not in found
+
+
+def recorded(values, kind="image"):
+    labels = np.zeros(len(values), int)
+    return Attribution("saliency", values, labels, labels, None, labels, None, "logit", labels[:, None], 0, kind)
 
 
 @pytest.mark.parametrize(("path", "query", "code", "words"), MISTAKES)
@@ -221,6 +261,7 @@ KEYS = [
     "overlay",
     "colour",
     "focus",
+    "most",
 ]
 
 

@@ -99,6 +99,12 @@ export function ask(path, parameters, stamp = "") {
 /** Keeps words that came with another answer. */
 export const know = (path, parameters, stamp, value) => answers.set(address(path, parameters), { value, stamp, size: 0, awaited: false });
 
+/** What is known under these parameters as of this stamp; nothing is fetched. */
+export function known(path, parameters, stamp = "") {
+  const entry = answers.get(address(path, parameters));
+  return entry?.stamp === stamp ? entry.value : undefined;
+}
+
 /** Fetches what may be asked for soon. Nobody is told when it arrives, unless somebody asks for it until then. */
 export const askAhead = (path, parameters, stamp = "") => entryOf(address(path, parameters), stamp).answered;
 

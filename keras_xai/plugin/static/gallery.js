@@ -1,8 +1,8 @@
 /** The gallery's numbers at one epoch: maps, judgements, trajectories, in the order asked for. */
-import { ask, askAhead, bytesOf } from "./api.js";
+import { ask, askAhead, bytesOf, known } from "./api.js";
 import { themeName } from "./colour.js";
 import { clamp, percent, position, short } from "./dom.js";
-import { clipAt, clipOf, reduced } from "./image.js";
+import { clipAt, clipOf, density, reduced } from "./image.js";
 import { state } from "./state.js";
 
 /** Σ |values|, never zero. */
@@ -30,17 +30,21 @@ export class Gallery {
   /**
    * @param {any} context of the render
    * @param {{name: string, title: string, epochs: number[]}} method
-   * @param {{epoch?: number, name?: string, run?: any}} [other] another epoch or run
+   * @param {{epoch?: number, name?: string, run?: any}} [other] another epoch or run: its maps are compared, and come whole
+   * @param {{moving?: boolean}} [how] while the slider moves nothing is asked for but the maps
    */
-  constructor(context, method, other = {}) {
+  constructor(context, method, other = {}, { moving = false } = {}) {
     this.name = other.name ?? context.name;
     this.run = other.run ?? context.run;
     this.method = method;
     this.epoch = method.epochs[position(method.epochs, other.epoch ?? context.epoch)];
     this.parameters = { run: this.name, method: method.name, epoch: this.epoch };
     this.kind = this.run.probe?.kind ?? "table";
-    const written = this.run.wall_times[this.run.epochs.indexOf(this.epoch)];
-    const fresh = method.epochs.length ? ask("attribution", this.parameters, String(written)) : undefined;
+    this.moving = moving;
+    // Means are enough for tiles, and a quarter of the bytes of large maps or less; whole maps are compared.
+    if (this.kind === "image" && other.epoch === undefined && state.sort !== "change") this.parameters.most = Math.round(this.tile * density());
+    this.written = String(this.run.wall_times[this.run.epochs.indexOf(this.epoch)]);
+    const fresh = method.epochs.length ? ask("attribution", this.parameters, this.written) : undefined;
     const key = `${this.name}\n${method.name}`;
     if (fresh) stale.set(key, fresh);
     const maps = fresh ?? (other.epoch === undefined ? stale.get(key) : undefined);
@@ -49,6 +53,7 @@ export class Gallery {
     const inputs = this.run.probe?.stored ? ask("inputs", { run: this.name }, "once") : null;
     const part = (this.part = Object.hasOwn(maps ?? {}, `v${state.input}`) ? state.input : 0);
     this.maps = maps?.[`v${part}`];
+    this.spread = maps?.[`counts${part}`] && { counts: maps[`counts${part}`].data, ends: maps[`ends${part}`].data };
     this.outputs = outputs?.epochs.length ? outputs : null;
     this.input = inputs?.[`x${part}`] ?? null;
     this.words = inputs?.words ?? null;
@@ -57,7 +62,7 @@ export class Gallery {
     if (!this.ready) return;
     this.size = this.maps.shape[0];
     this.samples = Array.from({ length: this.size }, (_, b) => b);
-    this.shape = this.maps.shape.slice(1);
+    this.shape = maps.whole?.[`v${part}`] ?? this.maps.shape.slice(1);
     if (this.kind === "image" && this.shape.length === 1) this.kind = "table"; // a column beside the pictures
     this.length = this.shape.reduce((a, b) => a * b, 1);
     this.outputEpochs = this.outputs.epochs;
@@ -81,7 +86,7 @@ export class Gallery {
 
   /** A method without signs has only magnitudes to show. */
   get speaksAgainst() {
-    if (!signs.has(this.maps)) signs.set(this.maps, (this.maps.low ?? this.maps.data).some((value) => value < 0));
+    if (!signs.has(this.maps)) signs.set(this.maps, (this.spread?.ends ?? this.maps.low ?? this.maps.data).some((value) => value < 0));
     return signs.get(this.maps);
   }
 
@@ -102,9 +107,22 @@ export class Gallery {
     return { hi: hi ?? clipAt(values, state.clip), signed: this.signed, map: this.signed ? "diverging" : this.map };
   }
 
+  /** The width of a map on its tile, in pixels of the page. */
+  get tile() {
+    return this.run.probe?.stored ? 80 : 150;
+  }
+
+  /** Where a sample's map lies, and in which row: in its own answer where it is seen larger than the means are for. */
+  #found(sample, size) {
+    if (!this.spread || !this.fresh || size <= this.tile) return [this.maps, sample];
+    const parameters = { ...this.parameters, most: undefined, sample };
+    const whole = (this.moving ? known : ask)("attribution", parameters, this.written);
+    return whole ? [whole[`v${this.part}`], 0] : [this.maps, sample];
+  }
+
   /** Everything a sample's map looks like depends on. */
-  look(sample) {
-    return [this.maps, sample, themeName(), state.display, state.opacity, state.clip, this.map, this.signed, devicePixelRatio, this.input?.data];
+  look(sample, size) {
+    return [this.#found(sample, size)[0], sample, themeName(), state.display, state.opacity, state.clip, this.map, this.signed, devicePixelRatio, this.input?.data];
   }
 
   /** A drawing of one sample: its input alone, or its map over it. */
@@ -112,8 +130,10 @@ export class Gallery {
     const input = this.#pixels(sample);
     const ratio = input ? input.height / input.width : this.shape[0] / this.shape[1];
     if (!mapped) return { input, size, ratio };
-    const seen = reduced(this.maps, sample, this.shape[0], this.shape[1], size * Math.min(2, devicePixelRatio || 1));
-    const clip = hi ?? clipOf(this.maps, sample, this.length, state.clip);
+    const [maps, row] = this.#found(sample, size);
+    const seen = reduced(maps, row, maps.shape[1], maps.shape[2], size * density());
+    const spread = this.spread && { counts: this.spread.counts.subarray(256 * sample, 256 * (sample + 1)), low: this.spread.ends[2 * sample], high: this.spread.ends[2 * sample + 1] };
+    const clip = hi ?? clipOf(this.maps, sample, this.length, state.clip, spread);
     return { input: state.display === "overlay" ? input : undefined, ...seen, ...this.colouring(null, clip), opacity: state.opacity / 100, smooth: this.coarse, size, ratio };
   }
 

@@ -4,6 +4,9 @@
  */
 import { dark, packedTable, themeName } from "./colour.js";
 
+/** Pixels of the screen a pixel of the page that a picture is worth. */
+export const density = () => Math.min(2, devicePixelRatio || 1);
+
 const scratch = document.createElement("canvas");
 /** The pixels of one map: the next one of its size is written over it. */
 let sheet = new ImageData(1, 1);
@@ -72,21 +75,35 @@ export function reduced(maps, sample, height, width, most) {
   });
 }
 
-/** The clip of one sample's map, worked out once. */
-export const clipOf = (maps, sample, length, percentile) =>
-  once(maps, `clip ${sample} ${percentile}`, () => (maps.steps ? clipOfSteps(maps, sample, percentile) : clipAt(maps.data.subarray(sample * length, (sample + 1) * length), percentile)));
+/**
+ * The clip of one sample's map, worked out once.
+ * @param {{counts: Int32Array, low: number, high: number}} [counted] how the whole map's values spread where `maps` are means
+ */
+export const clipOf = (maps, sample, length, percentile, counted) =>
+  once(maps, `clip ${sample} ${percentile}`, () =>
+    counted || maps.steps ? clipOfCounts(counted ?? countsOf(maps, sample), percentile) : clipAt(maps.data.subarray(sample * length, (sample + 1) * length), percentile));
 
-/** `clipAt` of a row of bytes: there are but 256 values to count. */
-function clipOfSteps(maps, sample, percentile) {
-  const counts = new Uint32Array(256);
+function countsOf(maps, sample) {
+  const counts = new Int32Array(256);
   for (let i = sample * maps.length, end = i + maps.length; i < end; i++) counts[maps.steps[i]]++;
-  const sizes = Array.from(counts, (count, step) => [Math.abs(maps.low[sample] + step * maps.step(sample)), count]).sort(([a], [b]) => a - b);
-  const high = Math.max(Math.abs(maps.low[sample]), Math.abs(maps.high[sample]));
-  if (!high) return 1e-12;
-  const wanted = (percentile / 100) * maps.length;
-  let seen = 0;
-  const [size] = sizes.find(([, count]) => (seen += count) >= wanted) ?? [high];
-  return Math.max(size, high / 1024); // as fine as `clipAt` is: most of a map may be nothing
+  return { counts, low: maps.low[sample], high: maps.high[sample] };
+}
+
+/** `clipAt` of values that stand at 256 steps: from both ends inwards, the largest magnitude first. */
+function clipOfCounts({ counts, low, high }, percentile) {
+  const largest = Math.max(Math.abs(low), Math.abs(high));
+  if (!largest) return 1e-12;
+  const size = (step) => Math.abs(low + (step * (high - low)) / 255);
+  let above = (1 - percentile / 100) * counts.reduce((sum, count) => sum + count, 0);
+  let [left, right] = [0, 255];
+  while (left < right) {
+    const last = size(left) > size(right) ? left : right;
+    if (counts[last] > above) return Math.max(size(last), largest / 1024); // as fine as `clipAt` is: most of a map may be nothing
+    above -= counts[last];
+    if (last === left) left++;
+    else right--;
+  }
+  return Math.max(size(left), largest / 1024);
 }
 
 /** The sheet as a picture stretched over the canvas. */
@@ -110,7 +127,7 @@ function stretch(context, picture, smooth) {
  *   smooth?: boolean, map?: string, size: number, ratio?: number}} o `size` is the width on the page, `ratio` height ÷ width
  */
 export function draw(canvas, o) {
-  const scale = Math.min(2, devicePixelRatio || 1);
+  const scale = density();
   const [width, height] = [Math.max(1, Math.round(o.size * scale)), Math.max(1, Math.round(o.size * (o.ratio ?? 1) * scale))];
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height }); // either clears it, and costs
   const context = canvas.getContext("2d");

@@ -102,7 +102,7 @@ const tile = (gallery, sample, ...children) =>
 function imageGrid(context, gallery, list) {
   return h("div", { class: "gallery" }, list.map((sample) =>
     tile(gallery, sample, caption(gallery, sample),
-      h("span", { class: gallery.input ? "pair" : "" }, gallery.input && picture(gallery, sample, 80, false), picture(gallery, sample, gallery.input ? 80 : 150, true)),
+      h("span", { class: gallery.input ? "pair" : "" }, gallery.input && picture(gallery, sample, gallery.tile, false), picture(gallery, sample, gallery.tile, true)),
       trajectory(context, gallery, sample))));
 }
 
@@ -114,7 +114,7 @@ function picture(gallery, sample, size, mapped) {
   const key = `${size} ${mapped} ${sample}`;
   let canvas = canvases.get(key);
   if (!canvas) canvases.set(key, (canvas = h("canvas", { class: "thumb" })));
-  const shown = mapped ? gallery.look(sample) : [gallery.input?.data, themeName()];
+  const shown = mapped ? gallery.look(sample, size) : [gallery.input?.data, themeName()];
   const drawn = painted.get(canvas);
   if (!drawn || shown.some((one, i) => one !== drawn[i])) {
     const options = () => gallery.picture(sample, size, mapped);
@@ -129,7 +129,7 @@ function picture(gallery, sample, size, mapped) {
 export function stepAttributions(context) {
   const method = methodOf(context.run);
   if (!method || state.compare !== "off" || context.run.probe?.kind !== "image") return false;
-  const gallery = new Gallery(context, method);
+  const gallery = new Gallery(context, method, {}, { moving: true });
   const standing = [...canvases].filter(([key, canvas]) => canvas.isConnected && key.includes(" true "));
   if (!gallery.ready || !standing.length || refusal("attribution", gallery.parameters)) return false;
   for (const [key] of gallery.fresh ? standing : []) {
