@@ -60,8 +60,8 @@ MORE: dict[str, dict[str, Any]] = {
         "runs": ["sensors/conv1d"],
         "method": "integrated_gradients",
     },
-    "waiting": {"view": "overview", "focus": "waiting"},
-    "partial": {"view": "probe_attributions", "focus": "digits/clean"},
+    "waiting": {"view": "overview", "focus": "waiting", "runs": ["waiting"]},
+    "partial": {"view": "probe_attributions", "focus": "digits/gradients", "runs": ["digits/gradients"]},
 }
 THEMES = ("light", "dark")
 WIDTHS = (640, 1280, 1920)
@@ -82,7 +82,9 @@ OPTIONS = (
 
 
 def fit_all(root: Path) -> None:
-    """Digits with a watermark and without, a table with a leaking column, texts, series, and a run without an epoch."""
+    """Digits with a watermark and without, a table with a leaking column, texts, series, a run that wrote its gradients
+    alone, and one without an epoch.
+    """
     import keras_xai as kx
     from keras_xai import demo
 
@@ -96,6 +98,8 @@ def fit_all(root: Path) -> None:
         (x_clean, y_clean),
         [kx.Explain(root / "digits" / "clean", probe, live=(x[:256], y[:256]), **quiet)],
     )
+    alone = [kx.WeightGradients(root / "digits" / "gradients")]
+    fit(demo.network(), (x, y), (x_clean, y_clean), alone, epochs=8)
     fit_mapped(root / "digits" / "mapped")
     fit_table(root / "cancer" / "mlp", quiet)
     fit_texts(root / "reviews" / "conv1d", quiet)
