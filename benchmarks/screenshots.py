@@ -61,7 +61,7 @@ MORE: dict[str, dict[str, Any]] = {
         "method": "integrated_gradients",
     },
     "waiting": {"view": "overview", "focus": "waiting", "runs": ["waiting"]},
-    "partial": {"view": "probe_attributions", "focus": "digits/gradients", "runs": ["digits/gradients"]},
+    "partial": {"view": "probe_attributions", "focus": "tuning/cnn", "runs": ["tuning/cnn"]},
 }
 THEMES = ("light", "dark")
 WIDTHS = (640, 1280, 1920)
@@ -98,7 +98,7 @@ def fit_all(root: Path) -> None:
         (x_clean, y_clean),
         [kx.Explain(root / "digits" / "clean", probe, live=(x[:256], y[:256]), **quiet)],
     )
-    alone = [kx.WeightGradients(root / "digits" / "gradients")]
+    alone = [kx.WeightGradients(root / "tuning" / "cnn")]
     fit(demo.network(), (x, y), (x_clean, y_clean), alone, epochs=8)
     fit_mapped(root / "digits" / "mapped")
     fit_table(root / "cancer" / "mlp", quiet)

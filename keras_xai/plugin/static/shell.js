@@ -31,6 +31,8 @@ const REST = 90; // milliseconds
 let index = null;
 let lost = "";
 let slider = null;
+/** The run that was in focus at the last render. */
+let shown = "";
 let frame = 0;
 let resting = 0;
 const parts = {};
@@ -111,6 +113,8 @@ function update() {
   }
   parts.view.setAttribute("aria-labelledby", `tab-${state.view}`);
   parts.runs.replaceChildren(...runs(context.cards));
+  if (shown !== context.name) requestAnimationFrame(() => parts.runs.querySelector(".focus")?.scrollIntoView({ block: "nearest" }));
+  shown = context.name;
   drawStatus(context);
   slider.update(context);
   drawView(context);
