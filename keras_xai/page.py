@@ -12,6 +12,7 @@ from pathlib import Path
 
 from keras_xai.errors import InvalidInput
 from keras_xai.figures import FIGURES
+from keras_xai.figures.importance_drift import SOURCES as SEEN_BY
 from keras_xai.figures.overview import summary
 from keras_xai.figures.words import percent
 from keras_xai.records import Alert
@@ -43,17 +44,21 @@ STYLE = """
 body { margin: 0 auto; padding: 32px 24px 64px; max-width: 1120px; color: #212121; background: #fff;
   font: 400 14px/20px Roboto, "Helvetica Neue", Arial, sans-serif; font-variant-numeric: tabular-nums; }
 h1 { font-size: 20px; line-height: 28px; font-weight: 500; }
-h2 { margin-top: 48px; padding-top: 16px; border-top: 1px solid #d0d4d9; font-size: 20px; line-height: 28px; font-weight: 500; }
+h2 { margin: 48px 0 8px; padding-top: 16px; border-top: 1px solid #d0d4d9; font-size: 14px; font-weight: 500; color: #616161; }
+h2 + p { margin: 0; font-size: 20px; line-height: 28px; font-weight: 500; color: #212121; }
+h2 + p + p { margin-top: 4px; }
 h3 { margin: 32px 0 8px; font-size: 14px; font-weight: 500; }
 p, td, th { color: #616161; }
-ul.facts { list-style: none; padding: 0; display: grid; grid-template-columns: repeat(4, 1fr); gap: 24px; }
+ul.facts { list-style: none; padding: 0; display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: 24px; }
 ul.facts li { border-left: 2px solid #d0d4d9; padding-left: 12px; color: #616161; font-size: 12px; }
 ul.facts li.alarm { border-color: #c62828; }
 ul.facts b { display: block; font-weight: 400; font-size: 24px; line-height: 28px; color: #212121; }
 table { border-collapse: collapse; font-size: 12px; }
 td, th { padding: 4px 24px 4px 0; text-align: left; font-weight: 400; border-top: 1px solid #ebebeb; vertical-align: top; }
 th { color: #707070; }
-td.alarm { color: #c62828; font-weight: 500; }
+td.alarm { color: #c62828; font-weight: 500; white-space: nowrap; }
+.wide { overflow-x: auto; }
+.wide > div { min-width: 960px; }
 a { color: #1976d2; }
 """.strip()
 
@@ -118,7 +123,7 @@ def _run(index: int, name: str, run: Run) -> str:
         for fact in told.facts
     )
     parts = [
-        f'<h2 id="run{index}">{html.escape(name)}</h2>\n<h1>{html.escape(told.sentence)}</h1>\n<p>{html.escape(told.detail)}</p>',
+        f'<h2 id="run{index}">{html.escape(name)}</h2>\n<p>{html.escape(told.sentence)}</p>\n<p>{html.escape(told.detail)}</p>',
         f'<ul class="facts">{facts}</ul>' if facts else "",
         _alerts(run.alerts),
     ]
@@ -126,7 +131,8 @@ def _run(index: int, name: str, run: Run) -> str:
         markup = f"<p>Nothing was recorded: {SOURCES.get(figure)} was not among the callbacks.</p>"
         if figure not in SOURCES or getattr(run, RECORDED[figure]):
             chart = run.figure(figure)
-            markup = chart.to_html(full_html=False, include_plotlyjs=False, div_id=f"run{index}-{figure}")
+            drawn = chart.to_html(full_html=False, include_plotlyjs=False, div_id=f"run{index}-{figure}")
+            markup = _wide(drawn, TITLES.get(figure, figure))
         parts.append(f"<h3>{html.escape(TITLES.get(figure, figure))}</h3>\n{markup}")
     notes = [f"epoch {e.epoch}: {note}" for e in run.history for note in e.notes]
     if notes:
@@ -137,9 +143,16 @@ def _run(index: int, name: str, run: Run) -> str:
 def _alerts(alerts: Iterable[Alert]) -> str:
     rows = [
         f'<tr><td class="alarm">epoch {a.epoch}</td><td>{html.escape(a.verdict)}</td><td>{html.escape(n)}</td>'
-        f"<td>{percent(before)} → {percent(after)}</td><td>{z:+.1f}</td><td>{html.escape(a.source)}</td></tr>"
+        f"<td>{percent(before)} → {percent(after)}</td><td>{z:+.1f}</td>"
+        f"<td>{html.escape(SEEN_BY.get(a.source, a.source))}</td></tr>"
         for a in alerts
         for n, before, after, _, z in a.features
     ]
     head = "<tr><th></th><th>verdict</th><th>feature</th><th>share</th><th>z</th><th>seen on</th></tr>"
-    return f"<h3>Alerts</h3>\n<table>{head}{''.join(rows)}</table>" if rows else ""
+    table = f"<table>{head}{''.join(rows)}</table>"
+    return f"<h3>Alerts</h3>\n{_wide(table, 'Alerts')}" if rows else ""
+
+
+def _wide(markup: str, label: str) -> str:
+    """Something that a narrow window scrolls, by keyboard too."""
+    return f'<div class="wide" role="region" tabindex="0" aria-label="{html.escape(label)}">{markup}</div>'

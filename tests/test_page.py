@@ -37,7 +37,7 @@ def test_the_page_stands_alone_and_names_are_text(logs, tmp_path, browser):
     tab.on("dialog", lambda d: errors.append(d.message))
     tab.goto(page.as_uri())
     tab.locator(".js-plotly-plot .main-svg").first.wait_for()
-    assert "the model moved its reliance" in tab.locator("h1").nth(1).inner_text()
+    assert "the model moved its reliance" in tab.locator("h2 + p").inner_text()
     assert HOSTILE in tab.locator("table").inner_text()
     assert HOSTILE in tab.locator("body").inner_text()
     assert tab.locator("img").count() == 0

@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_xai.figures.theme import Figure, Look, chart
 
+LINE = 18  # pixels of a further line of a panel's title
 _AXIS_OF = {"xref": "x", "yref": "y"}
 
 
@@ -16,16 +17,16 @@ def grid(
 ) -> Figure:
     """Panels left to right, top to bottom, each under its title; `paper` marks stay inside their own panel."""
     rows = -(-len(panels) // columns)
-    height = 40 + rows * row_height + (48 if title else 0)
-    out = chart(
-        look, [], height=height, margin={"l": 56, "r": 24, "t": 72 if title else 40, "b": 32}, hovermode="closest"
-    )
+    more = LINE * max((name.count("<br>") for name, _ in panels), default=0)  # what titles of several lines need
+    height = 40 + rows * (row_height + more) + (48 if title else 0)
+    top_margin = (72 if title else 40) + more
+    out = chart(look, [], height=height, margin={"l": 56, "r": 24, "t": top_margin, "b": 32}, hovermode="closest")
     for index, (name, panel) in enumerate(panels):
         row, column = divmod(index, columns)
         space = 0.055 if columns <= 3 else 0.012
         left, right = column / columns + (space if column else 0), (column + 1) / columns - space
         inner = height - out["layout"]["margin"]["t"] - out["layout"]["margin"]["b"]
-        gap = 52 / inner  # room for a panel's title and its epoch labels
+        gap = (52 + more) / inner  # room for a panel's title and its epoch labels
         tall = (1 - (rows - 1) * gap) / rows
         top = 1 - row * (tall + gap)
         bottom = max(0.0, top - tall)
@@ -43,13 +44,15 @@ def grid(
                 "xanchor": "left",
                 "yanchor": "bottom",
                 "yshift": 8,
+                "align": "left",
                 "text": name,
                 "showarrow": False,
                 "font": {"size": 14, "color": look["text"]},
             }
         )
     if title:
-        out["layout"]["title"] = {"text": title, "x": 0.02, "font": {"size": 18, "color": look["text"]}}
+        place = {"x": 0, "xref": "container", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 16, "l": 56}}
+        out["layout"]["title"] = {"text": title, "font": {"size": 18, "color": look["text"]}, **place}
     out["layout"]["paper_bgcolor"] = out["layout"]["plot_bgcolor"] = look["page"]
     return out
 

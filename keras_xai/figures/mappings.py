@@ -680,13 +680,14 @@ def figure(
             continue
         title, reading = READING[name]
         title = f"{title}: {text(one['layout']['meta']['layer'], 30)}" if name == "layer_map" else title
-        made.append((f"{title}<br><span style='font-size:10px'>{_wrapped(reading)}</span>", one))
+        note = f"<span style='font-size:12px;color:{look['text-2']}'>{_wrapped(reading)}</span>"
+        made.append((f"{title}<br>{note}", one))
     if not made:
         return chart(look, [], title={"text": "This run wrote no mappings."})
     return grid(look, made, title=text(health(run, epoch), 140), row_height=330)
 
 
-def _wrapped(sentence: str, most: int = 88) -> str:
+def _wrapped(sentence: str, most: int = 72) -> str:
     """Two lines at most fit above a panel."""
     if len(sentence) <= most:
         return sentence
