@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,45 @@ class Epoch:
     logs: Mapping[str, float]  # what Keras and the callbacks before us reported, and our own keys
     costs: Mapping[str, float] = field(default_factory=dict)  # cost_seconds by callback
     notes: tuple[str, ...] = ()  # what our callbacks had to say in words
+
+
+def missing_epochs(epochs: Sequence[int]) -> list[int]:
+    """The epochs between the first and the last that are not there."""
+    return sorted(set(range(min(epochs), max(epochs))) - set(epochs)) if epochs else []
+
+
+def in_words(epochs: Sequence[int]) -> str:
+    """Sorted epochs as text: "epoch 3", "epochs 3 to 5 and 9"."""
+    stretches: list[list[int]] = []
+    for epoch in epochs:
+        if stretches and epoch == stretches[-1][1] + 1:
+            stretches[-1][1] = epoch
+        else:
+            stretches.append([epoch, epoch])
+    words = [str(first) if first == last else f"{first} to {last}" for first, last in stretches]
+    listed = f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
+    return f"epoch{'' if len(epochs) == 1 else 's'} {listed}"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A part of the watch that ended before the training did: from here on nobody looked there.
+
+    `part` is a callback ("weight_gradients", "importance_drift", …) or "live_rows", the rows that `live` gives.
+    """
+
+    epoch: int  # the epoch in which it ended
+    part: str
+    reason: str
+
+
+class Note(NamedTuple):
+    """Something that a part of the watch had to say in words."""
+
+    epoch: int
+    text: str
+    part: str = ""  # which part, where that is known
+    stopped: bool = False  # whether it says that the part ended before the training did
 
 
 @dataclass(frozen=True, eq=False)

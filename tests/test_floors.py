@@ -13,15 +13,16 @@ PACKAGE = Path(__file__).parent.parent / "keras_xai"
 LAW = {
     "errors": {"records"},
     "records": set(),
+    "running": set(),
     "probe": set(),
     "drift": {"records", "probe"},
     "summary": {"records", "probe"},
     "figures": {"records", "probe"},
     "backend": {"records", "probe"},
-    "gradients": {"backend", "probe", "records"},
+    "gradients": {"backend", "running", "probe", "records"},
     "attribution": {"backend", "probe", "records"},
     "mapping": {"attribution", "backend", "probe", "records"},
-    "callbacks": {"gradients", "attribution", "mapping", "backend", "drift", "summary", "probe", "records"},
+    "callbacks": {"gradients", "attribution", "mapping", "backend", "drift", "summary", "running", "probe", "records"},
     "run": {"summary", "figures", "records", "probe"},
     "plugin": {"run", "summary", "figures", "records", "probe"},
     "verdict": {"run"},
@@ -34,7 +35,7 @@ LAW = {
 # A library, and the only rooms that may import it.
 ONLY = {
     "tensorflow": {"backend", "cli"},  # cli: to say which extra is missing
-    "keras": {"backend", "gradients", "attribution", "mapping", "callbacks", "demo"},
+    "keras": {"backend", "running", "gradients", "attribution", "mapping", "callbacks", "demo"},
     "google": {"summary"},
     "google_crc32c": {"summary"},
     "werkzeug": {"plugin"},

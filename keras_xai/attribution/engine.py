@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -67,9 +66,8 @@ class Engine:
         for method in self.methods.values():
             method.check(model)
         self._model = model
-        self._compiled = chosen().compiled(self._pass, jit)
-        self._harmless: dict[int, bool] = {}
-        self._forward = chosen().compiled(self.question.outputs, jit)
+        self._compiled = chosen().compiled(self._pass, jit, model)
+        self._forward = chosen().compiled(self.question.outputs, jit, model)
 
     def _pass(self, x: list[Any], baseline: list[Any], target: Any, alike: bool) -> tuple[Any, ...]:
         """The graph: outputs and score, baseline scores and R² of the methods that have some, and each method's values."""
@@ -105,33 +103,33 @@ class Engine:
         """(B,) the explained score of rows x; for an engine without methods, which runs them forward alone."""
         parts = []
         for rows in self._chunks(len(x[0])):
-            with self._untouched(self._compiled):
-                parts.append(self._run([a[rows] for a in x], [], target[rows])[1])
+            parts.append(self._run([a[rows] for a in x], [], target[rows])[1])
         return np.concatenate(parts)[: len(x[0])]
 
     def outputs(self, x: list[NDArray[Any]]) -> NDArray[np.float32]:
         """(B, K) what the model says of rows x."""
         backend = chosen()
-        with self._untouched(self._forward):
-            parts = [backend.numpy(self._forward([a[rows] for a in x])) for rows in self._chunks(len(x[0]))]
+        parts = [backend.numpy(self._forward([a[rows] for a in x])) for rows in self._chunks(len(x[0]))]
         return np.concatenate(parts)[: len(x[0])].astype(np.float32)
 
-    @contextlib.contextmanager
-    def _untouched(self, function: Callable[..., Any]) -> Iterator[None]:
-        """Put back what a forward pass in inference mode moved after all: the seed of a dropout that is always on, the
-        statistics of a normalisation called with training=True. Graphs that assign nothing pay nothing."""
-        if self._harmless.get(id(function)):
-            yield
-            return
-        trainable = {id(v) for v in self._model.trainable_variables}
-        state = [(v, keras.ops.copy(v.value)) for v in self._model.variables if id(v) not in trainable]
-        try:
-            yield
-        finally:
-            self._harmless[id(function)] = not chosen().writes(function)
-            if not self._harmless[id(function)]:
-                for variable, before in state:
-                    variable.assign(before)
+    def prepare(self, x: list[NDArray[Any]], baseline: list[NDArray[Any]], target: NDArray[np.integer[Any]]) -> None:
+        """Trace what a call with such rows takes, and run nothing: what a method cannot do on this model is an
+        `InvalidInput` now."""
+        rows = self._chunks(len(x[0]))[0]
+        baseline, alike = self._compared(baseline)
+        some = [b[:1] if alike else b[rows] for b in baseline]
+        self._compiled.trace([a[rows] for a in x], some, target[rows].astype(np.int32), alike)
+
+    def _compared(self, baseline: list[NDArray[Any]]) -> tuple[list[NDArray[Any]], bool]:
+        """The baselines that are fed, none where no method looks at one; and whether they are one and the same, as
+        `baseline_rows` spreads it."""
+        baseline = baseline if self._compares else []
+        return baseline, bool(baseline) and all(b.strides[0] == 0 for b in baseline)
+
+    @property
+    def side_effects(self) -> str:
+        """A sentence on what running the model may move and nobody can put back; "" where there is nothing."""
+        return said_of_side_effects(self._compiled.lasting or self._forward.lasting)
 
     def _chunks(self, size: int) -> list[Any]:
         """Which rows each pass takes, as many as any other: the last row again and again where none are left."""
@@ -148,13 +146,11 @@ class Engine:
     ) -> dict[str, Attribution]:
         """Attribute rows x [(B, ...)] against baselines of the same shapes, for the classes target (B,)."""
         size, chunks, parts = len(x[0]), self._chunks(len(x[0])), []
-        baseline = baseline if self._compares else []
-        alike = bool(baseline) and all(b.strides[0] == 0 for b in baseline)  # one sample, as `baseline_rows` spreads it
+        baseline, alike = self._compared(baseline)
         self._progress.begin(len(chunks))
         for rows in chunks:
-            with self._untouched(self._compiled):
-                some = [b[:1] if alike else b[rows] for b in baseline]
-                parts.append(self._run([a[rows] for a in x], some, target[rows], alike))
+            some = [b[:1] if alike else b[rows] for b in baseline]
+            parts.append(self._run([a[rows] for a in x], some, target[rows], alike))
             self._progress.chunk_done()
         outputs, score = (joined([p[k] for p in parts], size) for k in range(2))
         space, prediction = self.question.space(outputs), self.question.predictions(outputs)
@@ -194,6 +190,11 @@ class Engine:
             [host(r) for r in fits],
             [[host(v).astype(np.float32) for v in method] for method in values],
         )
+
+
+def said_of_side_effects(lasting: str) -> str:
+    """The sentence on what a graph may move for good, "" where there is nothing."""
+    return f"The model {lasting}: what an explanation moves there is not put back." if lasting else ""
 
 
 def joined(parts: list[NDArray[Any]], size: int) -> NDArray[Any]:
@@ -335,6 +336,8 @@ def attribute(
     progress = Progress(verbose)
     prepared = Prepared(model, x, method, target, output, baseline, seed, jit_compile, options, progress)
     found, how = prepared(), prepared.method
+    if prepared.side_effects:
+        warnings.warn(prepared.side_effects, stacklevel=2)
     if isinstance(how, IntegratedGradients) and how.n_steps < MORE_STEPS and found.completeness_error is not None:
         again = np.flatnonzero(~(found.completeness_error <= ENOUGH))
         if again.size:
@@ -392,6 +395,11 @@ class Prepared:
     def __call__(self) -> Attribution:
         """With the weights as they are now."""
         return self._engine(self._x, self._baseline, self.target)[self.name]
+
+    @property
+    def side_effects(self) -> str:
+        """See `Engine.side_effects`."""
+        return self._engine.side_effects
 
     def instead(self, method: Method, rows: NDArray[np.integer[Any]], progress: Progress) -> Attribution:
         """The same of some of the rows, by another method."""

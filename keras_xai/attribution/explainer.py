@@ -50,6 +50,19 @@ class Explainer:
         self.width = 1 if outputs.ndim == 1 else outputs.shape[1]
         self.baseline = baseline_rows(probe.baseline, self._x, default_rows(model, self._x, probe))
         self.target: NDArray[np.int64] | None = self._target(probe)
+        target = np.zeros(probe.size, np.int64) if self.target is None else self.target
+        self.engine.prepare(self._x, self.baseline, target)
+
+    def prepare_rows(self, probe: Probe) -> None:
+        """Trace what other rows of the same shape take.
+
+        Raises:
+            InvalidInput: rows that do not fit the model.
+        """
+        x = smooth(self._model, probe.inputs, probe.x)
+        baseline = [np.broadcast_to(b[:1], a.shape) for a, b in zip(x, self.baseline, strict=True)]
+        self._target(probe)
+        self.engine.prepare(x, baseline, np.zeros(probe.size, np.int64))
 
     def __call__(self) -> dict[str, Attribution]:
         """Explain the probe. Without labels the classes predicted at the first call are kept."""

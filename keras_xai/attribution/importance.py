@@ -120,7 +120,7 @@ class _Losses(Engine):
         own = np.tile(np.arange(size, dtype=np.int32), len(features) // size)
         other = np.concatenate([own[:size], np.tile(self._orders.reshape(-1), self._features)])
         said = self._said(features, own, other)
-        if chosen().writes(self._forward):
+        if self._forward.writes:
             # A dropout that is always on: asked one by one all see the same draws, and only the shuffling makes a difference.
             copies = (slice(k, k + size) for k in range(0, len(features), size))
             said = np.concatenate([self._said(features[copy], own[copy], other[copy]) for copy in copies])

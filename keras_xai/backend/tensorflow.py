@@ -13,6 +13,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_xai.backend import HIGHEST, LOWEST, SUMS
+from keras_xai.backend.python_state import python_state_kept
+from keras_xai.backend.tensorflow_state import OWN_PYTHON, GraphState
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Gradients: what happens inside and around a train step.
@@ -66,40 +68,48 @@ class GradientSums:
             return
         if (context := tf.distribute.get_replica_context()) is not None and context.num_replicas_in_sync > 1:
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients))
+        inverse = None if scale is None else 1.0 / tf.cast(scale, tf.float32)
+        moments, exponents = _summaries(gradients, before, weights(variables), inverse, self.counts_exponents)
+        # Variables without a gradient have the last row, which is empty, and so has the call itself.
+        place = {id(variable): row for row, variable in enumerate(variables)}
+        rows = [place.get(id(variable), len(variables)) for variable in self.variables] + [len(variables)]
+        recorded = np.asarray([row < len(variables) for row in rows], np.float32)
+        moments, exponents = tf.gather(moments, rows), tf.gather(exponents, rows)
+        self._accumulate(recorded, moments, exponents, applied, updated)
+
+    def _accumulate(
+        self, recorded: NDArray[np.float32], moments: tf.Tensor, exponents: tf.Tensor, applied: Any, updated: Any
+    ) -> None:
+        """Add one optimizer call to the sums.
+
+        Args:
+            recorded: (V + 1) 1 for the variables that had a gradient; the last entry stands for the call itself.
+            moments: (V + 1, moments), zero where nothing was recorded.
+            exponents: (V + 1, 512), likewise.
+            applied: as in `add`.
+            updated: as in `add`.
+        """
         applied = tf.cast(applied, tf.float32)
         updated = applied * tf.cast(updated, tf.float32)
-        inverse = None if scale is None else 1.0 / tf.cast(scale, tf.float32)
-        place = {id(variable): row for row, variable in enumerate(self.variables)}
-        sums: list[tf.Tensor] = [tf.zeros([len(SUMS)])] * (len(place) + 1)
-        largest: list[tf.Tensor] = [tf.zeros([])] * len(sums)
-        exponents: list[tf.Tensor] = [tf.zeros([EXPONENTS], tf.int64)] * len(sums)
-        for gradient, variable, old, new in zip(gradients, variables, before, weights(variables), strict=True):
-            row = place[id(variable)]
-            g, absent = _flat(gradient, old, inverse)
-            w = _squares(old)
-            column = {
-                "calls": applied,
-                "skipped": 1.0 - applied,
-                "total": tf.reduce_sum(g),
-                "squares": _squares(g),
-                "weight_squares": w,
-                "updates": updated,
-                "updated_weight_squares": tf.where(updated > 0, w, 0.0),
-                "update_squares": tf.where(updated > 0, _squares(new - old), 0.0),
-            }
-            kept = {"calls", "skipped", "updates"}
-            # where, not a product: what is skipped is infinite
-            sums[row] = tf.stack([v if k in kept else tf.where(applied > 0, v, 0.0) for k, v in column.items()])
-            largest[row] = tf.where(applied > 0, tf.reduce_max(tf.abs(g)), 0.0)
-            counts = tf.cast(_exponents(g) if self.counts_exponents else _specials(g), tf.int64)
-            counts += tf.one_hot(0, EXPONENTS, absent, tf.zeros([], tf.int64), dtype=tf.int64)
-            exponents[row] = tf.where(applied > 0, counts, tf.zeros_like(counts))
-        sums[-1] = tf.stack([applied, 1.0 - applied, *[0.0] * (len(SUMS) - 2)])
+        of_call = np.eye(1, len(recorded), len(recorded) - 1, dtype=np.float32)[0]
+        # where, not a product: what is skipped is infinite
+        kept = tf.unstack(tf.where(applied > 0, moments, 0.0), axis=1)
+        of_update = tf.unstack(tf.where(updated > 0, moments, 0.0), axis=1)
+        columns = {
+            "calls": applied * (recorded + of_call),
+            "skipped": (1.0 - applied) * (recorded + of_call),
+            "total": kept[MOMENTS.index("total")],
+            "squares": kept[MOMENTS.index("squares")],
+            "weight_squares": kept[MOMENTS.index("weight_squares")],
+            "updates": updated * recorded,
+            "updated_weight_squares": of_update[MOMENTS.index("weight_squares")],
+            "update_squares": of_update[MOMENTS.index("update_squares")],
+        }
         # One addition for the whole step. All of it depends on the gradients, so that a step for which there was no
         # more data is not counted.
-        self._sums.assign_add(tf.stack(sums))
-        self._largest.assign(_maximum(self._largest, tf.stack(largest)))
-        self._exponents.assign_add(tf.stack(exponents))
+        self._sums.assign_add(tf.stack([columns[name] for name in SUMS], axis=1))
+        self._largest.assign(_maximum(self._largest, kept[MOMENTS.index("largest")]))
+        self._exponents.assign_add(tf.where(applied > 0, exponents, tf.zeros_like(exponents)))
 
     def read(self) -> NDArray[np.float64]:
         """The sums in one copy: (V + 1, columns), `COLUMNS` and then the octaves; in the last row "calls" and "skipped"
@@ -171,8 +181,96 @@ def _flat(gradient: Any, like: tf.Tensor, inverse: tf.Tensor | None) -> tuple[tf
     return (g if inverse is None else g * inverse), absent
 
 
+# What one gradient and the weights around it come down to, in this order.
+MOMENTS = ("total", "squares", "weight_squares", "update_squares", "largest")
+SMALL = 1 << 16  # entries of a variable; smaller ones of one shape are summed together, which takes a copy of them
+
+
+def _summaries(
+    gradients: Sequence[Any],
+    before: Sequence[tf.Tensor],
+    after: Sequence[tf.Tensor],
+    inverse: tf.Tensor | None,
+    exact: bool,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """What the gradients of one call come down to: moments (V + 1, 5) and counts of exponents, int64 (V + 1, 512). The
+    last row of each is zero."""
+    groups = _alike(gradients, before)
+    moments, exponents = [], []
+    for group in groups:
+        g, old, new = ([values[k] for k in group] for values in (gradients, before, after))
+        some, counts = _group_summary(g, old, new, inverse, exact)
+        moments.append(some)
+        exponents.append(counts)
+    moments.append(tf.zeros([1, len(MOMENTS)]))
+    exponents.append(tf.zeros([1, EXPONENTS], tf.int64))
+    order = np.argsort([*(k for group in groups for k in group), len(gradients)])
+    return tf.gather(tf.concat(moments, 0), order), tf.gather(tf.concat(exponents, 0), order)
+
+
+def _group_summary(
+    gradients: list[Any], before: list[tf.Tensor], after: list[tf.Tensor], inverse: tf.Tensor | None, exact: bool
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Moments (K, 5) and counts of exponents, int64 (K, 512), of K gradients that `_alike` put together."""
+    if isinstance(gradients[0], tf.IndexedSlices) or not before[0].shape.is_fully_defined():
+        g, absent = _flat(gradients[0], before[0], inverse)
+        moments, counts = _matrix_summary(g[None], before[0][None], after[0][None], exact)
+        return moments, tf.cast(counts, tf.int64) + tf.one_hot([0], EXPONENTS, absent, tf.zeros([], tf.int64))
+    count, shape = len(gradients), tuple(before[0].shape)
+    summarize = _traced_summary(count, shape, gradients[0].dtype, exact, inverse is not None)
+    arrays = [values[0] if count == 1 else tf.stack(values) for values in (gradients, before, after)]
+    moments, counts = summarize(*arrays) if inverse is None else summarize(*arrays, inverse)
+    return moments, tf.cast(counts, tf.int64)
+
+
+def _alike(gradients: Sequence[Any], weights: Sequence[tf.Tensor]) -> list[list[int]]:
+    """Which gradients are summed together: small dense ones of one shape and dtype; each other one is alone.
+
+    Many small variables of one shape become the rows of a matrix, and a traced function serves all of one shape: to build
+    some twenty operations anew for each variable took as long as tracing the whole step.
+    """
+    groups: dict[Any, list[int]] = {}
+    for k, (gradient, weight) in enumerate(zip(gradients, weights, strict=True)):
+        size = weight.shape.num_elements()
+        alone = isinstance(gradient, tf.IndexedSlices) or size is None or size > SMALL
+        groups.setdefault(k if alone else (tuple(weight.shape), gradient.dtype), []).append(k)
+    return list(groups.values())
+
+
+@functools.lru_cache(maxsize=4096)
+def _traced_summary(count: int, shape: tuple[int, ...], dtype: tf.DType, exact: bool, scaled: bool) -> Any:
+    """`_matrix_summary` of `count` dense gradients of one shape, as a traced function of (gradients, before, after) and, if
+    `scaled`, of what the gradients are to be multiplied with."""
+
+    def summarize(gradients: tf.Tensor, before: tf.Tensor, after: tf.Tensor, *inverse: tf.Tensor) -> tuple[Any, Any]:
+        g, *w = (tf.reshape(tf.cast(values, tf.float32), [count, -1]) for values in (gradients, before, after))
+        return _matrix_summary(g * inverse[0] if inverse else g, w[0], w[1], exact)
+
+    whole = shape if count == 1 else (count, *shape)
+    with tf.init_scope():
+        traced = tf.function(summarize, autograph=False)
+        weight, scale = tf.TensorSpec(whole, tf.float32), tf.TensorSpec([], tf.float32)
+        return traced.get_concrete_function(tf.TensorSpec(whole, dtype), weight, weight, *([scale] if scaled else []))
+
+
+def _matrix_summary(g: tf.Tensor, old: tf.Tensor, new: tf.Tensor, exact: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    """The `MOMENTS` (K, 5) of float32 gradients (K, n) and of the weights (K, ...) before and after, and counts of
+    exponents, int32 (K, 512): zeros and non-finite values alone if not `exact`."""
+    columns = {
+        "total": tf.reduce_sum(g, 1),
+        "squares": _squares(g),
+        "weight_squares": _squares(old),
+        "update_squares": _squares(new - old),
+        "largest": tf.reduce_max(tf.abs(g), 1),
+    }
+    return tf.stack([columns[name] for name in MOMENTS], 1), _exponents(g) if exact else _specials(g)
+
+
 def _squares(values: tf.Tensor) -> tf.Tensor:
-    return 2.0 * tf.nn.l2_loss(values)  # one pass, nothing kept
+    """(K) Σ v² of each row."""
+    if values.shape[0] == 1:
+        return 2.0 * tf.nn.l2_loss(values)[None]  # one pass, nothing kept
+    return tf.reduce_sum(tf.square(values), 1)
 
 
 def _maximum(first: Any, second: tf.Tensor) -> tf.Tensor:
@@ -183,19 +281,19 @@ def _maximum(first: Any, second: tf.Tensor) -> tf.Tensor:
 
 
 def _exponents(g: tf.Tensor) -> tf.Tensor:
-    """How often each combination of sign and exponent occurs, int32 (512): exact octaves, and no logarithm."""
+    """How often each combination of sign and exponent occurs in each row, int32 (K, 512): exact octaves, no logarithm."""
     bits = tf.bitwise.right_shift(tf.bitcast(g, tf.uint32), tf.constant(23, tf.uint32))
     # The raw operation takes a constant size, which XLA needs; tf.math.bincount does not give it one.
     counts = tf.raw_ops.DenseBincount(
         input=tf.cast(bits, tf.int32), size=EXPONENTS, weights=tf.zeros([0], tf.int32), binary_output=False
     )
-    return tf.reshape(counts, [EXPONENTS])
+    return tf.reshape(counts, [g.shape[0], EXPONENTS])
 
 
 def _specials(g: tf.Tensor) -> tf.Tensor:
     """Zeros and non-finite values alone, in the bins where `_exponents` has them."""
-    zeros = tf.reduce_sum(tf.cast(tf.equal(g, 0.0), tf.int32))
-    nonfinite = tf.reduce_sum(tf.cast(~tf.math.is_finite(g), tf.int32))
+    zeros = tf.reduce_sum(tf.cast(tf.equal(g, 0.0), tf.int32), 1, keepdims=True)
+    nonfinite = tf.reduce_sum(tf.cast(~tf.math.is_finite(g), tf.int32), 1, keepdims=True)
     return zeros * tf.one_hot(0, EXPONENTS, dtype=tf.int32) + nonfinite * tf.one_hot(255, EXPONENTS, dtype=tf.int32)
 
 
@@ -203,7 +301,7 @@ def _can_count() -> bool:
     """Whether exponents can be counted here: the GPU's kernel refuses where determinism was asked for."""
     with tf.init_scope():
         try:
-            _exponents(tf.ones([1]))
+            _exponents(tf.ones([1, 1]))
         except tf.errors.OpError:
             return False
     return True
@@ -279,27 +377,69 @@ REPORTS = 20  # of a loop to the host; each takes the interpreter's lock for a m
 _TRANSPARENT = ("Identity", "Cast", "StopGradient", "PreventGradient", "CheckNumerics")
 
 
-def compiled(function: Callable[..., Any], jit: bool = False) -> Callable[..., Any]:
+class Compiled:
     """`function` on tensors as one graph; traced once for each shape, reading the model's live weights.
 
     It is called with arrays or tensors, alone or in lists; what is neither is a constant of the graph. Which graph serves a
     call is found by shapes alone: `tf.function` looks at much more, which takes it 0.2 ms a call, as long as a small model
     takes to answer. And a graph it is under `run_functions_eagerly(True)` too: only a graph knows the logit, see `head`.
-    """
-    graphs: dict[Any, Any] = {}
 
-    @functools.wraps(function)
-    def run(*args: Any) -> Any:
+    Whatever a call moves (a seed, the state of a recurrent layer, a counter in a variable) is put back after it; graphs that
+    write nothing pay nothing.
+
+    Args:
+        function: of tensors.
+        jit: compile with XLA.
+        model: whose Python code `function` runs while it is traced: what that code moves is put back, too.
+    """
+
+    def __init__(self, function: Callable[..., Any], jit: bool = False, model: keras.Model | None = None) -> None:
+        self._function, self._jit, self._model = function, jit, model
+        self._graphs: dict[Any, tuple[Any, GraphState]] = {}
+
+    def __call__(self, *args: Any) -> Any:
+        graph, state, tensors = self._traced(args)
+        put_back = state.keep()
+        try:
+            return graph(*tensors)
+        finally:
+            for each in put_back:
+                each()
+
+    def trace(self, *args: Any) -> None:
+        """Trace the graph for such arguments, and run nothing."""
+        self._traced(args)
+
+    @property
+    def graphs(self) -> list[Any]:
+        """The graphs that were traced, each a function."""
+        return [graph for graph, _ in self._graphs.values()]
+
+    @property
+    def writes(self) -> bool:
+        """Whether any graph moves something that is put back: a dropout that is on in inference moves its seed."""
+        return any(state.writes for _, state in self._graphs.values())
+
+    @property
+    def lasting(self) -> str:
+        """What the graphs may move and nobody can put back, in words; "" where there is nothing."""
+        return "; ".join(dict.fromkeys(state.lasting for _, state in self._graphs.values() if state.lasting))
+
+    def _traced(self, args: Any) -> tuple[Any, GraphState, list[Any]]:
         flat = tf.nest.flatten(args)
         fed = [value for value in flat if isinstance(value, (np.ndarray, tf.Tensor))]
         key = tuple([(v.shape, v.dtype) if isinstance(v, (np.ndarray, tf.Tensor)) else v for v in flat])
         tensors = [constant(value) if isinstance(value, np.ndarray) else value for value in fed]
-        if (graph := graphs.get(key)) is None:
-            graph = graphs[key] = _graph(function, args, tensors, jit)
-        return graph(*tensors)
+        if key not in self._graphs:
+            with python_state_kept(self._model):
+                graph = _graph(self._function, args, tensors, self._jit)
+            self._graphs[key] = graph, GraphState(graph)
+        return *self._graphs[key], tensors
 
-    run.graphs = graphs  # type: ignore[attr-defined]
-    return run
+
+def compiled(function: Callable[..., Any], jit: bool = False, model: keras.Model | None = None) -> Compiled:
+    """`function` as one graph for each shape of its arguments, see `Compiled`."""
+    return Compiled(function, jit, model)
 
 
 def _graph(function: Callable[..., Any], args: Any, tensors: Sequence[Any], jit: bool) -> Any:
@@ -314,16 +454,6 @@ def _graph(function: Callable[..., Any], args: Any, tensors: Sequence[Any], jit:
 
     graph = tf.function(flattened, autograph=False, jit_compile=jit or None)
     return graph.get_concrete_function(*(tf.TensorSpec(v.shape, v.dtype) for v in tensors))
-
-
-def writes(function: Any) -> bool:
-    """Whether any graph of a `compiled` function assigns to a variable: dropout that is on in inference moves its seed."""
-    for concrete in function.graphs.values():
-        definition = concrete.graph.as_graph_def()
-        nodes = [definition.node, *(f.node_def for f in definition.library.function)]
-        if any(node.op.startswith("Assign") for some in nodes for node in some):
-            return True
-    return False
 
 
 def constant(array: NDArray[Any]) -> Any:
@@ -412,10 +542,15 @@ def _reported(k: Any, count: int, heard: Callable[[int], None] | None, after: Se
         tell(every)
         return np.int32(0)
 
+    def told() -> tf.Tensor:
+        reported = tf.numpy_function(say, [], tf.int32)
+        OWN_PYTHON.add(reported.op.get_attr("token"))
+        return reported
+
     with tf.control_dependencies(list(after)):
         due = tf.equal(k % every, every - 1)
         # Neither branch gives anything: the host is told, no more.
-        return [tf.cond(due, lambda: tf.numpy_function(say, [], tf.int32), lambda: tf.constant(0))]
+        return [tf.cond(due, told, lambda: tf.constant(0))]
 
 
 def normal(seed: int, k: Any, shape: Sequence[int]) -> Any:

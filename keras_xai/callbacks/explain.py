@@ -64,6 +64,10 @@ class Explain(keras.callbacks.Callback):
         # Last, since on_drift="raise" ends the epoch for whoever comes after it.
         self.callbacks.append(ImportanceDrift(log_dir, probe, live=live, on_drift=on_drift, on_error=on_error))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has the settings of this callback, and no part in its training."""
+        return {**vars(self), "_model": None, "params": None}
+
     def set_params(self, params: dict[str, Any]) -> None:
         super().set_params(params)
         for callback in self.callbacks:
@@ -93,7 +97,3 @@ class Explain(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         for callback in self.callbacks:
             callback.on_train_batch_begin(batch, logs)
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_train_batch_end(batch, logs)

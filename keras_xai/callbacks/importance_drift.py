@@ -17,7 +17,7 @@ from keras_xai.attribution.explainer import Explainer
 from keras_xai.attribution.importance import class_importance, global_importance
 from keras_xai.attribution.method import named
 from keras_xai.callbacks.base import Watcher
-from keras_xai.callbacks.live_rows import LiveRows
+from keras_xai.callbacks.live_rows import LiveRows, as_numbers
 from keras_xai.callbacks.schedule import Every
 from keras_xai.drift.data_score import DataScore
 from keras_xai.drift.detector import Chart, Update
@@ -87,6 +87,7 @@ class ImportanceDrift(Watcher):
     """
 
     name: ClassVar[str] = "importance_drift"
+    of_one_fit: ClassVar[Mapping[str, Any]] = {"_explainers": {}, "_first_rows": None}
     cheaper: ClassVar[str] = "a probe of 128 rows, every=2 or no live rows in ImportanceDrift"
 
     def __init__(
@@ -164,9 +165,10 @@ class ImportanceDrift(Watcher):
         self._explainers: dict[str, Explainer] = {}
         self._leading = Leading(self.probe.features)
         self._live_now = self.live
+        self._first_rows: Probe | None = None
         if self._live_now is not None:
             try:
-                rows = self._live_now.check()
+                rows = self._first_rows = self._live_now.check()
             except InvalidInput:
                 raise
             except Exception as fault:
@@ -174,16 +176,17 @@ class ImportanceDrift(Watcher):
             else:
                 if self.per_class and rows.classes is None:
                     raise InvalidInput("per_class=True needs live rows whose y are classes.")
-        if self.model.built:
-            self._prepare()
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         methods = {"clean": self.method, "live": self.live_method}
         self._explainers = {
             source: Explainer(self.model, self.probe, {name: named(name, {}, METHODS)})
             for source, name in methods.items()
             if source == "clean" or self._live_now is not None
         }
+        if self._first_rows is not None:
+            self._explainers["live"].prepare_rows(self._first_rows)
+            self._first_rows = None
 
     def constants(self) -> Mapping[str, Any]:
         # Where features are pooled, which ones is known later; the probe's hash holds all the names.
@@ -258,14 +261,11 @@ class ImportanceDrift(Watcher):
     # One epoch.
 
     def _updates(self, epoch: int) -> list[Record]:
-        if not self._explainers:
-            if not self.model.built:
-                raise InvalidInput("The model has no weights after an epoch: it cannot be explained.")
-            self._prepare()
         rate = self.rate
         records: list[Record] = []
         explainer = self._explainers["clean"]
         found = explainer()[self.method]
+        self.warn_once(explainer.engine.side_effects)
         records += self._scored(epoch, "clean", found, self.probe, rate, lambda: "reliance moved")
         if self._live_now is not None and self._leading.settled:
             try:
@@ -281,6 +281,7 @@ class ImportanceDrift(Watcher):
             raise fault
         self._live_now = None
         self._figures |= {"xai_drift_score_live": math.nan, "xai_drift_alarm_live": 0.0}
+        self.stop_part("live_rows", f"{type(fault).__name__}: {fault}")
         self.warn(f"The live rows are watched no longer: {type(fault).__name__}: {fault}")
 
     def _updates_live(self, epoch: int, rate: float) -> Iterator[Record]:
@@ -306,12 +307,13 @@ class ImportanceDrift(Watcher):
             self._figures["xai_drift_alarm_live"] = 1.0
 
     def _moved(self, rows: Probe) -> tuple[Update, NDArray[np.float32]]:
-        if isinstance(self.probe.groups, dict) and isinstance(rows.x, np.ndarray):
+        x = as_numbers(rows.x)
+        if isinstance(self.probe.groups, dict) and isinstance(x, np.ndarray):
             # The columns of a one-hot group always add up to one: they move, their sum does not.
-            squares = self._data.movement(rows.x.reshape(rows.size, -1)).reshape(1, *rows.x.shape[1:]) ** 2
+            squares = self._data.movement(x.reshape(rows.size, -1)).reshape(1, *x.shape[1:]) ** 2
             q = np.sqrt(self.probe.pooled(squares)[0] / self.probe.pooled(np.ones_like(squares))[0])
         else:
-            q = self._data.movement(self.probe.pooled(rows.x))
+            q = self._data.movement(self.probe.pooled(x))
         q = self._leading.root_mean_square(q).astype(np.float32)
         return self._data.update(q), q
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -212,5 +213,18 @@ def _digest(arrays: list[Any]) -> int:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(repr((array.shape, str(array.dtype))).encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return int.from_bytes(digest.digest()[:3])
+        # An array of objects holds their addresses.
+        digest.update(repr(array.tolist()).encode() if array.dtype == object else np.ascontiguousarray(array).tobytes())
+    return int.from_bytes(digest.digest()[:3], "big")
+
+
+def as_numbers(values: Any) -> Any:
+    """Rows whose texts are numbers from 0 to 1, equal for equal texts: enough to see that they changed."""
+    if isinstance(values, dict):
+        return {key: as_numbers(array) for key, array in values.items()}
+    if isinstance(values, list):
+        return [as_numbers(array) for array in values]
+    if values.dtype.kind not in "OSU":
+        return values
+    codes = {text: zlib.crc32(repr(text).encode()) / 2**32 for text in set(values.ravel().tolist())}
+    return np.asarray([codes[text] for text in values.ravel().tolist()]).reshape(values.shape)

@@ -58,6 +58,7 @@ class ProbeAttributions(Watcher):
     """
 
     name: ClassVar[str] = "probe_attributions"
+    of_one_fit: ClassVar[Mapping[str, Any]] = {"_explainer": None}
     cheaper: ClassVar[str] = "fewer methods, samples=8 or every=5 in ProbeAttributions"
 
     def __init__(
@@ -83,25 +84,30 @@ class ProbeAttributions(Watcher):
 
     def check(self) -> None:
         self._explainer: Explainer | None = None
-        self._target = self.gallery.target
-        if self.model.built:
-            self._explainer = Explainer(self.model, self.gallery, self.methods, self.jit_compile)
+        self._past_target: Any = None
+
+    def prepare(self) -> None:
+        self._explainer = Explainer(self.model, self.gallery, self.methods, self.jit_compile)
+        self._continue_with_past_target()
 
     def shown(self) -> Probe | None:
         return self.gallery
 
     def begin(self, epoch: int, past: Log | None) -> None:
-        # Without labels a resumed run goes on explaining the classes that were predicted when it began.
         before = None if past is None else next((past.outputs(name) for name in self.methods), None)
-        if before is not None and self._explainer is not None and self._explainer.target is None:
-            self._explainer.target = before.target[-1]
+        self._past_target = None if before is None else before.target[-1]
+        self._continue_with_past_target()
+
+    def _continue_with_past_target(self) -> None:
+        """Without labels a resumed run goes on explaining the classes that were predicted when it began."""
+        if self._explainer is not None and self._explainer.target is None and self._past_target is not None:
+            self._explainer.target = self._past_target
 
     def observe(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
-        if self._explainer is None:
-            if not self.model.built:
-                raise InvalidInput("The model has no weights after an epoch: it cannot be explained.")
-            self._explainer = Explainer(self.model, self.gallery, self.methods, self.jit_compile)
-        return [self._written(found, epoch) for found in self._explainer().values()]
+        assert self._explainer is not None
+        found = self._explainer()
+        self.warn_once(self._explainer.engine.side_effects)
+        return [self._written(attribution, epoch) for attribution in found.values()]
 
     def catch_up(self, epoch: int) -> Iterable[Record]:
         return self.observe(epoch, {})

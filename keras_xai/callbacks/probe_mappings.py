@@ -85,6 +85,7 @@ class ProbeMappings(Watcher):
     """
 
     name: ClassVar[str] = "probe_mappings"
+    of_one_fit: ClassVar[Mapping[str, Any]] = {"_reader": None, "_answers": None}
 
     def __init__(
         self,
@@ -155,10 +156,8 @@ class ProbeMappings(Watcher):
 
     def check(self) -> None:
         self._forget()
-        if self.model.built:
-            self._prepare()
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         probe, model = self.probe, self.model
         check_fit(model, probe.inputs, probe.x)
         reader = Reader(model, smooth(model, probe.inputs, probe.x), probe.x, probe.output, self._paths)
@@ -218,16 +217,13 @@ class ProbeMappings(Watcher):
     # One epoch.
 
     def _looked(self, epoch: int, logs: Mapping[str, Any]) -> Mappings:
-        if self._reader is None or self._answers is None:
-            if not self.model.built:
-                raise InvalidInput("The model has no weights after an epoch: it cannot be read.")
-            self._prepare()
         assert self._reader is not None
         assert self._answers is not None
         reader, answers = self._reader, self._answers
         if note := shared_note(reader):
             self.note(note)
         reading = reader.read()
+        self.warn_once(reader.side_effects)
         with one_thread(), np.errstate(all="ignore"):  # a training that ended in NaN is recorded as what it is
             told = answers.said(reading)
             factors = [factor_of(matrix) for matrix in reading.matrices]

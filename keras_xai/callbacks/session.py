@@ -7,7 +7,6 @@ import logging
 import math
 import os
 import re
-import threading
 import time
 import weakref
 from collections import deque
@@ -21,7 +20,8 @@ from keras_xai.callbacks.claim import Claim
 from keras_xai.callbacks.cost import Ledger
 from keras_xai.errors import InvalidInput
 from keras_xai.probe import Probe
-from keras_xai.records import Epoch
+from keras_xai.records import Epoch, Stop, in_words, missing_epochs
+from keras_xai.running import is_running
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import FileStore, Log
 from keras_xai.summary.writer import Writer
@@ -31,8 +31,9 @@ logger = logging.getLogger("keras_xai")
 RUN = "keras_xai"
 clock = time.perf_counter
 
-# A session lives as long as its callbacks: an aborted fit leaves no file open once they are gone. Fits in two threads
-# are two sessions, as fits in two processes are.
+# A session lives as long as its callbacks: an aborted fit leaves no file open once they are gone. Each fit has its own, also
+# one inside another or in another thread. Known by directory and fit: Keras gives one `params` object to all callbacks of a
+# fit, and a session holds it.
 _open: weakref.WeakValueDictionary[tuple[Path, int], Session] = weakref.WeakValueDictionary()
 
 
@@ -90,8 +91,10 @@ class Session:
         self.lost: Exception | None = None
         self.ended_with: tuple[str, ...] = ()
         self.ledger = Ledger()
-        self._thread = threading.get_ident()
-        self._begun = False
+        self.directory: Path | None = None  # of the run, known when the first epoch begins
+        self.begun = False
+        self._preferred: list[Path] = []  # the runs that its callbacks wrote last
+        self._stops: list[Stop] = []  # not yet written
         self._claim: Claim | None = None
         self._members: list[object] = []
         self._constants: dict[str, Any] = {}
@@ -99,6 +102,8 @@ class Session:
         self._writer: Writer | None = None
         self._notes: list[str] = []
         self._epoch: int | None = None  # the epoch whose record is still to be written
+        self._latest = 0  # the last one that began
+        self._ending = False  # whether its end has come
         self._began = clock()  # where the seconds of the next record start: nothing of the training is left out
         self._finished: list[object] = []
         self._costs: dict[str, float] = {}
@@ -107,22 +112,32 @@ class Session:
 
     @classmethod
     def of(cls, log_dir: Path, fit: object, *, writes: bool = True) -> Session:
-        """The session of this fit. Keras gives one `params` object to all callbacks of a fit: that is its identity.
-        A session left open by an aborted fit is closed here."""
-        key = log_dir, threading.get_ident()
-        session = _open.get(key)
-        if session is None or session.fit is not fit:
-            if session is not None:
+        """The session of this fit. Those that aborted fits left open in the same directory are closed."""
+        key = log_dir, id(fit)
+        for other in list(_open.values()):
+            if other.log_dir == log_dir and other.fit is not fit and not is_running(other.fit):
                 with contextlib.suppress(OSError):  # the aborted fit's loss, not this one's
-                    session.close()
+                    other.close()
+        session = _open.get(key)
+        if session is None:
             session = _open[key] = cls(log_dir, fit, writes=writes)
         return session
 
-    def join(self, member: object, constants: Mapping[str, Any], shown: Probe | None) -> None:
-        """Take part. `constants` must not change when a run is continued; of the probes that are `shown` the one with
-        most samples is written, once."""
+    def join(
+        self, member: object, constants: Mapping[str, Any], shown: Probe | None, wrote: Path | None = None
+    ) -> None:
+        """Take part.
+
+        Args:
+            member: a callback.
+            constants: what must not change when a run is continued.
+            shown: a probe; of all that are shown the one with most samples is written, once.
+            wrote: the directory of the run that this callback wrote last, which a continued training goes on with.
+        """
         if not any(m is member for m in self._members):
             self._members.append(member)
+        if wrote is not None and wrote not in self._preferred:
+            self._preferred.append(wrote)
         self._constants |= constants
         if shown is not None and (self._shown is None or shown.size > self._shown.size):
             self._shown = shown
@@ -142,7 +157,7 @@ class Session:
         self._members = [m for m in self._members if m is not member]
         try:
             with self._shared():
-                if self._finished or self._notes:
+                if self._finished or (self._notes and self._ending):
                     self._complete()
                 if self._writer is not None:
                     self._writer.flush()
@@ -153,9 +168,11 @@ class Session:
     def close(self) -> None:
         """Close the file. Idempotent."""
         self._members = []
-        key = self.log_dir, self._thread
+        key = self.log_dir, id(self.fit)
         if _open.get(key) is self:
             del _open[key]
+        with contextlib.suppress(Exception):
+            self._write_stops()
         writer, self._writer = self._writer, None
         claim, self._claim = self._claim, None
         try:
@@ -172,33 +189,39 @@ class Session:
 
     def begin(self, epoch: int) -> None:
         """An epoch begins; the first one decides which run is written."""
-        if not self._begun:
+        if not self.begun:
             with self._shared():
                 self._open_file(epoch)
-            self._begun = True
+            self.begun = True
         if epoch != self._epoch:
-            self._epoch = epoch
-            self._finished, self._logs, self._rate = [], {}, float("nan")
+            self._epoch = self._latest = epoch
+            self._finished, self._logs, self._rate, self._ending = [], {}, float("nan"), False
 
     def _open_file(self, epoch: int) -> None:
         if not self.writes:
             return
         directory, self._claim = self._choose(epoch)
-        self._writer = Writer(directory, start=epoch)
+        self._writer, self.directory = Writer(directory, start=epoch), directory
+        self._latest = epoch
         if self._shown is not None and (self.past is None or self.past.probe is None):
             self._writer.write([self._shown])
             self._writer.flush()
+        self._write_stops()
 
     def _choose(self, epoch: int) -> tuple[Path, Claim]:
         """Continue the newest run, or begin one: never write over epochs that somebody may still want to see, nor into
         a run that is being written."""
         runs = run_directories(self.log_dir)
         newest = runs[-1] if runs else self.log_dir / RUN
+        if epoch > 0 and len(self._preferred) == 1 and self._preferred[0] in runs:
+            newest = self._preferred[0]
         claim = Claim.of(newest)
         if claim is None:
             return self._fresh(newest, f"{newest.name} is being written by another training: this one is {{}}.")
         past = Log(FileStore(newest))
         if not past.epochs:
+            if epoch and any(newest.iterdir()):
+                self._note_missing(epoch)
             return newest, claim
         then, why = past.constants, ""
         if epoch == 0:
@@ -212,7 +235,19 @@ class Session:
             claim.release()
             return self._fresh(newest, why)
         self.past = past.before(epoch)
+        self._note_missing(epoch)
         return newest, claim
+
+    def _note_missing(self, epoch: int) -> None:
+        """Say which epochs before `epoch` a continued training does not have: it was saved before they were recorded."""
+        known = self.past.epochs if self.past is not None else []
+        missing = missing_epochs([*known, epoch]) if known else list(range(epoch))
+        if missing:
+            verb = "is" if len(missing) == 1 else "are"
+            self.note(
+                f"{in_words(missing).capitalize()} {verb} not in this record: the training goes on from epoch {epoch}. Nothing"
+                f" is lost where a callback that saves the model stands behind those of keras_xai."
+            )
 
     def _fresh(self, newest: Path, why: str) -> tuple[Path, Claim]:
         """A new run directory. Another process may want the same at the same moment: who claims it first has it."""
@@ -231,9 +266,40 @@ class Session:
         if text not in self._notes:
             self._notes.append(text)
 
+    def stop(self, part: str, reason: str) -> None:
+        """Record for good that a part of the watch ended before the training did; at once, as far as the file can be
+        written."""
+        if any(stop.part == part for stop in self._stops):
+            return
+        self._stops.append(Stop(self._latest, part, reason))
+        with contextlib.suppress(Exception):  # the fault that ended it may be that of the file
+            self._write_stops()
+
+    def _write_stops(self) -> None:
+        if self._writer is None or not self._stops:
+            return
+        self._writer.write(self._stops)
+        self._writer.flush()
+        self._stops = []
+
+    def last_words(self) -> None:
+        """Say in a file of its own what could not be said before: the disk may have room again.
+
+        Raises:
+            OSError: it has not.
+        """
+        stops, self._stops = self._stops, []
+        if not stops or self.directory is None or not self.directory.is_dir():
+            return
+        writer = Writer(self.directory, start=self._latest + 1)
+        try:
+            writer.write(stops)
+        finally:
+            writer.close()
+
     def write(self, records: Iterable[Record]) -> None:
         """Append records to the file."""
-        if not self._begun:
+        if not self.begun:
             raise RuntimeError("a record before the first epoch began")
         if self._writer is not None:
             self._writer.write(records)
@@ -242,7 +308,8 @@ class Session:
 
     def learning_rate(self, read: Callable[[], float]) -> float:
         """This epoch's learning rate, as the first of our callbacks saw it: what is scored is what is recorded, also
-        where another callback between ours changes the rate."""
+        where another callback between ours changes the rate. Asked for when the epoch ends."""
+        self._ending = True
         if math.isnan(self._rate):
             self._rate = read()
         return self._rate
@@ -278,7 +345,7 @@ class Session:
     def _complete(self) -> None:
         """Write the epoch's record once nobody who is still here has something to add, and flush."""
         waiting = [m for m in self._members if not any(m is f for f in self._finished)]
-        if waiting or self._epoch is None or not self._begun or self.lost is not None:
+        if waiting or self._epoch is None or not self.begun or self.lost is not None:
             return
         now = clock()
         seconds, self._began = now - self._began, now

@@ -60,6 +60,7 @@ class WeightGradients(Watcher):
 
     name: ClassVar[str] = "weight_gradients"
     cheaper: ClassVar[str] = "samples_per_epoch=1, or every=5, in WeightGradients"
+    of_one_fit: ClassVar[Mapping[str, Any]] = {"_tap": None, "_variables": None}
 
     def __init__(
         self,
@@ -103,11 +104,13 @@ class WeightGradients(Watcher):
         model = self.model
         if not model.compiled or model.train_function is None:
             raise InvalidInput("WeightGradients listens to model.fit(): compile the model, give the callback to fit().")
-        if model.built:
-            self._selection.check([path(v) for v in model.trainable_variables if recordable(v)])
-        self._tap = Tap.of(model, self._tap)
+        self._tap = Tap.of(model, self._tap, self.params)
+        self._tap.tell = print if (self.params or {}).get("verbose") else None
         self._tap.join(self, self._selection)
         self._before = self._tap.calls
+
+    def prepare(self) -> None:
+        self._selection.check([path(v) for v in self.model.trainable_variables if recordable(v)])
 
     def constants(self) -> Mapping[str, Any]:
         return {"variables": unique([path(v) for v in self._expected()])} if self.model.built else {}
@@ -131,6 +134,7 @@ class WeightGradients(Watcher):
 
     @isolated
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        super().on_train_batch_begin(batch, logs)
         if self._tap is not None:
             self._tap.announce(self, self._due and self._sampling.due(self._execution))
             self._execution += 1

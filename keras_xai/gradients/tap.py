@@ -1,16 +1,19 @@
 """The gradients that a running `fit` hands to its optimizers, heard in the compiled train step.
 
-A model gets a second train function, traced while the optimizers' `apply` is listened to. A `Tap` stands in for
-`model.train_function` and chooses between the two on the host: the second one for sampled steps, the user's own for all
-others, which therefore cost nothing. Nothing is left in the model or its optimizers, because `apply` is only replaced
-while the train step's own Python code runs: during the trace, or, in eager mode, during the step.
+A model gets a second train function, which records. A `Tap` stands in for `model.train_function` and chooses between the
+two on the host: the second one for sampled steps, the user's own for all others, which therefore cost nothing.
+
+The user's own function is traced first, and makes all that a first step makes. The second one is built out of the first
+one's graph, with sums of the gradients added (`backend.tensorflow_train_step`); only where that graph is not to be had (it
+was traced before anybody listened, on several replicas, inside a branch) the model's code is traced once more. Neither is
+run before it is known that it may be, so that one which may not leaves nothing behind.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import threading
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -22,17 +25,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.backend import COLUMNS, chosen
+from keras_xai.backend.python_state import python_state_kept
+from keras_xai.gradients.listening import listening
 from keras_xai.gradients.selection import Selection
+from keras_xai.running import is_running
 
 T = TypeVar("T")
+logger = logging.getLogger("keras_xai")
 CALLS, SKIPPED, LARGEST = (COLUMNS.index(name) for name in ("calls", "skipped", "largest"))
+LARGE = 100  # recorded variables from which on the compilation is announced: it takes seconds
 
-# The classes with an `apply` of their own. Optimizers of users come down from the first.
-OPTIMIZERS = (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer)
+SEALED = (
+    "the optimizer is called inside a tf.function of the train step's own, which would keep our operations: Keras compiles"
+    " the train step already, so take the decorator off"
+)
+UNHEARD = (
+    "the train step calls no optimizer's apply() that can be heard: it updates the weights by itself, or in a tf.function"
+    " of its own that was compiled before"
+)
+OWN_FUNCTION = "the model has a make_train_function of its own, of which it cannot be known what else it does"
+UNTRACEABLE = "this version of Keras makes a train function that cannot be traced by itself"
 
 
 class NotCaptured(Exception):
-    """Leaves the trace of a function that must not be run. Says why, in words for the user."""
+    """A train step whose gradients cannot be recorded without changing the training. Says why, in words for the user."""
 
 
 @dataclass
@@ -56,38 +72,58 @@ class Tap:
     Each listener announces a coming call of the train function (`on_train_batch_begin`) and says whether it wants it
     recorded. A call that nobody announced is not part of their fit: an aborted one left the tap behind. It then takes
     itself away.
+
+    Args:
+        model: whose train function is made.
+        fit: Keras' `params`, one object a fit.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, fit: object = None) -> None:
         self.model = model
-        self.plain: Callable[..., Any] = model.train_function
+        self.fit = fit
+        self.plain: Callable[..., Any] = getattr(model.train_function, "plain", model.train_function)
         self.reason = ""
+        self.tell: Callable[[str], None] | None = None  # of what takes long, while it does
         self._listeners: dict[Hashable, Selection] = {}
         self._announced: dict[Hashable, bool] = {}
-        self._recording: Callable[..., Any] | None = None
-        self._recorded_for: frozenset[Selection] = frozenset()
+        self._forget_function()
         self._tables: list[Any] = []
         self._sparse: set[int] = set()
-        self._calls = 0  # of apply, in the Python code of recorded steps
-        self._traces = 0
-        self._trace_failed = self._ran_eagerly = False  # in the present call
         self.calls = 0  # of the train function, in fits that are listened to: the last one of an epoch may find no data
         self._executions = 0
         self._sampled: list[float] = []
-        self._traced = 0.0
-        self._warm = False
-        self._plain_seconds: deque[float] = deque(maxlen=101)
+        self._traced = self._first_run = 0.0
         self._collected: Heard | None = None
 
+    def _forget_function(self) -> None:
+        """What belongs to one train function of the model's own."""
+        self.reason = ""
+        self._recording: Callable[..., Any] | None = None
+        self._recorded_for: frozenset[Selection] = frozenset()
+        self._signature: Any = None  # of the data that the recording function is traced for
+        self._ran = False  # whether it was run
+        self._traces = chosen("train_step").StepTraces()
+        self._rebuilds = True  # whether the step's own graph is used, where there is one
+        self._heard = 0  # calls of apply while the recording function was traced
+        self._warm = False  # whether the plain function has run
+        self._plain_seconds: deque[float] = deque(maxlen=101)
+
     @classmethod
-    def of(cls, model: keras.Model, known: Tap | None = None) -> Tap:
-        """The tap of a model whose train function is made: the one installed, the one known from an earlier fit (its
-        function need not be traced again), or a new one."""
-        if isinstance(model.train_function, Tap):
-            return model.train_function
-        if known is not None and known.model is model and known.plain is model.train_function:
+    def of(cls, model: keras.Model, known: Tap | None = None, fit: object = None) -> Tap:
+        """The tap of a model whose train function is made: the one that is installed, the one known from an earlier fit
+        (its function need not be traced again), or a new one.
+
+        A fit inside a running one of the same model gets a tap of its own: their sums are not to be mixed.
+        """
+        installed = model.train_function
+        if isinstance(installed, Tap) and (installed.fit is fit or not is_running(installed.fit)):
+            installed.fit = fit
+            return installed
+        own = getattr(installed, "plain", installed)
+        if known is not None and known is not installed and known.model is model and known.plain is own:
+            known.fit = fit
             return known
-        return cls(model)
+        return cls(model, fit)
 
     # For the callbacks.
 
@@ -97,18 +133,19 @@ class Tap:
         self._announced.clear()
         for table in self._tables:
             table.reset()
-        self._collected, self._executions, self._sampled, self._traced = None, 0, [], 0.0
+        self._collected, self._executions, self._sampled = None, 0, []
+        self._traced = self._first_run = 0.0
         self.install()
 
     def install(self) -> None:
         """Stand in for the train function, also for one that was made anew in the middle of a fit."""
-        now = self.model.train_function
-        if now is self or now is None:
+        installed = self.model.train_function
+        if installed is self or installed is None:
             return
-        if now is not self.plain:
-            self.plain, self._recording, self.reason = now, None, ""
-            self._warm = False
-            self._plain_seconds.clear()
+        own = getattr(installed, "plain", installed)
+        if own is not self.plain:
+            self.plain = own
+            self._forget_function()
         self.model.train_function = self
 
     def rest(self) -> None:
@@ -164,11 +201,16 @@ class Tap:
         return self._collected
 
     def seconds(self) -> tuple[float, float | None]:
-        """What recording cost on the host since this was last asked: tracing, and what sampled executions took longer
-        than the median of the plain ones (None where there was none to compare with)."""
+        """What recording cost on the host since this was last asked: building the second function, and what sampled
+        executions took longer than the median of the plain ones (None where there was none to compare with).
+
+        The first run of a function compiles it. That of the recording one is a cost where the plain one ran as well; where
+        every step is recorded it takes the other's place.
+        """
         usual = float(np.median(self._plain_seconds)) if self._plain_seconds else None
         extra = None if usual is None else sum(max(0.0, seconds - usual) for seconds in self._sampled)
-        traced, self._traced, self._sampled = self._traced, 0.0, []
+        traced = self._traced + (self._first_run if self._warm else 0.0)
+        self._traced, self._first_run, self._sampled = 0.0, 0.0, []
         return traced, extra
 
     # For Keras.
@@ -187,126 +229,137 @@ class Tap:
             return self.plain(*args)
         if len(announced) < len(self._listeners):  # some are left over from an aborted fit
             self._listeners = {key: s for key, s in self._listeners.items() if key in announced}
-        if any(announced.values()) and not self.reason:
-            result = self._record(*args)
-            self.calls += 1
-            return result
+        recording = self._ready(args) if any(announced.values()) and not self.reason else None
         began = time.perf_counter()
-        result = self.plain(*args)
+        result = (recording or self.plain)(*args)
+        seconds = time.perf_counter() - began
         self.calls += 1
-        if self._warm:  # the first call may have traced it
-            self._plain_seconds.append(time.perf_counter() - began)
-        self._warm = True
-        return result
-
-    def _record(self, *args: Any) -> Any:
-        """Run the recording function; where it cannot be built, the plain one, of which nothing has run then."""
-        began, traces = time.perf_counter(), self._traces
-        self._trace_failed = self._ran_eagerly = False
-        try:
-            result = self._function()(*args)
-        except Exception as error:
-            if not self._trace_failed and (self._ran_eagerly or chosen().ran(error)):
-                raise
-            self.reason = self.reason or _described(error)
-            self._traced += time.perf_counter() - began
-            return self.plain(*args)
-        took = time.perf_counter() - began
-        if self._traces == traces:
-            self._sampled.append(took)
+        if recording is None:
+            if self._warm:  # the first call compiles it
+                self._plain_seconds.append(seconds)
+            self._warm = True
+            return result
+        if self._ran:
+            self._sampled.append(seconds)
         else:
-            self._traced += took
+            self._first_run, self._ran = seconds, True
         self._executions += 1
         return result
 
-    def _function(self) -> Callable[..., Any]:
-        wanted = frozenset(self._listeners.values())
-        if self._recording is None or not wanted <= self._recorded_for:  # each listener picks its own rows
-            self._recorded_for = wanted
-            self._tables, self._sparse, self._calls = [], set(), 0
-            # Made here, outside of the step: variables made while a function is traced have it traced once more, and
-            # under a distribution strategy they would be silently wrong.
-            if known := [v for v in self.model.trainable_variables if self._wanted(v)]:
-                self._tables.append(chosen().GradientSums(known, self.model))
-            self._recording = self._make()
+    # The recording function.
+
+    def _ready(self, args: tuple[Any, ...]) -> Callable[..., Any] | None:
+        """The recording function, traced for these arguments; None where it may not be run: `reason` says why."""
+        wanted, signature = frozenset(self._listeners.values()), getattr(args[0], "element_spec", None)
+        recording = self._recording if wanted <= self._recorded_for else None  # each listener picks its own rows
+        if recording is not None and signature == self._signature:
+            return recording
+        if type(self.model).make_train_function is not keras.Model.make_train_function:
+            self.reason = OWN_FUNCTION
+            return None
+        in_graph = not chosen("train_step").runs_eagerly(self.model)
+        if in_graph and not self._trace_plain(args):
+            return None
+        began = time.perf_counter()
+        try:
+            recording = recording or self._make(wanted)
+            self._recording = self._trace_recording(recording, args) if in_graph else recording
+            self._signature = signature
+        except Exception as fault:
+            self.reason, self._recording = self.reason or _described(fault), None
+        self._traced += time.perf_counter() - began
         return self._recording
 
-    def _make(self) -> Callable[..., Any]:
-        """A train function around a train step that is listened to, made as the model makes its own."""
-        model = self.model
-        if type(model).make_train_function is not keras.Model.make_train_function:
-            raise NotCaptured(
-                "the model has a make_train_function of its own, of which it cannot be known what else it does"
-            )
-        attributes, step, now = vars(model), model.train_step, model.train_function
-        own = {"train_step": attributes["train_step"]} if "train_step" in attributes else {}
-        # Past the model's __setattr__: nothing may be tracked, and nothing remain.
-        attributes["train_step"] = self._listening(step)
-        try:
-            model.train_function = None
-            model.make_train_function()
-            made: Callable[..., Any] = model.train_function
-        finally:
-            del attributes["train_step"]
-            attributes.update(own)
-            model.train_function = now
-        return made
+    def _trace_plain(self, args: tuple[Any, ...]) -> bool:
+        """Have the model's own function make what a first step makes, and note where its optimizers are called.
 
-    def _listening(self, step: Callable[..., T]) -> Callable[..., T]:
-        @functools.wraps(step)
-        def train_step(*args: Any, **kwargs: Any) -> T:
-            graph = chosen().building()
-            self._ran_eagerly |= graph is None
+        What fails in the model's code fails in the same way without us, and is raised.
+
+        Returns:
+            Whether gradients can be recorded, as far as is known now.
+        """
+        train_step = chosen("train_step")
+        compiled = train_step.compiled(self.plain)
+        if compiled is None:
+            self.reason = UNTRACEABLE
+            return False
+        if chosen().replicas(self.model) > 1:  # each replica of a step runs in a thread of its own
+            train_step.trace(compiled, args)
+            return True
+        fresh = listening(self._traces, lambda: train_step.trace(compiled, args))
+        if fresh and not len(self._traces) and not train_step.has_strategy(self.model):
+            self.reason = UNHEARD
+        return not self.reason
+
+    def _make(self, wanted: frozenset[Selection]) -> Callable[..., Any]:
+        """A train function that records, made as the model makes its own, and the sums that it adds to."""
+        self._recorded_for, self._tables, self._sparse = wanted, [], set()
+        # Made here, outside of the step: variables made while a function is traced have it traced once more, and
+        # under a distribution strategy they would be silently wrong.
+        if known := [v for v in self.model.trainable_variables if self._wanted(v)]:
+            self._tables.append(chosen().GradientSums(known, self.model))
+        self._ran = False
+        if self.tell is not None and len(known) >= LARGE:
+            self.tell(f"keras_xai: compiling the recording step ({len(known)} variables) …")
+        return chosen("train_step").train_function(self.model, self._step)
+
+    def _trace_recording(self, recording: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..., Any]:
+        """Trace it, and run nothing: out of the plain function's graph, else out of the model's code."""
+        train_step = chosen("train_step")
+        with python_state_kept(self.model):
             try:
-                with _hearing(self, graph):
-                    result = step(*args, **kwargs)
-                if graph is not None:
-                    self._inspect(graph)
-            except Exception:
-                self._trace_failed = graph is not None
-                raise
-            self._traces += graph is not None
-            return result
+                train_step.trace(train_step.compiled(recording), args)
+            except train_step.NotRebuilt as fault:
+                logger.debug("the train step's graph is not used: %s", fault)
+                self._rebuilds = False
+                recording = train_step.train_function(self.model, self._step)
+                train_step.trace(train_step.compiled(recording), args)
+        return recording
 
-        return train_step
-
-    def _inspect(self, graph: Any) -> None:
-        """Refuse a graph that would not train the model as the plain one does, before it runs."""
-        if not self._calls:
-            raise NotCaptured(
-                "the train step calls no optimizer's apply() that can be heard: it updates the weights by itself, or in"
-                " a tf.function of its own that was compiled before"
-            )
-        if drawn := chosen().own_randomness(graph):
-            raise NotCaptured(
-                f"the model draws random numbers with {', '.join(drawn)}, whose state belongs to one compiled function:"
-                f" a second one would draw others and change the training. Use keras.random with a SeedGenerator, or"
-                f" the stateless functions of the framework"
-            )
+    def _step(self, data: Any) -> Any:
+        """The train step of the recording function."""
+        train_step, graph = chosen("train_step"), chosen().building()
+        listener = functools.partial(self.hear, graph)
+        if graph is None:
+            return listening(listener, lambda: self.model.train_step(data))
+        self._heard = 0
+        traced = self._traces.find(data, graph) if self._rebuilds else None
+        if traced is not None:
+            _refuse_own_randomness(traced.graph)
+            result = train_step.rebuild(traced, data, listener)
+        elif self._traces.deeper_than(graph):
+            raise NotCaptured(SEALED)
+        else:
+            result = listening(listener, lambda: self.model.train_step(data))
+            _refuse_own_randomness(graph)
+        if not self._heard:
+            raise NotCaptured(UNHEARD)
+        return result
 
     # For the optimizers.
 
-    def hear(self, optimizer: Any, gradients: list[Any], variables: Sequence[Any], update: Callable[[], T]) -> T:
-        """Record one call of an optimizer around making it."""
+    def hear(
+        self, graph: Any, optimizer: Any, gradients: list[Any], variables: Sequence[Any], update: Callable[[], T]
+    ) -> T:
+        """Record one call of an optimizer around making it; `graph` is the train step's, None where none is built."""
         add: Callable[[], None] | None = None
         with self._harmless():
-            add = self._prepared(optimizer, gradients, variables)
+            add = self._prepared(graph, optimizer, gradients, variables)
         result = update()
         with self._harmless():
             if add is not None:
                 add()
         return result
 
-    def _prepared(self, optimizer: Any, gradients: list[Any], variables: Sequence[Any]) -> Callable[[], None] | None:
+    def _prepared(
+        self, graph: Any, optimizer: Any, gradients: list[Any], variables: Sequence[Any]
+    ) -> Callable[[], None] | None:
         backend = chosen()
         if self.reason:
             return None
-        if (graph := _here.graph) is not None and backend.sealed(graph):
-            raise NotCaptured(
-                "the optimizer is called inside a tf.function of the train step's own, which would keep our operations:"
-                " Keras compiles the train step already, so take the decorator off"
-            )
-        self._calls += 1
+        if graph is not None and backend.sealed(graph):
+            raise NotCaptured(SEALED)
+        self._heard += 1
         wanted = [variable for variable in variables if self._wanted(variable)]
         if not wanted:
             return None
@@ -384,63 +437,11 @@ def _described(fault: Exception) -> str:
     return f"the train step could not be built a second time: {type(fault).__name__}: {first}"
 
 
-# Listening to `apply`. The tap that listens is known by thread, and each replica of a step runs in one of its own: so
-# another model's fit is never heard, and neither is an optimizer that another one holds inside.
-
-_here = threading.local()
-_lock = threading.Lock()
-_listening = 0
-_originals: dict[type, Any] = {}
-
-
-@contextlib.contextmanager
-def _hearing(tap: Tap, graph: Any) -> Iterator[None]:
-    before = getattr(_here, "tap", None), getattr(_here, "graph", None)
-    _replace()
-    _here.tap, _here.graph = tap, graph
-    try:
-        yield
-    finally:
-        _here.tap, _here.graph = before
-        _restore()
-
-
-def _replace() -> None:
-    global _listening
-    with _lock:
-        _listening += 1
-        if _listening == 1:
-            for cls in OPTIMIZERS:
-                _originals[cls] = vars(cls).get("apply")  # None where it is inherited
-                cls.apply = _heard(cls.apply)
-
-
-def _restore() -> None:
-    global _listening
-    with _lock:
-        _listening -= 1
-        if _listening == 0:
-            for cls in OPTIMIZERS:
-                if (original := _originals.pop(cls)) is None:
-                    del cls.apply
-                else:
-                    cls.apply = original
-
-
-def _heard(original: Callable[..., T]) -> Callable[..., T]:
-    @functools.wraps(original)
-    def apply(self: Any, grads: Any, trainable_variables: Any = None, *args: Any, **kwargs: Any) -> T:
-        tap = getattr(_here, "tap", None)
-        if tap is None:
-            return original(self, grads, trainable_variables, *args, **kwargs)
-        grads = list(grads)
-        if trainable_variables is not None:
-            trainable_variables = list(trainable_variables)
-        variables = self._trainable_variables if trainable_variables is None else trainable_variables
-        _here.tap = None
-        try:
-            return tap.hear(self, grads, variables, lambda: original(self, grads, trainable_variables, *args, **kwargs))
-        finally:
-            _here.tap = tap
-
-    return apply
+def _refuse_own_randomness(graph: Any) -> None:
+    """Refuse a graph that would draw other numbers than the plain one does."""
+    if drawn := chosen().own_randomness(graph):
+        raise NotCaptured(
+            f"the model draws random numbers with {', '.join(drawn)}, whose state belongs to one compiled function:"
+            f" a second one would draw others and change the training. Use keras.random with a SeedGenerator, or"
+            f" the stateless functions of the framework"
+        )

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from keras_xai.attribution.engine import Engine
+from keras_xai.attribution.engine import Engine, said_of_side_effects
 from keras_xai.attribution.layer_map import channels_first
 from keras_xai.attribution.method import every_layer
 from keras_xai.attribution.question import Output
@@ -99,9 +99,13 @@ class Reader(Engine):
         self._candidates = candidates(model, layers)
         self._embeddings = [one for one in every_layer(model) if isinstance(one, keras.layers.Embedding)]
         self.traced = _Traced()
-        self._read = chosen().compiled(self._rows)
+        self._read = chosen().compiled(self._rows, model=model)
         self._factored = chosen().compiled(self._matrices)
-        self._at_once = chosen().compiled(self._rows_and_matrices)
+        self._at_once = chosen().compiled(self._rows_and_matrices, model=model)
+
+    @property
+    def side_effects(self) -> str:
+        return said_of_side_effects(self._read.lasting or self._at_once.lasting)
 
     @property
     def layers(self) -> list[Layer]:
@@ -116,8 +120,7 @@ class Reader(Engine):
         step = min(self.chunk, self.size)
         for begin, rows in zip(range(0, self.size, step), chunks, strict=True):
             fresh = np.arange(begin, begin + step) < self.size  # what fills up the last chunk weighs nothing
-            with self._untouched(graph):
-                parts.append(graph([a[rows] for a in self._x], fresh * 1.0))
+            parts.append(graph([a[rows] for a in self._x], fresh * 1.0))
         outputs, scores, embedding, rows_of, told, peaked = ([part[k] for part in parts] for k in range(6))
         said = self._joined(outputs)
         self._name_last(said)

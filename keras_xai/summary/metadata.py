@@ -13,6 +13,7 @@ from the tag's first event; what changes each epoch is the tensor:
 | keras_xai/outputs/<method> | OUTPUTS | float32 [B, 5 + K]: target, prediction, score, baseline, error, outputs; R² last if any |
 | keras_xai/importance/<source> | IMPORTANCE | float32 [F + 2, 2]: share and direction; then the score; then the digest |
 | keras_xai/alert/<source> | ALERT | one JSON string |
+| keras_xai/stop/<part> | STOP | one JSON string: why it ended before the training did |
 | keras_xai/mappings | MAPPINGS | blobs: one JSON string with the single numbers, then a map for each array that it names |
 
 A *map* is one array in one blob: `KXA1`, dtype (0 float32, 1 uint8 between lo and hi, 2 int32, 3 float16), rank, two bytes
@@ -51,6 +52,7 @@ from keras_xai.records import (
     Mappings,
     Result,
     Shares,
+    Stop,
     Surrogate,
 )
 from keras_xai.summary.plugin_data_pb2 import PluginData
@@ -66,8 +68,9 @@ OUTPUTS = f"{PLUGIN}/outputs/"
 IMPORTANCE = f"{PLUGIN}/importance/"
 ALERT = f"{PLUGIN}/alert/"
 MAPPINGS = f"{PLUGIN}/mappings"
+STOP = f"{PLUGIN}/stop/"
 
-Record = Epoch | Gradients | Attribution | Shares | Alert | Mappings | Probe
+Record = Epoch | Gradients | Attribution | Shares | Alert | Mappings | Probe | Stop
 Value = tuple[str, PluginData, Any]  # tag, constants, list of bytes (blobs or strings) or float32 array
 
 _HEADER = struct.Struct("<4sBBxxff")
@@ -200,6 +203,8 @@ def encode(record: Record) -> Iterator[Value]:
         yield ALERT + record.source, _data(PluginData.ALERT, method=record.source), [_json(body)]
     elif isinstance(record, Mappings):
         yield _encode_mappings(record)
+    elif isinstance(record, Stop):
+        yield STOP + record.part, _data(PluginData.STOP, method=record.part), [_json({"reason": record.reason})]
     elif isinstance(record, Probe):
         yield _encode_probe(record)
     else:
@@ -403,6 +408,13 @@ def decode_alert(epoch: int, data: PluginData, content: Any) -> Alert:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"alert at epoch {epoch}: {error!r}") from error
+
+
+def decode_stop(epoch: int, data: PluginData, content: Any) -> Stop:
+    body = _body(content)
+    if not isinstance(body.get("reason"), str):
+        raise Unreadable(f"stop at epoch {epoch}: expected a reason in words")
+    return Stop(epoch, data.method, body["reason"])
 
 
 def decode_gradients(epoch: int, data: PluginData, table: NDArray[Any], missing: str = "") -> Gradients:

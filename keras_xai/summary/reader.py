@@ -20,7 +20,20 @@ from tensorboard.compat.proto import event_pb2, types_pb2
 from tensorboard.util import tensor_util
 
 from keras_xai.probe import Probe
-from keras_xai.records import Alert, Attribution, Epoch, Gradients, Importance, Mappings, Outputs, Samples, Shares
+from keras_xai.records import (
+    Alert,
+    Attribution,
+    Epoch,
+    Gradients,
+    Importance,
+    Mappings,
+    Note,
+    Outputs,
+    Samples,
+    Shares,
+    Stop,
+    missing_epochs,
+)
 from keras_xai.summary import metadata
 from keras_xai.summary.metadata import PLUGIN, Unreadable, masked_crc
 
@@ -206,6 +219,25 @@ class Log:
         for source in ("data", "live", "clean"):
             found += self._decoded(metadata.ALERT + source, metadata.decode_alert)
         return sorted(found, key=lambda alert: alert.epoch)
+
+    @functools.cached_property
+    def stops(self) -> list[Stop]:
+        """The parts of the watch that ended before the training did, in the order of their epochs."""
+        tags = sorted(tag for tag in self._series if tag.startswith(metadata.STOP))
+        stops = [stop for tag in tags for stop in self._decoded(tag, metadata.decode_stop)]
+        return sorted(stops, key=lambda stop: stop.epoch)
+
+    @functools.cached_property
+    def missing_epochs(self) -> list[int]:
+        """The epochs between the first and the last that were not recorded."""
+        return missing_epochs(self.epochs)
+
+    @functools.cached_property
+    def notes(self) -> list[Note]:
+        """What the parts of the watch had to say in words, why one stopped among them; in the order of their epochs."""
+        said = [Note(record.epoch, text) for record in self.history for text in record.notes]
+        said += [Note(stop.epoch, stop.reason, stop.part, stopped=True) for stop in self.stops]
+        return sorted(said, key=lambda note: note.epoch)
 
     def shares(self, source: str) -> list[Shares]:
         """The updates of one source: "clean", "live" or "data"."""

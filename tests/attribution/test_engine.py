@@ -14,7 +14,7 @@ def built(model, x, methods):
     """The types of all operations that the values of these methods need, loops not looked into."""
     engine = Engine(model, {name: named(name, options, METHODS) for name, options in methods.items()}, x)
     found = engine([x], [np.zeros_like(x)], np.ones(len(x), np.int64))
-    (concrete,) = engine._compiled.graphs.values()
+    (concrete,) = engine._compiled.graphs
     stack, seen = [t.op for t in concrete.graph.outputs], set()
     while stack:
         op = stack.pop()
@@ -33,7 +33,7 @@ def test_only_what_looks_at_a_baseline_is_fed_one(method, fed):
     )
     for _ in range(2):
         engine([x], [np.zeros_like(x)], np.zeros(len(x), np.int64))
-    (graph,) = engine._compiled.graphs.values()
+    (graph,) = engine._compiled.graphs
     assert (len(graph.inputs) - len(graph.captured_inputs), engine.traces) == (fed, 1)
 
 

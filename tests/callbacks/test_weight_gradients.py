@@ -305,14 +305,14 @@ def test_unknown_layers_are_told_at_train_begin(tmp_path):
     np.testing.assert_array_equal(start[0], watched.get_weights()[0])
 
 
-def test_unknown_layers_of_an_unbuilt_model_retire_the_callback(tmp_path):
-    """Only its first epoch says what layers there are: a warning, and the training goes on."""
+def test_unknown_layers_of_an_unbuilt_model_are_an_error_after_its_first_step(tmp_path):
+    """Only then there are layers to compare with."""
     keras.utils.set_random_seed(0)
     watched = keras.Sequential([keras.layers.Dense(3, activation="softmax", name="scores")])
     watched.compile(sgd(), LOSS)
-    with pytest.warns(UserWarning, match=r"stopped in on_epoch_end.*scorse.*Did you mean.*scores"):
-        history = fit(watched, kx.WeightGradients(tmp_path, include="scorse"))
-    assert len(history.epoch) == 2
+    with pytest.raises(kx.InvalidInput, match=r"scorse.*Did you mean.*scores"):
+        fit(watched, kx.WeightGradients(tmp_path, include="scorse"))
+    assert int(watched.optimizer.iterations) == 1
 
 
 def test_a_model_that_was_never_compiled(tmp_path):

@@ -30,16 +30,48 @@ class Situation:
     fit: dict[str, Any] = field(default_factory=dict)
 
 
-def mlp(optimizer: Any = "sgd", **compile_options: Any) -> keras.Model:
-    inputs = keras.Input((6,), name="features")
-    hidden = keras.layers.Dense(5, activation="relu", name="hidden")(inputs)
-    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax", name="scores")(hidden))
-    model.compile(optimizer, LOSS, **compile_options)
+# Whether models are made harder to leave alone: an optimizer that keeps state, metrics, and a layer that moves state in
+# every forward pass.
+_demanding = False
+
+
+class Remembering(keras.layers.Layer):
+    """Moves state whenever it is called, where Keras keeps it (a weight) and where it does not (a raw variable, Keras'
+    global generator)."""
+
+    def build(self, shape: Any) -> None:
+        self.mean = tf.Variable(tf.zeros(shape[-1:]), trainable=False)
+        self.count = self.add_weight(shape=(), initializer="zeros", trainable=False, dtype="float32")
+
+    def call(self, x: Any) -> Any:
+        values = tf.cast(x, tf.float32)
+        self.count.assign_add(1.0)
+        self.mean.assign(0.9 * self.mean + 0.1 * tf.reduce_mean(values, 0))
+        noise = keras.random.normal(tf.shape(values), dtype="float32")
+        return tf.cast(values - 0.1 * self.mean / tf.cast(self.count.value, tf.float32) + 0.05 * noise, x.dtype)
+
+
+def remembering(x: Any) -> Any:
+    """The tensor itself, or, where models are demanding, what `Remembering` makes of it."""
+    return Remembering(name="memory")(x) if _demanding else x
+
+
+def compiled(model: keras.Model, optimizer: Any, **options: Any) -> keras.Model:
+    model.compile(optimizer, LOSS, **({"metrics": ["accuracy"]} if _demanding else {}), **options)
     return model
 
 
-def sgd(**options: Any) -> keras.optimizers.Optimizer:
-    return keras.optimizers.SGD(0.1, **options)
+def mlp(optimizer: Any = "sgd", **compile_options: Any) -> keras.Model:
+    inputs = keras.Input((6,), name="features")
+    hidden = keras.layers.Dense(5, activation="relu", name="hidden")(remembering(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax", name="scores")(hidden))
+    return compiled(model, optimizer, **compile_options)
+
+
+def sgd(momentum: float = 0.0, **options: Any) -> keras.optimizers.Optimizer:
+    if _demanding:
+        return keras.optimizers.Adam(0.01, **options)
+    return keras.optimizers.SGD(0.1, momentum=momentum, **options)
 
 
 def with_policy(policy: str, optimizer: Any) -> keras.Model:
@@ -62,53 +94,42 @@ class OwnStep(keras.Model):
     def train_step(self, data: Any) -> Any:
         x, y = data
         with tf.GradientTape() as tape:
-            loss = self.compute_loss(x=x, y=y, y_pred=self(x, training=True))
+            predictions = self(x, training=True)
+            loss = self.compute_loss(x=x, y=y, y_pred=predictions)
         gradients = tape.gradient(loss, self.trainable_variables)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
-        return {"loss": loss}
+        return self.compute_metrics(x, y, predictions)
 
 
 def own_step() -> keras.Model:
     plain = mlp()
-    model = OwnStep(plain.input, plain.output)
-    model.compile(sgd(), LOSS)
-    return model
+    return compiled(OwnStep(plain.input, plain.output), sgd())
 
 
 def frozen() -> keras.Model:
     model = mlp()
     model.get_layer("hidden").trainable = False
-    model.compile(sgd(), LOSS)
-    return model
+    return compiled(model, sgd())
 
 
 def shared() -> keras.Model:
     inputs = keras.Input((6,))
     twice = keras.layers.Dense(6, activation="tanh", name="twice")
-    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax", name="scores")(twice(twice(inputs))))
-    model.compile(sgd(), LOSS)
-    return model
+    outputs = keras.layers.Dense(3, activation="softmax", name="scores")(twice(twice(remembering(inputs))))
+    return compiled(keras.Model(inputs, outputs), sgd())
 
 
 def embedding() -> keras.Model:
     """9 tokens, 7 in a row: each batch names rows more than once."""
-    model = keras.Sequential(
-        [
-            keras.Input((7,), dtype="int32"),
-            keras.layers.Embedding(40, 4, name="tokens"),
-            keras.layers.GlobalAveragePooling1D(),
-            keras.layers.Dense(3, activation="softmax", name="scores"),
-        ]
-    )
-    model.compile(sgd(), LOSS)
-    return model
+    inputs = keras.Input((7,), dtype="int32")
+    embedded = keras.layers.Embedding(40, 4, name="tokens")(inputs)
+    pooled = remembering(keras.layers.GlobalAveragePooling1D()(embedded))
+    return compiled(keras.Model(inputs, keras.layers.Dense(3, activation="softmax", name="scores")(pooled)), sgd())
 
 
 def large_embedding() -> keras.Model:
     """More tokens in a batch than rows in the table."""
-    model = embedding()
-    model.compile("adam", LOSS, jit_compile=True)
-    return model
+    return compiled(embedding(), "adam", jit_compile=True)
 
 
 class Subclassed(keras.Model):
@@ -116,41 +137,35 @@ class Subclassed(keras.Model):
 
     def __init__(self) -> None:
         super().__init__()
+        self.memory = Remembering(name="memory") if _demanding else keras.layers.Identity()
         self.hidden = keras.layers.Dense(5, activation="relu", name="hidden")
         self.scores = keras.layers.Dense(3, activation="softmax", name="scores")
 
     def call(self, x: Any) -> Any:
-        return self.scores(self.hidden(x))
+        return self.scores(self.hidden(self.memory(x)))
 
 
 def subclassed() -> keras.Model:
-    model = Subclassed()
-    model.compile(sgd(), LOSS)
-    return model
+    return compiled(Subclassed(), sgd())
 
 
 def unbuilt() -> keras.Model:
     layers = [keras.layers.Dense(5, activation="relu", name="hidden"), keras.layers.Dense(3, activation="softmax")]
-    model = keras.Sequential(layers)
-    model.compile(sgd(), LOSS)
-    return model
+    return compiled(keras.Sequential([*([Remembering(name="memory")] if _demanding else []), *layers]), sgd())
 
 
 def constrained() -> keras.Model:
     inputs = keras.Input((6,))
     short = keras.constraints.MaxNorm(0.5)
     scores = keras.layers.Dense(3, activation="softmax", kernel_constraint=short, name="scores")
-    model = keras.Model(inputs, scores(inputs))
-    model.compile(keras.optimizers.AdamW(0.01, weight_decay=0.1), LOSS)
-    return model
+    return compiled(keras.Model(inputs, scores(remembering(inputs))), keras.optimizers.AdamW(0.01, weight_decay=0.1))
 
 
 def normalised() -> keras.Model:
     inputs = keras.Input((6,))
-    hidden = keras.layers.BatchNormalization(name="norm")(keras.layers.Dense(5, name="hidden")(inputs))
-    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax", name="scores")(keras.layers.ReLU()(hidden)))
-    model.compile("adam", LOSS)
-    return model
+    hidden = keras.layers.BatchNormalization(name="norm")(keras.layers.Dense(5, name="hidden")(remembering(inputs)))
+    outputs = keras.layers.Dense(3, activation="softmax", name="scores")(keras.layers.ReLU()(hidden))
+    return compiled(keras.Model(inputs, outputs), "adam")
 
 
 SITUATIONS = {
@@ -185,7 +200,26 @@ SITUATIONS = {
 }
 
 
-def made(situation: Situation) -> keras.Model:
-    """The model of a situation, from the same seed each time."""
+def made(situation: Situation, *, demanding: bool = False) -> keras.Model:
+    """The model of a situation, from the same seed each time.
+
+    Args:
+        demanding: with Adam, metrics and a layer that moves state in every forward pass.
+    """
+    global _demanding
+    if demanding:
+        keras.utils.clear_session()  # Keras' global generator begins anew
     keras.utils.set_random_seed(3)
-    return situation.build()
+    _demanding = demanding
+    try:
+        return situation.build()
+    finally:
+        _demanding = False
+
+
+def all_state(model: keras.Model) -> list[np.ndarray]:
+    """Everything that a training moves: weights, optimizer, metrics, raw variables, Keras' global generator."""
+    memories = [layer for layer in model._flatten_layers() if isinstance(layer, Remembering)]
+    variables = [*model.variables, *model.optimizer.variables, *(m for m in model.metrics_variables)]
+    values = [np.asarray(variable) for variable in (*variables, *(layer.mean for layer in memories))]
+    return [*values, np.asarray(keras.random.uniform((2,)))]

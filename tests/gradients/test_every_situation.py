@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import pytest
 import keras_xai as kx
 from keras_xai.gradients.statistics import BIN_EDGES
 from tests.gradients import by_hand
-from tests.gradients.situations import SITUATIONS, made
+from tests.gradients.situations import SITUATIONS, all_state, made
 
 EPOCHS = 2
 
@@ -19,8 +21,8 @@ def situation(request):
     return SITUATIONS[request.param]
 
 
-def fitted(situation, callbacks):
-    model = made(situation)
+def fitted(situation, callbacks, *, demanding=False):
+    model = made(situation, demanding=demanding)
     model.fit(
         situation.x,
         situation.y,
@@ -60,6 +62,23 @@ def test_weights_are_bit_identical_with_and_without(recorded, sampled, plain):
             np.testing.assert_array_equal(watched.numpy(), alone.numpy())
         for watched, alone in zip(model.optimizer.variables, plain.optimizer.variables, strict=True):
             np.testing.assert_array_equal(watched.numpy(), alone.numpy())
+
+
+def test_everything_beside_a_demanding_training_changes_no_bit(situation, tmp_path):
+    """Adam, metrics, and state in the forward pass where Keras does not see it; gradients, gallery, drift and mappings."""
+    kind = "tokens" if situation.x.dtype.kind == "i" else "table"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The probe has")
+        probe = kx.Probe(situation.x[:24], situation.y[:24], kind=kind)
+        ours = kx.Explain(tmp_path, probe, live=(situation.x, situation.y), mappings=True, on_error="raise")
+    for part in ours.callbacks:
+        vars(part).update({name: lambda record: None for name in ("on_flag", "on_drift") if hasattr(part, name)})
+    watched = all_state(fitted(situation, [ours], demanding=True))
+    alone = all_state(fitted(situation, [], demanding=True))
+    assert len(watched) == len(alone)
+    for mine, theirs in zip(watched, alone, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert kx.load(tmp_path)["."].epochs == [0, 1]
 
 
 def test_statistics_equal_those_of_a_training_written_out_by_hand(situation, recorded):

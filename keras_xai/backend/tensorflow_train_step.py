@@ -1,0 +1,290 @@
+"""A model's compiled train step: traced without being run, and built a second time out of its own graph.
+
+The second build imports the operations of the first one's graph. None of the model's Python code runs again, so nothing
+that it does while it is traced (a counter, a draw, a layer or a variable that it makes) happens twice, and the two compute
+the same.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_xai.backend.tensorflow import building
+
+# (optimizer, gradients, variables, update) -> what `update()` returns.
+Listener = Callable[[Any, list[Any], Sequence[Any], Callable[[], Any]], Any]
+
+
+class NotRebuilt(Exception):
+    """A graph that cannot be imported into another one. Says why."""
+
+
+def runs_eagerly(model: keras.Model) -> bool:
+    """Whether the train step runs operation by operation, without a graph."""
+    return bool(model.run_eagerly or tf.config.functions_run_eagerly())
+
+
+def has_strategy(model: keras.Model) -> bool:
+    """Whether the model trains under a distribution strategy, which may run its step in threads of its own."""
+    with tf.init_scope():
+        return model.distribute_strategy is not tf.distribute.get_strategy()
+
+
+class _StandIn:
+    """A model as its `make_train_function` sees it, with another train step. The model itself is not touched."""
+
+    def __init__(self, model: keras.Model, train_step: Callable[[Any], Any]) -> None:
+        self._model = model
+        self.train_step = train_step
+        self.train_function: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+def train_function(model: keras.Model, train_step: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A train function around `train_step`, made as Keras makes the model's own."""
+    stand_in = _StandIn(model, train_step)
+    keras.Model.make_train_function(stand_in)
+    made: Callable[..., Any] = stand_in.train_function
+    return made
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """The outermost `tf.function` of a train function: itself up to Keras 3.7, from then on a part of its closure. None
+    where neither is there."""
+    if hasattr(function, "get_concrete_function"):
+        return function
+    names = getattr(getattr(function, "__code__", None), "co_freevars", ())
+    cells = dict(zip(names, getattr(function, "__closure__", None) or (), strict=True))
+    cell = cells.get("multi_step_on_iterator")
+    return cell.cell_contents if cell is not None and hasattr(cell.cell_contents, "get_concrete_function") else None
+
+
+def trace(function: Any, arguments: Sequence[Any]) -> bool:
+    """Trace a `tf.function` for these arguments, and run nothing of it but the initializers of variables that it makes.
+
+    Returns:
+        Whether it took a new trace.
+    """
+    before = function.experimental_get_tracing_count()
+    function.get_concrete_function(*arguments)
+    return bool(function.experimental_get_tracing_count() > before)
+
+
+@dataclass
+class OptimizerCall:
+    """One call of an optimizer's `apply` in a graph: its arguments, and the operations it added."""
+
+    optimizer: Any
+    gradients: list[Any]
+    variables: Sequence[Any]
+    begin: int  # operations in the graph before the call
+    end: int  # and after it
+
+
+@dataclass
+class TracedStep:
+    """The graph of a train step, with the calls of optimizers in it."""
+
+    graph: Any
+    calls: list[OptimizerCall] = field(default_factory=list)
+
+    def takes(self, data: Any) -> bool:
+        """Whether the graph was traced for data of these shapes and dtypes, or for more general ones."""
+        given = _tensors(data)
+        expected = self.graph.inputs[: len(self.graph.inputs) - len(self.graph.captures)]
+        return len(given) == len(expected) and all(map(_fits, given, expected))
+
+
+class StepTraces:
+    """What was noted of a train step while its own function was traced: a `listening` listener, one graph a signature."""
+
+    def __init__(self) -> None:
+        self._steps: list[TracedStep] = []
+
+    def __call__(
+        self, optimizer: Any, gradients: list[Any], variables: Sequence[Any], update: Callable[[], Any]
+    ) -> Any:
+        """Note a call and make it; nothing is added to the graph."""
+        graph = building()
+        if graph is None:
+            return update()
+        begin = len(graph.get_operations())
+        result = update()
+        step = next((step for step in self._steps if step.graph is graph), None)
+        if step is None:
+            step = TracedStep(graph)
+            self._steps.append(step)
+        step.calls.append(OptimizerCall(optimizer, gradients, variables, begin, len(graph.get_operations())))
+        return result
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def find(self, data: Any, graph: Any) -> TracedStep | None:
+        """The last step that takes `data` and lies in as many functions as `graph`, in which it is to be built."""
+        fitting = [step for step in self._steps if depth(step.graph) == depth(graph) and step.takes(data)]
+        return fitting[-1] if fitting else None
+
+    def deeper_than(self, graph: Any) -> bool:
+        """Whether the last call lies in a function of the step's own, which `graph` is not."""
+        last = depth(self._steps[-1].graph) if self._steps else None
+        return last is not None and last > (depth(graph) or 0)
+
+
+def depth(graph: Any) -> int | None:
+    """How many functions lie around an operation of `graph`, its own included; None inside a branch or a loop, whose
+    graphs are of subclasses."""
+    if type(graph) is not tf.__internal__.FuncGraph:
+        return None
+    count = 0
+    while graph is not None:
+        count += type(graph) is tf.__internal__.FuncGraph
+        graph = getattr(graph, "outer_graph", None)
+    return count
+
+
+def rebuild(step: TracedStep, data: Any, listener: Listener) -> Any:
+    """Build the operations of a traced step in the present graph, for other data of the same structure.
+
+    Every call of an optimizer goes through `listener`, as in `listening`, at the place in the order where it was made: what
+    the listener adds before and after `update()` sees the variables as the call found and left them.
+
+    Returns:
+        What the step returned.
+
+    Raises:
+        NotRebuilt: a value of the step that another graph cannot have.
+    """
+    pieces = _Pieces(step.graph, data)
+    for call in step.calls:
+        pieces.build(call.begin)
+        gradients = [None if g is None else pieces.built(g) for g in call.gradients]
+        listener(call.optimizer, gradients, call.variables, functools.partial(pieces.build, call.end))
+    pieces.build(None)
+    return pieces.built(step.graph.structured_outputs)
+
+
+class _Pieces:
+    """The operations of one graph, imported into the present one piece by piece, in the order of their creation."""
+
+    def __init__(self, source: Any, data: Any) -> None:
+        self._source = source
+        self._target = tf.compat.v1.get_default_graph()
+        self._order = [operation.name for operation in source.get_operations()]
+        self._definition = source.as_graph_def()
+        self._nodes = {node.name: node for node in self._definition.node}
+        self._operations: dict[str, Any] = {}  # by name in the source
+        self._tensors: dict[str, Any] = self._fed(data)  # inputs of the source graph, by name
+        self._inputs = {name.partition(":")[0] for name in self._tensors}
+        self._next = 0
+
+    def _fed(self, data: Any) -> dict[str, Any]:
+        """What stands for each input of the source: the data, and the values from outside that it captured."""
+        if getattr(self._source, "deferred_internal_captures", ()):
+            raise NotRebuilt("the train step uses a value that is looked up at each call")
+        captures = [(_outermost(outer), inner) for outer, inner in self._source.captures]
+        arguments = self._source.inputs[: len(self._source.inputs) - len(captures)]
+        fed = {inner.name: value for inner, value in zip(arguments, _tensors(data), strict=True)}
+        return fed | {inner.name: self._target.capture(outer) for outer, inner in captures}
+
+    def build(self, end: int | None) -> None:
+        """Import the operations up to number `end`, or all that are left.
+
+        Raises:
+            NotRebuilt: TensorFlow refuses to import them.
+        """
+        names = [name for name in self._order[self._next : end] if name not in self._inputs]
+        self._next = len(self._order) if end is None else max(end, self._next)
+        if not names:
+            return
+        piece = tf.compat.v1.GraphDef(versions=self._definition.versions, library=self._definition.library)
+        piece.node.extend(self._nodes[name] for name in names)
+        _keep_colocations_inside(piece)
+        try:
+            operations = tf.graph_util.import_graph_def(
+                piece, input_map=self._mapped(piece), return_elements=names, name="train_step"
+            )
+        except (KeyError, ValueError, tf.errors.OpError) as fault:
+            raise NotRebuilt(f"{type(fault).__name__}: {fault}") from fault
+        self._operations.update(zip(names, operations, strict=True))
+
+    def _mapped(self, piece: Any) -> dict[str, Any]:
+        """What stands for each value, and each control dependency, from outside of a piece."""
+        inside = {node.name for node in piece.node}
+        mapped = {}
+        for reference in {reference for node in piece.node for reference in node.input}:
+            name = reference.lstrip("^").partition(":")[0]
+            if name in inside:
+                continue
+            mapped[reference] = self._after(name) if reference.startswith("^") else self._tensor(reference)
+        return mapped
+
+    def _tensor(self, reference: str) -> Any:
+        """The imported tensor of a name as graph definitions have it: "name" is its first output."""
+        name, _, index = reference.partition(":")
+        if name in self._inputs:
+            return self._tensors[f"{name}:0"]
+        return self._operations[name].outputs[int(index or 0)]
+
+    def _after(self, name: str) -> Any:
+        """A tensor that comes after an operation."""
+        if name in self._inputs:
+            return self._tensors[f"{name}:0"]
+        outputs = self._operations[name].outputs
+        if outputs:
+            return outputs[0]
+        with tf.control_dependencies([self._operations[name]]):
+            return tf.constant(0)
+
+    def built(self, values: Any) -> Any:
+        """The same nested values, out of the present graph."""
+        flat = [
+            self._tensor(value.name) if isinstance(value, tf.Tensor) else value
+            for value in tf.nest.flatten(values, expand_composites=True)
+        ]
+        return tf.nest.pack_sequence_as(values, flat, expand_composites=True)
+
+
+def _keep_colocations_inside(piece: Any) -> None:
+    """Take away the hints to place an operation beside one of another piece, which the import would refuse."""
+    inside = {f"loc:@{node.name}".encode() for node in piece.node}
+    for node in piece.node:
+        if "_class" in node.attr:
+            kept = [place for place in node.attr["_class"].list.s if place in inside]
+            del node.attr["_class"].list.s[:]
+            node.attr["_class"].list.s.extend(kept)
+
+
+def _tensors(values: Any) -> list[Any]:
+    """The tensors in nested values, those of composite ones included."""
+    return [value for value in tf.nest.flatten(values, expand_composites=True) if isinstance(value, tf.Tensor)]
+
+
+def _fits(value: Any, expected: Any) -> bool:
+    """Whether a tensor is of the dtype and of the shape of a graph's input, or of a less general one."""
+    if value.dtype != expected.dtype:
+        return False
+    if expected.shape.rank is None:
+        return True
+    if value.shape.rank != expected.shape.rank:
+        return False
+    return all(e is None or e == v for v, e in zip(value.shape, expected.shape, strict=True))
+
+
+def _outermost(value: Any) -> Any:
+    """The value from outside of all graphs that a captured one goes back to."""
+    while not isinstance(value, tf.__internal__.EagerTensor):
+        graph = getattr(value, "graph", None)
+        outer = {id(inner): outer for outer, inner in graph.captures} if graph is not None else {}
+        if id(value) not in outer:
+            raise NotRebuilt("the train step uses a value of the function around it, which no other function has")
+        value = outer[id(value)]
+    return value

@@ -1,0 +1,353 @@
+"""Trainings whose gradients cannot be recorded: they run on as without us, whatever their first step makes."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_xai as kx
+from keras_xai.gradients.tap import Tap
+from tests.gradients.situations import LOSS, X, Y, sgd
+from tests.gradients.test_tap import Listener, assert_same, fit, model
+
+
+def uncaptured(watched, tmp_path, match):
+    """Fit with the callback; the training runs on and the reason is told once, in the record and as a warning."""
+    with pytest.warns(UserWarning, match=match):
+        fit(watched, kx.WeightGradients(tmp_path), epochs=2)
+    records = kx.load(tmp_path)["."].weight_gradients
+    assert [record.epoch for record in records] == [0, 1]
+    for record in records:
+        assert record.missing
+        assert record.names == tuple(v.path for v in watched.trainable_variables)
+        assert record.steps == 0
+        assert all(np.isnan(values).all() for values in record.statistics.values())
+    assert not isinstance(watched.train_function, Tap)
+    return records[0].missing
+
+
+class ByHand(keras.Model):
+    """Updates its weights without an optimizer."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            predictions = self(x, training=True)
+            loss = self.compute_loss(x=x, y=y, y_pred=predictions)
+        variables = self.trainable_variables
+        for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
+            variable.assign_sub(0.1 * gradient)
+        return self.compute_metrics(x, y, predictions)
+
+
+class Sealed(keras.Model):
+    """Compiles its step itself."""
+
+    @tf.function
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            predictions = self(x, training=True)
+            loss = self.compute_loss(x=x, y=y, y_pred=predictions)
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return self.compute_metrics(x, y, predictions)
+
+
+class Noise(keras.layers.Layer):
+    """Draws from a random operation with a state of its own in each graph."""
+
+    def call(self, x, training=False):
+        return x + tf.random.normal(tf.shape(x), stddev=0.1) if training else x
+
+
+class Once(keras.Model):
+    """A step whose code runs a single time."""
+
+    traces = 0
+
+    def train_step(self, data):
+        if self.traces:
+            raise ValueError("the second trace is one too many")
+        self.traces = 1
+        return super().train_step(data)
+
+
+def rebuilt(cls):
+    plain = model()
+    found = cls(plain.input, plain.output)
+    found.compile(sgd(), LOSS)
+    return found
+
+
+def noisy():
+    inputs = keras.Input((6,))
+    found = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(Noise()(inputs)))
+    found.compile(sgd(), LOSS)
+    return found
+
+
+# Whatever the first step makes.
+
+
+class OwnFunction(keras.Model):
+    """Does more than a train step."""
+
+    def make_train_function(self, force=False):
+        super().make_train_function(force)
+        return self.train_function
+
+
+class LegacyDropout(keras.layers.Layer):
+    def call(self, x, training=False):
+        return tf.nn.dropout(x, 0.2) if training else x
+
+
+class SealedUpdate(keras.Model):
+    """Compiles nothing but its update."""
+
+    @tf.function
+    def update(self, gradients):
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            predictions = self(x, training=True)
+            loss = self.compute_loss(x=x, y=y, y_pred=predictions)
+        self.update(tape.gradient(loss, self.trainable_variables))
+        return self.compute_metrics(x, y, predictions)
+
+
+class Late(keras.Model):
+    """Built by its first step, with a lookup table of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.lookup = keras.layers.IntegerLookup(vocabulary=[0, 1, 2])
+        self.hidden = keras.layers.Dense(6, activation="relu")
+        self.noise = Noise()
+        self.scores = keras.layers.Dense(3)
+
+    def call(self, x, training=False):
+        known = keras.ops.cast(self.lookup(keras.ops.cast(x[:, :1] > 0, "int64")), "float32")
+        return self.scores(self.noise(self.hidden(x) + known, training=training))
+
+
+def functional(cls=keras.Model, layer=None):
+    inputs = keras.Input((6,))
+    hidden = keras.layers.Dense(6, activation="relu")(inputs)
+    return cls(inputs, keras.layers.Dense(3)(layer()(hidden) if layer else hidden))
+
+
+REFUSED = {
+    "random operation": lambda: functional(layer=Noise),
+    "legacy dropout": lambda: functional(layer=LegacyDropout),
+    "sealed step": lambda: functional(Sealed),
+    "sealed update": lambda: functional(SealedUpdate),
+    "by hand": lambda: functional(ByHand),
+    "own function": lambda: functional(OwnFunction),
+    "fault of ours": functional,
+    "made late": Late,
+}
+OPTIMIZERS = {
+    "sgd": lambda: keras.optimizers.SGD(0.05),
+    "momentum": lambda: keras.optimizers.SGD(0.05, momentum=0.9),
+    "adam": lambda: keras.optimizers.Adam(0.01),
+    "loss scale": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01), 2.0**10),
+}
+MODES = {
+    "graph": {},
+    "xla": {"jit_compile": True},
+    "several steps": {"steps_per_execution": 2},
+    "metrics": {"metrics": ["accuracy"]},
+    "metrics, xla": {"metrics": ["accuracy"], "jit_compile": True},
+    "eager": {"metrics": ["accuracy"], "run_eagerly": True},
+}
+
+
+def refused_fit(why, optimizer, mode, *callbacks):
+    """Everything that such a training moves."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(7)
+    refused = REFUSED[why]()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        refused.compile(OPTIMIZERS[optimizer](), loss, **MODES[mode])
+        history = refused.fit(X, Y, batch_size=11, epochs=2, verbose=0, callbacks=list(callbacks)).history
+    history = {name: values for name, values in history.items() if not name.startswith("xai_")}
+    values = [np.asarray(v) for v in (*refused.variables, *refused.optimizer.variables, *refused.metrics_variables)]
+    return values, history
+
+
+def matrix():
+    """Each reason with each optimizer and in each mode once; the rest of the product is for `-m full`."""
+    names = list(itertools.product(REFUSED, OPTIMIZERS, MODES))
+    quick = {
+        (why, optimizer, list(MODES)[(n + k) % len(MODES)])
+        for n, why in enumerate(REFUSED)
+        for k, optimizer in enumerate(OPTIMIZERS)
+        if k != n % 2  # Adam always, and every second time plain SGD
+    }
+    return [pytest.param(*row, marks=[] if row in quick else pytest.mark.full) for row in names]
+
+
+@pytest.mark.parametrize(("why", "optimizer", "mode"), matrix())
+def test_a_refused_training_runs_as_without_us(tmp_path, monkeypatch, why, optimizer, mode):
+    """From the first step after compile on: slots, metrics, a loss scale, late layers and tables are made as ever."""
+    alone, history = refused_fit(why, optimizer, mode)
+
+    def broken(*args, **kwargs):
+        raise TypeError("a fault of ours")
+
+    if why == "fault of ours":
+        monkeypatch.setattr("keras_xai.backend.tensorflow.GradientSums.add", broken)
+    watched, theirs = refused_fit(why, optimizer, mode, kx.WeightGradients(tmp_path, on_flag=lambda record: None))
+    assert [values.shape for values in watched] == [values.shape for values in alone]
+    assert all(np.isfinite(values).all() for values in watched)
+    if not (why in ("random operation", "legacy dropout") and "xla" in mode):  # which is not reproducible by itself
+        for mine, other in zip(watched, alone, strict=True):
+            np.testing.assert_array_equal(mine, other)
+        assert theirs == history
+    missing = kx.load(tmp_path)["."].weight_gradients[-1].missing
+    heard_in_eager = mode == "eager" and why not in ("by hand", "own function", "fault of ours")
+    assert bool(missing) != heard_in_eager
+
+
+def test_after_a_refusal_the_model_trains_on_without_us(tmp_path):
+    """A plain fit afterwards, `train_on_batch`, `evaluate`: nothing uninitialised was left."""
+    inputs = keras.Input((6,))
+    refused = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(Noise()(inputs)))
+    refused.compile("adam", LOSS, metrics=["accuracy"])
+    with pytest.warns(UserWarning, match="not captured"):
+        fit(refused, kx.WeightGradients(tmp_path))
+    fit(refused)
+    refused.train_on_batch(X[:8], Y[:8])
+    assert np.isfinite(refused.evaluate(X, Y, verbose=0)[0])
+
+
+# One by one.
+
+
+@pytest.mark.parametrize("cls", [ByHand, Sealed])
+def test_a_step_without_an_optimizer_that_can_be_heard(cls, tmp_path):
+    """Never a silent zero, and the weights are those of a training without us."""
+    watched, alone = rebuilt(cls), rebuilt(cls)
+    reason = uncaptured(watched, tmp_path, "not captured")
+    assert ("tf.function" in reason) if cls is Sealed else ("no optimizer" in reason)
+    fit(alone, epochs=2)
+    assert_same(watched, alone)
+
+
+def test_a_train_function_of_the_models_own(tmp_path):
+    """It may do anything: nothing is tried."""
+    watched, alone = rebuilt(OwnFunction), rebuilt(OwnFunction)
+    uncaptured(watched, tmp_path, "make_train_function")
+    fit(alone, epochs=2)
+    assert_same(watched, alone)
+
+
+def test_a_graph_that_cannot_be_built_twice(tmp_path):
+    """The model was trained before, so its step is traced; the second trace fails, the training runs on."""
+    watched, alone = rebuilt(Once), rebuilt(Once)
+    fit(watched)
+    reason = uncaptured(watched, tmp_path, "one too many")
+    assert "ValueError" in reason
+    fit(alone, epochs=3)
+    assert_same(watched, alone)
+
+
+def test_random_operations_with_a_state_in_the_graph(tmp_path):
+    """Two functions in turns would draw other numbers than one: the recording one is thrown away before it runs."""
+    tf.random.set_seed(11)
+    watched = noisy()
+    start = watched.get_weights()
+    tf.random.set_seed(11)
+    reason = uncaptured(watched, tmp_path, "random")
+    assert "RandomStandardNormal" in reason
+    alone = noisy()
+    alone.set_weights(start)
+    tf.random.set_seed(11)
+    fit(alone, epochs=2)
+    assert_same(watched, alone)
+
+
+def test_a_fault_of_ours_while_tracing_costs_nothing(tmp_path, monkeypatch):
+    """The trace is thrown away; the plain function trains the model."""
+    from keras_xai.backend import tensorflow
+
+    def broken(*args, **kwargs):
+        raise TypeError("a fault of ours")
+
+    monkeypatch.setattr(tensorflow.GradientSums, "add", broken)
+    watched, alone = model(), model()
+    uncaptured(watched, tmp_path, "a fault of ours")
+    fit(alone, epochs=2)
+    assert_same(watched, alone)
+
+
+def test_a_fault_of_ours_in_eager_mode_costs_nothing(tmp_path, monkeypatch):
+    """There the step is running already: it goes on without us."""
+    from keras_xai.backend import tensorflow
+
+    def broken(*args, **kwargs):
+        raise TypeError("a fault of ours")
+
+    monkeypatch.setattr(tensorflow.GradientSums, "add", broken)
+    watched, alone = model(run_eagerly=True), model(run_eagerly=True)
+    uncaptured(watched, tmp_path, "a fault of ours")
+    fit(alone, epochs=2)
+    assert_same(watched, alone)
+
+
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
+def test_an_error_in_eager_mode_is_never_answered_by_a_second_step():
+    """Half of such a step has run. Also where functions run eagerly behind the model's back."""
+
+    class Broken(keras.Model):
+        steps = 0
+
+        def train_step(self, data):
+            self.steps += 1
+            super().train_step(data)
+            raise KeyError("after the update")
+
+    plain = model()
+    for behind in (False, True):
+        watched = Broken(plain.input, plain.output)
+        watched.compile(sgd(), LOSS, run_eagerly=not behind)
+        tf.config.run_functions_eagerly(behind)
+        try:
+            with pytest.raises(KeyError, match="after the update"):
+                fit(watched, Listener(0))
+        finally:
+            tf.config.run_functions_eagerly(False)
+        assert watched.steps == 1
+
+
+def test_dropout_that_is_off_is_not_random():
+    """cuDNN's recurrent operation has seeds, for a dropout that Keras leaves at zero; with one it is random."""
+    from keras_xai.backend import chosen
+
+    for dropout, expected in ((0.0, []), (0.5, ["CudnnRNN"])):
+        graph = tf.Graph()
+        with graph.as_default():
+            zeros = tf.zeros([1, 1, 1])
+            tf.raw_ops.CudnnRNN(input=zeros, input_h=zeros, input_c=zeros, params=tf.zeros([9]), dropout=dropout)
+        assert chosen().own_randomness(graph) == expected
+
+
+def test_an_error_of_the_step_itself_reaches_the_user(tmp_path):
+    """Labels out of range fail on the device as they would without us, and are not taken for a failed trace."""
+    watched = model()
+    wrong = Y.copy()
+    wrong[0] = 99
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        watched.fit(X, wrong, batch_size=8, verbose=0, shuffle=False, callbacks=[Listener(0)])
+    assert "apply" not in vars(keras.optimizers.Optimizer)
