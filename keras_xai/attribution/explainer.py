@@ -36,6 +36,7 @@ class Explainer:
     ) -> None:
         self.probe = probe
         self._model = model
+        check_built(model, probe)
         check_fit(model, probe.inputs, probe.x)
         self._x = smooth(model, probe.inputs, probe.x)
         ready = {name: method.for_probe(probe) for name, method in methods.items()}
@@ -101,6 +102,20 @@ class Explainer:
                 f"{word} holds the class {classes.max()}, the model's output has {self.width} classes (0 to {self.width - 1})."
             )
         return np.broadcast_to(classes, (probe.size,)).astype(np.int64)
+
+
+def check_built(model: keras.Model, probe: Probe) -> None:
+    """That there is something to explain. A model that its own training does not build would be built by our call, and
+    get weights that it has not without us.
+
+    Raises:
+        InvalidInput: it is not built, and the probe's output is not a function of its own.
+    """
+    if not model.built and not callable(probe.output):
+        raise InvalidInput(
+            f"The model {model.name!r} is not built by its own training step, which does not call it: say what is to be"
+            f" explained with output= a callable(model, x) that returns scores (n, K)."
+        )
 
 
 def _cause(error: Exception) -> str:

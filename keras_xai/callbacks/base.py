@@ -93,7 +93,6 @@ class Watcher(keras.callbacks.Callback):
         self._lost: Session | None = None  # the one that a fault in what all share has ended
         self._directory: Path | None = None  # of the run that was written last
         self._checking = False  # whether misuse may still be told by an error
-        self._prepared = False
         self._inside = False  # of a hook
         self._warned: set[str] = set()  # texts, in this fit
         self._first: int | None = None
@@ -185,14 +184,15 @@ class Watcher(keras.callbacks.Callback):
         self._checking = True
         self._refuse_a_second_fit()
         self._quietly_leave()  # an aborted fit never called on_train_end
-        self.retired = self._prepared = False  # a new training is a new chance
+        self.retired = False  # a new training is a new chance
         self._lost = None
         self._warned = set()
         self._first = self._seen = self._observed = None
         self.cost.take()
         self._session = Session.of(self.log_dir, self.params, writes=backend.chosen().chief(self.model))
         self.check()
-        self._prepare_if_built()
+        if self.model.built:
+            self._prepare_once()
         self._session.join(self, self.constants(), self.shown(), self._directory)
 
     @isolated
@@ -207,18 +207,18 @@ class Watcher(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         # Not at the end of the first batch: where a callback looks there, Keras waits for the figures of every batch.
-        if self._checking:
-            self.on_first_batch()
+        if self._checking and batch > 0:
+            self.on_second_batch()
 
     @isolated
-    def on_first_batch(self) -> None:
-        """Before each batch until the model has its weights, which its first step may make."""
-        self._prepare_if_built()
+    def on_second_batch(self) -> None:
+        """After the first step of a model that was not built before: now it has its weights."""
+        self._prepare_once()
 
-    def _prepare_if_built(self) -> None:
-        if self._checking and self.model.built:
+    def _prepare_once(self) -> None:
+        if self._checking:
             self.prepare()
-            self._prepared, self._checking = True, False
+            self._checking = False
 
     def _refuse_a_second_fit(self) -> None:
         """Raise where this callback watches a fit that is still running, inside of which another one was given it."""
@@ -234,9 +234,7 @@ class Watcher(keras.callbacks.Callback):
     @isolated
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         session, logs = self._here(), {} if logs is None else logs
-        self._prepare_if_built()  # of an epoch of one batch
-        if not self._prepared:
-            raise InvalidInput("The model has no weights after an epoch: it cannot be explained.")
+        self._prepare_once()  # after an epoch of one batch
         self._seen = epoch
         self.rate = session.learning_rate(self._learning_rate)
         if self.due(epoch):

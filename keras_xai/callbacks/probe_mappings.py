@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution.engine import check_fit, smooth
+from keras_xai.attribution.explainer import check_built
 from keras_xai.callbacks.base import Watcher
 from keras_xai.callbacks.on_flag import OnFlag, answer, checked
 from keras_xai.callbacks.schedule import Every
@@ -159,6 +160,7 @@ class ProbeMappings(Watcher):
 
     def prepare(self) -> None:
         probe, model = self.probe, self.model
+        check_built(model, probe)
         check_fit(model, probe.inputs, probe.x)
         reader = Reader(model, smooth(model, probe.inputs, probe.x), probe.x, probe.output, self._paths)
         try:
