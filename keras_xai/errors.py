@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -54,3 +55,16 @@ def unknown(what: str, name: object, known: Iterable[str]) -> InvalidInput:
     close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     return InvalidInput(f"There is no {what} {name!r}.{hint} Known: {listed(known)}.")
+
+
+def cause(error: Exception) -> str:
+    """The line of an error that says what went wrong.
+
+    Keras sets it in bold below one that names the layer; TensorFlow puts it behind the place in the graph.
+    """
+    lines = [line for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines() if line.strip()]
+    if lines and lines[0].startswith("Graph execution error"):
+        lines = [line for line in lines[1:] if not line.startswith(("Detected at", "<stack", " ", "\t"))]
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines[: 2 if len(lines) > 1 and lines[0].startswith("Exception encountered") else 1])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from keras_xai.errors import InvalidInput, listed, unknown
 
 KINDS = ("table", "image", "series", "tokens")
 CELLS = 16  # an image is pooled to at most so many cells a side before its importance is scored
+PART = 2**24  # bytes of rows, as float64, that are worked on at a time: of a large probe no second copy is made
 Arrays = Any  # an array, a list of arrays (several inputs) or a dict of arrays
 
 
@@ -21,8 +23,9 @@ class Probe:
     """A fixed set of samples with their labels, names and the question that is asked about them.
 
     Args:
-        x: array (B, ...), or a list or dict of such for a model with several inputs. A tuple (x, y) is accepted
-            wherever a probe is. 128 samples or more make a drift score that can be believed.
+        x: array (B, ...), or a list or dict of such for a model with several inputs; kept by reference, not to be written
+            into while it is watched. A tuple (x, y) is accepted wherever a probe is. 128 samples or more make a drift score
+            that can be believed.
         y: (B,) integers are classes; floats of the output's shape are one-hot or regression, as the loss says.
         target: the class to explain, (B,) or one integer; default the true class, or, without labels, the class
             predicted at the first epoch.
@@ -180,16 +183,19 @@ class Probe:
             names += [f"{key}{name}" for name in self._features_of(array)]
         return tuple(names)
 
-    def pooled(self, values: Arrays) -> NDArray[np.float64]:
-        """Attributions or gradients in the shape of `x`, summed over what belongs together: (B, F) in `features`."""
-        parts = (
-            list(values.values())
-            if isinstance(values, Mapping)
-            else list(values)
-            if isinstance(values, list)
-            else [values]
-        )
-        return np.concatenate([self._pooled(np.asarray(part, np.float64)) for part in parts], 1)
+    def pooled(self, values: Arrays, each: Callable[[Any], Any] = np.asarray) -> NDArray[np.float64]:
+        """Attributions or gradients in the shape of `x`, summed over what belongs together: (B, F) in `features`.
+
+        Args:
+            values: (B, ...) an input.
+            each: applied before they are summed, as `np.abs`.
+        """
+        inputs = list(values.values()) if isinstance(values, Mapping) else values
+        pooled = []
+        for array in inputs if isinstance(inputs, list) else [inputs]:
+            rows = [self._pooled(np.asarray(each(part), np.float64)) for part in parts_of(np.asarray(array))]
+            pooled.append(np.concatenate(rows))
+        return np.concatenate(pooled, 1)
 
     def feature_masks(self) -> list[list[NDArray[np.bool_]]]:
         """For each of `features` one mask an input, in the shape of a sample: the entries that the feature is made of."""
@@ -455,10 +461,25 @@ class Probe:
         ):
             if array is not None:
                 digest.update(repr((array.shape, str(array.dtype))).encode())
-                digest.update(
-                    np.ascontiguousarray(array).tobytes() if array.dtype != object else repr(array.tolist()).encode()
-                )
+                update_digest(digest, array)
         return digest.hexdigest()[:16]
+
+
+def parts_of(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The rows of an array in order, as views of as many as make up 16 MiB, in parts of one size or one less."""
+    size = len(array)
+    rows = max(1, PART // max(1, 8 * math.prod(array.shape[1:])))
+    edges = np.linspace(0, size, max(1, -(-size // rows)) + 1).astype(int)
+    return (array[begin:end] for begin, end in itertools.pairwise(edges))
+
+
+def update_digest(digest: Any, array: NDArray[Any]) -> None:
+    """Feed a digest of `hashlib` what an array holds, without a copy of all its bytes."""
+    if array.dtype == object:
+        digest.update(repr(array.tolist()).encode())
+        return
+    for part in parts_of(np.atleast_1d(array)):
+        digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8))
 
 
 def _one_hot(y: NDArray[Any]) -> bool:
@@ -479,7 +500,7 @@ def _array(x: Any, name: str) -> NDArray[Any]:
     array = np.asarray(x)
     if array.ndim < 1 or array.shape[0] == 0:
         raise InvalidInput(f"{name} has shape {array.shape}: expected samples along the first axis, at least one.")
-    if array.dtype.kind in "fc" and not np.isfinite(array).all():
+    if array.dtype.kind in "fc" and not all(np.isfinite(part).all() for part in parts_of(array)):
         bad = np.argwhere(~np.isfinite(array))[0]
         raise InvalidInput(
             f"{name} of shape {array.shape} contains NaN or infinite values, the first at {tuple(map(int, bad))}: fill or "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,6 +17,7 @@ from keras_xai.attribution.integrated_gradients import IntegratedGradients
 from keras_xai.attribution.method import Method, Rows, named
 from keras_xai.attribution.progress import Progress
 from keras_xai.attribution.question import Output, Question, default_baseline, has_convolution
+from keras_xai.attribution.samples import Samples, converted, sample_bytes
 from keras_xai.attribution.tokens import rows_of
 from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput, listed
@@ -25,21 +26,22 @@ from keras_xai.records import Attribution
 
 ENOUGH = 0.01  # completeness error above which `attribute` takes more steps
 MORE_STEPS = 64
+CHUNK_BYTES = 2**24  # of the samples in one pass
 
 
 class Engine:
     """Methods on one model, in one graph: what they share is computed once.
 
     One trace serves every call, whatever the number of rows: they come in chunks of one size, the last one filled up with
-    copies of its last row. The chunk follows from the model alone, never from a timing, which would change the order of
-    summation from run to run.
+    copies of its last row. The chunk follows from the model and the size of a sample alone, never from a timing, which would
+    change the order of summation from run to run.
 
     Args:
         model: a built Keras model; its weights are read at each call and never written.
         methods: by name.
         like: the input as the user holds it (array, list or dict), for its structure.
         output: see `Probe`.
-        chunk: rows in one forward pass; default 64 with convolutions, else 512.
+        chunk: rows in one forward pass; default 64 with convolutions, else 512, and no more than make up 16 MiB.
         jit: compile with XLA.
         progress: told of every pass.
     """
@@ -56,7 +58,7 @@ class Engine:
     ) -> None:
         self.methods = dict(methods)
         self.question = Question(model, like, output)
-        self.chunk = chunk or (64 if has_convolution(model) else 512)
+        self.chunk = chunk or chunk_rows(like, convolves=has_convolution(model))
         self._progress = progress or Progress(False)
         self._heard = None if jit or self._progress.silent else self._progress.heard
         self._held_named = False
@@ -99,20 +101,20 @@ class Engine:
                 stacklevel=2,
             )
 
-    def scores(self, x: list[NDArray[Any]], target: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    def scores(self, x: Sequence[Samples], target: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """(B,) the explained score of rows x; for an engine without methods, which runs them forward alone."""
         parts = []
         for rows in self._chunks(len(x[0])):
             parts.append(self._run([a[rows] for a in x], [], target[rows])[1])
         return np.concatenate(parts)[: len(x[0])]
 
-    def outputs(self, x: list[NDArray[Any]]) -> NDArray[np.float32]:
+    def outputs(self, x: Sequence[Samples]) -> NDArray[np.float32]:
         """(B, K) what the model says of rows x."""
         backend = chosen()
         parts = [backend.numpy(self._forward([a[rows] for a in x])) for rows in self._chunks(len(x[0]))]
         return np.concatenate(parts)[: len(x[0])].astype(np.float32)
 
-    def prepare(self, x: list[NDArray[Any]], baseline: list[NDArray[Any]], target: NDArray[np.integer[Any]]) -> None:
+    def prepare(self, x: Sequence[Samples], baseline: list[NDArray[Any]], target: NDArray[np.integer[Any]]) -> None:
         """Trace what a call with such rows takes, and run nothing: what a method cannot do on this model is an
         `InvalidInput` now."""
         rows = self._chunks(len(x[0]))[0]
@@ -140,18 +142,39 @@ class Engine:
 
     def __call__(
         self,
-        x: list[NDArray[Any]],
+        x: Sequence[Samples],
         baseline: list[NDArray[Any]],
         target: NDArray[np.integer[Any]],
     ) -> dict[str, Attribution]:
         """Attribute rows x [(B, ...)] against baselines of the same shapes, for the classes target (B,)."""
-        size, chunks, parts = len(x[0]), self._chunks(len(x[0])), []
+        return self._attributions(list(self._passes(x, baseline, target)), target)
+
+    def in_parts(
+        self, x: Sequence[Samples], baseline: list[NDArray[Any]], target: NDArray[np.integer[Any]]
+    ) -> Iterator[dict[str, Attribution]]:
+        """The same a chunk at a time, in order: for what is added up and need not be held whole."""
+        begin = 0
+        for part in self._passes(x, baseline, target):
+            classes = target[begin : begin + len(part[1])]  # without what fills up the last chunk
+            yield self._attributions([part], classes)
+            begin += len(classes)
+
+    def _passes(
+        self, x: Sequence[Samples], baseline: list[NDArray[Any]], target: NDArray[np.integer[Any]]
+    ) -> Iterator[tuple[Any, ...]]:
+        """What the graph gives for each chunk."""
+        chunks = self._chunks(len(x[0]))
         baseline, alike = self._compared(baseline)
         self._progress.begin(len(chunks))
         for rows in chunks:
             some = [b[:1] if alike else b[rows] for b in baseline]
-            parts.append(self._run([a[rows] for a in x], some, target[rows], alike))
+            part = self._run([a[rows] for a in x], some, target[rows], alike)
             self._progress.chunk_done()
+            yield part
+
+    def _attributions(self, parts: list[tuple[Any, ...]], target: NDArray[np.integer[Any]]) -> dict[str, Attribution]:
+        """What chunks say together of the rows whose classes are target (B,)."""
+        size = len(target)
         outputs, score = (joined([p[k] for p in parts], size) for k in range(2))
         space, prediction = self.question.space(outputs), self.question.predictions(outputs)
         starts, fits = (
@@ -159,7 +182,8 @@ class Engine:
         )
         found = {}
         for m, (name, method) in enumerate(self.methods.items()):
-            values = [joined([p[4][m][k] for p in parts], size) for k in range(len(parts[0][4][m]))]
+            inputs = range(len(parts[0][4][m]))
+            values = [joined([part[4][m].pop(0) for part in parts], size) for _ in inputs]
             baseline_score = next(starts) if method.complete else None
             error = None if baseline_score is None else completeness_error(values, score, baseline_score)
             found[name] = Attribution(
@@ -188,7 +212,7 @@ class Engine:
             host(score),
             [host(b) for b in baseline_scores],
             [host(r) for r in fits],
-            [[host(v).astype(np.float32) for v in method] for method in values],
+            [[host(v).astype(np.float32, copy=False) for v in method] for method in values],
         )
 
 
@@ -197,9 +221,24 @@ def said_of_side_effects(lasting: str) -> str:
     return f"The model {lasting}: what an explanation moves there is not put back." if lasting else ""
 
 
+def chunk_rows(like: Any, *, convolves: bool) -> int:
+    """How many samples one pass takes: convolutions want few, and large samples take memory in every layer."""
+    arrays = list(like.values()) if isinstance(like, Mapping) else like if isinstance(like, list) else [like]
+    bytes_each = sample_bytes([np.shape(array) for array in arrays])
+    return max(1, min(64 if convolves else 512, CHUNK_BYTES // max(1, bytes_each)))
+
+
 def joined(parts: list[NDArray[Any]], size: int) -> NDArray[Any]:
-    """The first `size` rows of all parts."""
-    return np.concatenate(parts)[:size] if len(parts) > 1 else parts[0][:size]
+    """The first `size` rows of all parts. The list is emptied on the way: a large whole and its parts are not held at once."""
+    if len(parts) == 1:
+        return parts[0][:size]
+    whole = np.empty((size, *parts[0].shape[1:]), parts[0].dtype)
+    begin = 0
+    while parts:
+        rows = parts.pop(0)[: size - begin]
+        whole[begin : begin + len(rows)] = rows
+        begin += len(rows)
+    return whole
 
 
 def completeness_error(
@@ -212,7 +251,7 @@ def completeness_error(
     return found
 
 
-def baseline_rows(baseline: Any, x: list[NDArray[Any]], default: list[NDArray[Any]]) -> list[NDArray[Any]]:
+def baseline_rows(baseline: Any, x: Sequence[Samples], default: list[NDArray[Any]]) -> list[NDArray[Any]]:
     """The baseline as one array an input, each of the shape of x.
 
     Raises:
@@ -237,8 +276,10 @@ def baseline_rows(baseline: Any, x: list[NDArray[Any]], default: list[NDArray[An
     return rows
 
 
-def smooth(model: keras.Model, x: list[NDArray[Any]], like: Any) -> list[NDArray[Any]]:
+def smooth(model: keras.Model, x: list[NDArray[Any]], like: Any) -> list[Samples]:
     """Inputs as the graph takes them: numbers are float32, as `fit` makes them, but for what the model takes as integers.
+
+    Arrays of another dtype are converted row by row as they are asked for; those that have it already are taken as they are.
 
     Strings stay strings where the model may take them (a lookup, a vectorization).
 
@@ -250,20 +291,20 @@ def smooth(model: keras.Model, x: list[NDArray[Any]], like: Any) -> list[NDArray
     wanted = [dtypes.get(name, "") for name in like] if dtypes else [str(t.dtype) for t in tensors]
     wanted = wanted if len(wanted) == len(x) else [""] * len(x)
     embeds = any(isinstance(layer, keras.layers.Embedding) for layer in model._flatten_layers())
-    found = []
+    found: list[Samples] = []
     for a, dtype in zip(x, wanted, strict=True):
         if a.dtype.kind in "US" or (a.dtype == object and all(isinstance(v, (str, bytes)) for v in a.flat)):
             if dtype not in ("", "string"):
                 raise InvalidInput(
                     f"x has dtype {a.dtype}, the model takes {dtype}: give the samples as `fit` gets them."
                 )
-            found.append(a.astype(object))  # words of any length
+            found.append(converted(a, object))  # words of any length
             continue
         if a.dtype.kind not in "fiub":
             raise InvalidInput(f"x has dtype {a.dtype}: numbers or strings are expected, as `fit` gets them.")
         # Integers that the model takes as numbers are numbers; those that it may look up stay what they are.
         whole = "int" in dtype or (a.dtype.kind in "iu" and (embeds or (len(x) > 1 and not dtype)))
-        found.append(a.astype(np.int32) if whole else a if dtype == "bool" else a.astype(np.float32))
+        found.append(converted(a, np.int32 if whole else a.dtype if dtype == "bool" else np.float32))
     return found
 
 
@@ -410,15 +451,15 @@ class Prepared:
         return Engine(self._model, {self.name: method}, self._like, self._output, jit=self._jit, progress=progress)
 
 
-def default_rows(model: keras.Model, x: list[NDArray[Any]], probe: Probe | None = None) -> list[NDArray[Any]]:
+def default_rows(model: keras.Model, x: Sequence[Samples], probe: Probe | None = None) -> list[NDArray[Any]]:
     """The baseline where the user gave none: the mean row for the table of a probe, else zero in the model's input space."""
     if probe is not None and probe.kind == "table" and all(a.dtype.kind == "f" for a in x):
-        return [a.mean(0, dtype=np.float64).astype(np.float32) for a in x]
+        return [a[:].mean(0, dtype=np.float64).astype(np.float32) for a in x]
     return default_baseline(model, x)
 
 
 def resolved_target(
-    model: keras.Model, x: list[NDArray[Any]], like: Any, target: Any, output: Output
+    model: keras.Model, x: Sequence[Samples], like: Any, target: Any, output: Output
 ) -> NDArray[np.int64]:
     """(B,) the classes to explain; where none are given, those that the model predicts.
 

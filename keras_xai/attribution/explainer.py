@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -12,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution.engine import Engine, baseline_rows, check_fit, default_rows, smooth
-from keras_xai.attribution.method import Method
-from keras_xai.errors import InvalidInput
+from keras_xai.attribution.method import Method, every_layer
+from keras_xai.errors import InvalidInput, cause
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
 
@@ -47,7 +46,7 @@ class Explainer:
             raise
         except Exception as error:
             shapes = ", ".join(str(a.shape) for a in self._x)
-            raise InvalidInput(f"The model does not take the probe of shape {shapes}: {_cause(error)}") from error
+            raise InvalidInput(f"The model does not take the probe of shape {shapes}: {cause(error)}") from error
         self.width = 1 if outputs.ndim == 1 else outputs.shape[1]
         self.baseline = baseline_rows(probe.baseline, self._x, default_rows(model, self._x, probe))
         self.target: NDArray[np.int64] | None = self._target(probe)
@@ -67,19 +66,27 @@ class Explainer:
 
     def __call__(self) -> dict[str, Attribution]:
         """Explain the probe. Without labels the classes predicted at the first call are kept."""
+        return self._kind(self.engine(self._x, self.baseline, self._kept_target()))
+
+    def in_parts(self) -> Iterator[dict[str, Attribution]]:
+        """The same some rows at a time, in order, for what is added up: a large probe's attributions are never all there."""
+        parts = self.engine.in_parts(self._x, self.baseline, self._kept_target())
+        return (self._kind(part) for part in parts)
+
+    def _kept_target(self) -> NDArray[np.int64]:
         if self.target is None:
             outputs = self.engine.outputs(self._x)
             self.target = outputs.argmax(1).astype(np.int64)
-        return self._kind(self.engine(self._x, self.baseline, self.target))
+        return self.target
 
-    def rows(self, probe: Probe) -> dict[str, Attribution]:
-        """Explain other rows of the same shape for their own classes."""
+    def rows_in_parts(self, probe: Probe) -> Iterator[dict[str, Attribution]]:
+        """Explain other rows of the same shape for their own classes, some at a time."""
         x = smooth(self._model, probe.inputs, probe.x)
         target = self._target(probe)
         if target is None:
             target = self.engine.outputs(x).argmax(1).astype(np.int64)
         baseline = [np.broadcast_to(b[:1], a.shape) for a, b in zip(x, self.baseline, strict=True)]
-        return self._kind(self.engine(x, baseline, target))
+        return (self._kind(part) for part in self.engine.in_parts(x, baseline, target))
 
     def _kind(self, found: Mapping[str, Attribution]) -> dict[str, Attribution]:
         return {name: dataclasses.replace(a, kind=self.probe.kind) for name, a in found.items()}
@@ -104,6 +111,14 @@ class Explainer:
         return np.broadcast_to(classes, (probe.size,)).astype(np.int64)
 
 
+def is_built(model: keras.Model, probe: Probe) -> bool:
+    """Whether there is something to explain: a built model, or the built parts that the probe's own output is made of."""
+    if model.built or not callable(probe.output):
+        return bool(model.built)
+    layers = every_layer(model)
+    return bool(layers) and all(layer.built for layer in layers)
+
+
 def check_built(model: keras.Model, probe: Probe) -> None:
     """That there is something to explain. A model that its own training does not build would be built by our call, and
     get weights that it has not without us.
@@ -113,12 +128,6 @@ def check_built(model: keras.Model, probe: Probe) -> None:
     """
     if not model.built and not callable(probe.output):
         raise InvalidInput(
-            f"The model {model.name!r} is not built by its own training step, which does not call it: say what is to be"
-            f" explained with output= a callable(model, x) that returns scores (n, K)."
+            f"The model {model.name!r} is not built by its own training step, which does not call it as a whole: say what is"
+            f" to be explained with output= a callable(model, x) that returns scores (n, K) by the parts that are trained."
         )
-
-
-def _cause(error: Exception) -> str:
-    """The line of an error that says what went wrong: Keras sets it in bold below one that names the layer."""
-    lines = [line for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines() if line.strip()]
-    return " ".join(lines[: 2 if len(lines) > 1 and lines[0].startswith("Exception encountered") else 1])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -16,23 +17,43 @@ from keras_xai.probe import Probe
 from keras_xai.records import Attribution
 
 
+class PooledRows(NamedTuple):
+    """What attributions come to in a probe's `features`, sample by sample."""
+
+    magnitude: NDArray[np.float64]  # (B, F) Σ|attribution| over what belongs together
+    signed: NDArray[np.float64]  # (B, F) Σ attribution
+
+    @classmethod
+    def of(cls, parts: Iterable[Attribution], probe: Probe) -> PooledRows:
+        """Of attributions that come some rows at a time; none of them is kept."""
+        pooled = [(probe.pooled(part.values, np.abs), probe.pooled(part.values)) for part in parts]
+        magnitude, signed = zip(*pooled, strict=True)
+        return cls(np.concatenate(magnitude), np.concatenate(signed))
+
+    def mean(self) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+        """Mean magnitude (F), and the sign (F) of the mean signed one."""
+        return self.magnitude.mean(0), _sign(self.signed.mean(0))
+
+    def mean_of_classes(
+        self, classes: NDArray[np.int64] | None, wanted: tuple[int, ...]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+        """`mean` of each wanted class by itself, one after the other (K·F); zero for a class without rows."""
+        nothing = np.zeros(self.magnitude.shape[1])
+        rows = [np.flatnonzero(classes == c) if classes is not None else np.zeros(0, int) for c in wanted]
+        means = [(self.magnitude[r].mean(0), self.signed[r].mean(0)) if r.size else (nothing, nothing) for r in rows]
+        return np.concatenate([m for m, _ in means]), _sign(np.concatenate([signed for _, signed in means]))
+
+
 def global_importance(found: Attribution, probe: Probe) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
     """Mean |attribution| (F) over the samples in the probe's `features`, and the sign (F) of the mean signed one."""
-    values = found.values
-    magnitude = probe.pooled(_each(values, np.abs)).mean(0)
-    return magnitude, _sign(probe.pooled(values).mean(0))
+    return PooledRows.of([found], probe).mean()
 
 
 def class_importance(
     found: Attribution, probe: Probe, classes: NDArray[np.int64] | None, wanted: tuple[int, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
     """`global_importance` of each wanted class by itself, one after the other (K·F); zero for a class without rows."""
-    values = found.values
-    magnitude, signed = probe.pooled(_each(values, np.abs)), probe.pooled(values)
-    nothing = np.zeros(magnitude.shape[1])
-    rows = [np.flatnonzero(classes == c) if classes is not None else np.zeros(0, int) for c in wanted]
-    parts = [(magnitude[r].mean(0), signed[r].mean(0)) if r.size else (nothing, nothing) for r in rows]
-    return np.concatenate([m for m, _ in parts]), _sign(np.concatenate([s for _, s in parts]))
+    return PooledRows.of([found], probe).mean_of_classes(classes, wanted)
 
 
 def importance(
@@ -172,9 +193,3 @@ def _owners(masks: tuple[NDArray[np.bool_], ...]) -> NDArray[np.int32]:
 def _sign(values: NDArray[np.float64]) -> NDArray[np.int8]:
     """−1, 0 or 1; 0 for NaN."""
     return np.sign(np.nan_to_num(values)).astype(np.int8)
-
-
-def _each(values: Any, function: Any) -> Any:
-    if isinstance(values, dict):
-        return {k: function(v) for k, v in values.items()}
-    return [function(v) for v in values] if isinstance(values, list) else function(values)

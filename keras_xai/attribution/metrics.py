@@ -184,7 +184,7 @@ def _curve(
         raise InvalidInput(f"steps={steps!r}: expected a positive integer.")
     like = np.asarray(x)
     check_fit(model, [like], like)
-    (rows,) = smooth(model, [like], like)
+    rows = smooth(model, [like], like)[0][:]
     (base,) = baseline_rows(baseline, [rows], default_rows(model, [rows]))
     if rows.dtype.kind == "i":
         base = np.maximum(base, 0)  # a token, where the engine would take an embedding of zeros

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.attribution.samples import Samples
 from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.records import Space
@@ -46,14 +47,8 @@ class Question:
         """(n, K) what the model says."""
         x = self.structured(flat)
         own = self.output if callable(self.output) else None
-        found = self._picked(self.model(x, training=False)) if own is None else own(self.model, x)
-        rank = len(found.shape)
-        if rank not in (1, 2):
-            raise InvalidInput(
-                f"The output has shape {tuple(found.shape)}: scores (n, K) are expected; give output= a callable(model, x) that "
-                f"returns them."
-            )
-        return found
+        output = self._picked(self.model(x, training=False)) if own is None else own(self.model, x)
+        return _scores(output, flat[0].shape[0])
 
     def scores(self, flat: list[Any]) -> tuple[Any, Any]:
         """The outputs (n, K), and what is explained: the logits (n, K) behind them, where there are some."""
@@ -133,6 +128,33 @@ class Question:
         return loss
 
 
+def _scores(output: Any, samples: int | None) -> Any:
+    """An output as scores (n, K) or (n,) of `samples` rows.
+
+    Raises:
+        InvalidInput: it is anything else, with its type, dtype or shape.
+    """
+    scores = chosen().dense(output)
+    if scores is None:
+        kind = type(output).__name__
+        kind = "tensor" if kind in ("EagerTensor", "SymbolicTensor") else kind
+        dtype = getattr(output, "dtype", None)
+        what = f"is a {kind}" if dtype is None else f"is a {kind} of {getattr(dtype, 'name', dtype)}"
+    elif scores.shape.rank is None:
+        what = "has a shape that is not known in advance"
+    elif (
+        scores.shape.rank not in (1, 2)
+        or scores.shape[0] not in (None, samples or scores.shape[0])
+        or any(not width for width in scores.shape[1:])
+    ):
+        what = f"has shape {tuple(scores.shape)}{f' for {samples} samples' if samples else ''}"
+    else:
+        return scores
+    raise InvalidInput(
+        f"The output {what}: scores (n, K) are expected; give output= a callable(model, x) that returns them."
+    )
+
+
 def _loss_name(loss: Any) -> str:
     if loss is None:
         return ""
@@ -146,7 +168,7 @@ def has_convolution(model: keras.Model) -> bool:
     return any(any(w in type(layer).__name__ for w in words) for layer in model._flatten_layers())
 
 
-def default_baseline(model: keras.Model, x: list[NDArray[Any]]) -> list[NDArray[Any]]:
+def default_baseline(model: keras.Model, x: Sequence[Samples]) -> list[NDArray[Any]]:
     """Zero in the model's own input space, one sample an input: the adapted mean where a Normalization comes first.
 
     Integers get `NOTHING`, which is no token: an embedding of zeros where they are looked up, else the number 0. Strings get

@@ -18,6 +18,7 @@ Attribution
     compiled(function, jit) -> callable                  one graph a shape, live weights
     writes(function) -> bool                             whether a compiled function assigns to a variable
     constant(array) -> tensor, numpy(tensor) -> array    to the device and back
+    dense(value) -> tensor | None                        a model's output as a tensor of numbers, where it is one
     head(outputs) -> (scores, is_logit)                  the logits behind a model's output, where it has some
     picked(scores, target) -> (n,)                       the target class' score
     gradient(score, inputs) -> (score, gradients)        of the summed score with respect to inputs
@@ -34,9 +35,9 @@ DeepLIFT, in a file beside it: `chosen("rescale")`
 
 Activations, in a file beside it: `chosen("activations")`
     heard(function, inputs, layers) -> (value, [Heard])  a forward pass, and what each layer gave in it
-    Heard                                                layer, given, output, mask, function, unchanged, calls, problem
+    Heard                                                layer, given, output, mask, function, unchanged, calls, leads, problem
     ending(outputs) -> (tensors, function)               from the logits behind an output to the output itself
-    leading(tensors, to) -> booleans                     which of them a tensor is computed from
+    rows_of(tensor, samples) -> (tensor, count)          its first rows, where their number is known only at run time
 """
 
 from __future__ import annotations

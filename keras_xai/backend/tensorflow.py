@@ -373,6 +373,7 @@ def reshuffles(source: Any) -> bool:
 
 # Attribution: what is explained, and how a score depends on its input.
 
+LARGE = 2**22  # bytes that a loop carries from round to round
 REPORTS = 20  # of a loop to the host; each takes the interpreter's lock for a moment
 _TRANSPARENT = ("Identity", "Cast", "StopGradient", "PreventGradient", "CheckNumerics")
 
@@ -467,6 +468,17 @@ def numpy(value: Any) -> NDArray[Any]:
     return np.asarray(value)
 
 
+def dense(value: Any) -> Any:
+    """A model's output as a tensor of the present graph; None for what is no dense tensor of real numbers: text, complex
+    numbers, ragged and sparse tensors, nothing at all."""
+    if isinstance(value, keras.Variable):
+        value = value.value
+    if not isinstance(value, (np.ndarray, tf.Tensor, tf.Variable)):
+        return None
+    tensor = tf.convert_to_tensor(value)
+    return None if tensor.dtype == tf.string or tensor.dtype.is_complex else tensor
+
+
 def head(outputs: Any) -> tuple[Any, bool]:
     """The tensor to explain behind an output, float32, and whether it is a logit.
 
@@ -517,7 +529,15 @@ def fold(
         with tf.control_dependencies(_reported(k, count, heard, found)):
             return k + 1, found
 
-    _, values = tf.while_loop(lambda k, _: k < count, one, (tf.constant(0), list(initial)), maximum_iterations=count)
+    # Rounds that do not wait for each other run side by side, each with a pass of its own in memory: not where that is large.
+    size = sum(tensor.dtype.size * (tensor.shape.num_elements() or 0) for tensor in initial)
+    _, values = tf.while_loop(
+        lambda k, _: k < count,
+        one,
+        (tf.constant(0), list(initial)),
+        maximum_iterations=count,
+        parallel_iterations=1 if size > LARGE else 10,
+    )
     return list(values)
 
 
@@ -691,11 +711,13 @@ def _heard(layer: keras.layers.Layer, listener: Callable[[Any], Any]) -> context
 @contextlib.contextmanager
 def _called(layer: keras.layers.Layer, replacing: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
     """Put something in the place of a layer's `call`; the instance dictionary is past Keras' attribute tracking."""
-    own = vars(layer).get("call")
-    vars(layer)["call"] = replacing(layer.call)
+    # A quantized layer (int8, LoRA on top of it) is run by another method.
+    name = "call" if getattr(layer, "quantization_mode", None) is None else "quantized_call"
+    own = vars(layer).get(name)
+    vars(layer)[name] = replacing(getattr(layer, name))
     try:
         yield
     finally:
-        del vars(layer)["call"]
+        del vars(layer)[name]
         if own is not None:
-            vars(layer)["call"] = own
+            vars(layer)[name] = own

@@ -20,18 +20,21 @@ _FUNCTIONS = {
     op: op.lower() for op in ("Elu", "LeakyRelu", "Relu", "Relu6", "Selu", "Sigmoid", "Softmax", "Softplus", "Tanh")
 }
 _RECTIFIERS = ("relu", "relu6")
+# And those that look at the shape of what they take, never at its values.
+_OF_THE_SHAPE = ("OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike")
 
 
 class Heard(NamedTuple):
     """What a layer gave when it was first called."""
 
     layer: keras.layers.Layer
-    given: Any  # the first tensor that it was called with
-    output: Any  # (n, ...) its first floating tensor; None where there is a problem
+    given: Any  # the first tensor that it was called with, None without
+    output: Any  # (n, ...) its first floating tensor with a row for each sample; None where there is a problem
     mask: Any  # (n, T) true where a step counts, or None
     function: str  # the activation function that made it ("relu", "sigmoid", …), "" where none is seen
     unchanged: bool  # its input again, in another shape at most
     calls: int
+    leads: bool  # whether the value of the function is computed from it
     problem: str  # why it cannot be read
 
 
@@ -51,7 +54,7 @@ def heard(
             def listening(*args: Any, **kwargs: Any) -> Any:
                 output = call(*args, **kwargs)
                 calls[id(layer)] = calls.get(id(layer), 0) + 1
-                first.setdefault(id(layer), (layer, _first([args, kwargs]), output))
+                first.setdefault(id(layer), (layer, _first_tensor([args, kwargs]), output))
                 return output
 
             return listening
@@ -63,7 +66,41 @@ def heard(
             stack.enter_context(_called(layer, replacing(layer)))
         value = function(list(inputs))
     # Only now: Keras puts the mask on a layer's output when its call has returned.
-    return value, [_told(layer, given, output, calls[id(layer)]) for layer, given, output in first.values()]
+    ways = _Ways(inputs, value)
+    return value, [_told(layer, given, output, calls[id(layer)], ways) for layer, given, output in first.values()]
+
+
+class _Ways:
+    """Which operations of the present graph lie behind its inputs, and which before the value it is built for.
+
+    Args:
+        inputs: (n, ...) tensors.
+        value: a structure of tensors.
+    """
+
+    def __init__(self, inputs: Sequence[Any], value: Any) -> None:
+        self.graph = tf.compat.v1.get_default_graph()
+        self.samples: int | None = inputs[0].shape[0]
+        self._behind_inputs = {tensor.op for tensor in inputs}
+        # Operations come in the order in which they were made: what an operation takes stands before it.
+        for operation in self.graph.get_operations():
+            if operation.type not in _OF_THE_SHAPE and any(t.op in self._behind_inputs for t in operation.inputs):
+                self._behind_inputs.add(operation)
+        self._before_value: set[Any] = set()
+        waiting = [tensor.op for tensor in tf.nest.flatten(value) if tf.is_symbolic_tensor(tensor)]
+        while waiting:
+            operation = waiting.pop()
+            if operation not in self._before_value:
+                self._before_value.add(operation)
+                waiting.extend(tensor.op for tensor in operation.inputs)
+
+    def lead_on(self, tensor: Any) -> bool:
+        """Whether the value is computed from `tensor`."""
+        return tensor.op in self._before_value
+
+    def lead_to(self, tensor: Any) -> bool:
+        """Whether `tensor` is computed from the values of the inputs; their shape alone does not count."""
+        return tensor.op in self._behind_inputs
 
 
 def ending(outputs: Any) -> tuple[list[Any], str]:
@@ -76,37 +113,64 @@ def ending(outputs: Any) -> tuple[list[Any], str]:
     return found, function
 
 
-def leading(tensors: Sequence[Any], to: Any) -> list[bool]:
-    """Which of the tensors `to` is computed from."""
-    seen, stack = set(), [to.op]
-    while stack:
-        op = stack.pop()
-        if op not in seen:
-            seen.add(op)
-            stack.extend(source.op for source in op.inputs)
-    return [tensor is not None and tensor.op in seen for tensor in tensors]
+def _told(layer: keras.layers.Layer, given: Any, output: Any, calls: int, ways: _Ways) -> Heard:
+    floating = [t for t in tf.nest.flatten(output) if isinstance(t, tf.Tensor) and t.dtype.is_floating]
+    problems = [_problem(tensor, ways) for tensor in floating]
+    readable = [tensor for tensor, problem in zip(floating, problems, strict=True) if not problem]
+    if not readable:
+        problem = problems[0] if problems else _nothing_floating(output)
+        return Heard(layer, given, None, None, "", False, calls, False, problem)
+    leading = [tensor for tensor in readable if ways.lead_on(tensor)]
+    tensor = (leading or readable)[0]
+    mask, function, unchanged = _mask(tensor, given), _function(tensor), _unchanged(tensor, given)
+    return Heard(layer, given, tensor, mask, function, unchanged, calls, bool(leading), "")
 
 
-def _told(layer: keras.layers.Layer, given: Any, output: Any, calls: int) -> Heard:
-    found = _first(output, floating=True)
-    problem = ""
-    if found is None:
-        problem = (
-            "it gives integers, in which nothing is by degrees" if _first(output) is not None else "it gives no tensor"
-        )
-    elif found.graph is not tf.compat.v1.get_default_graph():
-        problem = "it is called inside a loop, out of reach; take the layer around it"
-    elif found.shape.rank is None or found.shape.rank < 2 or None in found.shape[1:]:
-        problem = f"its output has the shape {tuple(found.shape) if found.shape.rank else '()'}, not known in advance"
-    if found is None or problem:
-        return Heard(layer, given, None, None, "", False, calls, problem)
-    return Heard(layer, given, found, _mask(found, given), _function(found), _unchanged(found, given), calls, "")
+def _problem(tensor: Any, ways: _Ways) -> str:
+    """Why a floating tensor cannot be read as one row of features a sample; "" where it can."""
+    if not tf.is_symbolic_tensor(tensor):
+        return "it does not depend on the samples"
+    if tensor.graph is not ways.graph:
+        return "it is called inside a loop or a branch, out of reach"
+    if not ways.lead_to(tensor):
+        return "it does not depend on the samples"
+    if tensor.shape.rank is None:
+        return "the shape of its output is not known in advance"
+    shape = tuple(tensor.shape)
+    written = f"({', '.join('?' if n is None else str(n) for n in shape)}{',' if len(shape) == 1 else ''})"
+    if not shape or shape[0] not in (None, ways.samples):
+        return f"its output has the shape {written} for {ways.samples} samples, not a row for each"
+    if None in shape[1:]:
+        return f"its output has the shape {written}, of which a part is not known in advance"
+    if 0 in shape:
+        return f"its output has the shape {written} and is empty"
+    return ""
 
 
-def _first(values: Any, floating: bool = False) -> Any:
+def _nothing_floating(output: Any) -> str:
+    """Why an output without any floating tensor cannot be read."""
+    if output is None:
+        return "it gives nothing"
+    tensor = _first_tensor(output)
+    if tensor is None:
+        return f"it gives no dense tensor ({type(tf.nest.flatten([output])[0]).__name__})"
+    if tensor.dtype.is_complex:
+        return "it gives complex numbers, which have no order"
+    kinds = {tf.bool: "yes or no", tf.string: "text"}
+    return f"it gives {kinds.get(tensor.dtype, 'integers')}, in which nothing is by degrees"
+
+
+def rows_of(tensor: Any, samples: int) -> tuple[Any, Any]:
+    """(samples, ...) the first rows of a tensor whose number of rows is known only when it runs, zeros where it has
+    fewer; and that number."""
+    count = tf.shape(tensor)[0]
+    filled = tf.concat([tensor, tf.zeros([1, *tensor.shape[1:]], tensor.dtype)], 0)
+    return tf.gather(filled, tf.minimum(tf.range(samples), count)), count
+
+
+def _first_tensor(values: Any) -> Any:
     """The first dense tensor of a structure, None without one."""
-    dense = (t for t in tf.nest.flatten(values) if isinstance(t, tf.Tensor))
-    return next((t for t in dense if t.dtype.is_floating or not floating), None)
+    return next((value for value in tf.nest.flatten(values) if isinstance(value, tf.Tensor)), None)
 
 
 def _mask(output: Any, given: Any) -> Any:
@@ -115,10 +179,11 @@ def _mask(output: Any, given: Any) -> Any:
     if output.shape.rank < 3:
         return None
     for tensor in (output, given):
-        mask = getattr(tensor, "_keras_mask", None)
+        mask: Any = getattr(tensor, "_keras_mask", None)
         if (
-            mask is not None
+            tf.is_symbolic_tensor(mask)
             and mask.shape.rank == 2
+            and mask.shape[:1].is_compatible_with(output.shape[:1])
             and mask.shape[1] == output.shape[1]
             and mask.graph is output.graph
         ):
@@ -137,6 +202,8 @@ def _function(tensor: Any) -> str:
 
 
 def _unchanged(output: Any, given: Any) -> bool:
+    if given is None or not given.shape[:1].is_compatible_with(output.shape[:1]):
+        return False  # another number of rows: what was a part of a sample is a sample again
     while output is not given:
         if output.op.type not in (*_MOVES, *_PADS):
             return False

@@ -111,6 +111,10 @@ class Watcher(keras.callbacks.Callback):
     def check(self) -> None:
         """At train begin: all that needs the model, built or not. Raises `InvalidInput`, which reaches the user."""
 
+    def is_built(self) -> bool:
+        """Whether the model has its weights at train begin."""
+        return bool(self.model.built)
+
     def prepare(self) -> None:
         """As soon as the model has its weights, at train begin or after its first step: all that needs them. Raises
         `InvalidInput`, which reaches the user."""
@@ -191,7 +195,7 @@ class Watcher(keras.callbacks.Callback):
         self.cost.take()
         self._session = Session.of(self.log_dir, self.params, writes=backend.chosen().chief(self.model))
         self.check()
-        if self.model.built:
+        if self.is_built():
             self._prepare_once()
         self._session.join(self, self.constants(), self.shown(), self._directory)
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from keras_xai.callbacks.importance_drift import ImportanceDrift
+from keras_xai.callbacks.memory import collected, warn_of
 from keras_xai.callbacks.probe_attributions import Methods, ProbeAttributions
 from keras_xai.callbacks.probe_mappings import ProbeMappings
 from keras_xai.callbacks.weight_gradients import WeightGradients
@@ -57,12 +58,14 @@ class Explain(keras.callbacks.Callback):
         super().__init__()
         probe = Probe.of(probe)
         self.callbacks: list[keras.callbacks.Callback] = [WeightGradients(log_dir, on_error=on_error)]
-        if method is not None:
-            self.callbacks.append(ProbeAttributions(log_dir, probe, method, on_error=on_error))
-        if mappings:
-            self.callbacks.append(ProbeMappings(log_dir, probe, on_error=on_error))
-        # Last, since on_drift="raise" ends the epoch for whoever comes after it.
-        self.callbacks.append(ImportanceDrift(log_dir, probe, live=live, on_drift=on_drift, on_error=on_error))
+        with collected() as self.needs:
+            if method is not None:
+                self.callbacks.append(ProbeAttributions(log_dir, probe, method, on_error=on_error))
+            if mappings:
+                self.callbacks.append(ProbeMappings(log_dir, probe, on_error=on_error))
+            # Last, since on_drift="raise" ends the epoch for whoever comes after it.
+            self.callbacks.append(ImportanceDrift(log_dir, probe, live=live, on_drift=on_drift, on_error=on_error))
+        warn_of(self.needs, stacklevel=3)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has the settings of this callback, and no part in its training."""

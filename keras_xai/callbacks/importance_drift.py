@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution import METHODS
-from keras_xai.attribution.explainer import Explainer
-from keras_xai.attribution.importance import class_importance, global_importance
+from keras_xai.attribution.explainer import Explainer, is_built
+from keras_xai.attribution.importance import PooledRows
 from keras_xai.attribution.method import named
 from keras_xai.callbacks.base import Watcher
-from keras_xai.callbacks.live_rows import LiveRows, as_numbers
+from keras_xai.callbacks.live_rows import LiveRows, as_numbers, copied_rows
+from keras_xai.callbacks.memory import Need, expect
 from keras_xai.callbacks.schedule import Every
 from keras_xai.drift.data_score import DataScore
 from keras_xai.drift.detector import Chart, Update
@@ -25,7 +26,7 @@ from keras_xai.drift.distance import total_variation
 from keras_xai.drift.leading import Leading
 from keras_xai.errors import DriftAlarm, InvalidInput, unknown
 from keras_xai.probe import Probe
-from keras_xai.records import Alert, Attribution, Shares, Source, Verdict
+from keras_xai.records import Alert, Shares, Source, Verdict
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
@@ -127,6 +128,7 @@ class ImportanceDrift(Watcher):
         if per_class and self.probe.classes is None:
             raise InvalidInput("per_class=True needs a probe whose y are classes.")
         self._warn_of_size()
+        self.needs = expect(Need(self.probe, passes=6, live=copied_rows(live)))
         self.method, self.live_method, self.per_class, self.on_drift = method, live_method, per_class, on_drift
         self.limit = float(limit) if limit is not None else LIMIT_PER_CLASS if per_class else LIMIT
         self.burn_in = int(burn_in)
@@ -176,6 +178,9 @@ class ImportanceDrift(Watcher):
             else:
                 if self.per_class and rows.classes is None:
                     raise InvalidInput("per_class=True needs live rows whose y are classes.")
+
+    def is_built(self) -> bool:
+        return is_built(self.model, self.probe)
 
     def prepare(self) -> None:
         methods = {"clean": self.method, "live": self.live_method}
@@ -264,9 +269,9 @@ class ImportanceDrift(Watcher):
         rate = self.rate
         records: list[Record] = []
         explainer = self._explainers["clean"]
-        found = explainer()[self.method]
+        pooled = PooledRows.of((part[self.method] for part in explainer.in_parts()), self.probe)
         self.warn_once(explainer.engine.side_effects)
-        records += self._scored(epoch, "clean", found, self.probe, rate, lambda: "reliance moved")
+        records += self._scored(epoch, "clean", pooled, self.probe, rate, lambda: "reliance moved")
         if self._live_now is not None and self._leading.settled:
             try:
                 for record in self._updates_live(epoch, rate):  # not at once: what came before a fault is kept
@@ -301,8 +306,9 @@ class ImportanceDrift(Watcher):
             changed = self._live_now is not None and self._live_now.changed
             return "data changed" if changed or recent else "reliance moved"
 
-        found = self._explainers["live"].rows(rows)[self.live_method]
-        yield from self._scored(epoch, "live", found, rows, rate, verdict)
+        parts = self._explainers["live"].rows_in_parts(rows)
+        pooled = PooledRows.of((part[self.live_method] for part in parts), self.probe)
+        yield from self._scored(epoch, "live", pooled, rows, rate, verdict)
         if data_alarm:
             self._figures["xai_drift_alarm_live"] = 1.0
 
@@ -318,13 +324,13 @@ class ImportanceDrift(Watcher):
         return self._data.update(q), q
 
     def _scored(
-        self, epoch: int, source: Source, found: Attribution, rows: Probe, rate: float, verdict: Callable[[], Verdict]
+        self, epoch: int, source: Source, pooled: PooledRows, rows: Probe, rate: float, verdict: Callable[[], Verdict]
     ) -> list[Record]:
         """Importance, share, score; the alert if there is one."""
         if self.per_class:
-            magnitude, direction = class_importance(found, self.probe, rows.classes, self._classes())
+            magnitude, direction = pooled.mean_of_classes(rows.classes, self._classes())
         else:
-            magnitude, direction = global_importance(found, self.probe)
+            magnitude, direction = pooled.mean()
         total = magnitude.sum()
         suffix = "" if source == "clean" else "_live"
         self._figures[f"xai_drift_alarm{suffix}"] = 0.0

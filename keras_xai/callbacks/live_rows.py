@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_xai import backend
 from keras_xai.errors import InvalidInput, listed
-from keras_xai.probe import Probe
+from keras_xai.probe import Probe, update_digest
 
 MOST = 256  # rows
 SETTLED = 3  # reads: a source that differs at each of the first ones is made so, nobody changed it
@@ -50,23 +50,29 @@ class LiveRows:
         Raises:
             InvalidInput: they do not, or the rows do not look like the probe's.
         """
-        first, second = self._rows(), self._rows()
-        if first.y is None or second.y is None:
-            raise InvalidInput("live gives rows without labels: expected (x, y).")
-        if _digest([first.y]) != _digest([second.y]):
+        before = _digests(self._checked())  # one read is let go before the next one: they may be large
+        rows = self._checked()
+        now = _digests(rows)
+        if before[1] != now[1]:
             raise InvalidInput(f"live gave other rows at its second read: the labels differ. {SHUFFLED}")
-        if first.kind != self._like.kind or [a.shape[1:] for a in first.inputs] != [
+        if rows.kind != self._like.kind or [a.shape[1:] for a in rows.inputs] != [
             a.shape[1:] for a in self._like.inputs
         ]:
             raise InvalidInput(
-                f"live gives samples of shape {[a.shape[1:] for a in first.inputs]}, the probe holds "
+                f"live gives samples of shape {[a.shape[1:] for a in rows.inputs]}, the probe holds "
                 f"{[a.shape[1:] for a in self._like.inputs]}: both are what `fit` gets."
             )
-        self.repeats = _digest(first.inputs) == _digest(second.inputs)
-        self.shape = tuple(a.shape for a in first.inputs)
-        self._digests = [_digests(second)]
+        self.repeats = before[0] == now[0]
+        self.shape = tuple(a.shape for a in rows.inputs)
+        self._digests = [now]
         self._reads, self._differed = 0, [0, 0]
-        return first
+        return rows
+
+    def _checked(self) -> Probe:
+        rows = self._rows()
+        if rows.y is None:
+            raise InvalidInput("live gives rows without labels: expected (x, y).")
+        return rows
 
     def resume(self, digests: Sequence[tuple[int, int]], *, repeats: bool) -> None:
         """Go on from the reads of a run that is continued: what changed while training was down is seen, too.
@@ -141,6 +147,11 @@ class LiveRows:
         return Probe(x, labels, kind=self._like.kind, groups=None, output=output)
 
 
+def copied_rows(source: Any) -> int:
+    """How many rows a read of a source brings into memory: of arrays by reference none."""
+    return 0 if source is None or isinstance(source, (Probe, tuple, list)) else MOST
+
+
 def _labels_of(y: Any, output: Any) -> Any:
     """The labels of one output of several."""
     known = y if isinstance(y, dict) else range(len(y))
@@ -213,8 +224,7 @@ def _digest(arrays: list[Any]) -> int:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(repr((array.shape, str(array.dtype))).encode())
-        # An array of objects holds their addresses.
-        digest.update(repr(array.tolist()).encode() if array.dtype == object else np.ascontiguousarray(array).tobytes())
+        update_digest(digest, array)
     return int.from_bytes(digest.digest()[:3], "big")
 
 

@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from keras_xai.attribution import METHODS
-from keras_xai.attribution.explainer import Explainer
+from keras_xai.attribution.explainer import Explainer, is_built
 from keras_xai.attribution.method import Method, named
 from keras_xai.callbacks.base import Watcher
+from keras_xai.callbacks.memory import Need, expect
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import InvalidInput
 from keras_xai.probe import Probe
@@ -79,12 +80,16 @@ class ProbeAttributions(Watcher):
             raise InvalidInput(f"samples={samples!r}: expected the number of samples in the gallery, 1 or more.")
         self.probe = Probe.of(probe)
         self.gallery = self.probe.gallery(int(samples))
+        self.needs = expect(Need(self.probe, passes=4, gallery=self.gallery.size))
         self.methods = chosen_methods(method, options, seed)
         self.jit_compile = bool(jit_compile)
 
     def check(self) -> None:
         self._explainer: Explainer | None = None
         self._past_target: Any = None
+
+    def is_built(self) -> bool:
+        return is_built(self.model, self.probe)
 
     def prepare(self) -> None:
         self._explainer = Explainer(self.model, self.gallery, self.methods, self.jit_compile)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import warnings
@@ -13,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution.engine import check_fit, smooth
-from keras_xai.attribution.explainer import check_built
+from keras_xai.attribution.explainer import check_built, is_built
 from keras_xai.callbacks.base import Watcher
+from keras_xai.callbacks.memory import Need, expect
 from keras_xai.callbacks.on_flag import OnFlag, answer, checked
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import InvalidInput, MappingAlarm, unknown
@@ -23,7 +25,7 @@ from keras_xai.mapping.decision import own, readouts
 from keras_xai.mapping.factor import Factor
 from keras_xai.mapping.features import factor_of, features, restored
 from keras_xai.mapping.flags import Flag, Flags, training_gap
-from keras_xai.mapping.reading import Reader, Reading, shared_note
+from keras_xai.mapping.reading import Reader, Reading, refusal, remarks
 from keras_xai.mapping.result import Said, result
 from keras_xai.mapping.surrogate import Columns, linear, pooled_inputs, svm
 from keras_xai.mapping.threads import one_thread
@@ -32,9 +34,12 @@ from keras_xai.records import Decision, Mappings, Surrogate
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
+logger = logging.getLogger("keras_xai")
+
 SURROGATES = ("linear", "svm")
 FEW, MANY = 128, 1024  # probe rows below which a readability is rough, and above which it is dear
 RARELY = 5  # the SVM is fitted every fifth epoch
+UNFORESEEN = "its output could not be made a row of features for each sample"
 
 
 class ProbeMappings(Watcher):
@@ -54,8 +59,9 @@ class ProbeMappings(Watcher):
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
         probe: a `Probe`, or what makes one; 256 rows are good, 128 the least.
         layers: paths ("backbone/top_conv"), in place of at most eight by rule: evenly spaced children of the model that
-            change the representation, a nested block as one, the last feature layer always. What the model says (its
-            logits, where it has some) is always the last row.
+            change the representation, a nested block as one, the last feature layer always. What cannot be read as one
+            row of features a sample is left out, and named once in the notes. What the model says (its logits, where it has
+            some) is always the last row.
         held_out: (B) true for the rows that are not trained on; without it no memorising is flagged.
         every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
         surrogates: of "linear" and "svm"; the SVM is fitted at the first, every fifth and the last epoch.
@@ -65,8 +71,8 @@ class ProbeMappings(Watcher):
         on_error: "warn" (a fault is one warning, and the callback retires) or "raise" (for development).
 
     Raises:
-        InvalidInput: at construction or at train begin: layers that do not exist or give nothing to read, one class only,
-            labels that do not fit.
+        InvalidInput: at construction or at train begin: layers that were named and do not exist or give nothing to read, one
+            class only, labels that do not fit, an output that is no scores (n, K).
 
     Cost:
         One forward pass over the probe, one eigenvalue problem a layer of its width or the probe's size.
@@ -113,6 +119,7 @@ class ProbeMappings(Watcher):
             raise InvalidInput(f"coordinates={coordinates!r}: expected a number of coordinates, 2 or more.")
         self.coordinates, self.on_flag = int(coordinates), checked(on_flag)
         self._check_probe()
+        self.needs = expect(Need(self.probe, passes=4))
         self._forget()
 
     def _check_probe(self) -> None:
@@ -158,24 +165,44 @@ class ProbeMappings(Watcher):
     def check(self) -> None:
         self._forget()
 
+    def is_built(self) -> bool:
+        return is_built(self.model, self.probe)
+
     def prepare(self) -> None:
         probe, model = self.probe, self.model
         check_built(model, probe)
         check_fit(model, probe.inputs, probe.x)
         reader = Reader(model, smooth(model, probe.inputs, probe.x), probe.x, probe.output, self._paths)
+        reading = self._first_reading(reader)
+        for remark in remarks(reader):
+            self.note(remark)
+        self._reader = reader
+        self._answers = Answers(reader.question, probe, reading.outputs, reader.traced.function)
+        if self.surrogates and (found := pooled_inputs(probe)) is not None:
+            self._columns = Columns.of(*found)
+
+    def _first_reading(self, reader: Reader) -> Reading:
+        """With the layers; of the model's output alone where something fails in them that nobody foresaw."""
+        try:
+            return reader.read()
+        except InvalidInput:
+            raise
+        except Exception as error:
+            fault = error
+        reader.exclude_layers(UNFORESEEN)
         try:
             reading = reader.read()
         except InvalidInput:
             raise
         except Exception as error:
-            shapes = ", ".join(str(a.shape) for a in probe.inputs)
+            shapes = ", ".join(str(a.shape) for a in self.probe.inputs)
             raise InvalidInput(
-                f"The model does not take the probe of shape {shapes}: {str(error).splitlines()[0]}"
+                f"The model does not take the probe of shape {shapes}: {refusal(reader, error)}"
             ) from error
-        self._reader = reader
-        self._answers = Answers(reader.question, probe, reading.outputs, reader.traced.function)
-        if self.surrogates and (found := pooled_inputs(probe)) is not None:
-            self._columns = Columns.of(*found)
+        if self.on_error == "raise":
+            raise fault
+        logger.debug("the layers could not be read", exc_info=fault)
+        return reading
 
     def constants(self) -> Mapping[str, Any]:
         return {} if self._reader is None else {"layers": tuple(layer.name for layer in self._reader.layers)}
@@ -222,8 +249,6 @@ class ProbeMappings(Watcher):
         assert self._reader is not None
         assert self._answers is not None
         reader, answers = self._reader, self._answers
-        if note := shared_note(reader):
-            self.note(note)
         reading = reader.read()
         self.warn_once(reader.side_effects)
         with one_thread(), np.errstate(all="ignore"):  # a training that ended in NaN is recorded as what it is

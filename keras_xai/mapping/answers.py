@@ -51,10 +51,17 @@ class Answers:
         return None if self.label is None else Target(self.label, self.answer, self.classes)
 
     def _answer(self, question: Question, probe: Probe, outputs: NDArray[Any]) -> Answer:
-        if not question.classifies(outputs):
+        if not question.classifies(outputs) or self._are_numbers(question, probe):
             return "value"
         several = self._width > 1 and self._function == "sigmoid" and probe.classes is None
         return "labels" if several and (probe.y is None or probe.y.ndim == 2) else "class"
+
+    def _are_numbers(self, question: Question, probe: Probe) -> bool:
+        """Whether labels are numbers, one for each column of the output, where no loss and no logit says that it is classes:
+        an autoencoder that is trained by a step of its own."""
+        if question.is_logit or question.loss_name or probe.y is None or probe.y.shape[1:] != (self._width,):
+            return False
+        return probe.y.dtype.kind == "f" and not np.isin(probe.y, (0, 1)).all()
 
     def _label(self, probe: Probe) -> NDArray[Any] | None:
         if probe.y is None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_xai.attribution.method import every_layer, find_layer, path_of
-from keras_xai.errors import InvalidInput
+from keras_xai.errors import InvalidInput, listed
 
 MOST = 8  # with the logits
 # What only finishes the layer before it: the row goes by the last of such a chain.
@@ -34,6 +35,10 @@ _RUNNERS = (
     keras.layers.MultiHeadAttention,
     keras.layers.GroupQueryAttention,
 )
+
+# Why a layer that could be read is not.
+UNCALLED = "no call of it is seen: not in inference, or only inside a compiled function of the model's own"
+ELSEWHERE = "it does not lead to the output that is read"
 
 Heard = Any  # of the backend
 
@@ -73,19 +78,60 @@ def _children(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     ]
 
 
-def unreadable(heard: Sequence[Heard], wanted: Sequence[keras.layers.Layer], model: keras.Model) -> None:
+def unreadable(
+    heard: Sequence[Heard], wanted: Sequence[keras.layers.Layer], known: Mapping[int, str]
+) -> dict[int, str]:
+    """Why layers cannot be followed, by their ids, in the order of `wanted`.
+
+    Args:
+        heard: what they gave in one pass.
+        wanted: those that were listened to.
+        known: reasons that running the pass brought up, by id.
+    """
+    activations = {id(activation.layer): activation for activation in heard}
+    reasons: dict[int, str] = {}
+    for layer in wanted:
+        activation = activations.get(id(layer))
+        if id(layer) in known:
+            reasons[id(layer)] = known[id(layer)]
+        elif activation is None:
+            reasons[id(layer)] = UNCALLED
+        elif activation.problem or not activation.leads:
+            reasons[id(layer)] = activation.problem or ELSEWHERE
+    return reasons
+
+
+def check_named(reasons: Mapping[str, str]) -> None:
     """Of layers that were named, all must be there to read.
 
+    Args:
+        reasons: why they are not, by their paths.
+
     Raises:
-        InvalidInput: one that was not called, or gives nothing to read.
+        InvalidInput: there is one; why, and what to do.
     """
-    by_layer = {id(one.layer): one for one in heard}
-    for layer in wanted:
-        one, path = by_layer.get(id(layer)), path_of(layer, model)
-        if one is None:
-            raise InvalidInput(f"Layer {path!r} takes no part in what the model says; name another one in layers=.")
-        if one.problem:
-            raise InvalidInput(f"Layer {path!r} cannot be read: {one.problem}; name another one in layers=.")
+    for path, reason in reasons.items():
+        fault = "takes no part in what the model says" if reason in (UNCALLED, ELSEWHERE) else "cannot be read"
+        raise InvalidInput(f"Layer {path!r} {fault}: {reason}; name another one in layers=.")
+
+
+def left_out(reasons: Mapping[str, str], rows: int) -> str:
+    """The sentence that names what the mappings leave out, and why; "" where they leave out nothing.
+
+    Args:
+        reasons: of layers, by path.
+        rows: how many layers are followed, what the model says not among them.
+    """
+    paths: dict[str, list[str]] = {}
+    for path, reason in reasons.items():
+        paths.setdefault(reason, []).append(path)
+    named = "; ".join(f"{listed(some)} ({reason})" for reason, some in paths.items())
+    sentences = [f"The mappings leave out {named}."] if named else []
+    if not rows:
+        sentences.append(
+            "The mappings follow the model's output alone: no layer before it has a row of features a sample."
+        )
+    return " ".join(sentences)
 
 
 def followed(heard: Sequence[Heard], final: Sequence[Any], most: int = MOST) -> list[Heard]:
@@ -99,7 +145,7 @@ def followed(heard: Sequence[Heard], final: Sequence[Any], most: int = MOST) -> 
     features = [one for one in heard if not one.problem and not one.unchanged and id(one.output) not in ends]
     kept = [
         one
-        for one, following in zip(features, [*features[1:], None], strict=True)
+        for one, following in itertools.zip_longest(features, features[1:])
         if following is None or not isinstance(following.layer, _FINISHING) or following.given is not one.output
     ]
     if len(kept) < most:

@@ -27,13 +27,15 @@ def pooled(activation: Tensor, weight: Tensor, mask: Tensor, function: str, chan
     """Vectors as they are; sequences the mean over the steps that count; maps average-pooled to at most 4096 numbers.
 
     Args:
-        activation: (n, C), (n, T, C), (n, H, W, C) or more places.
+        activation: (n), (n, C), (n, T, C), (n, H, W, C) or more places.
         weight: (n) 1 for a row that counts, 0 for a filler.
         mask: (n, T) true where a step counts, or None.
         function: that made it.
         channels_first: the units stand behind the samples.
     """
     a = ops.cast(activation, "float32")
+    if len(a.shape) == 1:
+        a = a[:, None]  # one unit
     rank = len(a.shape)
     if channels_first and rank > 2:
         a = ops.moveaxis(a, 1, -1)
@@ -61,22 +63,20 @@ def _matrix(a: Tensor, steps: Tensor | None) -> Tensor:
         a = ops.sum(a, 1) / ops.maximum(ops.sum(steps, 1), 1.0)
     elif len(a.shape) == 3:
         a = ops.mean(a, 1)
-    if len(a.shape) > 2:
-        places = list(a.shape[1:-1])
-        while max(places) > 1 and _product(places) * a.shape[-1] > MOST:
-            # "same" counts no padding, so that an odd edge is the mean of what is there
-            window = tuple(2 if n > 1 else 1 for n in places)
-            a = _halved(a, window)
-            places = list(a.shape[1:-1])
+    # Only the last three axes of places can be averaged down; what lies before them (steps of films) stays.
+    while len(a.shape) > 2 and _product(a.shape[1:]) > MOST and max(a.shape[1:-1][-3:]) > 1:
+        a = _halved(a)
     return ops.reshape(a, (-1, _product(a.shape[1:])))
 
 
-def _halved(a: Tensor, window: tuple[int, ...]) -> Tensor:
-    if len(window) <= 3:
-        return ops.average_pool(a, window, window, padding="same", data_format="channels_last")
-    folded = ops.reshape(a, (-1, *a.shape[2:]))  # steps of films and the like, left as they are
-    small = ops.average_pool(folded, window[1:], window[1:], padding="same", data_format="channels_last")
-    return ops.reshape(small, (-1, a.shape[1], *small.shape[1:]))
+def _halved(a: Tensor) -> Tensor:
+    places = a.shape[1:-1]
+    kept, halved = places[:-3], places[-3:]
+    window = tuple(2 if n > 1 else 1 for n in halved)
+    rows = ops.reshape(a, (-1, *halved, a.shape[-1]))
+    # "same" counts no padding, so that an odd edge is the mean of what is there
+    smaller = ops.average_pool(rows, window, window, padding="same", data_format="channels_last")
+    return ops.reshape(smaller, (-1, *kept, *smaller.shape[1:]))
 
 
 def _moments(a: Tensor, counts: Tensor, function: str) -> Tensor:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.engine import Engine, said_of_side_effects
 from keras_xai.attribution.layer_map import channels_first
-from keras_xai.attribution.method import every_layer
+from keras_xai.attribution.method import every_layer, path_of
 from keras_xai.attribution.question import Output
+from keras_xai.attribution.samples import Samples
 from keras_xai.backend import chosen
-from keras_xai.errors import listed
-from keras_xai.mapping.layers import candidates, followed, names, unreadable
-from keras_xai.mapping.pooling import BOUNDS, FLAT, by_weights, pooled
+from keras_xai.errors import InvalidInput, cause, listed
+from keras_xai.mapping.layers import candidates, check_named, followed, left_out, names, unreadable
+from keras_xai.mapping.pooling import BOUNDS, FLAT, Pooled, by_weights, pooled
 
 # Where zero throughout says that a unit is dead; of a sigmoid or a tanh it would say nothing.
 RECTIFIERS = ("relu", "relu6")
@@ -67,8 +68,36 @@ class _Traced:
 
     layers: list[Layer] = field(default_factory=list)
     shared: list[str] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)  # why layers are not followed, by path
+    counted: list[keras.layers.Layer | None] = field(default_factory=list)  # whose rows are counted; None the model's
     embeds: bool = False
     function: str = ""  # between logits and outputs
+
+
+class _Counted:
+    """Tensors with a row for each sample; where only the running graph knows how many they have, they are counted.
+
+    Args:
+        samples: n.
+    """
+
+    def __init__(self, samples: int) -> None:
+        self.layers: list[keras.layers.Layer | None] = []  # that gave what is counted; None for the model's own output
+        self._samples = samples
+        self._counts: list[Any] = []
+
+    def fitted(self, tensor: Any, layer: keras.layers.Layer | None) -> Any:
+        """(n, ...) the tensor; None stays None."""
+        if tensor is None or tensor.shape[0] is not None:
+            return tensor
+        rows, count = chosen("activations").rows_of(tensor, self._samples)
+        self.layers.append(layer)
+        self._counts.append(count)
+        return rows
+
+    def counts(self) -> Any:
+        """One a counted tensor."""
+        return ops.stack(self._counts) if self._counts else np.zeros(0, np.int32)
 
 
 class Reader(Engine):
@@ -84,14 +113,15 @@ class Reader(Engine):
         layers: paths, or None for the rule of `layers.followed`.
 
     Raises:
-        InvalidInput: a path that does not exist; at the first reading, a layer that gives nothing to read.
+        InvalidInput: a path that does not exist; at a reading, a layer that was named and gives nothing to read, an output
+            that is no scores.
 
     Cost:
         One forward pass over the probe, and for each layer B² · D multiplications or fewer.
     """
 
     def __init__(
-        self, model: keras.Model, x: list[NDArray[Any]], like: Any, output: Output, layers: Sequence[str] | None
+        self, model: keras.Model, x: Sequence[Samples], like: Any, output: Output, layers: Sequence[str] | None
     ) -> None:
         super().__init__(model, {}, like, output)
         self._x, self.size = x, len(x[0])
@@ -99,6 +129,8 @@ class Reader(Engine):
         self._candidates = candidates(model, layers)
         self._embeddings = [one for one in every_layer(model) if isinstance(one, keras.layers.Embedding)]
         self.traced = _Traced()
+        self._excluded: dict[int, str] = {}  # why a layer is left out that the trace would follow, by its id
+        self._settled = False  # whether a reading went through: from then on the layers stay the same
         self._read = chosen().compiled(self._rows, model=model)
         self._factored = chosen().compiled(self._matrices)
         self._at_once = chosen().compiled(self._rows_and_matrices, model=model)
@@ -113,21 +145,67 @@ class Reader(Engine):
         return self.traced.layers
 
     def read(self) -> Reading:
-        """The probe, with the model's present weights."""
-        backend, parts = chosen(), []
+        """The probe, with the model's present weights.
+
+        Raises:
+            InvalidInput: see the class; a layer that no longer gives a row for each sample.
+        """
+        parts = self._read_chunks()
+        while self._exclude_miscounted(parts):
+            parts = self._read_chunks()
+        self._settled = True
+        return self._reading(parts)
+
+    def exclude_layers(self, reason: str) -> None:
+        """Follow the model's output alone from the next reading on, for this reason."""
+        layers = [*self._candidates, *self._embeddings]
+        self._excluded = {id(layer): reason for layer in layers} | self._excluded
+
+    def _read_chunks(self) -> list[tuple[Any, ...]]:
+        """What the graph gives for each chunk of the probe."""
         chunks = self._chunks(self.size)
         graph = self._read if len(chunks) > 1 else self._at_once
         step = min(self.chunk, self.size)
+        parts = []
         for begin, rows in zip(range(0, self.size, step), chunks, strict=True):
             fresh = np.arange(begin, begin + step) < self.size  # what fills up the last chunk weighs nothing
-            parts.append(graph([a[rows] for a in self._x], fresh * 1.0))
+            # The number of excluded layers is a constant of the graph: another number, another graph.
+            parts.append(graph([a[rows] for a in self._x], fresh * 1.0, len(self._excluded)))
+        return parts
+
+    def _exclude_miscounted(self, parts: list[tuple[Any, ...]]) -> bool:
+        """Whether some layers, whose rows are counted only when they run, gave another number of them than of samples.
+
+        Raises:
+            InvalidInput: the model's output does, or a layer that was named or that had the right number before.
+        """
+        samples = min(self.chunk, self.size)
+        counts = np.stack([chosen().numpy(part[6]) for part in parts])  # (chunks, counted layers)
+        reasons: dict[int, str] = {}
+        for layer, rows in zip(self.traced.counted, counts.T, strict=True):
+            wrong = rows[rows != samples]
+            if not wrong.size:
+                continue
+            if layer is None:
+                raise InvalidInput(
+                    f"The output has {wrong[0]} rows for {samples} samples: one row of scores each is expected."
+                )
+            reasons[id(layer)] = f"it gives {wrong[0]} rows for {samples} samples"
+            if self._named or self._settled:
+                check_named({path_of(layer, self._model): reasons[id(layer)]})
+        self._excluded |= reasons
+        return bool(reasons)
+
+    def _reading(self, parts: list[tuple[Any, ...]]) -> Reading:
+        """What the chunks say together."""
+        backend = chosen()
         outputs, scores, embedding, rows_of, told, peaked = ([part[k] for part in parts] for k in range(6))
         said = self._joined(outputs)
         self._name_last(said)
-        if len(chunks) > 1:
+        if len(parts) > 1:
             joined, powers = self._factored([list(parts) for parts in zip(*rows_of, strict=True)])
         else:
-            joined, powers = parts[0][6:]
+            joined, powers = parts[0][7:]
         moments = np.stack([backend.numpy(part) for part in told]).astype(np.float64)  # (chunks, L, 4)
         peaks = np.stack([backend.numpy(part) for part in peaked]).max(0)
         edges = np.cumsum([0, *(layer.width for layer in self.layers)])
@@ -174,47 +252,68 @@ class Reader(Engine):
 
     # Inside graphs.
 
-    def _rows(self, x: list[Any], weight: Any) -> tuple[Any, Any, Any, list[Any], Any, Any]:
-        """Outputs, logits, mean embedding, and each layer's rows, moments (L, 4) and peaks, one behind the other."""
+    def _rows(self, x: list[Any], weight: Any, _excluded: int) -> tuple[Any, Any, Any, list[Any], Any, Any, Any]:
+        """Outputs, logits, mean embedding, each layer's rows, moments (L, 4), peaks, one behind the other, and the numbers of
+        rows that are known only as the graph runs."""
         self.traces += 1
         backend, model = chosen("activations"), self._model
         listened = [*self._candidates, *(e for e in self._embeddings if not any(e is c for c in self._candidates))]
         (outputs, scores), heard = backend.heard(self.question.scores, x, listened)
         final, function = backend.ending(outputs)
-        part = backend.leading([one.output for one in heard], outputs)  # not what only another output is made of
-        of_candidates = [
-            one
-            for one, leads in zip(heard, part, strict=True)
-            if (leads or one.problem) and any(one.layer is c for c in self._candidates)
-        ]
-        if self._named:
-            unreadable(of_candidates, self._candidates, model)
-            taken = of_candidates
-        else:
-            taken = followed(of_candidates, final)
-        found = [pooled(one.output, weight, one.mask, one.function, channels_first(one.layer, model)) for one in taken]
-        found = [
-            by_weights(part, one.layer.weights) if one.function in RECTIFIERS else part
-            for part, one in zip(found, taken, strict=True)
-        ]
-        scores = ops.reshape(scores, (-1, self.question.width or 1))
-        found.append(pooled(scores, weight, None, "", False))
-        told = zip([*names(taken, model), LAST], [*(one.function for one in taken), ""], found, strict=True)
-        embedded = [one for one in heard if any(one.layer is e for e in self._embeddings) and not one.problem]
+        taken, reasons = self._followed(heard, final)
+        counted = _Counted(x[0].shape[0])
+        parts = [self._pooled(activation, weight, counted) for activation in taken]
+        outputs = counted.fitted(outputs, None)
+        scores = ops.reshape(counted.fitted(scores, None), (-1, self.question.width or 1))
+        parts.append(pooled(scores, weight, None, "", False))
+        embedding = next((activation for activation in heard if self._embeds(activation)), None)
+        mean = scores if embedding is None else self._pooled(embedding, weight, counted).rows
+        paths, functions = names(taken, model), [activation.function for activation in taken]
+        described = zip([*paths, LAST], [*functions, ""], parts, strict=True)
         self.traced = _Traced(
-            layers=[Layer(n, int(part.peaks.shape[0]), int(part.rows.shape[1]), f) for n, f, part in told],
-            shared=[name for name, one in zip(names(taken, model), taken, strict=True) if one.calls > 1],
-            embeds=bool(embedded),
+            layers=[Layer(n, int(part.peaks.shape[0]), int(part.rows.shape[1]), f) for n, f, part in described],
+            shared=[path for path, activation in zip(paths, taken, strict=True) if activation.calls > 1],
+            reasons=reasons,
+            counted=counted.layers,
+            embeds=embedding is not None,
             function=function,
         )
-        mean = pooled(embedded[0].output, weight, embedded[0].mask, "", False).rows if embedded else scores
-        moments = ops.stack([part.moments for part in found])
-        return outputs, scores, mean, [part.rows for part in found], moments, ops.concatenate([p.peaks for p in found])
+        moments, peaks = ops.stack([part.moments for part in parts]), ops.concatenate([part.peaks for part in parts])
+        return outputs, scores, mean, [part.rows for part in parts], moments, peaks, counted.counts()
 
-    def _rows_and_matrices(self, x: list[Any], weight: Any) -> tuple[Any, ...]:
+    def _pooled(self, activation: Any, weight: Any, counted: _Counted) -> Pooled:
+        """What a layer gave, pooled."""
+        layer, function = activation.layer, activation.function
+        output, mask = counted.fitted(activation.output, layer), counted.fitted(activation.mask, layer)
+        rows = pooled(output, weight, mask, function, channels_first(layer, self._model))
+        return by_weights(rows, layer.weights) if function in RECTIFIERS else rows
+
+    def _followed(self, heard: Sequence[Any], final: Sequence[Any]) -> tuple[list[Any], dict[str, str]]:
+        """Activations of the layers that are followed, and why others cannot be.
+
+        Raises:
+            InvalidInput: one that cannot be was named.
+        """
+        reasons = unreadable(heard, self._candidates, self._excluded)
+        by_path = {
+            path_of(layer, self._model): reasons[id(layer)] for layer in self._candidates if id(layer) in reasons
+        }
+        if self._named:
+            check_named(by_path)
+        readable_ids = {id(layer) for layer in self._candidates} - reasons.keys()
+        readable = [activation for activation in heard if id(activation.layer) in readable_ids]
+        return (readable if self._named else followed(readable, final)), by_path
+
+    def _embeds(self, activation: Any) -> bool:
+        """Whether it is what an embedding makes of the samples."""
+        layer = activation.layer
+        embeds = any(layer is embedding for embedding in self._embeddings)
+        return embeds and not activation.problem and id(layer) not in self._excluded
+
+    def _rows_and_matrices(self, x: list[Any], weight: Any, excluded: int) -> tuple[Any, ...]:
         """Both in one graph, for a probe of one chunk."""
-        found = self._rows(x, weight)
-        return (*found, *self._matrices([[rows] for rows in found[3]]))
+        parts = self._rows(x, weight, excluded)
+        return (*parts, *self._matrices([[rows] for rows in parts[3]]))
 
     def _matrices(self, parts: list[list[Any]]) -> tuple[list[Any], Any]:
         """Every layer's rows joined and centred, and Σ‖z‖² before that."""
@@ -229,8 +328,23 @@ class Reader(Engine):
         return joined, ops.stack(powers)
 
 
-def shared_note(reader: Reader) -> str:
-    """What to say of layers that are called more than once; "" if none is."""
-    if not reader.traced.shared:
-        return ""
-    return f"Called more than once, and read at their first call: {listed(reader.traced.shared)}."
+def remarks(reader: Reader) -> list[str]:
+    """What to say of the layers after the first reading: those that are called more than once, those that are left out."""
+    traced = reader.traced
+    shared = f"Called more than once, and read at their first call: {listed(traced.shared)}." if traced.shared else ""
+    missing = left_out(traced.reasons, len(traced.layers) - 1)
+    return [remark for remark in (shared, missing) if remark]
+
+
+def refusal(reader: Reader, error: Exception) -> str:
+    """Why the model does not take the probe's rows, in words."""
+    step = min(reader.chunk, reader.size)
+    for tensor in getattr(reader.question.model, "inputs", None) or []:
+        samples = tensor.shape[0]
+        if samples not in (None, step):
+            return (
+                f"its input {tensor.name!r} has the shape {tuple(tensor.shape)}, so it takes {samples} samples at a time, "
+                f"and the probe is read by {step}; give a probe of {samples} rows, or build the model for any number of "
+                f"samples."
+            )
+    return cause(error)

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from keras_xai.mapping.factor import Factor
 from keras_xai.mapping.result import Said
 from keras_xai.mapping.ridge import ridge
-from keras_xai.probe import Probe
+from keras_xai.probe import Probe, parts_of
 from keras_xai.records import Surrogate
 
 Array = NDArray[np.float64]
 
 CELLS = 8  # a side of a picture, and stretches of a series
+MOST_CELLS = CELLS**3
 CLASSES = 64  # whose coefficients are kept
 FOLDS = 5
 
@@ -43,7 +44,8 @@ class Columns(NamedTuple):
 
 
 def pooled_inputs(probe: Probe) -> tuple[list[str], Array] | None:
-    """What a surrogate gets to see: the columns of a table, 8 × 8 cells of a picture, 8 stretches of each channel of a series.
+    """What a surrogate gets to see: the columns of a table, 8 × 8 cells of a picture (of a film or volume 8 × 8 × 8), 8 stretches
+    of each channel of a series.
 
     None for tokens: their mean embedding moves with the training and is read from the model.
     """
@@ -55,20 +57,17 @@ def pooled_inputs(probe: Probe) -> tuple[list[str], Array] | None:
     for key, array in zip(keys, probe.inputs, strict=True):
         if array.dtype.kind not in "fiub":
             continue
-        found, values = _pooled(np.asarray(array, np.float64), probe)
-        names += [f"{key}: {name}" for name in found] if len(probe.inputs) > 1 else found
-        parts.append(values)
+        pooled = [_pooled(np.asarray(rows, np.float64), probe) for rows in parts_of(array)]
+        columns = pooled[0][0]
+        names += [f"{key}: {name}" for name in columns] if len(probe.inputs) > 1 else columns
+        parts.append(np.concatenate([values for _, values in pooled]))
     return (names, np.concatenate(parts, 1)) if parts else None
 
 
 def _pooled(a: Array, probe: Probe) -> tuple[list[str], Array]:
-    if probe.kind == "image" and a.ndim >= 3:
-        flat = a if a.ndim == 3 else a.mean(1 if probe.channels_first else -1)  # (B, H, W)
-        rows, columns = _edges(flat.shape[1]), _edges(flat.shape[2])
-        sums = np.add.reduceat(np.add.reduceat(flat, rows[:-1], 1), columns[:-1], 2)
-        cells = sums / np.outer(np.diff(rows), np.diff(columns))
-        names = [f"cell ({r},{c})" for r in range(len(rows) - 1) for c in range(len(columns) - 1)]
-        return names, cells.reshape(len(a), -1)
+    if a.ndim > 3 or (probe.kind == "image" and a.ndim == 3):
+        channel_axis = 1 if a.ndim == 4 and probe.channels_first else -1
+        return _cells(a.mean(channel_axis) if a.ndim > 3 else a)
     if a.ndim == 3:
         steps = _edges(a.shape[1])
         means = np.add.reduceat(a, steps[:-1], 1) / np.diff(steps)[:, None]
@@ -80,9 +79,22 @@ def _pooled(a: Array, probe: Probe) -> tuple[list[str], Array]:
     return list(given) if len(given) == a.shape[1] else [f"column {f}" for f in range(a.shape[1])], a
 
 
-def _edges(length: int) -> NDArray[np.int64]:
+def _cells(places: Array) -> tuple[list[str], Array]:
+    """Means over the cells of (B, H, W), or of more axes of places: as many cells as a volume has at most."""
+    sides = places.ndim - 1
+    most = CELLS if sides <= 3 else max(1, int(MOST_CELLS ** (1 / sides)))
+    sums, sizes = places, np.ones(())
+    for axis, length in enumerate(places.shape[1:], 1):
+        edges = _edges(length, most)
+        sums = np.add.reduceat(sums, edges[:-1], axis)
+        sizes = np.multiply.outer(sizes, np.diff(edges))
+    names = [f"cell ({','.join(map(str, cell))})" for cell in np.ndindex(*sizes.shape)]
+    return names, (sums / sizes).reshape(len(places), -1)
+
+
+def _edges(length: int, most: int = CELLS) -> NDArray[np.int64]:
     """Where the cells of a side begin, and its end."""
-    return np.linspace(0, length, min(CELLS, length) + 1).round().astype(np.int64)
+    return np.linspace(0, length, min(most, length) + 1).round().astype(np.int64)
 
 
 def linear(columns: Columns, told: Said) -> Surrogate:

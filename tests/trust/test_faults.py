@@ -121,7 +121,7 @@ def broken(path, error="RuntimeError"):
 
 # What strikes as epoch 1 begins; the callbacks that it hits; what is said.
 CRAFTS = {
-    "a method": (broken("keras_xai.attribution.engine.Engine.__call__"), PARTS[1:], "planted"),
+    "a method": (broken("keras_xai.attribution.engine.Engine._run"), PARTS[1:], "planted"),
     "a statistic": (broken("keras_xai.callbacks.weight_gradients.derived"), PARTS[:1], "planted"),
     "the detector": (broken("keras_xai.drift.detector.Chart.update"), PARTS[2:], "planted"),
     "the sampling": (broken("keras_xai.gradients.sampling.Sampling.due"), PARTS[:1], "on_train_batch_begin"),

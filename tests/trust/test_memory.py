@@ -1,4 +1,4 @@
-"""Sixty epochs hold no more than twenty did: counted, not weighed; `benchmarks.memory` weighs a thousand."""
+"""Sixty epochs hold no more than twenty did: counted, not weighed; `benchmarks.memory` weighs a thousand. A large probe is."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import gc
 import os
 import threading
 from collections import Counter
+from pathlib import Path
 
 import keras
+import pytest
 
 import keras_xai as kx
+from benchmarks.probe_memory import measured
 from tests.callbacks.conftest import small_data, small_model
 
 FROM, TO = 20, 60
@@ -49,3 +52,11 @@ def test_sixty_epochs_hold_no_more_than_twenty_did(tmp_path):
     grown = {name: n - first["objects"][name] for name, n in last["objects"].items() if n > first["objects"][name] + 10}
     assert grown == {}
     assert len(kx.load(tmp_path)["."].epochs) == TO
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from /proc")
+def test_a_large_probe_takes_what_was_told():
+    """200 images of 224 × 224 in a process of their own: 115 MiB, with `Explain` not twice as much on top of a training."""
+    taken = measured("Explain", 200, 224, "float32")
+    assert 0.5 * taken["told"] < taken["taken"] < 1.5 * taken["told"]
+    assert taken["taken"] - taken["held"] < 2 * taken["held"]

@@ -1,0 +1,100 @@
+"""What a callback will take of memory for its probe, told before it takes it."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import dataclasses
+import warnings
+from collections.abc import Iterator, Sequence
+
+from keras_xai.attribution.engine import chunk_rows
+from keras_xai.attribution.samples import sample_bytes
+from keras_xai.probe import Probe
+
+WARN_ABOVE = 2**30  # bytes
+# A gallery is held once, its attributions by each method, and their sums over channels. Measured, as `passes` are: docs/trust.md.
+GALLERY_COPIES = 5
+LIVE_COPIES = 2  # the batches of a source, and the rows that are made of them
+
+
+@dataclasses.dataclass(frozen=True)
+class Need:
+    """What one callback holds beside the probe itself, in samples as float32.
+
+    Args:
+        probe: whose arrays it keeps.
+        passes: how many times the samples of one pass are there at its peak: as input, gradient, attribution, summed up.
+        gallery: samples whose attributions are there at once.
+        live: samples that are read anew from a source at every epoch.
+    """
+
+    probe: Probe
+    passes: int
+    gallery: int = 0
+    live: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """Of its own."""
+        shapes = [array.shape for array in self.probe.inputs]
+        samples = self.passes * self.rows_of_pass + GALLERY_COPIES * self.gallery + LIVE_COPIES * self.live
+        return sample_bytes(shapes) * samples
+
+    @property
+    def rows_of_pass(self) -> int:
+        """How many samples one pass takes, at most: the model is not known yet."""
+        return min(self.probe.size, chunk_rows(self.probe.x, convolves=self.probe.kind == "image"))
+
+
+_collected: contextvars.ContextVar[list[Need] | None] = contextvars.ContextVar("_collected", default=None)
+
+
+@contextlib.contextmanager
+def collected() -> Iterator[list[Need]]:
+    """Callbacks that are made inside say nothing by themselves: their needs are in the list, to be told together."""
+    needs: list[Need] = []
+    token = _collected.set(needs)
+    try:
+        yield needs
+    finally:
+        _collected.reset(token)
+
+
+def expect(need: Need) -> list[Need]:
+    """In the constructor of a callback: all that it needs, and a warning where that is much."""
+    needs = _collected.get()
+    if needs is None:
+        warn_of([need], stacklevel=4)
+    else:
+        needs.append(need)
+    return [need]
+
+
+def warn_of(needs: Sequence[Need], *, stacklevel: int) -> None:
+    """One warning for callbacks with one probe that take more than 1 GiB together."""
+    total = expected_bytes(needs)
+    if total <= WARN_ABOVE:
+        return
+    probe, held = needs[0].probe, _held_bytes(needs[0].probe)
+    shapes = " and ".join(f"{array.shape[1:]} {array.dtype}" for array in probe.inputs)
+    smaller = ", smaller images, or images as uint8" if probe.kind == "image" else ""
+    warnings.warn(
+        f"The probe of {probe.size} samples of shape {shapes} will take about {_written(total)} of memory: {_written(held)} for "
+        f"its arrays and {_written(total - held)} at the end of an epoch to explain them, beside what the model itself takes "
+        f"for {needs[0].rows_of_pass} samples. Give fewer rows (128 to 256 are enough){smaller}.",
+        stacklevel=stacklevel,
+    )
+
+
+def expected_bytes(needs: Sequence[Need]) -> int:
+    """What callbacks with one probe take together at their peak, its arrays counted once."""
+    return _held_bytes(needs[0].probe) + sum(need.bytes for need in needs) if needs else 0
+
+
+def _held_bytes(probe: Probe) -> int:
+    return sum(array.nbytes for array in probe.inputs)
+
+
+def _written(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB" if size >= 2**29 else f"{size / 2**20:.0f} MiB"
