@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_xai as kx
 from keras_xai.gradients.selection import Selection
 from keras_xai.gradients.tap import Tap
 from tests.gradients import by_hand
@@ -306,3 +307,12 @@ def test_memory_is_given_back_with_the_model():
     keras.backend.clear_session()
     gc.collect()
     assert gone() is None
+
+
+def test_a_long_compilation_is_announced(tmp_path, monkeypatch, capsys):
+    """Where Keras shows its progress, and the recording step has many variables."""
+    monkeypatch.setattr("keras_xai.gradients.tap.LARGE", 4)
+    for verbose, said in ((0, 0), (2, 1)):
+        ours = kx.WeightGradients(tmp_path / str(verbose), on_flag=lambda record: None)
+        model().fit(X, Y, batch_size=8, epochs=2, verbose=verbose, callbacks=[ours])
+        assert capsys.readouterr().out.count("compiling the recording step (4 variables)") == said
