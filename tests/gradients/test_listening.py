@@ -49,7 +49,7 @@ def originals():
 def train_by_hand(listener):
     """An optimizer's call while somebody listens."""
     variable = keras.Variable(np.ones(2, np.float32))
-    optimizer = keras.optimizers.SGD(0.1)
+    optimizer = keras.optimizers.SGD(0.1, name="by_hand")
     listening.listening(listener, lambda: optimizer.apply([keras.ops.ones(2)], [variable]))
     return variable
 
@@ -64,7 +64,7 @@ def test_a_call_is_heard_and_made():
 
     variable = train_by_hand(listener)
     np.testing.assert_allclose(variable.numpy(), 0.9)
-    assert heard == [("sgd", 1, 1)]
+    assert heard == [("by_hand", 1, 1)]
 
 
 def test_an_interrupt_at_any_line_leaves_no_optimizer_replaced():
