@@ -8,8 +8,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from typing import TextIO
+
+from keras_xai.printed import printable
+
+FAILED = 2  # exit status: no verdict, wrong usage, nothing to read
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,47 +33,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check.add_argument("--max-alerts", type=int, default=0, metavar="N", help="alerts a run may have (default: 0)")
     check.add_argument("--json", action="store_true", help="print one JSON object instead of words")
     given = parser.parse_args(arguments)
-    if given.command == "check":
-        return _check(given.log_dir, given.max_alerts, given.json)
-    if given.command == "report":
-        return _report(given.log_dir, given.path)
-    return _demo(given.log_dir, given.seed, given.serve)
+    commands_of: dict[str, Callable[[], int]] = {
+        "check": lambda: _check(given.log_dir, given.max_alerts, given.json),
+        "report": lambda: _report(given.log_dir, given.path),
+        "demo": lambda: _demo(given.log_dir, given.seed, given.serve),
+    }
+    from keras_xai.errors import InvalidInput
+
+    try:
+        return commands_of[given.command]()
+    except InvalidInput as error:
+        _say(error, sys.stderr)
+    except Exception as error:  # which is no verdict on a training: an interpreter that ends in it would say 1
+        _say(f"keras-xai {given.command} failed: {type(error).__name__}: {error}", sys.stderr)
+    return FAILED
+
+
+def _say(text: object, file: TextIO | None = None) -> None:
+    """Print one line, in which nothing from a file acts on the terminal, and what the terminal cannot show is escaped."""
+    file = file or sys.stdout
+    encoding = file.encoding or "utf-8"
+    print(printable(text).encode(encoding, "backslashreplace").decode(encoding), file=file, flush=True)
 
 
 def _report(log_dir: str, path: str) -> int:
-    from keras_xai.errors import InvalidInput
     from keras_xai.page import report
 
-    try:
-        print(report(log_dir, path))
-    except InvalidInput as error:
-        print(error, file=sys.stderr)
-        return 2
+    _say(report(log_dir, path))
     return 0
 
 
 def _check(log_dir: str, max_alerts: int, as_json: bool) -> int:
-    from keras_xai.errors import InvalidInput
     from keras_xai.run import load
     from keras_xai.verdict import ALARM, QUIET, overall, verdict
 
-    try:
-        runs = load(log_dir)
-    except InvalidInput as error:
-        print(error, file=sys.stderr)
-        return 2
-    verdicts = {name: verdict(name, run, max_alerts) for name, run in runs.items()}
+    verdicts = {name: verdict(name, run, max_alerts) for name, run in load(log_dir).items()}
     status = overall(verdicts)
     if as_json:
-        print(json.dumps({"status": status, "runs": [asdict(v) for v in verdicts.values()]}, ensure_ascii=False))
+        document = json.dumps({"status": status, "runs": [asdict(judged) for judged in verdicts.values()]})
+        print(document.replace("##", r"#\u0023"))  # the same to a reader of JSON, and nothing to one of commands
         return status
     words = {QUIET: "quiet", ALARM: "ALARM"}
-    for found in verdicts.values():
-        print(f"{words.get(found.status, 'not watched')}    {found.run}")
-        for reason in found.reasons:
-            print(f"    {reason}")
+    for judged in verdicts.values():
+        _say(f"{words.get(judged.status, 'not watched')}    {judged.run}")
+        for reason in judged.reasons:
+            _say(f"    {reason}")
     if not verdicts:
-        print(f"Nothing was recorded below {log_dir}.", file=sys.stderr)
+        _say(f"Nothing was recorded below {log_dir}.", sys.stderr)
     return status
 
 
@@ -77,18 +88,14 @@ def _demo(log_dir: str, seed: int, serve: bool) -> int:
         with _quiet():
             import tensorflow  # noqa: F401
     except ImportError:
-        print('The demo trains a model: pip install "keras-xai[tensorflow]"', file=sys.stderr)
-        return 2
+        _say('The demo trains a model: pip install "keras-xai[tensorflow]"', sys.stderr)
+        return FAILED
     from keras_xai.demo import run
-    from keras_xai.errors import InvalidInput
 
-    try:
-        run(log_dir, seed)
-    except InvalidInput as error:
-        print(error, file=sys.stderr)
-        return 2
+    run(log_dir, seed)
     command = ["tensorboard", "--logdir", log_dir]
-    print(f"\nLook at it in TensorBoard, tab Explain:\n\n    {' '.join(command)}\n", flush=True)
+    for line in ("", "Look at it in TensorBoard, tab Explain:", "", f"    {' '.join(command)}", ""):
+        _say(line)
     if serve:
         return subprocess.call([sys.executable, "-m", "tensorboard.main", *command[1:]])
     return 0

@@ -5,6 +5,7 @@ The function is `kx.report`; a module of that name would shadow it as soon as so
 
 from __future__ import annotations
 
+import contextlib
 import html
 import os
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from keras_xai.figures import FIGURES
 from keras_xai.figures.importance_drift import SOURCES as SEEN_BY
 from keras_xai.figures.overview import summary
 from keras_xai.figures.words import percent
+from keras_xai.printed import printable
 from keras_xai.records import Alert
 from keras_xai.run import Run, load
 
@@ -68,7 +70,8 @@ def report(log_dir: str | os.PathLike[str], path: str | os.PathLike[str] = "repo
 
     Args:
         log_dir: a log directory, or one above several.
-        path: where the page goes; an existing file is replaced at the end, so that a failure leaves it as it was.
+        path: where the page goes; an existing file is replaced at the end, so that a failure leaves it as it was, and
+            nothing else.
 
     Returns:
         The path.
@@ -93,37 +96,54 @@ def report(log_dir: str | os.PathLike[str], path: str | os.PathLike[str] = "repo
         draft.write_text(content, encoding="utf-8")
         os.replace(draft, target)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise InvalidInput(f"The page cannot be written to {str(path)!r}: {error.strerror}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
     return target
 
 
 def _page(title: str, runs: dict[str, Run]) -> str:
     from plotly.offline import get_plotlyjs
 
-    name = html.escape(title)
-    runs = {title if run == "." else run: found for run, found in runs.items()}
-    links = " · ".join(f'<a href="#run{i}">{html.escape(run)}</a>' for i, run in enumerate(runs))
+    name = _text(title)
+    if title not in runs:
+        runs = {title if run == "." else run: found for run, found in runs.items()}
+    links = " · ".join(f'<a href="#run{i}">{_text(run)}</a>' for i, run in enumerate(runs))
     return "\n".join(
         [
             f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>Explain: {name}</title>',
             f"<style>{STYLE}</style>\n<script>{get_plotlyjs()}</script>\n</head>\n<body>",
             f"<h1>What the models below {name} learn from</h1>\n{f'<p>{links}</p>' if len(runs) > 1 else ''}",
-            *(_run(i, run_name, run) for i, (run_name, run) in enumerate(runs.items())),
+            *(_section(i, run_name, run) for i, (run_name, run) in enumerate(runs.items())),
             "</body>\n</html>\n",
         ]
     )
 
 
+def _text(text: object) -> str:
+    """A text from a file: its markup shows, and what would act on a reader too."""
+    return html.escape(printable(text))
+
+
+def _section(index: int, name: str, run: Run) -> str:
+    """One run; one that cannot be shown says why, and the others are shown."""
+    try:
+        return _run(index, name, run)
+    except Exception as error:
+        why = f"This run cannot be shown: {type(error).__name__}: {error}"
+        return f'<h2 id="run{index}">{_text(name)}</h2>\n<p>{_text(why)}</p>'
+
+
 def _run(index: int, name: str, run: Run) -> str:
     told = summary(run)
     facts = "".join(
-        f"<li{' class=alarm' if fact.alarm else ''}><b>{html.escape(fact.value)}</b>"
-        f"{html.escape(f'{fact.was} · {fact.note}' if fact.was else fact.note)}</li>"
+        f"<li{' class=alarm' if fact.alarm else ''}><b>{_text(fact.value)}</b>"
+        f"{_text(f'{fact.was} · {fact.note}' if fact.was else fact.note)}</li>"
         for fact in told.facts
     )
     parts = [
-        f'<h2 id="run{index}">{html.escape(name)}</h2>\n<p>{html.escape(told.sentence)}</p>\n<p>{html.escape(told.detail)}</p>',
+        f'<h2 id="run{index}">{_text(name)}</h2>\n<p>{_text(told.sentence)}</p>\n<p>{_text(told.detail)}</p>',
         f'<ul class="facts">{facts}</ul>' if facts else "",
         _alerts(run.alerts),
     ]
@@ -133,18 +153,19 @@ def _run(index: int, name: str, run: Run) -> str:
             chart = run.figure(figure)
             drawn = chart.to_html(full_html=False, include_plotlyjs=False, div_id=f"run{index}-{figure}")
             markup = _wide(drawn, TITLES.get(figure, figure))
-        parts.append(f"<h3>{html.escape(TITLES.get(figure, figure))}</h3>\n{markup}")
+        parts.append(f"<h3>{_text(TITLES.get(figure, figure))}</h3>\n{markup}")
     notes = [f"epoch {e.epoch}: {note}" for e in run.history for note in e.notes]
+    notes += run.passed_over.values()
     if notes:
-        parts.append("<h3>Notes</h3>\n" + "".join(f"<p>{html.escape(note)}</p>" for note in notes))
+        parts.append("<h3>Notes</h3>\n" + "".join(f"<p>{_text(note)}</p>" for note in notes))
     return "\n".join(filter(None, parts))
 
 
 def _alerts(alerts: Iterable[Alert]) -> str:
     rows = [
-        f'<tr><td class="alarm">epoch {a.epoch}</td><td>{html.escape(a.verdict)}</td><td>{html.escape(n)}</td>'
+        f'<tr><td class="alarm">epoch {a.epoch}</td><td>{_text(a.verdict)}</td><td>{_text(n)}</td>'
         f"<td>{percent(before)} → {percent(after)}</td><td>{z:+.1f}</td>"
-        f"<td>{html.escape(SEEN_BY.get(a.source, a.source))}</td></tr>"
+        f"<td>{_text(SEEN_BY.get(a.source, a.source))}</td></tr>"
         for a in alerts
         for n, before, after, _, z in a.features
     ]
@@ -155,4 +176,4 @@ def _alerts(alerts: Iterable[Alert]) -> str:
 
 def _wide(markup: str, label: str) -> str:
     """Something that a narrow window scrolls, by keyboard too."""
-    return f'<div class="wide" role="region" tabindex="0" aria-label="{html.escape(label)}">{markup}</div>'
+    return f'<div class="wide" role="region" tabindex="0" aria-label="{_text(label)}">{markup}</div>'

@@ -183,6 +183,11 @@ class Probe:
             names += [f"{key}{name}" for name in self._features_of(array)]
         return tuple(names)
 
+    @property
+    def feature_count(self) -> int:
+        """F, without making their names."""
+        return sum(map(self._count_of, self._shapes()))
+
     def pooled(self, values: Arrays, each: Callable[[Any], Any] = np.asarray) -> NDArray[np.float64]:
         """Attributions or gradients in the shape of `x`, summed over what belongs together: (B, F) in `features`.
 
@@ -266,6 +271,14 @@ class Probe:
             if self.feature_names and len(self.feature_names) == count
             else [f"{word} {i}" for i in range(count)]
         )
+
+    def _count_of(self, shape: tuple[int, ...]) -> int:
+        """How many names `_features_of` gives."""
+        if self.kind == "image" and len(shape) >= 2:
+            return len(np.unique(self.groups)) if isinstance(self.groups, np.ndarray) else math.prod(self.cells)
+        if self.kind == "series" and len(shape) == 2:
+            return len(self.feature_names) if self.feature_names else shape[-1]
+        return len(self.groups) if isinstance(self.groups, dict) else math.prod(shape)
 
     # The gallery.
 

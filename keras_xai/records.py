@@ -9,16 +9,27 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+from keras_xai.printed import printable
 
 Float = NDArray[np.floating[Any]]
 Integer = NDArray[np.integer[Any]]
 Space = Literal["logit", "probability", "raw"]
 Source = Literal["clean", "live", "data"]
 Verdict = Literal["reliance moved", "data changed"]
+Answer = Literal["class", "labels", "value"]
+Target = Literal["label", "prediction"]
+
+# The words that a record may hold, in the order in which they are told.
+SPACES: tuple[Space, ...] = get_args(Space)
+SOURCES: tuple[Source, ...] = get_args(Source)
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+ANSWERS: tuple[Answer, ...] = get_args(Answer)
+TARGETS: tuple[Target, ...] = get_args(Target)
 
 STATISTICS = ("rms", "mean", "std", "max", "zero_fraction", "nonfinite", "update_ratio", "weight_norm")
 FLAGS = ("dead", "vanishing", "exploding", "non-finite")
@@ -250,7 +261,9 @@ class Alert:
             "reliance moved": "the model moved its reliance",
         }[self.verdict]
         moves = ", ".join(
-            f"{name} ({before:.2%} → {after:.2%}, z {z:+.1f})" if self.source != "data" else f"{name} (z {z:+.1f})"
+            f"{printable(name)} ({before:.2%} → {after:.2%}, z {z:+.1f})"
+            if self.source != "data"
+            else f"{printable(name)} (z {z:+.1f})"
             for name, before, after, _, z in self.features[:3]
         )
         rate = " The learning rate was rising." if self.learning_rate_rising else ""
@@ -318,7 +331,7 @@ class Decision:
     sample, −1 where there is none to see.
     """
 
-    target: Literal["label", "prediction"]
+    target: Target
     readability: Float
     standard_error: Float  # (L)
     chance: float  # of a readout that knows no layer: the largest class
@@ -336,7 +349,7 @@ class Result:
     over all pairs of sample and label. Values: `prediction` is the output, the other figures are NaN.
     """
 
-    answer: Literal["class", "labels", "value"]
+    answer: Answer
     classes: int  # K
     logits: NDArray[np.float16]  # (B, K); of more than 64 classes (B, 6), see `columns`
     prediction: NDArray[Any]  # (B)
@@ -354,8 +367,9 @@ class Result:
 
     @property
     def confusion(self) -> NDArray[np.int64] | None:
-        """(K, K) samples by true class and predicted class; None without labels that are classes."""
-        if self.answer != "class" or self.label is None:
+        """(K, K) samples by true class and predicted class; None without labels that are classes, and where there are more
+        than 4,096 of them: most of the table would be air, a gigabyte of it."""
+        if self.answer != "class" or self.label is None or self.classes > 4096:
             return None
         counts = np.zeros((self.classes, self.classes), np.int64)
         np.add.at(counts, (self.label.astype(np.int64), self.prediction.astype(np.int64)), 1)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_xai.errors import InvalidInput, unknown
-from keras_xai.summary.reader import FileStore, Log, directories
+from keras_xai.summary.reader import FileStore, Log
+from keras_xai.summary.runs import directories
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

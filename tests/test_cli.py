@@ -1,6 +1,11 @@
 """The command, as a pipeline calls it."""
 
+import io
 import json
+import os
+import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,6 +82,109 @@ def test_the_worst_run_decides_and_json_says_it_all(log, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["status"] == 1
     assert {r["run"]: (r["status"], r["alerts"]) for r in told["runs"]} == {"quiet": (0, 0), "caught": (1, 1)}
+
+
+NAMES = [
+    "age\x1b]0;owned\x07\x1b[2J",
+    "age\n::error title=x::y\n::add-mask::quiet",
+    "age ##vso[task.setvariable variable=x]y ##[error]z",
+    "\u202eegats\u2028\u0085",
+]
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+@pytest.mark.parametrize("name", NAMES)
+def test_names_act_on_no_terminal_and_command_no_pipeline(tmp_path, capsys, name, form):
+    """Those of features, variables, runs: what is printed are lines of our own, without control characters."""
+    writer = Writer(tmp_path / f"::{name}".replace("/", "") / "keras_xai")
+    values = {s: np.ones(1, np.float32) for s in STATISTICS}
+    writer.write([Gradients(0, (name,), values, np.ones((1, 1), np.float32), EDGES, 3, ((name, "dead", 0),))])
+    writer.write([Alert(0, "clean", "reliance moved", False, ((name, 0.1, 0.2, 1, 7.0),), 7.0, 6.0)])
+    writer.write([Epoch(0, 0.0, 1.0, 0.1, 1e-3, {})])
+    writer.close()
+    assert main(["check", str(tmp_path), *form]) == 1
+    out = capsys.readouterr().out
+    assert not set(out) & {*map(chr, (*range(10), *range(11, 32), *range(127, 160), 0x2028, 0x202E))}
+    assert not any(line.lstrip().startswith("::") for line in out.splitlines())
+    assert not re.search(r"##\w*\[", out)
+    assert len(out.splitlines()) == (1 if form else 3)
+    if form:
+        assert out.isascii()
+        assert len(json.loads(out)["runs"][0]["reasons"]) == 2
+
+
+def test_an_alarm_is_not_hidden_by_a_run_of_the_same_name(log, capsys):
+    """Two directories that would go by one name are two runs, whatever their order."""
+    directory = log("a/b", 12, alerts=[9])
+    log("a\\b", 12)
+    assert main(["check", directory]) == 1
+    assert "ALARM    a/b/keras_xai\n" in capsys.readouterr().out
+    assert main(["check", directory, "--json"]) == 1
+    assert len(json.loads(capsys.readouterr().out)["runs"]) == 2
+
+
+def test_names_that_are_no_utf8_are_shown_escaped(log, tmp_path, capsys):
+    """Linux takes any bytes for a name."""
+    log("other", 12)
+    os.rename(tmp_path / "other", Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")))
+    assert main(["check", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("quiet    caf\\xe9\n")
+
+
+def test_a_terminal_of_few_characters_gets_escapes(log, capsys, monkeypatch):
+    """An alert has an arrow, a name may have anything."""
+    directory = log("größe", 12, alerts=[9])
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", shown)
+    assert main(["check", directory]) == 1
+    shown.seek(0)
+    assert "ALARM    gr\\xf6\\xdfe" in shown.read()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, RecursionError, UnicodeEncodeError])
+def test_a_crash_is_no_verdict(log, capsys, monkeypatch, error):
+    """Two, and one line that names it: of the run that could not be judged, or of the command."""
+
+    def fail(*arguments):
+        raise error(*(("utf-8", "x", 0, 1, "planted") if error is UnicodeEncodeError else ("planted\n::error::",)))
+
+    directory = log("run", 12)
+    log("caught", 12, alerts=[9])
+    monkeypatch.setattr("keras_xai.run.Run.epochs", property(fail))
+    assert main(["check", directory]) == 1  # the other one's alarm stands
+    out = capsys.readouterr().out
+    assert f"not watched    run\n    cannot be judged: {error.__name__}: " in out
+    assert "ALARM    caught" in out
+    monkeypatch.setattr("keras_xai.verdict.overall", fail)
+    assert main(["check", directory]) == 2
+    assert capsys.readouterr().err.startswith(f"keras-xai check failed: {error.__name__}: ")
+    monkeypatch.setattr("keras_xai.page.report", fail)
+    assert main(["report", directory]) == 2
+    assert capsys.readouterr().err.startswith(f"keras-xai report failed: {error.__name__}: ")
+
+
+def test_an_alarm_stands_whatever_else_cannot_be_read(log, capsys, monkeypatch):
+    """One: an alert was read, the gradients could not be."""
+    directory = log("run", 12, alerts=[9])
+
+    def fail(run):
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr("keras_xai.run.Run.weight_gradients", property(fail))
+    assert main(["check", directory]) == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_damaged_record_may_have_been_an_alarm(log, capsys):
+    """Two, and why: what was passed over is not known."""
+    directory = log("run", 12)
+    (path,) = Path(directory).rglob("*tfevents*")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert main(["check", directory]) == 2
+    out = capsys.readouterr().out
+    assert "cannot be judged: 1 damaged record" in out or "cannot be judged: events.out" in out
 
 
 def test_wrong_usage_is_two():

@@ -1,6 +1,8 @@
 """The page that can be mailed."""
 
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,3 +76,64 @@ def test_the_command_says_where_the_page_is(logs, tmp_path, capsys):
     assert capsys.readouterr().out.strip() == str(tmp_path / "page.html")
     assert main(["report", str(tmp_path / "nothing")]) == 2
     assert "no directory" in capsys.readouterr().err
+
+
+def test_a_run_that_cannot_be_shown_says_so_and_the_others_are_shown(logs, tmp_path, monkeypatch):
+    """By name, with the reason."""
+    from keras_xai.run import Run
+
+    story = Run.figure
+    writer = Writer(logs / "run2" / "keras_xai")
+    writer.write([Epoch(0, 0.0, 1.0, 0.1, 1e-3, {"loss": 1.0})])
+    writer.close()
+
+    def fail(run, name, **options):
+        if len(run.epochs) == 1:
+            raise RuntimeError("planted <b>\n")
+        return story(run, name, **options)
+
+    monkeypatch.setattr(Run, "figure", fail)
+    text = kx.report(logs, tmp_path / "report.html").read_text()
+    assert re.search(r"run2</h2>\s*<p>This run cannot be shown: RuntimeError: planted &lt;b&gt;\\n</p>", text)
+    assert text.count("<h3>Importance &amp; drift</h3>") == 1
+
+
+@pytest.mark.parametrize("fault", ["keras_xai.page._page", "os.replace", "pathlib.Path.write_text"])
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
+def test_no_draft_is_left_behind(logs, tmp_path, monkeypatch, fault, error):
+    """Whatever ends the writing, at whatever moment; the page of before stands."""
+    page = tmp_path / "report.html"
+    page.write_text("before")
+    write = Path.write_text
+
+    def fail(*arguments, **options):
+        if fault == "pathlib.Path.write_text":
+            write(arguments[0], "half of it")
+        raise error(28, "planted")
+
+    monkeypatch.setattr(fault, fail)
+    with pytest.raises((error, kx.InvalidInput)):
+        kx.report(logs, page)
+    monkeypatch.undo()
+    assert {path.name for path in tmp_path.iterdir()} == {"logs", "report.html"}
+    assert page.read_text() == "before"
+
+
+def test_two_runs_of_one_title_are_both_shown(logs, tmp_path, monkeypatch):
+    """The log directory's own run would go by the directory's name, which another one has."""
+    monkeypatch.chdir(logs)
+    for directory in ("run1", "run1/run1"):
+        writer = Writer(Path(directory) / "keras_xai-2")
+        writer.write([Epoch(0, 0.0, 1.0, 0.1, 1e-3, {"loss": 1.0})])
+        writer.close()
+    Path("run1/run1/keras_xai-2").rename("run1/run1/keras_xai")
+    text = kx.report("run1", tmp_path / "report.html").read_text()
+    assert re.findall(r'<h2 id="run\d">([^<]*)</h2>', text) == [".", "keras_xai-2", "run1"]
+
+
+def test_a_directory_that_is_no_utf8_is_reported(logs, tmp_path):
+    """Its name is escaped."""
+    named = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    os.rename(logs, named)
+    text = kx.report(named, tmp_path / "report.html").read_text()
+    assert rf"<h1>What the models below {tmp_path}/caf\xe9 learn from</h1>" in text

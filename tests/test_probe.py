@@ -167,3 +167,22 @@ def test_the_masks_of_a_picture_fit_in_memory():
     """One truth value for each cell and entry, and no table of entries against entries."""
     masks = Probe(np.zeros((1, 224, 224, 3), np.float32)).feature_masks()
     assert sum(m.nbytes for parts in masks for m in parts) == 256 * 224 * 224 * 3
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        Probe(np.zeros((2, 3), "f4")),
+        Probe(np.zeros((2, 3), "f4"), groups={"a": [0, 2]}),
+        Probe(np.zeros((2, 40, 30, 3), "f4")),
+        Probe(np.zeros((2, 4, 6), "f4"), kind="image", groups=np.arange(24).reshape(4, 6) // 5),
+        Probe(np.zeros((2, 7, 2), "f4"), kind="series"),
+        Probe(np.zeros((2, 7, 2), "f4"), kind="series", feature_names=["x", "y"]),
+        Probe(np.zeros((2, 5), int), kind="tokens"),
+        Probe({"row": np.zeros((2, 3), "f4"), "other": np.zeros((2, 2), "f4")}),
+    ],
+    ids=repr,
+)
+def test_features_are_counted_without_their_names(probe):
+    """As many as there are names."""
+    assert probe.feature_count == len(probe.features)

@@ -19,7 +19,7 @@ from keras_xai.figures.probe_attributions import class_name
 from keras_xai.figures.recorded import Recorded
 from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, epoch_axis, line, mark_alerts, packed, text
 from keras_xai.figures.words import percent, short
-from keras_xai.records import Float, Mappings, Samples
+from keras_xai.records import Float, Mappings, Result, Samples
 
 TAIL = 5  # epochs behind a point of the map
 ROWS = 16  # features of a surrogate
@@ -128,11 +128,11 @@ def places(records: Sequence[Mappings], layer: int, reference: int | None = None
     return np.stack(found) if found else np.zeros((0, 0, 2))
 
 
-def class_colours(theme: Theme, count: int) -> list[str]:
-    """As many colours as there are classes, equally far apart around the circle, equally bright."""
-    angle = 2 * np.pi * (np.arange(count) / max(1, count) + 0.07)
+def class_colours(theme: Theme, count: int, of: NDArray[Any] | None = None) -> list[str]:
+    """As many colours as there are classes, equally far apart around the circle, equally bright; those of some alone."""
+    angle = 2 * np.pi * ((np.arange(count) if of is None else np.asarray(of)) / max(1, count) + 0.07)
     lightness, chroma = (0.58, 0.13) if theme == "light" else (0.74, 0.12)
-    return srgb(np.stack([np.full(count, lightness), chroma * np.cos(angle), chroma * np.sin(angle)], 1))
+    return srgb(np.stack([np.full(len(angle), lightness), chroma * np.cos(angle), chroma * np.sin(angle)], 1))
 
 
 def _panel(
@@ -140,10 +140,6 @@ def _panel(
 ) -> Figure:
     title, reading = READING[name]
     return chart(look, data, meta={"title": title, "reading": reading, **(meta or {})}, **layout)
-
-
-def _names(run: Recorded, classes: int) -> list[str]:
-    return [text(class_name(run, k), 24) for k in range(classes)]
 
 
 # Data → features.
@@ -211,11 +207,10 @@ def _painted(run: Recorded, look: Look, record: Mappings, by: str) -> tuple[list
     """A colour and a line of words for every sample."""
     result = record.result
     size = len(result.certainty)
-    palette, names = class_colours(look.theme, result.classes), _names(run, result.classes)
     classes = result.answer == "class"
 
     def named(values: Any, b: int) -> str:
-        return names[int(values[b])] if classes else ""
+        return text(class_name(run, int(values[b])), 24) if classes else ""
 
     words = []
     for b in range(size):
@@ -227,7 +222,7 @@ def _painted(run: Recorded, look: Look, record: Mappings, by: str) -> tuple[list
         values = result.label if by == "label" else result.prediction
         if not classes or values is None:
             return [look["text-3"]] * size, words
-        return [palette[int(v)] for v in values], words
+        return class_colours(look.theme, result.classes, values), words
     flags = result.held_out if by == "held_out" else result.correct
     marked = look["accent"] if by == "held_out" else look["text-3"]
     other = look["text-3"] if by == "held_out" else look["alarm"]
@@ -540,18 +535,25 @@ def trajectories(
     )
 
 
+def most_confused(result: Result, most: int = 20) -> NDArray[np.int64]:
+    """The classes that are taken for others most, or others for them; the first ones where so many are not. In order."""
+    pairs = np.stack([np.asarray(result.label), np.asarray(result.prediction)])
+    involved, times = np.unique(pairs[:, pairs[0] != pairs[1]], return_counts=True)
+    first = involved[np.argsort(-times, kind="stable")][:most].tolist()
+    rest = [k for k in range(min(result.classes, most + len(first))) if k not in first]
+    return np.sort(np.asarray([*first, *rest][:most], np.int64))
+
+
 def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, **_: Any) -> Figure:
     """True against predicted classes at one epoch; of many classes those that are confused most."""
     records = run.mappings
-    counts = records[at_epoch(records, epoch)].result.confusion if records else None
-    if counts is None:
+    result = records[at_epoch(records, epoch)].result if records else None
+    if result is None or result.answer != "class" or result.label is None:
         return _panel(look, "confusion", [])
-    shown = np.arange(len(counts))
-    if len(counts) > 20:
-        wrong = counts - np.diag(np.diag(counts))
-        shown = np.sort(np.argsort(-(wrong.sum(0) + wrong.sum(1)), kind="stable")[:20])
-    part = counts[np.ix_(shown, shown)]
-    share = part / np.maximum(counts[shown].sum(1, keepdims=True), 1)
+    shown = most_confused(result)
+    true, said = (np.asarray(classes)[:, None] == shown for classes in (result.label, result.prediction))  # (B, shown)
+    part = true.T.astype(np.int64) @ said.astype(np.int64)
+    share = part / np.maximum(true.sum(0)[:, None], 1)
     names = [text(class_name(run, int(k)), 14) for k in shown]
     left = int(min(120, 20 + 6.2 * max(map(len, names), default=1)))
     return _panel(

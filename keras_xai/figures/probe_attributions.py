@@ -94,7 +94,7 @@ def sample_outputs(
     target, predicted = int(table.target[at, sample]), int(np.nanargmax(np.nan_to_num(values[at], nan=-np.inf)))
     strongest = np.argsort(-np.nanmax(np.nan_to_num(values), axis=0))[:4].tolist()
     named = [target, *(k for k in (predicted, *strongest) if k != target)] if classes else [0]
-    named = list(dict.fromkeys(named))[:4]
+    named = [k for k in dict.fromkeys(named) if 0 <= k < values.shape[-1]][:4]  # of many classes not all are kept
     data, ends = [], []
     for k in [*(k for k in range(values.shape[-1]) if k not in named), *reversed(named)]:
         wrong = classes and k == predicted != target
@@ -243,7 +243,7 @@ def sample_title(run: Recorded, method: str, sample: int, epoch: int | None) -> 
         return f"sample {sample}"
     at = position(table.epochs, epoch)
     target = class_name(run, int(table.target[at, sample]))
-    if probabilities(table).shape[-1] < 2:
+    if probabilities(table).shape[-1] < 2 or not np.isfinite(table.prediction[at, sample]):
         return f"sample {sample}"
     predicted = int(table.prediction[at, sample])
     sure = percent(float(np.nanmax(probabilities(table)[at, sample])))

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from keras_xai.figures.colour import TOKENS, Theme, run_colour
 from keras_xai.figures.recorded import Recorded
+from keras_xai.printed import printable
 
 Figure = dict[str, Any]
 
@@ -51,7 +52,7 @@ class Look:
 
 def text(name: object, most: int = 60) -> str:
     """A name from a user's program as plotly text: its markup must show, not act."""
-    shown = str(name).replace("\n", " ")
+    shown = printable(str(name).replace("\n", " "))
     if len(shown) > most:  # names differ at their ends as often as at their starts
         shown = f"{shown[: most // 2]}…{shown[-(most - most // 2 - 1) :]}"
     return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

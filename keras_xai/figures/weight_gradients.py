@@ -182,7 +182,7 @@ def heat_map(
         raise unknown("gradient statistic", statistic, SCALES)
     if by not in ("variables", "layers"):
         raise unknown("rows", by, ("variables", "layers"))
-    if not records:
+    if not variables(records):
         return chart(look, [])
     scale, names, groups = SCALES[statistic], variables(records), layers(records) if by == "layers" else {}
     if groups:

@@ -11,8 +11,9 @@ from keras_xai.attribution.question import Question
 from keras_xai.errors import InvalidInput
 from keras_xai.mapping.decision import Target
 from keras_xai.mapping.reading import Reading
-from keras_xai.mapping.result import Answer, Said, said
+from keras_xai.mapping.result import Said, said
 from keras_xai.probe import Probe
+from keras_xai.records import Answer
 
 
 class Answers:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.records import Result, Space
+from keras_xai.records import Answer, Result, Space
 
 Array = NDArray[np.float64]
-Answer = Literal["class", "labels", "value"]
 
 FEW = 64  # classes of which every logit is kept
 TOP = 5  # of more: the true one and so many of the highest

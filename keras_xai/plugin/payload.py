@@ -19,11 +19,12 @@ from keras_xai.figures.mappings import layers as layers_of
 from keras_xai.figures.probe_attributions import class_name, method_title, probabilities
 from keras_xai.figures.weight_gradients import layers, variables
 from keras_xai.probe import Probe
-from keras_xai.records import Alert, Attribution, Importance
+from keras_xai.records import Alert, Attribution, Importance, Mappings
 from keras_xai.run import Run
 
 FILM = 24  # epochs of a film strip: more are too small to see
 SUSPECTS = 16
+MANY = 1000  # classes: of more those are named that occur
 THUMB = 32  # and its maps are at most so many pixels a side
 
 
@@ -107,18 +108,23 @@ def theme() -> dict[str, Any]:
 def card(name: str, run: Run) -> dict[str, Any]:
     """What the run picker, the status line and the poll need of a run."""
     last = run.history[-1] if run.history else None
-    flags = run.weight_gradients[-1].flags if run.weight_gradients else ()
+    probe = run.probe_described
     return {
         "name": name,
+        "error": "",
         "epochs": len(run.epochs),
         "last": None if last is None else {"epoch": last.epoch, "wall_time": last.wall_time, "seconds": last.seconds},
         "alerts": len(run.alerts),
-        "flags": _counts([kind for _, kind, _ in dict.fromkeys((n, k, 0) for n, k, _ in flags)]),
-        "probe": None
-        if run.probe is None
-        else {"kind": run.probe.kind, "size": run.probe.size, "hash": run.probe.hash},
+        "flags": _counts([kind for _, kind in dict.fromkeys((n, k) for n, k, _ in run.flags)]),
+        "probe": None if probe is None else {"kind": probe.kind, "size": probe.size, "hash": probe.hash},
         "stamp": f"{len(run.epochs)}.{last.wall_time if last else 0:.3f}",
     }
+
+
+def unread(name: str, fault: str) -> dict[str, Any]:
+    """The card of a run that cannot be read: why."""
+    nothing: dict[str, Any] = {"epochs": 0, "last": None, "alerts": 0, "flags": {}, "probe": None}
+    return {"name": name, "error": fault, **nothing, "stamp": fault}
 
 
 def _counts(kinds: Sequence[str]) -> dict[str, int]:
@@ -137,7 +143,9 @@ def whole(name: str, run: Run) -> dict[str, Any]:
         "learning_rate": [r.learning_rate for r in history],
         "logs": keys,
         "cost": cost / seconds if seconds > 0 else None,
-        "notes": [{"epoch": r.epoch, "text": note} for r in history for note in r.notes],
+        "notes": [{"epoch": r.epoch, "text": note} for r in history for note in r.notes]
+        + [{"epoch": None, "text": why} for why in run.passed_over.values()],
+        "passed_over": run.passed_over,
         "alerts": [alert(a, run) for a in run.alerts],
         "methods": [{"name": m, "title": method_title(m), "epochs": run.attribution_epochs(m)} for m in run.methods],
         "variables": variables(run.weight_gradients),
@@ -157,10 +165,10 @@ def alert(record: Alert, run: Run) -> dict[str, Any]:
     source = {"live": run.importance_live, "clean": run.importance, "data": run.data_score}[record.source]
     lasted = record.epoch
     if source is not None:
-        for epoch, score in zip(source.epochs, source.score, strict=True):
-            if epoch > lasted and not (np.isfinite(score) and score > source.limit):
-                break
-            lasted = max(lasted, int(epoch))
+        later = source.epochs > record.epoch
+        over = later & (source.score > source.limit)  # NaN is not over
+        ends = source.epochs[later & ~over]
+        lasted = max([lasted, *source.epochs[over & (source.epochs < min(ends, default=np.inf))].tolist()])
     return {**asdict(record), "lasted": lasted}
 
 
@@ -277,28 +285,40 @@ def mapping(run: Run, layer: str | None = None) -> bytes:
     if not records:
         return framed({"epochs": []}, {})
     k, last = layer_named(records, layer), records[-1].result
-    classes = last.answer == "class"
+    classes = classes_of(records)
     header = {
         "epochs": [record.epoch for record in records],
         "layers": layers_of(records),
         "layer": layers_of(records)[k],
-        "classes": [class_name(run, c) for c in range(last.classes)] if classes else [],
-        "colours": {theme: class_colours(theme, last.classes if classes else 0) for theme in THEMES},
+        "classes": [class_name(run, int(c)) for c in classes],
+        "colours": {theme: class_colours(theme, last.classes, classes) for theme in THEMES},
         "gallery": gallery_rows(run),
-        "suspects": suspects(run),
+        "suspects": suspects(run, classes),
     }
     arrays: dict[str, NDArray[Any]] = {"places": places(records, k)}
-    if classes:
-        arrays["prediction"] = np.stack([record.result.prediction for record in records]).astype(np.int32)
-    if classes and last.label is not None:
-        arrays["label"] = np.asarray(last.label, np.int32)
+    if classes.size:
+        said = np.stack([record.result.prediction for record in records])
+        arrays["prediction"] = np.searchsorted(classes, said).astype(np.int32)
+    if classes.size and last.label is not None:
+        arrays["label"] = np.searchsorted(classes, last.label).astype(np.int32)
     if last.held_out is not None:
         arrays["held_out"] = np.asarray(last.held_out, np.uint8)
     return framed(header, arrays)
 
 
-def suspects(run: Run) -> list[dict[str, Any]]:
-    """The samples to look at first: their label was believed least, over all epochs."""
+def classes_of(records: Sequence[Mappings]) -> NDArray[np.int64]:
+    """The classes that the page knows by their place in this list: all, or of very many those that occur."""
+    last = records[-1].result
+    if last.answer != "class":
+        return np.zeros(0, np.int64)
+    if last.classes <= MANY:
+        return np.arange(last.classes)
+    labels = [] if last.label is None else [last.label]
+    return np.unique(np.concatenate([*labels, *(record.result.prediction for record in records)]))
+
+
+def suspects(run: Run, classes: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """The samples to look at first: their label was believed least, over all epochs. Classes by their place in `classes`."""
     found, last = run.samples, run.mappings[-1].result
     if found is None or last.answer != "class" or last.label is None:
         return []
@@ -306,8 +326,8 @@ def suspects(run: Run) -> list[dict[str, Any]]:
         {
             "row": int(b),
             "confidence": float(found.mean_confidence[b]),
-            "label": int(last.label[b]),
-            "prediction": int(last.prediction[b]),
+            "label": int(np.searchsorted(classes, last.label[b])),
+            "prediction": int(np.searchsorted(classes, last.prediction[b])),
         }
         for b in found.suspects(SUSPECTS)
     ]
@@ -317,8 +337,9 @@ def gallery_rows(run: Run) -> list[int]:
     """The rows of the whole probe that the gallery shows; none where that cannot be told."""
     if run.probe is None or not run.mappings:
         return []
-    label = run.mappings[-1].result.label
-    if label is None or np.ndim(label) != 1 or run.probe.classes is None:
+    last = run.mappings[-1].result
+    label = last.label
+    if label is None or last.answer != "class" or run.probe.classes is None:
         return []
     rows = Probe(np.zeros((len(label), 1), np.float32), np.asarray(label, np.int64)).gallery_rows(run.probe.size)
     same = len(rows) == len(run.probe.classes) and bool((np.asarray(label)[rows] == run.probe.classes).all())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import time
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import PurePath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,21 +24,41 @@ from keras_xai.figures.colour import THEMES
 from keras_xai.figures.overview import summary
 from keras_xai.figures.weight_gradients import health
 from keras_xai.plugin import payload
+from keras_xai.plugin.latest import Latest
+from keras_xai.plugin.listing import Known, listed, reason
 from keras_xai.plugin.loader import NAME
 from keras_xai.plugin.prompt import prompt
+from keras_xai.plugin.protos import protos
 from keras_xai.plugin.static_files import files, plotly, plotly_partial, version
+from keras_xai.printed import escaped, printable
 from keras_xai.run import Run
-from keras_xai.summary.reader import ProviderStore, display_name
+
+logger = logging.getLogger("keras_xai")
 
 T = TypeVar("T")
+EXPERIMENTS = 4  # whose runs are kept: a request can name any
+FILMS = 1 << 26  # bytes of film strips
 MOST_OVERLAYS = 24
 DAY = 86_400
 YEAR = 365 * DAY
-FIRST = ("history", "alerts", "weight_gradients", "probe")  # what a run's card in the picker is made of
+# What a panel reads of the runs laid over it, beside what their cards are made of.
+LAID_OVER = {
+    "update_ratio": ("weight_gradients",),
+    "drift_score": ("importance", "importance_live", "data_score"),
+}
+FIRST = ("history", "alerts", "flags", "probe_described")  # what a run's card in the picker is made of
+WHOLE = (
+    "probe",
+    "weight_gradients",
+    "importance",
+    "importance_live",
+    "data_score",
+)  # and what is told of it as a whole
 
 
 def route(answer: Callable[[Plugin, Request], Response]) -> Callable[[Plugin, Request], Response]:
-    """A user's mistake is a 400 in the words of `InvalidInput`."""
+    """A user's mistake is a 400 in the words of `InvalidInput`; what nobody foresaw is logged, and a 404 that names it: a
+    data server that is gone, a run that vanished, a fault of ours."""
 
     @functools.wraps(answer)
     def wrapped(self: Plugin, request: Request) -> Response:
@@ -46,6 +66,11 @@ def route(answer: Callable[[Plugin, Request], Response]) -> Callable[[Plugin, Re
             return answer(self, request)
         except InvalidInput as error:
             raise errors.InvalidArgumentError(str(error)) from error
+        except errors.PublicError:
+            raise
+        except Exception as error:
+            logger.warning("%s could not be answered", request.path, exc_info=error)
+            raise errors.NotFoundError(f"This could not be read: {reason(error)}") from error
 
     return wrapped
 
@@ -57,10 +82,12 @@ class Plugin(base_plugin.TBPlugin):
 
     def __init__(self, context: base_plugin.TBContext) -> None:
         self._provider = prompt(context.data_provider)
-        self._kept: dict[tuple[str, str], tuple[Any, Run]] = {}
-        self._seen: dict[str, dict[str, Run]] = {}
+        self._protos = protos(context, self._provider)
+        self._seen: Latest[dict[str, Known]] = Latest(EXPERIMENTS)
         self._pool = ThreadPoolExecutor(16, "keras_xai")
-        self._thumbs: weakref.WeakKeyDictionary[Run, dict[tuple[str, int], Any]] = weakref.WeakKeyDictionary()
+        self._thumbs: Latest[list[Any]] = Latest(FILMS)
+        self._numbers: weakref.WeakKeyDictionary[Run, int] = weakref.WeakKeyDictionary()
+        self._number = itertools.count()
 
     def is_active(self) -> bool:
         """False: it is asked at every reload and must not block; data alone makes the tab appear."""
@@ -118,22 +145,21 @@ class Plugin(base_plugin.TBPlugin):
         context, experiment = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
         about = self._provider.experiment_metadata(context, experiment_id=experiment)
         runs = self._runs(request, fresh=True)
-        told = {
-            "log_dir": about.data_location,
-            "now": time.time(),
-            "runs": [payload.card(name, run) for name, run in runs.items()],
-        }
-        if runs and "focus" in request.args:  # a page that opens: what it would ask for next, of the run that it shows
-            name = next((name for name in request.args.getlist("focus") if name in runs), next(iter(runs)))
-            told["run"] = self._whole(name, runs[name])
-        return _json(request, told)
+        answer: dict[str, Any] = {"log_dir": escaped(about.data_location), "now": time.time()}
+        name = _focused(request, [name for name, known in runs.items() if not known.fault])
+        if name is not None:  # a page that opens: what it would ask next, of the run that it shows
+            answer["run"] = self._attempt(runs[name], lambda: self._whole(name, runs[name].run))
+        answer["runs"] = [
+            known.card if not known.fault else payload.unread(n, known.fault) for n, known in runs.items()
+        ]
+        return _json(request, answer)
 
     @route
     def run(self, request: Request) -> Response:
         return _json(request, self._whole(*self._run(request)))
 
     def _whole(self, name: str, run: Run) -> dict[str, Any]:
-        reads: list[Callable[[], Any]] = [lambda: run.importance, lambda: run.importance_live, lambda: run.data_score]
+        reads: list[Callable[[], Any]] = [functools.partial(getattr, run, part) for part in WHOLE]
         reads += [functools.partial(run.attribution_epochs, method) for method in run.methods]
         list(self._pool.map(lambda read: read(), reads))  # side by side, as in `_look`
         return payload.whole(name, run)
@@ -154,6 +180,8 @@ class Plugin(base_plugin.TBPlugin):
             colour=_integer(request, "colour", low=0) or 0,
             others=self._overlays(request, name),
         )
+        needed = itertools.product([other.run for other in look.others], LAID_OVER.get(request.args["name"], ()))
+        list(self._pool.map(lambda job: getattr(*job), needed))
         options: dict[str, Any] = {
             key: request.args[key]
             for key in ("source", "statistic", "variable", "method", "by", "layer")
@@ -218,66 +246,81 @@ class Plugin(base_plugin.TBPlugin):
         return _bytes(request, payload.mapping(run, request.args.get("layer")))
 
     def _thumb(self, run: Run, method: str, epoch: int, part: int) -> Any:
-        kept = self._thumbs.setdefault(run, {})
-        if (method, epoch) not in kept:
+        if run not in self._numbers:
+            self._numbers[run] = next(self._number)
+        key = self._numbers[run], method, epoch
+        thumbs = self._thumbs.get(key)
+        if thumbs is None:
             found = run.attribution(method, epoch)
             parts = payload.parts_of(found) if found is not None else []
-            kept[method, epoch] = [payload.thumb(maps) if maps.ndim == 3 else None for maps in parts]
-        thumbs = kept[method, epoch]
+            thumbs = [payload.thumb(maps) if maps.ndim == 3 else None for maps in parts]
+            self._thumbs.put(key, thumbs, 1 + sum(thumb.nbytes for thumb in thumbs if thumb is not None))
         return thumbs[part] if part < len(thumbs) else None
 
     # The runs themselves, kept as long as nothing new was written.
 
-    def _runs(self, request: Request, fresh: bool = False) -> dict[str, Run]:
+    def _runs(self, request: Request, fresh: bool = False) -> dict[str, Known]:
         """Every run by its name, as the last `index` saw it: what a page asks for is what that told it of."""
         context, experiment = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
-        if fresh or experiment not in self._seen:
-            self._seen[experiment] = self._look(context, experiment)
-        return self._seen[experiment]
+        seen = self._seen.get(experiment)
+        if seen is None or fresh:
+            seen = self._seen.put(experiment, self._look(request, context, experiment, seen or {}))
+        return seen
 
-    def _look(self, context: Any, experiment: str) -> dict[str, Run]:
+    def _look(self, request: Request, context: Any, experiment: str, before: dict[str, Known]) -> dict[str, Known]:
+        runs = listed(self._provider, self._protos, context, experiment, before, self._pool)
         # Side by side: the fast loader's answers come from another process.
-        ask = {"ctx": context, "experiment_id": experiment, "plugin_name": NAME}
-        listing = self._pool.submit(self._provider.list_blob_sequences, **ask)
-        tensors, blobs = self._provider.list_tensors(**ask), listing.result()
-        found = {display_name(run): run for run in sorted({*tensors, *blobs})}
-        if "." in found:  # a run in the log directory itself goes by the directory's name
-            about = self._provider.experiment_metadata(context, experiment_id=experiment)
-            own = PurePath(about.data_location).name
-            if own and own not in found:
-                found = {own if name == "." else name: run for name, run in found.items()}
-        out, new = {}, []
-        for name, run in found.items():
-            tags = {**tensors.get(run, {}), **blobs.get(run, {})}
-            stamp = tuple(sorted((tag, series.max_step, series.max_wall_time) for tag, series in tags.items()))
-            kept = self._kept.get((experiment, run))
-            if kept is None or kept[0] != stamp:
-                kept = (stamp, Run(ProviderStore(self._provider, context, experiment, run)))
-                self._kept[experiment, run] = kept
-                new.append(kept[1])
-            out[name] = kept[1]
-        list(self._pool.map(lambda job: getattr(*job), itertools.product(new, FIRST)))
-        return out
+        new = [known for known in runs.values() if known.card is None and not known.fault]
+        reads = [*itertools.product(new, FIRST)]
+        if (name := _focused(request, [*runs])) is not None:
+            reads += itertools.product([runs[name]], WHOLE)
+        list(self._pool.map(lambda job: self._attempt(job[0], lambda: getattr(job[0].run, job[1])), reads))
+        for name, known in runs.items():
+            if known.card is None and not known.fault:
+                known.card = self._attempt(known, functools.partial(payload.card, name, known.run))
+        return runs
+
+    def _attempt(self, known: Known, read: Callable[[], Any]) -> Any:
+        """What is read of one run; a fault is that of this run alone: the others are shown."""
+        try:
+            return read()
+        except Exception as error:
+            known.fault = reason(error)
+            if known.fault != known.logged:  # once, however often the page asks
+                logger.warning("the run %s cannot be read", printable(known.path), exc_info=error)
+                known.logged = known.fault
 
     def _run(self, request: Request) -> tuple[str, Run]:
         name, runs = request.args.get("run", ""), self._runs(request)
         if name not in runs:
             runs = self._runs(request, fresh=True)
-        if name not in runs:
-            raise errors.NotFoundError(str(unknown("run", name, runs)))
-        return name, runs[name]
+        return name, _readable(runs, name)
 
     def _overlays(self, request: Request, focus: str) -> tuple[Overlay, ...]:
         names, colours = request.args.getlist("overlay"), request.args.getlist("overlay_colour")
         runs = self._runs(request) if names else {}
         out = []
         for index, name in enumerate(names[:MOST_OVERLAYS]):
-            if name not in runs:
-                raise errors.NotFoundError(str(unknown("run", name, runs)))
+            run = _readable(runs, name)
             colour = colours[index] if index < len(colours) and colours[index].isdecimal() else "0"
             if name != focus:
-                out.append(Overlay(name, runs[name], int(colour[:6])))
+                out.append(Overlay(name, run, int(colour[:6])))
         return tuple(out)
+
+
+def _focused(request: Request, names: list[str]) -> str | None:
+    """The run that a page shows when it opens: one that it knows of, else the first; None where no page opens."""
+    if not names or "focus" not in request.args:
+        return None
+    return next((name for name in request.args.getlist("focus") if name in names), names[0])
+
+
+def _readable(runs: dict[str, Known], name: str) -> Run:
+    if name not in runs:
+        raise errors.NotFoundError(str(unknown("run", name, runs)))
+    if runs[name].fault:
+        raise errors.NotFoundError(f"This run cannot be read: {runs[name].fault}")
+    return runs[name].run
 
 
 def _script(request: Request, read: Callable[[], bytes]) -> Response:

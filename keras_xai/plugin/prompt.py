@@ -38,7 +38,11 @@ class Prompt:
 
     def __getattr__(self, name: str) -> Any:
         asked = getattr(self._provider, name)
-        return functools.partial(self._asked, asked) if callable(asked) else asked
+        return self.asking(asked) if callable(asked) else asked
+
+    def asking(self, ask: Callable[..., Any]) -> Callable[..., Any]:
+        """A question to the server, with something sent after it."""
+        return functools.partial(self._asked, ask)
 
     def _asked(self, ask: Callable[..., Any], *args: Any, **options: Any) -> Any:
         with self._change:

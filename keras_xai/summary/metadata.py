@@ -1,4 +1,4 @@
-"""Record <-> TensorBoard summary: the only file that knows the wire.
+"""Record <-> TensorBoard summary: the only file that knows the wire, with `arrays` and `mappings` for what is in a blob.
 
 An event of ours holds tagged tensors. What never changes for a tag stands in its `PluginData`, which TensorBoard keeps
 from the tag's first event; what changes each epoch is the tensor:
@@ -16,21 +16,22 @@ from the tag's first event; what changes each epoch is the tensor:
 | keras_xai/stop/<part> | STOP | one JSON string: why it ended before the training did |
 | keras_xai/mappings | MAPPINGS | blobs: one JSON string with the single numbers, then a map for each array that it names |
 
-A *map* is one array in one blob: `KXA1`, dtype (0 float32, 1 uint8 between lo and hi, 2 int32, 3 float16), rank, two bytes
-unused, lo and hi as float32, the dimensions as uint32, then the values, zlib; everything little-endian. Images are
-uint8: 8 bits and one range a sample are enough for eyes; tables, series and tokens are float32.
+What would be more than 32 MiB of one tag goes on under `<tag>/part-1`, `<tag>/part-2` and so on, whose constants are those of
+the first.
+
+A *map* is one array in one blob, see `arrays`. Images are uint8: 8 bits and one range a sample are enough for eyes; tables,
+series and tokens are float32.
 
 Strings are rank-1 tensors: the data server drops scalars of strings.
 """
 
 from __future__ import annotations
 
-import json
 import math
+import re
 import struct
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import google_crc32c
@@ -39,22 +40,26 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
 
-from keras_xai.probe import Probe
+from keras_xai.probe import KINDS, Probe
 from keras_xai.records import (
     FLAGS,
+    SPACES,
     STATISTICS,
+    VERDICTS,
     Alert,
     Attribution,
-    Decision,
     Epoch,
-    Features,
     Gradients,
     Mappings,
-    Result,
     Shares,
+    Source,
+    Space,
     Stop,
-    Surrogate,
 )
+from keras_xai.summary import checks, mappings
+from keras_xai.summary.arrays import pack, unpacked
+from keras_xai.summary.checks import Unreadable
+from keras_xai.summary.json_text import json_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
 
 PLUGIN = "keras_xai"
@@ -71,90 +76,50 @@ MAPPINGS = f"{PLUGIN}/mappings"
 STOP = f"{PLUGIN}/stop/"
 
 Record = Epoch | Gradients | Attribution | Shares | Alert | Mappings | Probe | Stop
-Value = tuple[str, PluginData, Any]  # tag, constants, list of bytes (blobs or strings) or float32 array
-
-_HEADER = struct.Struct("<4sBBxxff")
-_DTYPES = (np.dtype("<f4"), np.dtype("u1"), np.dtype("<i4"), np.dtype("<f2"))
+Content = list[bytes] | NDArray[Any]  # blobs or strings, or float32
+Value = tuple[str, PluginData, Any]  # tag, constants, content
 
 
-class Unreadable(ValueError):
-    """Bytes that are not what this version writes: foreign, newer or damaged."""
+# Constants, parts and check sums.
 
 
-# Arrays and texts.
+PART = (
+    1 << 25
+)  # bytes of one tag: TensorBoard's data server answers with all of a tag at once, and with 256 MiB at most
+_KEY = 256  # bytes that the key of one blob takes in such an answer
+_BLOBS = (PluginData.PROBE, PluginData.ATTRIBUTION, PluginData.MAPPINGS)
+_PARTS = re.compile(r"(.+)/part-([1-9]\d{0,8})", re.DOTALL)
 
 
-def pack(array: NDArray[Any], *, eight_bits: bool = False) -> bytes:
-    """One array as a blob. With `eight_bits` the values are rounded to 255 steps between their minimum and maximum."""
-    array = np.asarray(array)
-    low, high = 0.0, 0.0
-    if np.issubdtype(array.dtype, np.integer) and not eight_bits:
-        code, values = 2, array.astype(_DTYPES[2])
-    elif eight_bits:
-        finite = array[np.isfinite(array)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-        scaled = (np.nan_to_num(array, nan=low, posinf=high, neginf=low).astype(np.float64) - low) / (
-            (high - low) or 1.0
-        )
-        code, values = 1, np.round(255 * scaled).astype(np.uint8)
-    elif array.dtype == np.float16:
-        code, values = 3, array.astype(_DTYPES[3])
-    else:
-        code, values = 0, array.astype(_DTYPES[0])
-    shape = struct.pack(f"<{values.ndim}I", *values.shape)
-    level = 0 if code == 3 else 1  # half floats hardly shrink, and would take longer than all else of a record
-    return _HEADER.pack(b"KXA1", code, values.ndim, low, high) + shape + zlib.compress(values.tobytes(), level)
+def part_of(tag: str, data: PluginData, epoch: int, content: Content) -> str:
+    """The tag under which a value is written: of a long series each part has one of its own, "…/part-3".
 
-
-SIDE_BY_SIDE = 1 << 18  # bytes of one epoch's maps from which on threads pay; zlib lets go of the interpreter
-_INFLATERS = ThreadPoolExecutor(4, "keras_xai unpack")  # they begin when there is something to do
-
-
-def unpack(blob: bytes) -> NDArray[Any]:
-    """The array of a blob: float32, int32 or float16.
-
-    Raises:
-        Unreadable: not a blob of ours, or damaged.
+    Which one depends on the epoch and the size alone, so that a training that is resumed goes on where it was. A part
+    holds a power of two of epochs: contents of about one size share it.
     """
-    try:
-        magic, code, rank, low, high = _HEADER.unpack_from(blob)
-        if magic != b"KXA1":
-            raise Unreadable(f"expected the bytes KXA1, got {bytes(magic)!r}")
-        dtype = _DTYPES[code]
-        shape = struct.unpack_from(f"<{rank}I", blob, _HEADER.size)
-        size = math.prod(shape) * dtype.itemsize
-        inflate = zlib.decompressobj()
-        content = inflate.decompress(blob[_HEADER.size + 4 * rank :], size + 1)  # a forged header cannot ask for more
-        if len(content) != size:
-            raise Unreadable(f"expected {size} bytes for shape {shape}, got {len(content)}")
-    except (struct.error, zlib.error, IndexError, OverflowError) as error:
-        raise Unreadable(str(error)) from error
-    values = np.frombuffer(content, dtype).reshape(shape)
-    if code == 1:
-        floats = values.astype(np.float32)
-        floats *= np.float32((high - low) / 255)
-        floats += np.float32(low)
-        return floats
-    return values
+    size = _KEY * len(content) if data.kind in _BLOBS else _bytes_of(content)
+    number = epoch >> (max(1, PART // max(1, size)).bit_length() - 1)
+    return f"{tag}/part-{number}" if number else tag
 
 
-def _json(value: Any) -> bytes:
-    """JSON as every reader takes it: NaN is null, an infinity is a string."""
-
-    def plain(v: Any) -> Any:
-        if isinstance(v, Mapping):
-            return {str(k): plain(x) for k, x in v.items()}
-        if isinstance(v, (list, tuple, np.ndarray)):
-            return [plain(x) for x in v]
-        if isinstance(v, (float, np.floating)):
-            return float(v) if math.isfinite(v) else None if math.isnan(v) else str(float(v))
-        return v.item() if isinstance(v, np.generic) else v
-
-    return json.dumps(plain(value), ensure_ascii=False).encode()
+def _bytes_of(content: Content) -> int:
+    return sum(map(len, content)) if isinstance(content, list) else int(content.nbytes)
 
 
-def _number(value: Any) -> float:
-    return math.nan if value is None else float(value)
+def series_of(tag: str) -> tuple[str, int]:
+    """The tag of the whole series, and the number of the part."""
+    match = _PARTS.fullmatch(tag)
+    return (match.group(1), int(match.group(2))) if match else (tag, 0)
+
+
+def continuing(data: PluginData) -> PluginData:
+    """The constants of a later part, which are those of the first: names are not repeated with each."""
+    return _data(data.kind, method=data.method, options={"continues": True})
+
+
+def continues(data: PluginData) -> bool:
+    """Whether the constants stand with an earlier part."""
+    return options(data).get("continues") is True
 
 
 def _data(
@@ -162,13 +127,17 @@ def _data(
 ) -> PluginData:
     data = PluginData(schema_version=SCHEMA, kind=kind, names=list(map(str, names)), **fields)
     if options:
-        data.options = _json(options).decode()
+        data.options = json_of(options).decode()
     return data
 
 
 def masked_crc(data: bytes) -> bytes:
     """The check sum of a record: CRC-32C, rotated and offset, since the CRC of a CRC would be weak."""
-    crc = int(google_crc32c.value(data))
+    return masked(int(google_crc32c.value(data)))
+
+
+def masked(crc: int) -> bytes:
+    """A CRC-32C as it stands in a file."""
     return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
@@ -184,7 +153,7 @@ def encode(record: Record) -> Iterator[Value]:
     """A record as the tagged values of one event."""
     if isinstance(record, Epoch):
         body = {k: getattr(record, k) for k in Epoch.__dataclass_fields__ if k != "epoch"}
-        yield EPOCH, _data(PluginData.EPOCH), [_json(body)]
+        yield EPOCH, _data(PluginData.EPOCH), [json_of(body)]
     elif isinstance(record, Gradients):
         yield from _encode_gradients(record)
     elif isinstance(record, Attribution):
@@ -200,11 +169,12 @@ def encode(record: Record) -> Iterator[Value]:
         yield IMPORTANCE + record.source, data, table
     elif isinstance(record, Alert):
         body = {k: getattr(record, k) for k in Alert.__dataclass_fields__ if k not in ("epoch", "source")}
-        yield ALERT + record.source, _data(PluginData.ALERT, method=record.source), [_json(body)]
+        yield ALERT + record.source, _data(PluginData.ALERT, method=record.source), [json_of(body)]
     elif isinstance(record, Mappings):
-        yield _encode_mappings(record)
+        about, blobs = mappings.encode(record)
+        yield MAPPINGS, _data(PluginData.MAPPINGS, names=record.features.layers, options=about), blobs
     elif isinstance(record, Stop):
-        yield STOP + record.part, _data(PluginData.STOP, method=record.part), [_json({"reason": record.reason})]
+        yield STOP + record.part, _data(PluginData.STOP, method=record.part), [json_of({"reason": record.reason})]
     elif isinstance(record, Probe):
         yield _encode_probe(record)
     else:
@@ -226,9 +196,7 @@ def _encode_gradients(record: Gradients) -> Iterator[Value]:
 
 def _encode_attribution(record: Attribution) -> Iterator[Value]:
     values = record.values
-    parts = (
-        list(values.values()) if isinstance(values, Mapping) else list(values) if isinstance(values, list) else [values]
-    )
+    parts = _parts(values)
     size = len(parts[0])
     blobs = [pack(part[b], eight_bits=record.kind == "image") for b in range(size) for part in parts]
     options: dict[str, Any] = {"inputs": list(values) if isinstance(values, Mapping) else len(parts)}
@@ -256,56 +224,6 @@ def _encode_attribution(record: Attribution) -> Iterator[Value]:
     yield OUTPUTS + record.method, _data(PluginData.OUTPUTS, method=record.method, options=options), table
 
 
-# The columns of a mappings record that have one number a layer: of its features, then of its decision.
-_OF_LAYERS = (
-    ("width", "mean", "std", "saturation", "dead", "spread", "participation", "cka_previous", "cka_first")
-    + ("scale", "captured"),
-    ("readability", "standard_error", "own_decision"),
-)
-_OF_RESULT = ("accuracy", "confidence_gap", "ece", "ece_floor", "held_out_accuracy")
-
-
-def _encode_mappings(record: Mappings) -> Value:
-    features, decision, result = record.features, record.decision, record.result
-    parts = zip((features, decision), _OF_LAYERS, strict=True)
-    arrays = {
-        "layers": np.stack([np.asarray(getattr(part, c), np.float32) for part, names in parts for c in names], 1),
-        "cka_layers": features.cka_layers,
-        "coordinates": features.coordinates,
-        "read_as": decision.read_as,
-        "logits": result.logits,
-        "prediction": result.prediction,
-        "sure": np.stack([result.confidence, result.certainty], 1),
-    }
-    if result.columns is not None:
-        arrays["columns"] = result.columns
-    for key in ("correct", "label", "held_out"):
-        if (each := getattr(result, key)) is not None:
-            arrays[key] = each.astype(np.int32) if each.dtype == bool else each
-    for name, surrogate in decision.surrogates.items():
-        arrays[f"surrogate {name}"] = surrogate.coefficients
-    body = {
-        "arrays": list(arrays),
-        "chance": decision.chance,
-        **{name: getattr(result, name) for name in _OF_RESULT},
-        "surrogates": {
-            name: {"agreement": s.agreement, "r2": s.r2, "classes": s.classes}
-            for name, s in decision.surrogates.items()
-        },
-        "flags": record.flags,
-        "notes": record.notes,
-    }
-    about = {
-        "target": decision.target,
-        "answer": result.answer,
-        "classes": result.classes,
-        "features": next((s.features for s in decision.surrogates.values()), ()),
-        "thresholds": dict(record.thresholds),
-    }
-    blobs = [_json(body), *map(pack, arrays.values())]
-    return MAPPINGS, _data(PluginData.MAPPINGS, names=features.layers, options=about), blobs
-
-
 def _encode_probe(record: Probe) -> Value:
     numbers = record.x is not None and all(part.dtype.kind in "fiub" for part in record.inputs)
     stored = numbers and record.store == "inputs"  # strings have no map
@@ -331,14 +249,40 @@ def value(tag: str, data: PluginData, content: Any, *, first: bool) -> summary_p
     )
     summary = summary_pb2.Summary.Value(tag=tag, tensor=tensor)
     if first:
-        blobs = data.kind in (PluginData.PROBE, PluginData.ATTRIBUTION, PluginData.MAPPINGS)
-        summary.metadata.data_class = summary_pb2.DATA_CLASS_BLOB_SEQUENCE if blobs else summary_pb2.DATA_CLASS_TENSOR
+        in_blobs = data.kind in _BLOBS
+        summary.metadata.data_class = (
+            summary_pb2.DATA_CLASS_BLOB_SEQUENCE if in_blobs else summary_pb2.DATA_CLASS_TENSOR
+        )
         summary.metadata.plugin_data.plugin_name = PLUGIN
         summary.metadata.plugin_data.content = data.SerializeToString()
     return summary
 
 
-# Values to records.
+# Values to records. What does not fit is `Unreadable`, here and nowhere else: those who read records need no checks.
+
+
+def content_of(tensor: Any) -> Content:
+    """What a tensor's protocol buffer holds: strings, or float32 as bytes or one by one.
+
+    One number for a large shape is not filled up: what is made is as large as what is there.
+
+    Raises:
+        Unreadable: another type, or a shape that its values do not have.
+    """
+    shape = checks.sides(tuple(int(dim.size) for dim in tensor.tensor_shape.dim))
+    if tensor.dtype == types_pb2.DT_STRING:
+        count: float = len(tensor.string_val)
+    elif tensor.dtype == types_pb2.DT_FLOAT:
+        count = len(tensor.tensor_content) / 4 or len(tensor.float_val)
+    else:
+        raise Unreadable(f"expected floats or strings, got a tensor of type {tensor.dtype}")
+    if count != math.prod(shape):
+        raise Unreadable(f"expected {math.prod(shape)} values for shape {shape}, got {count:g}")
+    if tensor.dtype == types_pb2.DT_STRING:
+        return list(tensor.string_val)
+    if tensor.tensor_content:
+        return np.frombuffer(tensor.tensor_content, "<f4").copy().reshape(shape)
+    return np.asarray(tensor.float_val, np.float32).reshape(shape)
 
 
 def constants(content: bytes) -> PluginData:
@@ -358,213 +302,344 @@ def constants(content: bytes) -> PluginData:
 
 def options(data: PluginData) -> dict[str, Any]:
     """The JSON options of a tag."""
-    try:
-        found = json.loads(data.options or "{}")
-    except (ValueError, RecursionError) as error:
-        raise Unreadable(str(error)) from error
-    if not isinstance(found, dict):
-        raise Unreadable("options are not an object")
-    return found
+    return checks.parsed(data.options or "{}")
 
 
-def _body(content: Any) -> dict[str, Any]:
-    try:
-        body = json.loads(bytes(content[0]))
-    except (ValueError, IndexError, TypeError) as error:
-        raise Unreadable(str(error)) from error
-    if not isinstance(body, dict):
-        raise Unreadable("expected a JSON object")
-    return body
+def _only(content: Any) -> bytes:
+    """The one string that a tensor of text holds."""
+    if not isinstance(content, list) or len(content) != 1:
+        raise Unreadable(f"expected one string, got {len(content)} values")
+    return bytes(content[0])
 
 
 def decode_epoch(epoch: int, content: Any) -> Epoch:
-    body = _body(content)
-    try:
-        return Epoch(
-            epoch=epoch,
-            wall_time=_number(body["wall_time"]),
-            seconds=_number(body["seconds"]),
-            cost_seconds=_number(body["cost_seconds"]),
-            learning_rate=_number(body["learning_rate"]),
-            logs={k: _number(v) for k, v in body["logs"].items()},
-            costs={k: _number(v) for k, v in body.get("costs", {}).items()},
-            notes=tuple(map(str, body.get("notes", ()))),
-        )
-    except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise Unreadable(f"epoch {epoch}: {error!r}") from error
+    body = checks.parsed(_only(content))
+    return Epoch(
+        epoch=checks.epoch(epoch),
+        wall_time=checks.amount(checks.entry(body, "wall_time"), 1e12),
+        seconds=checks.amount(checks.entry(body, "seconds"), 1e9),
+        cost_seconds=checks.amount(checks.entry(body, "cost_seconds"), 1e9),
+        learning_rate=checks.number(checks.entry(body, "learning_rate")),
+        logs=checks.numbers(checks.entry(body, "logs")),
+        costs={name: checks.amount(cost, 1e9) for name, cost in checks.members(body.get("costs", {})).items()},
+        notes=checks.several(body.get("notes", []), checks.text),
+    )
 
 
-def decode_alert(epoch: int, data: PluginData, content: Any) -> Alert:
-    body = _body(content)
-    try:
-        return Alert(
-            epoch=epoch,
-            source=data.method,
-            verdict=body["verdict"],
-            learning_rate_rising=bool(body["learning_rate_rising"]),
-            features=tuple((str(n), _number(b), _number(a), int(d), _number(z)) for n, b, a, d, z in body["features"]),
-            score=_number(body.get("score")),
-            limit=_number(body.get("limit")),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise Unreadable(f"alert at epoch {epoch}: {error!r}") from error
+def _source(data: PluginData, source: Source) -> Source:
+    """The source that a tag is named for, which its constants must name as well."""
+    if data.method != source:
+        raise Unreadable(f"expected the source {source}, got {data.method!r}")
+    return source
 
 
-def decode_stop(epoch: int, data: PluginData, content: Any) -> Stop:
-    body = _body(content)
-    if not isinstance(body.get("reason"), str):
-        raise Unreadable(f"stop at epoch {epoch}: expected a reason in words")
-    return Stop(epoch, data.method, body["reason"])
+def about_alerts(data: PluginData, source: Source) -> Source:
+    """What all alerts of a tag have in common."""
+    return _source(data, source)
 
 
-def decode_gradients(epoch: int, data: PluginData, table: NDArray[Any], missing: str = "") -> Gradients:
-    names, edges = tuple(data.names), np.asarray(data.bin_edges, np.float32)
-    bins, s, f = max(0, len(edges) - 1), len(STATISTICS), len(FLAGS)
-    _expect(table, (len(names), s + f + 1 + bins))
-    since, about = table[:, s : s + f], options(data)
-    try:
-        sizes = tuple(int(n) for n in about.get("sizes", ()))
-        thresholds = {str(k): _number(v) for k, v in about.get("thresholds", {}).items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        raise Unreadable(f"gradients: {error!r}") from error
-    flags = ((names[v], FLAGS[k], int(since[v, k])) for v, k in np.argwhere(np.isfinite(since)))
+def decode_alert(epoch: int, source: Source, content: Any) -> Alert:
+    body = checks.parsed(_only(content))
+    return Alert(
+        epoch=checks.epoch(epoch),
+        source=source,
+        verdict=checks.word(checks.entry(body, "verdict"), VERDICTS),
+        learning_rate_rising=checks.flag(checks.entry(body, "learning_rate_rising")),
+        features=checks.several(checks.entry(body, "features"), _moved),
+        score=checks.number(body.get("score")),
+        limit=checks.number(body.get("limit")),
+    )
+
+
+def _moved(feature: Any) -> tuple[str, float, float, int, float]:
+    """One feature of an alert."""
+    name, before, after, direction, z = checks.several(feature, lambda entry: entry, 5)
+    return (
+        checks.text(name),
+        checks.number(before),
+        checks.number(after),
+        checks.whole(direction, -1, 2),
+        checks.number(z),
+    )
+
+
+def about_stop(data: PluginData, part: str) -> str:
+    """The part of the watch that a tag is named for."""
+    if not part or data.method != part:
+        raise Unreadable(f"expected the part {part!r}, got {data.method!r}")
+    return part
+
+
+def decode_stop(epoch: int, part: str, content: Any) -> Stop:
+    body = checks.parsed(_only(content))
+    return Stop(checks.epoch(epoch), part, checks.text(checks.entry(body, "reason")))
+
+
+def decode_missing(epoch: int, content: Any) -> tuple[int, str]:
+    """Why no gradients were captured at an epoch."""
+    return checks.epoch(epoch), _only(content).decode(errors="replace")
+
+
+@dataclass(frozen=True, eq=False)
+class AboutGradients:
+    """What all gradients of a run have in common."""
+
+    names: tuple[str, ...]
+    edges: NDArray[np.float32]
+    sizes: tuple[int, ...]
+    thresholds: Mapping[str, float]
+
+    @classmethod
+    def of(cls, data: PluginData) -> AboutGradients:
+        about, names = options(data), checks.unique(data.names)
+        edges = np.asarray(data.bin_edges, np.float32)
+        if len(edges) == 1 or not (np.isfinite(edges).all() and (edges > 0).all() and (np.diff(edges) > 0).all()):
+            raise Unreadable(f"expected rising edges of bins above 0, got {len(edges)} others")
+        sizes = checks.several(about.get("sizes", []), checks.whole)
+        if len(sizes) not in (0, len(names)):
+            raise Unreadable(f"expected the sizes of {len(names)} variables, got {len(sizes)}")
+        return cls(names, edges, sizes, checks.numbers(about.get("thresholds", {})))
+
+
+def decode_gradients(epoch: int, about: AboutGradients, table: Any, missing: str = "") -> Gradients:
+    names, s, f = about.names, len(STATISTICS), len(FLAGS)
+    table = checks.floats(table, (len(names), s + f + 1 + max(0, len(about.edges) - 1)))
+    epoch, since = checks.epoch(epoch), table[:, s : s + f]
+    steps = checks.wholes(table[:, s + f], (len(names),), 0, 2**31)
+    histogram = checks.finite(table[:, s + f + 1 :], (len(names), None))
+    if (histogram < 0).any():
+        raise Unreadable("expected counts in a histogram, got some below 0")
+    raised = np.argwhere(~np.isnan(since))
+    checks.wholes(since[~np.isnan(since)], (len(raised),), 0, int(np.float32(epoch)) + 1)
     return Gradients(
         epoch=epoch,
         names=names,
         statistics={name: table[:, k] for k, name in enumerate(STATISTICS)},
-        histogram=table[:, s + f + 1 :],
-        bin_edges=edges,
-        steps=int(table[0, s + f]) if len(names) else 0,
-        flags=tuple(flags),
+        histogram=histogram,
+        bin_edges=about.edges,
+        steps=int(steps[0]) if len(names) else 0,
+        flags=tuple((names[v], FLAGS[k], int(since[v, k])) for v, k in raised),
         missing=missing,
-        sizes=sizes,
-        thresholds=thresholds,
+        sizes=about.sizes,
+        thresholds=about.thresholds,
     )
 
 
-def decode_shares(epoch: int, data: PluginData, table: NDArray[Any]) -> Shares:
-    _expect(table, (len(data.names) + 2, 2))
-    about, digest = options(data), table[-1]
+@dataclass(frozen=True, eq=False)
+class AboutShares:
+    """What all updates of one source have in common."""
+
+    source: Source
+    names: tuple[str, ...]
+    limit: float
+    burn_in: int
+    method: str
+
+    @classmethod
+    def of(cls, data: PluginData, source: Source) -> AboutShares:
+        about = options(data)
+        if not data.names or not data.limit > 0:
+            raise Unreadable(f"expected names and a limit above 0, got {len(data.names)} names and {data.limit:g}")
+        burn_in, method = checks.whole(about.get("burn_in", 8)), checks.text(about.get("attribution", ""))
+        return cls(_source(data, source), tuple(data.names), data.limit, burn_in, method)
+
+
+def decode_shares(epoch: int, about: AboutShares, table: Any) -> Shares:
+    count = len(about.names)
+    table = checks.floats(table, (count + 2, 2))
+    # What the data moved by is in units of their usual range, and clipped at three of them.
+    share = checks.shares(table[:-2, 0], (count,), 1e3 if about.source == "data" else 1.0)
+    score, (first, second) = float(table[-2, 0]), table[-1].tolist()
+    if score < 0 or math.isinf(score):
+        raise Unreadable(f"expected a score that is finite and not below 0, or NaN, got {score:g}")
+    if digest := not (math.isnan(first) and math.isnan(second)):
+        checks.wholes(table[-1], (2,), 0, 2**24)
+    direction = checks.wholes(table[:-2, 1], (count,), -1, 2)
     return Shares(
-        epoch=epoch,
-        source=data.method,
-        names=tuple(data.names),
-        share=table[:-2, 0],
-        score=float(table[-2, 0]),
-        limit=data.limit,
-        direction=table[:-2, 1].astype(np.int8),
-        burn_in=_whole(about.get("burn_in", 8)),
-        method=str(about.get("attribution", "")),
-        digest=(int(digest[0]), int(digest[1])) if np.isfinite(digest).all() else None,
+        epoch=checks.epoch(epoch),
+        source=about.source,
+        names=about.names,
+        share=share,
+        score=score,
+        limit=about.limit,
+        direction=direction.astype(np.int8),
+        burn_in=about.burn_in,
+        method=about.method,
+        digest=(int(first), int(second)) if digest else None,
     )
 
 
-def decode_mappings(epoch: int, data: PluginData, blobs: Sequence[bytes]) -> Mappings:
-    body, about, layers = _body(blobs), options(data), tuple(data.names)
-    try:
-        arrays = {str(name): unpack(bytes(b)) for name, b in zip(body["arrays"], blobs[1:], strict=True)}
-        return _mappings(epoch, layers, arrays, body, about)
-    except (KeyError, AttributeError, TypeError, ValueError, IndexError, OverflowError) as error:
-        raise Unreadable(f"mappings at epoch {epoch}: {error!r}") from error
+@dataclass(frozen=True, eq=False)
+class AboutOutputs:
+    """What all outputs of one method have in common."""
+
+    space: Space
+    complete: bool
+    r2: bool
+
+    @classmethod
+    def of(cls, data: PluginData) -> AboutOutputs:
+        about = options(data)
+        space = checks.word(about.get("space", "raw"), SPACES)
+        return cls(space, *(checks.flag(about.get(name, False)) for name in ("complete", "r2")))
 
 
-def _mappings(
-    epoch: int, layers: tuple[str, ...], arrays: dict[str, Any], body: dict[str, Any], about: dict[str, Any]
-) -> Mappings:
-    of_features, of_decision = _OF_LAYERS
-    table, size = arrays["layers"], len(arrays["sure"])
-    _expect(table, (len(layers), len(of_features) + len(of_decision)))
-    _expect(arrays["cka_layers"], (len(layers), len(layers)))
-    column = dict(zip((*of_features, *of_decision), table.T, strict=True))
-    coordinates, read_as = arrays["coordinates"], arrays["read_as"]
-    if coordinates.shape[:2] != (len(layers), size) or coordinates.ndim != 3 or read_as.shape != (len(layers), size):
-        raise Unreadable(f"coordinates {coordinates.shape} of {len(layers)} layers and {size} samples")
-    if any(len(arrays[name]) != size for name in ("logits", "prediction")):
-        raise Unreadable(f"expected {size} samples")
-    surrogates = {
-        str(name): Surrogate(
-            features=tuple(map(str, about["features"])),
-            classes=tuple(map(int, told["classes"])),
-            coefficients=arrays[f"surrogate {name}"],
-            agreement=_number(told["agreement"]),
-            r2=_number(told["r2"]),
-        )
-        for name, told in body["surrogates"].items()
-    }
-    return Mappings(
-        epoch=epoch,
-        features=Features(
-            layers,
-            **{name: column[name] for name in of_features} | {"width": column["width"].astype(np.int64)},
-            cka_layers=arrays["cka_layers"],
-            coordinates=coordinates,
-        ),
-        decision=Decision(
-            target=about["target"],
-            **{name: column[name] for name in of_decision},
-            chance=_number(body["chance"]),
-            read_as=read_as,
-            surrogates=surrogates,
-        ),
-        result=Result(
-            answer=about["answer"],
-            classes=_whole(about["classes"]),
-            logits=arrays["logits"],
-            prediction=arrays["prediction"],
-            confidence=arrays["sure"][:, 0],
-            certainty=arrays["sure"][:, 1],
-            columns=arrays.get("columns"),
-            label=arrays.get("label"),
-            correct=arrays["correct"].astype(bool) if "correct" in arrays else None,
-            held_out=arrays["held_out"].astype(bool) if "held_out" in arrays else None,
-            **{name: _number(body[name]) for name in _OF_RESULT},
-        ),
-        flags=_flags(body["flags"]),
-        notes=_flags(body["notes"]),
-        thresholds={str(k): _number(v) for k, v in about["thresholds"].items()},
-    )
+def decode_outputs(epoch: int, about: AboutOutputs, table: Any) -> tuple[int, NDArray[Any]]:
+    """An epoch, and the table of its outputs as it was written."""
+    table = checks.floats(table, (None, None))
+    if not len(table) or table.shape[1] < 5 + about.r2:
+        raise Unreadable(f"expected five columns or more for each sample, got the shape {table.shape}")
+    checks.wholes(table[:, 0], (len(table),), -1, 2**31)
+    return checks.epoch(epoch), table
 
 
-def _flags(told: Any) -> tuple[tuple[str, str, int], ...]:
-    return tuple((str(name), str(kind), int(since)) for name, kind, since in told)
+Inputs = tuple[str, ...] | int  # the names of a model's inputs, or how many there are
 
 
-def decode_values(data: PluginData, blobs: Sequence[bytes]) -> Any:
+def inputs_of(data: PluginData) -> Inputs:
+    """The inputs of the model whose maps a tag holds."""
+    return _inputs(options(data))
+
+
+def _inputs(about: Mapping[str, Any]) -> Inputs:
+    inputs = about.get("inputs", 1)
+    return checks.unique(checks.several(inputs, checks.text)) if isinstance(inputs, list) else checks.whole(inputs, 1)
+
+
+def decode_values(inputs: Inputs, blobs: Any) -> Any:
     """The maps of one epoch: an array, or a list or dict of arrays where the model takes several inputs."""
-    inputs = options(data).get("inputs", 1)
-    count = len(inputs) if isinstance(inputs, list) else int(inputs)
-    if count < 1 or len(blobs) % count:
+    count = inputs if isinstance(inputs, int) else len(inputs)
+    if not isinstance(blobs, list) or not blobs or not count or len(blobs) % count:
         raise Unreadable(f"{len(blobs)} maps for {count} inputs")
-    large = sum(map(len, blobs)) > SIDE_BY_SIDE
-    maps = list((_INFLATERS.map if large else map)(unpack, map(bytes, blobs)))
-    try:
-        parts = [np.stack(maps[k::count]) if maps else np.zeros((0,), np.float32) for k in range(count)]
-    except ValueError as error:
-        raise Unreadable(str(error)) from error
-    if isinstance(inputs, list):
+    maps = unpacked(list(map(bytes, blobs)))
+    for k, array in enumerate(maps):
+        if array.shape != maps[k % count].shape or not array.size:
+            raise Unreadable(f"expected a map of shape {maps[k % count].shape}, got {array.shape}")
+    parts = [np.stack(maps[k::count]) for k in range(count)]
+    if isinstance(inputs, tuple):
         return dict(zip(inputs, parts, strict=True))
     return parts if count > 1 else parts[0]
 
 
-def decode_probe(data: PluginData, blobs: Sequence[bytes]) -> Probe:
-    description = options(data)
-    values = (
-        decode_values(_data(PluginData.PROBE, options={"inputs": description.get("inputs", 1)}), blobs)
-        if blobs
-        else None
-    )
+def decode_attribution(epoch: int, inputs: Inputs, blobs: Any) -> tuple[int, Any]:
+    """An epoch, and the maps of it."""
+    values = decode_values(inputs, blobs)
+    for part in _parts(values):
+        checks.floats(part, (None,) * part.ndim)
+    return checks.epoch(epoch), values
+
+
+def samples_of(values: Any) -> int:
+    """How many samples the values of one or several inputs are of."""
+    return len(_parts(values)[0])
+
+
+def _parts(values: Any) -> list[NDArray[Any]]:
+    """The values of each input."""
+    return list(values.values()) if isinstance(values, Mapping) else values if isinstance(values, list) else [values]
+
+
+NAMELESS = 1 << 18  # features that a probe may have without a name for each in the file
+
+
+@dataclass(frozen=True, eq=False)
+class AboutProbe:
+    """A probe's description, each part of it checked, and the names of its features."""
+
+    names: tuple[str, ...] | None
+    inputs: Inputs
+    description: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, data: PluginData) -> AboutProbe:
+        about = options(data)
+        size = checks.whole(checks.entry(about, "size"), 0, 2**31)
+        shape = checks.several(checks.entry(about, "shape"), lambda side: checks.whole(side, 1, checks.SIDE))
+        kind = checks.word(checks.entry(about, "kind"), KINDS)
+        if len(shape) > checks.SIDES or (kind == "image" and len(shape) < 2):
+            raise Unreadable(f"expected the shape of a sample of kind {kind}, got {shape[: checks.SIDES]}")
+        words = checks.members(about.get("vocabulary") or {})
+        output = about.get("output")
+        description = {
+            "kind": kind,
+            "shape": shape,
+            "size": size,
+            "labels": None if about.get("labels") is None else _labels(about["labels"], size),
+            "class_names": _texts(about.get("class_names")),
+            "output": checks.whole(output, -(2**31)) if isinstance(output, int) else output and checks.text(output),
+            "segments": None if about.get("segments") is None else _segments(about["segments"]),
+            "groups": _groups(about.get("groups"), math.prod(shape)),
+            "vocabulary": {_token(token): checks.text(name) for token, name in words.items()},
+            "store": checks.word(about.get("store", "inputs"), ("inputs", "none")),
+            "hash": checks.text(about.get("hash", "")),
+        }
+        names = checks.unique(data.names) or None
+        expected = {"series": shape[-1:], "image": ()}.get(kind, (math.prod(shape),))
+        if names and expected and isinstance(_inputs(about), int) and _inputs(about) == 1 and len(names) != expected[0]:
+            raise Unreadable(f"expected the names of {expected[0]} features, got {len(names)}")
+        return cls(names, _inputs(about), description)
+
+    def probe(self, values: Any = None) -> Probe:
+        """The probe, with the values of its samples or without."""
+        probe = Probe.from_description(values, self.names, self.description)
+        image = probe.kind == "image"
+        if isinstance(probe.groups, np.ndarray) and not (image and probe.groups.shape == probe.pixels):
+            raise Unreadable(f"expected segments of the pixels of an image, got the shape {probe.groups.shape}")
+        if image and isinstance(probe.groups, dict):
+            raise Unreadable("expected segments of an image, got groups of columns")
+        if probe.feature_count > max(NAMELESS, len(self.names or ())):
+            raise Unreadable(f"{probe.feature_count:,} features without names: {NAMELESS:,} at most can be numbered")
+        return probe
+
+
+def decode_probe(about: AboutProbe, blobs: Any) -> Probe:
+    if isinstance(blobs, list) and not blobs:
+        return about.probe()
+    values, shape, size = decode_values(about.inputs, blobs), about.description["shape"], about.description["size"]
+    parts = _parts(values)
+    if parts[0].shape != (size, *shape) or not all(np.isfinite(part).all() for part in parts):
+        raise Unreadable(f"expected finite samples of shape {(size, *shape)}, got {parts[0].shape}")
+    return about.probe(values)
+
+
+def _texts(names: Any) -> tuple[str, ...] | None:
+    return None if names is None else checks.several(names, checks.text)
+
+
+def _labels(labels: Any, size: int) -> NDArray[Any]:
+    """Of each sample a class, or numbers."""
     try:
-        return Probe.from_description(values, tuple(data.names) or None, description)
-    except (KeyError, TypeError, ValueError) as error:
-        raise Unreadable(f"probe: {error!r}") from error
+        array = np.asarray(labels)
+    except ValueError as error:
+        raise Unreadable(f"labels: {error}") from error
+    fits = array.dtype.kind in "if" and array.shape[:1] == (size,) and np.isfinite(array).all()
+    if not fits or (array.dtype.kind == "i" and not ((array >= 0) & (array < 2**31)).all()):
+        raise Unreadable(f"expected labels of {size} samples, got {array.dtype} of shape {array.shape}")
+    return array
 
 
-def _whole(value: Any) -> int:
-    if not isinstance(value, int):
-        raise Unreadable(f"expected a whole number, got {value!r}")
-    return value
+def _segments(rows: Any) -> NDArray[Any]:
+    """(H, W) of whole numbers."""
+    table = checks.several(rows, lambda row: checks.several(row, lambda side: checks.whole(side, -(2**31), 2**31)))
+    if len({len(row) for row in table}) > 1:
+        raise Unreadable("expected segments in rows of one length")
+    return np.asarray(table, np.int64).reshape(len(table), -1)
 
 
-def _expect(table: NDArray[Any], shape: tuple[int, ...]) -> None:
-    if not isinstance(table, np.ndarray) or table.shape != shape or not np.issubdtype(table.dtype, np.floating):
-        raise Unreadable(f"expected numbers of shape {shape}, got {getattr(table, 'shape', type(table).__name__)}")
+def _groups(groups: Any, count: int) -> dict[str, list[int]] | None:
+    """The columns of each group."""
+    if groups is None:
+        return None
+    column: Callable[[Any], int] = lambda value: checks.whole(value, 0, count)  # noqa: E731
+    return {name: list(checks.several(columns, column)) for name, columns in checks.members(groups).items()}
+
+
+def _token(text: str) -> int:
+    if not re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
+        raise Unreadable(f"expected the number of a token, got {text[:20]!r}")
+    return int(text)
+
+
+def about_mappings(data: PluginData) -> mappings.AboutMappings:
+    """What all mappings of a run have in common."""
+    return mappings.AboutMappings.of(data.names, options(data))

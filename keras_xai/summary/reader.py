@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import functools
 import math
-import re
-import struct
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from tensorboard.compat.proto import event_pb2, types_pb2
-from tensorboard.util import tensor_util
+from tensorboard.compat.proto import event_pb2
 
+from keras_xai.printed import printable
 from keras_xai.probe import Probe
 from keras_xai.records import (
+    SOURCES,
     Alert,
     Attribution,
     Epoch,
@@ -31,30 +28,67 @@ from keras_xai.records import (
     Outputs,
     Samples,
     Shares,
+    Source,
     Stop,
     missing_epochs,
 )
-from keras_xai.summary import metadata
-from keras_xai.summary.metadata import PLUGIN, Unreadable, masked_crc
+from keras_xai.summary import mappings, metadata
+from keras_xai.summary.checks import Unreadable
+from keras_xai.summary.event_files import events
+from keras_xai.summary.metadata import PLUGIN
+from keras_xai.summary.plugin_data_pb2 import PluginData
 
-EVERYTHING = 1_000_000_000  # `downsample` is mandatory on reads; the hint TensorBoard offers would lose epochs
+A = TypeVar("A")
 T = TypeVar("T")
+Row = tuple[int, Callable[[], Any]]  # a step, and what reads its content: an array, or a list of bytes
 
 
-@dataclass
-class Series:
+class Series(Protocol):
     """What one tag says: its constants, and a content for each step."""
 
-    content: bytes
-    steps: list[int] = field(default_factory=list)
-    read: list[Callable[[], Any]] = field(default_factory=list)  # an array, or a list of bytes
+    @property
+    def constants(self) -> bytes: ...
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """Every step."""
+
+    @property
+    def last(self) -> Row | None:
+        """The one written last."""
 
 
-class Store(Protocol):
+class Place(Protocol):
+    """Where something is read from."""
+
+    place: str  # what a warning calls it
+    passed_over: dict[str, str]  # what could not be read, by tag, in words; of the files themselves under ""
+
+
+class Store(Place, Protocol):
     """Where the series of one run come from."""
 
     def series(self) -> dict[str, Series]:
         """By tag."""
+
+
+def pass_over(store: Place, tag: str, why: str) -> None:
+    """Note what is not read of a run; the first time that something of a tag is not, say it."""
+    if tag not in store.passed_over:
+        warnings.warn(printable(f"{store.place}: {why}"), stacklevel=3)
+    store.passed_over[tag] = why
+
+
+@dataclass
+class Kept:
+    """A series that is in memory."""
+
+    constants: bytes
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def last(self) -> Row | None:
+        return self.rows[-1] if self.rows else None
 
 
 class FileStore:
@@ -62,107 +96,57 @@ class FileStore:
 
     def __init__(self, directory: Path) -> None:
         self.directory = Path(directory)
+        self.place = str(self.directory)
+        self.passed_over: dict[str, str] = {}
 
     def series(self) -> dict[str, Series]:
-        found: dict[str, Series] = {}
-        here = self.directory.iterdir() if self.directory.is_dir() else ()
-        paths = sorted(p for p in here if "tfevents" in p.name and p.is_file())  # to open a pipe would wait for ever
+        kept: dict[str, Kept] = {}
         damage: list[str] = []
+        paths = self._paths(damage)
+        if len(paths) > 1:  # a run of one empty file says itself that there is nothing
+            damage += [f"{path.name} is empty: what it held is lost" for path in paths if _is_empty(path)]
         for path in paths:
-            for event in _events(path, damage):
+            for event in events(path, damage):
                 if event.HasField("session_log") and event.session_log.status == event_pb2.SessionLog.START:
-                    _purge(found, event.step)
+                    _purge(kept, event.step)
                 for value in event.summary.value if event.HasField("summary") else ():
                     plugin = value.metadata.plugin_data
-                    if value.tag not in found:
+                    if value.tag not in kept:
                         if plugin.plugin_name != PLUGIN:
                             continue
-                        found[value.tag] = Series(plugin.content)
-                    series = found[value.tag]
-                    series.steps.append(int(event.step))
-                    series.read.append(functools.partial(_tensor, value.tensor))
+                        kept[value.tag] = Kept(plugin.content)
+                    read = functools.partial(metadata.content_of, value.tensor)
+                    kept[value.tag].rows.append((int(event.step), read))
         if damage:
-            warnings.warn(f"{self.directory}: {'; '.join(damage)}", stacklevel=2)
-        return found
+            pass_over(self, "", "; ".join(damage))
+        return dict(kept)
 
-
-class ProviderStore:
-    """One run of TensorBoard's data provider; nothing is read before it is asked for."""
-
-    # More threads only wait for each other; these begin when there is something to do.
-    _pool = ThreadPoolExecutor(4, "keras_xai")
-
-    def __init__(self, provider: Any, context: Any, experiment_id: str, run: str) -> None:
-        self._provider, self._context, self._experiment, self._run = provider, context, experiment_id, run
-
-    def series(self) -> dict[str, Series]:
-        ask = {"ctx": self._context, "experiment_id": self._experiment, "plugin_name": PLUGIN}
-        here = {"run_tag_filter": _filter(self._run)}
-        found: dict[str, Series] = {}
-        tensors = self._provider.list_tensors(**ask, **here).get(self._run, {})
-        for tag, summary in tensors.items():
-            # One read a tag brings every step at once.
-            data = functools.cache(functools.partial(self._read_tensors, tag))
-            found[tag] = _Lazy(summary.plugin_content, data)
-        blobs = self._provider.list_blob_sequences(**ask, **here).get(self._run, {})
-        for tag, summary in blobs.items():
-            sequences = functools.cache(functools.partial(self._read_blobs, tag))
-            found[tag] = _Lazy(summary.plugin_content, sequences)
-        return found
-
-    def _read_tensors(self, tag: str) -> list[tuple[int, Callable[[], Any]]]:
+    def _paths(self, damage: list[str]) -> list[Path]:
+        """In the order in which they were begun. Plain files alone: to open a pipe would wait for ever."""
         try:
-            rows = self._provider.read_tensors(
-                self._context,
-                experiment_id=self._experiment,
-                plugin_name=PLUGIN,
-                downsample=EVERYTHING,
-                run_tag_filter=_filter(self._run, tag),
-            )
-        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            # A damaged tensor that the data server passed on; TensorBoard decodes all of a tag or nothing.
-            warnings.warn(f"{tag} is passed over: {error}", stacklevel=2)
+            return sorted(path for path in self.directory.iterdir() if "tfevents" in path.name and path.is_file())
+        except FileNotFoundError:
             return []
-        return [(int(d.step), functools.partial(_plain, d.numpy)) for d in rows.get(self._run, {}).get(tag, ())]
-
-    def _read_blobs(self, tag: str) -> list[tuple[int, Callable[[], Any]]]:
-        rows = self._provider.read_blob_sequences(
-            self._context,
-            experiment_id=self._experiment,
-            plugin_name=PLUGIN,
-            downsample=EVERYTHING,
-            run_tag_filter=_filter(self._run, tag),
-        )
-        sequences = rows.get(self._run, {}).get(tag, ())
-        return [(int(d.step), functools.partial(self._fetch, [v.blob_key for v in d.values])) for d in sequences]
-
-    def _fetch(self, keys: Sequence[str]) -> list[bytes]:
-        # Side by side: one call a blob, and TensorBoard's fast loader is another process.
-        return list(self._pool.map(lambda key: bytes(self._provider.read_blob(self._context, blob_key=key)), keys))
+        except OSError as error:
+            damage.append(f"the directory cannot be read: {error.strerror}")
+            return []
 
 
-class _Lazy(Series):
-    """A series whose steps are read on first use."""
-
-    def __init__(self, content: bytes, rows: Callable[[], list[tuple[int, Callable[[], Any]]]]) -> None:
-        self.content = content
-        self._rows = rows
-
-    @property
-    def steps(self) -> list[int]:  # type: ignore[override]
-        return [step for step, _ in self._rows()]
-
-    @property
-    def read(self) -> list[Callable[[], Any]]:  # type: ignore[override]
-        return [read for _, read in self._rows()]
+def _is_empty(path: Path) -> bool:
+    try:
+        return not path.stat().st_size
+    except OSError:  # which is said where it is opened
+        return False
 
 
-def display_name(run: str) -> str:
-    """The user's name of a run directory: "run1/keras_xai" is "run1", "keras_xai" is ".", later runs keep their own."""
-    parts = [p for p in re.split(r"[/\\]", run) if p not in ("", ".")]
-    if parts and parts[-1] == PLUGIN:
-        parts = parts[:-1]
-    return "/".join(parts) or "."
+def _purge(kept: dict[str, Kept], start: int) -> None:
+    """TensorBoard's rule: what a restarted file repeats, earlier files never said."""
+    for series in kept.values():
+        series.rows = [row for row in series.rows if row[0] < start]
+
+
+# The tags that a verdict rests upon.
+_JUDGED = (metadata.EPOCH, metadata.GRADIENTS, metadata.IMPORTANCE, metadata.ALERT, metadata.STOP)
 
 
 class Log:
@@ -175,6 +159,16 @@ class Log:
         self._store = store
         self._limit: float = math.inf
 
+    @property
+    def passed_over(self) -> dict[str, str]:
+        """What could not be read of what was read so far, by tag, in words; of the files themselves under ""."""
+        return dict(self._store.passed_over)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Of these what a verdict on the run would rest upon: epochs, alerts, importance and gradients."""
+        return tuple(why for tag, why in self.passed_over.items() if not tag or tag.startswith(_JUDGED))
+
     def before(self, epoch: int) -> Log:
         """The same run, up to but without `epoch`."""
         log = type(self)(self._store)
@@ -182,8 +176,17 @@ class Log:
         return log
 
     @functools.cached_property
-    def _series(self) -> dict[str, Series]:
-        return self._store.series()
+    def _series(self) -> dict[str, list[Series]]:
+        """The parts of each series in their order, by its tag."""
+        parts: dict[str, dict[int, Series]] = {}
+        for tag, series in self._store.series().items():
+            whole, number = metadata.series_of(tag)
+            parts.setdefault(whole, {})[number] = series
+            if whole.startswith(metadata.ALERT) and whole.removeprefix(metadata.ALERT) not in SOURCES:
+                pass_over(
+                    self._store, whole, f"{whole} is passed over: alerts of a kind that this version does not know"
+                )
+        return {tag: [numbered[k] for k in sorted(numbered)] for tag, numbered in parts.items()}
 
     @functools.cached_property
     def epochs(self) -> list[int]:
@@ -193,38 +196,61 @@ class Log:
     @functools.cached_property
     def history(self) -> list[Epoch]:
         """One `Epoch` an epoch."""
-        return self._decoded(metadata.EPOCH, lambda step, _, content: metadata.decode_epoch(step, content))
+        return self._decoded(metadata.EPOCH, _nothing, lambda step, _, content: metadata.decode_epoch(step, content))
 
     @functools.cached_property
     def probe(self) -> Probe | None:
         """The samples of the gallery with their labels and names, None where none were written."""
-        found = self._decoded(metadata.PROBE, lambda _, data, content: metadata.decode_probe(data, content))
+        found = self._decoded(
+            metadata.PROBE, metadata.AboutProbe.of, lambda _, about, content: metadata.decode_probe(about, content)
+        )
         return found[-1] if found else None
+
+    @functools.cached_property
+    def probe_described(self) -> Probe | None:
+        """The same without the values of its samples, which are not read."""
+        return self._about(metadata.PROBE, lambda data: metadata.AboutProbe.of(data).probe())
 
     @functools.cached_property
     def weight_gradients(self) -> list[Gradients]:
         """One `Gradients` a scheduled epoch."""
         missing = dict(
-            self._decoded(metadata.MISSING, lambda step, _, content: (step, bytes(content[0]).decode(errors="replace")))
+            self._decoded(metadata.MISSING, _nothing, lambda step, _, content: metadata.decode_missing(step, content))
         )
         return self._decoded(
             metadata.GRADIENTS,
-            lambda step, data, table: metadata.decode_gradients(step, data, table, missing.get(step, "")),
+            metadata.AboutGradients.of,
+            lambda step, about, table: metadata.decode_gradients(step, about, table, missing.get(step, "")),
         )
+
+    @functools.cached_property
+    def flags(self) -> tuple[tuple[str, str, int], ...]:
+        """The gradient flags that stand at the last record, which alone is read."""
+        last = next((part.last for part in reversed(self._series.get(metadata.GRADIENTS, [])) if part.last), None)
+        about = self._about(metadata.GRADIENTS, metadata.AboutGradients.of)
+        if last is None or about is None:
+            return ()
+        records = self._each(
+            metadata.GRADIENTS, [last], lambda step, table: metadata.decode_gradients(step, about, table)
+        )
+        return records[0].flags if records else ()
 
     @functools.cached_property
     def alerts(self) -> list[Alert]:
         """In order of their epochs; at the same epoch the live rows speak first: a cause before its effect."""
         found: list[Alert] = []
-        for source in ("data", "live", "clean"):
-            found += self._decoded(metadata.ALERT + source, metadata.decode_alert)
+        for source in reversed(SOURCES):
+            tag = metadata.ALERT + source
+            found += self._decoded(tag, functools.partial(metadata.about_alerts, source=source), metadata.decode_alert)
         return sorted(found, key=lambda alert: alert.epoch)
 
     @functools.cached_property
     def stops(self) -> list[Stop]:
         """The parts of the watch that ended before the training did, in the order of their epochs."""
-        tags = sorted(tag for tag in self._series if tag.startswith(metadata.STOP))
-        stops = [stop for tag in tags for stop in self._decoded(tag, metadata.decode_stop)]
+        stops: list[Stop] = []
+        for tag in sorted(tag for tag in self._series if tag.startswith(metadata.STOP)):
+            about = functools.partial(metadata.about_stop, part=tag.removeprefix(metadata.STOP))
+            stops += self._decoded(tag, about, metadata.decode_stop)
         return sorted(stops, key=lambda stop: stop.epoch)
 
     @functools.cached_property
@@ -239,9 +265,10 @@ class Log:
         said += [Note(stop.epoch, stop.reason, stop.part, stopped=True) for stop in self.stops]
         return sorted(said, key=lambda note: note.epoch)
 
-    def shares(self, source: str) -> list[Shares]:
+    def shares(self, source: Source) -> list[Shares]:
         """The updates of one source: "clean", "live" or "data"."""
-        return self._decoded(metadata.IMPORTANCE + source, metadata.decode_shares)
+        about = functools.partial(metadata.AboutShares.of, source=source)
+        return self._decoded(metadata.IMPORTANCE + source, about, metadata.decode_shares)
 
     @functools.cached_property
     def importance(self) -> Importance | None:
@@ -261,7 +288,8 @@ class Log:
     @functools.cached_property
     def mappings(self) -> list[Mappings]:
         """One `Mappings` a scheduled epoch: data → features → decision → result."""
-        return self._decoded(metadata.MAPPINGS, metadata.decode_mappings)
+        records = self._decoded(metadata.MAPPINGS, metadata.about_mappings, mappings.decode)
+        return self._alike(metadata.MAPPINGS, records, mappings.shape)
 
     @functools.cached_property
     def samples(self) -> Samples | None:
@@ -271,38 +299,37 @@ class Log:
     @functools.cached_property
     def methods(self) -> tuple[str, ...]:
         """The attribution methods that were written, in the order of their tags."""
-        return tuple(
-            sorted(t.removeprefix(metadata.ATTRIBUTIONS) for t in self._series if t.startswith(metadata.ATTRIBUTIONS))
-        )
+        tags = (tag for tag in self._series if tag.startswith(metadata.ATTRIBUTIONS))
+        return tuple(sorted(filter(None, (tag.removeprefix(metadata.ATTRIBUTIONS) for tag in tags))))
 
     def outputs(self, method: str) -> Outputs | None:
         """Targets, predictions, scores and outputs of the gallery over epochs; reads no map."""
         tag = metadata.OUTPUTS + method
-        rows = self._decoded(tag, lambda step, data, table: (step, _table(table), metadata.options(data)))
-        if not rows:
+        about = self._about(tag, metadata.AboutOutputs.of)
+        tables = self._decoded(tag, metadata.AboutOutputs.of, metadata.decode_outputs)
+        rows = self._alike(tag, tables, lambda row: len(row[1]))
+        if about is None or not rows:
             return None
-        about, height = rows[-1][2], rows[-1][1].shape[0]
-        rows = [row for row in rows if row[1].shape[0] == height]
-        width = min(table.shape[1] for _, table, _ in rows)
-        cube = np.stack([table[:, :width] for _, table, _ in rows])
-        fits = bool(about.get("r2")) and width > 5
+        width = min(table.shape[1] for _, table in rows)
+        cube = np.stack([table[:, :width] for _, table in rows])
+        fits = about.r2 and width > 5
         return Outputs(
             method=method,
-            epochs=np.asarray([step for step, *_ in rows]),
-            target=np.clip(np.nan_to_num(cube[:, :, 0]), -1, 2**31).astype(np.int64),
+            epochs=np.asarray([step for step, _ in rows]),
+            target=cube[:, :, 0].astype(np.int64),
             prediction=cube[:, :, 1],
             score=cube[:, :, 2],
             baseline_score=cube[:, :, 3],
-            completeness_error=cube[:, :, 4] if about.get("complete") else None,
+            completeness_error=cube[:, :, 4] if about.complete else None,
             outputs=cube[:, :, 5:-1] if fits else cube[:, :, 5:],
-            space=about.get("space", "raw"),
+            space=about.space,
             r2=cube[:, :, -1] if fits else None,
         )
 
     def attribution_epochs(self, method: str) -> list[int]:
         """The epochs at which a method was written."""
-        series = self._series.get(metadata.ATTRIBUTIONS + method)
-        return sorted({s for s in series.steps if s < self._limit}) if series else []
+        parts = self._series.get(metadata.ATTRIBUTIONS + method, [])
+        return sorted({step for part in parts for step, _ in part.rows if 0 <= step < self._limit})
 
     def attribution(self, method: str, epoch: int) -> Attribution | None:
         """One method at one epoch; reads only that epoch's maps. Images are (B, H, W), their signed channel sum."""
@@ -315,16 +342,26 @@ class Log:
 
     def _attributions(self, method: str, wanted: Callable[[int], bool]) -> list[Attribution]:
         tag, table = metadata.ATTRIBUTIONS + method, self.outputs(method)
-        maps = self._decoded(tag, lambda step, data, blobs: (step, metadata.decode_values(data, blobs)), wanted)
-        rows = {} if table is None else {int(e): k for k, e in enumerate(table.epochs)}
+        if table is None:
+            return []
+        places, rows, stored = {int(e): k for k, e in enumerate(table.epochs)}, table.target.shape[1], self._stored
+        if stored is not None and rows > stored:
+            pass_over(self._store, tag, f"{tag} is passed over: maps of {rows} samples, the probe has {stored}")
+            return []
+
+        def decode(step: int, inputs: metadata.Inputs, blobs: Any) -> tuple[int, Any]:
+            epoch, values = metadata.decode_attribution(step, inputs, blobs)
+            if step in places and metadata.samples_of(values) != rows:
+                raise Unreadable(f"maps of {metadata.samples_of(values)} samples, outputs of {rows}")
+            return epoch, values
+
         found = []
-        for step, values in maps:
-            if table is None or step not in rows:
+        for step, values in self._decoded(tag, metadata.inputs_of, decode, wanted):
+            if step not in places:
                 continue
-            k = rows[step]
-            baseline = table.baseline_score[k]
-            classes = np.clip(np.nan_to_num(np.round(table.prediction[k])), -1, 2**31)
-            whole = bool(np.equal(table.prediction[k], classes).all()) and table.space != "raw"
+            k = places[step]
+            baseline, said = table.baseline_score[k], table.prediction[k]
+            whole = _classes(said, table.space)
             found.append(
                 Attribution(
                     method=method,
@@ -332,7 +369,7 @@ class Log:
                     target=table.target[k],
                     score=table.score[k],
                     baseline_score=None if np.isnan(baseline).all() else baseline,
-                    prediction=table.prediction[k].astype(np.int64) if whole else table.prediction[k],
+                    prediction=said.astype(np.int64) if whole else said,
                     completeness_error=None if table.completeness_error is None else table.completeness_error[k],
                     space=table.space,
                     outputs=table.outputs[k],
@@ -342,6 +379,11 @@ class Log:
                 )
             )
         return found
+
+    @property
+    def _stored(self) -> int | None:
+        """How many samples of the gallery were written, None where none was."""
+        return None if self.probe is None or self.probe.x is None else self.probe.size
 
     @functools.cached_property
     def constants(self) -> dict[str, Any]:
@@ -354,44 +396,76 @@ class Log:
             (metadata.IMPORTANCE + "clean", "features"),
             (metadata.MAPPINGS, "layers"),
         ):
-            if tag in self._series:
-                try:
-                    found[name] = tuple(metadata.constants(self._series[tag].content).names)
-                except Unreadable:
-                    continue
-        for source, name in (("clean", "method"), ("live", "live method")):
-            if updates := self.shares(source)[-1:]:
-                found |= {name: updates[0].method, "limit": updates[0].limit}
+            if (names := self._about(tag, lambda data: tuple(data.names))) is not None:
+                found[name] = names
+        if updates := self.shares("clean")[-1:]:
+            found |= {"method": updates[0].method, "limit": updates[0].limit}
+        if updates := self.shares("live")[-1:]:
+            found |= {"live method": updates[0].method, "limit": updates[0].limit}
         return found
 
-    def _decoded(
-        self, tag: str, decode: Callable[[int, Any, Any], T], wanted: Callable[[int], bool] = lambda step: True
-    ) -> list[T]:
-        series = self._series.get(tag)
-        if series is None:
-            return []
+    # From tags to records.
+
+    def _about(self, tag: str, make: Callable[[PluginData], A]) -> A | None:
+        """What all records of a series have in common. None where there is no such series, or where that is not readable,
+        which is said."""
+        if tag not in self._series:
+            return None
         try:
-            data = metadata.constants(series.content)
+            for part in self._series[tag]:
+                data = metadata.constants(part.constants)
+                if not metadata.continues(data):
+                    return make(data)
+            raise Unreadable("the part with its names is missing")
         except Unreadable as error:
-            warnings.warn(f"{tag} is passed over: {error}", stacklevel=3)
+            pass_over(self._store, tag, f"{tag} is passed over: {error}")
+            return None
+
+    def _decoded(
+        self,
+        tag: str,
+        make: Callable[[PluginData], A],
+        decode: Callable[[int, A, Any], T],
+        wanted: Callable[[int], bool] = lambda step: True,
+    ) -> list[T]:
+        """The records of a series in the order of their steps; of several at one step the last one written stands."""
+        about = self._about(tag, make)
+        if about is None:
             return []
-        # One record a step: the last one written stands.
-        latest = {
-            step: read
-            for step, read in zip(series.steps, series.read, strict=True)
-            if step < self._limit and wanted(step)
-        }
-        found, failed = [], []
-        for step in sorted(latest):
+        rows = [row for part in self._series[tag] for row in part.rows]
+        latest = {step: read for step, read in rows if step < self._limit and wanted(step)}
+        return self._each(tag, sorted(latest.items()), lambda step, content: decode(step, about, content))
+
+    def _each(self, tag: str, rows: Sequence[Row], decode: Callable[[int, Any], T]) -> list[T]:
+        """The records that can be read."""
+        records, failed = [], []
+        for step, read in rows:
             try:
-                found.append(decode(step, data, latest[step]()))
-            except Exception as error:  # the data server passes damaged values on, and those can be anything
-                failed.append(f"epoch {step} ({error})")
+                records.append(decode(step, read()))
+            except Exception as error:  # `Unreadable`, and what else bytes can do: it costs this step alone
+                failed.append(f"epoch {step} ({error or type(error).__name__})")
         if failed:
-            warnings.warn(
-                f"{tag}: {len(failed)} of {len(latest)} steps are damaged and passed over: {failed[0]}", stacklevel=3
-            )
-        return found
+            many = f"{len(failed)} of {len(rows)} steps are" if len(rows) > 1 else "it is"
+            pass_over(self._store, tag, f"{tag}: {many} damaged and passed over: {failed[0]}")
+        return records
+
+    def _alike(self, tag: str, records: list[T], shape: Callable[[T], Hashable]) -> list[T]:
+        """The records of the last one's shape: those of another one do not go into one array over epochs."""
+        kept = [record for record in records if shape(record) == shape(records[-1])]
+        if len(kept) < len(records):
+            other = f"{len(records) - len(kept)} of {len(records)} steps have another shape than the last"
+            pass_over(self._store, tag, f"{tag}: {other} and are passed over")
+        return kept
+
+
+def _nothing(data: PluginData) -> bool:
+    """Of tags whose constants say nothing but the version."""
+    return True
+
+
+def _classes(said: NDArray[Any], space: str) -> bool:
+    """Whether predictions are classes."""
+    return space != "raw" and bool((np.isfinite(said) & (said == np.round(said)) & (np.abs(said) < 2**31)).all())
 
 
 def _stacked(updates: Sequence[Shares]) -> Importance | None:
@@ -405,82 +479,3 @@ def _stacked(updates: Sequence[Shares]) -> Importance | None:
         limit=updates[0].limit,
         burn_in=updates[0].burn_in,
     )
-
-
-def _table(table: Any) -> NDArray[Any]:
-    if not isinstance(table, np.ndarray) or table.ndim != 2 or table.shape[1] < 5:
-        raise Unreadable(f"expected a table of outputs, got {getattr(table, 'shape', type(table).__name__)}")
-    return table
-
-
-def _plain(array: Any) -> Any:
-    """TensorBoard gives strings as an object array."""
-    array = np.asarray(array)
-    return (
-        [bytes(b) if isinstance(b, bytes) else str(b).encode() for b in array.ravel()]
-        if array.dtype.kind in "OSU"
-        else array
-    )
-
-
-def _tensor(tensor: Any) -> Any:
-    if tensor.dtype == types_pb2.DT_STRING:
-        return list(tensor.string_val)
-    try:
-        return tensor_util.make_ndarray(tensor)
-    except (TypeError, ValueError) as error:
-        raise Unreadable(str(error)) from error
-
-
-def _filter(run: str, tag: str | None = None) -> Any:
-    from tensorboard.data.provider import RunTagFilter
-
-    return RunTagFilter(runs=[run], tags=None if tag is None else [tag])
-
-
-def _purge(found: dict[str, Series], start: int) -> None:
-    """TensorBoard's rule: what a restarted file repeats, earlier files never said."""
-    for series in found.values():
-        kept = [k for k, step in enumerate(series.steps) if step < start]
-        series.steps = [series.steps[k] for k in kept]
-        series.read = [series.read[k] for k in kept]
-
-
-def _events(path: Path, damage: list[str]) -> Iterator[event_pb2.Event]:
-    """The events of one file up to a frame that is not whole. A damaged one is passed over, and said in `damage`; where
-    even its length is damaged nothing behind it can be found.
-
-    TensorBoard's own readers import TensorFlow, or check sums in pure Python: seconds for what takes milliseconds.
-    """
-    damaged = 0
-    with open(path, "rb") as file:
-        size = left = path.stat().st_size
-        while left >= 16:
-            length, check = struct.unpack("<QI", file.read(12))
-            if struct.pack("<I", check) != masked_crc(struct.pack("<Q", length)):
-                damage.append(f"{path.name} is damaged at byte {size - left}, what follows is passed over")
-                break
-            left -= length + 16
-            if left < 0:  # still being written, or cut
-                break
-            data = file.read(length)
-            if file.read(4) != masked_crc(data):
-                damaged += 1
-                continue
-            try:
-                event = event_pb2.Event.FromString(data)
-            except DecodeError:  # a whole frame, but not an event: foreign, so passed over
-                continue
-            yield event
-    if damaged:
-        damage.append(f"{damaged} damaged record{'s' * (damaged > 1)} of {path.name} passed over")
-
-
-def directories(root: Path) -> Iterable[tuple[str, Path]]:
-    """(display name, directory) of every run below `root`, or of `root` itself where it is one."""
-    if re.fullmatch(rf"{PLUGIN}(-\d+)?", root.name) and any("tfevents" in p.name for p in root.iterdir()):
-        yield ".", root
-        return
-    for path in sorted(p for p in root.rglob(f"{PLUGIN}*") if p.is_dir() and re.fullmatch(rf"{PLUGIN}(-\d+)?", p.name)):
-        if any("tfevents" in p.name for p in path.iterdir()):
-            yield display_name(str(path.relative_to(root))), path

@@ -10,7 +10,7 @@ import errno
 import os
 import re
 import socket
-import struct
+import stat
 import time
 import weakref
 from collections.abc import Iterable
@@ -18,7 +18,8 @@ from pathlib import Path
 
 from tensorboard.compat.proto import event_pb2, summary_pb2
 
-from keras_xai.summary.metadata import Record, encode, masked_crc, step, value
+from keras_xai.summary.event_files import framed
+from keras_xai.summary.metadata import Record, continuing, encode, part_of, step, value
 
 
 class Writer:
@@ -28,7 +29,8 @@ class Writer:
     that a resumed run replaces the epochs it repeats.
 
     What is written waits in memory and goes to the file as a whole with `flush`: nothing lies in a buffer that a forked
-    process would write a second time. Where a flush fails, the file is cut back to what was whole.
+    process would write a second time. Where a flush fails, the file is cut back to what was whole. So is it where somebody
+    else removed the file or cut it short: what came behind a hole could not be read.
 
     Raises:
         OSError: the directory or the file cannot be made or written.
@@ -53,11 +55,13 @@ class Writer:
             raise ValueError(f"{self.path} is closed")
         events, fresh = [], set[str]()
         for record in records:
-            values = []
-            for tag, data, content in encode(record):
-                values.append(value(tag, data, content, first=tag not in self._seen | fresh))
-                fresh.add(tag)
+            encoded, values = list(encode(record)), []
             at = step(record) if epoch is None else epoch
+            for series, data, content in encoded:
+                known, tag = self._seen | fresh, part_of(series, data, at, content)
+                about = continuing(data) if series in known else data
+                values.append(value(tag, about, content, first=tag not in known))
+                fresh |= {series, tag}
             events.append(event_pb2.Event(wall_time=time.time(), step=at, summary=summary_pb2.Summary(value=values)))
         self._append(events)
         self._seen |= fresh  # not before: a tag's constants stand in its first event
@@ -66,15 +70,18 @@ class Writer:
         """Hand everything to the operating system: from here on it survives the process.
 
         Raises:
-            OSError: the disk is full, the file was removed. It then ends with what was whole, and takes no more.
+            OSError: the disk is full, the file was removed or cut. It then ends with what was whole, and takes no more.
         """
         if self._file.closed:
             return
         data = memoryview(b"".join(self._waiting))
         self._waiting = []
         try:
-            if not os.fstat(self._file.fileno()).st_nlink:  # a write would succeed, and be lost
+            now = os.fstat(self._file.fileno())
+            if not now.st_nlink:  # a write would succeed, and be lost
                 raise FileNotFoundError(errno.ENOENT, "The event file was removed", str(self.path))
+            if stat.S_ISREG(now.st_mode) and now.st_size < self._size:  # a write would succeed, behind a hole
+                raise OSError(errno.EIO, "The event file was cut short by somebody else", str(self.path))
             written = 0
             while written < len(data):
                 written += self._file.write(data[written:]) or 0
@@ -95,17 +102,13 @@ class Writer:
             self._finalizer()
 
     def _append(self, events: Iterable[event_pb2.Event]) -> None:
-        frames = []
-        for event in events:
-            data = event.SerializeToString()
-            length = struct.pack("<Q", len(data))
-            frames.append(length + masked_crc(length) + data + masked_crc(data))
-        self._waiting += frames
+        self._waiting += [framed(event.SerializeToString()) for event in events]
 
     def _give_up(self) -> None:
         """Half a frame at the end would hide whatever came after it; so nothing does."""
         try:
-            os.ftruncate(self._file.fileno(), self._size)
+            whole = min(self._size, os.fstat(self._file.fileno()).st_size)
+            os.ftruncate(self._file.fileno(), whole)
         except OSError:
             pass  # the disk has gone altogether; the fault that brought us here is raised by `flush`
         finally:

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from keras_xai.errors import InvalidInput
 from keras_xai.figures import FIGURES, PANELS, Look, Overlay
 from keras_xai.figures.importance_drift import position, ranks, s_curve
-from keras_xai.figures.probe_attributions import probabilities
+from keras_xai.figures.probe_attributions import probabilities, sample_title
 from keras_xai.figures.theme import epoch_ticks, text
 from keras_xai.figures.weight_gradients import health, span, table, without_common_path
-from keras_xai.records import Outputs
+from keras_xai.records import STATISTICS, Gradients, Outputs
 from keras_xai.run import load
 
 RECORDS = ("epochs", "importance", "importance_live", "data_score", "alerts")
@@ -390,3 +390,29 @@ def test_the_heat_map_shows_layers(runs):
         PANELS["ridge"](run, variable="m/conf")
     # A record without sizes cannot be merged: its rows stay variables.
     assert PANELS["heat_map"](runs["columns"], by="layers")["layout"]["meta"]["rows"][0] == "stem/conv/kernel"
+
+
+def test_a_class_beyond_the_columns_that_are_kept_is_left_out():
+    """Of a thousand classes 64 outputs are kept, and the explained one may be another; a prediction may be NaN."""
+    cube, shape = np.full((3, 2, 64), 1 / 64, "f4"), (3, 2)
+    cube[:, :, 7] = 0.5
+    target = np.array([[500, 7]] * 3)
+    nothing = np.full(shape, np.nan, "f4")
+    outputs = Outputs("saliency", np.arange(3), target, nothing, nothing, nothing, None, cube, "logit")
+    run = SimpleNamespace(
+        epochs=[0, 1, 2], methods=("saliency",), alerts=[], probe=None, outputs=lambda method: outputs
+    )
+    named = [trace["name"] for trace in PANELS["sample_outputs"](run, sample=0)["data"] if "opacity" not in trace]
+    assert "7" in named
+    assert "500" not in named
+    assert sample_title(run, "saliency", 0, 2) == "sample 0"
+
+
+def test_gradients_of_no_variable_draw_nothing(tmp_path):
+    """A model without anything to train."""
+    empty = np.zeros(0, "f4")
+    record = Gradients(0, (), dict.fromkeys(STATISTICS, empty), np.zeros((0, 1), "f4"), np.array([1, 2], "f4"), 0)
+    run = SimpleNamespace(epochs=[0], weight_gradients=[record], alerts=[], history=[])
+    assert PANELS["heat_map"](run)["data"] == []
+    for name in ("variable_lines", "ridge", "update_ratio"):
+        json.dumps(PANELS[name](run), allow_nan=False)

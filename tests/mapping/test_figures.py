@@ -15,9 +15,11 @@ import keras_xai as kx
 from keras_xai.errors import InvalidInput
 from keras_xai.figures import FIGURES, Look
 from keras_xai.figures.mappings import PANELS, READING, class_colours, health, places
+from keras_xai.plugin import payload
 from keras_xai.probe import Probe
 from keras_xai.summary.writer import Writer
 from tests.mapping.conftest import mappings_of
+from tests.plugin.test_routes import arrays
 
 
 def unpacked(value):
@@ -180,3 +182,36 @@ def test_flags_are_told_in_words(run, empty):
     assert "Standing still: head/hidden since 2." in words
     assert health(run, 0) == "No flag."
     assert health(empty) == ""
+
+
+def test_of_very_many_classes_only_those_that_occur_cost_anything(tmp_path):
+    """A vocabulary of a hundred million: the panels and the page's data are those of the few classes that are there."""
+    writer = Writer(tmp_path / "keras_xai")
+    many, said = 10**8, np.array([5, 99_999_999, 70_000, 5] * 3)
+    for epoch in range(3):
+        record = mappings_of(epoch)
+        columns, logits = np.zeros((12, 6), int), np.zeros((12, 6), "f2")
+        result = dataclasses.replace(
+            record.result, classes=many, prediction=said, label=said[::-1].copy(), columns=columns, logits=logits
+        )
+        decision = dataclasses.replace(record.decision, surrogates={})
+        writer.write([dataclasses.replace(record, result=result, decision=decision)])
+    writer.close()
+    run = kx.load(tmp_path)["."]
+    assert run.mappings[0].result.confusion is None
+    share = unpacked(PANELS["confusion"](run)["data"][0]["z"])
+    assert share.shape == (20, 20)
+    shown = [*range(18), 70_000, 99_999_999]  # those that are confused, and the first ones to fill the table up
+    at = [shown.index(k) for k in (5, 70_000, 99_999_999)]
+    pairs = list(zip(said[::-1], said, strict=True))
+    counts = [[pairs.count((a, b)) for b in (5, 70_000, 99_999_999)] for a in (5, 70_000, 99_999_999)]
+    np.testing.assert_allclose(share[np.ix_(at, at)], np.array(counts) / np.sum(counts, 1, keepdims=True))
+    for panel in PANELS.values():
+        assert len(json.dumps(panel(run))) < 100_000
+    header, found = arrays(payload.mapping(run))
+    assert header["classes"] == ["5", "70000", "99999999"]
+    assert [len(colours) for colours in header["colours"].values()] == [3, 3]
+    np.testing.assert_array_equal(np.array(header["classes"], int)[found["prediction"][0]], said)
+    np.testing.assert_array_equal(np.array(header["classes"], int)[found["label"]], said[::-1])
+    row = header["suspects"][0]
+    assert header["classes"][row["prediction"]] == str(said[row["row"]])

@@ -8,7 +8,9 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.records import Mappings, Samples
-from keras_xai.summary.metadata import Unreadable, decode_mappings, encode
+from keras_xai.summary import mappings as wire
+from keras_xai.summary.checks import Unreadable
+from keras_xai.summary.metadata import about_mappings, encode
 from keras_xai.summary.writer import Writer
 
 
@@ -140,12 +142,13 @@ def test_the_confusion_counts_true_against_predicted(mappings):
 def test_damaged_records_are_unreadable_and_nothing_worse(mappings):
     """A flipped byte in the JSON or in an array, a blob too few: `Unreadable`, or a record."""
     ((_, data, blobs),) = encode(mappings(1))
+    about = about_mappings(data)
     r = np.random.default_rng(0)
     for k in range(300):
         damaged = [bytearray(b) for b in blobs]
         one = damaged[0 if k % 2 else r.integers(len(damaged))]
         one[r.integers(len(one))] ^= int(r.integers(1, 255))
         with contextlib.suppress(Unreadable):
-            assert isinstance(decode_mappings(0, data, [bytes(b) for b in damaged]), Mappings)
+            assert isinstance(wire.decode(1, about, [bytes(b) for b in damaged]), Mappings)
     with pytest.raises(Unreadable):
-        decode_mappings(0, data, blobs[:-1])
+        wire.decode(1, about, blobs[:-1])

@@ -16,11 +16,13 @@ class Tab:
     """A page on the tab, and everything it complained about or asked of another host.
 
     `hosted` is the tab inside TensorBoard's own page, which takes seconds to stand; without it the page is the frame
-    that TensorBoard would show.
+    that TensorBoard would show. `index` answers in place of the server where the page asks for the list of runs.
     """
 
-    def __init__(self, browser, url, hosted=False):
+    def __init__(self, browser, url, hosted=False, index=None):
         self.page, self.hosted = browser.new_page(viewport={"width": 1280, "height": 800}), hosted
+        if index is not None:
+            self.page.route(re.compile(r"/keras_xai/index(\?|$)"), index)
         self.page.set_default_timeout(20 * SECOND)
         self.complaints, self.abroad = [], []
         self.page.on("console", self._heard)
@@ -479,6 +481,40 @@ def test_what_cannot_be_loaded_is_said(browser, python_served):
     tab.frame.get_by_text("the server does not answer, trying again").wait_for(state="detached")
     assert tab.frame.locator(".tile canvas").count() > 0
     tab.page.close()
+
+
+def test_what_of_the_runs_cannot_be_read_is_said(browser, serve, story, tmp_path):
+    """A run that cannot be read is a line with its reason, and the others are shown; what was passed over of one is a note."""
+    story(tmp_path / "whole", kind="table", moves=None).write(*range(3)).close()
+    other = story(tmp_path / "odd", kind="table", moves=None).write(*range(3))
+    records = other.records(3)
+    vars(records[0]).update(histogram=-records[0].histogram)
+    other.writer.write(records)
+    other.close()
+    served = serve(tmp_path)
+
+    def unread(route):
+        answer = route.fetch()
+        told = answer.json()
+        told["runs"].insert(0, {**told["runs"][0], "name": "lost", "error": "<b>why</b>", "epochs": 0, "last": None})
+        route.fulfill(response=answer, json=told)
+
+    tab = Tab(browser, served.url, index=unread)
+    tab.focus("odd")
+    tab.frame.get_by_role("button", name="1 note").click()
+    tab.frame.get_by_text("weight_gradients: 1 of 4 steps are damaged and passed over").first.wait_for()
+    tab.frame.locator("dialog.notes").click()
+    tab.show("Weight gradients")
+    tab.frame.locator("p.note").get_by_text("1 of 4 steps are damaged").wait_for()
+    line = tab.frame.locator(".runs li").filter(has_text="lost")
+    assert line.locator(".mark.alarm").inner_text() == "unreadable"
+    tab.focus("lost")
+    tab.frame.get_by_role("heading", name="This run could not be read").wait_for()
+    tab.frame.get_by_text("<b>why</b>").wait_for()
+    tab.focus("whole")
+    tab.drawn(4)
+    tab.page.close()
+    tab.quiet()
 
 
 def test_an_empty_directory_says_which_line_would_help(browser, serve, tmp_path):

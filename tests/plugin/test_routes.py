@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -280,6 +281,36 @@ def test_no_request_is_a_server_error(python_client):
 
     ask()
     assert codes == {200, 400, 404}
+
+
+def test_a_run_is_called_otherwise_when_another_one_of_its_name_comes(wsgi, story, tmp_path, wait_until):
+    """In the list and when it is asked for, from the same look on."""
+    story(tmp_path / "a" / "b", kind="table", moves=None).write(0).close()
+    client = wsgi(tmp_path, "rust")
+    wait_until(lambda: [r["name"] for r in client.get(HOME + "index").json["runs"]] == ["a/b"])
+    story(tmp_path / "a\\b", kind="table", moves=None).write(0, 1).close()
+    both = ["a/b/keras_xai", "a\\b/keras_xai"]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*failed to parse blob key")
+        wait_until(lambda: [r["name"] for r in client.get(HOME + "index").json["runs"]] == both)
+        assert [r["epochs"] for r in client.get(HOME + "index").json["runs"]] == [1, 2]
+        for name in both:
+            assert client.get(HOME + "run", query_string={"run": name}).json["name"] == name
+
+
+# The data server cannot parse its own keys of blobs where a name is escaped in them.
+@pytest.mark.filterwarnings("ignore:.*failed to parse blob key")
+@pytest.mark.parametrize("loader", LOADERS)
+def test_every_run_has_a_name_of_its_own(wsgi, story, tmp_path, wait_until, loader):
+    """Directories that would go by one name are asked for by two, and a name that would act is shown."""
+    runs = ["a/b", "a\\b", "", "keras_xai", "x\x1b[2J\n"]
+    for epochs, name in enumerate(runs, 1):
+        story(tmp_path / name, kind="table", moves=None).write(*range(epochs)).close()
+    client = wsgi(tmp_path, loader)
+    names = {"a/b/keras_xai": 1, "a\\b/keras_xai": 2, tmp_path.name: 3, "keras_xai": 4, r"x\x1b[2J\n": 5}
+    wait_until(lambda: {r["name"]: r["epochs"] for r in client.get(HOME + "index").json["runs"]} == names)
+    for name, epochs in names.items():
+        assert client.get(HOME + "run", query_string={"run": name}).json["epochs"] == list(range(epochs))
 
 
 @pytest.mark.parametrize("loader", LOADERS)

@@ -57,11 +57,11 @@ def scalars(directory: Path) -> dict[str, list[tuple[int, float]]]:
     from tensorboard.compat.proto import event_pb2
     from tensorboard.util import tensor_util
 
-    from keras_xai.summary.reader import _events
+    from keras_xai.summary.event_files import events
 
     found: dict[str, list[tuple[int, float]]] = {}
     for path in sorted((directory / "logs" / "train").glob("*tfevents*")):
-        for event in _events(path, []):
+        for event in events(path, []):
             assert isinstance(event, event_pb2.Event)
             for value in event.summary.value:
                 if value.metadata.plugin_data.plugin_name == "scalars" or value.tag.startswith("epoch_"):

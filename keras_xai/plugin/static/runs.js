@@ -11,7 +11,7 @@ export function meet(cards) {
   const fresh = cards.map((card) => card.name).filter((name) => !state.seen.includes(name));
   const change = fresh.length ? { seen: [...state.seen, ...fresh] } : {};
   if (!cards.some((card) => card.name === state.focus)) {
-    const first = cards.find((card) => card.alerts) ?? newest(cards) ?? cards[0];
+    const first = cards.find((card) => card.alerts) ?? newest(cards) ?? cards.find((card) => !card.error) ?? cards[0];
     if (first) Object.assign(change, { focus: first.name, runs: [...new Set([...state.runs, first.name])] });
   }
   if (Object.keys(change).length) set(change);
@@ -22,6 +22,7 @@ const newest = (cards) =>
 
 /** What a run has to say for itself in two words. */
 function mark(card) {
+  if (card.error) return ["unreadable", true];
   if (card.alerts) return [count(card.alerts, "alert"), true];
   const [kind, number] = Object.entries(card.flags).sort((a, b) => b[1] - a[1])[0] ?? [];
   if (kind) return [`${number} ${kind}`, true];
@@ -44,7 +45,7 @@ export function runs(cards) {
     const focus = () => set({ focus: card.name, runs: [...new Set([...kept, card.name])], sample: 0, variable: "", method: "", source: "", input: 0, layer: "" });
     return h("li", { class: focused ? "focus" : "" },
       h("button", { class: "box", type: "button", role: "checkbox", "aria-checked": String(on.has(card.name)), "aria-label": `Overlay ${card.name} in the charts`, "data-key": `tick ${card.name}`, style: { color: runColour(place(card.name)) }, onclick: toggle }),
-      h("button", { class: "name", type: "button", "aria-current": focused ? "true" : null, title: card.name, "data-key": `focus ${card.name}`, onclick: focus }, card.name),
+      h("button", { class: "name", type: "button", "aria-current": focused ? "true" : null, title: card.error ? `${card.name}: ${card.error}` : card.name, "data-key": `focus ${card.name}`, onclick: focus }, card.name),
       h("span", { class: `mark ${alarm ? "alarm" : ""}` }, text));
   });
 }

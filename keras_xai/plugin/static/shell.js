@@ -80,7 +80,7 @@ function contextNow() {
   const cards = index.runs;
   const card = cards.find((one) => one.name === state.focus) ?? cards[0];
   const names = new Set(cards.map((one) => one.name));
-  const run = ask("run", { run: card.name }, card.stamp);
+  const run = card.error ? undefined : ask("run", { run: card.name }, card.stamp);
   const picked = state.runs.filter((name) => names.has(name) && (name === card.name || cards.find((one) => one.name === name).epochs));
   if (!picked.includes(card.name)) picked.push(card.name);
   const stampOf = (name) => cards.find((one) => one.name === name)?.stamp ?? "";
@@ -129,8 +129,8 @@ function drawView(context) {
   const { run, card, name } = context;
   const { draw, settings: own } = VIEWS[state.view];
   const scroll = parts.view.scrollTop;
-  const wrong = run ? "" : refusal("run", { run: name });
-  if (!run) parts.view.replaceChildren(wrong ? message("This run could not be read", wrong) : message("Reading the run", name));
+  const wrong = card.error || (run ? "" : refusal("run", { run: name }));
+  if (!run || card.error) parts.view.replaceChildren(wrong ? message("This run could not be read", wrong) : message("Reading the run", name));
   else if (!card.epochs) parts.view.replaceChildren(noEpochs(card));
   else {
     settings(parts.settings, [state.view, name, own.key(context)].join("|"), () => own.build(context));
@@ -160,13 +160,13 @@ function drawStatus({ card, run }) {
   const since = card.last ? index.now + (performance.now() - index.at) / 1000 - card.last.wall_time : Infinity;
   // Silence of several epochs' length is an end, or a very long epoch: it says how long ago, and does not guess further.
   const writing = card.last ? since < Math.max(30, 4 * (card.last.seconds ?? 0)) : true;
-  const words = !card.last ? (card.probe ? "probe written, training started" : "waiting for the first epoch") : [writing ? "writing, " : "", "last epoch ", h("b", {}, String(card.last.epoch)), `, ${ago(since)}`];
+  const words = card.error ? "this run could not be read" : !card.last ? (card.probe ? "probe written, training started" : "waiting for the first epoch") : [writing ? "writing, " : "", "last epoch ", h("b", {}, String(card.last.epoch)), `, ${ago(since)}`];
   parts.said.replaceChildren(h("i", { class: `dot ${lost ? "lost" : writing ? "live" : ""}` }), lost ? "the server does not answer, trying again" : h("span", {}, words));
   parts.cost.replaceChildren(...(run?.cost > 0 ? ["callbacks cost ", h("b", {}, percent(run.cost)), " of the training time"] : []));
   const notes = run?.notes ?? [];
   parts.noted.hidden = !notes.length;
   parts.noted.textContent = count(notes.length, "note");
-  parts.notes.replaceChildren(h("h3", {}, "What the callbacks noted"), ...notes.slice(-40).map((note) => h("p", {}, h("span", { class: "note" }, `epoch ${note.epoch} `), note.text)));
+  parts.notes.replaceChildren(h("h3", {}, "What the callbacks noted"), ...notes.slice(-40).map((note) => h("p", {}, h("span", { class: "note" }, note.epoch === null ? "" : `epoch ${note.epoch} `), note.text)));
 }
 
 /** A step of the slider paints the maps alone where the view can, at once or when they arrive, and the words when it rests. */
@@ -255,6 +255,7 @@ function keyboard() {
 async function askForView() {
   if (!index.runs.length) return;
   const { card } = contextNow();
+  if (card.error) return;
   await askAhead("run", { run: card.name }, card.stamp);
   const context = contextNow();
   if (context.run && card.epochs) VIEWS[state.view]?.ask?.(context);

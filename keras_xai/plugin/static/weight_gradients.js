@@ -16,6 +16,8 @@ const TITLES = {
 
 export function weightGradients(root, context) {
   const { run, name, epoch } = context;
+  const unread = run.passed_over["keras_xai/weight_gradients"] ?? "";
+  if (!run.variables.length && unread) return root.append(message("The weight gradients could not be read", unread));
   if (!run.variables.length)
     return root.append(message("This run wrote no weight gradients", `${name} has ${run.epochs.length} epochs, but WeightGradients was not among its callbacks.`, "kx.WeightGradients(log_dir)"));
   const statistic = TITLES[state.statistic] ? state.statistic : "rms";
@@ -28,7 +30,7 @@ export function weightGradients(root, context) {
   const heat = panel("c12", TITLES[statistic], [h("span", {}, `training gradients, before clipping${when}`), scale && legend(scale.map, scale.low, scale.high)],
     chart(context, "heat_map", { parameters: { statistic, by }, overlays: false, chosen: variable, label: `${TITLES[statistic]} by ${by === "layers" ? "layer" : "variable"} and epoch`, onrow: (row) => ({ variable: row }), height: heightOf(rows.length) }));
   const health = ask("summary", { run: name, epoch }, run.stamp)?.health ?? "";
-  const words = h("p", { class: "note c12" }, ...flagged(health));
+  const words = h("p", { class: "note c12" }, ...flagged(health), unread && ` ${unread}.`);
   const colour = runColour(context.place(name));
   const lines = panel("c4", h("span", { title: variable }, labels?.[named.indexOf(variable)] ?? variable), [key("RMS", colour), key("max", colour, "dotted")],
     chart(context, "variable_lines", { parameters: { variable }, overlays: false, height: 208 + context.spare, label: `RMS and largest gradient of ${variable} over epochs` }));

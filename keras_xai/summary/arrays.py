@@ -1,0 +1,121 @@
+"""An array as one blob, a *map*, and back: eight bits for what is for eyes, and never more made than the bytes allow.
+
+`KXA1`, dtype (0 float32, 1 uint8 between lo and hi, 2 int32, 3 float16), rank, two bytes unused, lo and hi as float32, the
+dimensions as uint32, then the values, zlib; everything little-endian.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_xai.summary.checks import SIDES, Unreadable, sides
+
+_HEADER = struct.Struct("<4sBBxxff")
+_DTYPES = (np.dtype("<f4"), np.dtype("u1"), np.dtype("<i4"), np.dtype("<f2"))
+
+
+def pack(array: NDArray[Any], *, eight_bits: bool = False) -> bytes:
+    """One array as a blob. With `eight_bits` the values are rounded to 255 steps between their minimum and maximum."""
+    array = np.asarray(array)
+    low, high = 0.0, 0.0
+    if np.issubdtype(array.dtype, np.integer) and not eight_bits:
+        code, values = 2, array.astype(_DTYPES[2])
+    elif eight_bits:
+        finite = array[np.isfinite(array)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+        scaled = (np.nan_to_num(array, nan=low, posinf=high, neginf=low).astype(np.float64) - low) / (
+            (high - low) or 1.0
+        )
+        code, values = 1, np.round(255 * scaled).astype(np.uint8)
+    elif array.dtype == np.float16:
+        code, values = 3, array.astype(_DTYPES[3])
+    else:
+        code, values = 0, array.astype(_DTYPES[0])
+    shape = struct.pack(f"<{values.ndim}I", *values.shape)
+    level = 0 if code == 3 else 1  # half floats hardly shrink, and would take longer than all else of a record
+    return _HEADER.pack(b"KXA1", code, values.ndim, low, high) + shape + zlib.compress(values.tobytes(), level)
+
+
+SIDE_BY_SIDE = 1 << 18  # bytes of one epoch's maps from which on threads pay; zlib lets go of the interpreter
+_INFLATERS = ThreadPoolExecutor(4, "keras_xai unpack")  # they begin when there is something to do
+ROOM = 1 << 28  # bytes that the arrays of one record may take; more where they are not mostly air:
+DENSE = 16  # bytes for each one of the record
+_LARGEST = 1e37  # of a scale's ends: the distance of two is still a float32
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What a blob says of its array, before anything is made of it."""
+
+    code: int
+    shape: tuple[int, ...]
+    low: float
+    high: float
+    begin: int  # of the values, in the blob
+
+    @classmethod
+    def of(cls, blob: bytes) -> _Head:
+        try:
+            magic, code, rank, low, high = _HEADER.unpack_from(blob)
+            if magic != b"KXA1" or code >= len(_DTYPES) or rank > SIDES:
+                raise Unreadable(f"expected an array of ours, got the bytes {bytes(blob[:8])!r}")
+            shape = struct.unpack_from(f"<{rank}I", blob, _HEADER.size)
+        except struct.error as error:
+            raise Unreadable(f"expected an array of ours: {error}") from error
+        if code == 1 and not -_LARGEST < low <= high < _LARGEST:
+            raise Unreadable(f"expected the ends of a scale, got {low:g} and {high:g}")
+        return cls(code, sides(shape), low, high, _HEADER.size + 4 * rank)
+
+    @property
+    def stored(self) -> int:
+        """Bytes of its values, inflated."""
+        return math.prod(self.shape) * _DTYPES[self.code].itemsize
+
+    @property
+    def made(self) -> int:
+        """Bytes of the array that is made of them."""
+        return self.stored * (4 if self.code == 1 else 1)
+
+
+def unpack(blob: bytes) -> NDArray[Any]:
+    """The array of a blob: float32, int32 or float16.
+
+    Raises:
+        Unreadable: not a blob of ours, damaged, or more than so few bytes may ask for.
+    """
+    return unpacked([blob])[0]
+
+
+def unpacked(blobs: Sequence[bytes]) -> list[NDArray[Any]]:
+    """The arrays of the blobs of one record. What all of them say they take is looked at before anything is inflated."""
+    heads, held = [_Head.of(blob) for blob in blobs], sum(map(len, blobs))
+    made = sum(head.made for head in heads)
+    if made > max(ROOM, DENSE * held):
+        raise Unreadable(f"{held:,} bytes ask for {made:,}: a record is made into {ROOM >> 20} MiB at most")
+    inflate = map if held <= SIDE_BY_SIDE else _INFLATERS.map
+    return list(inflate(_inflated, blobs, heads))
+
+
+def _inflated(blob: bytes, head: _Head) -> NDArray[Any]:
+    try:
+        content = zlib.decompressobj().decompress(memoryview(blob)[head.begin :], head.stored + 1)
+    except zlib.error as error:
+        raise Unreadable(str(error)) from error
+    if len(content) != head.stored:
+        raise Unreadable(f"expected {head.stored} bytes for shape {head.shape}, got {len(content)}")
+    values = np.frombuffer(content, _DTYPES[head.code]).reshape(head.shape)
+    if head.code == 1:
+        floats = values.astype(np.float32)
+        floats *= np.float32((head.high - head.low) / 255)
+        floats += np.float32(head.low)
+        return floats
+    return values

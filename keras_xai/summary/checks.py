@@ -1,0 +1,215 @@
+"""What a value from a file must be before a record is made of it: each check returns it, or says what came instead.
+
+Everything that is read passes through here once, in `metadata`; what comes behind may rely on it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+W = TypeVar("W", bound=str)
+
+EPOCHS = 10**9  # an epoch is less
+COUNTS = 2**53  # and so is a number of entries: beyond, floats and browsers cannot count
+SIDE = 2**32  # and a side of an array, as the wire writes it
+SIDES = 8  # an array has at most
+_SHOWN = 60  # characters of a value in a message
+
+Shape = tuple[int | None, ...]  # None is any
+
+
+class Unreadable(ValueError):
+    """Bytes that are not what this version writes: foreign, newer, damaged or forged."""
+
+
+def parsed(content: bytes | str) -> dict[str, Any]:
+    """A JSON object."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of thousands of digits, too deep
+        raise Unreadable(f"expected a JSON object: {error}") from error
+    return members(value)
+
+
+def members(value: Any) -> dict[str, Any]:
+    """What a JSON object holds, by its names."""
+    if not isinstance(value, dict):
+        raise _unfit("a JSON object", value)
+    for name in value:
+        text(name)
+    return value
+
+
+def several(value: Any, each: Callable[[Any], T], count: int | None = None) -> tuple[T, ...]:
+    """A JSON list with every entry checked by `each`; `count` of them where that is known."""
+    if not isinstance(value, list) or count not in (None, len(value)):
+        raise _unfit("a list" if count is None else f"a list of {count}", value)
+    return tuple(each(entry) for entry in value)
+
+
+def text(value: Any) -> str:
+    """Text that can be written: without halves of characters."""
+    if not isinstance(value, str):
+        raise _unfit("text", value)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise _unfit("text without half characters", value) from error
+    return value
+
+
+def word(value: Any, known: Sequence[W]) -> W:
+    """One of the words that this version knows."""
+    if not isinstance(value, str) or value not in known:
+        raise _unfit(f"one of {', '.join(known)}", value)
+    return known[known.index(value)]
+
+
+def flag(value: Any) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise _unfit("true or false", value)
+    return value
+
+
+def whole(value: Any, low: int = 0, high: int = COUNTS) -> int:
+    """A whole number of `low` or more, under `high`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value < high:
+        raise _unfit(f"a whole number from {low} and under {high}", value)
+    return value
+
+
+def epoch(step: Any) -> int:
+    """The number of an epoch."""
+    return whole(step, 0, EPOCHS)
+
+
+def number(value: Any) -> float:
+    """A float as JSON takes it: null is NaN, an infinity is a text."""
+    if value is None:
+        return math.nan
+    if value in ("inf", "-inf"):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _unfit("a number", value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise _unfit("a number that a float can hold", value) from error
+
+
+def amount(value: Any, high: float = math.inf) -> float:
+    """A finite number of 0 or more, under `high`."""
+    size = number(value)
+    if not 0 <= size < high:
+        raise _unfit(f"a finite number from 0{'' if high == math.inf else f' and under {high:g}'}", value)
+    return size
+
+
+def numbers(value: Any) -> dict[str, float]:
+    """Named numbers."""
+    return {name: number(entry) for name, entry in members(value).items()}
+
+
+def unique(names: Iterable[str]) -> tuple[str, ...]:
+    """Names, none of them there twice."""
+    names = tuple(names)
+    if len(set(names)) < len(names):
+        raise Unreadable(f"expected {len(names)} names that differ, got {_cut(names)}")
+    return names
+
+
+def entry(mapping: Mapping[str, Any], name: str) -> Any:
+    """What stands under a name that must be there."""
+    if name not in mapping:
+        raise Unreadable(f"{name!r} is missing")
+    return mapping[name]
+
+
+# Arrays.
+
+
+def sides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The sides of an array that can be made: of an empty one as well, whose other sides take no room."""
+    whole = len(shape) <= SIDES and all(0 <= side < SIDE for side in shape)
+    if not whole or math.prod(max(1, side) for side in shape) >= COUNTS:
+        raise Unreadable(f"expected the shape of an array, got sides of {', '.join(map(str, shape[:SIDES]))}")
+    return shape
+
+
+def floats(array: Any, shape: Shape) -> NDArray[Any]:
+    """Floats of a shape, NaN and infinities among them."""
+    return _array(array, shape, "f", "floats")
+
+
+def numeric(array: Any, shape: Shape) -> NDArray[Any]:
+    """Numbers of a shape, of any type."""
+    return _array(array, shape, "fiu", "numbers")
+
+
+def finite(array: Any, shape: Shape) -> NDArray[Any]:
+    """Floats of a shape, each finite."""
+    values = floats(array, shape)
+    if not np.isfinite(values).all():
+        raise Unreadable(f"expected finite numbers of shape {_words(shape)}")
+    return values
+
+
+def shares(array: Any, shape: Shape, high: float = 1.0) -> NDArray[Any]:
+    """Floats from 0 to `high`, or NaN."""
+    values = floats(array, shape)
+    within = (values >= -1e-3) & (values <= high + 1e-3)
+    if not (within.all() or (within | np.isnan(values)).all()):
+        raise Unreadable(f"expected numbers from 0 to {high:g} of shape {_words(shape)}")
+    return values
+
+
+def wholes(array: Any, shape: Shape, low: int, high: int) -> NDArray[np.int64]:
+    """Whole numbers of `low` or more, under `high`, in whatever type they came."""
+    values = numeric(array, shape)
+    if values.size:
+        if values.dtype.kind == "f" and not (values == np.rint(values)).all():  # NaN is not itself
+            raise Unreadable(f"expected whole numbers of shape {_words(shape)}")
+        if not (values.min() >= low and values.max() < high):
+            came = f"{values.min():g} to {values.max():g}"
+            raise Unreadable(f"expected whole numbers from {low} and under {high}, got {came}")
+    return values.astype(np.int64)
+
+
+def _array(array: Any, shape: Shape, kinds: str, what: str) -> NDArray[Any]:
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds or not _fits(array.shape, shape):
+        came = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise Unreadable(f"expected {what} of shape {_words(shape)}, got {came}")
+    return array
+
+
+def _fits(sides: tuple[int, ...], shape: Shape) -> bool:
+    if sides == shape:
+        return True
+    return len(sides) == len(shape) and all(want in (None, side) for want, side in zip(shape, sides, strict=True))
+
+
+def _words(shape: Shape) -> str:
+    sides = ", ".join("any" if side is None else str(side) for side in shape)
+    return f"({sides}{',' if len(shape) == 1 else ''})"
+
+
+def _unfit(expected: str, value: Any) -> Unreadable:
+    return Unreadable(f"expected {expected}, got {_cut(value)}")
+
+
+def _cut(value: Any) -> str:
+    if isinstance(value, (list, tuple, dict)):
+        return f"{len(value)} entries"  # which can be anything, and any depth
+    try:
+        shown = repr(value)
+    except ValueError:  # an integer of more digits than Python prints
+        shown = "a very large number"
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
