@@ -9,10 +9,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from keras_xai.printed import printable
+
+if TYPE_CHECKING:
+    from keras_xai.judgement import Judgement
+    from keras_xai.run import Run
 
 FAILED = 2  # exit status: no verdict, wrong usage, nothing to read
 
@@ -64,23 +67,43 @@ def _report(log_dir: str, path: str) -> int:
 
 
 def _check(log_dir: str, max_alerts: int, as_json: bool) -> int:
+    from keras_xai.judgement import ALARM, QUIET, judge, overall
     from keras_xai.run import load
-    from keras_xai.verdict import ALARM, QUIET, overall, verdict
 
-    verdicts = {name: verdict(name, run, max_alerts) for name, run in load(log_dir).items()}
-    status = overall(verdicts)
+    runs = load(log_dir)
+    judgements = {name: judge(run, max_alerts=max_alerts) for name, run in runs.items()}
+    status = overall(judgements)
     if as_json:
-        document = json.dumps({"status": status, "runs": [asdict(judged) for judged in verdicts.values()]})
+        entries = [_entry(name, judgement, runs[name]) for name, judgement in judgements.items()]
+        document = json.dumps({"status": status, "runs": entries})
         print(document.replace("##", r"#\u0023"))  # the same to a reader of JSON, and nothing to one of commands
         return status
     words = {QUIET: "quiet", ALARM: "ALARM"}
-    for judged in verdicts.values():
-        _say(f"{words.get(judged.status, 'not watched')}    {judged.run}")
-        for reason in judged.reasons:
+    for name, judgement in judgements.items():
+        _say(f"{words.get(judgement.status, 'not watched')}    {name}")
+        for reason in judgement.reasons:
             _say(f"    {reason}")
-    if not verdicts:
+    if not judgements:
         _say(f"Nothing was recorded below {log_dir}.", sys.stderr)
     return status
+
+
+def _entry(name: str, judgement: Judgement, run: Run) -> dict[str, Any]:
+    return {
+        "run": name,
+        "status": judgement.status,
+        "reasons": [printable(reason) for reason in judgement.reasons],
+        "epochs": _count(run, "epochs"),
+        "alerts": _count(run, "alerts"),
+    }
+
+
+def _count(run: Run, records: str) -> int:
+    """How many there are of what can be read."""
+    try:
+        return len(getattr(run, records))
+    except Exception:
+        return 0
 
 
 def _demo(log_dir: str, seed: int, serve: bool) -> int:

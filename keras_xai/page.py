@@ -16,6 +16,7 @@ from keras_xai.figures import FIGURES
 from keras_xai.figures.importance_drift import SOURCES as SEEN_BY
 from keras_xai.figures.overview import summary
 from keras_xai.figures.words import percent
+from keras_xai.judgement import noted, part_name
 from keras_xai.printed import printable
 from keras_xai.records import Alert
 from keras_xai.run import Run, load
@@ -48,7 +49,8 @@ body { margin: 0 auto; padding: 32px 24px 64px; max-width: 1120px; color: #21212
 h1 { font-size: 20px; line-height: 28px; font-weight: 500; }
 h2 { margin: 48px 0 8px; padding-top: 16px; border-top: 1px solid #d0d4d9; font-size: 14px; font-weight: 500; color: #616161; }
 h2 + p { margin: 0; font-size: 20px; line-height: 28px; font-weight: 500; color: #212121; }
-h2 + p + p { margin-top: 4px; }
+h2 + p ~ p { margin-top: 4px; }
+p.fault { margin: 4px 0 0; color: #c62828; }
 h3 { margin: 32px 0 8px; font-size: 14px; font-weight: 500; }
 p, td, th { color: #616161; }
 ul.facts { list-style: none; padding: 0; display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: 24px; }
@@ -143,22 +145,31 @@ def _run(index: int, name: str, run: Run) -> str:
         for fact in told.facts
     )
     parts = [
-        f'<h2 id="run{index}">{_text(name)}</h2>\n<p>{_text(told.sentence)}</p>\n<p>{_text(told.detail)}</p>',
+        f'<h2 id="run{index}">{_text(name)}</h2>\n<p>{_text(told.sentence)}</p>',
+        *(f'<p class="fault">{_text(fault)}</p>' for fault in told.faults),
+        f"<p>{_text(told.detail)}</p>",
         f'<ul class="facts">{facts}</ul>' if facts else "",
         _alerts(run.alerts),
     ]
     for figure in FIGURES if run.epochs else ():
-        markup = f"<p>Nothing was recorded: {SOURCES.get(figure)} was not among the callbacks.</p>"
+        markup = f"<p>Nothing was recorded: {_text(_why_not(run, SOURCES.get(figure, figure)))}</p>"
         if figure not in SOURCES or getattr(run, RECORDED[figure]):
             chart = run.figure(figure)
             drawn = chart.to_html(full_html=False, include_plotlyjs=False, div_id=f"run{index}-{figure}")
             markup = _wide(drawn, TITLES.get(figure, figure))
         parts.append(f"<h3>{_text(TITLES.get(figure, figure))}</h3>\n{markup}")
-    notes = [f"epoch {e.epoch}: {note}" for e in run.history for note in e.notes]
-    notes += run.passed_over.values()
+    notes = [f"epoch {note.epoch}: {noted(note)}" for note in run.notes]
+    notes += [damage for damage in run.passed_over.values() if damage not in run.doubts]  # which are among the faults
     if notes:
         parts.append("<h3>Notes</h3>\n" + "".join(f"<p>{_text(note)}</p>" for note in notes))
     return "\n".join(filter(None, parts))
+
+
+def _why_not(run: Run, callback: str) -> str:
+    stops = [stop for stop in run.stops if part_name(stop.part) == callback]
+    if stops:
+        return f"{callback} stopped at epoch {stops[0].epoch}: {stops[0].reason}."
+    return f"{callback} was not among the callbacks."
 
 
 def _alerts(alerts: Iterable[Alert]) -> str:

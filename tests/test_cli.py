@@ -155,7 +155,7 @@ def test_a_crash_is_no_verdict(log, capsys, monkeypatch, error):
     out = capsys.readouterr().out
     assert f"not watched    run\n    cannot be judged: {error.__name__}: " in out
     assert "ALARM    caught" in out
-    monkeypatch.setattr("keras_xai.verdict.overall", fail)
+    monkeypatch.setattr("keras_xai.judgement.overall", fail)
     assert main(["check", directory]) == 2
     assert capsys.readouterr().err.startswith(f"keras-xai check failed: {error.__name__}: ")
     monkeypatch.setattr("keras_xai.page.report", fail)

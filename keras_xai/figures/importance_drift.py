@@ -9,7 +9,6 @@ import numpy as np
 
 from keras_xai.figures.colour import colourscale
 from keras_xai.figures.grid import grid
-from keras_xai.figures.recorded import Recorded
 from keras_xai.figures.theme import (
     LIGHT,
     Figure,
@@ -25,6 +24,7 @@ from keras_xai.figures.theme import (
     text,
 )
 from keras_xai.figures.words import percent
+from keras_xai.recorded import Recorded
 from keras_xai.records import Importance
 
 SOURCES = {"live": "live rows", "clean": "fixed probe", "data": "data score"}

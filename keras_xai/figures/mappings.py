@@ -16,9 +16,9 @@ from keras_xai.figures.colour import Theme, colourscale, srgb
 from keras_xai.figures.grid import grid
 from keras_xai.figures.importance_drift import cell_axis, position
 from keras_xai.figures.probe_attributions import class_name
-from keras_xai.figures.recorded import Recorded
 from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, epoch_axis, line, mark_alerts, packed, text
 from keras_xai.figures.words import percent, short
+from keras_xai.recorded import Recorded
 from keras_xai.records import Float, Mappings, Result, Samples
 
 TAIL = 5  # epochs behind a point of the map

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy as np
 
 from keras_xai.figures.grid import grid
 from keras_xai.figures.importance_drift import drift_score, importance_map, importance_of, position
-from keras_xai.figures.recorded import Recorded
 from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, epoch_axis, line, mark_alerts, text
 from keras_xai.figures.weight_gradients import heat_map
 from keras_xai.figures.words import count, percent, short
+from keras_xai.judgement import is_scored, judge
+from keras_xai.recorded import Recorded
 from keras_xai.records import Alert, Importance
 
 NEAR = 3  # a change of the data and the model's answer to it are one event when at most so many epochs apart
@@ -39,6 +40,7 @@ class Summary:
     alarm: bool
     before: int  # the epoch that "was" refers to
     feature: str  # the feature that moved, or the most important one; "" without an importance
+    faults: tuple[str, ...] = ()  # what of the watch broke, a sentence each
 
 
 def events(alerts: Sequence[Alert]) -> list[list[Alert]]:
@@ -104,6 +106,7 @@ def summary(run: Recorded, epoch: int | None = None) -> Summary:
             False,
             0,
             "",
+            _as_sentences(judge(run).faults),
         )
     now = epochs[position(epochs, epoch)]
     told = events([alert for alert in run.alerts if alert.epoch <= now])
@@ -119,12 +122,16 @@ def summary(run: Recorded, epoch: int | None = None) -> Summary:
         _share(importance, feature, now, before, alarm=bool(told)),
         _flags(run, now),
     )
-    return Summary(
-        _sentence(run, told, now), _detail(run, told, importance, now, before), facts, bool(told), before, feature
-    )
+    faults = _as_sentences(judge(run, now).faults)
+    sentence = _sentence(run, told, now, watched=not faults)
+    return Summary(sentence, _detail(run, told, importance, now, before), facts, bool(told), before, feature, faults)
 
 
-def _sentence(run: Recorded, told: Sequence[Sequence[Alert]], now: int) -> str:
+def _as_sentences(clauses: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{clause[:1].upper()}{clause[1:].rstrip('.')}." for clause in clauses)
+
+
+def _sentence(run: Recorded, told: Sequence[Sequence[Alert]], now: int, *, watched: bool) -> str:
     if told:
         return event_sentence(told[0])
     flagged = _flagged(run, now)
@@ -140,13 +147,14 @@ def _sentence(run: Recorded, told: Sequence[Sequence[Alert]], now: int) -> str:
         }
         does = verb.get(kind, "get gradients that are not finite")
         return f"Since epoch {since}, {names} of {count(total, 'variable')} {does}: {stopped}."
+    if not watched:
+        return "No alert so far, but not all of this training was watched."
     found = importance_of(run)
     if found is None:
         seen = count(len([e for e in run.epochs if e <= now]), "epoch")
         flags = ", no gradient flag" if run.weight_gradients else " recorded"
         return f"{seen}{flags}; nothing here watches what the model relies on."
-    scored = found[1].score[found[1].epochs <= now]
-    if not np.isfinite(scored).any():
+    if not is_scored(found[1], now):
         return "No alert so far: still too early to say what is usual for this run."
     return "No alert so far: the model goes on relying on what it relied on before."
 
@@ -301,6 +309,9 @@ def figure(run: Recorded, *, epoch: int | None = None, look: Look = LIGHT) -> Fi
             ("Gradient health: log RMS, layer × epoch", heat_map(run, look, kernels_only=True, compact=True, labels=16))
         )
     told = summary(run, epoch)
+    title = text(told.sentence, 160)
+    for fault in told.faults[:2]:
+        title += f'<br><span style="color:{look["alarm"]};font-size:13px">{text(fault, 160)}</span>'
     if not panels:
-        return chart(look, [], title={"text": text(told.sentence, 160)})
-    return grid(look, panels, title=text(told.sentence, 160))
+        return chart(look, [], title={"text": title})
+    return grid(look, panels, title=title)

@@ -13,9 +13,9 @@ from keras_xai.errors import unknown
 from keras_xai.figures.colour import colourscale, ramp
 from keras_xai.figures.grid import grid
 from keras_xai.figures.importance_drift import position
-from keras_xai.figures.recorded import Recorded
 from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, epoch_axis, line, mark_alerts, packed, text
 from keras_xai.figures.words import percent
+from keras_xai.recorded import Recorded
 from keras_xai.records import Float, Outputs
 
 NAMES = {

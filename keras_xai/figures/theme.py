@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_xai.figures.colour import TOKENS, Theme, run_colour
-from keras_xai.figures.recorded import Recorded
 from keras_xai.printed import printable
+from keras_xai.recorded import Recorded
 
 Figure = dict[str, Any]
 

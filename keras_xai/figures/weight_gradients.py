@@ -12,7 +12,6 @@ from keras_xai.errors import unknown
 from keras_xai.figures.colour import colourscale, ramp
 from keras_xai.figures.grid import grid
 from keras_xai.figures.importance_drift import cell_axis, position
-from keras_xai.figures.recorded import Recorded
 from keras_xai.figures.theme import (
     LIGHT,
     Figure,
@@ -26,6 +25,7 @@ from keras_xai.figures.theme import (
     text,
 )
 from keras_xai.figures.words import power, short
+from keras_xai.recorded import Recorded
 from keras_xai.records import STATISTICS, Float, Gradients
 
 MOST = 500  # columns of a heat map: there are hardly more pixels

@@ -18,6 +18,7 @@ from keras_xai.figures.mappings import class_colours, layer_named, places
 from keras_xai.figures.mappings import layers as layers_of
 from keras_xai.figures.probe_attributions import class_name, method_title, probabilities
 from keras_xai.figures.weight_gradients import layers, variables
+from keras_xai.judgement import noted, part_name
 from keras_xai.probe import Probe
 from keras_xai.records import Alert, Attribution, Importance, Mappings
 from keras_xai.run import Run
@@ -117,13 +118,14 @@ def card(name: str, run: Run) -> dict[str, Any]:
         "alerts": len(run.alerts),
         "flags": _counts([kind for _, kind in dict.fromkeys((n, k) for n, k, _ in run.flags)]),
         "probe": None if probe is None else {"kind": probe.kind, "size": probe.size, "hash": probe.hash},
+        "faults": len(run.stops) + bool(run.missing_epochs),
         "stamp": f"{len(run.epochs)}.{last.wall_time if last else 0:.3f}",
     }
 
 
 def unread(name: str, fault: str) -> dict[str, Any]:
     """The card of a run that cannot be read: why."""
-    nothing: dict[str, Any] = {"epochs": 0, "last": None, "alerts": 0, "flags": {}, "probe": None}
+    nothing: dict[str, Any] = {"epochs": 0, "last": None, "alerts": 0, "flags": {}, "probe": None, "faults": 0}
     return {"name": name, "error": fault, **nothing, "stamp": fault}
 
 
@@ -143,8 +145,8 @@ def whole(name: str, run: Run) -> dict[str, Any]:
         "learning_rate": [r.learning_rate for r in history],
         "logs": keys,
         "cost": cost / seconds if seconds > 0 else None,
-        "notes": [{"epoch": r.epoch, "text": note} for r in history for note in r.notes]
-        + [{"epoch": None, "text": why} for why in run.passed_over.values()],
+        "notes": notes(run),
+        "stops": {part_name(stop.part): f"Stopped at epoch {stop.epoch}: {stop.reason}." for stop in run.stops},
         "passed_over": run.passed_over,
         "alerts": [alert(a, run) for a in run.alerts],
         "methods": [{"name": m, "title": method_title(m), "epochs": run.attribution_epochs(m)} for m in run.methods],
@@ -158,6 +160,12 @@ def whole(name: str, run: Run) -> dict[str, Any]:
             if found is not None
         },
     }
+
+
+def notes(run: Run) -> list[dict[str, Any]]:
+    """What the callbacks noted, and what could not be read."""
+    said = [{"epoch": n.epoch, "text": noted(n), "stopped": n.stopped} for n in run.notes]
+    return said + [{"epoch": None, "text": why, "stopped": False} for why in run.passed_over.values()]
 
 
 def alert(record: Alert, run: Run) -> dict[str, Any]:

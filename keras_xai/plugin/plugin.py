@@ -46,7 +46,7 @@ LAID_OVER = {
     "update_ratio": ("weight_gradients",),
     "drift_score": ("importance", "importance_live", "data_score"),
 }
-FIRST = ("history", "alerts", "flags", "probe_described")  # what a run's card in the picker is made of
+FIRST = ("history", "alerts", "flags", "stops", "probe_described")  # what a run's card in the picker is made of
 WHOLE = (
     "probe",
     "weight_gradients",

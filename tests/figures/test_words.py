@@ -94,6 +94,7 @@ def test_dead_gradients_are_the_news_where_nothing_drifts(story, tmp_path):
 def nothing(**records):
     """A run of which only the records given were written."""
     empty = {"epochs": [], "history": [], "probe": None, "weight_gradients": [], "methods": (), "alerts": []}
+    empty |= {"stops": [], "missing_epochs": [], "notes": [], "doubts": ()}
     return SimpleNamespace(**{**empty, "importance": None, "importance_live": None, "data_score": None, **records})
 
 
@@ -105,7 +106,8 @@ def test_what_was_not_recorded_is_said():
     assert [fact.value for fact in told.facts] == ["–"] * 4
     skipped = Importance(np.arange(2), ("a", "b"), np.full((2, 2), np.nan, "f4"), np.full(2, np.nan), 6.0)
     told = summary(nothing(epochs=[0, 1], importance=skipped))
-    assert "too early" in told.sentence
+    assert told.sentence == "No alert so far, but not all of this training was watched."
+    assert told.faults == ("No importance could be measured since epoch 0: it is not finite, or zero everywhere.",)
     assert told.facts[1].note == "drift score: burn-in"
 
 

@@ -16,6 +16,7 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 from keras_xai.figures import FIGURES, PANELS, Look
 from keras_xai.figures.overview import summary
 from keras_xai.figures.weight_gradients import health
+from keras_xai.judgement import judge
 from keras_xai.plugin import payload
 from keras_xai.probe import Probe
 from keras_xai.records import STATISTICS, Alert, Attribution, Epoch, Gradients, Shares
@@ -25,7 +26,6 @@ from keras_xai.summary.arrays import pack, unpack
 from keras_xai.summary.event_files import framed
 from keras_xai.summary.metadata import encode, step, value
 from keras_xai.summary.plugin_data_pb2 import PluginData
-from keras_xai.verdict import verdict
 from tests.mapping.conftest import mappings_of
 
 EPOCHS = 5
@@ -330,7 +330,7 @@ def everything(name: str, run: Run) -> dict[str, str]:
     if run.probe is not None:
         payload.inputs(run.probe)
     payload.mapping(run)
-    assert verdict(name, run).status in (0, 1, 2)
+    assert judge(run).status in (0, 1, 2)
     return run.passed_over
 
 

@@ -12,7 +12,7 @@ import pytest
 import keras_xai as kx
 from keras_xai.cli import main
 from keras_xai.figures import PANELS
-from keras_xai.verdict import verdict
+from keras_xai.judgement import judge
 from tests.plugin.test_routes import HOME, LOADERS
 from tests.trust import forging
 from tests.trust.forging import (
@@ -199,7 +199,7 @@ def test_a_value_that_does_not_fit_is_passed_over_and_said(tmp_path, name):
     assert set(passed_over) <= beside | {tag}
     assert sum(f"{tag}: " in str(warning.message) or f"{tag} is" in str(warning.message) for warning in said) == 1
     assert not any(character < " " for warning in said for character in str(warning.message))
-    assert verdict("run", run).status == 1  # of three alerts one at most is lost
+    assert judge(run).status == 1  # of three alerts one at most is lost
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -248,7 +248,9 @@ def test_the_page_shows_what_is_whole_and_says_what_is_not(tmp_path):
         forging.write(tmp_path / "logs" / name.replace(" ", "_") / "keras_xai", forged(name))
     page = kx.report(tmp_path / "logs", tmp_path / "report.html").read_text()
     assert "cannot be shown" not in page
-    assert page.count("passed over: ") == 4
+    for part in ("probe", "weight_gradients"):
+        assert f"keras_xai/{part} is passed over: " in page
+    assert "keras_xai/epoch: 1 of 5 steps are damaged" in page
     assert {path.name for path in tmp_path.iterdir()} == {"logs", "report.html"}
 
 

@@ -97,6 +97,10 @@ export const panel = (span, title, note, ...children) =>
 export const message = (title, text, code) =>
   h("div", { class: "empty" }, h("h3", {}, title), h("p", {}, text), code && h("code", {}, code));
 
+/** Where nothing was recorded: that the callback broke, and why, or that nobody asked for it. */
+export const absent = (run, callback, title, code) =>
+  run.stops[callback] ? h("div", { class: "empty" }, h("h3", {}, title), h("p", { class: "alarm" }, run.stops[callback])) : message(title, `${callback} was not among this run's callbacks.`, code);
+
 /** A line's name in the note of its panel. */
 export const key = (name, colour, dash) =>
   h("span", { class: "key" }, h("i", { style: { borderColor: colour, borderTopStyle: dash ?? "solid" } }), clip(name, 28));

@@ -3,7 +3,7 @@ import { ask } from "./api.js";
 import { chart, figureBehind } from "./chart.js";
 import { legend, runColour } from "./colour.js";
 import { group, segments } from "./controls.js";
-import { h, message, panel, percent, position, short, signed } from "./dom.js";
+import { absent, h, message, panel, percent, position, short, signed } from "./dom.js";
 import { draw } from "./image.js";
 import { changeFigure, importanceMaps, largest, order, row } from "./marks.js";
 import { scoreKeys, SEEN_BY, towardsSamples } from "./overview.js";
@@ -16,8 +16,7 @@ export function importanceDrift(root, context) {
   const { run, name, epoch } = context;
   const source = sourceOf(run);
   if (!source) {
-    const wrote = run.epochs.length ? `${name} has ${run.epochs.length} epochs, but` : `${name} has no epoch yet, and`;
-    return root.append(message("This run watches no importance", `${wrote} ImportanceDrift was not among its callbacks.`, "kx.ImportanceDrift(log_dir, probe)"));
+    return root.append(absent(run, "ImportanceDrift", "This run watches no importance", "kx.ImportanceDrift(log_dir, probe)"));
   }
   const importance = ask("importance", { run: name, source }, run.stamp);
   const score = panel("c7", "Drift score", scoreKeys(context, true),

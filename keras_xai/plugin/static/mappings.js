@@ -3,7 +3,7 @@ import { ask, refusal } from "./api.js";
 import { chart, figureBehind } from "./chart.js";
 import { dark, legend, themeName, token } from "./colour.js";
 import { choice, group, segments } from "./controls.js";
-import { clamp, h, hint, key, linear, message, panel, percent, position, tip } from "./dom.js";
+import { absent, clamp, h, hint, key, linear, message, panel, percent, position, tip } from "./dom.js";
 import { set, state } from "./state.js";
 
 const TAIL = 5; // epochs behind a point
@@ -28,7 +28,7 @@ const drawable = (context) => {
 export function mappings(root, context) {
   const map = told(context);
   if (!map) return root.append(h("p", { class: "note" }, refusal("mapping", { run: context.name }) ?? "Reading the map …"));
-  if (!map.epochs.length) return root.append(message("This run wrote no mappings", `${context.name} has ${context.run.epochs.length} epochs, but ProbeMappings was not among its callbacks.`, "kx.ProbeMappings(log_dir, probe)"));
+  if (!map.epochs.length) return root.append(absent(context.run, "ProbeMappings", "This run wrote no mappings", "kx.ProbeMappings(log_dir, probe)"));
   const grid = h("div", { class: "grid" }, mapPanel(context, map), suspectsPanel(context, map));
   root.append(grid);
   paint(map, context.epoch);

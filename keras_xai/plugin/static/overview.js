@@ -2,7 +2,7 @@
 import { ask } from "./api.js";
 import { chart, figureBehind } from "./chart.js";
 import { legend, runColour, token } from "./colour.js";
-import { h, key, message, panel, percent, position } from "./dom.js";
+import { absent, h, key, panel, percent, position } from "./dom.js";
 import { importanceMaps, largest, order, row, slope } from "./marks.js";
 import { set } from "./state.js";
 
@@ -33,8 +33,11 @@ const pending = [];
 
 function lead(summary, run, epoch, first) {
   const button = h("button", { class: "link", type: "button", "data-key": "samples", onclick: () => set(towardsSamples(run, Math.max(epoch, first.epoch))) }, "See the samples that moved most →");
-  return h("div", { class: "lead c12" }, h("h1", {}, summary.sentence), h("p", {}, summary.detail, " ", first && run.methods.length ? button : null));
+  return h("div", { class: "lead c12" }, h("h1", {}, summary.sentence), faults(summary), h("p", {}, summary.detail, " ", first && run.methods.length ? button : null));
 }
+
+/** What of the watch broke: said first, and in red. */
+const faults = (summary) => (summary.faults.length ? h("ul", { class: "faults alarm" }, summary.faults.map((fault) => h("li", {}, fault))) : null);
 
 const facts = (summary) =>
   h("div", { class: "facts c12" }, summary.facts.map((fact) =>
@@ -53,7 +56,7 @@ const DASHES = { live: "solid", clean: "dotted", data: "dashed" };
 
 function driftPanel(context, source) {
   const title = panel("c7", "Drift score", source ? scoreKeys(context) : "");
-  if (!source) title.append(message("Not watched", "ImportanceDrift was not among this run's callbacks.", "kx.ImportanceDrift(log_dir, probe)"));
+  if (!source) title.append(absent(context.run, "ImportanceDrift", "Not watched", "kx.ImportanceDrift(log_dir, probe)"));
   else title.append(chart(context, "drift_score", { id: "overview drift", height: 192 + context.spare, label: "Drift score over epochs with its limit" }));
   return title;
 }
@@ -98,7 +101,7 @@ function movedPanel(context, importance, summary) {
 }
 
 function healthPanel(context) {
-  if (!context.run.variables.length) return panel("c4", "Gradient health", "", message("Not recorded", "WeightGradients was not among this run's callbacks.", "kx.WeightGradients(log_dir)"));
+  if (!context.run.variables.length) return panel("c4", "Gradient health", "", absent(context.run, "WeightGradients", "Not recorded", "kx.WeightGradients(log_dir)"));
   const parameters = { compact: 1 };
   const rows = figureBehind(context, "heat_map", parameters, false)?.layout.meta?.rows.length ?? 6;
   return panel("c4", "Gradient health", "log RMS, layer × epoch",

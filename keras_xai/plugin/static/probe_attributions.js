@@ -4,7 +4,7 @@ import { chart } from "./chart.js";
 import { legend, themeName } from "./colour.js";
 import { compare, rivals } from "./compare.js";
 import { choice, group, range, segments } from "./controls.js";
-import { h, message, panel, percent } from "./dom.js";
+import { absent, h, message, panel, percent } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { draw, drawKept } from "./image.js";
 import { barsTile, seriesTile, tokensRow } from "./tiles.js";
@@ -19,7 +19,7 @@ export function probeAttributions(root, context) {
   const { run, name } = context;
   const method = methodOf(run);
   if (!method)
-    return root.append(message("This run wrote no attributions", `${name} has ${run.epochs.length} epochs, but ProbeAttributions was not among its callbacks.`, 'kx.ProbeAttributions(log_dir, probe, method="integrated_gradients")'));
+    return root.append(absent(run, "ProbeAttributions", "This run wrote no attributions", 'kx.ProbeAttributions(log_dir, probe, method="integrated_gradients")'));
   if (state.compare !== "off") return compare(root, context, method);
   const gallery = new Gallery(context, method);
   if (!gallery.ready) return root.append(waiting(context, gallery));

@@ -166,7 +166,7 @@ function drawStatus({ card, run }) {
   const notes = run?.notes ?? [];
   parts.noted.hidden = !notes.length;
   parts.noted.textContent = count(notes.length, "note");
-  parts.notes.replaceChildren(h("h3", {}, "What the callbacks noted"), ...notes.slice(-40).map((note) => h("p", {}, h("span", { class: "note" }, note.epoch === null ? "" : `epoch ${note.epoch} `), note.text)));
+  parts.notes.replaceChildren(h("h3", {}, "What the callbacks noted"), ...notes.slice(-40).map((note) => h("p", {}, h("span", { class: "note" }, note.epoch === null ? "" : `epoch ${note.epoch} `), h("span", { class: note.stopped ? "alarm" : "" }, note.text))));
 }
 
 /** A step of the slider paints the maps alone where the view can, at once or when they arrive, and the words when it rests. */

@@ -3,7 +3,7 @@ import { ask } from "./api.js";
 import { chart, figureBehind } from "./chart.js";
 import { legend, runColour } from "./colour.js";
 import { group, segments } from "./controls.js";
-import { h, key, message, panel, position } from "./dom.js";
+import { absent, h, key, message, panel, position } from "./dom.js";
 import { state } from "./state.js";
 
 const TITLES = {
@@ -19,7 +19,7 @@ export function weightGradients(root, context) {
   const unread = run.passed_over["keras_xai/weight_gradients"] ?? "";
   if (!run.variables.length && unread) return root.append(message("The weight gradients could not be read", unread));
   if (!run.variables.length)
-    return root.append(message("This run wrote no weight gradients", `${name} has ${run.epochs.length} epochs, but WeightGradients was not among its callbacks.`, "kx.WeightGradients(log_dir)"));
+    return root.append(absent(run, "WeightGradients", "This run wrote no weight gradients", "kx.WeightGradients(log_dir)"));
   const statistic = TITLES[state.statistic] ? state.statistic : "rms";
   const by = rowsOf(run);
   const rows = run[by];

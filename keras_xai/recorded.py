@@ -1,4 +1,4 @@
-"""What a figure may ask of a run: the records, by name. `keras_xai.run.Run` answers it."""
+"""What figures and judgements may ask of a run: the records, by name. `keras_xai.run.Run` answers it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from keras_xai.probe import Probe
-from keras_xai.records import Alert, Attribution, Epoch, Gradients, Importance, Mappings, Outputs, Samples
+from keras_xai.records import (
+    Alert,
+    Attribution,
+    Epoch,
+    Gradients,
+    Importance,
+    Mappings,
+    Note,
+    Outputs,
+    Samples,
+    Stop,
+)
 
 
 class Recorded(Protocol):
@@ -16,6 +27,14 @@ class Recorded(Protocol):
     def epochs(self) -> Sequence[int]: ...
     @property
     def history(self) -> Sequence[Epoch]: ...
+    @property
+    def stops(self) -> Sequence[Stop]: ...
+    @property
+    def missing_epochs(self) -> Sequence[int]: ...
+    @property
+    def notes(self) -> Sequence[Note]: ...
+    @property
+    def doubts(self) -> Sequence[str]: ...
     @property
     def probe(self) -> Probe | None: ...
     @property
