@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,10 @@ class Probe:
         x: array (B, ...), or a list or dict of such for a model with several inputs; kept by reference, not to be written
             into while it is watched. A tuple (x, y) is accepted wherever a probe is. 128 samples or more make a drift score
             that can be believed.
-        y: (B,) integers are classes; floats of the output's shape are one-hot or regression, as the loss says.
-        target: the class to explain, (B,) or one integer; default the true class, or, without labels, the class
-            predicted at the first epoch.
+        y: (B, ...) labels as `fit` takes them: classes as integers, floats, −1 and +1 or one-hot rows, labels of 0 and 1, or
+            numbers; the model's output and its loss say which.
+        target: the class or column to explain: an integer or a name, (B,) integers, or "sum" of several labels or numbers;
+            default the true class, or, without labels, the class predicted at the first epoch. Several numbers need one.
         output: which output of several, by name or index, or a callable(model, x) -> scores (B, K).
         kind: "table", "image", "series" or "tokens"; guessed where the shape leaves no doubt: (B, F) is a table,
             (B, H, W, 1..4) an image.
@@ -89,6 +90,7 @@ class Probe:
         self.shape: tuple[int, ...] = self.inputs[0].shape[1:]
         self.feature_names = self._feature_names(feature_names)
         self.groups = None if groups is None else self._groups(groups)
+        self._settled: NDArray[np.int64] | Literal["open"] | None = "open"
         self._check_classes()
         self.hash = self._hash()
 
@@ -142,15 +144,19 @@ class Probe:
 
     @property
     def classes(self) -> NDArray[np.int64] | None:
-        """(B,) the true class where the labels are classes: integers, or one-hot rows."""
-        if self.y is None:
-            return None
-        if self.y.ndim == 2 and self.y.shape[1] > 1 and _one_hot(self.y):
-            return self.y.argmax(1).astype(np.int64)
-        flat = self.y.reshape(self.size, -1)
-        if flat.shape[1] == 1 and np.issubdtype(flat.dtype, np.integer):
-            return flat[:, 0].astype(np.int64)
-        return None
+        """(B,) the true class where the labels are classes.
+
+        Which they are is decided by the model's output and its loss. As long as no model was there it is a guess: integers, whole
+        floats of few values, the signs −1 and +1, one-hot rows.
+        """
+        return guessed_classes(self.y) if isinstance(self._settled, str) else self._settled
+
+    def settled(self, classes: NDArray[np.int64] | None) -> Probe:
+        """The same probe with its true classes (B,) decided; None where labels are no classes."""
+        clone = object.__new__(Probe)
+        clone.__dict__ |= self.__dict__
+        clone._settled = classes
+        return clone
 
     # What it is pooled to before it is scored.
 
@@ -294,7 +300,8 @@ class Probe:
             clone.x = [take(v) for v in self.x] if isinstance(self.x, list) else take(self.x)
         clone.size = len(chosen)
         clone.y = take(self.y)
-        clone.target = self.target if self.target is None or self.target.ndim == 0 else take(self.target)
+        clone._settled = self._settled if isinstance(self._settled, str) else take(self._settled)
+        clone.target = take(self.target) if isinstance(self.target, np.ndarray) and self.target.ndim else self.target
         if self.baseline is not None and np.shape(self.baseline)[:1] == (self.size,):
             clone.baseline = take(np.asarray(self.baseline))
         return clone
@@ -332,6 +339,7 @@ class Probe:
             "size": self.size,
             "inputs": list(self.x) if isinstance(self.x, dict) else len(self.inputs),
             "labels": self.y.tolist() if stored and self.y is not None else None,
+            **self._settled_classes(stored),
             "class_names": self.class_names,
             "output": getattr(self.output, "__name__", "callable") if callable(self.output) else self.output,
             "segments": self.groups.tolist() if isinstance(self.groups, np.ndarray) else None,
@@ -343,6 +351,11 @@ class Probe:
             "hash": self.hash,
         }
 
+    def _settled_classes(self, stored: bool) -> dict[str, Any]:
+        if isinstance(self._settled, str):
+            return {}
+        return {"classes": self._settled.tolist() if stored and self._settled is not None else None}
+
     @classmethod
     def from_description(cls, x: Arrays | None, names: tuple[str, ...] | None, description: Mapping[str, Any]) -> Probe:
         """A probe as read back; without stored inputs `x` and `y` are None."""
@@ -352,6 +365,10 @@ class Probe:
         probe.shape = tuple(map(int, description["shape"]))
         probe.size = int(description["size"])
         probe.y = None if description.get("labels") is None else np.asarray(description["labels"])
+        probe._settled = "open"
+        if "classes" in description:
+            classes = description["classes"]
+            probe._settled = None if classes is None else np.asarray(classes, np.int64)
         probe.target = None
         probe.output = description.get("output")
         probe.class_names = (
@@ -380,11 +397,11 @@ class Probe:
             )
         if np.issubdtype(labels.dtype, np.floating) and not np.isfinite(labels).all():
             raise InvalidInput(f"y of shape {labels.shape} contains NaN or infinite values.")
-        if np.issubdtype(labels.dtype, np.integer) and labels.size and labels.min() < 0:
-            raise InvalidInput(f"y holds the class {labels.min()}: classes count from 0.")
         return labels.astype(np.int64) if labels.dtype == bool else labels
 
-    def _target(self, target: Any) -> NDArray[np.int64]:
+    def _target(self, target: Any) -> NDArray[np.int64] | str:
+        if isinstance(target, str):
+            return target  # a name, or "sum": what it stands for is known with the model
         found = np.asarray(target)
         if not np.issubdtype(found.dtype, np.integer) or found.shape not in ((), (self.size,)):
             raise InvalidInput(
@@ -469,7 +486,7 @@ class Probe:
         for array in (
             *self.inputs,
             self.y,
-            self.target,
+            None if self.target is None else np.asarray(self.target),
             *(() if self.baseline is None else (np.asarray(self.baseline),)),
         ):
             if array is not None:
@@ -493,6 +510,23 @@ def update_digest(digest: Any, array: NDArray[Any]) -> None:
         return
     for part in parts_of(np.atleast_1d(array)):
         digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8))
+
+
+def guessed_classes(y: NDArray[Any] | None) -> NDArray[np.int64] | None:
+    """(B,) what labels (B, ...) look like as classes, None where they do not."""
+    if y is None:
+        return None
+    if y.ndim == 2 and y.shape[1] > 1 and _one_hot(y):
+        return y.argmax(1).astype(np.int64)
+    if y.size != len(y) or y.dtype.kind not in "iuf":
+        return None
+    values = y.reshape(-1)
+    different = np.unique(values)
+    if np.isin(different, (-1, 1)).all() and different[0] == -1:
+        return (values > 0).astype(np.int64)
+    few = y.dtype.kind in "iu" or len(different) <= max(2, len(y) // 8)
+    whole = bool((different == np.round(different)).all() and different[0] >= 0)
+    return values.astype(np.int64) if few and whole else None
 
 
 def _one_hot(y: NDArray[Any]) -> bool:

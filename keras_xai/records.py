@@ -21,11 +21,15 @@ Integer = NDArray[np.integer[Any]]
 Space = Literal["logit", "probability", "raw"]
 Source = Literal["clean", "live", "data"]
 Verdict = Literal["reliance moved", "data changed"]
+TaskKind = Literal["binary", "classes", "labels", "number", "numbers"]
+Link = Literal["", "softmax", "sigmoid"]
 Answer = Literal["class", "labels", "value"]
 Target = Literal["label", "prediction"]
 
 # The words that a record may hold, in the order in which they are told.
 SPACES: tuple[Space, ...] = get_args(Space)
+TASKS: tuple[TaskKind, ...] = get_args(TaskKind)
+LINKS: tuple[Link, ...] = get_args(Link)
 SOURCES: tuple[Source, ...] = get_args(Source)
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
@@ -173,12 +177,14 @@ class Attribution:
     `score` and `baseline_score` (B) are in `space`: "logit" before the last softmax or sigmoid, "probability" where the
     model has no such logit, "raw" for regression. `completeness_error` (B) is |Σ values − (score − baseline_score)| /
     max(|score − baseline_score|, 1e-6), None where the method promises no such sum. `r2` (B), at most 1, is how well the
-    line fits that stands for the model (LIME), None for what fits none.
+    line fits that stands for the model (LIME), None for what fits none. `task` says what the outputs are: "binary" (one
+    unit: class 1 or not; class 0 is explained by the negative logit, or by 1 − p), "classes" (one of K), "labels" (each of
+    K, yes or no), "number" or "numbers".
     """
 
     method: str
     values: Any
-    target: Integer  # (B) the class explained; 0 for a single output
+    target: Integer  # (B) the class or column explained; −1 for the sum of all columns
     score: Float
     baseline_score: Float | None
     prediction: NDArray[Any]  # (B) the model's own class; the raw output for regression
@@ -188,6 +194,9 @@ class Attribution:
     epoch: int | None = None
     kind: str = ""  # of the input: "table", "image", "series" or "tokens"
     r2: Float | None = None
+    task: TaskKind | None = None  # what the outputs say; None where an older version wrote it
+    link: Link = ""  # what makes probabilities of logits, "" where nothing does
+    remark: str = ""  # what to know of the reading of the outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,6 +213,8 @@ class Outputs:
     outputs: Float  # (E, B, K)
     space: Space
     r2: Float | None = None  # (E, B)
+    task: TaskKind = "classes"
+    link: Link = ""  # what makes probabilities of logits
 
 
 @dataclass(frozen=True, eq=False)

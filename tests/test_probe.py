@@ -31,7 +31,6 @@ def test_the_kind_is_asked_for_where_it_does(x):
     [
         ({"x": np.array([[1.0, np.nan]])}, r"NaN.*\(0, 1\)"),
         ({"x": table, "y": [0, 1]}, r"\(2,\).*4 samples"),
-        ({"x": table, "y": [0, 1, 2, -1]}, "class -1"),
         ({"x": table, "y": ["a", "b", "c", "d"]}, "dtype"),
         ({"x": table, "y": [0, 1, 2, 3], "class_names": ["a", "b"]}, "class 3, class_names has 2"),
         ({"x": table, "feature_names": ["a", "b"]}, "2 names, x has 3"),

@@ -13,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution import METHODS
+from keras_xai.attribution.grad_cam import GradCam, Unrectified
+from keras_xai.attribution.hires_cam import HiResCam
 from keras_xai.attribution.integrated_gradients import IntegratedGradients
 from keras_xai.attribution.method import Method, Rows, named
 from keras_xai.attribution.progress import Progress
 from keras_xai.attribution.question import Output, Question, default_baseline, has_convolution
 from keras_xai.attribution.samples import Samples, converted, sample_bytes
+from keras_xai.attribution.task import Task, resolve_target, true_classes
 from keras_xai.attribution.tokens import rows_of
 from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput, listed
@@ -76,7 +79,9 @@ class Engine:
         self.traces += 1
         if alike:
             baseline = [keras.ops.broadcast_to(b, a.shape) for b, a in zip(baseline, x, strict=True)]
-        rows = rows_of(Rows(self.question.scores, x, baseline, target, self._model, self.chunk, alike))
+        rows = rows_of(
+            Rows(self.question.scores, x, baseline, target, self._model, self.chunk, alike, self.question.task)
+        )
         if any(method.differentiates for method in self.methods.values()):
             self._name_held(rows)
         rows.heard = self._heard
@@ -103,6 +108,7 @@ class Engine:
 
     def scores(self, x: Sequence[Samples], target: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """(B,) the explained score of rows x; for an engine without methods, which runs them forward alone."""
+        self.settle(x)
         parts = []
         for rows in self._chunks(len(x[0])):
             parts.append(self._run([a[rows] for a in x], [], target[rows])[1])
@@ -114,9 +120,18 @@ class Engine:
         parts = [backend.numpy(self._forward([a[rows] for a in x])) for rows in self._chunks(len(x[0]))]
         return np.concatenate(parts)[: len(x[0])].astype(np.float32)
 
+    def settle(self, x: Sequence[Samples], y: NDArray[Any] | None = None, *, named: bool = False) -> Task:
+        """Decide what the outputs of rows x say, by the first chunk of them; see `Question.settle`."""
+        if self.question.task is None:
+            first = [a[: self.chunk] for a in x]
+            self.question.settle(self.outputs(first), y, named=named)
+        assert self.question.task is not None
+        return self.question.task
+
     def prepare(self, x: Sequence[Samples], baseline: list[NDArray[Any]], target: NDArray[np.integer[Any]]) -> None:
         """Trace what a call with such rows takes, and run nothing: what a method cannot do on this model is an
         `InvalidInput` now."""
+        self.settle(x)
         rows = self._chunks(len(x[0]))[0]
         baseline, alike = self._compared(baseline)
         some = [b[:1] if alike else b[rows] for b in baseline]
@@ -163,6 +178,7 @@ class Engine:
         self, x: Sequence[Samples], baseline: list[NDArray[Any]], target: NDArray[np.integer[Any]]
     ) -> Iterator[tuple[Any, ...]]:
         """What the graph gives for each chunk."""
+        self.settle(x)
         chunks = self._chunks(len(x[0]))
         baseline, alike = self._compared(baseline)
         self._progress.begin(len(chunks))
@@ -176,7 +192,8 @@ class Engine:
         """What chunks say together of the rows whose classes are target (B,)."""
         size = len(target)
         outputs, score = (joined([p[k] for p in parts], size) for k in range(2))
-        space, prediction = self.question.space(outputs), self.question.predictions(outputs)
+        task = self.question.task
+        assert task is not None
         starts, fits = (
             iter([joined(list(one), size) for one in zip(*(p[k] for p in parts), strict=True)]) for k in (2, 3)
         )
@@ -192,11 +209,14 @@ class Engine:
                 target=target,
                 score=score,
                 baseline_score=baseline_score,
-                prediction=prediction,
+                prediction=task.predictions(outputs),
                 completeness_error=error,
-                space=space,
+                space=task.space,
                 outputs=outputs.reshape(size, -1)[:, :64],
                 r2=next(fits) if method.fits else None,
+                task=task.kind,
+                link=task.link,
+                remark=task.remark,
             )
         return found
 
@@ -352,7 +372,9 @@ def attribute(
         model: a built Keras model: functional, Sequential or subclassed.
         x: (B, ...) samples as `fit` gets them, a list or dict of such, or a `Probe`.
         method: one of `keras_xai.attribution.METHODS`.
-        target: the class to explain, (B,) or one integer; default the class the model predicts (a `Probe`: its true class).
+        target: the class or column to explain: an integer or a name, (B,) integers, or "sum" of several labels or numbers.
+            Default the class that the model predicts (a `Probe`: its true class). Of one unit that says class 1 or not,
+            class 0 is explained by the negative logit. Several numbers need one.
         output: which output of several, by name or index; or a callable(model, x) -> scores (B, K).
         baseline: one sample or (B, ...): what "nothing" looks like. Default zero in the model's input space (with a
             Normalization layer the adapted mean); for a `Probe` of a table its mean.
@@ -365,7 +387,8 @@ def attribute(
         An `Attribution`. Samples whose completeness error is above 1 % are run again with 64 steps.
 
     Raises:
-        InvalidInput: unknown methods or options, shapes that do not fit, targets out of range: with name and shape.
+        InvalidInput: unknown methods or options, shapes that do not fit, targets out of range: with name and shape; a
+            Grad-CAM whose averages hide what the places of its layer hold.
 
     Example:
         >>> import keras, numpy as np
@@ -379,12 +402,29 @@ def attribute(
     found, how = prepared(), prepared.method
     if prepared.side_effects:
         warnings.warn(prepared.side_effects, stacklevel=2)
+    if type(how) is GradCam and not found.values.any():
+        _check_averages(prepared, how, found)
     if isinstance(how, IntegratedGradients) and how.n_steps < MORE_STEPS and found.completeness_error is not None:
         again = np.flatnonzero(~(found.completeness_error <= ENOUGH))
         if again.size:
             finer = prepared.instead(IntegratedGradients(MORE_STEPS, how.quadrature), again, progress)
             found = _merged(found, finer, again)
     return found
+
+
+def _check_averages(prepared: Prepared, method: GradCam, found: Attribution) -> None:
+    """Refuse a Grad-CAM whose averages are zero where the layer's places do lead to the score.
+
+    Raises:
+        InvalidInput: the gradient of each channel cancels out over the places.
+    """
+    rows = np.arange(len(found.score))
+    before_relu = prepared.instead(Unrectified(layer=method.layer), rows).values
+    if not before_relu.any() and prepared.instead(HiResCam(layer=method.layer), rows).values.any():
+        raise InvalidInput(
+            "grad_cam is zero everywhere, though the places of the layer lead to the score: each channel's gradients, averaged "
+            "over all places, cancel out. Take hires_cam or layer_cam, which weigh each place by itself."
+        )
 
 
 class Prepared:
@@ -416,8 +456,6 @@ class Prepared:
             if probe.x is None:
                 raise InvalidInput("This probe holds no samples (store='none').")
             x, output = probe.x, probe.output if output is None else output
-            target = probe.target if target is None else target
-            target = probe.classes if target is None else target
             baseline = probe.baseline if baseline is None else baseline
         x = dict(x) if isinstance(x, Mapping) else x
         several = isinstance(x, list) and all(hasattr(a, "shape") for a in x)
@@ -429,9 +467,11 @@ class Prepared:
         check_fit(model, flat, self._like)
         self._x = smooth(model, flat, self._like)
         self._baseline = baseline_rows(baseline, self._x, default_rows(model, self._x, probe))
-        self.target = resolved_target(model, self._x, self._like, target, output)
         self.name, self.method, self._model, self._output, self._jit = method, how, model, output, jit_compile
+        self._task: Task | None = None
         self._engine = self._made(how, progress)
+        self.target = explained_targets(self._engine, self._x, target, probe)
+        self._task = self._engine.question.task
 
     def __call__(self) -> Attribution:
         """With the weights as they are now."""
@@ -442,13 +482,15 @@ class Prepared:
         """See `Engine.side_effects`."""
         return self._engine.side_effects
 
-    def instead(self, method: Method, rows: NDArray[np.integer[Any]], progress: Progress) -> Attribution:
+    def instead(self, method: Method, rows: NDArray[np.integer[Any]], progress: Progress | None = None) -> Attribution:
         """The same of some of the rows, by another method."""
         x, baseline = ([a[rows] for a in arrays] for arrays in (self._x, self._baseline))
         return self._made(method, progress)(x, baseline, self.target[rows])[self.name]
 
     def _made(self, method: Method, progress: Progress | None) -> Engine:
-        return Engine(self._model, {self.name: method}, self._like, self._output, jit=self._jit, progress=progress)
+        engine = Engine(self._model, {self.name: method}, self._like, self._output, jit=self._jit, progress=progress)
+        engine.question.task = self._task
+        return engine
 
 
 def default_rows(model: keras.Model, x: Sequence[Samples], probe: Probe | None = None) -> list[NDArray[Any]]:
@@ -458,31 +500,28 @@ def default_rows(model: keras.Model, x: Sequence[Samples], probe: Probe | None =
     return default_baseline(model, x)
 
 
-def resolved_target(
-    model: keras.Model, x: Sequence[Samples], like: Any, target: Any, output: Output
+def explained_targets(
+    engine: Engine, x: Sequence[Samples], target: Any = None, probe: Probe | None = None
 ) -> NDArray[np.int64]:
-    """(B,) the classes to explain; where none are given, those that the model predicts.
+    """(B,) the classes or columns to explain: those asked for, else the true ones of a probe, else those the model chooses.
+
+    Args:
+        engine: of the model; what its outputs say is settled here.
+        x: (B, ...) rows.
+        target: as `attribute` takes it.
+        probe: with labels and names, None without.
 
     Raises:
-        InvalidInput: a class that the output does not have, a target of another length.
+        InvalidInput: labels or targets that do not fit the output; no target where none can be chosen.
     """
-    outputs = Engine(model, {}, like, output).outputs(x)
-    size = len(x[0])
-    width = 1 if outputs.ndim == 1 else outputs.shape[1]
-    if target is None:
-        return outputs.argmax(1).astype(np.int64) if width > 1 else np.zeros(size, np.int64)
-    classes = np.asarray(target)
-    if not np.issubdtype(classes.dtype, np.integer) or classes.shape not in ((), (size,)):
-        raise InvalidInput(
-            f"target has shape {classes.shape} and dtype {classes.dtype}: expected one integer, or one for each of the "
-            f"{size} samples."
-        )
-    if width == 1:
-        return np.zeros(size, np.int64)
-    outside = classes[(classes < 0) | (classes >= width)]
-    if outside.size:
-        raise InvalidInput(f"target holds the class {outside[0]}, the output has {width} classes (0 to {width - 1}).")
-    return np.broadcast_to(classes, (size,)).astype(np.int64)
+    outputs = engine.outputs(x)
+    y, names = (None, None) if probe is None else (probe.y, probe.class_names)
+    task = engine.question.settle(outputs, y, named=names is not None)
+    if target is None and probe is not None:
+        target = probe.target
+    true = None if target is not None or y is None else true_classes(y, task, names, engine.question.output)
+    targets = resolve_target(target, task, len(x[0]), true, names)
+    return targets if targets is not None else task.explained(outputs)
 
 
 def _check_samples(x: list[NDArray[Any]]) -> None:

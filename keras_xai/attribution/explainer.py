@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.engine import Engine, baseline_rows, check_fit, default_rows, smooth
 from keras_xai.attribution.method import Method, every_layer
+from keras_xai.attribution.task import Task, resolve_target, true_classes
 from keras_xai.errors import InvalidInput, cause
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
@@ -40,18 +40,27 @@ class Explainer:
         self._x = smooth(model, probe.inputs, probe.x)
         ready = {name: method.for_probe(probe) for name, method in methods.items()}
         self.engine = Engine(model, ready, probe.x, probe.output, jit=jit_compile)
+        self.task = self._settled()
+        self.probe = probe.settled(self.classes_of(probe))
+        self.baseline = baseline_rows(probe.baseline, self._x, default_rows(model, self._x, probe))
+        self.target: NDArray[np.int64] | None = self._target(probe)
+        target = np.zeros(probe.size, np.int64) if self.target is None else self.target
+        self.engine.prepare(self._x, self.baseline, target)
+
+    def _settled(self) -> Task:
         try:
-            outputs = self.engine.outputs([a[: self.engine.chunk] for a in self._x])
+            return self.engine.settle(self._x, self.probe.y, named=self.probe.class_names is not None)
         except InvalidInput:
             raise
         except Exception as error:
             shapes = ", ".join(str(a.shape) for a in self._x)
             raise InvalidInput(f"The model does not take the probe of shape {shapes}: {cause(error)}") from error
-        self.width = 1 if outputs.ndim == 1 else outputs.shape[1]
-        self.baseline = baseline_rows(probe.baseline, self._x, default_rows(model, self._x, probe))
-        self.target: NDArray[np.int64] | None = self._target(probe)
-        target = np.zeros(probe.size, np.int64) if self.target is None else self.target
-        self.engine.prepare(self._x, self.baseline, target)
+
+    def classes_of(self, probe: Probe) -> NDArray[np.int64] | None:
+        """(B,) the true classes of labelled rows; None without labels, or where the outputs are labels or numbers."""
+        if probe.y is None:
+            return None
+        return true_classes(probe.y, self.task, self.probe.class_names, self.probe.output)
 
     def prepare_rows(self, probe: Probe) -> None:
         """Trace what other rows of the same shape take.
@@ -75,8 +84,7 @@ class Explainer:
 
     def _kept_target(self) -> NDArray[np.int64]:
         if self.target is None:
-            outputs = self.engine.outputs(self._x)
-            self.target = outputs.argmax(1).astype(np.int64)
+            self.target = self.task.explained(self.engine.outputs(self._x))
         return self.target
 
     def rows_in_parts(self, probe: Probe) -> Iterator[dict[str, Attribution]]:
@@ -84,7 +92,7 @@ class Explainer:
         x = smooth(self._model, probe.inputs, probe.x)
         target = self._target(probe)
         if target is None:
-            target = self.engine.outputs(x).argmax(1).astype(np.int64)
+            target = self.task.explained(self.engine.outputs(x))
         baseline = [np.broadcast_to(b[:1], a.shape) for a, b in zip(x, self.baseline, strict=True)]
         return (self._kind(part) for part in self.engine.in_parts(x, baseline, target))
 
@@ -92,23 +100,9 @@ class Explainer:
         return {name: dataclasses.replace(a, kind=self.probe.kind) for name, a in found.items()}
 
     def _target(self, probe: Probe) -> NDArray[np.int64] | None:
-        """(B,) the class to explain, None where it is to be predicted."""
-        if self.width == 1:
-            if probe.target is not None and probe.target.max() > 1:
-                raise InvalidInput(f"target holds the class {probe.target.max()}, the model has one output.")
-            return np.zeros(probe.size, np.int64)
-        classes: Any = probe.target if probe.target is not None else probe.classes
-        if classes is None and probe.y is not None and probe.y.size == probe.size:
-            y = probe.y.reshape(-1)  # classes written as floats, as many loaders give them
-            classes = y.astype(np.int64) if np.equal(y, np.round(y)).all() else None
-        if classes is None:
-            return None
-        if classes.max() >= self.width:
-            word = "target" if probe.target is not None else "y"
-            raise InvalidInput(
-                f"{word} holds the class {classes.max()}, the model's output has {self.width} classes (0 to {self.width - 1})."
-            )
-        return np.broadcast_to(classes, (probe.size,)).astype(np.int64)
+        """(B,) the class or column to explain, None where it is to be predicted."""
+        true = self.classes_of(probe) if probe.target is None else None
+        return resolve_target(probe.target, self.task, probe.size, true, self.probe.class_names)
 
 
 def is_built(model: keras.Model, probe: Probe) -> bool:

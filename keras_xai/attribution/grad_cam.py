@@ -38,5 +38,17 @@ class GradCam(LayerMap):
     """
 
     def map(self, at: Rows, activation: Tensor, gradient: Tensor) -> Tensor:
-        ops = keras.ops
-        return ops.relu(ops.einsum("nhwc,nc->nhw", activation, ops.mean(gradient, axis=(1, 2))))
+        return keras.ops.relu(averaged(activation, gradient))
+
+
+@dataclasses.dataclass(frozen=True)
+class Unrectified(GradCam):
+    """The map before the ReLU, which tells evidence against the class from none at all."""
+
+    def map(self, at: Rows, activation: Tensor, gradient: Tensor) -> Tensor:
+        return averaged(activation, gradient)
+
+
+def averaged(activation: Tensor, gradient: Tensor) -> Tensor:
+    """(n, h, w) the channels (n, h, w, c), each weighted by its mean gradient."""
+    return keras.ops.einsum("nhwc,nc->nhw", activation, keras.ops.mean(gradient, axis=(1, 2)))

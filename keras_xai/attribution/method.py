@@ -10,6 +10,8 @@ from typing import Any, ClassVar, TypeVar
 import keras
 import numpy as np
 
+from keras_xai.attribution.explained import Explained
+from keras_xai.attribution.task import Task
 from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.probe import Probe
@@ -90,8 +92,10 @@ class Rows:
         model: keras.Model,
         chunk: int,
         alike: bool = False,
+        task: Task | None = None,
     ) -> None:
         self._ask = ask  # inputs -> the model's outputs, and the scores behind them
+        self.task = task  # what the scores say, where that is known
         self.x, self.target, self.model = x, target, model
         self.baseline = baseline  # none at all where no method looks at one
         self.given: list[Tensor] = x  # in the user's own shapes, where `x` are the embeddings of tokens
@@ -108,7 +112,7 @@ class Rows:
 
     def scores(self, x: list[Tensor], target: Tensor) -> Tensor:
         """(m,) the score of m rows; m need not be n."""
-        return chosen().picked(self._ask(x)[1], target)
+        return Explained(self.task, target).score(self._ask(x)[1])
 
     def gradient_of(self, x: list[Tensor], target: Tensor) -> list[Tensor]:
         """The gradient of each row's score; zero for an input that has no smooth path to it."""
@@ -242,7 +246,7 @@ class Rows:
         def score(z: list[Tensor]) -> Tensor:
             said, scores = self._ask(z)
             self._outputs.append(said)
-            return chosen().picked(scores, self.target)
+            return Explained(self.task, self.target).score(scores)
 
         return chosen().recorded(score, self.x, self._watched)
 
@@ -260,7 +264,9 @@ class Rows:
             return scores
 
         alike = self.alike and all(self.smooth)
-        own, start, found = chosen("rescale").rescaled(scores, self.x, self.start, self.target, alike)
+        own, start, found = chosen("rescale").rescaled(
+            scores, self.x, self.start, Explained(self.task, self.target), alike
+        )
         self._said = self._said or (outputs[0], own)
         vars(self).setdefault("start_score", start)
         return list(found)

@@ -18,7 +18,7 @@ from keras_xai.attribution.engine import (
     baseline_rows,
     check_fit,
     default_rows,
-    resolved_target,
+    explained_targets,
     smooth,
 )
 from keras_xai.attribution.question import Output
@@ -188,9 +188,10 @@ def _curve(
     (base,) = baseline_rows(baseline, [rows], default_rows(model, [rows]))
     if rows.dtype.kind == "i":
         base = np.maximum(base, 0)  # a token, where the engine would take an embedding of zeros
-    classes = resolved_target(model, [rows], like, target, output)
+    engine = Engine(model, {}, like, output)
+    classes = explained_targets(engine, [rows], target)
     rank = _order(np.asarray(values, np.float64), rows.shape)
-    score = _scorer(model, like, output)
+    score = _scorer(engine)
     count, curve = rank.max() + 1, []
     for step in range(steps + 1):
         first = rank < round(count * step / steps)
@@ -198,9 +199,8 @@ def _curve(
     return np.stack(curve, 1).astype(np.float64)
 
 
-def _scorer(model: keras.Model, like: Any, output: Output) -> Callable[[Any, Any], NDArray[np.float32]]:
+def _scorer(engine: Engine) -> Callable[[Any, Any], NDArray[np.float32]]:
     # An engine without methods still gives the score of each row: its target's logit.
-    engine = Engine(model, {}, like, output)
     return lambda rows, target: engine.scores([rows], target)
 
 

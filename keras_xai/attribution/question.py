@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution.samples import Samples
+from keras_xai.attribution.task import Task, decide
 from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput, listed
-from keras_xai.records import Space
+from keras_xai.records import Link
 
 NOTHING = int(np.iinfo(np.int32).min)
 Output = str | int | Callable[..., Any] | None
@@ -30,8 +31,9 @@ class Question:
     def __init__(self, model: keras.Model, like: Any, output: Output = None) -> None:
         self.model, self.output = model, output
         self._like = like
-        self.is_logit = False  # known once traced
+        self.link: Link = ""  # what makes the outputs of logits; known once traced
         self.width: int | None = None  # K, known once traced
+        self.task: Task | None = None  # what the outputs say, once `settle` has decided it
 
     def structured(self, flat: list[Any]) -> Any:
         """The inputs as the model takes them."""
@@ -48,12 +50,14 @@ class Question:
         x = self.structured(flat)
         own = self.output if callable(self.output) else None
         output = self._picked(self.model(x, training=False)) if own is None else own(self.model, x)
-        return _scores(output, flat[0].shape[0])
+        scores = _scores(output, flat[0].shape[0])
+        self.link = chosen().head(scores)[1]
+        return scores
 
     def scores(self, flat: list[Any]) -> tuple[Any, Any]:
         """The outputs (n, K), and what is explained: the logits (n, K) behind them, where there are some."""
         outputs = self.outputs(flat)
-        scores, self.is_logit = chosen().head(outputs)
+        scores, self.link = chosen().head(outputs)
         self.width = 1 if len(outputs.shape) == 1 else int(outputs.shape[-1])
         return outputs, scores
 
@@ -84,48 +88,38 @@ class Question:
             )
         return found
 
-    def classifies(self, outputs: NDArray[Any]) -> bool:
-        """Whether the outputs are about classes: by the logit, else by the loss, else by the values."""
-        if self.is_logit:
-            return True
-        word = _loss_name(self._loss())
-        if word:
-            return any(w in word for w in ("crossentropy", "hinge", "divergence", "dice", "tversky", "ctc"))
-        return outputs.ndim == 2 and outputs.shape[1] > 1
+    def settle(self, outputs: NDArray[Any], y: NDArray[Any] | None = None, *, named: bool = False) -> Task:
+        """Decide what the outputs say, once; see `task.decide`.
 
-    def space(self, outputs: NDArray[Any]) -> Space:
-        """What the scores are."""
-        if self.is_logit:
-            return "logit"
-        if not self.classifies(outputs):
-            return "raw"
-        if getattr(self._loss(), "from_logits", False) is True or "hinge" in _loss_name(self._loss()):
-            return "logit"
-        rows = outputs.reshape(len(outputs), -1)
-        inside = bool((rows >= -1e-6).all() and (rows <= 1 + 1e-6).all())
-        return "probability" if inside else "logit" if self._loss() is None else "raw"
-
-    def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """(n,) the model's own class; the raw output where it is no classifier."""
-        if not self.classifies(outputs):
-            return outputs if outputs.ndim == 1 else outputs[:, 0] if outputs.shape[1] == 1 else outputs
-        if outputs.ndim == 2 and outputs.shape[1] > 1:
-            return outputs.argmax(1).astype(np.int64)
-        threshold = 0.5 if self.is_logit or self.space(outputs) == "probability" else 0.0
-        return (outputs.reshape(-1) > threshold).astype(np.int64)
-
-    @property
-    def loss_name(self) -> str:
-        """Of the loss that this output is trained with, in small letters; "" without one."""
-        return _loss_name(self._loss())
+        Args:
+            outputs: (B, K) of some samples, which the graph has given.
+            y: (B, ...) labels, None without.
+            named: whether classes have names.
+        """
+        if self.task is None:
+            self.task = decide(self.link, outputs, self._loss(), y, named)
+        return self.task
 
     def _loss(self) -> Any:
+        """What this output is trained with, None where that is not known."""
         loss = getattr(self.model, "loss", None)
+        if callable(self.output):
+            return None
         if isinstance(loss, (Mapping, list, tuple)):
-            if isinstance(loss, Mapping):
-                return loss.get(self.output)
-            return loss[self.output] if isinstance(self.output, int) and self.output < len(loss) else None
+            return _loss_of(loss, self.output, list(getattr(self.model, "output_names", None) or []))
         return loss
+
+
+def _loss_of(losses: Mapping[str, Any] | Sequence[Any], output: Output, names: list[str]) -> Any:
+    """The loss of one output, by its name or its number, however the losses are listed."""
+    if output is None:
+        every = list(losses.values()) if isinstance(losses, Mapping) else list(losses)
+        return every[0] if len(every) == 1 else None
+    if isinstance(losses, Mapping):
+        name = names[output] if isinstance(output, int) and output < len(names) else output
+        return losses.get(str(name))
+    number = names.index(output) if isinstance(output, str) and output in names else output
+    return losses[number] if isinstance(number, int) and number < len(losses) else None
 
 
 def _scores(output: Any, samples: int | None) -> Any:
@@ -153,13 +147,6 @@ def _scores(output: Any, samples: int | None) -> Any:
     raise InvalidInput(
         f"The output {what}: scores (n, K) are expected; give output= a callable(model, x) that returns them."
     )
-
-
-def _loss_name(loss: Any) -> str:
-    if loss is None:
-        return ""
-    name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
-    return str(name).lower().replace("_", "")
 
 
 def has_convolution(model: keras.Model) -> bool:

@@ -32,6 +32,7 @@ class EmbeddedRows(Rows):
             plain.target,
             plain.model,
             plain.chunk,
+            task=plain.task,
         )
         self.given = plain.x
         self.sources = [*self._direct, *self._looked]

@@ -19,7 +19,7 @@ Attribution
     writes(function) -> bool                             whether a compiled function assigns to a variable
     constant(array) -> tensor, numpy(tensor) -> array    to the device and back
     dense(value) -> tensor | None                        a model's output as a tensor of numbers, where it is one
-    head(outputs) -> (scores, is_logit)                  the logits behind a model's output, where it has some
+    head(outputs) -> (scores, link)                      the logits behind a model's output, and "softmax", "sigmoid" or ""
     picked(scores, target) -> (n,)                       the target class' score
     gradient(score, inputs) -> (score, gradients)        of the summed score with respect to inputs
     fold(function, count, initial, heard) -> tensors     a loop inside the graph, its body traced once; it may tell the host
@@ -31,7 +31,7 @@ Attribution
     output_shapes(score, inputs, layers) -> pairs        the layers that a score calls, in order, with their output shapes
 
 DeepLIFT, in a file beside it: `chosen("rescale")`
-    rescaled(scores, x, baseline, target, alike)         both scores and the multipliers of the Rescale rule
+    rescaled(scores, x, baseline, explained, alike)      both scores and the multipliers of the Rescale rule
 
 Activations, in a file beside it: `chosen("activations")`
     heard(function, inputs, layers) -> (value, [Heard])  a forward pass, and what each layer gave in it

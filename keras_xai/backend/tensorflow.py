@@ -479,8 +479,8 @@ def dense(value: Any) -> Any:
     return None if tensor.dtype == tf.string or tensor.dtype.is_complex else tensor
 
 
-def head(outputs: Any) -> tuple[Any, bool]:
-    """The tensor to explain behind an output, float32, and whether it is a logit.
+def head(outputs: Any) -> tuple[Any, str]:
+    """The tensor to explain behind an output, float32, and what makes the output of it: "softmax", "sigmoid" or "".
 
     Inside a graph the op that made an output is known: where it is a softmax or a sigmoid its input is the logit. This
     finds the logit of any model, subclassed ones and Lambda layers included; a Rescaling after the softmax is no
@@ -490,8 +490,8 @@ def head(outputs: Any) -> tuple[Any, bool]:
     while tensor.op.type in _TRANSPARENT and len(tensor.op.inputs) == 1:
         tensor = tensor.op.inputs[0]
     if tensor.op.type in ("Softmax", "Sigmoid"):
-        return tf.cast(tensor.op.inputs[0], tf.float32), True
-    return tf.cast(outputs, tf.float32), False
+        return tf.cast(tensor.op.inputs[0], tf.float32), tensor.op.type.lower()
+    return tf.cast(outputs, tf.float32), ""
 
 
 def picked(scores: Any, target: Any) -> Any:

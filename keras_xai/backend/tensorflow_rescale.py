@@ -8,8 +8,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_xai.backend.tensorflow import picked
-
 
 def _types(names: str) -> list[str]:
     return names.split()
@@ -47,11 +45,13 @@ Twins = dict[tf.Operation, tf.Operation]
 
 
 def rescaled(
-    scores: Callable[[list[Any]], Any], x: Sequence[Any], baseline: Sequence[Any], target: Any, alike: bool = False
+    scores: Callable[[list[Any]], Any], x: Sequence[Any], baseline: Sequence[Any], explained: Any, alike: bool = False
 ) -> tuple[Any, Any, list[Any]]:
     """Scores (n,) of the samples and of their baselines, and DeepLIFT's multipliers by the Rescale rule.
 
     One for each input, None where no change leads from it to the score.
+
+    `explained` picks of scores (n, K) the one (n,) to explain, and gives its weights.
 
     `scores`, (n, K), are asked of the samples and of their baselines, which gives the same operations twice. Those of the
     samples are walked backwards, each with its twin; each hands its multiplier on to its inputs, as a gradient of the samples
@@ -70,7 +70,7 @@ def rescaled(
     if twins is None or not all(_stands_beside(op, twins[op]) for op in path):
         start, twins = _with_twins(scores, baseline, path)
     walk = _Walk(twins)
-    walk.add(final, _one_hot(target, final))
+    walk.add(final, explained.weights(final))
     changing = {t.ref() for op in path for t in op.outputs} | {a.ref() for a in x if a.dtype.is_floating}
     for op in reversed(path):
         if any(walk.reached(t) for t in op.outputs):
@@ -78,14 +78,7 @@ def rescaled(
     if start.shape != final.shape:
         start = tf.broadcast_to(start, final.shape)
     found = [walk.multiplier(a, b) for a, b in zip(x, baseline, strict=True)]
-    return picked(final, target), picked(start, target), found
-
-
-def _one_hot(target: Any, scores: Any) -> Any:
-    """What `picked` takes of the scores (n, K), or (n,), as weights."""
-    if scores.shape.rank == 1 or scores.shape[-1] == 1:
-        return tf.ones_like(scores)
-    return tf.one_hot(target, tf.shape(scores)[-1], dtype=scores.dtype)
+    return explained.score(final), explained.score(start), found
 
 
 def _changing(final: Any, x: Sequence[Any]) -> list[tf.Operation]:

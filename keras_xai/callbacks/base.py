@@ -155,8 +155,8 @@ class Watcher(keras.callbacks.Callback):
         return self._schedule.due(epoch, epoch if self._first is None else self._first, epochs - 1 if epochs else None)
 
     def note(self, text: str) -> None:
-        """Say something in the epoch's record."""
-        if self._session is not None:
+        """Say something in the epoch's record; nothing where there is no text."""
+        if text and self._session is not None:
             self._session.note(text)
 
     def warn(self, text: str) -> None:

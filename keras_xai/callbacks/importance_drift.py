@@ -189,6 +189,9 @@ class ImportanceDrift(Watcher):
             for source, name in methods.items()
             if source == "clean" or self._live_now is not None
         }
+        self.note(self._explainers["clean"].task.remark)
+        if self.per_class and not self._explainers["clean"].task.classes:
+            raise InvalidInput("per_class=True needs a model of classes: the outputs are labels or numbers.")
         if self._first_rows is not None:
             self._explainers["live"].prepare_rows(self._first_rows)
             self._first_rows = None
@@ -328,7 +331,8 @@ class ImportanceDrift(Watcher):
     ) -> list[Record]:
         """Importance, share, score; the alert if there is one."""
         if self.per_class:
-            magnitude, direction = pooled.mean_of_classes(rows.classes, self._classes())
+            classes = self._explainers[source].classes_of(rows)
+            magnitude, direction = pooled.mean_of_classes(classes, self._classes())
         else:
             magnitude, direction = pooled.mean()
         total = magnitude.sum()
@@ -403,7 +407,8 @@ class ImportanceDrift(Watcher):
         return alert
 
     def _classes(self) -> tuple[int, ...]:
-        classes = self.probe.classes
+        explainer = self._explainers.get("clean")
+        classes = (self.probe if explainer is None else explainer.probe).classes
         return () if classes is None else tuple(map(int, np.unique(classes)))
 
     def _names(self) -> tuple[str, ...]:

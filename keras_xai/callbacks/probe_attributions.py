@@ -87,16 +87,19 @@ class ProbeAttributions(Watcher):
     def check(self) -> None:
         self._explainer: Explainer | None = None
         self._past_target: Any = None
+        self._shown: Probe | None = None  # as it was written
 
     def is_built(self) -> bool:
         return is_built(self.model, self.probe)
 
     def prepare(self) -> None:
         self._explainer = Explainer(self.model, self.gallery, self.methods, self.jit_compile)
+        self.note(self._explainer.task.remark)
         self._continue_with_past_target()
 
     def shown(self) -> Probe | None:
-        return self.gallery
+        self._shown = self.gallery if self._explainer is None else self._explainer.probe
+        return self._shown
 
     def begin(self, epoch: int, past: Log | None) -> None:
         before = None if past is None else next((past.outputs(name) for name in self.methods), None)
@@ -112,7 +115,14 @@ class ProbeAttributions(Watcher):
         assert self._explainer is not None
         found = self._explainer()
         self.warn_once(self._explainer.engine.side_effects)
-        return [self._written(attribution, epoch) for attribution in found.values()]
+        return [*self._settled_late(), *(self._written(attribution, epoch) for attribution in found.values())]
+
+    def _settled_late(self) -> list[Record]:
+        """The gallery once more, where the model that says what its labels are was built after it was written."""
+        assert self._explainer is not None
+        late = self._shown is self.gallery
+        self._shown = self._explainer.probe
+        return [self._shown] if late else []
 
     def catch_up(self, epoch: int) -> Iterable[Record]:
         return self.observe(epoch, {})

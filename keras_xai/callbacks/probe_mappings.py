@@ -172,12 +172,14 @@ class ProbeMappings(Watcher):
         probe, model = self.probe, self.model
         check_built(model, probe)
         check_fit(model, probe.inputs, probe.x)
-        reader = Reader(model, smooth(model, probe.inputs, probe.x), probe.x, probe.output, self._paths)
-        reading = self._first_reading(reader)
+        x = smooth(model, probe.inputs, probe.x)
+        reader = Reader(model, x, probe.x, probe.output, self._paths, probe.y, probe.class_names)
+        self._first_reading(reader)
         for remark in remarks(reader):
             self.note(remark)
         self._reader = reader
-        self._answers = Answers(reader.question, probe, reading.outputs, reader.traced.function)
+        assert reader.question.task is not None
+        self._answers = Answers(reader.question.task, probe)
         if self.surrogates and (found := pooled_inputs(probe)) is not None:
             self._columns = Columns.of(*found)
 

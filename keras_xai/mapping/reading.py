@@ -17,6 +17,7 @@ from keras_xai.attribution.layer_map import channels_first
 from keras_xai.attribution.method import every_layer, path_of
 from keras_xai.attribution.question import Output
 from keras_xai.attribution.samples import Samples
+from keras_xai.attribution.task import Task
 from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput, cause, listed
 from keras_xai.mapping.layers import candidates, check_named, followed, left_out, names, unreadable
@@ -111,6 +112,8 @@ class Reader(Engine):
         like: the input as the user holds it, for its structure.
         output: see `Probe`.
         layers: paths, or None for the rule of `layers.followed`.
+        y: (B, ...) labels, which may tell what the outputs say; None without.
+        class_names: of the probe.
 
     Raises:
         InvalidInput: a path that does not exist; at a reading, a layer that was named and gives nothing to read, an output
@@ -121,9 +124,17 @@ class Reader(Engine):
     """
 
     def __init__(
-        self, model: keras.Model, x: Sequence[Samples], like: Any, output: Output, layers: Sequence[str] | None
+        self,
+        model: keras.Model,
+        x: Sequence[Samples],
+        like: Any,
+        output: Output,
+        layers: Sequence[str] | None,
+        y: NDArray[Any] | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         super().__init__(model, {}, like, output)
+        self._y, self._has_names = y, class_names is not None
         self._x, self.size = x, len(x[0])
         self._named = layers is not None
         self._candidates = candidates(model, layers)
@@ -201,7 +212,7 @@ class Reader(Engine):
         backend = chosen()
         outputs, scores, embedding, rows_of, told, peaked = ([part[k] for part in parts] for k in range(6))
         said = self._joined(outputs)
-        self._name_last(said)
+        self._name_last(self.question.settle(said, self._y, named=self._has_names))
         if len(parts) > 1:
             joined, powers = self._factored([list(parts) for parts in zip(*rows_of, strict=True)])
         else:
@@ -221,11 +232,11 @@ class Reader(Engine):
             embedding=self._joined(embedding) if self.traced.embeds else None,
         )
 
-    def _name_last(self, outputs: NDArray[np.float32]) -> None:
+    def _name_last(self, task: Task) -> None:
         """Whether they are logits may be for the loss to say, or for the values."""
         last = self.layers[-1]
         if last.name == LAST:
-            name = "logits" if self.question.space(outputs) == "logit" else "output"
+            name = "logits" if task.space == "logit" else "output"
             taken = any(layer.name == name for layer in self.layers)
             self.layers[-1] = dataclasses.replace(last, name=f"{name} of the model" if taken else name)
 

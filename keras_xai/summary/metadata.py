@@ -43,18 +43,22 @@ from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, 
 from keras_xai.probe import KINDS, Probe
 from keras_xai.records import (
     FLAGS,
+    LINKS,
     SPACES,
     STATISTICS,
+    TASKS,
     VERDICTS,
     Alert,
     Attribution,
     Epoch,
     Gradients,
+    Link,
     Mappings,
     Shares,
     Source,
     Space,
     Stop,
+    TaskKind,
 )
 from keras_xai.summary import checks, mappings
 from keras_xai.summary.arrays import pack, unpacked
@@ -218,6 +222,8 @@ def _encode_attribution(record: Attribution) -> Iterator[Value]:
         table = np.concatenate([table, np.asarray(record.r2, np.float32).reshape(size, 1)], 1)
     options = {
         "space": record.space,
+        "task": record.task,
+        "link": record.link,
         "complete": record.completeness_error is not None,
         "r2": record.r2 is not None,
     }
@@ -476,12 +482,25 @@ class AboutOutputs:
     space: Space
     complete: bool
     r2: bool
+    task: TaskKind | None  # None where an older version wrote it
+    link: Link
 
     @classmethod
     def of(cls, data: PluginData) -> AboutOutputs:
         about = options(data)
         space = checks.word(about.get("space", "raw"), SPACES)
-        return cls(space, *(checks.flag(about.get(name, False)) for name in ("complete", "r2")))
+        complete, r2 = (checks.flag(about.get(name, False)) for name in ("complete", "r2"))
+        task = about.get("task")
+        link = checks.word(about.get("link", ""), LINKS)
+        return cls(space, complete, r2, None if task is None else checks.word(task, TASKS), link)
+
+    def read_as(self, width: int) -> tuple[TaskKind, Link]:
+        """What outputs of so many columns say; an older version wrote it in their space alone."""
+        if self.task is not None:
+            return self.task, self.link
+        if self.space == "raw":
+            return ("number" if width <= 1 else "numbers"), ""
+        return ("binary", "sigmoid") if width == 1 else ("classes", "softmax")
 
 
 def decode_outputs(epoch: int, about: AboutOutputs, table: Any) -> tuple[int, NDArray[Any]]:
@@ -573,6 +592,9 @@ class AboutProbe:
             "store": checks.word(about.get("store", "inputs"), ("inputs", "none")),
             "hash": checks.text(about.get("hash", "")),
         }
+        if "classes" in about:  # an older version left it to the labels
+            classes = about["classes"]
+            description["classes"] = None if classes is None else checks.several(classes, _class, size)
         names = checks.unique(data.names) or None
         expected = {"series": shape[-1:], "image": ()}.get(kind, (math.prod(shape),))
         if names and expected and isinstance(_inputs(about), int) and _inputs(about) == 1 and len(names) != expected[0]:
@@ -602,6 +624,10 @@ def decode_probe(about: AboutProbe, blobs: Any) -> Probe:
     return about.probe(values)
 
 
+def _class(number: Any) -> int:
+    return checks.whole(number, 0, 2**31)
+
+
 def _texts(names: Any) -> tuple[str, ...] | None:
     return None if names is None else checks.several(names, checks.text)
 
@@ -613,7 +639,7 @@ def _labels(labels: Any, size: int) -> NDArray[Any]:
     except ValueError as error:
         raise Unreadable(f"labels: {error}") from error
     fits = array.dtype.kind in "if" and array.shape[:1] == (size,) and np.isfinite(array).all()
-    if not fits or (array.dtype.kind == "i" and not ((array >= 0) & (array < 2**31)).all()):
+    if not fits or (array.dtype.kind == "i" and not (np.abs(array) < 2**31).all()):
         raise Unreadable(f"expected labels of {size} samples, got {array.dtype} of shape {array.shape}")
     return array
 

@@ -313,10 +313,14 @@ class Log:
         width = min(table.shape[1] for _, table in rows)
         cube = np.stack([table[:, :width] for _, table in rows])
         fits = about.r2 and width > 5
+        task, link = about.read_as(width - 5 - fits)
+        target = cube[:, :, 0].astype(np.int64)
+        if about.task is None and task == "binary":
+            target = np.ones_like(target)  # an older version explained class 1, and called it 0
         return Outputs(
             method=method,
             epochs=np.asarray([step for step, _ in rows]),
-            target=cube[:, :, 0].astype(np.int64),
+            target=target,
             prediction=cube[:, :, 1],
             score=cube[:, :, 2],
             baseline_score=cube[:, :, 3],
@@ -324,6 +328,8 @@ class Log:
             outputs=cube[:, :, 5:-1] if fits else cube[:, :, 5:],
             space=about.space,
             r2=cube[:, :, -1] if fits else None,
+            task=task,
+            link=link,
         )
 
     def attribution_epochs(self, method: str) -> list[int]:
@@ -361,7 +367,7 @@ class Log:
                 continue
             k = places[step]
             baseline, said = table.baseline_score[k], table.prediction[k]
-            whole = _classes(said, table.space)
+            whole = table.task in ("binary", "classes", "labels") and _are_whole(said)
             found.append(
                 Attribution(
                     method=method,
@@ -376,6 +382,8 @@ class Log:
                     epoch=step,
                     kind="" if self.probe is None else self.probe.kind,
                     r2=None if table.r2 is None else table.r2[k],
+                    task=table.task,
+                    link=table.link,
                 )
             )
         return found
@@ -463,9 +471,10 @@ def _nothing(data: PluginData) -> bool:
     return True
 
 
-def _classes(said: NDArray[Any], space: str) -> bool:
-    """Whether predictions are classes."""
-    return space != "raw" and bool((np.isfinite(said) & (said == np.round(said)) & (np.abs(said) < 2**31)).all())
+def _are_whole(numbers: NDArray[Any]) -> bool:
+    """Whether all of them are whole, as classes are; NaN is not."""
+    whole = np.isfinite(numbers) & (numbers == np.round(numbers)) & (np.abs(numbers) < 2**31)
+    return bool(whole.all())
 
 
 def _stacked(updates: Sequence[Shares]) -> Importance | None:
