@@ -6,6 +6,7 @@ buffers itself (length, masked CRC-32C, data, masked CRC-32C) and checks a megab
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -99,7 +100,14 @@ class Writer:
         try:
             self.flush()
         finally:
-            self._finalizer()
+            self._end()
+
+    def _end(self) -> None:
+        """Close the file; one that never held anything is taken away, since an empty file means that something was lost."""
+        self._finalizer()
+        if not self._size:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
 
     def _append(self, events: Iterable[event_pb2.Event]) -> None:
         self._waiting += [framed(event.SerializeToString()) for event in events]
@@ -112,7 +120,7 @@ class Writer:
         except OSError:
             pass  # the disk has gone altogether; the fault that brought us here is raised by `flush`
         finally:
-            self._finalizer()
+            self._end()
 
 
 def _name(directory: Path) -> str:

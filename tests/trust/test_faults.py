@@ -144,6 +144,7 @@ STRUCK = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:.*is empty")  # what `load` says of a file that was cut to nothing
 @pytest.mark.parametrize(
     ("craft", "name"),
     [pytest.param(c, n, marks=[] if n == "Explain" else pytest.mark.full) for c, n in STRUCK],
