@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.errors import InvalidInput, listed, unknown
+from keras_xai.frames import Names, as_arrays, native
+from keras_xai.labels import coded, of_output
 
 KINDS = ("table", "image", "series", "tokens")
 CELLS = 16  # an image is pooled to at most so many cells a side before its importance is scored
@@ -23,18 +25,22 @@ class Probe:
     """A fixed set of samples with their labels, names and the question that is asked about them.
 
     Args:
-        x: array (B, ...), or a list or dict of such for a model with several inputs; kept by reference, not to be written
-            into while it is watched. A tuple (x, y) is accepted wherever a probe is. 128 samples or more make a drift score
-            that can be believed.
+        x: array (B, ...), or a list or dict of such for a model with several inputs; a frame (pandas, polars, ...), whose
+            columns keep their names. Columns (B,) or (B, 1) by name are one table. Arrays are kept by reference, not to be
+            written into while they are watched. A tuple (x, y) is accepted wherever a probe is. 128 samples or more make a
+            drift score that can be believed.
         y: (B, ...) labels as `fit` takes them: classes as integers, floats, −1 and +1 or one-hot rows, labels of 0 and 1, or
-            numbers; the model's output and its loss say which.
+            numbers; the model's output and its loss say which. Strings and categories are classes with names, see
+            `keras_xai.labels.coded`. Of several outputs a dict or list, with `output`.
         target: the class or column to explain: an integer or a name, (B,) integers, or "sum" of several labels or numbers;
             default the true class, or, without labels, the class predicted at the first epoch. Several numbers need one.
         output: which output of several, by name or index, or a callable(model, x) -> scores (B, K).
         kind: "table", "image", "series" or "tokens"; guessed where the shape leaves no doubt: (B, F) is a table,
-            (B, H, W, 1..4) an image.
-        feature_names: one a column (tables), a channel (series) or a position (tokens).
-        class_names: one a class, in order.
+            (B, H, W, 1..4) an image. Else it is "" until the model is there, which says it: a recurrent layer or Conv1D
+            reads a series, an `Embedding` tokens. Asked for where that leaves a doubt, too.
+        feature_names: one a column (tables), a channel (series) or a position (tokens); of several inputs one for each in
+            order, or as many as one of them has. Default the columns of a frame, the keys of a dict of columns.
+        class_names: one a class, in order; default what strings and categories of `y` say.
         vocabulary: the word of each token id, a sequence or a dict from id to word.
         baseline: what "nothing" looks like, one sample or (B, ...); default the mean row of a table, else zeros.
         background: rows to compare with, for methods that average over a distribution.
@@ -43,13 +49,16 @@ class Probe:
         store: "inputs" writes the gallery samples into the log directory, "none" nothing of them.
 
     Raises:
-        InvalidInput: lengths that differ, NaN, labels out of range, names that do not fit: with name and shape.
+        InvalidInput: lengths that differ, NaN and missing values, dates, labels out of range, names that do not fit: with
+            name and shape.
 
     Example:
         >>> import numpy as np
         >>> probe = Probe(np.zeros((4, 2), "float32"), [0, 1, 0, 1], feature_names=["age", "dose"])
         >>> probe.kind, probe.size, probe.features
         ('table', 4, ('age', 'dose'))
+        >>> Probe({"age": np.zeros(4), "dose": np.ones(4)}, ["no", "yes", "no", "yes"]).class_names
+        ('no', 'yes')
     """
 
     def __init__(
@@ -74,25 +83,84 @@ class Probe:
                     f"A tuple is read as (x, y); got {len(x)} entries{' and a y' if y is not None else ''}."
                 )
             x, y = x
-        self.x = _arrays(x)
+        samples = as_arrays(x)
+        self.x = _checked(samples.arrays)
         self.size = _size(self.x)
-        self.kind = _kind(self.inputs, kind)
-        self.y = None if y is None else self._labels(y)
+        self.shapes: tuple[tuple[int, ...], ...] = tuple(array.shape[1:] for array in self.inputs)
+        self.shape: tuple[int, ...] = self.shapes[0]
+        self.keys: tuple[str, ...] | None = tuple(self.x) if isinstance(self.x, dict) else None
+        self.kind = _kind(self.inputs, kind, framed=any(samples.names))
+        codes, names = (None, None) if y is None else coded(of_output(y, output, self.size), class_names)
+        self.y = None if codes is None else self._labels(codes)
         self.target = None if target is None else self._target(target)
         self.output = output
+        class_names = names if class_names is None else class_names
         self.class_names = None if class_names is None else tuple(map(str, class_names))
         self.vocabulary = vocabulary
-        self.baseline = baseline
-        self.background = background
+        self.baseline = None if baseline is None else _like_samples(baseline, "baseline")
+        self.background = None if background is None else _like_samples(background, "background")
         if store not in ("inputs", "none"):
             raise InvalidInput(f"store={store!r}: expected 'inputs' or 'none'.")
         self.store = store
-        self.shape: tuple[int, ...] = self.inputs[0].shape[1:]
-        self.feature_names = self._feature_names(feature_names)
-        self.groups = None if groups is None else self._groups(groups)
-        self._settled: NDArray[np.int64] | Literal["open"] | None = "open"
+        self._asked_names = None if feature_names is None else _unlike(feature_names)
+        self._frame_names: list[Names] = samples.names
+        self.taken_apart = samples.taken_apart  # a frame, into its columns: `fit` got them otherwise
+        self._asked_groups = groups
+        self._settled: dict[str, Probe] = {}  # by kind, where a model had to say it
+        self._true_classes: NDArray[np.int64] | Literal["open"] | None = "open"
         self._check_classes()
+        self._settle()
+
+    def _settle(self) -> None:
+        """All that depends on the kind."""
+        self.feature_names: Names = self._feature_names()
+        self.groups: dict[str, list[int]] | NDArray[np.int64] | None = None
+        if self.kind and self._asked_groups is not None:
+            self.groups = self._groups(self._asked_groups)
         self.hash = self._hash()
+
+    def of_kind(self, kind: str) -> Probe:
+        """The same probe, known to be of this kind; itself where its kind is known.
+
+        Raises:
+            InvalidInput: names or groups that such samples cannot have.
+        """
+        if self.kind:
+            return self
+        if kind not in self._settled:
+            clone = self._copy()
+            clone.kind = kind
+            clone._settle()
+            self._settled[kind] = clone
+        return self._settled[kind]
+
+    def with_inputs(self, names: Sequence[str], part: Callable[[Any, str], Any]) -> Probe:
+        """The same samples in the inputs that a model names: some of a dict, or columns of a table by themselves.
+
+        Args:
+            names: of the inputs.
+            part: of x, a baseline or a background: that of one input.
+        """
+        clone = self._copy()
+        clone.x = {name: part(self.x, name) for name in names}
+        clone.shapes, clone.keys = tuple(array.shape[1:] for array in clone.x.values()), tuple(names)
+        clone.shape = clone.shapes[0]
+        for attribute in ("baseline", "background"):
+            rows = getattr(self, attribute)
+            setattr(clone, attribute, None if rows is None else {name: part(rows, name) for name in names})
+        if self.keys is None or self.feature_names is None:
+            clone._asked_names, clone._frame_names = None, [None] * len(names)
+        else:
+            each = [self._given(self.keys.index(name)) or () for name in names]
+            clone._asked_names = tuple(itertools.chain(*each))
+        clone._settle()
+        return clone
+
+    def _copy(self) -> Probe:
+        clone = object.__new__(Probe)
+        clone.__dict__ |= self.__dict__
+        clone._settled = {}
+        return clone
 
     @classmethod
     def of(cls, probe: Any) -> Probe:
@@ -103,8 +171,10 @@ class Probe:
     def from_dataset(cls, dataset: Iterable[Any], size: int = 128, **keywords: Any) -> Probe:
         """The first `size` samples of an iterable of batches (x, y), such as a `tf.data.Dataset` or `PyDataset`.
 
+        x may be an array, a tuple or a dict of arrays, y too (with `output`). Single samples are stacked.
+
         Raises:
-            InvalidInput: the data set is empty, or its batches are not (x, y).
+            InvalidInput: the data set is empty, its batches are not (x, y), or their arrays differ in length.
         """
         batches: list[tuple[Any, Any]] = []
         seen = 0
@@ -114,20 +184,21 @@ class Probe:
                 raise InvalidInput(
                     f"Expected batches (x, y), got {type(batch).__name__}; map the data set to (x, y) first."
                 )
-            batches.append((_arrays(batch[0]), np.asarray(batch[1])))
-            seen += len(batches[-1][1])
+            batches.append((_batch(batch[0]), _batch(of_output(batch[1], keywords.get("output")))))
+            seen += _rows_of_batch(*batches[-1]) or 1
             if seen >= size:
                 break
         if not batches:
             raise InvalidInput("The data set gave no batch to make a probe of.")
         first: Any = batches[0][0]
+        joined = np.concatenate if _rows_of_batch(*batches[0]) is not None else np.stack
         if isinstance(first, dict):
-            x: Any = {k: np.concatenate([b[0][k] for b in batches])[:size] for k in first}
+            x: Any = {k: joined([b[0][k] for b in batches])[:size] for k in first}
         elif isinstance(first, list):
-            x = [np.concatenate([b[0][k] for b in batches])[:size] for k in range(len(first))]
+            x = [joined([b[0][k] for b in batches])[:size] for k in range(len(first))]
         else:
-            x = np.concatenate([b[0] for b in batches])[:size]
-        return cls(x, np.concatenate([b[1] for b in batches])[:size], **keywords)
+            x = joined([b[0] for b in batches])[:size]
+        return cls(x, joined([b[1] for b in batches])[:size], **keywords)
 
     # What it holds.
 
@@ -140,7 +211,8 @@ class Probe:
         return self.size
 
     def __repr__(self) -> str:
-        return f"Probe({self.size} samples, {self.kind} {self.shape})"
+        shape = f"{len(self.shapes)} columns" if self.is_columns else str(self.shape)
+        return f"Probe({self.size} samples, {self.kind or 'kind open'} {shape})"
 
     @property
     def classes(self) -> NDArray[np.int64] | None:
@@ -149,27 +221,42 @@ class Probe:
         Which they are is decided by the model's output and its loss. As long as no model was there it is a guess: integers, whole
         floats of few values, the signs −1 and +1, one-hot rows.
         """
-        return guessed_classes(self.y) if isinstance(self._settled, str) else self._settled
+        return guessed_classes(self.y) if isinstance(self._true_classes, str) else self._true_classes
 
-    def settled(self, classes: NDArray[np.int64] | None) -> Probe:
+    def with_classes(self, classes: NDArray[np.int64] | None) -> Probe:
         """The same probe with its true classes (B,) decided; None where labels are no classes."""
         clone = object.__new__(Probe)
         clone.__dict__ |= self.__dict__
-        clone._settled = classes
+        clone._true_classes = classes
         return clone
 
     # What it is pooled to before it is scored.
 
     @property
+    def is_columns(self) -> bool:
+        """Whether it is one table whose columns come as an input each, (B,) or (B, 1)."""
+        several = self.keys is not None or len(self.shapes) > 1
+        return several and self.kind in ("table", "") and all(shape in ((), (1,)) for shape in self.shapes)
+
+    def as_table(self, values: Arrays) -> NDArray[Any]:
+        """The columns of `is_columns`, in the structure of `x`, as one table (B, F)."""
+        parts = values.values() if isinstance(values, Mapping) else values
+        return np.concatenate([np.asarray(part).reshape(-1, 1) for part in parts], 1)
+
+    @property
+    def picture(self) -> tuple[int, ...]:
+        """The shape of the (first) input that is an image; of the first input where none is."""
+        return next((shape for shape in self.shapes if len(shape) >= 2), self.shape)
+
+    @property
     def channels_first(self) -> bool:
         """Whether an image is (C, H, W)."""
-        return self.kind == "image" and len(self.shape) == 3 and self.shape[0] <= 4 < self.shape[-1]
+        return self.kind == "image" and is_channels_first(self.picture)
 
     @property
     def pixels(self) -> tuple[int, int]:
         """(H, W) of an image."""
-        height, width = self.shape[1:] if self.channels_first else self.shape[:2]
-        return height, width
+        return _pixels(self.picture)
 
     @property
     def cell(self) -> int:
@@ -179,20 +266,22 @@ class Probe:
     @property
     def cells(self) -> tuple[int, int]:
         """(h, w) cells of an image, at most 16 a side."""
-        return math.ceil(self.pixels[0] / self.cell), math.ceil(self.pixels[1] / self.cell)
+        return _cells(self.picture)[1]
 
     @property
     def features(self) -> tuple[str, ...]:
         """(F) the names of what is scored: columns or their groups, image cells, sensor channels, token positions."""
-        names: list[str] = []
-        for key, array in zip(self._keys(), self._shapes(), strict=True):
-            names += [f"{key}{name}" for name in self._features_of(array)]
-        return tuple(names)
+        if self.is_columns:
+            return tuple(self.groups) if isinstance(self.groups, dict) else self.column_names
+        prefixes = [f"{key}: " for key in self.keys or range(len(self.shapes))] if len(self.shapes) > 1 else [""]
+        return tuple(f"{prefix}{name}" for k, prefix in enumerate(prefixes) for name in self._features_of(k))
 
     @property
     def feature_count(self) -> int:
         """F, without making their names."""
-        return sum(map(self._count_of, self._shapes()))
+        if self.is_columns:
+            return len(self.groups) if isinstance(self.groups, dict) else len(self.shapes)
+        return sum(map(self._count_of, self.shapes))
 
     def pooled(self, values: Arrays, each: Callable[[Any], Any] = np.asarray) -> NDArray[np.float64]:
         """Attributions or gradients in the shape of `x`, summed over what belongs together: (B, F) in `features`.
@@ -201,6 +290,8 @@ class Probe:
             values: (B, ...) an input.
             each: applied before they are summed, as `np.abs`.
         """
+        if self.is_columns and not isinstance(values, np.ndarray):
+            return self._grouped(np.asarray(each(self.as_table(values)), np.float64))
         inputs = list(values.values()) if isinstance(values, Mapping) else values
         pooled = []
         for array in inputs if isinstance(inputs, list) else [inputs]:
@@ -210,7 +301,10 @@ class Probe:
 
     def feature_masks(self) -> list[list[NDArray[np.bool_]]]:
         """For each of `features` one mask an input, in the shape of a sample: the entries that the feature is made of."""
-        shapes, masks = self._shapes(), []
+        shapes, masks = self.shapes, []
+        if self.is_columns:
+            members = self.groups.values() if isinstance(self.groups, dict) else [[k] for k in range(len(shapes))]
+            return [[np.full(shape, k in group) for k, shape in enumerate(shapes)] for group in map(set, members)]
         for k, shape in enumerate(shapes):
             owners = self._owners(shape)
             for feature in range(owners.max() + 1):
@@ -223,9 +317,10 @@ class Probe:
             if isinstance(self.groups, np.ndarray):
                 plane = np.unique(self.groups, return_inverse=True)[1].reshape(self.pixels)
             else:
-                rows, columns = np.indices(self.pixels) // self.cell
-                plane = rows * self.cells[1] + columns
-            beside = len(shape) == 3 and not self.channels_first
+                side, cells = _cells(shape)
+                rows, columns = np.indices(_pixels(shape)) // side
+                plane = rows * cells[1] + columns
+            beside = len(shape) == 3 and not is_channels_first(shape)
             return np.broadcast_to(plane[..., None] if beside else plane, shape)
         if self.kind == "series" and len(shape) == 2:
             return np.broadcast_to(np.arange(shape[1]), shape)
@@ -236,54 +331,75 @@ class Probe:
         return owners.reshape(shape)
 
     def _pooled(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        size = len(values)
-        if self.kind == "image" and values.ndim >= 3:
-            flat = values if values.ndim == 3 else values.sum(1 if self.channels_first else -1)  # (B, H, W)
+        size, shape = len(values), values.shape[1:]
+        if self.kind == "image" and len(shape) >= 2:
+            flat = values if len(shape) == 2 else values.sum(1 if is_channels_first(shape) else -1)  # (B, H, W)
             if isinstance(self.groups, np.ndarray):
                 segments = np.unique(self.groups)
                 return np.stack([flat[:, self.groups == s].sum(1) for s in segments], 1)
-            k, (h, w) = self.cell, self.cells
+            k, (h, w) = _cells(shape)
             flat = np.pad(flat, ((0, 0), (0, h * k - flat.shape[1]), (0, w * k - flat.shape[2])))
             return flat.reshape(size, h, k, w, k).sum((2, 4)).reshape(size, h * w)
-        if self.kind == "series" and values.ndim == 3:
+        if self.kind == "series" and len(shape) == 2:
             return values.sum(1)  # one a sensor channel
-        columns = values.reshape(size, -1)
+        return self._grouped(values.reshape(size, -1))
+
+    def _grouped(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(B, F) columns, summed by the groups that the user names."""
         if isinstance(self.groups, dict):
             return np.stack([columns[:, members].sum(1) for members in self.groups.values()], 1)
         return columns
 
-    def _keys(self) -> list[str]:
-        several = len(self._shapes()) > 1
-        names = list(self.x) if isinstance(self.x, dict) else range(len(self._shapes()))
-        return [f"{name}: " if several else "" for name in names]
+    def names_of(self, k: int) -> Sequence[str]:
+        """The names of the columns, channels or positions of one input."""
+        own = self._given(k)
+        shape = self.shapes[k]
+        if self.kind == "series" and len(shape) == 2:
+            return own or [f"channel {c}" for c in range(shape[-1])]
+        beside = self.kind == "series" and any(len(other) == 2 for other in self.shapes)
+        word = "position" if self.kind in ("tokens", "series") and not beside else "column"
+        return own or [f"{word} {i}" for i in range(math.prod(shape))]
 
-    def _shapes(self) -> list[tuple[int, ...]]:
-        return [self.shape] if self.x is None else [array.shape[1:] for array in self.inputs]
+    def _given(self, k: int) -> Names:
+        """What of `feature_names` belongs to one input; None where it has no names."""
+        names = self.feature_names
+        if not names:
+            return None
+        counts = list(map(self._nameable, self.shapes))
+        if len(names) == sum(counts):
+            begin = sum(counts[:k])
+            return names[begin : begin + counts[k]] or None
+        return names if len(names) == counts[k] else None
 
-    def _features_of(self, shape: tuple[int, ...]) -> Sequence[str]:
+    def _nameable(self, shape: tuple[int, ...]) -> int:
+        """How many names an input takes."""
+        if self.kind == "image" and len(shape) >= 2:
+            return 0
+        return shape[-1] if self.kind == "series" and len(shape) == 2 else math.prod(shape)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of `is_columns`, one an input."""
+        names = self.feature_names or self.keys or ()
+        return names if len(names) == len(self.shapes) else tuple(f"column {k}" for k in range(len(self.shapes)))
+
+    def _features_of(self, k: int) -> Sequence[str]:
+        shape = self.shapes[k]
         if self.kind == "image" and len(shape) >= 2:
             if isinstance(self.groups, np.ndarray):
                 return [f"segment {s}" for s in np.unique(self.groups)]
-            h, w = self.cells
+            h, w = _cells(shape)[1]
             return [f"block ({r},{c})" for r in range(h) for c in range(w)]
-        if self.kind == "series" and len(shape) == 2:
-            return self.feature_names or [f"channel {c}" for c in range(shape[-1])]
-        if isinstance(self.groups, dict):
+        if isinstance(self.groups, dict) and not (self.kind == "series" and len(shape) == 2):
             return list(self.groups)
-        count = math.prod(shape)
-        word = "position" if self.kind in ("tokens", "series") else "column"
-        return (
-            self.feature_names
-            if self.feature_names and len(self.feature_names) == count
-            else [f"{word} {i}" for i in range(count)]
-        )
+        return self.names_of(k)
 
     def _count_of(self, shape: tuple[int, ...]) -> int:
         """How many names `_features_of` gives."""
         if self.kind == "image" and len(shape) >= 2:
-            return len(np.unique(self.groups)) if isinstance(self.groups, np.ndarray) else math.prod(self.cells)
+            return len(np.unique(self.groups)) if isinstance(self.groups, np.ndarray) else math.prod(_cells(shape)[1])
         if self.kind == "series" and len(shape) == 2:
-            return len(self.feature_names) if self.feature_names else shape[-1]
+            return shape[-1]
         return len(self.groups) if isinstance(self.groups, dict) else math.prod(shape)
 
     # The gallery.
@@ -292,15 +408,14 @@ class Probe:
         """A class-balanced selection for looking at: the first rows of each class, the rest from the largest classes."""
         chosen = self.gallery_rows(count)
         take: Callable[[Any], Any] = lambda a: a if a is None else a[chosen]  # noqa: E731
-        clone = object.__new__(Probe)
-        clone.__dict__ |= self.__dict__
+        clone = self._copy()
         if isinstance(self.x, dict):
             clone.x = {k: take(v) for k, v in self.x.items()}
         else:
             clone.x = [take(v) for v in self.x] if isinstance(self.x, list) else take(self.x)
         clone.size = len(chosen)
         clone.y = take(self.y)
-        clone._settled = self._settled if isinstance(self._settled, str) else take(self._settled)
+        clone._true_classes = self._true_classes if isinstance(self._true_classes, str) else take(self._true_classes)
         clone.target = take(self.target) if isinstance(self.target, np.ndarray) and self.target.ndim else self.target
         if self.baseline is not None and np.shape(self.baseline)[:1] == (self.size,):
             clone.baseline = take(np.asarray(self.baseline))
@@ -336,8 +451,9 @@ class Probe:
         return {
             "kind": self.kind,
             "shape": list(self.shape),
+            "shapes": [list(shape) for shape in self.shapes],
             "size": self.size,
-            "inputs": list(self.x) if isinstance(self.x, dict) else len(self.inputs),
+            "inputs": list(self.keys) if self.keys is not None else len(self.shapes),
             "labels": self.y.tolist() if stored and self.y is not None else None,
             **self._settled_classes(stored),
             "class_names": self.class_names,
@@ -352,9 +468,9 @@ class Probe:
         }
 
     def _settled_classes(self, stored: bool) -> dict[str, Any]:
-        if isinstance(self._settled, str):
+        if isinstance(self._true_classes, str):
             return {}
-        return {"classes": self._settled.tolist() if stored and self._settled is not None else None}
+        return {"classes": self._true_classes.tolist() if stored and self._true_classes is not None else None}
 
     @classmethod
     def from_description(cls, x: Arrays | None, names: tuple[str, ...] | None, description: Mapping[str, Any]) -> Probe:
@@ -363,12 +479,18 @@ class Probe:
         probe.x = x
         probe.kind = str(description["kind"])
         probe.shape = tuple(map(int, description["shape"]))
+        written = [tuple(map(int, shape)) for shape in description.get("shapes") or [probe.shape]]
+        probe.shapes = tuple(written if x is None else [array.shape[1:] for array in probe.inputs])
+        inputs = tuple(x) if isinstance(x, dict) else description.get("inputs")
+        probe.keys = tuple(map(str, inputs)) if isinstance(inputs, (list, tuple)) else None
+        probe._asked_names, probe._frame_names = names, [None] * len(probe.shapes)
+        probe._settled = {}
         probe.size = int(description["size"])
         probe.y = None if description.get("labels") is None else np.asarray(description["labels"])
-        probe._settled = "open"
+        probe._true_classes = "open"
         if "classes" in description:
             classes = description["classes"]
-            probe._settled = None if classes is None else np.asarray(classes, np.int64)
+            probe._true_classes = None if classes is None else np.asarray(classes, np.int64)
         probe.target = None
         probe.output = description.get("output")
         probe.class_names = (
@@ -379,6 +501,8 @@ class Probe:
         probe.baseline = probe.background = None
         segments, groups = description.get("segments"), description.get("groups")
         probe.groups = np.asarray(segments) if segments is not None else dict(groups) if groups is not None else None
+        probe._asked_groups = probe.groups
+        probe.taken_apart = False
         probe.store = str(description.get("store", "inputs"))
         probe.hash = str(description.get("hash", ""))
         return probe
@@ -412,24 +536,26 @@ class Probe:
             raise InvalidInput(f"target holds the class {found.min()}: classes count from 0.")
         return found.astype(np.int64)
 
-    def _feature_names(self, names: Sequence[str] | None) -> tuple[str, ...] | None:
+    def _feature_names(self) -> Names:
+        """One for each column, channel or position of all inputs, as the user or the frames name them."""
+        names = self._asked_names
+        counts = list(map(self._nameable, self.shapes))
         if names is None:
-            return None
-        names = tuple(map(str, names))
-        expected = {
-            "image": None,
-            "series": self.shape[-1],
-            "table": math.prod(self.shape),
-            "tokens": math.prod(self.shape),
-        }[self.kind]
-        if len(self.inputs) == 1 and expected is not None and len(names) != expected:
+            if not any(self._frame_names):
+                return None
+            named = zip(self._frame_names, counts, strict=True)
+            return tuple(itertools.chain(*(own or [f"column {i}" for i in range(count)] for own, count in named)))
+        if len(names) == sum(counts) or (not self.kind and len(names) == self.shape[-1]):
+            return names
+        if len(counts) > 1 and len(names) in counts and not self.is_columns:
+            return names  # of one input among several
+        if not any(counts):
             raise InvalidInput(
-                f"feature_names has {len(names)} names, x has {expected} features (shape {self.inputs[0].shape})."
+                f"feature_names has {len(names)} names, x of shape {self.inputs[0].shape} is an image: it is scored by cells; "
+                f"name parts of it with groups= an integer map {self.pixels}."
             )
-        if len(set(names)) < len(names):
-            twice = sorted({n for n in names if names.count(n) > 1})
-            raise InvalidInput(f"feature_names holds the same name more than once: {listed(twice)}.")
-        return names
+        shapes = " and ".join(str(array.shape) for array in self.inputs[:4]) + (" …" if len(counts) > 4 else "")
+        raise InvalidInput(f"feature_names has {len(names)} names, x has {sum(counts)} features (shape {shapes}).")
 
     def _groups(self, groups: Any) -> dict[str, list[int]] | NDArray[np.int64]:
         if self.kind == "image":
@@ -444,8 +570,10 @@ class Probe:
             raise InvalidInput(
                 f"groups is a {type(groups).__name__}: expected a dict from a group's name to its columns."
             )
-        count = math.prod(self.shape)
-        names = list(self.feature_names or ())
+        if len(self.shapes) > 1 and not self.is_columns:
+            raise InvalidInput(f"groups names columns of one table, x has {len(self.shapes)} inputs of other shapes.")
+        count = len(self.shapes) if self.is_columns else math.prod(self.shape)
+        names = list(self.column_names if self.is_columns else self.feature_names or ())
         found: dict[str, list[int]] = {}
         for group, members in groups.items():
             found[str(group)] = []
@@ -487,7 +615,7 @@ class Probe:
             *self.inputs,
             self.y,
             None if self.target is None else np.asarray(self.target),
-            *(() if self.baseline is None else (np.asarray(self.baseline),)),
+            *_flat(self.baseline),
         ):
             if array is not None:
                 digest.update(repr((array.shape, str(array.dtype))).encode())
@@ -533,18 +661,94 @@ def _one_hot(y: NDArray[Any]) -> bool:
     return bool(((y == 0) | (y == 1)).all() and (y.sum(1) == 1).all())
 
 
-def _arrays(x: Any) -> Any:
-    if isinstance(x, Mapping):
-        if not x:
-            raise InvalidInput("x is an empty dict: expected one array an input.")
-        return {str(k): _array(v, f"x[{k!r}]") for k, v in x.items()}
-    if isinstance(x, list) and x and all(hasattr(v, "shape") and len(v.shape) >= 1 for v in x):
-        return [_array(v, f"x[{k}]") for k, v in enumerate(x)]
-    return _array(x, "x")
+def is_channels_first(shape: tuple[int, ...]) -> bool:
+    """Whether the sample of an image is (C, H, W)."""
+    return len(shape) == 3 and shape[0] <= 4 < shape[-1]
 
 
-def _array(x: Any, name: str) -> NDArray[Any]:
-    array = np.asarray(x)
+def _pixels(shape: tuple[int, ...]) -> tuple[int, int]:
+    """(H, W) of an image."""
+    height, width = shape[1:] if is_channels_first(shape) else shape[:2]
+    return height, width
+
+
+def _cells(shape: tuple[int, ...]) -> tuple[int, tuple[int, int]]:
+    """The side of a cell of an image in pixels, and how many cells (h, w) there are."""
+    height, width = _pixels(shape)
+    side = math.ceil(max(height, width) / CELLS)
+    return side, (math.ceil(height / side), math.ceil(width / side))
+
+
+def _flat(values: Any) -> list[NDArray[Any]]:
+    """A baseline as arrays, none where there is none."""
+    if values is None:
+        return []
+    parts = values.values() if isinstance(values, Mapping) else values if isinstance(values, list) else [values]
+    return [np.asarray(part) for part in parts]
+
+
+def _unlike(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of features, each once.
+
+    Raises:
+        InvalidInput: a name stands there twice.
+    """
+    names = tuple(map(str, names))
+    if len(set(names)) < len(names):
+        twice = sorted({n for n in names if names.count(n) > 1})
+        raise InvalidInput(f"feature_names holds the same name more than once: {listed(twice)}.")
+    return names
+
+
+def _like_samples(values: Any, name: str) -> Any:
+    """Baselines and background rows: frames as arrays, everything else as it is given."""
+    frame = native(values)
+    return values if frame is None or not hasattr(frame, "columns") else as_arrays(values, name).arrays
+
+
+def _batch(part: Any) -> Any:
+    """One batch of a data set, x or y: an array, a list or dict of such; single samples stay single."""
+    if isinstance(part, Mapping):
+        return {str(k): np.asarray(v) for k, v in part.items()}
+    if isinstance(part, (list, tuple)) and part and all(hasattr(v, "shape") for v in part):
+        return [np.asarray(v) for v in part]
+    return np.asarray(part)
+
+
+def _rows_of_batch(x: Any, y: Any) -> int | None:
+    """How many samples a batch holds; None where it is no batch but a single sample.
+
+    Raises:
+        InvalidInput: arrays of different lengths, as single samples and batches without labels have.
+    """
+    parts = [*(x.values() if isinstance(x, dict) else x if isinstance(x, list) else [x]), y]
+    if any(part.ndim == 0 for part in parts):
+        return None
+    lengths = {len(part) for part in parts}
+    if len(lengths) > 1:
+        raise InvalidInput(
+            f"A batch holds arrays of shape {' and '.join(str(part.shape) for part in parts)}: expected as many rows in each; "
+            f"of single samples make batches first, as dataset.batch(32)."
+        )
+    return lengths.pop()
+
+
+def _checked(arrays: Any) -> Any:
+    """The arrays themselves.
+
+    Raises:
+        InvalidInput: no samples, NaN or infinite values.
+    """
+    if isinstance(arrays, dict):
+        return {key: _array(array, f"x[{key!r}]") for key, array in arrays.items()}
+    return (
+        [_array(array, f"x[{k}]") for k, array in enumerate(arrays)]
+        if isinstance(arrays, list)
+        else _array(arrays, "x")
+    )
+
+
+def _array(array: NDArray[Any], name: str) -> NDArray[Any]:
     if array.ndim < 1 or array.shape[0] == 0:
         raise InvalidInput(f"{name} has shape {array.shape}: expected samples along the first axis, at least one.")
     if array.dtype.kind in "fc" and not all(np.isfinite(part).all() for part in parts_of(array)):
@@ -564,19 +768,35 @@ def _size(x: Any) -> int:
     return next(iter(sizes.values()))
 
 
-def _kind(inputs: list[NDArray[Any]], kind: str | None) -> str:
+def _kind(inputs: list[NDArray[Any]], kind: str | None, framed: bool = False) -> str:
+    """The kind of samples; "" where it takes the model to say it.
+
+    Raises:
+        InvalidInput: an unknown kind, or arrays of five axes, which no model makes any of the kinds.
+    """
     if kind is not None:
         if kind not in KINDS:
             raise unknown("kind of input", kind, KINDS)
         return kind
     if len(inputs) > 1:
-        return "table" if all(a.ndim <= 2 for a in inputs) else _kind([max(inputs, key=lambda a: a.ndim)], None)
+        if any(array.ndim > 2 for array in inputs):
+            return _kind([max(inputs, key=lambda a: a.ndim)], None)
+        ids = not framed and all(array.dtype.kind in "iu" for array in inputs)
+        return "" if ids and any(array[0].size > 1 for array in inputs) else "table"
     array = inputs[0]
-    if array.ndim == 1 or ((array.ndim == 2 and array.dtype.kind in "fbO") or array.dtype.kind in "US"):
-        return "table"
+    if array.ndim <= 2:
+        ids = array.dtype.kind in "iu" and array[0].size > 1
+        return "" if ids and not framed else "table"
     if array.ndim == 4 and (array.shape[-1] <= 4 or array.shape[1] <= 4):
         return "image"
-    raise InvalidInput(
+    if array.ndim > 4:
+        raise doubt(array)
+    return ""
+
+
+def doubt(array: NDArray[Any]) -> InvalidInput:
+    """The error where neither the shape of samples nor the model says what they are."""
+    return InvalidInput(
         f"x has shape {array.shape} and dtype {array.dtype}: that can be more than one thing; say which with kind= one of "
         f"{listed(KINDS)} (images without a channel axis: kind='image'; integer columns: 'table' or 'tokens')."
     )

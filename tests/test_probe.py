@@ -19,11 +19,19 @@ def test_the_kind_is_guessed_where_the_shape_leaves_no_doubt(x, kind):
     assert Probe(x).kind == kind
 
 
-@pytest.mark.parametrize("x", [np.zeros((6, 28, 28), np.float32), np.zeros((6, 9), int)])
-def test_the_kind_is_asked_for_where_it_does(x):
-    """(B, 28, 28) may be images or series, integers columns or tokens."""
+@pytest.mark.parametrize("x", [np.zeros((6, 28, 28), np.float32), np.zeros((6, 9), int), np.zeros((2, 9, 9, 7))])
+def test_the_kind_is_open_where_it_does(x):
+    """(B, 28, 28) may be images or series, integers columns or tokens: the model will say it."""
+    probe = Probe(x)
+    assert (probe.kind, "open" in repr(probe)) == ("", True)
+    assert probe.of_kind("table").kind == "table"
+    assert probe.of_kind("table").hash == Probe(x, kind="table").hash
+
+
+def test_samples_of_five_axes_are_asked_for_their_kind():
+    """No model makes them one that is known."""
     with pytest.raises(InvalidInput, match="kind="):
-        Probe(x)
+        Probe(np.zeros((2, 4, 4, 4, 1), np.float32))
 
 
 @pytest.mark.parametrize(
@@ -31,7 +39,13 @@ def test_the_kind_is_asked_for_where_it_does(x):
     [
         ({"x": np.array([[1.0, np.nan]])}, r"NaN.*\(0, 1\)"),
         ({"x": table, "y": [0, 1]}, r"\(2,\).*4 samples"),
-        ({"x": table, "y": ["a", "b", "c", "d"]}, "dtype"),
+        ({"x": table, "y": ["a", "b", "c", 4]}, "int and str"),
+        ({"x": table, "y": {"p": [0, 1, 2, 3], "q": [0, 1, 2, 3]}}, "output="),
+        ({"x": images, "feature_names": ["r", "g", "b"]}, "scored by cells"),
+        ({"x": [table, table], "feature_names": ["a", "b"]}, "2 names, x has 6"),
+        ({"x": {"a": table[:, 0], "b": table[:, 1]}, "feature_names": ["a"]}, "1 names, x has 2"),
+        ({"x": [table, table], "groups": {"g": [0]}}, "one table, x has 2 inputs"),
+        ({"x": np.zeros((6, 28, 28)), "feature_names": ["a", "b"]}, "2 names"),
         ({"x": table, "y": [0, 1, 2, 3], "class_names": ["a", "b"]}, "class 3, class_names has 2"),
         ({"x": table, "feature_names": ["a", "b"]}, "2 names, x has 3"),
         ({"x": table, "feature_names": ["a", "b", "a"]}, "more than once: 'a'"),
@@ -185,3 +199,82 @@ def test_the_masks_of_a_picture_fit_in_memory():
 def test_features_are_counted_without_their_names(probe):
     """As many as there are names."""
     assert probe.feature_count == len(probe.features)
+
+
+columns = {"age": table[:, 0], "dose": table[:, 1:2], "town": np.array(["a", "b", "a", "c"], object)}
+
+
+def test_columns_by_name_are_one_table():
+    """Named by their keys, pooled into one row a sample."""
+    probe = Probe(columns)
+    assert (probe.kind, probe.features, probe.feature_count) == ("table", ("age", "dose", "town"), 3)
+    values = {"age": table[:, 2], "dose": -table[:, :1], "town": table[:, 1]}
+    np.testing.assert_array_equal(probe.pooled(values, np.abs), table[:, [2, 0, 1]])
+    assert Probe(list(columns.values())).features == ("column 0", "column 1", "column 2")
+    assert Probe(columns, feature_names=["a", "b", "c"]).features == ("a", "b", "c")
+
+
+def test_columns_by_name_are_grouped_like_a_table():
+    """The twin: one array."""
+    groups = {"both": ["age", "dose"]}
+    probe = Probe({name: columns[name] for name in ("age", "dose")}, groups=groups)
+    twin = Probe(table[:, :2], feature_names=["age", "dose"], groups=groups)
+    assert probe.features == twin.features == ("both",)
+    np.testing.assert_array_equal(probe.pooled(probe.x), twin.pooled(twin.x))
+    assert [[bool(mask.all()) for mask in masks] for masks in probe.feature_masks()] == [[True, True]]
+
+
+def test_names_of_several_inputs_are_one_for_each_or_those_of_one():
+    """None is left out in silence."""
+    row, scan = np.zeros((6, 2), np.float32), images
+    assert Probe([row, row], feature_names=list("abcd")).features == ("0: a", "0: b", "1: c", "1: d")
+    assert Probe({"row": row, "scan": scan}, feature_names=["a", "b"]).features[:3] == (
+        "row: a",
+        "row: b",
+        "scan: block (0,0)",
+    )
+    assert Probe([row, np.zeros((6, 3))], feature_names=["a", "b"]).features == (
+        "0: a",
+        "0: b",
+        "1: column 0",
+        "1: column 1",
+        "1: column 2",
+    )
+
+
+@pytest.mark.parametrize("order", [["row", "scan"], ["scan", "row"]])
+def test_a_table_beside_a_picture_is_pooled_by_columns_and_the_picture_by_cells(order):
+    """Whichever comes first."""
+    x = {"row": table, "scan": np.random.default_rng(0).random((4, 33, 20, 3)).astype(np.float32)}
+    probe = Probe({name: x[name] for name in order})
+    pooled = dict(zip(probe.features, probe.pooled(probe.x).T, strict=True))
+    assert len(pooled) == probe.feature_count == 3 + 11 * 7
+    np.testing.assert_array_equal(pooled["row: column 1"], table[:, 1])
+    assert pooled["scan: block (10,6)"][1] == pytest.approx(x["scan"][1, 30:, 18:].sum(), rel=1e-6)
+    masks = np.array([[mask.sum() for mask in masks] for masks in probe.feature_masks()])
+    assert masks.sum(0).tolist() == [x[name][0].size for name in order]
+
+
+@pytest.mark.parametrize(
+    ("batch", "keys"),
+    [
+        (({"a": table[:, 0], "b": table[:, 1]}, [0, 1, 2, 3]), ("a", "b")),
+        (((table, table), np.array([0, 1, 2, 3])), None),
+        ((table, {"p": np.array([0, 1, 2, 3]), "q": np.zeros(4)}), None),
+        ((table, np.array(["a", "b", "c", "d"])), None),
+    ],
+)
+def test_a_data_set_gives_what_fit_takes_from_it(batch, keys):
+    """Dicts and tuples of inputs, labels by output, strings."""
+    probe = Probe.from_dataset([batch, batch], 6, output="p" if isinstance(batch[1], dict) else None)
+    assert (probe.size, probe.y.tolist(), probe.keys) == (6, [0, 1, 2, 3, 0, 1], keys)
+
+
+def test_single_samples_are_stacked_and_what_is_no_batch_is_told():
+    """A set that is not batched."""
+    probe = Probe.from_dataset(iter([(row, k) for k, row in enumerate(table)]), 3)
+    assert (probe.x.tolist(), probe.y.tolist()) == (table[:3].tolist(), [0, 1, 2])
+    probe = Probe.from_dataset(iter([({"a": row[0], "b": row[1]}, k) for k, row in enumerate(table)]), 3)
+    assert (probe.features, probe.x["a"].shape) == (("a", "b"), (3,))
+    with pytest.raises(InvalidInput, match="make batches"):
+        Probe.from_dataset(iter([(table[0], np.eye(2)[0])]))

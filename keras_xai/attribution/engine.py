@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution import METHODS
+from keras_xai.attribution.fitting import arrays_for, inputs_by_name, settled
 from keras_xai.attribution.grad_cam import GradCam, Unrectified
 from keras_xai.attribution.hires_cam import HiResCam
 from keras_xai.attribution.integrated_gradients import IntegratedGradients
@@ -22,8 +23,10 @@ from keras_xai.attribution.question import Output, Question, default_baseline, h
 from keras_xai.attribution.samples import Samples, converted, sample_bytes
 from keras_xai.attribution.task import Task, resolve_target, true_classes
 from keras_xai.attribution.tokens import rows_of
+from keras_xai.attribution.whole_numbers import read_as_numbers
 from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput, listed
+from keras_xai.frames import as_arrays
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
 
@@ -307,8 +310,10 @@ def smooth(model: keras.Model, x: list[NDArray[Any]], like: Any) -> list[Samples
         InvalidInput: neither numbers nor strings, or strings for a model of numbers.
     """
     tensors = getattr(model, "inputs", None) or []
-    dtypes = {tensor.name: str(tensor.dtype) for tensor in tensors} if isinstance(like, Mapping) else {}
-    wanted = [dtypes.get(name, "") for name in like] if dtypes else [str(t.dtype) for t in tensors]
+    numbers = [id(tensor) for tensor in read_as_numbers(model)]
+    by_name = inputs_by_name(model) if isinstance(like, Mapping) else {}
+    taken = [by_name.get(name) for name in like] if by_name else tensors
+    wanted = ["" if t is None else "float32" if id(t) in numbers else str(t.dtype) for t in taken]
     wanted = wanted if len(wanted) == len(x) else [""] * len(x)
     embeds = any(isinstance(layer, keras.layers.Embedding) for layer in model._flatten_layers())
     found: list[Samples] = []
@@ -329,28 +334,43 @@ def smooth(model: keras.Model, x: list[NDArray[Any]], like: Any) -> list[Samples
 
 
 def check_fit(model: keras.Model, x: list[NDArray[Any]], like: Any) -> None:
-    """That the samples have the shape that a built model takes.
+    """That the samples have the shape that a built model takes, up to a last axis of 1, which Keras adds or drops.
 
     Raises:
         InvalidInput: with both shapes.
     """
     expected = getattr(model, "inputs", None)
-    if not expected or len(expected) != len(x):
+    if not expected:
         return
+    if len(expected) != len(x):
+        came = listed(like) if isinstance(like, Mapping) else " and ".join(f"shape {array.shape}" for array in x[:4])
+        raise InvalidInput(
+            f"x has {len(x)} input{'s' * (len(x) > 1)} ({came}), the model takes {len(expected)}: "
+            f"{listed(inputs_by_name(model))}; give the samples as `fit` gets them."
+        )
     if isinstance(like, Mapping):
-        named_inputs = {tensor.name: tensor for tensor in expected}
+        named_inputs = inputs_by_name(model)
         if set(named_inputs) != set(like):
             raise InvalidInput(f"x has the inputs {listed(like)}, the model takes {listed(named_inputs)}.")
         expected = [named_inputs[name] for name in like]
     for tensor, array in zip(expected, x, strict=True):
         want, got = tuple(tensor.shape)[1:], array.shape[1:]
-        if len(want) != len(got) or any(w not in (None, g) for w, g in zip(want, got, strict=True)):
+        if not _is_taken(want, got):
             raise InvalidInput(
                 f"x has samples of shape {got}, the model's input {tensor.name!r} takes {want}: give the samples as `fit` "
                 f"gets them."
             )
         if array.dtype.kind in "OUS" and "string" not in str(tensor.dtype):
             raise InvalidInput(f"x has dtype {array.dtype}, the model's input {tensor.name!r} takes {tensor.dtype}.")
+
+
+def _is_taken(want: tuple[int | None, ...], got: tuple[int, ...]) -> bool:
+    """Whether an input takes samples of this shape."""
+    if len(want) == len(got) + 1:
+        got = (*got, 1)
+    elif len(want) == len(got) - 1 and got[-1] == 1:
+        got = got[:-1]
+    return len(want) == len(got) and all(w in (None, g) for w, g in zip(want, got, strict=True))
 
 
 def attribute(
@@ -370,7 +390,8 @@ def attribute(
 
     Args:
         model: a built Keras model: functional, Sequential or subclassed.
-        x: (B, ...) samples as `fit` gets them, a list or dict of such, or a `Probe`.
+        x: (B, ...) samples as `fit` gets them: an array, a frame, a list or dict of such, or a `Probe`. Values come as the
+            arrays that these are turned into, see `keras_xai.frames.as_arrays`.
         method: one of `keras_xai.attribution.METHODS`.
         target: the class or column to explain: an integer or a name, (B,) integers, or "sum" of several labels or numbers.
             Default the class that the model predicts (a `Probe`: its true class). Of one unit that says class 1 or not,
@@ -450,17 +471,17 @@ class Prepared:
         if method in METHODS and "seed" in {f.name for f in dataclasses.fields(METHODS[method])}:
             options.setdefault("seed", seed)
         how = named(method, options, METHODS)
-        probe = x if isinstance(x, Probe) else None
+        probe = settled(model, x) if isinstance(x, Probe) else None
         if probe is not None:
             how = how.for_probe(probe)
             if probe.x is None:
                 raise InvalidInput("This probe holds no samples (store='none').")
             x, output = probe.x, probe.output if output is None else output
             baseline = probe.baseline if baseline is None else baseline
-        x = dict(x) if isinstance(x, Mapping) else x
-        several = isinstance(x, list) and all(hasattr(a, "shape") for a in x)
-        flat = [np.asarray(a) for a in (x.values() if isinstance(x, dict) else x if several else [x])]
-        self._like = x if isinstance(x, dict) or several else flat[0]
+        else:
+            x = arrays_for(model, as_arrays(x))
+        flat = list(x.values()) if isinstance(x, dict) else x if isinstance(x, list) else [x]
+        self._like = x
         _check_samples(flat)
         if not model.built:
             raise InvalidInput("The model has no weights yet: call it once, or build it, before it is explained.")
@@ -495,9 +516,15 @@ class Prepared:
 
 def default_rows(model: keras.Model, x: Sequence[Samples], probe: Probe | None = None) -> list[NDArray[Any]]:
     """The baseline where the user gave none: the mean row for the table of a probe, else zero in the model's input space."""
-    if probe is not None and probe.kind == "table" and all(a.dtype.kind == "f" for a in x):
-        return [a[:].mean(0, dtype=np.float64).astype(np.float32) for a in x]
-    return default_baseline(model, x)
+    if probe is None or probe.kind != "table":
+        return default_baseline(model, x)
+    if all(a.dtype.kind == "f" for a in x):
+        return [_mean(a) for a in x]
+    return [_mean(a) if a.dtype.kind == "f" else b for a, b in zip(x, default_baseline(model, x), strict=True)]
+
+
+def _mean(a: Samples) -> NDArray[Any]:
+    return np.asarray(a[:].mean(0, dtype=np.float64)).astype(np.float32)
 
 
 def explained_targets(

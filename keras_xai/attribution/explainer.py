@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution.engine import Engine, baseline_rows, check_fit, default_rows, smooth
+from keras_xai.attribution.fitting import settled
 from keras_xai.attribution.method import Method, every_layer
 from keras_xai.attribution.task import Task, resolve_target, true_classes
 from keras_xai.errors import InvalidInput, cause
@@ -33,7 +34,7 @@ class Explainer:
     def __init__(
         self, model: keras.Model, probe: Probe, methods: Mapping[str, Method], jit_compile: bool = False
     ) -> None:
-        self.probe = probe
+        self.probe = probe = settled(model, probe)
         self._model = model
         check_built(model, probe)
         check_fit(model, probe.inputs, probe.x)
@@ -41,7 +42,7 @@ class Explainer:
         ready = {name: method.for_probe(probe) for name, method in methods.items()}
         self.engine = Engine(model, ready, probe.x, probe.output, jit=jit_compile)
         self.task = self._settled()
-        self.probe = probe.settled(self.classes_of(probe))
+        self.probe = probe.with_classes(self.classes_of(probe))
         self.baseline = baseline_rows(probe.baseline, self._x, default_rows(model, self._x, probe))
         self.target: NDArray[np.int64] | None = self._target(probe)
         target = np.zeros(probe.size, np.int64) if self.target is None else self.target

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.engine import Engine, attribute
+from keras_xai.attribution.fitting import settled
 from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.probe import Probe
@@ -91,7 +92,7 @@ def importance(
         >>> names, values.tolist()
         (['column 0', 'column 1'], [3.0, 0.0])
     """
-    probe = Probe.of(probe)
+    probe = settled(model, Probe.of(probe))
     if method == "permutation":
         return list(probe.features), _permutation(model, probe, seed, n_repeats)
     if method not in METHODS:

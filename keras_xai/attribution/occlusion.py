@@ -71,7 +71,8 @@ class Occlusion(Method):
         count = int(np.prod(steps))
         tensors = [backend.constant(c) for c in covers]
         # (count,) an axis: which of its windows each variant has.
-        windows = [backend.constant(w.astype(np.int32)) for w in np.unravel_index(np.arange(count), steps)]
+        places = np.unravel_index(np.arange(count), steps) if steps else ()  # a bare number is covered whole
+        windows = [backend.constant(w.astype(np.int32)) for w in places]
 
         def without(k: Tensor) -> list[Tensor]:
             inside = ops.ones((k.shape[0], *[1] * len(shape)))
@@ -99,7 +100,7 @@ class Occlusion(Method):
         if isinstance(self.window, tuple) and len(self.window) == len(shape):
             return tuple(range(len(shape)))
         picture = picture_axes((1, *shape))
-        return tuple(a - 1 for a in picture) if picture else (0,)
+        return tuple(a - 1 for a in picture) if picture else (0,) if shape else ()
 
     def _sides(self, shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[list[int], list[int]]:
         default = [max(1, shape[a] // 8) if len(axes) > 1 else 1 for a in axes]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.samples import Samples
 from keras_xai.attribution.task import Task, decide
+from keras_xai.attribution.whole_numbers import as_numbers
 from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.records import Link
@@ -49,7 +50,8 @@ class Question:
         """(n, K) what the model says."""
         x = self.structured(flat)
         own = self.output if callable(self.output) else None
-        output = self._picked(self.model(x, training=False)) if own is None else own(self.model, x)
+        with as_numbers(self.model):
+            output = self._picked(self.model(x, training=False)) if own is None else own(self.model, x)
         scores = _scores(output, flat[0].shape[0])
         self.link = chosen().head(scores)[1]
         return scores

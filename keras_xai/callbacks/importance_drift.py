@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.explainer import Explainer, is_built
+from keras_xai.attribution.fitting import settled
 from keras_xai.attribution.importance import PooledRows
 from keras_xai.attribution.method import named
 from keras_xai.callbacks.base import Watcher
@@ -57,8 +58,8 @@ class ImportanceDrift(Watcher):
     Args:
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
         probe: a `Probe`, or what makes one; 128 rows or more, not from the training data.
-        live: arrays (x, y) by reference, a `PyDataset`, a `tf.data.Dataset` or a callable -> (x, y): the same rows in the
-            same order at every read, at most 256 of them; before random augmentation where that can be had.
+        live: arrays or frames (x, y) by reference, a `PyDataset`, a `tf.data.Dataset` or a callable -> (x, y): the same rows
+            in the same order at every read, at most 256 of them; before random augmentation where that can be had.
         method: the attribution method on the probe. Saliency also sees what the probe does not contain.
         live_method: the one on the live rows.
         per_class: watch every class by itself: finds what concerns one class only; wants a class-balanced probe.
@@ -108,7 +109,7 @@ class ImportanceDrift(Watcher):
         on_error: str = "warn",
     ) -> None:
         super().__init__(log_dir, every=every, on_error=on_error)
-        self.probe = Probe.of(probe)
+        self.probe = self._given = Probe.of(probe)
         for name in (method, live_method):
             if name not in METHODS:
                 raise unknown("attribution method", name, METHODS)
@@ -152,6 +153,7 @@ class ImportanceDrift(Watcher):
     # The lifecycle.
 
     def check(self) -> None:
+        self.probe = settled(self.model, self._given)
         self._charts = {
             "clean": Chart(self.limit, **self._chart_settings),
             "live": Chart(self.limit, **self._chart_settings),
@@ -170,7 +172,7 @@ class ImportanceDrift(Watcher):
         self._first_rows: Probe | None = None
         if self._live_now is not None:
             try:
-                rows = self._first_rows = self._live_now.check()
+                rows = self._first_rows = self._live_now.check(self.probe)
             except InvalidInput:
                 raise
             except Exception as fault:
@@ -317,8 +319,9 @@ class ImportanceDrift(Watcher):
 
     def _moved(self, rows: Probe) -> tuple[Update, NDArray[np.float32]]:
         x = as_numbers(rows.x)
-        if isinstance(self.probe.groups, dict) and isinstance(x, np.ndarray):
+        if isinstance(self.probe.groups, dict) and (self.probe.is_columns or isinstance(x, np.ndarray)):
             # The columns of a one-hot group always add up to one: they move, their sum does not.
+            x = self.probe.as_table(x) if self.probe.is_columns else x
             squares = self._data.movement(x.reshape(rows.size, -1)).reshape(1, *x.shape[1:]) ** 2
             q = np.sqrt(self.probe.pooled(squares)[0] / self.probe.pooled(np.ones_like(squares))[0])
         else:

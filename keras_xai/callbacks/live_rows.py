@@ -13,6 +13,8 @@ import numpy as np
 
 from keras_xai import backend
 from keras_xai.errors import InvalidInput, listed
+from keras_xai.frames import Names, Samples, as_arrays
+from keras_xai.labels import coded, of_output
 from keras_xai.probe import Probe, update_digest
 
 MOST = 256  # rows
@@ -44,12 +46,16 @@ class LiveRows:
         self.repeats = True  # whether two reads in a row give the same rows
         self.shape: tuple[tuple[int, ...], ...] = ()
 
-    def check(self) -> Probe:
+    def check(self, like: Probe | None = None) -> Probe:
         """Read twice before training. The labels must agree: else a feature's move means nothing.
+
+        Args:
+            like: the probe as the model takes it; default the one that is known.
 
         Raises:
             InvalidInput: they do not, or the rows do not look like the probe's.
         """
+        self._like = self._like if like is None else like
         before = _digests(self._checked())  # one read is let go before the next one: they may be large
         rows = self._checked()
         now = _digests(rows)
@@ -132,35 +138,43 @@ class LiveRows:
 
     def _rows(self) -> Probe:
         x, y = self._read_source()
-        if isinstance(x, dict) and isinstance(self._like.x, dict):
-            if set(x) != set(self._like.x):
-                raise InvalidInput(f"live gives the inputs {listed(x)}, the probe holds {listed(self._like.x)}.")
-            x = {k: np.asarray(x[k])[:MOST] for k in self._like.x}  # in the probe's order
-        elif isinstance(x, (list, tuple)) and all(hasattr(v, "shape") for v in x):
-            x = [np.asarray(v)[:MOST] for v in x]
-        else:
-            x = np.asarray(x)[:MOST]
-        output = self._like.output
-        if isinstance(y, dict) or (isinstance(y, (list, tuple)) and all(np.ndim(part) for part in y)):
-            y = _labels_of(y, output)
-        labels = None if y is None else np.asarray(y)[:MOST]
-        return Probe(x, labels, kind=self._like.kind, groups=None, output=output)
+        like = self._like
+        y = of_output(y, like.output, whose="live gives")
+        labels = None if y is None else coded(y[:MOST] if hasattr(y, "__getitem__") else y, like.class_names)[0]
+        return Probe(self._inputs_of(as_arrays(x, "live", MOST)), labels, kind=like.kind or None, output=like.output)
+
+    def _inputs_of(self, samples: Samples) -> Any:
+        """Arrays in the inputs, the order and the shape of columns that the probe has."""
+        arrays, like = samples.arrays, self._like
+        names = samples.names[0]
+        if like.keys is None:
+            self._check_names(names if isinstance(arrays, np.ndarray) else None)
+            return arrays
+        if isinstance(arrays, np.ndarray) and names is not None:  # a table whose columns the model takes one by one
+            arrays = {name: arrays[:, k : k + 1] for k, name in enumerate(names)}
+        if not isinstance(arrays, dict):
+            return arrays
+        if not set(like.keys) <= set(arrays):
+            raise InvalidInput(f"live gives the inputs {listed(arrays)}, the probe holds {listed(like.keys)}.")
+        chosen = {key: arrays[key] for key in like.keys}
+        columns = {(), (1,)}
+        return {
+            key: array.reshape(-1, *shape) if {array.shape[1:], shape} <= columns else array
+            for (key, array), shape in zip(chosen.items(), like.shapes, strict=True)
+        }
+
+    def _check_names(self, names: Names) -> None:
+        """That the columns of a frame stand where those of the probe do."""
+        own = self._like.feature_names
+        if names is not None and own is not None and set(names) == set(own) and names != own:
+            raise InvalidInput(
+                f"live gives the columns {listed(names)}, the probe holds {listed(own)}: expected the same order, as `fit` gets."
+            )
 
 
 def copied_rows(source: Any) -> int:
     """How many rows a read of a source brings into memory: of arrays by reference none."""
     return 0 if source is None or isinstance(source, (Probe, tuple, list)) else MOST
-
-
-def _labels_of(y: Any, output: Any) -> Any:
-    """The labels of one output of several."""
-    known = y if isinstance(y, dict) else range(len(y))
-    if isinstance(output, (str, int)) and output in known:
-        return y[output]
-    raise InvalidInput(
-        f"live gives the labels of the outputs {listed(map(str, known))}, the probe explains {output!r}: name one in "
-        f"Probe(output=)."
-    )
 
 
 def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:

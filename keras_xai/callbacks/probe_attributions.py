@@ -11,12 +11,13 @@ import numpy as np
 
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.explainer import Explainer, is_built
+from keras_xai.attribution.fitting import settled
 from keras_xai.attribution.method import Method, named
 from keras_xai.callbacks.base import Watcher
 from keras_xai.callbacks.memory import Need, expect
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import InvalidInput
-from keras_xai.probe import Probe
+from keras_xai.probe import Probe, is_channels_first
 from keras_xai.records import Attribution
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
@@ -78,13 +79,16 @@ class ProbeAttributions(Watcher):
         super().__init__(log_dir, every=every, on_error=on_error)
         if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
             raise InvalidInput(f"samples={samples!r}: expected the number of samples in the gallery, 1 or more.")
-        self.probe = Probe.of(probe)
-        self.gallery = self.probe.gallery(int(samples))
+        self.probe = self._given = Probe.of(probe)
+        self.samples = int(samples)
+        self.gallery = self.probe.gallery(self.samples)
         self.needs = expect(Need(self.probe, passes=4, gallery=self.gallery.size))
         self.methods = chosen_methods(method, options, seed)
         self.jit_compile = bool(jit_compile)
 
     def check(self) -> None:
+        self.probe = settled(self.model, self._given)
+        self.gallery = self.probe.gallery(self.samples)
         self._explainer: Explainer | None = None
         self._past_target: Any = None
         self._shown: Probe | None = None  # as it was written
@@ -164,6 +168,11 @@ def chosen_methods(method: Methods, options: Mapping[str, Any], seed: int) -> di
 
 
 def _channel_sum(values: Any, probe: Probe) -> Any:
-    if probe.kind != "image" or not isinstance(values, np.ndarray) or values.ndim != 4:
+    """Maps (B, H, W) of an image (B, H, W, C) or (B, C, H, W); of several inputs those that are images."""
+    if isinstance(values, dict):
+        return {name: _channel_sum(part, probe) for name, part in values.items()}
+    if isinstance(values, list):
+        return [_channel_sum(part, probe) for part in values]
+    if probe.kind != "image" or values.ndim != 4:
         return values
-    return values.sum(1 if probe.channels_first else -1)
+    return values.sum(1 if is_channels_first(values.shape[1:]) else -1)

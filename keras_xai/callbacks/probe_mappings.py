@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.engine import check_fit, smooth
 from keras_xai.attribution.explainer import check_built, is_built
+from keras_xai.attribution.fitting import settled
 from keras_xai.callbacks.base import Watcher
 from keras_xai.callbacks.memory import Need, expect
 from keras_xai.callbacks.on_flag import OnFlag, answer, checked
@@ -108,7 +109,7 @@ class ProbeMappings(Watcher):
         on_error: str = "warn",
     ) -> None:
         super().__init__(log_dir, every=every, on_error=on_error)
-        self.probe = Probe.of(probe)
+        self.probe = self._given = Probe.of(probe)
         self._paths = _checked_paths(layers)
         self.held_out = _checked_rows(held_out, self.probe.size)
         self.surrogates = (surrogates,) if isinstance(surrogates, str) else tuple(surrogates)
@@ -163,6 +164,7 @@ class ProbeMappings(Watcher):
     # The lifecycle.
 
     def check(self) -> None:
+        self.probe = settled(self.model, self._given)
         self._forget()
 
     def is_built(self) -> bool:

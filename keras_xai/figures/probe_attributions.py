@@ -154,7 +154,8 @@ def sample_values(
     values = found.values
     parts = list(values.values()) if isinstance(values, dict) else values if isinstance(values, list) else [values]
     kind = run.probe.kind if run.probe is not None else "table"
-    one: Float = np.asarray(parts[0][sample], np.float64)
+    picture = next((part for part in parts if np.ndim(part) == 3), parts[0])
+    one: Float = np.asarray(picture[sample], np.float64)
     if kind == "image" and one.ndim == 2:
         one = reduced(one)
         high = float(np.quantile(np.abs(one), 0.99)) or 1.0
@@ -227,7 +228,12 @@ def _names(run: Recorded, sample: int, size: int) -> list[str]:
     if probe.kind == "tokens" and probe.x is not None and probe.vocabulary and not isinstance(probe.x, (list, dict)):
         words = dict(probe.vocabulary.items() if hasattr(probe.vocabulary, "items") else enumerate(probe.vocabulary))
         return [str(words.get(int(token), token)) for token in np.asarray(probe.x[sample]).ravel()][:size]
-    names = list(probe.feature_names or ())
+    if probe.is_columns:
+        names = list(probe.column_names)
+    elif probe.kind == "table" and not isinstance(probe.groups, dict) and probe.feature_count == size:
+        names = list(probe.features)
+    else:
+        names = list(probe.feature_names or ())
     return names if len(names) == size else [f"{probe.kind} {i}" for i in range(size)]
 
 

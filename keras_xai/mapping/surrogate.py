@@ -53,30 +53,33 @@ def pooled_inputs(probe: Probe) -> tuple[list[str], Array] | None:
         return None
     names: list[str] = []
     parts = []
-    keys = list(probe.x) if isinstance(probe.x, dict) else range(len(probe.inputs))
-    for key, array in zip(keys, probe.inputs, strict=True):
+    keys = probe.keys or range(len(probe.inputs))
+    for k, (key, array) in enumerate(zip(keys, probe.inputs, strict=True)):
         if array.dtype.kind not in "fiub":
             continue
-        pooled = [_pooled(np.asarray(rows, np.float64), probe) for rows in parts_of(array)]
+        if probe.is_columns:
+            own: Sequence[str] = [probe.column_names[k]]
+        else:
+            own = () if probe.kind == "image" and array.ndim > 2 else probe.names_of(k)
+        pooled = [_pooled(np.asarray(rows, np.float64), probe, own) for rows in parts_of(array)]
         columns = pooled[0][0]
-        names += [f"{key}: {name}" for name in columns] if len(probe.inputs) > 1 else columns
+        names += [f"{key}: {name}" for name in columns] if len(probe.inputs) > 1 and not probe.is_columns else columns
         parts.append(np.concatenate([values for _, values in pooled]))
     return (names, np.concatenate(parts, 1)) if parts else None
 
 
-def _pooled(a: Array, probe: Probe) -> tuple[list[str], Array]:
+def _pooled(a: Array, probe: Probe, own: Sequence[str]) -> tuple[list[str], Array]:
     if a.ndim > 3 or (probe.kind == "image" and a.ndim == 3):
         channel_axis = 1 if a.ndim == 4 and probe.channels_first else -1
         return _cells(a.mean(channel_axis) if a.ndim > 3 else a)
     if a.ndim == 3:
         steps = _edges(a.shape[1])
         means = np.add.reduceat(a, steps[:-1], 1) / np.diff(steps)[:, None]
-        channels = probe.feature_names or [f"channel {c}" for c in range(a.shape[2])]
+        channels = own if len(own) == a.shape[2] else [f"channel {c}" for c in range(a.shape[2])]
         names = [f"{c}, steps {b}–{e - 1}" for b, e in itertools.pairwise(steps) for c in channels]
         return names, means.reshape(len(a), -1)
     a = a.reshape(len(a), -1)
-    given = probe.feature_names or ()
-    return list(given) if len(given) == a.shape[1] else [f"column {f}" for f in range(a.shape[1])], a
+    return list(own) if len(own) == a.shape[1] else [f"column {f}" for f in range(a.shape[1])], a
 
 
 def _cells(places: Array) -> tuple[list[str], Array]:

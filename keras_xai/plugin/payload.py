@@ -22,6 +22,7 @@ from keras_xai.judgement import noted, part_name
 from keras_xai.probe import Probe
 from keras_xai.records import Alert, Attribution, Importance, Mappings
 from keras_xai.run import Run
+from keras_xai.summary.metadata import coded_texts
 
 FILM = 24  # epochs of a film strip: more are too small to see
 SUSPECTS = 16
@@ -198,9 +199,12 @@ def probe(samples: Probe) -> dict[str, Any]:
 
 
 def input_names(samples: Probe) -> list[str]:
-    """The model's inputs, by the user's keys or by number; none where they were not written."""
+    """The model's inputs, by the user's keys or by number; one where they are the columns of a table; none where they were
+    not written."""
     if samples.x is None:
         return []
+    if samples.is_columns:
+        return ["columns"]
     return list(samples.x) if isinstance(samples.x, Mapping) else [f"input {i}" for i in range(len(samples.inputs))]
 
 
@@ -212,10 +216,17 @@ def importance(found: Importance) -> bytes:
 def inputs(samples: Probe) -> bytes:
     """The gallery's values: images as bytes on one scale, words for tokens."""
     parts = [np.asarray(part) for part in samples.inputs] if samples.x is not None else []
+    coded = [coded_texts(part) for part in parts]
+    parts = [part for part, _ in coded]
+    categories: list[list[Any]] = [[list_of] * math.prod(part.shape[1:]) if list_of else [] for part, list_of in coded]
+    if parts and samples.is_columns:
+        parts, categories = [samples.as_table(parts)], [[list_of for _, list_of in coded]]
     header: dict[str, Any] = {
         "kind": samples.kind,
         "names": input_names(samples),
-        "feature_names": samples.feature_names,
+        "feature_names": samples.column_names if samples.is_columns else samples.feature_names,
+        "columns": _columns(samples),
+        "categories": categories if any(map(any, categories)) else [],
     }
     arrays = {}
     for index, part in enumerate(parts):
@@ -228,6 +239,13 @@ def inputs(samples: Probe) -> bytes:
             header["words"] = [[str(known.get(int(t), int(t))) for t in row.ravel()] for row in part]
         arrays[f"x{index}"] = part
     return framed(header, arrays)
+
+
+def _columns(samples: Probe) -> list[Sequence[str]]:
+    """The names of each input that is a table beside others; nothing of any other input."""
+    if samples.is_columns or len(samples.shapes) == 1:
+        return []
+    return [samples.names_of(k) if len(shape) == 1 else () for k, shape in enumerate(samples.shapes)]
 
 
 def outputs(run: Run, method: str) -> bytes:
@@ -355,11 +373,12 @@ def gallery_rows(run: Run) -> list[int]:
 
 
 def parts_of(found: Attribution) -> list[NDArray[Any]]:
-    """The values of an attribution, one array an input."""
+    """The values of an attribution, one array an input; those of a table that comes by columns as one (B, F)."""
     values = found.values
-    if isinstance(values, Mapping):
-        return [np.asarray(v) for v in values.values()]
-    return [np.asarray(v) for v in values] if isinstance(values, list) else [np.asarray(values)]
+    held = values.values() if isinstance(values, Mapping) else values if isinstance(values, list) else [values]
+    parts = [np.asarray(part) for part in held]
+    columns = found.kind == "table" and len(parts) > 1 and all(part.shape[1:] in ((), (1,)) for part in parts)
+    return [np.stack([part.reshape(-1) for part in parts], 1)] if columns else parts
 
 
 def film_epochs(epochs: Sequence[int], alerts: Sequence[int], most: int = FILM) -> list[int]:

@@ -202,7 +202,8 @@ def _encode_attribution(record: Attribution) -> Iterator[Value]:
     values = record.values
     parts = _parts(values)
     size = len(parts[0])
-    blobs = [pack(part[b], eight_bits=record.kind == "image") for b in range(size) for part in parts]
+    image = record.kind == "image"
+    blobs = [pack(part[b], eight_bits=image and part.ndim > 2) for b in range(size) for part in parts]
     options: dict[str, Any] = {"inputs": list(values) if isinstance(values, Mapping) else len(parts)}
     yield ATTRIBUTIONS + record.method, _data(PluginData.ATTRIBUTION, method=record.method, options=options), blobs
 
@@ -231,13 +232,32 @@ def _encode_attribution(record: Attribution) -> Iterator[Value]:
 
 
 def _encode_probe(record: Probe) -> Value:
-    numbers = record.x is not None and all(part.dtype.kind in "fiub" for part in record.inputs)
-    stored = numbers and record.store == "inputs"  # strings have no map
-    blobs = []
-    if stored:
-        parts = record.inputs
-        blobs = [pack(part[b], eight_bits=record.kind == "image") for b in range(record.size) for part in parts]
-    return PROBE, _data(PluginData.PROBE, names=record.feature_names or (), options=record.description()), blobs
+    about, blobs = record.description(), []
+    parts = record.inputs if record.x is not None and record.store == "inputs" else []
+    numbers = all(part.dtype.kind in "fiub" for part in parts)
+    if numbers or (record.is_columns and _letters(parts) <= LETTERS):  # strings alone have no map
+        coded = [coded_texts(part) for part in parts]
+        if any(words for _, words in coded):
+            about["texts"] = [words for _, words in coded]
+        image = record.kind == "image"
+        blobs = [pack(codes[b], eight_bits=image and codes.ndim > 2) for b in range(record.size) for codes, _ in coded]
+    return PROBE, _data(PluginData.PROBE, names=record.feature_names or (), options=about), blobs
+
+
+LETTERS = 1 << 16  # that the texts in the columns of a gallery may have in all: of longer ones nothing is kept
+
+
+def coded_texts(part: NDArray[Any]) -> tuple[NDArray[Any], list[str] | None]:
+    """Texts as numbers of words in a sorted list; numbers as they are."""
+    if part.dtype.kind not in "OUS":
+        return part, None
+    texts = [word.decode(errors="replace") if isinstance(word, bytes) else str(word) for word in part.ravel().tolist()]
+    words, codes = np.unique(np.asarray(texts, object), return_inverse=True)
+    return codes.reshape(part.shape), words.tolist()
+
+
+def _letters(parts: list[NDArray[Any]]) -> int:
+    return sum(sum(map(len, part.ravel().tolist())) for part in parts if part.dtype.kind in "OUS")
 
 
 def value(tag: str, data: PluginData, content: Any, *, first: bool) -> summary_pb2.Summary.Value:
@@ -525,6 +545,20 @@ def _inputs(about: Mapping[str, Any]) -> Inputs:
     return checks.unique(checks.several(inputs, checks.text)) if isinstance(inputs, list) else checks.whole(inputs, 1)
 
 
+def _shapes(about: Mapping[str, Any], first: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Of a sample, an input; of the first one alone where a file knows no more."""
+    sides: Callable[[Any], tuple[int, ...]] = lambda shape: checks.several(shape, side)  # noqa: E731
+    side: Callable[[Any], int] = lambda value: checks.whole(value, 1, checks.SIDE)  # noqa: E731
+    shapes = checks.several(about["shapes"], sides) if "shapes" in about else (first,)
+    inputs = _inputs(about)
+    count = inputs if isinstance(inputs, int) else len(inputs)
+    if "shapes" in about and (len(shapes) != count or shapes[0] != first):
+        raise Unreadable(f"expected the shapes of {count} inputs, the first one {first}, got {shapes[: checks.SIDES]}")
+    if longest := next((shape for shape in shapes if len(shape) > checks.SIDES), ()):
+        raise Unreadable(f"expected the shape of a sample, got {longest[: checks.SIDES]} and more sides")
+    return shapes
+
+
 def decode_values(inputs: Inputs, blobs: Any) -> Any:
     """The maps of one epoch: an array, or a list or dict of arrays where the model takes several inputs."""
     count = inputs if isinstance(inputs, int) else len(inputs)
@@ -575,19 +609,26 @@ class AboutProbe:
         size = checks.whole(checks.entry(about, "size"), 0, 2**31)
         shape = checks.several(checks.entry(about, "shape"), lambda side: checks.whole(side, 1, checks.SIDE))
         kind = checks.word(checks.entry(about, "kind"), KINDS)
-        if len(shape) > checks.SIDES or (kind == "image" and len(shape) < 2):
-            raise Unreadable(f"expected the shape of a sample of kind {kind}, got {shape[: checks.SIDES]}")
+        shapes, texts = _shapes(about, shape), _words_of(about)
+        columns = kind == "table" and len(shapes) > 1 and all(sides in ((), (1,)) for sides in shapes)
+        if texts and not (kind == "table" and all(sides in ((), (1,)) for sides in shapes)):
+            raise Unreadable("expected words in the columns of a table alone")
+        if kind == "image" and all(len(side) < 2 for side in shapes):
+            raise Unreadable(f"expected the shape of a sample of kind {kind}, got {shape}")
         words = checks.members(about.get("vocabulary") or {})
         output = about.get("output")
         description = {
             "kind": kind,
             "shape": shape,
+            "shapes": shapes,
+            "inputs": _inputs(about),
+            "texts": texts,
             "size": size,
             "labels": None if about.get("labels") is None else _labels(about["labels"], size),
             "class_names": _texts(about.get("class_names")),
             "output": checks.whole(output, -(2**31)) if isinstance(output, int) else output and checks.text(output),
             "segments": None if about.get("segments") is None else _segments(about["segments"]),
-            "groups": _groups(about.get("groups"), math.prod(shape)),
+            "groups": _groups(about.get("groups"), len(shapes) if columns else math.prod(shape)),
             "vocabulary": {_token(token): checks.text(name) for token, name in words.items()},
             "store": checks.word(about.get("store", "inputs"), ("inputs", "none")),
             "hash": checks.text(about.get("hash", "")),
@@ -595,7 +636,8 @@ class AboutProbe:
         if "classes" in about:  # an older version left it to the labels
             classes = about["classes"]
             description["classes"] = None if classes is None else checks.several(classes, _class, size)
-        names = checks.unique(data.names) or None
+        # Of several inputs each may have a column of the same name.
+        names = (tuple(data.names) if len(shapes) > 1 and not columns else checks.unique(data.names)) or None
         expected = {"series": shape[-1:], "image": ()}.get(kind, (math.prod(shape),))
         if names and expected and isinstance(_inputs(about), int) and _inputs(about) == 1 and len(names) != expected[0]:
             raise Unreadable(f"expected the names of {expected[0]} features, got {len(names)}")
@@ -617,15 +659,41 @@ class AboutProbe:
 def decode_probe(about: AboutProbe, blobs: Any) -> Probe:
     if isinstance(blobs, list) and not blobs:
         return about.probe()
-    values, shape, size = decode_values(about.inputs, blobs), about.description["shape"], about.description["size"]
+    values, size = decode_values(about.inputs, blobs), about.description["size"]
     parts = _parts(values)
-    if parts[0].shape != (size, *shape) or not all(np.isfinite(part).all() for part in parts):
-        raise Unreadable(f"expected finite samples of shape {(size, *shape)}, got {parts[0].shape}")
+    known = [(size, *shape) for shape in about.description["shapes"]]
+    if [part.shape for part in parts[: len(known)]] != known or not all(np.isfinite(part).all() for part in parts):
+        raise Unreadable(f"expected finite samples of shape {known[: checks.SIDES]}, got {parts[0].shape}")
+    words = about.description["texts"]
+    if words:
+        read = [_text_of(part, list_of) for part, list_of in zip(parts, words, strict=True)]
+        values = (
+            dict(zip(values, read, strict=True)) if isinstance(values, dict) else read if len(read) > 1 else read[0]
+        )
     return about.probe(values)
 
 
 def _class(number: Any) -> int:
     return checks.whole(number, 0, 2**31)
+
+
+def _text_of(codes: NDArray[Any], words: tuple[str, ...] | None) -> NDArray[Any]:
+    """The words that numbers stand for; numbers where there are no words."""
+    if words is None:
+        return codes
+    if codes.dtype.kind not in "iu" or codes.min() < 0 or codes.max() >= len(words):
+        raise Unreadable(
+            f"expected numbers of {len(words)} words, got {codes.dtype} from {codes.min()} to {codes.max()}"
+        )
+    return np.asarray(words, object)[codes]
+
+
+def _words_of(about: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, ...]:
+    """Of each input the words that its numbers stand for, None where they are numbers; nothing where all are."""
+    if about.get("texts") is None:
+        return ()
+    inputs = _inputs(about)
+    return checks.several(about["texts"], _texts, inputs if isinstance(inputs, int) else len(inputs))
 
 
 def _texts(names: Any) -> tuple[str, ...] | None:

@@ -260,3 +260,24 @@ def test_channels_first_pictures_have_cells_and_windows_over_their_places():
     exact = (x * kernel).sum(1).reshape(2, 4, 2, 4, 2).sum((2, 4)) / 12
     np.testing.assert_allclose(cells[:, 0, ::2, ::2], exact, rtol=1e-3, atol=1e-5)
     assert kx.attribute(model, x, "rise", target=1, n_samples=20).values.shape == (2, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "reader", [keras.layers.Rescaling(1 / 255), keras.layers.Normalization(mean=100.0, variance=9.0)]
+)
+@pytest.mark.parametrize("method", ["saliency", "integrated_gradients", "grad_cam", "occlusion"])
+def test_pictures_of_bytes_are_explained_as_numbers(reader, method):
+    """The twin takes floats. The model goes on taking bytes, and those that are looked up stay what they are."""
+    x = np.random.default_rng(0).integers(0, 255, (3, 8, 8, 1)).astype(np.uint8)
+    layers = [reader, keras.layers.Conv2D(2, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1)]
+    twin = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    expected = kx.attribute(twin, x.astype(np.float32), method, verbose=False)
+    model = keras.Sequential([keras.Input((8, 8, 1), dtype="uint8"), *layers])
+    found = kx.attribute(model, x, method, verbose=False)
+    np.testing.assert_array_equal(found.values, expected.values)
+    np.testing.assert_array_equal(found.score, expected.score)
+    assert model.inputs[0].dtype == "uint8"
+    inputs = keras.Input((4,), dtype="int32")
+    looked_up = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.CategoryEncoding(300)(inputs)))
+    with pytest.raises(kx.InvalidInput, match="No gradient leads"):
+        kx.attribute(looked_up, x[:, 0, :4, 0], "saliency")

@@ -319,6 +319,31 @@ def test_clicks_in_charts_set_the_epoch_and_the_variable(tab):
     assert tab.epoch == 11
 
 
+def test_columns_by_name_are_one_tile(browser, serve, tmp_path):
+    """All of them on one scale, with their values, words as words; no choice between inputs."""
+    from keras_xai.probe import Probe
+    from keras_xai.records import Attribution, Epoch
+    from keras_xai.summary.writer import Writer
+
+    x = {"age": np.array([30.0, 40.0]), "dose": np.array([[2.5], [1.5]]), "town": np.array(["Oslo", "Bergen"], object)}
+    values = {"age": np.array([0.1, 0.2]), "dose": np.array([[-0.5], [0.4]]), "town": np.array([0.3, -0.1])}
+    values = {name: part.astype("f4") for name, part in values.items()}
+    target, score = np.array([0, 1]), np.ones(2, "f4")
+    outputs = np.eye(2, dtype="f4")
+    found = Attribution("saliency", values, target, score, None, target, None, "logit", outputs, 0, "table")
+    writer = Writer(tmp_path / "columns" / "keras_xai")
+    writer.write([Probe(x, target), found, Epoch(0, 1.0, 1.0, 0.1, 1e-3, {"loss": 1.0})])
+    writer.close()
+    tab = Tab(browser, serve(tmp_path).url)
+    tab.show("Attributions")
+    tile = tab.frame.locator("svg[aria-label^='dose']").first
+    tile.wait_for()
+    assert tile.locator("text").all_text_contents() == ["dose", "2.5", "town", "Oslo", "age", "30"]
+    assert tab.frame.get_by_text("Input", exact=True).count() == 0
+    tab.page.close()
+    tab.quiet()
+
+
 def test_many_variables_are_shown_as_layers(browser, serve, tmp_path):
     """More variables than one can tell apart become layers, unless one chooses otherwise; a layer has its own lines."""
     from keras_xai.records import STATISTICS, Epoch, Gradients

@@ -30,7 +30,7 @@ from tests.mapping.conftest import mappings_of
 
 EPOCHS = 5
 VARIABLES = ("model/dense/kernel", "model/dense/bias", "model/head/kernel")
-KINDS = ("table", "image", "segments", "groups", "tokens", "series", "several", "unstored", "numbers")
+KINDS = ("table", "image", "segments", "groups", "tokens", "series", "several", "columns", "unstored", "numbers")
 LABELS = np.array([0, 1, 2, 0])
 
 
@@ -60,6 +60,7 @@ def probe_of(kind: str) -> Probe:
         "tokens": lambda: Probe(r.integers(0, 3, (4, 5)), LABELS, kind="tokens", vocabulary=["", "good", "bad"]),
         "series": lambda: Probe(r.random((4, 7, 2), "f4"), LABELS, kind="series"),
         "several": lambda: Probe({"picture": pictures, "row": rows}, LABELS),
+        "columns": lambda: Probe({"a": rows[:, 0], "b": rows[:, 1:2], "c": np.array(list("xyxz"), object)}, LABELS),
         "unstored": lambda: Probe(rows, LABELS, store="none"),
         "numbers": lambda: Probe(rows, rows[:, 0]),
     }

@@ -57,7 +57,8 @@ export class Gallery {
     this.outputs = outputs?.epochs.length ? outputs : null;
     this.input = inputs?.[`x${part}`] ?? null;
     this.words = inputs?.words ?? null;
-    this.featureNames = inputs?.feature_names ?? null;
+    this.categories = inputs?.categories[part] ?? null; // of each column its words, where its values number some
+    this.featureNames = (inputs?.columns[part]?.length ? inputs.columns[part] : inputs?.feature_names) ?? null;
     this.ready = Boolean(this.maps && this.outputs && (inputs || !this.run.probe?.stored));
     if (!this.ready) return;
     this.size = this.maps.shape[0];

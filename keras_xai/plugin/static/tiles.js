@@ -44,7 +44,11 @@ const nameOf = (gallery) => {
   const names = gallery.featureNames?.length === gallery.length ? gallery.featureNames : gallery.run.probe?.features;
   return (f) => (names?.length === gallery.length ? names[f] : `column ${f}`);
 };
-const inputOf = (gallery, sample, f) => (gallery.input && gallery.input.data.length === gallery.maps.data.length ? short(gallery.input.data[sample * gallery.length + f]) : "");
+const inputOf = (gallery, sample, f) => {
+  if (gallery.input?.data.length !== gallery.maps.data.length) return "";
+  const value = gallery.input.data[sample * gallery.length + f];
+  return clip(gallery.categories?.[f]?.[value] ?? short(value), 16);
+};
 
 /** A text whose words carry their attribution as shade. */
 export function tokensRow(gallery, sample) {

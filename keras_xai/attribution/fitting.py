@@ -1,0 +1,154 @@
+"""What only the model can say of samples: what kind they are, and which input each column is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_xai.errors import InvalidInput, listed
+from keras_xai.frames import Names, Samples
+from keras_xai.probe import Probe, doubt
+
+IMAGE = (
+    "Conv2D",
+    "Pooling2D",
+    "SeparableConv2D",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomZoom",
+    "Resizing",
+    "CenterCrop",
+)
+SERIES = ("Conv1D", "Pooling1D", "Attention", "ConvLSTM1D")
+
+
+def settled(model: keras.Model, probe: Probe) -> Probe:
+    """The probe as this model takes it: its kind known, its columns in the inputs that the model names.
+
+    A series is what a recurrent layer or a Conv1D reads, tokens are integers that an `Embedding` looks up. Of a dict the
+    model gets the inputs that it has; a table whose columns have names is given by columns where the model asks for them.
+
+    Args:
+        model: built or not; its layers are looked at.
+        probe: whose kind may be open.
+
+    Returns:
+        The probe itself where nothing is open.
+
+    Raises:
+        InvalidInput: the model leaves a doubt of the kind, as one of dense layers that flattens pixels or moments; a dict
+            with more than the model's inputs that Keras would mix up.
+    """
+    if probe.x is None:
+        return probe
+    probe = _by_name(model, probe)
+    return probe if probe.kind else probe.of_kind(_kind_in(model, probe))
+
+
+def arrays_for(model: keras.Model, samples: Samples) -> Any:
+    """Bare samples in the inputs that the model names, as `settled` has those of a probe."""
+    x, names = samples.arrays, samples.names[0]
+    wanted = _wanted(model, x, names, samples.taken_apart)
+    return x if wanted is None else {name: _part(x, name, names) for name in wanted}
+
+
+def inputs_by_name(model: keras.Model) -> dict[str, Any]:
+    """The input tensors of a functional model by the names that a dict of samples calls them; {} of any other model."""
+    tensors = getattr(model, "inputs", None)
+    if not tensors:
+        return {}
+    struct = getattr(model, "input", None)
+    return dict(struct) if isinstance(struct, Mapping) else {tensor.name: tensor for tensor in tensors}
+
+
+def _by_name(model: keras.Model, probe: Probe) -> Probe:
+    names = probe.feature_names if len(probe.shapes) == 1 else None
+    wanted = _wanted(model, probe.x, names, probe.taken_apart)
+    return probe if wanted is None else probe.with_inputs(wanted, lambda value, name: _part(value, name, names))
+
+
+def _wanted(model: keras.Model, x: Any, names: Names, taken_apart: bool) -> list[str] | None:
+    """The model's inputs in the order of the samples; None where they are taken as they are."""
+    inputs = inputs_by_name(model)
+    if isinstance(x, Mapping):
+        chosen = [name for name in x if name in inputs]
+        if not 0 < len(inputs) == len(chosen) < len(x):
+            return None
+        # Of a model that takes a dict Keras hands over the first keys of all, sorted, whatever their names are.
+        if not taken_apart and isinstance(model.input, Mapping) and sorted(x)[: len(inputs)] != sorted(inputs):
+            more = [name for name in x if name not in inputs]
+            raise InvalidInput(
+                f"x holds {listed(more)}, which the model does not take: `fit` would give it other columns in their place; "
+                f"leave them out, of what `fit` gets too."
+            )
+        return chosen
+    if not names or len(inputs) < 2 or isinstance(x, list) or not set(inputs) <= set(names):
+        return None
+    columns = all(tuple(tensor.shape[1:]) in ((), (1,)) for tensor in inputs.values())
+    return [name for name in names if name in inputs] if columns else None
+
+
+def _part(value: Any, name: str, names: Names) -> Any:
+    if isinstance(value, Mapping):
+        return value[name]
+    k = (names or ()).index(name)
+    return np.asarray(value)[..., k : k + 1]
+
+
+def _kind_in(model: keras.Model, probe: Probe) -> str:
+    """What a model that is given these samples reads in them.
+
+    Raises:
+        InvalidInput: that is not to be seen.
+    """
+    array = max(probe.inputs, key=lambda a: a.ndim)
+    layers = list(model._flatten_layers(include_self=False))
+    if array.ndim == 2:
+        return "tokens" if _looks_up(model, layers, probe) else "table"
+    if array.ndim == 4:
+        if _first_reader(layers) == "image":
+            return "image"
+        raise doubt(array)
+    takes = [tuple(tensor.shape[1:]) for tensor in getattr(model, "inputs", None) or []]
+    if len(takes) == 1 and len(takes[0]) == 3 and takes[0][-1] == 1:  # Keras adds the axis of the channel
+        return "image"
+    kind = _first_reader(layers)
+    if not kind:
+        raise doubt(array)
+    return kind
+
+
+def _first_reader(layers: list[Any]) -> str:
+    """What the first layer that knows places reads: "image" or "series"; "" without one, or where it is a film's."""
+    for layer in layers:
+        name = type(layer).__name__
+        if isinstance(layer, (keras.layers.RNN, keras.layers.Bidirectional)) and "2D" not in name and "3D" not in name:
+            return "series"
+        if "3D" in name or "LSTM2D" in name or isinstance(layer, keras.layers.TimeDistributed):
+            return ""
+        if any(word in name for word in IMAGE):
+            return "image"
+        if any(word in name for word in SERIES):
+            return "series"
+    return ""
+
+
+def _looks_up(model: keras.Model, layers: list[Any], probe: Probe) -> bool:
+    """Whether an `Embedding` gets these integers, whole: of a functional model its graph says it."""
+    embeddings = [layer for layer in layers if isinstance(layer, keras.layers.Embedding)]
+    shapes = {tuple(shape) for shape in probe.shapes}
+    seen = [shape for layer in embeddings for shape in _shapes_in(layer)]
+    return bool(embeddings) and (not seen or any(_fits(shape, sample) for shape in seen for sample in shapes))
+
+
+def _shapes_in(layer: Any) -> list[tuple[int | None, ...]]:
+    """The shapes of a sample that a layer is called with in graphs of functional models."""
+    nodes = getattr(layer, "_inbound_nodes", [])
+    return [tuple(tensor.shape[1:]) for node in nodes for tensor in getattr(node, "input_tensors", [])]
+
+
+def _fits(shape: tuple[int | None, ...], sample: tuple[int, ...]) -> bool:
+    return len(shape) == len(sample) and all(a in (None, b) for a, b in zip(shape, sample, strict=True))
