@@ -417,9 +417,21 @@ class Probe:
         clone.y = take(self.y)
         clone._true_classes = self._true_classes if isinstance(self._true_classes, str) else take(self._true_classes)
         clone.target = take(self.target) if isinstance(self.target, np.ndarray) and self.target.ndim else self.target
-        if self.baseline is not None and np.shape(self.baseline)[:1] == (self.size,):
-            clone.baseline = take(np.asarray(self.baseline))
+        clone.baseline = self._rows_of_baseline(chosen)
         return clone
+
+    def _rows_of_baseline(self, rows: NDArray[np.int64]) -> Any:
+        """The baseline of some rows: one for each where there is one for each, else the same."""
+
+        def taken(base: Any, array: NDArray[Any]) -> Any:
+            return np.asarray(base)[rows] if np.shape(base) == array.shape else base
+
+        if isinstance(self.baseline, Mapping):
+            arrays = self.x if isinstance(self.x, dict) else {}
+            return {k: taken(base, arrays[k]) if k in arrays else base for k, base in self.baseline.items()}
+        if isinstance(self.baseline, (list, tuple)) and len(self.inputs) > 1:
+            return [taken(base, array) for base, array in zip(self.baseline, self.inputs, strict=False)]
+        return taken(self.baseline, self.inputs[0])
 
     def gallery_rows(self, count: int) -> NDArray[np.int64]:
         """The rows of `gallery`: as many of each class as go in evenly, in row order, the remainder from the largest."""
@@ -615,12 +627,24 @@ class Probe:
             *self.inputs,
             self.y,
             None if self.target is None else np.asarray(self.target),
-            *_flat(self.baseline),
+            *_baseline_parts(self.baseline, len(self.inputs)),
         ):
             if array is not None:
                 digest.update(repr((array.shape, str(array.dtype))).encode())
                 update_digest(digest, array)
         return digest.hexdigest()[:16]
+
+
+def _baseline_parts(baseline: Any, inputs: int) -> list[NDArray[Any]]:
+    """A baseline's arrays, as far as they are arrays: what is none is told when it is used."""
+    if baseline is None:
+        return []
+    several = isinstance(baseline, (list, tuple)) and inputs > 1
+    parts = list(baseline.values()) if isinstance(baseline, Mapping) else list(baseline) if several else [baseline]
+    try:
+        return [np.asarray(part) for part in parts]
+    except ValueError:
+        return []
 
 
 def parts_of(array: NDArray[Any]) -> Iterator[NDArray[Any]]:

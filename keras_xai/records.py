@@ -53,6 +53,7 @@ class Epoch:
     logs: Mapping[str, float]  # what Keras and the callbacks before us reported, and our own keys
     costs: Mapping[str, float] = field(default_factory=dict)  # cost_seconds by callback
     notes: tuple[str, ...] = ()  # what our callbacks had to say in words
+    once_seconds: float = 0.0  # of cost_seconds, what comes once: building, tracing, compiling; 0 in older files
 
 
 def missing_epochs(epochs: Sequence[int]) -> list[int]:
@@ -177,9 +178,10 @@ class Attribution:
     `score` and `baseline_score` (B) are in `space`: "logit" before the last softmax or sigmoid, "probability" where the
     model has no such logit, "raw" for regression. `completeness_error` (B) is |Σ values − (score − baseline_score)| /
     max(|score − baseline_score|, 1e-6), None where the method promises no such sum. `r2` (B), at most 1, is how well the
-    line fits that stands for the model (LIME), None for what fits none. `task` says what the outputs are: "binary" (one
-    unit: class 1 or not; class 0 is explained by the negative logit, or by 1 − p), "classes" (one of K), "labels" (each of
-    K, yes or no), "number" or "numbers".
+    line fits that stands for the model (LIME), None for what fits none. `quadrature_error` (B) estimates how far the map is
+    from the integral that it stands for, Σ |Δ values| / Σ |values|, from two rules of every other step; None for what adds up
+    no steps, and in older files. `task` says what the outputs are: "binary" (one unit: class 1 or not; class 0 is explained
+    by the negative logit, or by 1 − p), "classes" (one of K), "labels" (each of K, yes or no), "number" or "numbers".
     """
 
     method: str
@@ -197,6 +199,7 @@ class Attribution:
     task: TaskKind | None = None  # what the outputs say; None where an older version wrote it
     link: Link = ""  # what makes probabilities of logits, "" where nothing does
     remark: str = ""  # what to know of the reading of the outputs
+    quadrature_error: Float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +218,7 @@ class Outputs:
     r2: Float | None = None  # (E, B)
     task: TaskKind = "classes"
     link: Link = ""  # what makes probabilities of logits
+    quadrature_error: Float | None = None  # (E, B)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
+from numpy.typing import NDArray
 
 from keras_xai.attribution.method import Rows, Tensor
 from keras_xai.backend import chosen
-from keras_xai.errors import InvalidInput
 
 
 class Background:
@@ -19,38 +18,19 @@ class Background:
 
     Args:
         at: the samples.
-        given: (R, ...) rows in the structure of x, or None.
+        given: (R, ...) rows, one array an input, as `background_rows` gives them; or None.
         held: keep what has no gradient path as it is in the sample.
-
-    Raises:
-        InvalidInput: rows of another shape than a sample's, or none.
     """
 
-    def __init__(self, at: Rows, given: Any, held: bool = False) -> None:
+    def __init__(self, at: Rows, given: Sequence[NDArray[Any]] | None, held: bool = False) -> None:
         self._at = at
         self._moves = at.smooth if held else [True] * len(at.x)
         self._rows: list[Tensor] | None = None
         self.size = 1
         if given is None:
             return
-        several = isinstance(given, (list, tuple)) and len(at.given) > 1
-        arrays = [
-            np.asarray(a) for a in (given.values() if isinstance(given, Mapping) else given if several else [given])
-        ]
-        wanted = [tuple(x.shape[1:]) for x in at.given]
-        if [a.shape[1:] for a in arrays] != wanted or len({len(a) for a in arrays}) != 1 or not len(arrays[0]):
-            raise InvalidInput(
-                f"background has shapes {[a.shape for a in arrays]}: expected rows like x, {[(None, *w) for w in wanted]}."
-            )
-        self._rows = at.lifted(
-            [
-                chosen().constant(
-                    a.astype(object if a.dtype.kind in "USO" else keras.backend.standardize_dtype(x.dtype))
-                )
-                for a, x in zip(arrays, at.given, strict=True)
-            ]
-        )
-        self.size = len(arrays[0])
+        self._rows = at.lifted([chosen().constant(rows) for rows in given])
+        self.size = len(given[0])
 
     def rows(self, k: Tensor) -> list[Tensor]:
         """Rows k (per,), to be set against each sample: (per, n or 1, ...) an input."""

@@ -18,8 +18,9 @@ class DeepLift(Method):
         values = (x − x₀) · m,   m backpropagated like a gradient, with (f(z) − f(z₀)) / (z − z₀) in place of f′(z)
 
     The Rescale rule, with z and z₀ an activation's input for the sample and for the baseline. It follows the operations
-    rather than the layers, so subclassed and nested models are served: everything linear, elementwise activations, maximum
-    pooling (the change goes to the place that won). Complete but for rounding, signed, in score units. Prefer it to integrated
+    rather than the layers, so subclassed and nested models are served: everything linear, elementwise activations, also those
+    that are written as several operations (gelu, silu, mish, hard_swish), maximum pooling (the change goes to the place that
+    won). Complete but for rounding, signed, in score units. Prefer it to integrated
     gradients where one pass is all that can be paid for; it depends on how the network is written.
 
     Sanity: fails the randomisation test on digits (0.92 after all weights are shuffled): what equals its baseline, as a black

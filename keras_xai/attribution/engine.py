@@ -13,13 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution import METHODS
+from keras_xai.attribution.baselines import DefaultBaseline, baseline_rows
+from keras_xai.attribution.completeness import (
+    ENOUGH,
+    completeness_error,
+    finer,
+    incomplete,
+    relative,
+    said_of_incomplete,
+)
 from keras_xai.attribution.fitting import arrays_for, inputs_by_name, settled
 from keras_xai.attribution.grad_cam import GradCam, Unrectified
 from keras_xai.attribution.hires_cam import HiResCam
-from keras_xai.attribution.integrated_gradients import IntegratedGradients
 from keras_xai.attribution.method import Method, Rows, named
 from keras_xai.attribution.progress import Progress
-from keras_xai.attribution.question import Output, Question, default_baseline, has_convolution
+from keras_xai.attribution.question import Output, Question, has_convolution
 from keras_xai.attribution.samples import Samples, converted, sample_bytes
 from keras_xai.attribution.task import Task, resolve_target, true_classes
 from keras_xai.attribution.tokens import rows_of
@@ -30,8 +38,6 @@ from keras_xai.frames import as_arrays
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
 
-ENOUGH = 0.01  # completeness error above which `attribute` takes more steps
-MORE_STEPS = 64
 CHUNK_BYTES = 2**24  # of the samples in one pass
 
 
@@ -50,6 +56,7 @@ class Engine:
         chunk: rows in one forward pass; default 64 with convolutions, else 512, and no more than make up 16 MiB.
         jit: compile with XLA.
         progress: told of every pass.
+        task: what the outputs say, where that is known; else it is settled by the first rows.
     """
 
     def __init__(
@@ -61,13 +68,16 @@ class Engine:
         chunk: int | None = None,
         jit: bool = False,
         progress: Progress | None = None,
+        task: Task | None = None,
     ) -> None:
         self.methods = dict(methods)
         self.question = Question(model, like, output)
+        self.question.task = task
         self.chunk = chunk or chunk_rows(like, convolves=has_convolution(model))
         self._progress = progress or Progress(False)
         self._heard = None if jit or self._progress.silent else self._progress.heard
         self._held_named = False
+        self._remarked: set[str] = set()
         self.traces = 0
         self.trace_seconds = 0.0
         self._compares = any(method.compares for method in self.methods.values())
@@ -78,7 +88,8 @@ class Engine:
         self._forward = chosen().compiled(self.question.outputs, jit, model)
 
     def _pass(self, x: list[Any], baseline: list[Any], target: Any, alike: bool) -> tuple[Any, ...]:
-        """The graph: outputs and score, baseline scores and R² of the methods that have some, and each method's values."""
+        """The graph: outputs and score, baseline scores, R² and quadrature errors of the methods that have some, and each
+        method's values."""
         self.traces += 1
         if alike:
             baseline = [keras.ops.broadcast_to(b, a.shape) for b, a in zip(baseline, x, strict=True)]
@@ -87,15 +98,29 @@ class Engine:
         )
         if any(method.differentiates for method in self.methods.values()):
             self._name_held(rows)
-        rows.heard = self._heard
+        rows.heard, rows.names = self._heard, self.question.all_names(len(x))
         rows.watch(self.methods.values())
         values = [method.values(rows) for method in self.methods.values()]
-        lowered = [rows.lowered(v) if m.on_input else v for v, m in zip(values, self.methods.values(), strict=True)]
+        pairs = zip(self.methods.values(), values, strict=True)
+        lowered = [rows.lowered(v) if m.on_input and m.differentiates else v for m, v in pairs]
         outputs, score = rows.said()
         starts = [m.baseline_score(rows) for m in self.methods.values() if m.complete]
         fits = [m.r2(rows) for m in self.methods.values() if m.fits]
+        misses = [
+            relative(rows.lowered(m.quadrature_miss(rows)), of)
+            for m, of in zip(self.methods.values(), lowered, strict=True)
+            if m.integrates
+        ]
+        self._remark(rows.remarks)
         self._progress.passes = 1 + (rows.looped if self._heard else 0)
-        return outputs, score, starts, fits, lowered
+        return outputs, score, starts, fits, misses, lowered
+
+    def _remark(self, remarks: Sequence[str]) -> None:
+        """Warn of each once, however many shapes are traced."""
+        for remark in dict.fromkeys(remarks):
+            if remark not in self._remarked:
+                self._remarked.add(remark)
+                warnings.warn(remark, stacklevel=2)
 
     def _name_held(self, rows: Rows) -> None:
         """Warn once of inputs that no gradient leads to: their values are zero because nothing could be asked."""
@@ -197,13 +222,13 @@ class Engine:
         outputs, score = (joined([p[k] for p in parts], size) for k in range(2))
         task = self.question.task
         assert task is not None
-        starts, fits = (
-            iter([joined(list(one), size) for one in zip(*(p[k] for p in parts), strict=True)]) for k in (2, 3)
+        starts, fits, misses = (
+            iter([joined(list(one), size) for one in zip(*(p[k] for p in parts), strict=True)]) for k in (2, 3, 4)
         )
         found = {}
         for m, (name, method) in enumerate(self.methods.items()):
-            inputs = range(len(parts[0][4][m]))
-            values = [joined([part[4][m].pop(0) for part in parts], size) for _ in inputs]
+            inputs = range(len(parts[0][5][m]))
+            values = [joined([part[5][m].pop(0) for part in parts], size) for _ in inputs]
             baseline_score = next(starts) if method.complete else None
             error = None if baseline_score is None else completeness_error(values, score, baseline_score)
             found[name] = Attribution(
@@ -220,13 +245,16 @@ class Engine:
                 task=task.kind,
                 link=task.link,
                 remark=task.remark,
+                quadrature_error=next(misses) if method.integrates else None,
             )
         return found
 
     def _run(self, x: list[Any], baseline: list[Any], target: NDArray[Any], alike: bool = False) -> tuple[Any, ...]:
         backend = chosen()
         traces, began = self.traces, time.perf_counter()
-        outputs, score, baseline_scores, fits, values = self._compiled(x, baseline, target.astype(np.int32), alike)
+        outputs, score, baseline_scores, fits, misses, values = self._compiled(
+            x, baseline, target.astype(np.int32), alike
+        )
         if self.traces > traces:
             self.trace_seconds += time.perf_counter() - began
         host = backend.numpy
@@ -235,6 +263,7 @@ class Engine:
             host(score),
             [host(b) for b in baseline_scores],
             [host(r) for r in fits],
+            [host(m) for m in misses],
             [[host(v).astype(np.float32, copy=False) for v in method] for method in values],
         )
 
@@ -262,41 +291,6 @@ def joined(parts: list[NDArray[Any]], size: int) -> NDArray[Any]:
         whole[begin : begin + len(rows)] = rows
         begin += len(rows)
     return whole
-
-
-def completeness_error(
-    values: list[NDArray[Any]], score: NDArray[Any], baseline_score: NDArray[Any]
-) -> NDArray[np.floating[Any]]:
-    """(B,) |Σ values − (score − baseline score)| relative to the difference, which counts as 1e-6 at least."""
-    total = sum(v.reshape(len(v), -1).sum(1, dtype=np.float64) for v in values)
-    difference = score.astype(np.float64) - baseline_score
-    found: NDArray[np.floating[Any]] = np.abs(total - difference) / np.maximum(np.abs(difference), 1e-6)
-    return found
-
-
-def baseline_rows(baseline: Any, x: Sequence[Samples], default: list[NDArray[Any]]) -> list[NDArray[Any]]:
-    """The baseline as one array an input, each of the shape of x.
-
-    Raises:
-        InvalidInput: shapes that do not fit, both in the message.
-    """
-    if baseline is None:
-        given: list[Any] = list(default)
-    elif isinstance(baseline, Mapping):
-        given = list(baseline.values())
-    else:
-        given = list(baseline) if len(x) > 1 and isinstance(baseline, (list, tuple)) else [baseline]
-    if len(given) != len(x):
-        raise InvalidInput(f"baseline has {len(given)} arrays, x has {len(x)} inputs.")
-    rows = []
-    for base, a in zip(given, x, strict=True):
-        b = np.asarray(base).astype(a.dtype)  # of tokens: token ids
-        if b.shape not in ((), a.shape[1:], (1, *a.shape[1:]), a.shape):
-            raise InvalidInput(
-                f"baseline has shape {b.shape}, x has {a.shape}: one sample {a.shape[1:]} or as many as x."
-            )
-        rows.append(np.broadcast_to(b, a.shape))
-    return rows
 
 
 def smooth(model: keras.Model, x: list[NDArray[Any]], like: Any) -> list[Samples]:
@@ -397,15 +391,17 @@ def attribute(
             Default the class that the model predicts (a `Probe`: its true class). Of one unit that says class 1 or not,
             class 0 is explained by the negative logit. Several numbers need one.
         output: which output of several, by name or index; or a callable(model, x) -> scores (B, K).
-        baseline: one sample or (B, ...): what "nothing" looks like. Default zero in the model's input space (with a
-            Normalization layer the adapted mean); for a `Probe` of a table its mean.
+        baseline: one sample or (B, ...), finite: what "nothing" looks like. Default zero in the model's input space (of an
+            input behind a Normalization the adapted mean; steps that a Masking skips stay skipped); for a `Probe` of a table
+            its mean.
         seed: of the methods that draw; the global generators are neither read nor moved.
         verbose: a progress bar: True, False, or "auto" (where a call takes more than two seconds).
         jit_compile: compile with XLA, which takes seconds once: for long runs on models without convolutions.
         **options: of the method, see its class.
 
     Returns:
-        An `Attribution`. Samples whose completeness error is above 1 % are run again with 64 steps.
+        An `Attribution`. Samples whose completeness error is above 1 % are run again with 64 steps; one that stays above 5 %
+        is a warning.
 
     Raises:
         InvalidInput: unknown methods or options, shapes that do not fit, targets out of range: with name and shape; a
@@ -425,11 +421,12 @@ def attribute(
         warnings.warn(prepared.side_effects, stacklevel=2)
     if type(how) is GradCam and not found.values.any():
         _check_averages(prepared, how, found)
-    if isinstance(how, IntegratedGradients) and how.n_steps < MORE_STEPS and found.completeness_error is not None:
-        again = np.flatnonzero(~(found.completeness_error <= ENOUGH))
-        if again.size:
-            finer = prepared.instead(IntegratedGradients(MORE_STEPS, how.quadrature), again, progress)
-            found = _merged(found, finer, again)
+    more = finer(how)
+    again = incomplete(found, ENOUGH)
+    if more is not None and len(again):
+        found = merged(found, prepared.instead(more, again, progress), again)
+    if text := said_of_incomplete(how, found):
+        warnings.warn(text, stacklevel=2)
     return found
 
 
@@ -487,7 +484,11 @@ class Prepared:
             raise InvalidInput("The model has no weights yet: call it once, or build it, before it is explained.")
         check_fit(model, flat, self._like)
         self._x = smooth(model, flat, self._like)
-        self._baseline = baseline_rows(baseline, self._x, default_rows(model, self._x, probe))
+        how = how.checked(self._x, self._like)
+        if baseline is None:
+            self._baseline = DefaultBaseline(model, self._x, self._like, output, probe).rows(self._x)
+        else:
+            self._baseline = baseline_rows(baseline, self._x, self._like)
         self.name, self.method, self._model, self._output, self._jit = method, how, model, output, jit_compile
         self._task: Task | None = None
         self._engine = self._made(how, progress)
@@ -509,22 +510,8 @@ class Prepared:
         return self._made(method, progress)(x, baseline, self.target[rows])[self.name]
 
     def _made(self, method: Method, progress: Progress | None) -> Engine:
-        engine = Engine(self._model, {self.name: method}, self._like, self._output, jit=self._jit, progress=progress)
-        engine.question.task = self._task
-        return engine
-
-
-def default_rows(model: keras.Model, x: Sequence[Samples], probe: Probe | None = None) -> list[NDArray[Any]]:
-    """The baseline where the user gave none: the mean row for the table of a probe, else zero in the model's input space."""
-    if probe is None or probe.kind != "table":
-        return default_baseline(model, x)
-    if all(a.dtype.kind == "f" for a in x):
-        return [_mean(a) for a in x]
-    return [_mean(a) if a.dtype.kind == "f" else b for a, b in zip(x, default_baseline(model, x), strict=True)]
-
-
-def _mean(a: Samples) -> NDArray[Any]:
-    return np.asarray(a[:].mean(0, dtype=np.float64)).astype(np.float32)
+        methods = {self.name: method}
+        return Engine(self._model, methods, self._like, self._output, jit=self._jit, progress=progress, task=self._task)
 
 
 def explained_targets(
@@ -564,7 +551,9 @@ def _check_samples(x: list[NDArray[Any]]) -> None:
             )
 
 
-def _merged(coarse: Attribution, fine: Attribution, rows: NDArray[np.integer[Any]]) -> Attribution:
+def merged(coarse: Attribution, fine: Attribution, rows: NDArray[np.integer[Any]]) -> Attribution:
+    """`coarse` with the values and errors of `fine` in these rows."""
+
     def put(a: Any, b: Any) -> Any:
         if isinstance(a, dict):
             return {k: put(a[k], b[k]) for k in a}
@@ -578,4 +567,7 @@ def _merged(coarse: Attribution, fine: Attribution, rows: NDArray[np.integer[Any
         coarse,
         values=put(coarse.values, fine.values),
         completeness_error=put(coarse.completeness_error, fine.completeness_error),
+        quadrature_error=None
+        if coarse.quadrature_error is None
+        else put(coarse.quadrature_error, fine.quadrature_error),
     )

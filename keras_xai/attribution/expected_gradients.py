@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
 from keras_xai.attribution.background import Background
-from keras_xai.attribution.integrated_gradients import IntegratedGradients
+from keras_xai.attribution.baselines import background_rows
+from keras_xai.attribution.integrated_gradients import IntegratedGradients, half_difference
 from keras_xai.attribution.method import Method, Rows, Tensor
+from keras_xai.attribution.samples import Samples
 from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput
 from keras_xai.probe import Probe
@@ -45,6 +47,7 @@ class ExpectedGradients(Method):
     """
 
     complete: ClassVar[bool] = True
+    path: ClassVar[bool] = True
 
     n_steps: int = 8
     background: Any = None
@@ -59,13 +62,27 @@ class ExpectedGradients(Method):
         rows = probe.x if probe.kind == "table" and probe.baseline is None else None
         return dataclasses.replace(self, background=rows if probe.background is None else probe.background)
 
+    def checked(self, x: Sequence[Samples], like: Any) -> Method:
+        return dataclasses.replace(self, background=background_rows(self.background, x, like))
+
     def for_callback(self, given: Mapping[str, Any]) -> Method:
         return self if "n_steps" in given else dataclasses.replace(self, n_steps=4)
 
     def baseline_score(self, at: Rows) -> Tensor:
         return Background(at, self.background, held=True).score
 
+    @property
+    def integrates(self) -> bool:
+        return self.n_steps > 1
+
     def values(self, at: Rows) -> list[Tensor]:
+        return at.once(self, lambda: self._integrals(at))[0]
+
+    def quadrature_miss(self, at: Rows) -> list[Tensor]:
+        return at.once(self, lambda: self._integrals(at))[1]
+
+    def _integrals(self, at: Rows) -> tuple[list[Tensor], list[Tensor]]:
+        """See `IntegratedGradients`."""
         ops, backend = keras.ops, chosen()
         background = Background(at, self.background, held=True)
         a, w = IntegratedGradients(self.n_steps).points()
@@ -76,7 +93,8 @@ class ExpectedGradients(Method):
         fill = (0, passes * per - count)
         rows = backend.constant(np.pad(np.repeat(np.arange(background.size), self.n_steps), fill).reshape(shape))
         positions = backend.constant(np.pad(np.tile(a, background.size), fill).reshape(shape))
-        weights = backend.constant(np.pad(np.tile(w / background.size, background.size), fill).reshape(shape))
+        rules = np.tile(np.stack([w, half_difference(a)]) / np.float32(background.size), background.size)
+        weights = backend.constant(np.pad(rules, ((0, 0), fill)).reshape(2, *shape).transpose(1, 0, 2))
         target = ops.tile(at.target, [per])
 
         def one_pass(k: Tensor, total: list[Tensor]) -> list[Tensor]:
@@ -93,8 +111,9 @@ class ExpectedGradients(Method):
             found = at.gradient_of(points, target)
             products = [ops.reshape(g, c.shape) * ops.cast(c, g.dtype) for g, c in zip(found, changes, strict=True)]
             return [
-                t + ops.reshape(ops.matmul(weights[k][None], ops.reshape(p, (per, -1))), t.shape)
+                t + ops.reshape(ops.matmul(weights[k], ops.reshape(p, (per, -1))), t.shape)
                 for t, p in zip(total, products, strict=True)
             ]
 
-        return at.folded(one_pass, passes, [ops.zeros(x.shape, "float32") for x in at.x])
+        summed = at.folded(one_pass, passes, [ops.zeros((2, *x.shape), "float32") for x in at.x])
+        return [s[0] for s in summed], [s[1] for s in summed]

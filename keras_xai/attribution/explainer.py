@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.attribution.engine import Engine, baseline_rows, check_fit, default_rows, smooth
+from keras_xai.attribution.baselines import DefaultBaseline, baseline_rows
+from keras_xai.attribution.completeness import are_many_incomplete, finer, said_of_incomplete
+from keras_xai.attribution.engine import Engine, check_fit, smooth
 from keras_xai.attribution.fitting import settled
 from keras_xai.attribution.method import Method, every_layer
+from keras_xai.attribution.refined import BLOCK, Refined
+from keras_xai.attribution.samples import Samples
 from keras_xai.attribution.task import Task, resolve_target, true_classes
 from keras_xai.errors import InvalidInput, cause
 from keras_xai.probe import Probe
@@ -39,11 +44,23 @@ class Explainer:
         check_built(model, probe)
         check_fit(model, probe.inputs, probe.x)
         self._x = smooth(model, probe.inputs, probe.x)
-        ready = {name: method.for_probe(probe) for name, method in methods.items()}
+        ready = {name: method.for_probe(probe).checked(self._x, probe.x) for name, method in methods.items()}
         self.engine = Engine(model, ready, probe.x, probe.output, jit=jit_compile)
         self.task = self._settled()
+        # Built here, traced where it is needed.
+        more = {name: method for name, own in ready.items() if (method := finer(own)) is not None}
+        block = min(BLOCK, probe.size)
+        self._refined = {
+            name: Refined(
+                Engine(model, {name: method}, probe.x, probe.output, chunk=block, jit=jit_compile, task=self.task)
+            )
+            for name, method in more.items()
+        }
         self.probe = probe.with_classes(self.classes_of(probe))
-        self.baseline = baseline_rows(probe.baseline, self._x, default_rows(model, self._x, probe))
+        self._default = (
+            DefaultBaseline(model, self._x, probe.x, probe.output, probe) if probe.baseline is None else None
+        )
+        self.baseline = self._baseline_of(self._x)
         self.target: NDArray[np.int64] | None = self._target(probe)
         target = np.zeros(probe.size, np.int64) if self.target is None else self.target
         self.engine.prepare(self._x, self.baseline, target)
@@ -70,13 +87,22 @@ class Explainer:
             InvalidInput: rows that do not fit the model.
         """
         x = smooth(self._model, probe.inputs, probe.x)
-        baseline = [np.broadcast_to(b[:1], a.shape) for a, b in zip(x, self.baseline, strict=True)]
         self._target(probe)
-        self.engine.prepare(x, baseline, np.zeros(probe.size, np.int64))
+        self.engine.prepare(x, self._baseline_of(x), np.zeros(probe.size, np.int64))
 
     def __call__(self) -> dict[str, Attribution]:
-        """Explain the probe. Without labels the classes predicted at the first call are kept."""
-        return self._kind(self.engine(self._x, self.baseline, self._kept_target()))
+        """Explain the probe, with more steps for the rows that need them. Without labels the classes predicted at the first
+        call are kept."""
+        target = self._kept_target()
+        found = self.engine(self._x, self.baseline, target)
+        for name, refined in self._refined.items():
+            found[name] = refined(found[name], self._x, self.baseline, target)
+        return self._kind(found)
+
+    def remarks(self, found: Mapping[str, Attribution]) -> dict[str, tuple[str, bool]]:
+        """By method the sentence where values miss their sum by more than 5 %, and whether those of many samples do."""
+        said = {name: said_of_incomplete(self.engine.methods[name], attribution) for name, attribution in found.items()}
+        return {name: (text, are_many_incomplete(found[name])) for name, text in said.items() if text}
 
     def in_parts(self) -> Iterator[dict[str, Attribution]]:
         """The same some rows at a time, in order, for what is added up: a large probe's attributions are never all there."""
@@ -94,8 +120,14 @@ class Explainer:
         target = self._target(probe)
         if target is None:
             target = self.task.explained(self.engine.outputs(x))
-        baseline = [np.broadcast_to(b[:1], a.shape) for a, b in zip(x, self.baseline, strict=True)]
-        return (self._kind(part) for part in self.engine.in_parts(x, baseline, target))
+        return (self._kind(part) for part in self.engine.in_parts(x, self._baseline_of(x), target))
+
+    def _baseline_of(self, x: list[Samples]) -> list[NDArray[Any]]:
+        """Of the probe's rows, or of others: the default, or what the probe's first row has."""
+        if self._default is not None:
+            return self._default.rows(x)
+        given = baseline_rows(self.probe.baseline, self._x, self.probe.x)
+        return given if x is self._x else [np.broadcast_to(b[:1], a.shape) for a, b in zip(x, given, strict=True)]
 
     def _kind(self, found: Mapping[str, Attribution]) -> dict[str, Attribution]:
         return {name: dataclasses.replace(a, kind=self.probe.kind) for name, a in found.items()}

@@ -24,7 +24,7 @@ class Features:
 
     Args:
         at: rows, for the shapes of their inputs: columns (F) are features one by one, of a series (T, C) the moments, of a
-            picture a grid of `CELLS` × `CELLS`.
+            picture a grid of `CELLS` × `CELLS`; tokens stand for themselves.
         groups: of the only input: a dict from a group's name to its columns (what no group names stands for itself), or
             an integer map in the shape of a sample or of its places.
 
@@ -33,13 +33,14 @@ class Features:
     """
 
     def __init__(self, at: Rows, groups: Groups = None) -> None:
-        shapes = [tuple(x.shape[1:]) for x in at.x]
+        shapes = [tuple(x.shape[1:]) for x in at.given]
         if groups is not None and len(shapes) > 1:
             raise InvalidInput(f"groups= names parts of one input; the model takes {len(shapes)}.")
         self.maps: list[NDArray[np.int64]] = []  # which feature each entry of a sample belongs to
         self.count = 0
-        for shape in shapes:
-            numbers = _grouped(shape, groups) if groups is not None else _apart(shape)
+        for shape, looked_up in zip(shapes, at.looked_up, strict=True):
+            alone = np.arange(math.prod(shape)).reshape(shape)  # tokens
+            numbers = _grouped(shape, groups) if groups is not None else alone if looked_up else _apart(shape)
             labels, found = np.unique(numbers, return_inverse=True)
             self.maps.append(found.reshape(shape) + self.count)
             self.count += len(labels)

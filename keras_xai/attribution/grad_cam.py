@@ -27,9 +27,11 @@ class GradCam(LayerMap):
     Args:
         layer: path or name of a layer with a spatial output (n, h, w, c); default the last one. Nested and subclassed
             models are looked into ("backbone/top_conv").
+        input: name or number of the model's input that feeds the call which the map is of, where the layer is shared by several;
+            default the first call, with a warning that says which one that is.
 
     Raises:
-        InvalidInput: no such layer (with close matches), or one whose output has no places.
+        InvalidInput: no such layer (with close matches), one whose output has no places, or that `input` does not feed.
 
     Example:
         >>> a = kx.attribute(model, images, method="grad_cam", layer="conv2")       # doctest: +SKIP

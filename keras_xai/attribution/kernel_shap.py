@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution.background import Background
+from keras_xai.attribution.baselines import background_rows
 from keras_xai.attribution.features import Features, Groups, probe_groups
 from keras_xai.attribution.method import Method, Rows, Tensor
+from keras_xai.attribution.samples import Samples
 from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput
 from keras_xai.probe import Probe
@@ -68,6 +70,9 @@ class KernelShap(Method):
         background = self.background if self.background is not None else probe.background
         groups = self.groups if self.groups is not None else probe_groups(probe)
         return dataclasses.replace(self, background=background, groups=groups)
+
+    def checked(self, x: Sequence[Samples], like: Any) -> Method:
+        return dataclasses.replace(self, background=background_rows(self.background, x, like))
 
     def for_callback(self, given: Mapping[str, Any]) -> Method:
         return self if "n_samples" in given else dataclasses.replace(self, n_samples=256)

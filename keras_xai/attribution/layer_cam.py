@@ -22,7 +22,7 @@ class LayerCam(LayerMap):
     Cost: one forward and one backward pass.
 
     Args:
-        layer: see `GradCam`.
+        layer, input: see `GradCam`.
 
     Raises:
         InvalidInput: no such layer (with close matches), or one whose output has no places.

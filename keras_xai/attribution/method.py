@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_xai.attribution.explained import Explained
+from keras_xai.attribution.samples import Samples
 from keras_xai.attribution.task import Task
 from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput, unknown
@@ -42,14 +43,20 @@ class Method:
     differentiates: ClassVar[bool] = True  # needs a gradient: what has none to offer is held fixed
     on_input: ClassVar[bool] = True  # values have the shape of the input; else a map (n, h, w) of their own
     fits: ClassVar[bool] = False  # puts a model of its own in the place of the user's, and says how well it fits
+    path: ClassVar[bool] = False  # goes from a baseline to the sample, and adds up what changes on the way
 
     @property
     def compares(self) -> bool:
         """Whether it looks at baselines: it counts from one, or takes entries back to it."""
         return self.complete or not self.differentiates
 
+    @property
+    def integrates(self) -> bool:
+        """Whether it can say how far its sum lies from the integral that it stands for."""
+        return False
+
     def values(self, at: Rows) -> list[Tensor]:
-        """The attribution of these rows, one tensor an input."""
+        """The attribution of these rows, one tensor an input: of `at.x` for what differentiates, else of `at.given`."""
         raise NotImplementedError
 
     def reads(self, at: Rows) -> Sequence[keras.layers.Layer]:
@@ -67,8 +74,20 @@ class Method:
         """(n,) of a method that `fits`: the share of the score's movement that its own model accounts for."""
         raise NotImplementedError
 
+    def quadrature_miss(self, at: Rows) -> list[Tensor]:
+        """Of a method that `integrates`: how far two quadratures of its points lie apart, halved; one for each of `at.x`."""
+        raise NotImplementedError
+
     def for_probe(self, probe: Probe) -> Method:
         """The same method with what a probe knows and the options leave open: its groups, its background."""
+        return self
+
+    def checked(self, x: Sequence[Samples], like: Any) -> Method:
+        """The same method with what it compares samples with as arrays, one an input of x.
+
+        Raises:
+            InvalidInput: that does not fit x, is not finite, or is of another type.
+        """
         return self
 
     def for_callback(self, given: Mapping[str, Any]) -> Method:
@@ -108,6 +127,8 @@ class Rows:
         self._watched: list[keras.layers.Layer] = []
         self._made: dict[int, tuple[Method, Any]] = {}
         self.heard: Callable[[int], None] | None = None  # told how many passes were made, while they are
+        self.names: list[tuple[str, ...]] = []  # of the user's inputs: what each one may be called
+        self.remarks: list[str] = []  # what a user has to know of the values
         self.looped = 0  # passes in all loops
 
     def scores(self, x: list[Tensor], target: Tensor) -> Tensor:
@@ -188,6 +209,15 @@ class Rows:
         """Values for `x`, one tensor for each input of the user's."""
         return values
 
+    def masks(self, masks: list[Tensor]) -> list[Tensor]:
+        """Masks (per, n or 1, ...) of the user's inputs, one for each of `x`."""
+        return masks
+
+    @functools.cached_property
+    def looked_up(self) -> list[bool]:
+        """Which of the user's inputs are tokens that an embedding looks up."""
+        return [False] * len(self.given)
+
     def passes(self, count: int) -> tuple[int, int]:
         """How many passes `count` variants of each row take, and how many variants one pass holds."""
         per = max(1, min(count, self.chunk // self.size))
@@ -224,9 +254,9 @@ class Rows:
     def kept(self, masks: list[Tensor], instead: list[Tensor] | None = None) -> list[Tensor]:
         """The rows where a mask is 1, their baseline (or what stands `instead`) where it is 0: (per, n, ...) an input.
 
-        Masks (per, n or 1, ...) may lie in between; integers are kept from one half on.
+        Masks (per, n or 1, ...), one for each input of the user's, may lie in between; integers are kept from one half on.
         """
-        ops = keras.ops
+        ops, masks = keras.ops, self.masks(masks)
         found = []
         others = instead or [b[None, :1] if self.alike else b[None] for b in self.baseline]
         for x, mask, other in zip(self.x, masks, others, strict=True):
@@ -240,7 +270,7 @@ class Rows:
         return found
 
     @functools.cached_property
-    def _passed(self) -> tuple[Tensor, list[Tensor], Callable[[], tuple[list[Tensor], list[Tensor]]]]:
+    def _passed(self) -> tuple[Tensor, list[list[Tensor]], Callable[[], tuple[list[Tensor], list[list[Tensor]]]]]:
         """The one pass over the rows themselves: score, activations, and gradients where somebody asks for them."""
 
         def score(z: list[Tensor]) -> Tensor:
@@ -289,29 +319,39 @@ class Rows:
             raise self._no_path()
         return [keras.ops.zeros(z.shape, "float32") if g is None else g for z, g in zip(x, found, strict=True)]
 
-    def activation(self, layer: keras.layers.Layer) -> Tensor:
-        """What a layer that the method `reads` gave for these rows.
+    def activations(self, layer: keras.layers.Layer) -> list[Tensor]:
+        """What a layer that the method `reads` gave for these rows, at each of its calls.
 
         Raises:
             InvalidInput: it was not called, or gives no tensor.
         """
-        return self._found(self._passed[1], layer, "gives nothing on the way")
+        found: list[Tensor] = self._passed[1][self._number(layer)]
+        if not found:
+            raise self._unread(layer, "gives nothing on the way")
+        return found
 
-    def slope(self, layer: keras.layers.Layer) -> Tensor:
-        """The score's gradient with respect to that.
+    def slope(self, layer: keras.layers.Layer, call: int) -> Tensor:
+        """The score's gradient with respect to what it gave at one of them.
 
         Raises:
             InvalidInput: nothing leads there.
         """
-        return self._found(self._passed[2]()[1], layer, "does not lead")
-
-    def _found(self, tensors: list[Tensor], layer: keras.layers.Layer, fault: str) -> Tensor:
-        found = tensors[[id(one) for one in self._watched].index(id(layer))]
+        found = self._passed[2]()[1][self._number(layer)][call]
         if found is None:
-            raise InvalidInput(
-                f"Layer {path_of(layer, self.model)!r} {fault} to the score; name another layer with layer=."
-            )
+            raise self._unread(layer, "does not lead")
         return found
+
+    def inputs_of(self, tensor: Tensor) -> set[int]:
+        """The numbers of the user's inputs that a tensor is computed from."""
+        return {self.sources[k] for k in chosen().origins(tensor, self.x)}
+
+    def _number(self, layer: keras.layers.Layer) -> int:
+        return [id(one) for one in self._watched].index(id(layer))
+
+    def _unread(self, layer: keras.layers.Layer, fault: str) -> InvalidInput:
+        return InvalidInput(
+            f"Layer {path_of(layer, self.model)!r} {fault} to the score; name another layer with layer=."
+        )
 
     @functools.cached_property
     def spatial_layers(self) -> list[keras.layers.Layer]:

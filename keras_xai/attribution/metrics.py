@@ -12,15 +12,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.attribution.engine import (
-    Engine,
-    Prepared,
-    baseline_rows,
-    check_fit,
-    default_rows,
-    explained_targets,
-    smooth,
-)
+from keras_xai.attribution.baselines import DefaultBaseline, baseline_rows
+from keras_xai.attribution.engine import Engine, Prepared, check_fit, explained_targets, smooth
 from keras_xai.attribution.question import Output
 from keras_xai.errors import InvalidInput
 
@@ -185,7 +178,10 @@ def _curve(
     like = np.asarray(x)
     check_fit(model, [like], like)
     rows = smooth(model, [like], like)[0][:]
-    (base,) = baseline_rows(baseline, [rows], default_rows(model, [rows]))
+    if baseline is None:
+        (base,) = DefaultBaseline(model, [rows], like, output).rows([rows])
+    else:
+        (base,) = baseline_rows(baseline, [rows], like)
     if rows.dtype.kind == "i":
         base = np.maximum(base, 0)  # a token, where the engine would take an embedding of zeros
     engine = Engine(model, {}, like, output)

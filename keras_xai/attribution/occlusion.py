@@ -22,9 +22,9 @@ class Occlusion(Method):
         values = mean over the windows w that cover an entry of  score(x) − score(x with w from x₀)
 
     The windows slide over the places of a picture (all channels at once), over the moments of a series or the tokens of a
-    text, over the columns of a table. Signed, in score units; each entry of a window gets the window's whole loss, so sums
-    mean nothing. It asks what the model does, not what it might: no gradient, no saturation. Prefer it for small inputs, and
-    to check another method. Zero on inputs the model does not use.
+    text, over the columns of a table; a sample that is one string or token goes as a whole. Signed, in score units; each
+    entry of a window gets the window's whole loss, so sums mean nothing. It asks what the model does, not what it might: no
+    gradient, no saturation. Prefer it for small inputs, and to check another method. Zero on inputs the model does not use.
 
     Sanity: fails the randomisation test on digits (0.91 after all weights are shuffled): what equals its baseline, as a black
     background does, has no value whatever the model is. Passes on a table (`benchmarks/sanity.py`).
@@ -57,22 +57,20 @@ class Occlusion(Method):
 
     def values(self, at: Rows) -> list[Tensor]:
         full = at.score
-        found = []
-        for number, x in enumerate(at.x):
-            found.append(self._of(at, number, tuple(x.shape[1:]), full))
-        return found
+        return [self._of(at, number, tuple(x.shape[1:]), full) for number, x in enumerate(at.given)]
 
     def _of(self, at: Rows, number: int, shape: tuple[int, ...], full: Tensor) -> Tensor:
         """(n, ...) of one input; the others stay as they are."""
         ops, backend = keras.ops, chosen()
-        axes = self._axes(shape)
-        covers = [_cover(shape[a], w, s) for a, w, s in zip(axes, *self._sides(shape, axes), strict=True)]
+        axes = tuple(range(len(shape))) if at.looked_up[number] else self._axes(shape)
+        sides = self._sides(shape, axes, places=not at.looked_up[number])
+        covers = [_cover(shape[a], w, s) for a, w, s in zip(axes, *sides, strict=True)]
         steps = [len(c) for c in covers]
-        count = int(np.prod(steps))
+        count = int(np.prod(steps))  # 1 for a sample that is one string or token: it goes as a whole
         tensors = [backend.constant(c) for c in covers]
         # (count,) an axis: which of its windows each variant has.
-        places = np.unravel_index(np.arange(count), steps) if steps else ()  # a bare number is covered whole
-        windows = [backend.constant(w.astype(np.int32)) for w in places]
+        numbers = np.unravel_index(np.arange(count), steps) if steps else ()
+        windows = [backend.constant(number.astype(np.int32)) for number in numbers]
 
         def without(k: Tensor) -> list[Tensor]:
             inside = ops.ones((k.shape[0], *[1] * len(shape)))
@@ -80,7 +78,7 @@ class Occlusion(Method):
                 along = [shape[axis] if a == axis else 1 for a in range(len(shape))]
                 side = ops.take(cover, ops.take(window, k, axis=0), axis=0)
                 inside = inside * ops.reshape(side, [k.shape[0], *along])
-            masks = [ops.ones((1, *[1] * len(x.shape))) for x in at.x]
+            masks = [ops.ones((1, *[1] * len(x.shape))) for x in at.given]
             masks[number] = 1 - inside[:, None]
             return at.kept(masks)
 
@@ -100,10 +98,10 @@ class Occlusion(Method):
         if isinstance(self.window, tuple) and len(self.window) == len(shape):
             return tuple(range(len(shape)))
         picture = picture_axes((1, *shape))
-        return tuple(a - 1 for a in picture) if picture else (0,) if shape else ()
+        return tuple(a - 1 for a in picture) if picture else tuple(range(len(shape)))[:1]
 
-    def _sides(self, shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[list[int], list[int]]:
-        default = [max(1, shape[a] // 8) if len(axes) > 1 else 1 for a in axes]
+    def _sides(self, shape: tuple[int, ...], axes: tuple[int, ...], places: bool) -> tuple[list[int], list[int]]:
+        default = [max(1, shape[a] // 8) if places and len(axes) > 1 else 1 for a in axes]
         window = _a_side(self.window, axes, default, "window")
         for side, axis in zip(window, axes, strict=True):
             if side > shape[axis]:

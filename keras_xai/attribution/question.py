@@ -9,7 +9,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.attribution.samples import Samples
 from keras_xai.attribution.task import Task, decide
 from keras_xai.attribution.whole_numbers import as_numbers
 from keras_xai.backend import chosen
@@ -46,6 +45,13 @@ class Question:
         """What to call the inputs."""
         return list(self._like) if isinstance(self._like, Mapping) else [f"input {k}" for k in range(count)]
 
+    def all_names(self, count: int) -> list[tuple[str, ...]]:
+        """What each input may be called: as `names` has it, and by its name in the model."""
+        names, tensors = self.names(count), getattr(self.model, "inputs", None) or []
+        if isinstance(self._like, Mapping) or len(tensors) != count:
+            return [(name,) for name in names]
+        return [(name, tensor.name) for name, tensor in zip(names, tensors, strict=True)]
+
     def outputs(self, flat: list[Any]) -> Any:
         """(n, K) what the model says."""
         x = self.structured(flat)
@@ -63,32 +69,30 @@ class Question:
         self.width = 1 if len(outputs.shape) == 1 else int(outputs.shape[-1])
         return outputs, scores
 
-    def _picked(self, found: Any) -> Any:
-        if isinstance(found, Mapping):
-            names = list(found)
-            if self.output is None:
-                raise InvalidInput(f"The model has several outputs: choose one with output=, one of {listed(names)}.")
-            key = names[self.output] if isinstance(self.output, int) and self.output < len(names) else self.output
-            if key not in found:
-                raise InvalidInput(f"There is no output {self.output!r}; the model has {listed(names)}.")
-            return found[key]
-        if isinstance(found, (list, tuple)) and len(found) > 1:
-            names = list(getattr(self.model, "output_names", None) or map(str, range(len(found))))
-            if self.output is None:
-                raise InvalidInput(f"The model has several outputs: choose one with output=, one of {listed(names)}.")
-            if isinstance(self.output, str) and self.output in names:
-                return found[names.index(self.output)]
-            if isinstance(self.output, int) and 0 <= self.output < len(found):
-                return found[self.output]
-            raise InvalidInput(f"There is no output {self.output!r}; the model has {listed(names)}.")
-        if isinstance(found, (list, tuple)):
-            found = found[0]
-        names = list(getattr(self.model, "output_names", None) or [])
-        if self.output not in (None, 0, *names):
-            raise InvalidInput(
-                f"There is no output {self.output!r}; the model has one{f', {names[0]!r}' if names else ''}."
-            )
-        return found
+    def _picked(self, structure: Any) -> Any:
+        """The output that was chosen, of one or of several in whatever structure.
+
+        Raises:
+            InvalidInput: there is none of that name or number, or none was chosen of several.
+        """
+        outputs, own = named_outputs(structure, getattr(self.model, "output_names", None) or [])
+        tensors = list(outputs.values())
+        plain = isinstance(structure, Mapping) and not any("/" in path for path in outputs)
+        names = list(outputs) if plain or not own else own
+        output = self.output
+        if output is None and len(tensors) > 1:
+            raise InvalidInput(f"The model has several outputs: choose one with output=, one of {listed(names)}.")
+        if output is None:
+            return tensors[0]
+        if isinstance(output, int) and not isinstance(output, bool) and 0 <= output < len(tensors):
+            return tensors[output]
+        last_parts = [path.rpartition("/")[2] for path in outputs]
+        for known in (list(outputs), own, last_parts):
+            if isinstance(output, str) and known.count(output) == 1:
+                return tensors[known.index(output)]
+        several = f"the model has {listed(names)}"
+        one = f"the model has one{f', {own[0]!r}' if own else ''}"
+        raise InvalidInput(f"There is no output {output!r}; {several if len(tensors) > 1 else one}.")
 
     def settle(self, outputs: NDArray[Any], y: NDArray[Any] | None = None, *, named: bool = False) -> Task:
         """Decide what the outputs say, once; see `task.decide`.
@@ -124,6 +128,21 @@ def _loss_of(losses: Mapping[str, Any] | Sequence[Any], output: Output, names: l
     return losses[number] if isinstance(number, int) and number < len(losses) else None
 
 
+def named_outputs(structure: Any, own: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """The tensors of a model's output, each by its path ("hi", "0/hi"), and the names that the model has for them, [] for none.
+
+    A plain dict keeps its order; what is nested has the order in which Keras numbers and names its outputs.
+    """
+    if not isinstance(structure, (Mapping, list, tuple)):
+        return {"": structure}, list(own) if len(own) == 1 else []
+    flat = keras.tree.flatten_with_path(structure)
+    paths = {"/".join(map(str, path)): tensor for path, tensor in flat}
+    names = dict(zip(paths, own, strict=True)) if len(own) == len(paths) else {}
+    if isinstance(structure, Mapping) and all(len(path) == 1 for path, _ in flat):
+        paths = {str(key): structure[key] for key in structure}
+    return paths, [names[path] for path in paths] if names else []
+
+
 def _scores(output: Any, samples: int | None) -> Any:
     """An output as scores (n, K) or (n,) of `samples` rows.
 
@@ -155,21 +174,3 @@ def has_convolution(model: keras.Model) -> bool:
     """Whether a convolution or a pooling is in the model: they want small passes."""
     words = ("Conv", "Pooling")
     return any(any(w in type(layer).__name__ for w in words) for layer in model._flatten_layers())
-
-
-def default_baseline(model: keras.Model, x: Sequence[Samples]) -> list[NDArray[Any]]:
-    """Zero in the model's own input space, one sample an input: the adapted mean where a Normalization comes first.
-
-    Integers get `NOTHING`, which is no token: an embedding of zeros where they are looked up, else the number 0. Strings get
-    the empty one, which a lookup does not know.
-    """
-    layers = [
-        layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.layers.InputLayer)
-    ]
-    first = next((layer for layer in layers if not list(layer._flatten_layers(include_self=False))), None)
-    nothing = {"i": NOTHING, "O": ""}
-    baselines = [np.full(a.shape[1:], nothing.get(a.dtype.kind, 0.0), a.dtype) for a in x]
-    if len(x) == 1 and isinstance(first, keras.layers.Normalization) and not first.invert and first.built:
-        mean = np.asarray(chosen().numpy(first.mean))[0]  # (1, ..., C)
-        baselines[0] = np.broadcast_to(mean, x[0].shape[1:]).astype(np.float32)
-    return baselines

@@ -62,10 +62,10 @@ class Rise(Method):
 
     def values(self, at: Rows) -> list[Tensor]:
         ops, backend = keras.ops, chosen()
-        places = [picture_axes(tuple(x.shape)) for x in at.x]
-        pictures = [(x.shape[axes[0]], x.shape[axes[1]]) for x, axes in zip(at.x, places, strict=True) if axes]
+        places = [picture_axes(tuple(x.shape)) for x in at.given]
+        pictures = [(x.shape[axes[0]], x.shape[axes[1]]) for x, axes in zip(at.given, places, strict=True) if axes]
         if not pictures:
-            shapes = ", ".join(str(tuple(x.shape)) for x in at.x)
+            shapes = ", ".join(str(tuple(x.shape)) for x in at.given)
             raise InvalidInput(f"RISE covers parts of a picture, a spatial input (n, h, w, c); x has {shapes}.")
         generator = np.random.default_rng(self.seed)
         side = self.cells + 1  # one more, so that a shifted grid still covers the picture
@@ -88,7 +88,7 @@ class Rise(Method):
 
         def variants(k: Tensor) -> list[Tensor]:
             found = []
-            for x, axes in zip(at.x, places, strict=True):
+            for x, axes in zip(at.given, places, strict=True):
                 if axes is None:
                     found.append(ops.ones((1, *[1] * len(x.shape))))
                     continue

@@ -28,7 +28,7 @@ class ScoreCam(LayerMap):
     Cost: one forward pass a channel, and one more.
 
     Args:
-        layer: see `GradCam`.
+        layer, input: see `GradCam`.
 
     Raises:
         InvalidInput: no such layer (with close matches), one whose output has no places, an input that is no picture.
@@ -44,15 +44,16 @@ class ScoreCam(LayerMap):
         low = ops.min(activation, axis=(1, 2), keepdims=True)
         span = ops.max(activation, axis=(1, 2), keepdims=True) - low
         shown = ops.where(span > 0, (activation - low) / ops.where(span > 0, span, 1.0), 0.0)
-        # A picture's axes follow the layer's: what is not one (a table beside it) is kept whole.
-        places = picture_places(at)
+        # What is no picture (a table beside it), or a picture that does not feed the layer, is kept whole.
+        fed = at.inputs_of(activation)
+        places = [axes if k in fed else None for k, axes in enumerate(picture_places(at))]
         shown = ops.transpose(shown, (3, 0, 1, 2))  # (c, n, h, w)
 
         def through(channels: Tensor) -> list[Tensor]:
             m = ops.take(shown, channels, axis=0)  # (per, n, h, w)
             flat = ops.reshape(m, (-1, *m.shape[2:], 1))
             masks = []
-            for x, axes in zip(at.x, places, strict=True):
+            for x, axes in zip(at.given, places, strict=True):
                 if axes is None:
                     masks.append(ops.ones((1, *[1] * len(x.shape))))
                     continue
@@ -75,8 +76,8 @@ def picture_places(at: Rows) -> list[tuple[int, int] | None]:
     Raises:
         InvalidInput: none is.
     """
-    found = [picture_axes(tuple(x.shape)) for x in at.x]
+    found = [picture_axes(tuple(x.shape)) for x in at.given]
     if not any(found):
-        shapes = ", ".join(str(tuple(x.shape)) for x in at.x)
+        shapes = ", ".join(str(tuple(x.shape)) for x in at.given)
         raise InvalidInput(f"Score-CAM covers parts of a picture, a spatial input (n, h, w, c); x has {shapes}.")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,6 +68,22 @@ class EmbeddedRows(Rows):
             there = ops.cast(arrays[k] >= 0, output.dtype)
             embeddings.append(output * ops.reshape(there, (*output.shape[:-1], 1)))
         return [*(arrays[k] for k in self._direct), *embeddings]
+
+    def masks(self, masks: list[Tensor]) -> list[Tensor]:
+        """A token is taken away as a whole, from all embeddings that look it up."""
+        ops = keras.ops
+        found = []
+        for k, x in zip(self.sources, self.x, strict=True):
+            mask = masks[k]
+            if k in self._tokens:
+                whole = ops.broadcast_to(mask, (*mask.shape[:2], *self.given[k].shape[1:]))
+                mask = ops.reshape(whole, (*mask.shape[:2], *x.shape[1:-1], 1))
+            found.append(mask)
+        return found
+
+    @functools.cached_property
+    def looked_up(self) -> list[bool]:
+        return [k in self._tokens for k in range(len(self.given))]
 
     def lowered(self, values: list[Tensor]) -> list[Tensor]:
         ops = keras.ops

@@ -26,6 +26,7 @@ Attribution
     mapped(function, count, heard) -> tensor             the same for results that are kept, stacked
     normal(seed, k, shape) -> tensor                     draws that follow from their seed alone
     recorded(score, inputs, layers) -> triple            one pass: score, layers' outputs, and the backward pass where asked for
+    origins(tensor, inputs) -> numbers                   which inputs a tensor is computed from
     embedded(score, inputs, layers) -> pairs             (number of an input, what an embedding makes of it)
     with_embedded(score, inputs, layers, instead)        a score with other embeddings in their place
     output_shapes(score, inputs, layers) -> pairs        the layers that a score calls, in order, with their output shapes
@@ -33,9 +34,13 @@ Attribution
 DeepLIFT, in a file beside it: `chosen("rescale")`
     rescaled(scores, x, baseline, explained, alike)      both scores and the multipliers of the Rescale rule
 
+Baselines, in a file beside it: `chosen("preimage")`
+    preimages(function, inputs, layers, model) -> pairs  what the inputs are where a layer at the beginning gets a certain value
+
 Activations, in a file beside it: `chosen("activations")`
-    heard(function, inputs, layers) -> (value, [Heard])  a forward pass, and what each layer gave in it
-    Heard                                                layer, given, output, mask, function, unchanged, calls, leads, problem
+    heard(function, inputs, layers, vary) -> (value, [Heard])  a forward pass, and what each layer gave in it
+    Heard                                                layer, given, output, mask, function, unchanged, calls, leads, moved,
+                                                         problem
     ending(outputs) -> (tensors, function)               from the logits behind an output to the output itself
     rows_of(tensor, samples) -> (tensor, count)          its first rows, where their number is known only at run time
 """

@@ -13,6 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_xai.backend import HIGHEST, LOWEST, SUMS
+from keras_xai.backend.building_time import building_time
 from keras_xai.backend.python_state import python_state_kept
 from keras_xai.backend.tensorflow_state import OWN_PYTHON, GraphState
 
@@ -397,13 +398,17 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], jit: bool = False, model: keras.Model | None = None) -> None:
         self._function, self._jit, self._model = function, jit, model
         self._graphs: dict[Any, tuple[Any, GraphState]] = {}
+        self._ran: set[int] = set()  # ids of graphs
 
     def __call__(self, *args: Any) -> Any:
         graph, state, tensors = self._traced(args)
         put_back = state.keep()
+        first = id(graph) not in self._ran
         try:
-            return graph(*tensors)
+            with building_time() if first else contextlib.nullcontext():
+                return graph(*tensors)
         finally:
+            self._ran.add(id(graph))
             for each in put_back:
                 each()
 
@@ -432,7 +437,7 @@ class Compiled:
         key = tuple([(v.shape, v.dtype) if isinstance(v, (np.ndarray, tf.Tensor)) else v for v in flat])
         tensors = [constant(value) if isinstance(value, np.ndarray) else value for value in fed]
         if key not in self._graphs:
-            with python_state_kept(self._model):
+            with building_time(), python_state_kept(self._model):
                 graph = _graph(self._function, args, tensors, self._jit)
             self._graphs[key] = graph, GraphState(graph)
         return *self._graphs[key], tensors
@@ -586,28 +591,28 @@ def normal(seed: int, k: Any, shape: Sequence[int]) -> Any:
 
 def recorded(
     score: Callable[[list[Any]], Any], inputs: Sequence[Any], layers: Sequence[keras.layers.Layer]
-) -> tuple[Any, list[Any], Callable[[], tuple[list[Any], list[Any]]]]:
-    """`score(inputs)` (n,), what `layers` gave on the way (None: nothing), and a function that makes the one backward pass.
+) -> tuple[Any, list[list[Any]], Callable[[], tuple[list[Any], list[list[Any]]]]]:
+    """`score(inputs)` (n,), what each of `layers` gave at each of its calls, and a function that makes the one backward pass.
 
     It gives the gradient of Σ score with respect to the inputs and to the layers' outputs, None where there is no path.
     Whatever nobody asks of it is pruned from the graph.
 
     The layers' `call` is watched in their instance dictionaries while `score` is being traced, so that subclassed and
-    nested models work and no graph is rebuilt. A shared layer counts with its first call.
+    nested models work and no graph is rebuilt.
     """
     smooth = [k for k, x in enumerate(inputs) if x.dtype.is_floating]
-    seen: dict[int, tuple[Any, Any]] = {}
+    seen: dict[int, list[tuple[Any, Any]]] = {id(layer): [] for layer in layers}
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([inputs[k] for k in smooth])
 
         def watched(layer: keras.layers.Layer) -> Callable[[Any], Any]:
             def watch(output: Any) -> Any:
-                if id(layer) in seen or not tf.is_tensor(output):
+                if not tf.is_tensor(output):
                     return output
                 # A zero is added, so that the tape has something of ours to differentiate by.
                 delta = tf.zeros_like(output)
                 tape.watch(delta)
-                seen[id(layer)] = (output, delta)
+                seen[id(layer)].append((output, delta))
                 return output + delta
 
             return watch
@@ -616,15 +621,32 @@ def recorded(
             for layer in layers:
                 stack.enter_context(_heard(layer, watched(layer)))
             value = score(list(inputs))
-    pairs = [seen.get(id(layer), (None, tf.zeros([]))) for layer in layers]
+    calls = [seen[id(layer)] for layer in layers]
 
     @functools.cache
-    def slopes() -> tuple[list[Any], list[Any]]:
-        found = tape.gradient(value, [*(inputs[k] for k in smooth), *(delta for _, delta in pairs)])
-        at_inputs = dict(zip(smooth, found, strict=False))
-        return [at_inputs.get(k) for k in range(len(inputs))], list(found[len(smooth) :])
+    def slopes() -> tuple[list[Any], list[list[Any]]]:
+        deltas = [delta for pairs in calls for _, delta in pairs]
+        found = tape.gradient(value, [*(inputs[k] for k in smooth), *deltas])
+        at_inputs, rest = dict(zip(smooth, found, strict=False)), iter(found[len(smooth) :])
+        return [at_inputs.get(k) for k in range(len(inputs))], [[next(rest) for _ in pairs] for pairs in calls]
 
-    return value, [output for output, _ in pairs], slopes
+    return value, [[output for output, _ in pairs] for pairs in calls], slopes
+
+
+def origins(tensor: Any, inputs: Sequence[Any]) -> set[int]:
+    """The numbers of the inputs that a tensor of the present graph is computed from."""
+    numbers = {x.ref(): k for k, x in enumerate(inputs)}
+    found: set[int] = set()
+    seen, waiting = {tensor.ref()}, [tensor]
+    while waiting:
+        here = waiting.pop()
+        if here.ref() in numbers:
+            found.add(numbers[here.ref()])
+            continue
+        fresh = [t for t in here.op.inputs if t.ref() not in seen]
+        seen |= {t.ref() for t in fresh}
+        waiting += fresh
+    return found
 
 
 def embedded(

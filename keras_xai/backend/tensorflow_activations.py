@@ -35,13 +35,19 @@ class Heard(NamedTuple):
     unchanged: bool  # its input again, in another shape at most
     calls: int
     leads: bool  # whether the value of the function is computed from it
+    moved: bool  # whether values that differ between the samples lead to it, not only which of them are true
     problem: str  # why it cannot be read
 
 
 def heard(
-    function: Callable[[list[Any]], Any], inputs: Sequence[Any], layers: Sequence[keras.layers.Layer]
+    function: Callable[[list[Any]], Any],
+    inputs: Sequence[Any],
+    layers: Sequence[keras.layers.Layer],
+    vary: Sequence[bool] | None = None,
 ) -> tuple[Any, list[Heard]]:
     """`function(inputs)`, and what `layers` gave on the way, in the order in which they were first done.
+
+    `vary` says which of the inputs differ between the samples, all of them where it is not given.
 
     A layer's `call` is watched in its instance dictionary while the function is being traced, so that subclassed and
     nested models work. What is called inside a graph of its own (the body of a loop) cannot be handed out, and says so.
@@ -66,7 +72,7 @@ def heard(
             stack.enter_context(_called(layer, replacing(layer)))
         value = function(list(inputs))
     # Only now: Keras puts the mask on a layer's output when its call has returned.
-    ways = _Ways(inputs, value)
+    ways = _Ways(inputs, value, vary)
     return value, [_told(layer, given, output, calls[id(layer)], ways) for layer, given, output in first.values()]
 
 
@@ -76,16 +82,22 @@ class _Ways:
     Args:
         inputs: (n, ...) tensors.
         value: a structure of tensors.
+        vary: which of the inputs differ between the samples, None for all.
     """
 
-    def __init__(self, inputs: Sequence[Any], value: Any) -> None:
+    def __init__(self, inputs: Sequence[Any], value: Any, vary: Sequence[bool] | None = None) -> None:
         self.graph = tf.compat.v1.get_default_graph()
         self.samples: int | None = inputs[0].shape[0]
         self._behind_inputs = {tensor.op for tensor in inputs}
+        self._moved = {tensor.op for k, tensor in enumerate(inputs) if vary is None or vary[k]}
         # Operations come in the order in which they were made: what an operation takes stands before it.
         for operation in self.graph.get_operations():
             if operation.type not in _OF_THE_SHAPE and any(t.op in self._behind_inputs for t in operation.inputs):
                 self._behind_inputs.add(operation)
+                # What is true of all samples alike (no step is padding) moves nothing, and what differs shows.
+                says = any(tensor.dtype != tf.bool for tensor in operation.outputs)
+                if says and any(t.op in self._moved for t in operation.inputs):
+                    self._moved.add(operation)
         self._before_value: set[Any] = set()
         waiting = [tensor.op for tensor in tf.nest.flatten(value) if tf.is_symbolic_tensor(tensor)]
         while waiting:
@@ -97,6 +109,10 @@ class _Ways:
     def lead_on(self, tensor: Any) -> bool:
         """Whether the value is computed from `tensor`."""
         return tensor.op in self._before_value
+
+    def move(self, tensor: Any) -> bool:
+        """Whether values that differ between the samples lead to `tensor`."""
+        return tensor.op in self._moved
 
     def lead_to(self, tensor: Any) -> bool:
         """Whether `tensor` is computed from the values of the inputs; their shape alone does not count."""
@@ -119,11 +135,11 @@ def _told(layer: keras.layers.Layer, given: Any, output: Any, calls: int, ways: 
     readable = [tensor for tensor, problem in zip(floating, problems, strict=True) if not problem]
     if not readable:
         problem = problems[0] if problems else _nothing_floating(output)
-        return Heard(layer, given, None, None, "", False, calls, False, problem)
+        return Heard(layer, given, None, None, "", False, calls, False, False, problem)
     leading = [tensor for tensor in readable if ways.lead_on(tensor)]
     tensor = (leading or readable)[0]
     mask, function, unchanged = _mask(tensor, given), _function(tensor), _unchanged(tensor, given)
-    return Heard(layer, given, tensor, mask, function, unchanged, calls, bool(leading), "")
+    return Heard(layer, given, tensor, mask, function, unchanged, calls, bool(leading), ways.move(tensor), "")
 
 
 def _problem(tensor: Any, ways: _Ways) -> str:

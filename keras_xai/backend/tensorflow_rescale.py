@@ -31,11 +31,21 @@ _LINEAR = {
 }
 _ENTRYWISE = frozenset(
     _types(
-        "Abs ClipByValue Elu Erf Exp Expm1 LeakyRelu Log Log1p Maximum Minimum Pow Relu Relu6 Rsqrt Selu Sigmoid Softplus "
-        "Softsign Sqrt Square Tanh"
+        "Abs Asinh Atan ClipByValue Cos Elu Erf Erfc Exp Expm1 LeakyRelu Log Log1p Maximum Minimum Pow Reciprocal Relu Relu6 "
+        "Rsqrt Selu Sigmoid Sign Sin Softplus Softsign Sqrt Square Tanh"
+    )
+)
+# What stands between the ends of an activation that is written as several operations, as silu is x · sigmoid(x): each entry goes
+# its own way.
+_BY_ENTRY = _ENTRYWISE | frozenset(
+    _types(
+        "AddN AddV2 Add BiasAdd Cast Equal Greater GreaterEqual Identity IdentityN Less LessEqual LogicalAnd LogicalNot "
+        "LogicalOr Mul Neg NotEqual PreventGradient RealDiv SelectV2 Sub"
     )
 )
 _WINNER = frozenset(_types("Max MaxPool MaxPool3D"))
+# And where several of its operations meet.
+_MEETING = frozenset(_types("Maximum Minimum Mul Pow RealDiv SelectV2 SquaredDifference"))
 _UNCHANGING = frozenset(("Rank", "Shape", "ShapeN", "Size", "ZerosLike", "OnesLike"))  # whatever the values are
 _NARROW = 1e-5  # a change so small beside its values that their difference is rounding
 _HAIR = 2.0**-21  # some steps of single precision
@@ -69,7 +79,7 @@ def rescaled(
             start, twins = _with_twins(scores, [b[:1] for b in baseline], path)
     if twins is None or not all(_stands_beside(op, twins[op]) for op in path):
         start, twins = _with_twins(scores, baseline, path)
-    walk = _Walk(twins)
+    walk = _Walk(twins, x)
     walk.add(final, explained.weights(final))
     changing = {t.ref() for op in path for t in op.outputs} | {a.ref() for a in x if a.dtype.is_floating}
     for op in reversed(path):
@@ -125,12 +135,13 @@ def _stands_beside(op: tf.Operation, twin: tf.Operation) -> bool:
 
     Windows that overlap ask for as many baselines as samples: which of them a place has lost is then no product.
     """
-    if op.type not in _ENTRYWISE | _WINNER:
+    meet = sum(a.shape != b.shape for a, b in zip(op.inputs, twin.inputs, strict=True)) > 1
+    if op.type not in _ENTRYWISE | _WINNER and not (meet and op.type in _MEETING):
         return True
     pairs = zip((*op.inputs, *op.outputs), (*twin.inputs, *twin.outputs), strict=True)
     moved = [(a.shape, b.shape) for a, b in pairs if a.shape != b.shape]
     straight = all(a.is_fully_defined() and b == [1, *a[1:]] for a, b in moved)
-    return straight and bool(moved) and (op.type in _ENTRYWISE or _tiles(op))
+    return straight and bool(moved) and (op.type not in _WINNER or _tiles(op))
 
 
 def _tiles(op: tf.Operation) -> bool:
@@ -148,8 +159,10 @@ class _Walk:
     it as it is, the others divide.
     """
 
-    def __init__(self, twins: Twins) -> None:
+    def __init__(self, twins: Twins, x: Sequence[Any]) -> None:
         self._twins = twins
+        self._order = {op: k for k, op in enumerate(twins)}
+        self._changing = {t.ref() for op in twins for t in op.outputs} | {a.ref() for a in x if a.dtype.is_floating}
         self._multipliers: dict[Any, Any] = {}
         self._contributions: dict[Any, Any] = {}
 
@@ -177,12 +190,20 @@ class _Walk:
         """
         inputs, twin = [op.inputs[k] for k in sources], self._twins[op]
         known = [k for k, t in enumerate(op.outputs) if self.reached(t)]
+        if op.type == "IdentityN":  # around a function with a gradient of its own, which is not to be taken
+            for k in known:
+                self.add(op.inputs[k], self.multiplier(op.outputs[k], twin.outputs[k]))
+            return
         if op.type in _LINEAR and _is_linear(op, sources):
             above = [self.multiplier(op.outputs[k], twin.outputs[k]) for k in known]
             found = tf.gradients([op.outputs[k] for k in known], inputs, above, stop_gradients=inputs)
             for t, multiplier in zip(inputs, found, strict=True):
                 if multiplier is not None:
                     self.add(t, tf.convert_to_tensor(multiplier))
+            return
+        if op.type in _MEETING and (ends := self._activation(op, sources)) is not None:
+            (y,), (base_y,) = op.outputs, twin.outputs
+            self.add(ends[0], _by_slope(self.multiplier(y, base_y), *ends, y, base_y))
             return
         if op.type not in _ENTRYWISE | _WINNER or len(sources) > 1:
             raise ValueError(f"the operation {op.type} in {op.name.rpartition('/')[0] or op.name!r}")
@@ -195,6 +216,25 @@ class _Walk:
             _add(self._contributions, z.ref(), _won(self.multiplier(y, base_y), z, base, y, base_y, twin))
         else:
             self.add(z, _by_slope(self.multiplier(y, base_y), z, base, y, base_y))
+
+    def _activation(self, op: tf.Operation, sources: list[int]) -> tuple[Any, Any] | None:
+        """The one tensor, and its baseline's, that all changing inputs of an operation are functions of entry by entry; None
+        where there is none: a product of two activations."""
+        shape = op.outputs[0].shape
+        # Tensors that are still to be followed back, each with the baseline's.
+        open_ends = {op.inputs[k].ref(): (op.inputs[k], self._twins[op].inputs[k]) for k in sources}
+        while len(open_ends) > 1:
+            tensor, _ = max(open_ends.values(), key=lambda pair: self._order.get(pair[0].op, -1))
+            before, twin = tensor.op, self._twins.get(tensor.op)
+            if twin is None or before.type not in _BY_ENTRY or tensor.shape != shape:
+                return None
+            del open_ends[tensor.ref()]
+            numbers = [tensor.value_index] if before.type == "IdentityN" else range(len(before.inputs))
+            for k in numbers:
+                if before.inputs[k].ref() in self._changing:
+                    open_ends[before.inputs[k].ref()] = before.inputs[k], twin.inputs[k]
+        ((tensor, base),) = open_ends.values()
+        return (tensor, base) if tensor.shape == shape and tensor.dtype.is_floating else None
 
 
 def _add(to: dict[Any, Any], key: Any, value: Any) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Concatenate, ParamSpec
 
 import keras
 
 from keras_xai import backend
+from keras_xai.backend.building_time import seconds_built
 from keras_xai.callbacks.cost import Cost
 from keras_xai.callbacks.schedule import Every, Schedule
 from keras_xai.callbacks.session import Session, checked_directory
@@ -194,7 +196,8 @@ class Watcher(keras.callbacks.Callback):
         self._first = self._seen = self._observed = None
         self.cost.take()
         self._session = Session.of(self.log_dir, self.params, writes=backend.chosen().chief(self.model))
-        self.check()
+        with self.cost.once():
+            self.check()
         if self.is_built():
             self._prepare_once()
         self._session.join(self, self.constants(), self.shown(), self._directory)
@@ -219,9 +222,19 @@ class Watcher(keras.callbacks.Callback):
         """After the first step of a model that was not built before: now it has its weights."""
         self._prepare_once()
 
+    @contextlib.contextmanager
+    def _building(self) -> Iterator[None]:
+        """What graphs take to be built in here comes once."""
+        before = seconds_built()
+        try:
+            yield
+        finally:
+            self.cost.of_these_once(seconds_built() - before)
+
     def _prepare_once(self) -> None:
         if self._checking:
-            self.prepare()
+            with self.cost.once():
+                self.prepare()
             self._checking = False
 
     def _refuse_a_second_fit(self) -> None:
@@ -242,7 +255,8 @@ class Watcher(keras.callbacks.Callback):
         self._seen = epoch
         self.rate = session.learning_rate(self._learning_rate)
         if self.due(epoch):
-            session.write(self.observe(epoch, logs))
+            with self._building():
+                session.write(self.observe(epoch, logs))
             self._observed = epoch
         else:
             self.skip(epoch, logs)

@@ -26,7 +26,7 @@ from keras_xai.mapping.decision import own, readouts
 from keras_xai.mapping.factor import Factor
 from keras_xai.mapping.features import factor_of, features, restored
 from keras_xai.mapping.flags import Flag, Flags, training_gap
-from keras_xai.mapping.reading import Reader, Reading, refusal, remarks
+from keras_xai.mapping.reading import Reader, Reading, refusal, remarks, still_by_design
 from keras_xai.mapping.result import Said, result
 from keras_xai.mapping.surrogate import Columns, linear, pooled_inputs, svm
 from keras_xai.mapping.threads import one_thread
@@ -264,7 +264,7 @@ class ProbeMappings(Watcher):
         r2 = decision.surrogates["linear"].r2 if "linear" in decision.surrogates else math.nan
         normalises = any(isinstance(one, keras.layers.BatchNormalization) for one in self.model._flatten_layers())
         gap = training_gap(logs, shown) if normalises else math.nan
-        flags, notes = self._flags.judge(epoch, made, shown, r2, gap)
+        flags, notes = self._flags.judge(epoch, made, shown, r2, gap, still_by_design(reader, reading))
         self._figures = {
             "xai_surrogate_r2": r2,
             "xai_confidence_gap": shown.confidence_gap,

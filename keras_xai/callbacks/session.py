@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from keras_xai.callbacks.claim import Claim
-from keras_xai.callbacks.cost import Ledger
+from keras_xai.callbacks.cost import Ledger, Spent
 from keras_xai.errors import InvalidInput
 from keras_xai.probe import Probe
 from keras_xai.records import Epoch, Stop, in_words, missing_epochs
@@ -107,6 +107,7 @@ class Session:
         self._began = clock()  # where the seconds of the next record start: nothing of the training is left out
         self._finished: list[object] = []
         self._costs: dict[str, float] = {}
+        self._once: dict[str, float] = {}  # of these, what comes once
         self._logs: Mapping[str, Any] = {}
         self._rate = float("nan")
 
@@ -314,22 +315,23 @@ class Session:
             self._rate = read()
         return self._rate
 
-    def finish(self, member: object, name: str, seconds: float, logs: Mapping[str, Any]) -> None:
-        """One callback has finished the epoch, at a cost of `seconds`; the last one's call writes the record."""
+    def finish(self, member: object, name: str, spent: Spent, logs: Mapping[str, Any]) -> None:
+        """One callback has finished the epoch, at this cost; the last one's call writes the record."""
         self._finished.append(member)
-        self.charge(name, seconds)
+        self.charge(name, spent)
         self._logs = logs
         with self._shared():
             self._complete()
 
-    def charge(self, name: str, seconds: float) -> None:
+    def charge(self, name: str, spent: Spent) -> None:
         """Seconds that a callback took, not yet told."""
-        self._costs[name] = self._costs.get(name, 0.0) + seconds
+        self._costs[name] = self._costs.get(name, 0.0) + spent.seconds
+        self._once[name] = self._once.get(name, 0.0) + spent.once
 
     def settle(self) -> None:
         """Enter what the end of the training took, which no epoch's record tells."""
-        self.ledger.enter(clock() - self._began, self._costs)
-        self._began, self._costs = clock(), {}
+        self.ledger.enter(clock() - self._began, self._costs, self._once, more=True)
+        self._began, self._costs, self._once = clock(), {}, {}
 
     @contextlib.contextmanager
     def _shared(self) -> Iterator[None]:
@@ -349,7 +351,7 @@ class Session:
             return
         now = clock()
         seconds, self._began = now - self._began, now
-        self.ledger.enter(seconds, self._costs)
+        self.ledger.enter(seconds, self._costs, self._once)
         cheaper = {getattr(m, "name", ""): getattr(m, "cheaper", "") for m in self._members}
         if notice := self.ledger.notice(cheaper):
             self.note(notice)
@@ -362,9 +364,10 @@ class Session:
             learning_rate=self._rate,
             logs=scalars(self._logs),
             costs=dict(self._costs),
+            once_seconds=sum(self._once.values()),
             notes=tuple(self._notes),
         )
-        self._epoch, self._notes, self._finished, self._costs = None, [], [], {}
+        self._epoch, self._notes, self._finished, self._costs, self._once = None, [], [], {}, {}
         if self._writer is not None:
             self._writer.write([record])
             self._writer.flush()

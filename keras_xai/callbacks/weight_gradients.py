@@ -16,7 +16,7 @@ from keras_xai.gradients.flags import Flag, Flags, sentence
 from keras_xai.gradients.sampling import Samples, Sampling
 from keras_xai.gradients.selection import Patterns, Selection
 from keras_xai.gradients.statistics import BIN_EDGES, WIDTH, Overall, derived, histogram, overall, size_of, unique
-from keras_xai.gradients.tap import Heard, Tap, path, recordable
+from keras_xai.gradients.tap import Heard, Seconds, Tap, path, recordable
 from keras_xai.records import STATISTICS, Gradients
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
@@ -149,7 +149,7 @@ class WeightGradients(Watcher):
         if self._tap is None:
             raise RuntimeError("on_train_begin was not called before this hook")
         heard = self._tap.collect(epoch)
-        self._tell(heard, *self._tap.seconds())
+        self._tell(heard, self._tap.seconds())
         self._settle(heard)
         record = self._recorded(epoch, heard)
         fresh = {(name, kind) for name, kind, _ in record.flags}
@@ -229,13 +229,13 @@ class WeightGradients(Watcher):
     def _sparse(self, heard: Heard) -> list[str]:
         return [n for n, v in zip(self._names, self._variables or [], strict=True) if id(v) in heard.sparse]
 
-    def _tell(self, heard: Heard, traced: float, extra: float | None) -> None:
+    def _tell(self, heard: Heard, seconds: Seconds) -> None:
         """Time spent outside our hooks is ours too; and what else is to be known about the figures."""
-        every_step = heard.executions >= self._execution  # then the plain step is not traced, or not yet
-        self.cost.add((0.0 if every_step else traced) + (extra or 0.0))
-        if traced:
-            place = "in place of" if every_step else "next to"
-            self.note(f"The train step that records gradients was traced {place} the plain one: {traced:.1f} s, once.")
+        once, extra = seconds.built + seconds.compiled, seconds.extra
+        self.cost.add(once, once=True)
+        self.cost.add(extra or 0.0)
+        if once:
+            self.note(f"The train step that records gradients was built next to the plain one: {once:.1f} s, once.")
         elif extra is not None and heard.executions and not self._extra_told:  # once: the cost of each epoch has it
             self._extra_told = True
             self.note(

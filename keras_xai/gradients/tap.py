@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import keras
 import numpy as np
@@ -33,6 +33,7 @@ from keras_xai.running import is_running
 T = TypeVar("T")
 logger = logging.getLogger("keras_xai")
 CALLS, SKIPPED, LARGEST = (COLUMNS.index(name) for name in ("calls", "skipped", "largest"))
+clock = time.perf_counter
 LARGE = 100  # recorded variables from which on the compilation is announced: it takes seconds
 
 SEALED = (
@@ -64,6 +65,16 @@ class Heard:
     skipped: int = 0  # calls that the optimizer skipped, because loss scaling had overflowed
     octaves: bool = True  # whether exponents could be counted
     reason: str = ""  # why nothing was recorded, where nothing can be
+
+
+class Seconds(NamedTuple):
+    """What recording cost beside a plain fit."""
+
+    built: float  # the second function, as a graph
+    compiled: float  # and in its first run
+    extra: (
+        float | None
+    )  # what sampled executions took longer than the median of the plain ones; None without any of these
 
 
 class Tap:
@@ -102,10 +113,13 @@ class Tap:
         self._recorded_for: frozenset[Selection] = frozenset()
         self._signature: Any = None  # of the data that the recording function is traced for
         self._ran = False  # whether it was run
+        self._after_plain = False  # whether the plain one had run before
         self._traces = chosen("train_step").StepTraces()
         self._rebuilds = True  # whether the step's own graph is used, where there is one
         self._heard = 0  # calls of apply while the recording function was traced
         self._warm = False  # whether the plain function has run
+        self._plain_first: float | None = None  # seconds of its first run, which compiles it
+        self._growth = 1.0  # operations of the recording step for each of the plain one's
         self._plain_seconds: deque[float] = deque(maxlen=101)
 
     @classmethod
@@ -200,18 +214,31 @@ class Tap:
         self._executions = 0
         return self._collected
 
-    def seconds(self) -> tuple[float, float | None]:
-        """What recording cost on the host since this was last asked: building the second function, and what sampled
-        executions took longer than the median of the plain ones (None where there was none to compare with).
-
-        The first run of a function compiles it. That of the recording one is a cost where the plain one ran as well; where
-        every step is recorded it takes the other's place.
-        """
+    def seconds(self) -> Seconds:
+        """What recording cost on the host since this was last asked, and a plain fit would not have paid."""
         usual = float(np.median(self._plain_seconds)) if self._plain_seconds else None
         extra = None if usual is None else sum(max(0.0, seconds - usual) for seconds in self._sampled)
-        traced = self._traced + (self._first_run if self._warm else 0.0)
-        self._traced, self._first_run, self._sampled = 0.0, 0.0, []
-        return traced, extra
+        compiled = self._compiled(usual or 0.0)
+        found = Seconds(self._traced, compiled or 0.0, extra)
+        self._traced, self._sampled = 0.0, []
+        if compiled is not None:
+            self._first_run = 0.0
+        return found
+
+    def _compiled(self, usual: float) -> float | None:
+        """Seconds that compiling the recording function took beside the plain one's; None where that is not known yet.
+
+        The first run of a function compiles it. Behind the plain one's first run, that of the recording one is a cost but for
+        the step itself. Before it, it is also what any first step takes (the data begin, kernels are made ready), and would
+        have been paid without us: what compiling takes is then known by the plain one, in proportion to their operations.
+        """
+        if not self._first_run:
+            return 0.0
+        if self._after_plain:
+            return max(0.0, self._first_run - usual)
+        if self._plain_first is None:
+            return None  # every step is recorded so far: it stands in the other's place
+        return min(self._first_run, self._growth * max(0.0, self._plain_first - usual))
 
     # For Keras.
 
@@ -230,19 +257,21 @@ class Tap:
         if len(announced) < len(self._listeners):  # some are left over from an aborted fit
             self._listeners = {key: s for key, s in self._listeners.items() if key in announced}
         recording = self._ready(args) if any(announced.values()) and not self.reason else None
-        began = time.perf_counter()
+        began = clock()
         result = (recording or self.plain)(*args)
-        seconds = time.perf_counter() - began
+        seconds = clock() - began
         self.calls += 1
         if recording is None:
             if self._warm:  # the first call compiles it
                 self._plain_seconds.append(seconds)
+            else:
+                self._plain_first = seconds
             self._warm = True
             return result
         if self._ran:
             self._sampled.append(seconds)
         else:
-            self._first_run, self._ran = seconds, True
+            self._first_run, self._ran, self._after_plain = seconds, True, self._warm
         self._executions += 1
         return result
 
@@ -260,14 +289,14 @@ class Tap:
         in_graph = not chosen("train_step").runs_eagerly(self.model)
         if in_graph and not self._trace_plain(args):
             return None
-        began = time.perf_counter()
+        began = clock()
         try:
             recording = recording or self._make(wanted)
             self._recording = self._trace_recording(recording, args) if in_graph else recording
             self._signature = signature
         except Exception as fault:
             self.reason, self._recording = self.reason or _described(fault), None
-        self._traced += time.perf_counter() - began
+        self._traced += clock() - began
         return self._recording
 
     def _trace_plain(self, args: tuple[Any, ...]) -> bool:
@@ -327,6 +356,7 @@ class Tap:
         if traced is not None:
             _refuse_own_randomness(traced.graph)
             result = train_step.rebuild(traced, data, listener)
+            self._growth = max(1.0, len(graph.get_operations()) / max(1, len(traced.graph.get_operations())))
         elif self._traces.deeper_than(graph):
             raise NotCaptured(SEALED)
         else:

@@ -28,7 +28,7 @@ class Flags:
 
     | flag | when |
     |---|---|
-    | dead layer | all of its units are zero on the probe, or its spread is under 1e-8; the first such layer only |
+    | dead layer | all of its units are zero on the probe, or its spread is under 1e-8 and not by design; the first such only |
     | non-finite | its activations are; the first such layer only |
     | memorising | the linear surrogate's R² lies more than 0.10 under its best, and the held-out accuracy more than two standard errors under its own |
     | inference gap | the model has a BatchNormalization, and the probe's accuracy lies more than 0.25 under the training metric |
@@ -50,7 +50,13 @@ class Flags:
         self._still: dict[str, tuple[int, int]] = {}  # layer: since, records so far
 
     def judge(
-        self, epoch: int, features: Features, result: Result, r2: float, gap: float = float("nan")
+        self,
+        epoch: int,
+        features: Features,
+        result: Result,
+        r2: float,
+        gap: float = float("nan"),
+        still: Sequence[str] = (),
     ) -> tuple[tuple[Flag, ...], tuple[Flag, ...]]:
         """Flags and notes that stand after this epoch.
 
@@ -60,8 +66,9 @@ class Flags:
             result: of it.
             r2: of the linear surrogate, NaN without.
             gap: training metric minus the probe's accuracy, NaN where that says nothing of batch normalisation.
+            still: layers that give the same for every sample by design, as position embeddings do.
         """
-        flags = [*self._first(features), *self._memorising(result, r2)]
+        flags = [*self._first(features, still), *self._memorising(result, r2)]
         if gap > self.thresholds["inference gap"]:
             flags.append((MODEL, "inference gap"))
         dead = {name for name, kind in flags if kind == "dead layer"}
@@ -76,9 +83,10 @@ class Flags:
         notes = [(*key, standing[key]) for key in part] + self._stable(epoch, features)
         return tuple((*key, standing[key]) for key in order), tuple(notes)
 
-    def _first(self, features: Features) -> list[tuple[str, str]]:
+    def _first(self, features: Features, still: Sequence[str]) -> list[tuple[str, str]]:
         found = []
-        for kind, rows in (("dead layer", self._dead(features)), ("non-finite", ~np.isfinite(features.mean))):
+        alive = np.isin(features.layers, list(still))
+        for kind, rows in (("dead layer", self._dead(features) & ~alive), ("non-finite", ~np.isfinite(features.mean))):
             if rows.any():
                 found.append((features.layers[int(np.flatnonzero(rows)[0])], kind))
         return found

@@ -19,7 +19,7 @@ class Pooled(NamedTuple):
     """Of n rows: the matrix, and what has to be added up over further rows."""
 
     rows: Tensor  # (n, D) float32
-    moments: Tensor  # (4): count, mean, Σ(a − mean)², count in a flat part
+    moments: Tensor  # (5): count, mean, Σ(a − mean)², count in a flat part, largest distance from the first row
     peaks: Tensor  # (C) max|a| of each unit
 
 
@@ -84,7 +84,8 @@ def _moments(a: Tensor, counts: Tensor, function: str) -> Tensor:
     n = ops.sum(everywhere)
     mean = ops.sum(a * counts) / ops.maximum(n, 1.0)
     squares = ops.sum(ops.square(a - mean) * counts)
-    return ops.stack([n, mean, squares, ops.sum(_flat(a, function) * counts)])
+    apart = ops.max(ops.abs(a - a[:1]) * counts * counts[:1])
+    return ops.stack([n, mean, squares, ops.sum(_flat(a, function) * counts), apart])
 
 
 def _flat(a: Tensor, function: str) -> Tensor:

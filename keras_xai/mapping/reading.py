@@ -25,6 +25,8 @@ from keras_xai.mapping.pooling import BOUNDS, FLAT, Pooled, by_weights, pooled
 
 # Where zero throughout says that a unit is dead; of a sigmoid or a tanh it would say nothing.
 RECTIFIERS = ("relu", "relu6")
+APART = 1e-4  # of the largest activation: what is further apart than that is not the same
+ROWS_AT_ONCE = 2**22  # entries that are compared at once
 LAST = ""  # the row of what the model says, until the first reading names it
 
 Array = NDArray[np.float64]
@@ -38,6 +40,7 @@ class Layer:
     width: int  # units
     columns: int  # D
     function: str  # that made its output, "" unknown
+    moved: bool = True  # whether what differs between the samples leads to it
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +50,11 @@ class Matrix:
     values: NDArray[np.float32]
     gram: bool
     power: float  # Σ‖z‖² before centring
-    mean: float  # these four over all activations, positions included
+    mean: float  # these over all activations, positions included
     std: float
     saturation: float
     dead: float
+    apart: float  # the largest distance of a sample from another, over the largest activation
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +140,7 @@ class Reader(Engine):
         super().__init__(model, {}, like, output)
         self._y, self._has_names = y, class_names is not None
         self._x, self.size = x, len(x[0])
+        self._vary = [differs(a) for a in x]
         self._named = layers is not None
         self._candidates = candidates(model, layers)
         self._embeddings = [one for one in every_layer(model) if isinstance(one, keras.layers.Embedding)]
@@ -217,7 +222,7 @@ class Reader(Engine):
             joined, powers = self._factored([list(parts) for parts in zip(*rows_of, strict=True)])
         else:
             joined, powers = parts[0][7:]
-        moments = np.stack([backend.numpy(part) for part in told]).astype(np.float64)  # (chunks, L, 4)
+        moments = np.stack([backend.numpy(part) for part in told]).astype(np.float64)  # (chunks, L, 5)
         peaks = np.stack([backend.numpy(part) for part in peaked]).max(0)
         edges = np.cumsum([0, *(layer.width for layer in self.layers)])
         return Reading(
@@ -245,12 +250,13 @@ class Reader(Engine):
         return rows.reshape(self.size, -1).astype(np.float32)
 
     def _matrix(self, layer: Layer, values: NDArray[Any], power: float, moments: Array, peaks: NDArray[Any]) -> Matrix:
-        count, mean, squares, flat = moments.T
+        count, mean, squares, flat, apart = moments.T
         total = count.sum() or np.nan  # a mask that lets no step through
         middle = float(count @ mean / total)
         # Chan's rule adds up the squares of parts around the mean of all.
         variance = float((squares + count * (mean - middle) ** 2).sum() / total)
         known = layer.function in (*FLAT, *BOUNDS)
+        largest = peaks.max() if peaks.size else 0.0
         return Matrix(
             values=values,
             gram=layer.columns > self.size,
@@ -259,17 +265,18 @@ class Reader(Engine):
             std=float(np.sqrt(variance)),
             saturation=float(flat.sum() / total) if known else np.nan,
             dead=float((peaks == 0).mean()) if layer.function in RECTIFIERS and np.isfinite(peaks).all() else np.nan,
+            apart=float(apart.max() / largest) if largest > 0 else 0.0,
         )
 
     # Inside graphs.
 
     def _rows(self, x: list[Any], weight: Any, _excluded: int) -> tuple[Any, Any, Any, list[Any], Any, Any, Any]:
-        """Outputs, logits, mean embedding, each layer's rows, moments (L, 4), peaks, one behind the other, and the numbers of
+        """Outputs, logits, mean embedding, each layer's rows, moments (L, 5), peaks, one behind the other, and the numbers of
         rows that are known only as the graph runs."""
         self.traces += 1
         backend, model = chosen("activations"), self._model
         listened = [*self._candidates, *(e for e in self._embeddings if not any(e is c for c in self._candidates))]
-        (outputs, scores), heard = backend.heard(self.question.scores, x, listened)
+        (outputs, scores), heard = backend.heard(self.question.scores, x, listened, self._vary)
         final, function = backend.ending(outputs)
         taken, reasons = self._followed(heard, final)
         counted = _Counted(x[0].shape[0])
@@ -280,9 +287,10 @@ class Reader(Engine):
         embedding = next((activation for activation in heard if self._embeds(activation)), None)
         mean = scores if embedding is None else self._pooled(embedding, weight, counted).rows
         paths, functions = names(taken, model), [activation.function for activation in taken]
-        described = zip([*paths, LAST], [*functions, ""], parts, strict=True)
+        moved = [*(activation.moved for activation in taken), True]
+        described = zip([*paths, LAST], [*functions, ""], moved, parts, strict=True)
         self.traced = _Traced(
-            layers=[Layer(n, int(part.peaks.shape[0]), int(part.rows.shape[1]), f) for n, f, part in described],
+            layers=[Layer(n, int(part.peaks.shape[0]), int(part.rows.shape[1]), f, m) for n, f, m, part in described],
             shared=[path for path, activation in zip(paths, taken, strict=True) if activation.calls > 1],
             reasons=reasons,
             counted=counted.layers,
@@ -337,6 +345,22 @@ class Reader(Engine):
             z = z - ops.mean(z, 0)
             joined.append(ops.matmul(z, ops.transpose(z)) if layer.columns > self.size else z)
         return joined, ops.stack(powers)
+
+
+def differs(x: Samples) -> bool:
+    """Whether some sample is another one than the first."""
+    step = max(1, ROWS_AT_ONCE // max(1, int(np.prod(x.shape[1:]))))
+    return any(bool((x[k : k + step] != x[:1]).any()) for k in range(0, len(x), step))
+
+
+def still_by_design(reader: Reader, reading: Reading) -> list[str]:
+    """The layers that give the same for every sample without being dead.
+
+    Nothing that differs leads to them (positions, segments that are all the same, learned queries), or they differ from place
+    to place and only the mean that is read of them does not (weights that sum to one, a normalisation over the steps).
+    """
+    pairs = zip(reader.layers, reading.matrices, strict=True)
+    return [layer.name for layer, matrix in pairs if not layer.moved or matrix.apart > APART]
 
 
 def remarks(reader: Reader) -> list[str]:

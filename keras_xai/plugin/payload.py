@@ -138,7 +138,8 @@ def whole(name: str, run: Run) -> dict[str, Any]:
     """A run without its arrays: history, alerts, names, scores."""
     history = run.history
     keys = list(dict.fromkeys(key for record in history for key in record.logs))
-    seconds, cost = sum(r.seconds for r in history), sum(r.cost_seconds for r in history)
+    once = sum(r.once_seconds for r in history)
+    seconds, cost = sum(r.seconds for r in history) - once, sum(r.cost_seconds for r in history) - once
     return {
         **card(name, run),
         "epochs": run.epochs,
@@ -146,6 +147,7 @@ def whole(name: str, run: Run) -> dict[str, Any]:
         "learning_rate": [r.learning_rate for r in history],
         "logs": keys,
         "cost": cost / seconds if seconds > 0 else None,
+        "cost_once": once,
         "notes": notes(run),
         "stops": {part_name(stop.part): f"Stopped at epoch {stop.epoch}: {stop.reason}." for stop in run.stops},
         "passed_over": run.passed_over,
@@ -256,6 +258,8 @@ def outputs(run: Run, method: str) -> bytes:
     arrays = {"target": table.target, "prediction": table.prediction, "score": table.score}
     if table.completeness_error is not None:
         arrays["completeness_error"] = table.completeness_error
+    if table.quadrature_error is not None:
+        arrays["quadrature_error"] = table.quadrature_error
     if table.r2 is not None:
         arrays["r2"] = table.r2
     if table.outputs.size:

@@ -10,7 +10,7 @@ from the tag's first event; what changes each epoch is the tensor:
 | keras_xai/weight_gradients | GRADIENTS | float32 [V, statistics + flags + steps + bins] |
 | keras_xai/weight_gradients/missing | GRADIENTS_NOTE | one string |
 | keras_xai/attributions/<method> | ATTRIBUTION | blobs, one a gallery sample: a map |
-| keras_xai/outputs/<method> | OUTPUTS | float32 [B, 5 + K]: target, prediction, score, baseline, error, outputs; R² last if any |
+| keras_xai/outputs/<method> | OUTPUTS | float32 [B, 5 + K]: target, prediction, score, baseline, error, outputs; R²; quadrature |
 | keras_xai/importance/<source> | IMPORTANCE | float32 [F + 2, 2]: share and direction; then the score; then the digest |
 | keras_xai/alert/<source> | ALERT | one JSON string |
 | keras_xai/stop/<part> | STOP | one JSON string: why it ended before the training did |
@@ -221,12 +221,15 @@ def _encode_attribution(record: Attribution) -> Iterator[Value]:
         table = np.concatenate([table, np.asarray(record.outputs, np.float32).reshape(size, -1)[:, :64]], 1)
     if record.r2 is not None:
         table = np.concatenate([table, np.asarray(record.r2, np.float32).reshape(size, 1)], 1)
+    if record.quadrature_error is not None:
+        table = np.concatenate([table, np.asarray(record.quadrature_error, np.float32).reshape(size, 1)], 1)
     options = {
         "space": record.space,
         "task": record.task,
         "link": record.link,
         "complete": record.completeness_error is not None,
         "r2": record.r2 is not None,
+        "quadrature": record.quadrature_error is not None,
     }
     yield OUTPUTS + record.method, _data(PluginData.OUTPUTS, method=record.method, options=options), table
 
@@ -349,6 +352,7 @@ def decode_epoch(epoch: int, content: Any) -> Epoch:
         logs=checks.numbers(checks.entry(body, "logs")),
         costs={name: checks.amount(cost, 1e9) for name, cost in checks.members(body.get("costs", {})).items()},
         notes=checks.several(body.get("notes", []), checks.text),
+        once_seconds=checks.amount(body.get("once_seconds", 0.0), 1e9),
     )
 
 
@@ -502,6 +506,7 @@ class AboutOutputs:
     space: Space
     complete: bool
     r2: bool
+    quadrature: bool
     task: TaskKind | None  # None where an older version wrote it
     link: Link
 
@@ -509,10 +514,10 @@ class AboutOutputs:
     def of(cls, data: PluginData) -> AboutOutputs:
         about = options(data)
         space = checks.word(about.get("space", "raw"), SPACES)
-        complete, r2 = (checks.flag(about.get(name, False)) for name in ("complete", "r2"))
+        complete, r2, quadrature = (checks.flag(about.get(name, False)) for name in ("complete", "r2", "quadrature"))
         task = about.get("task")
         link = checks.word(about.get("link", ""), LINKS)
-        return cls(space, complete, r2, None if task is None else checks.word(task, TASKS), link)
+        return cls(space, complete, r2, quadrature, None if task is None else checks.word(task, TASKS), link)
 
     def read_as(self, width: int) -> tuple[TaskKind, Link]:
         """What outputs of so many columns say; an older version wrote it in their space alone."""
@@ -526,7 +531,7 @@ class AboutOutputs:
 def decode_outputs(epoch: int, about: AboutOutputs, table: Any) -> tuple[int, NDArray[Any]]:
     """An epoch, and the table of its outputs as it was written."""
     table = checks.floats(table, (None, None))
-    if not len(table) or table.shape[1] < 5 + about.r2:
+    if not len(table) or table.shape[1] < 5 + about.r2 + about.quadrature:
         raise Unreadable(f"expected five columns or more for each sample, got the shape {table.shape}")
     checks.wholes(table[:, 0], (len(table),), -1, 2**31)
     return checks.epoch(epoch), table

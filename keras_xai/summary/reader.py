@@ -312,8 +312,11 @@ class Log:
             return None
         width = min(table.shape[1] for _, table in rows)
         cube = np.stack([table[:, :width] for _, table in rows])
+        # What is not there for every sample of every epoch is in none: a run may have been continued by a later version.
+        measured = about.quadrature and width > 5 + about.r2
         fits = about.r2 and width > 5
-        task, link = about.read_as(width - 5 - fits)
+        end = width - measured
+        task, link = about.read_as(end - 5 - fits)
         target = cube[:, :, 0].astype(np.int64)
         if about.task is None and task == "binary":
             target = np.ones_like(target)  # an older version explained class 1, and called it 0
@@ -325,9 +328,10 @@ class Log:
             score=cube[:, :, 2],
             baseline_score=cube[:, :, 3],
             completeness_error=cube[:, :, 4] if about.complete else None,
-            outputs=cube[:, :, 5:-1] if fits else cube[:, :, 5:],
+            outputs=cube[:, :, 5 : end - fits],
             space=about.space,
-            r2=cube[:, :, -1] if fits else None,
+            r2=cube[:, :, end - 1] if fits else None,
+            quadrature_error=cube[:, :, -1] if measured else None,
             task=task,
             link=link,
         )
@@ -384,6 +388,7 @@ class Log:
                     r2=None if table.r2 is None else table.r2[k],
                     task=table.task,
                     link=table.link,
+                    quadrature_error=None if table.quadrature_error is None else table.quadrature_error[k],
                 )
             )
         return found

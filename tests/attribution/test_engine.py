@@ -78,7 +78,7 @@ def test_a_background_is_scored_once():
     """The mean score of its rows serves the values and the record."""
     x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5), keras.layers.Dense(2)])
-    types, _ = built(model, x, {"kernel_shap": {"background": np.zeros((6, 4), np.float32)}})
+    types, _ = built(model, x, {"kernel_shap": {"background": [np.zeros((6, 4), np.float32)]}})
     assert types.count("While") + types.count("StatelessWhile") == 2  # the background, and the coalitions
 
 

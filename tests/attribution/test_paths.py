@@ -115,7 +115,47 @@ def test_deeplift_is_complete_through_everything_it_has_a_rule_for():
     assert (a.values != 0).any()
 
 
+COMPOSED = (
+    "gelu",
+    "silu",
+    "mish",
+    "hard_swish",
+    "celu",
+    "hard_shrink",
+    "soft_shrink",
+    "squareplus",
+    "tanh_shrink",
+    "log_sigmoid",
+)
+
+
+@pytest.mark.parametrize("name", [*COMPOSED, "gelu approximated", "by hand"])
+def test_deeplift_takes_an_activation_of_several_operations_as_one(name):
+    """Its slope between the baseline and the sample, as of any other: x · sigmoid(x) is no product of two activations."""
+    function = {
+        "gelu approximated": lambda z: keras.activations.gelu(z, approximate=True),
+        "by hand": lambda z: z * keras.ops.sigmoid(1.7 * z) + 0.1 * keras.ops.square(z),
+    }.get(name) or keras.activations.get(name)
+    keras.utils.set_random_seed(0)
+    first, last = layers.Dense(6), layers.Dense(1)
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, last(layers.Lambda(function, output_shape=(6,))(first(inputs))))
+    r = np.random.default_rng(0)
+    x, base = 2 * r.normal(size=(5, 4)).astype(np.float32), r.normal(size=4).astype(np.float32)
+    a = kx.attribute(model, x, "deeplift", baseline=base)
+    (w1, b1), (w2, _) = first.get_weights(), last.get_weights()
+    z, z0 = x @ w1 + b1, base @ w1 + b1
+    slope = (np.asarray(function(z)) - np.asarray(function(z0))) / (z - z0)
+    np.testing.assert_allclose(a.values, (x - base) * ((slope * w2[:, 0]) @ w1.T), rtol=1e-4, atol=5e-6)
+
+
 ALIKE = {
+    "an activation of several operations": lambda: [layers.Conv2D(4, 3, activation="gelu"), layers.MaxPooling2D(2)],
+    "the same where rows are folded": lambda: [
+        layers.Lambda(lambda t: keras.ops.reshape(t, (-1, 8, 2))),
+        layers.Conv1D(3, 2, activation="silu"),
+        layers.Lambda(lambda t: keras.ops.reshape(t, (-1, 8, 7, 3))),
+    ],
     "windows side by side": lambda: [layers.Conv2D(4, 3, activation="relu"), layers.MaxPooling2D(2)],
     "a maximum of the input": lambda: [layers.MaxPooling2D(2), layers.Conv2D(4, 2, activation="relu")],
     "windows that overlap": lambda: [layers.Conv2D(4, 3, activation="relu"), layers.MaxPooling2D(3, strides=2)],

@@ -17,8 +17,9 @@ def test_nested_hooks_count_once_and_hands_can_add():
     with cost, cost:
         pass
     cost.add(2.5)
-    assert cost.take() == 12.5
-    assert cost.take() == 0
+    cost.add(0.5, once=True)
+    assert cost.take() == (13.0, 0.5)
+    assert cost.take() == (0, 0)
 
 
 def test_a_running_hook_is_counted_up_to_now():
@@ -27,42 +28,69 @@ def test_a_running_hook_is_counted_up_to_now():
     cost = Cost(lambda: now[0])
     with cost:
         now[0] = 3.0
-        assert cost.take() == 3.0
+        assert cost.take().seconds == 3.0
         now[0] = 5.0
-    assert cost.take() == 2.0
+    assert cost.take().seconds == 2.0
+
+
+def test_what_is_made_for_a_fit_comes_once():
+    """It is part of what is counted, never more."""
+    now = [0.0]
+    cost = Cost(lambda: now[0])
+    with cost:
+        with cost.once():
+            now[0] = 3.0
+        now[0] = 4.0
+    cost.of_these_once(0.5)
+    assert cost.take() == (4.0, 3.5)
+    cost.of_these_once(9.0)
+    assert cost.take() == (0.0, 0.0)
 
 
 CHEAPER = {"gallery": "samples=8", "gradients": "samples_per_epoch=1"}
 
 
 def test_a_ledger_says_once_which_part_costs_what_and_what_to_change():
-    """Above 5 % of the training time, from the third epoch on; sums over all epochs, tracing in the first included."""
+    """Above 5 % of an epoch, from the third on; what comes once weighs in none."""
     ledger = Ledger()
     said = []
     for epoch in range(6):
-        ledger.enter(100.0, {"gradients": 2.0, "gallery": 10.0 if epoch == 0 else 6.0})
+        once = {"gallery": 44.0} if epoch == 0 else {}
+        ledger.enter(
+            100.0 + once.get("gallery", 0.0), {"gradients": 2.0, "gallery": 6.0 + once.get("gallery", 0.0)}, once
+        )
         said.append(ledger.notice(CHEAPER))
     assert [bool(text) for text in said] == [False, False, True, False, False, False]
     assert said[2] == (
-        "The callbacks took 9.3% of the training time (28.0 of 300.0 s: gallery 22.0 s, gradients 6.0 s) so far."
-        " To spend less: samples=8."
+        "The callbacks took 44.0 s once to compile, then 8.0 s an epoch (8.0%) (in all: gallery 62.0 s, gradients 6.0 s) so"
+        " far. To spend less: samples=8."
     )
-    assert (
-        ledger.line()
-        == "the callbacks took 8.7% of the training time (52.0 of 600.0 s: gallery 40.0 s, gradients 12.0 s)"
+    assert ledger.line() == (
+        "the callbacks took 44.0 s once to compile, then 8.0 s an epoch (8.0%) (in all: gallery 80.0 s, gradients 12.0 s)"
     )
 
 
-def test_a_ledger_says_where_the_first_epoch_was_most_of_it():
-    """Tracing is done once: less of anything else would not help."""
+def test_what_comes_once_is_never_held_against_an_epoch():
+    """Thirty seconds of compiling, and little behind: no notice, and a line that tells both apart."""
     ledger = Ledger()
-    for cost in (30.0, 1.0, 1.0):
-        ledger.enter(100.0, {"gradients": cost})
-        said = ledger.notice(CHEAPER)
-    assert said == (
-        "The callbacks took 10.7% of the training time (32.0 of 300.0 s: gradients 32.0 s) so far. 30.0 s of it were in"
-        " the first epoch, in which functions are traced: the share falls with every other."
+    for epoch in range(5):
+        once = {"gradients": 30.0} if epoch == 0 else {}
+        ledger.enter(100.0 + sum(once.values()), {"gradients": 0.04 + sum(once.values())}, once)
+        assert ledger.notice(CHEAPER) is None
+    assert ledger.line() == (
+        "the callbacks took 30.0 s once to compile, then 0.04 s an epoch (0.0%) (in all: gradients 30.2 s)"
     )
+
+
+def test_the_first_pass_of_a_graph_is_a_pass_too():
+    """All of it was measured as compiling; what an epoch takes is taken off when that is known."""
+    ledger = Ledger()
+    ledger.enter(10.0, {"gallery": 5.0}, {"gallery": 5.0})
+    assert ledger.once == 5.0
+    ledger.enter(10.0, {"gallery": 2.0})
+    assert (ledger.once, ledger.each, ledger.share) == (3.0, 2.0, 0.2)
+    ledger.enter(1.0, {"gallery": 0.0}, more=True)  # the end of the training belongs to its last epoch
+    assert (ledger.each, ledger.share) == (2.0, 2 / 11)
 
 
 @pytest.mark.parametrize(("training", "ours"), [(100.0, 5.0), (1.0, 0.5)], ids=["five per cent", "seconds in all"])
@@ -116,9 +144,13 @@ def test_the_share_of_a_training_stands_in_its_records(tmp_path, fit, model, mon
     run = slow_fit(tmp_path, fit, model, monkeypatch)
     assert [record.seconds for record in run.history] == [28.0, 29.0, 29.0, 29.0]
     assert [record.cost_seconds for record in run.history] == [4.0, 3.0, 3.0, 3.0]
-    assert [len(record.notes) for record in run.history] == [0, 0, 1, 0]
-    words = "The callbacks took 11.6% of the training time (10.0 of 86.0 s: slow 10.0 s) so far. To spend less: every=5 in Slow."
-    assert run.history[2].notes == (words,)
+    assert [record.once_seconds for record in run.history] == [1.0, 0.0, 0.0, 0.0]
+    assert [len(record.notes) for record in run.history] == [0, 0, 0, 1]
+    words = (
+        "The callbacks took 1.0 s once to compile, then 3.0 s an epoch (10.3%) (in all: slow 13.0 s) so far. To spend less:"
+        " every=5 in Slow."
+    )
+    assert run.history[3].notes == (words,)
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [words]
 
 
@@ -132,5 +164,5 @@ def test_a_line_at_the_end_where_keras_says_something_too(tmp_path, data, model,
     slow_fit(tmp_path, fit, model, monkeypatch)
     lines = [line for line in capsys.readouterr().out.splitlines() if "keras_xai" in line]
     # The end of the last epoch (2 s) and of the training (1 s, ours) belong to it.
-    words = "keras_xai: the callbacks took 11.9% of the training time (14.0 of 118.0 s: slow 14.0 s)."
+    words = "keras_xai: the callbacks took 1.0 s once to compile, then 3.3 s an epoch (11.1%) (in all: slow 14.0 s)."
     assert lines == ([words] if verbose else [])

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_xai as kx
+from keras_xai.attribution.engine import Prepared
 from tests.callbacks.conftest import small_model
 
 
@@ -228,3 +229,63 @@ def test_strings_are_explained_and_not_stored(tmp_path):
     assert (expected != 0).any()
     assert run.probe.x is None
     assert run.probe.feature_names == ("colour", "size")
+
+
+class Steep(keras.layers.Layer):
+    """Turns all at once, though smoothly: eight steps of a path miss it, sixty-four do not."""
+
+    def call(self, x):
+        return keras.ops.tanh(12.0 * (x - 0.7))
+
+
+class Jump(keras.layers.Layer):
+    """No number of steps sees it."""
+
+    def call(self, x):
+        return keras.ops.where(x > 0.01, 5.0, 0.0) + 0.1 * x
+
+
+def behind(layer):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4,)), layer, keras.layers.Dense(3)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(1e-3, name="plain"), loss)
+    return model
+
+
+def test_samples_that_miss_their_sum_take_more_steps(tmp_path, fit, data):
+    """In one graph whatever rows those are, epoch after epoch; the values are those of 64 steps."""
+    model, traces = behind(Steep()), []
+
+    class Count(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            traces.append(watch._explainer._refined["integrated_gradients"]._engine.traces)
+
+    watch = kx.ProbeAttributions(tmp_path, data, on_error="raise")
+    fit(model, watch, Count(), epochs=3)
+    assert traces == [1, 1, 1]
+    last = kx.load(tmp_path)["."].attributions("integrated_gradients")[-1]
+    rows = watch.gallery.x
+    target = watch.gallery.classes
+    few = Prepared(model, kx.Probe(rows), "integrated_gradients", target, options={"n_steps": 8})().completeness_error
+    assert (few > 0.05).any()
+    assert (last.completeness_error[few > 0.06] < few[few > 0.06]).all()
+    fine = Prepared(model, kx.Probe(rows), "integrated_gradients", target, options={"n_steps": 64})()
+    np.testing.assert_allclose(last.values[few > 0.06], fine.values[few > 0.06], rtol=1e-3, atol=1e-5)
+
+
+def test_a_map_that_stays_incomplete_is_said_once(tmp_path, fit, data):
+    """A warning and a note; more steps that mend nothing are not taken for ever."""
+    passes = []
+
+    class Count(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            passes.append(watch._explainer._refined["integrated_gradients"]._in_vain)
+
+    watch = kx.ProbeAttributions(tmp_path, data, on_error="raise")
+    with pytest.warns(UserWarning, match="miss the score") as caught:
+        fit(behind(Jump()), watch, Count(), epochs=4)
+    assert sum("miss the score less the baseline's" in str(w.message) for w in caught) == 1
+    assert passes == [1, 2, 2, 2]
+    notes = [note for epoch in kx.load(tmp_path)["."].history for note in epoch.notes]
+    assert sum("miss the score less the baseline's" in note for note in notes) == 1

@@ -316,3 +316,20 @@ def test_a_long_compilation_is_announced(tmp_path, monkeypatch, capsys):
         ours = kx.WeightGradients(tmp_path / str(verbose), on_flag=lambda record: None)
         model().fit(X, Y, batch_size=8, epochs=2, verbose=verbose, callbacks=[ours])
         assert capsys.readouterr().out.count("compiling the recording step (4 variables)") == said
+
+
+def told(tap, usual=1.0, **known):
+    vars(tap).update(known)
+    return tap._compiled(usual)
+
+
+def test_what_any_first_step_takes_is_no_cost_of_ours():
+    """The first run of the recording function: less a step where the plain one had run before; else as the plain one's compiling,
+    by its operations, and no more than it took; nothing yet where that did not run."""
+    tap = Tap(keras.Sequential())
+    assert told(tap, _first_run=0.0) == 0
+    assert told(tap, _first_run=9.0, _after_plain=True) == 8.0
+    assert told(tap, _after_plain=False, _plain_first=None) is None
+    assert told(tap, _plain_first=5.0, _growth=1.25) == 5.0
+    assert told(tap, _first_run=3.0) == 3.0
+    assert told(tap, _plain_first=0.5) == 0.0

@@ -40,7 +40,9 @@ def epoch_of_records(epoch: int) -> list:
         ),
         Shares(epoch, "live", ("a",), np.ones(1, np.float32), 0.5, 6.0, None, 8, "saliency", (2**24 - 1, epoch)),
         Alert(epoch, "live", "data changed", True, (("b", 0.5, 0.75, 1, 7.25),), 7.25, 6.0),
-        Epoch(epoch, 1e9 + epoch, 2.0, 0.25, 1e-3, {"loss": float("nan")}, {"importance_drift": 0.25}, ("a note",)),
+        Epoch(
+            epoch, 1e9 + epoch, 2.0, 0.25, 1e-3, {"loss": float("nan")}, {"importance_drift": 0.25}, ("a note",), 0.125
+        ),
     ]
 
 

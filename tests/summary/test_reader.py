@@ -7,6 +7,7 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.errors import InvalidInput
+from keras_xai.records import Attribution, Epoch
 from keras_xai.summary.writer import Writer
 
 
@@ -131,3 +132,38 @@ def test_the_file_carries_the_check_sums_that_tensorboard_checks(tmp_path, recor
             break
         count += 1
     assert count == 2 + 2 * len(records(0))  # version, START, then one event a record
+
+
+def attributed(epoch, quadrature_error):
+    """Two samples of a table."""
+    ones = np.ones(2, np.float32)
+    return Attribution(
+        "integrated_gradients",
+        np.ones((2, 3), np.float32),
+        target=np.array([0, 1]),
+        score=ones,
+        baseline_score=ones,
+        prediction=np.array([0, 1]),
+        completeness_error=ones,
+        space="logit",
+        outputs=np.full((2, 2), 0.5, np.float32),
+        epoch=epoch,
+        kind="table",
+        quadrature_error=quadrature_error,
+    )
+
+
+@pytest.mark.parametrize("measured", [[True, True], [False, False], [False, True]], ids=["new", "old", "continued"])
+def test_the_quadrature_error_is_there_where_it_was_written_from_the_start(tmp_path, measured):
+    """Older files hold none, and what a later version adds to such a one is not taken for an output."""
+    error = np.array([0.25, 0.5], np.float32)
+    writer = Writer(tmp_path / "keras_xai", start=0)
+    for epoch, has_one in enumerate(measured):
+        writer.write([attributed(epoch, error if has_one else None), Epoch(epoch, 1e9, 1.0, 0.1, 1e-3, {})])
+    writer.close()
+    found = kx.load(tmp_path)["."].attributions("integrated_gradients")
+    assert [a.outputs.tolist() for a in found] == [[[0.5, 0.5]] * 2] * 2
+    if all(measured):
+        assert [a.quadrature_error.tolist() for a in found] == [[0.25, 0.5]] * 2
+    else:
+        assert [a.quadrature_error for a in found] == [None, None]

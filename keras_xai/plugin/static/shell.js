@@ -162,7 +162,8 @@ function drawStatus({ card, run }) {
   const writing = card.last ? since < Math.max(30, 4 * (card.last.seconds ?? 0)) : true;
   const words = card.error ? "this run could not be read" : !card.last ? (card.probe ? "probe written, training started" : "waiting for the first epoch") : [writing ? "writing, " : "", "last epoch ", h("b", {}, String(card.last.epoch)), `, ${ago(since)}`];
   parts.said.replaceChildren(h("i", { class: `dot ${lost ? "lost" : writing ? "live" : ""}` }), lost ? "the server does not answer, trying again" : h("span", {}, words));
-  parts.cost.replaceChildren(...(run?.cost > 0 ? ["callbacks cost ", h("b", {}, percent(run.cost)), " of the training time"] : []));
+  const once = run?.cost_once >= 0.05 ? ` beside ${run.cost_once.toFixed(1)} s once to compile` : "";
+  parts.cost.replaceChildren(...(run?.cost > 0 ? ["callbacks cost ", h("b", {}, percent(run.cost)), ` of the training time${once}`] : []));
   const notes = run?.notes ?? [];
   parts.noted.hidden = !notes.length;
   parts.noted.textContent = count(notes.length, "note");
