@@ -45,8 +45,8 @@ class Row:
     counts: tuple[str, ...] = ()  # whose alarms find a change; none: a silent row
     found: float = 0.0  # the bars
     located: float = 0.0
-    verdict: str = ""
-    judged: frozenset[str] = frozenset()  # the noise of the scenarios whose verdict has a bar
+    judged: bool = False  # whether the verdict has a bar
+    verdict: str = "data changed"  # the right one
     stretch: bool = False
 
 
@@ -98,8 +98,7 @@ ROWS = {
         + planted("breast_cancer", "zeroed", noise="model"),
         LIVE,
         0.95,
-        verdict="data changed",
-        judged=frozenset({"model"}),
+        judged=True,
     ),
     "B7": Row(
         "noisy digits: watermark as bright as the label / on half of the even digits; live rows",
@@ -107,7 +106,7 @@ ROWS = {
         LIVE,
         0.95,
         0.90,
-        "data changed",
+        judged=True,
     ),
     "B8": Row(
         "noisy digits: 40 % of the labels drawn anew; fixed probe",
@@ -121,8 +120,7 @@ ROWS = {
         + planted("digits", "watermark", "half_watermark", noise="pipeline"),
         WITH_DATA,
         0.95,
-        verdict="data changed",
-        judged=frozenset({"pipeline"}),
+        judged=True,
     ),
     "B10": Row(
         "noise redrawn at each read, the data as they were: a hidden layer reversed; live rows",
@@ -130,7 +128,7 @@ ROWS = {
         + planted("digits", "reversed_layer", noise="pipeline"),
         WITH_DATA,
         verdict="reliance moved",
-        judged=frozenset({"pipeline"}),
+        judged=True,
     ),
     "S1": Row(
         "noisy breast cancer: a top-3 column permuted; fixed probe",
@@ -149,7 +147,6 @@ ROWS = {
         "noisy digits: a watermark on one class; live rows",
         planted("digits", "class_watermark", noise="model"),
         LIVE,
-        verdict="data changed",
         stretch=True,
     ),
     "S5": Row(
@@ -162,7 +159,6 @@ ROWS = {
         "noisy digits: half watermark under random shift and brightness; live rows and data score",
         planted("digits", "half_watermark_shifted", noise="model"),
         WITH_DATA,
-        verdict="data changed",
         stretch=True,
     ),
     "S7": Row(
@@ -274,7 +270,7 @@ class Outcome:
 
     found: Share
     located: Share  # of those found
-    judged: Share  # with the right verdict, of those found
+    judged: Share  # every alarm within two epochs has the right verdict, of those found with live rows
     false_alarms: Share  # epochs with an alarm, of all without a change
     seeds: tuple[int, int]  # the fewest and most of a scenario
     agreed: Share  # runs through `fit` that said the same as the loop
@@ -301,14 +297,15 @@ def outcome(row: Row, runs: Path, seeds: int) -> Outcome:
             if told["guilty"]:
                 to_locate += 1
                 located += any(_guilty(name, told["guilty"]) for a in hits for name in a["features"][:FIRST])
-            if not row.judged or run.scenario.noise in row.judged:
+            if run.scenario.live:  # who does not see the data cannot say that they changed
                 to_judge += 1
-                judged += all(a["verdict"] == row.verdict for a in hits)
+                told_then = [a for a in alarms if change <= a["epoch"] <= change + WITHIN]
+                judged += all(a["verdict"] == row.verdict for a in told_then)
         again = run._replace(through_fit=True).path(runs)
         if again.exists():
             through_fit += 1
             agreed += json.loads(again.read_text())["alarms"] == alarms
-    shares = Share(found, total), Share(located, to_locate), Share(judged, to_judge if row.verdict else 0)
+    shares = Share(found, total), Share(located, to_locate), Share(judged, to_judge)
     missing = [
         word
         for word, share, bar in zip(("found", "located"), shares, (row.found, row.located), strict=False)
@@ -355,7 +352,7 @@ def table(runs: Path, seeds: int, keys: Iterable[str]) -> str:
         if not many:
             lines.append(f"| {key} | {row.what} | 0 | not measured | | | | | |")
             continue
-        verdict = str(got.judged) if row.verdict else ""
+        verdict = str(got.judged) if got.judged.of else ""
         lines.append(
             f"| {key} | {row.what} | {few if few == many else f'{few} to {many}'} | {got.found if row.counts else ''} | "
             f"{got.located if row.counts else ''} | {verdict} | {rate(got.false_alarms)} | "

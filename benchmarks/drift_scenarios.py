@@ -11,6 +11,7 @@ the one that leaks later.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import tempfile
 import types
@@ -26,12 +27,15 @@ from sklearn import datasets
 
 import keras_xai as kx
 from keras_xai.attribution.importance import class_importance, global_importance
-from keras_xai.callbacks.importance_drift import LIMIT, LIMIT_PER_CLASS, REACHES, TOLD
+from keras_xai.callbacks.importance_drift import LIMIT, LIMIT_PER_CLASS, TOLD
 from keras_xai.callbacks.live_rows import LiveRows
+from keras_xai.drift.causes import REACHES, Causes
 from keras_xai.drift.data_score import DataScore
-from keras_xai.drift.detector import Chart
+from keras_xai.drift.detector import Chart, Update
+from keras_xai.records import Alert, Source
 
 EPOCHS = 60
+COOLDOWN = 3  # updates, the callback's default
 EARLIEST, LATEST = 25, 35  # the epoch of the change is drawn between them
 WRONG = 0.15  # of the labels of a noisy data set
 SIGMA = {"breast_cancer": 0.7, "digits": 0.35}  # of the noise
@@ -64,6 +68,7 @@ class Alarm(NamedTuple):
     source: str
     verdict: str
     features: list[str]  # the largest |z| first
+    event: int | None = None
 
 
 # Data.
@@ -382,7 +387,7 @@ class Training:
             )
             begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: self.begin(epoch))
             model.fit(_Batches(self), epochs=EPOCHS, shuffle=False, verbose=0, callbacks=[begin, watch])
-        return [Alarm(a.epoch, a.source, a.verdict, [f[0] for f in a.features]) for a in alerts]
+        return [_kept(alert) for alert in alerts]
 
     def _piped(self, rows: NDArray[np.float32], r: np.random.Generator) -> NDArray[np.float32]:
         """Rows behind the random part of the pipeline."""
@@ -402,6 +407,10 @@ class Training:
 
     def _gradient(self, rows: kx.Probe) -> NDArray[np.float32]:
         return np.asarray(self.lab.gradient(tf.constant(rows.x), tf.constant(rows.y)))
+
+
+def _kept(alert: Alert) -> Alarm:
+    return Alarm(alert.epoch, alert.source, alert.verdict, [feature[0] for feature in alert.features], alert.event)
 
 
 class _Batches(keras.utils.PyDataset):
@@ -430,29 +439,39 @@ class _Watch:
         self._rows = LiveRows(training.live, training.probe) if training.scenario.live else None
         if self._rows is not None:
             self._rows.check()
-        self._last_data_alarm = -EPOCHS
+        self._last_data_alarm = self._last_difference = -EPOCHS
+        self._causes = Causes()
 
     def update(self, epoch: int) -> list[Alarm]:
         training, probe = self._training, self._training.probe
         rate = float(training.lab.optimizer.learning_rate.numpy())
-        names, found = self._names(), []
+        names = self._names()
         update = self._clean.update(self._share(training._gradient(probe), probe), rate)
-        if update.alarm:
-            found.append(Alarm(epoch, "clean", "reliance moved", [names[f] for f in update.guilty()[:TOLD]]))
+        drafts = [self._draft(epoch, "clean", names, update)] if update.alarm else []
+        over = update.score > self._clean.limit
         if self._rows is None:
-            return found
+            return [_kept(alert) for alert in self._causes.joined(epoch, drafts, over=over)]
         rows = self._rows.read()
+        if (difference := self._rows.difference) is not None and epoch - self._last_difference > COOLDOWN:
+            self._last_difference = epoch
+            features = tuple((name, 0.0, share, 0, np.nan) for name, share in difference.shares)
+            drafts.append(Alert(epoch, "data", "data changed", False, features, changed=difference.changed))
         if not self._rows.repeats:
             update = self._data.update(self._data.movement(probe.pooled(rows.x)).astype(np.float32))
             if update.alarm:
                 self._last_data_alarm = epoch
-                found.append(Alarm(epoch, "data", "data changed", [probe.features[f] for f in update.guilty()[:TOLD]]))
+                drafts.append(self._draft(epoch, "data", list(probe.features), update))
         update = self._live.update(self._share(training._gradient(rows) * rows.x, rows), rate)
+        over |= update.score > self._live.limit
         if update.alarm:
-            changed = self._rows.changed or epoch - self._last_data_alarm <= REACHES
-            verdict = "data changed" if changed else "reliance moved"
-            found.append(Alarm(epoch, "live", verdict, [names[f] for f in update.guilty()[:TOLD]]))
-        return found
+            drafts.append(self._draft(epoch, "live", names, update))
+        if self._rows.changed or epoch - self._last_data_alarm <= REACHES:
+            drafts = [dataclasses.replace(alert, verdict="data changed") for alert in drafts]
+        return [_kept(alert) for alert in self._causes.joined(epoch, drafts, over=over)]
+
+    def _draft(self, epoch: int, source: Source, names: list[str], update: Update) -> Alert:
+        moved = tuple((names[f], 0.0, 0.0, 0, float(update.z[f])) for f in update.guilty()[:TOLD])
+        return Alert(epoch, source, "reliance moved", update.rising, moved, update.score)
 
     def _share(self, values: NDArray[np.float32], rows: kx.Probe) -> NDArray[np.float32]:
         attribution: Any = types.SimpleNamespace(values=values)

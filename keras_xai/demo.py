@@ -129,7 +129,7 @@ def train(
     methods = ("saliency", "integrated_gradients", "grad_cam")
     callbacks = [
         Plant(pipeline),
-        kx.Explain(log_dir, probe, live=pipeline.first_rows, method=methods, on_drift=on_drift),
+        kx.Explain(log_dir, probe, live=pipeline.first_rows, method=methods, on_drift=on_drift, log="all"),
     ]
     model.fit(
         pipeline,
@@ -150,7 +150,15 @@ def run(log_dir: str, seed: int = 0) -> Run:
     )
     logging.getLogger("keras_xai").setLevel(logging.ERROR)  # the last line says what the callbacks took
     began = time.perf_counter()
-    found = train(log_dir, seed, on_drift=lambda alert: print(f"ALERT    {alert}", flush=True), aloud=True)
+    printed: set[int | None] = set()
+
+    def tell(alert: Alert) -> None:
+        """One line an event."""
+        if alert.event not in printed:
+            print(f"ALERT    {alert}", flush=True)
+        printed.add(alert.event)
+
+    found = train(log_dir, seed, on_drift=tell, aloud=True)
     seconds = time.perf_counter() - began
     once, rest = sum(e.once_seconds for e in found.history), sum(e.seconds - e.once_seconds for e in found.history)
     share = (sum(e.cost_seconds for e in found.history) - once) / rest

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_xai.events import events, line
 from keras_xai.recorded import Recorded
 from keras_xai.records import Importance, Note, in_words
 
@@ -50,7 +51,7 @@ class Judgement:
 def judge(run: Recorded, epoch: int | None = None, max_alerts: int = 0) -> Judgement:
     """Judge a run as it stood at `epoch`; by default as it stands now.
 
-    An alarm is more alerts than `max_alerts`, or a gradient flag that stands. A run without alarm is quiet only if an alarm
+    An alarm is more events than `max_alerts`, or a gradient flag that stands. A run without alarm is quiet only if an alarm
     was possible: its importance was scored after the burn-in, no part of the watch broke, and all that was written can be
     read. What fails in reading is a fault of the run's records, and hides no alarm.
     """
@@ -90,7 +91,8 @@ def part_name(part: str) -> str:
 
 
 def _alerts(run: Recorded, now: float) -> list[str]:
-    return [str(alert) for alert in run.alerts if alert.epoch <= now]
+    """A line an event: alerts of one cause count once."""
+    return [line(event) for event in events(alert for alert in run.alerts if alert.epoch <= now)]
 
 
 def _flags(run: Recorded, now: float) -> list[str]:
@@ -141,9 +143,12 @@ def _gaps(run: Recorded, now: float) -> list[str]:
     if run.importance is None:
         return ["no importance was recorded: ImportanceDrift was not among the callbacks"]
     updates, burn_in = int((run.importance.epochs <= now).sum()), run.importance.burn_in
+    gaps = []
+    if unmeasured := run.importance.unmeasured:
+        gaps.append(f"not measured: {', '.join(unmeasured)}: what the model makes of them is not known")
     if not is_scored(run.importance, now):
-        return [f"{updates} updates are not long enough to watch: the burn-in takes {burn_in}"]
-    return []
+        gaps.append(f"{updates} updates are not long enough to watch: the burn-in takes {burn_in}")
+    return gaps
 
 
 def _calm(run: Recorded, now: float) -> str:

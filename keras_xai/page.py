@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import html
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from keras_xai.errors import InvalidInput
+from keras_xai.events import events
 from keras_xai.figures import FIGURES
 from keras_xai.figures.importance_drift import SOURCES as SEEN_BY
 from keras_xai.figures.overview import summary
@@ -173,16 +175,30 @@ def _why_not(run: Run, callback: str) -> str:
 
 
 def _alerts(alerts: Iterable[Alert]) -> str:
-    rows = [
-        f'<tr><td class="alarm">epoch {a.epoch}</td><td>{_text(a.verdict)}</td><td>{_text(n)}</td>'
-        f"<td>{percent(before)} → {percent(after)}</td><td>{z:+.1f}</td>"
-        f"<td>{_text(SEEN_BY.get(a.source, a.source))}</td></tr>"
-        for a in alerts
-        for n, before, after, _, z in a.features
-    ]
-    head = "<tr><th></th><th>verdict</th><th>feature</th><th>share</th><th>z</th><th>seen on</th></tr>"
+    """One row an event."""
+    rows = []
+    for event in events(alerts):
+        moved = [_moved(alert, feature) for alert in event for feature in alert.features]
+        rows_changed = [str(event[0].changed)] if event[0].changed is not None else []
+        seen = dict.fromkeys(SEEN_BY.get(alert.source, alert.source) for alert in event)
+        rows.append(
+            f'<tr><td class="alarm">epoch {event[0].epoch}</td><td>{_text(event[0].verdict)}</td>'
+            f"<td>{'<br>'.join(map(_text, [*rows_changed, *dict.fromkeys(moved)]))}</td><td>{_text(', '.join(seen))}</td></tr>"
+        )
+    head = "<tr><th></th><th>verdict</th><th>what moved</th><th>seen on</th></tr>"
     table = f"<table>{head}{''.join(rows)}</table>"
     return f"<h3>Alerts</h3>\n{_wide(table, 'Alerts')}" if rows else ""
+
+
+def _moved(alert: Alert, feature: tuple[str, float, float, int, float]) -> str:
+    name, before, after, _, z = feature
+    if math.isnan(z):
+        return name if math.isnan(after) else f"{name}: in {percent(after)} of the rows"
+    return (
+        f"{name} (z {z:+.1f})"
+        if alert.source == "data"
+        else f"{name}: {percent(before)} → {percent(after)} (z {z:+.1f})"
+    )
 
 
 def _wide(markup: str, label: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ from keras_xai.labels import coded, of_output
 
 KINDS = ("table", "image", "series", "tokens")
 CELLS = 16  # an image is pooled to at most so many cells a side before its importance is scored
+WORDS = 500  # of a vocabulary that are all scored; of a larger one those that the probe holds
+OTHER = "other"  # all features together that are not scored by themselves
 PART = 2**24  # bytes of rows, as float64, that are worked on at a time: of a large probe no second copy is made
 Arrays = Any  # an array, a list of arrays (several inputs) or a dict of arrays
 
@@ -45,7 +48,8 @@ class Probe:
         baseline: what "nothing" looks like, one sample or (B, ...); default the mean row of a table, else zeros.
         background: rows to compare with, for methods that average over a distribution.
         groups: what is scored as one: a dict from a group's name to its columns (names or indices) for a table, an
-            integer map (H, W) for images.
+            integer map (H, W) for images. Tokens are scored by word, those that the probe does not hold as "other";
+            "position", or `feature_names`, scores them by their place.
         store: "inputs" writes the gallery samples into the log directory, "none" nothing of them.
 
     Raises:
@@ -74,7 +78,7 @@ class Probe:
         vocabulary: Sequence[str] | Mapping[int, str] | None = None,
         baseline: Any = None,
         background: Any = None,
-        groups: Mapping[str, Sequence[str | int]] | NDArray[np.integer[Any]] | None = None,
+        groups: Mapping[str, Sequence[str | int]] | NDArray[np.integer[Any]] | Literal["position"] | None = None,
         store: str = "inputs",
     ) -> None:
         if isinstance(x, tuple):
@@ -115,8 +119,11 @@ class Probe:
         """All that depends on the kind."""
         self.feature_names: Names = self._feature_names()
         self.groups: dict[str, list[int]] | NDArray[np.int64] | None = None
-        if self.kind and self._asked_groups is not None:
+        by_position = isinstance(self._asked_groups, str) and self._asked_groups == "position" and self.kind == "tokens"
+        if self.kind and self._asked_groups is not None and not by_position:
             self.groups = self._groups(self._asked_groups)
+        named = by_position or self.feature_names or self.groups is not None
+        self._words = None if named else self._scored_words()
         self.hash = self._hash()
 
     def of_kind(self, kind: str) -> Probe:
@@ -270,37 +277,111 @@ class Probe:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """(F) the names of what is scored: columns or their groups, image cells, sensor channels, token positions."""
+        """(F) the names of what is scored: columns or their groups, image cells, sensor channels, words."""
+        if self._words is None:
+            return self.own_features
+        names: list[str] = []
+        known = self.word_names
+        for k, (prefix, words) in enumerate(zip(self._prefixes(), self._words, strict=True)):
+            own = self._features_of(k)
+            if words is not None:
+                own = [*(known.get(token, f"token {token}") for token in words.tolist()), OTHER]
+            names += [f"{prefix}{name}" for name in own]
+        return tuple(names)
+
+    @property
+    def own_features(self) -> tuple[str, ...]:
+        """The names of what entries of a sample are together, whatever they hold: `features`, but for tokens positions."""
         if self.is_columns:
             return tuple(self.groups) if isinstance(self.groups, dict) else self.column_names
-        prefixes = [f"{key}: " for key in self.keys or range(len(self.shapes))] if len(self.shapes) > 1 else [""]
-        return tuple(f"{prefix}{name}" for k, prefix in enumerate(prefixes) for name in self._features_of(k))
+        return tuple(f"{prefix}{name}" for k, prefix in enumerate(self._prefixes()) for name in self._features_of(k))
+
+    def _prefixes(self) -> list[str]:
+        several = len(self.shapes) > 1
+        return [f"{key}: " for key in self.keys or range(len(self.shapes))] if several else [""]
 
     @property
     def feature_count(self) -> int:
         """F, without making their names."""
         if self.is_columns:
             return len(self.groups) if isinstance(self.groups, dict) else len(self.shapes)
-        return sum(map(self._count_of, self.shapes))
+        return sum(self._feature_counts())
 
-    def pooled(self, values: Arrays, each: Callable[[Any], Any] = np.asarray) -> NDArray[np.float64]:
+    def _feature_counts(self) -> list[int]:
+        """F of each input by itself."""
+        words = self._words or [None] * len(self.shapes)
+        counts = zip(self.shapes, words, strict=True)
+        return [self._count_of(shape) if ids is None else len(ids) + 1 for shape, ids in counts]
+
+    def of_inputs(self, inputs: Sequence[int]) -> NDArray[np.bool_]:
+        """(F) which features are those of some inputs, wholly or in part."""
+        if self.is_columns:
+            members = self.groups.values() if isinstance(self.groups, dict) else [[k] for k in range(len(self.shapes))]
+            return np.asarray([any(k in inputs for k in group) for group in members])
+        return np.concatenate([np.full(count, k in inputs) for k, count in enumerate(self._feature_counts())])
+
+    @property
+    def scored_by_word(self) -> bool:
+        """Whether tokens are scored by what they are, not by where they stand."""
+        return self._words is not None
+
+    def pooled(
+        self, values: Arrays, each: Callable[[Any], Any] = np.asarray, samples: Sequence[NDArray[Any]] | None = None
+    ) -> NDArray[np.float64]:
         """Attributions or gradients in the shape of `x`, summed over what belongs together: (B, F) in `features`.
 
         Args:
             values: (B, ...) an input.
             each: applied before they are summed, as `np.abs`.
+            samples: (B, ...) an input, what the values are of, where these are not the probe's own.
         """
         if self.is_columns and not isinstance(values, np.ndarray):
             return self._grouped(np.asarray(each(self.as_table(values)), np.float64))
         inputs = list(values.values()) if isinstance(values, Mapping) else values
+        inputs = inputs if isinstance(inputs, list) else [inputs]
         pooled = []
-        for array in inputs if isinstance(inputs, list) else [inputs]:
+        for k, array in enumerate(inputs):
+            words = self._words[k] if self._words is not None else None
+            if words is not None:
+                tokens = (self.inputs if samples is None else samples)[k]
+                pooled.append(_by_word(np.asarray(each(array), np.float64), tokens, words))
+                continue
             rows = [self._pooled(np.asarray(each(part), np.float64)) for part in parts_of(np.asarray(array))]
             pooled.append(np.concatenate(rows))
         return np.concatenate(pooled, 1)
 
+    def owners(self) -> list[NDArray[np.int64]]:
+        """Which of its input's `own_features` each entry of a sample goes to, an array an input."""
+        return [self._owners(shape) for shape in self.shapes]
+
+    @property
+    def word_names(self) -> dict[int, str]:
+        """The name of each token of the vocabulary; a number is added to what more than one is called."""
+        if self.vocabulary is None:
+            return {}
+        words = self.vocabulary
+        pairs = words.items() if isinstance(words, Mapping) else enumerate(words)
+        names = {int(token): str(word) for token, word in pairs}
+        counts = Counter(names.values())
+        return {
+            t: w if counts[w] == 1 and w not in ("", OTHER) else f"{w} (token {t})".strip() for t, w in names.items()
+        }
+
+    def _scored_words(self) -> list[NDArray[np.int64] | None] | None:
+        """The tokens of each input that are scored by themselves; None for one of numbers, and where no input is of tokens."""
+        if self.kind != "tokens":
+            return None
+        words = [
+            np.unique(array).astype(np.int64) if array.dtype.kind in "iu" and array.ndim == 2 else None
+            for array in self.inputs
+        ]
+        names = self.word_names
+        if len(words) == 1 and words[0] is not None and len(names) <= WORDS:
+            words[0] = np.union1d(words[0], np.asarray(list(names), np.int64))
+        return words if any(ids is not None for ids in words) else None
+
     def feature_masks(self) -> list[list[NDArray[np.bool_]]]:
-        """For each of `features` one mask an input, in the shape of a sample: the entries that the feature is made of."""
+        """For each of `own_features` one mask an input, in the shape of a sample: the entries that it is made of."""
         shapes, masks = self.shapes, []
         if self.is_columns:
             members = self.groups.values() if isinstance(self.groups, dict) else [[k] for k in range(len(shapes))]
@@ -509,6 +590,7 @@ class Probe:
             None if description.get("class_names") is None else tuple(map(str, description["class_names"]))
         )
         probe.feature_names = names
+        probe._words = None  # which words were scored is told by the importance
         probe.vocabulary = {int(k): str(v) for k, v in description.get("vocabulary", {}).items()} or None
         probe.baseline = probe.background = None
         segments, groups = description.get("segments"), description.get("groups")
@@ -653,6 +735,16 @@ def parts_of(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
     rows = max(1, PART // max(1, 8 * math.prod(array.shape[1:])))
     edges = np.linspace(0, size, max(1, -(-size // rows)) + 1).astype(int)
     return (array[begin:end] for begin, end in itertools.pairwise(edges))
+
+
+def _by_word(values: NDArray[np.float64], tokens: NDArray[Any], words: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(B, W + 1) the sum of values (B, T) for each of the words (W, sorted), and of all other tokens."""
+    size, columns = len(values), len(words) + 1
+    place = np.minimum(np.searchsorted(words, tokens), len(words) - 1)
+    place = np.where(words[place] == tokens, place, len(words))
+    index = (np.arange(size)[:, None] * columns + place).ravel()
+    summed = np.bincount(index, values.reshape(size, -1).ravel(), size * columns).astype(np.float64)
+    return summed.reshape(size, columns)
 
 
 def update_digest(digest: Any, array: NDArray[Any]) -> None:

@@ -7,6 +7,7 @@ V variable, S statistic, L layer, E epoch, K class. Epochs count from 0, as Kera
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
@@ -54,6 +55,7 @@ class Epoch:
     costs: Mapping[str, float] = field(default_factory=dict)  # cost_seconds by callback
     notes: tuple[str, ...] = ()  # what our callbacks had to say in words
     once_seconds: float = 0.0  # of cost_seconds, what comes once: building, tracing, compiling; 0 in older files
+    resumed: bool = False  # whether a training that was interrupted went on with it
 
 
 def missing_epochs(epochs: Sequence[int]) -> list[int]:
@@ -227,6 +229,7 @@ class Shares:
 
     For the source "data" `share` is the pipeline's own movement q of each feature in units of its usual range, which
     sums to nothing in particular. An importance that was not finite or all zero is a row of NaN: skipped, never scored.
+    A single NaN is a feature that the method cannot measure, and is no part of the whole: see `unmeasured`.
     """
 
     epoch: int
@@ -240,6 +243,11 @@ class Shares:
     method: str = ""  # that gave the importance
     digest: tuple[int, int] | None = None  # of the live rows and of their labels, 24 bits each: were they the same?
 
+    @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """The features that the method cannot measure: nothing is known of them, which is not 0 %."""
+        return _unmeasured(self.names, self.share[None])
+
 
 @dataclass(frozen=True, eq=False)
 class Importance:
@@ -251,6 +259,52 @@ class Importance:
     score: NDArray[np.float64]  # (E)
     limit: float
     burn_in: int = 8  # updates before the first alarm
+    method: str = ""  # that gave the importance
+
+    @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """The features that no epoch could measure: nothing is known of them, which is not 0 %."""
+        return _unmeasured(self.names, self.share)
+
+
+def _unmeasured(names: tuple[str, ...], share: NDArray[np.floating[Any]]) -> tuple[str, ...]:
+    """Whose shares (E, F) are NaN wherever others have some."""
+    known = np.isfinite(share)
+    scored = known.any(1)
+    return (
+        tuple(name for name, some in zip(names, known[scored].any(0), strict=True) if not some) if scored.any() else ()
+    )
+
+
+class Changed(NamedTuple):
+    """How many of the live rows differ from the read before; −1: they differ, and how many is not known, since the rows
+    of before a resumed training are not kept."""
+
+    rows: int  # whose inputs differ
+    labels: int  # whose label differs
+    of: int  # rows in all
+
+    def __str__(self) -> str:
+        rows = "other rows" if self.rows < 0 else f"{self.rows} of {self.of} rows" if self.rows else ""
+        labels = "other labels" if self.labels < 0 else f"labels: {self.labels} of {self.of}" if self.labels else ""
+        return f"the live rows are not what they were: {', '.join(filter(None, [rows, labels]))}"
+
+
+WORDS: dict[Verdict, str] = {
+    "data changed": "the training data changed",
+    "reliance moved": "the model moved its reliance",
+}
+SEEN: dict[Source, str] = {
+    "clean": "seen on the fixed probe",
+    "live": "seen on the live rows",
+    "data": "seen in the live rows themselves",
+}
+ADVICE: dict[Verdict, str] = {
+    "data changed": "Compare what the data pipeline gives since this epoch with what it gave before, and go back to the "
+    "weights of before if the change was not meant.",
+    "reliance moved": "Look at these features on some samples (tab Explain, or keras-xai report), and go back to the "
+    "weights of before if they should not matter.",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,6 +314,12 @@ class Alert:
     `features` holds (name, share before, share after, direction, z), the largest |z| first: the shares between which
     the alarmed move happened, the sign of the mean signed attribution (+1 speaks for the class explained, −1 against,
     0 neither), and the move in units of the feature's own usual move.
+
+    Source "data" with `changed`: reads of the live rows that used to repeat came out differently, which is certain and has no
+    score (NaN). `features` are then the parts that differ, "labels" among them, with 0, the share of rows in which they do,
+    0 and NaN; none where the rows of before are not known.
+
+    Alerts of one cause share `event`, the epoch of the first of them, and one verdict.
     """
 
     epoch: int
@@ -269,28 +329,41 @@ class Alert:
     features: tuple[tuple[str, float, float, int, float], ...]
     score: float = float("nan")
     limit: float = float("nan")
+    event: int | None = None  # None in files that do not hold it: see `events.with_events`
+    changed: Changed | None = None  # what is known of the rows' own change, on all alerts of the event
 
     def __str__(self) -> str:
-        what = {
-            "data changed": "the training data changed",
-            "reliance moved": "the model moved its reliance",
-        }[self.verdict]
-        moves = ", ".join(
-            f"{printable(name)} ({before:.2%} → {after:.2%}, z {z:+.1f})"
-            if self.source != "data"
-            else f"{printable(name)} (z {z:+.1f})"
-            for name, before, after, _, z in self.features[:3]
-        )
         rate = " The learning rate was rising." if self.learning_rate_rising else ""
-        seen = {
-            "clean": "seen on the fixed probe",
-            "live": "seen on the live rows",
-            "data": "seen in the live rows themselves",
-        }
-        return (
-            f"epoch {self.epoch} (Keras prints {self.epoch + 1}): {what}: {moves}; "
-            f"{seen[self.source]}, score {self.score:.1f}, limit {self.limit:g}.{rate}"
-        )
+        return f"epoch {self.epoch} (Keras prints {self.epoch + 1}): {self.what}; {self.seen}.{rate}"
+
+    @property
+    def what(self) -> str:
+        """What happened: the verdict, its features, and how many rows differ."""
+        moves = ", ".join(self._moved(*feature) for feature in self.features[:3])
+        if self.changed is not None and self.changed.labels and not self.changed.rows:
+            moves = "" if math.isnan(self.score) else f"moved: {moves}"  # these are not what changed
+            return "; ".join(filter(None, ["the training labels changed", moves, str(self.changed)]))
+        changed = "" if self.changed is None else str(self.changed)
+        return "; ".join(filter(None, [f"{WORDS[self.verdict]}{f': {moves}' if moves else ''}", changed]))
+
+    @property
+    def seen(self) -> str:
+        """Who saw it, by which score."""
+        if not math.isfinite(self.score):
+            return SEEN[self.source]
+        return f"{SEEN[self.source]}, score {self.score:.1f}, limit {self.limit:g}"
+
+    @property
+    def advice(self) -> str:
+        """What to do next."""
+        return ADVICE[self.verdict]
+
+    def _moved(self, name: str, before: float, after: float, direction: int, z: float) -> str:
+        if math.isnan(z):
+            return printable(name)
+        if self.source == "data":
+            return f"{printable(name)} (z {z:+.1f})"
+        return f"{printable(name)} ({before:.2%} → {after:.2%}, z {z:+.1f})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ def test_the_model_is_caught(demo):
     run = kx.load(logs)["."]
     first = run.alerts[0]
     assert first.epoch in (14, 15)
-    assert (first.source, first.verdict) == ("live", "data changed")
+    assert (first.source, first.verdict) == ("data", "data changed")
     corner = {f"block ({r},{c})" for r in (0, 1) for c in (0, 1)}
     assert first.features[0][0] in corner
 

@@ -33,7 +33,7 @@ def test_the_leaking_column_is_caught(tmp_path):
     assert (alert.features[0][0], alert.verdict) == ("refund", "data changed")
 
 
-@pytest.mark.filterwarnings("ignore:Importance drift")
+@pytest.mark.filterwarnings("ignore:ALERT")
 def test_the_cheating_model_is_stopped_and_its_last_honest_weights_kept(tmp_path):
     """Stopped at the alarm; the weights that are kept are those of the epoch before it."""
     story, kept = example("stop_when_the_model_cheats"), {}

@@ -278,3 +278,29 @@ def test_single_samples_are_stacked_and_what_is_no_batch_is_told():
     assert (probe.features, probe.x["a"].shape) == (("a", "b"), (3,))
     with pytest.raises(InvalidInput, match="make batches"):
         Probe.from_dataset(iter([(table[0], np.eye(2)[0])]))
+
+
+TOKENS = np.array([[1, 2, 2, 0], [3, 2, 1, 0]])
+
+
+def test_tokens_are_scored_by_word():
+    """What stands for one word is added up wherever it stands; a word of other rows that the probe has not is "other"."""
+    probe = Probe(TOKENS, kind="tokens", vocabulary=["", "bad", "dull", "fine", "rare"])
+    assert probe.features == ("(token 0)", "bad", "dull", "fine", "rare", "other")
+    assert probe.feature_count == len(probe.features)
+    values = np.array([[1.0, 2, 3, 4], [-5, 6, 7, 8]])
+    assert probe.pooled(values).tolist() == [[4, 1, 5, 0, 0, 0], [8, 7, 6, -5, 0, 0]]
+    assert probe.pooled(values, np.abs).tolist() == [[4, 1, 5, 0, 0, 0], [8, 7, 6, 5, 0, 0]]
+    elsewhere = np.array([[9, 9, 1, 0]])
+    assert probe.pooled(values[:1], samples=[elsewhere]).tolist() == [[4, 3, 0, 0, 0, 3]]
+
+
+def test_tokens_by_position_are_asked_for():
+    """groups="position", or names for the positions; without a vocabulary words are numbers; of a large one those in use."""
+    assert Probe(TOKENS, kind="tokens", groups="position").features == tuple(f"position {k}" for k in range(4))
+    assert Probe(TOKENS, kind="tokens", feature_names=list("abcd")).features == tuple("abcd")
+    assert Probe(TOKENS, kind="tokens").features == ("token 0", "token 1", "token 2", "token 3", "other")
+    many = [f"word {k}" for k in range(10_000)]
+    assert Probe(TOKENS, kind="tokens", vocabulary=many).features == ("word 0", "word 1", "word 2", "word 3", "other")
+    twice = Probe(TOKENS, kind="tokens", vocabulary={1: "bank", 2: "bank", 3: "other"})
+    assert twice.features == ("token 0", "bank (token 1)", "bank (token 2)", "other (token 3)", "other")

@@ -57,6 +57,7 @@ class Engine:
         jit: compile with XLA.
         progress: told of every pass.
         task: what the outputs say, where that is known; else it is settled by the first rows.
+        names_held: warn once of inputs that no gradient leads to.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Engine:
         jit: bool = False,
         progress: Progress | None = None,
         task: Task | None = None,
+        names_held: bool = True,
     ) -> None:
         self.methods = dict(methods)
         self.question = Question(model, like, output)
@@ -76,8 +78,9 @@ class Engine:
         self.chunk = chunk or chunk_rows(like, convolves=has_convolution(model))
         self._progress = progress or Progress(False)
         self._heard = None if jit or self._progress.silent else self._progress.heard
-        self._held_named = False
+        self._held_named = not names_held
         self._remarked: set[str] = set()
+        self.held: tuple[int, ...] = ()  # inputs that no gradient leads to; known once traced
         self.traces = 0
         self.trace_seconds = 0.0
         self._compares = any(method.compares for method in self.methods.values())
@@ -125,7 +128,8 @@ class Engine:
     def _name_held(self, rows: Rows) -> None:
         """Warn once of inputs that no gradient leads to: their values are zero because nothing could be asked."""
         names = self.question.names(len(rows.given))
-        held = [names[k] for k, smooth in zip(rows.sources, rows.smooth, strict=True) if not smooth]
+        self.held = tuple(k for k, smooth in zip(rows.sources, rows.smooth, strict=True) if not smooth)
+        held = [names[k] for k in self.held]
         if held and not self._held_named:
             self._held_named = True
             warnings.warn(
@@ -414,11 +418,30 @@ def attribute(
         >>> attribute(model, np.ones((1, 3), "float32")).values.round(3).tolist()
         [[1.0, 2.0, -1.0]]
     """
+    return explained(model, x, method, target, output, baseline, seed, verbose, jit_compile, options, True)[0]
+
+
+def explained(
+    model: keras.Model,
+    x: Any,
+    method: str,
+    target: Any = None,
+    output: Output = None,
+    baseline: Any = None,
+    seed: int = 0,
+    verbose: bool | str = False,
+    jit_compile: bool = False,
+    options: Mapping[str, Any] | None = None,
+    names_held: bool = False,
+) -> tuple[Attribution, tuple[int, ...]]:
+    """What `attribute` gives, and the inputs that could not be asked: no gradient leads there."""
     progress = Progress(verbose)
-    prepared = Prepared(model, x, method, target, output, baseline, seed, jit_compile, options, progress)
+    prepared = Prepared(
+        model, x, method, target, output, baseline, seed, jit_compile, options, progress, names_held=names_held
+    )
     found, how = prepared(), prepared.method
     if prepared.side_effects:
-        warnings.warn(prepared.side_effects, stacklevel=2)
+        warnings.warn(prepared.side_effects, stacklevel=3)
     if type(how) is GradCam and not found.values.any():
         _check_averages(prepared, how, found)
     more = finer(how)
@@ -426,8 +449,8 @@ def attribute(
     if more is not None and len(again):
         found = merged(found, prepared.instead(more, again, progress), again)
     if text := said_of_incomplete(how, found):
-        warnings.warn(text, stacklevel=2)
-    return found
+        warnings.warn(text, stacklevel=3)
+    return found, prepared.held
 
 
 def _check_averages(prepared: Prepared, method: GradCam, found: Attribution) -> None:
@@ -463,6 +486,7 @@ class Prepared:
         jit_compile: bool = False,
         options: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
+        names_held: bool = True,
     ) -> None:
         options = dict(options or {})
         if method in METHODS and "seed" in {f.name for f in dataclasses.fields(METHODS[method])}:
@@ -491,6 +515,7 @@ class Prepared:
             self._baseline = baseline_rows(baseline, self._x, self._like)
         self.name, self.method, self._model, self._output, self._jit = method, how, model, output, jit_compile
         self._task: Task | None = None
+        self._names_held = names_held
         self._engine = self._made(how, progress)
         self.target = explained_targets(self._engine, self._x, target, probe)
         self._task = self._engine.question.task
@@ -504,6 +529,11 @@ class Prepared:
         """See `Engine.side_effects`."""
         return self._engine.side_effects
 
+    @property
+    def held(self) -> tuple[int, ...]:
+        """See `Engine.held`."""
+        return self._engine.held
+
     def instead(self, method: Method, rows: NDArray[np.integer[Any]], progress: Progress | None = None) -> Attribution:
         """The same of some of the rows, by another method."""
         x, baseline = ([a[rows] for a in arrays] for arrays in (self._x, self._baseline))
@@ -511,7 +541,16 @@ class Prepared:
 
     def _made(self, method: Method, progress: Progress | None) -> Engine:
         methods = {self.name: method}
-        return Engine(self._model, methods, self._like, self._output, jit=self._jit, progress=progress, task=self._task)
+        return Engine(
+            self._model,
+            methods,
+            self._like,
+            self._output,
+            jit=self._jit,
+            progress=progress,
+            task=self._task,
+            names_held=self._names_held,
+        )
 
 
 def explained_targets(

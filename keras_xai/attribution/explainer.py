@@ -31,13 +31,21 @@ class Explainer:
         probe: its kind, output, target, baseline and structure hold for all rows that are explained.
         methods: by name.
         jit_compile: compile with XLA.
+        exchanged: in the place of a baseline each row is compared with another one of its own kind, drawn once.
+        names_held: warn once of inputs that no gradient leads to.
 
     Raises:
         InvalidInput: samples or labels that do not fit the model, with both shapes.
     """
 
     def __init__(
-        self, model: keras.Model, probe: Probe, methods: Mapping[str, Method], jit_compile: bool = False
+        self,
+        model: keras.Model,
+        probe: Probe,
+        methods: Mapping[str, Method],
+        jit_compile: bool = False,
+        exchanged: bool = False,
+        names_held: bool = True,
     ) -> None:
         self.probe = probe = settled(model, probe)
         self._model = model
@@ -45,7 +53,7 @@ class Explainer:
         check_fit(model, probe.inputs, probe.x)
         self._x = smooth(model, probe.inputs, probe.x)
         ready = {name: method.for_probe(probe).checked(self._x, probe.x) for name, method in methods.items()}
-        self.engine = Engine(model, ready, probe.x, probe.output, jit=jit_compile)
+        self.engine = Engine(model, ready, probe.x, probe.output, jit=jit_compile, names_held=names_held)
         self.task = self._settled()
         # Built here, traced where it is needed.
         more = {name: method for name, own in ready.items() if (method := finer(own)) is not None}
@@ -57,8 +65,11 @@ class Explainer:
             for name, method in more.items()
         }
         self.probe = probe.with_classes(self.classes_of(probe))
+        self._exchanged = exchanged
         self._default = (
-            DefaultBaseline(model, self._x, probe.x, probe.output, probe) if probe.baseline is None else None
+            DefaultBaseline(model, self._x, probe.x, probe.output, probe)
+            if probe.baseline is None and not exchanged
+            else None
         )
         self.baseline = self._baseline_of(self._x)
         self.target: NDArray[np.int64] | None = self._target(probe)
@@ -123,11 +134,25 @@ class Explainer:
         return (self._kind(part) for part in self.engine.in_parts(x, self._baseline_of(x), target))
 
     def _baseline_of(self, x: list[Samples]) -> list[NDArray[Any]]:
-        """Of the probe's rows, or of others: the default, or what the probe's first row has."""
+        """Of the probe's rows, or of others: other rows, the default, or what the probe's first row has."""
+        if self._exchanged:
+            return _other_rows(x)
         if self._default is not None:
             return self._default.rows(x)
         given = baseline_rows(self.probe.baseline, self._x, self.probe.x)
         return given if x is self._x else [np.broadcast_to(b[:1], a.shape) for a, b in zip(x, given, strict=True)]
+
+    def magnitudes_now(self) -> dict[str, NDArray[np.float64]]:
+        """(F) of each method the mean |attribution| in the probe's features; predicted classes are not kept for it."""
+        target = np.zeros(self.probe.size, np.int64) if self.target is None else self.target
+        totals: dict[str, NDArray[np.float64]] = {}
+        begin = 0
+        for part in self.engine.in_parts(self._x, self.baseline, target):
+            rows = [np.asarray(a)[begin : begin + len(next(iter(part.values())).score)] for a in self.probe.inputs]
+            begin += len(rows[0])
+            for name, one in part.items():
+                totals[name] = totals.get(name, 0.0) + self.probe.pooled(one.values, np.abs, rows).sum(0)
+        return {name: total / self.probe.size for name, total in totals.items()}
 
     def _kind(self, found: Mapping[str, Attribution]) -> dict[str, Attribution]:
         return {name: dataclasses.replace(a, kind=self.probe.kind) for name, a in found.items()}
@@ -136,6 +161,12 @@ class Explainer:
         """(B,) the class or column to explain, None where it is to be predicted."""
         true = self.classes_of(probe) if probe.target is None else None
         return resolve_target(probe.target, self.task, probe.size, true, self.probe.class_names)
+
+
+def _other_rows(x: list[Samples]) -> list[NDArray[Any]]:
+    """For each row another one, the same at every call."""
+    order = np.random.default_rng(0).permutation(len(x[0]))
+    return [np.asarray(a[order]) for a in x]
 
 
 def is_built(model: keras.Model, probe: Probe) -> bool:

@@ -16,6 +16,8 @@ from keras_xai.errors import InvalidInput
 from keras_xai.probe import Probe
 
 CELLS = 4  # a picture is cut into so many cells a side where no groups are given
+STRETCHES = 16  # of time, in each channel of a series
+FEATURES = 64  # of a series, where its channels are not more: a regression on drawn coalitions wants few
 Groups = Mapping[str, Sequence[int]] | Sequence[Any] | NDArray[Any] | None
 
 
@@ -23,8 +25,8 @@ class Features:
     """The M features of some inputs, and the way between them and the entries of a sample.
 
     Args:
-        at: rows, for the shapes of their inputs: columns (F) are features one by one, of a series (T, C) the moments, of a
-            picture a grid of `CELLS` × `CELLS`; tokens stand for themselves.
+        at: rows, for the shapes of their inputs: columns (F) are features one by one, so are tokens; of a series (T, C) up to
+            `STRETCHES` stretches of time in each channel, of a picture a grid of `CELLS` × `CELLS`.
         groups: of the only input: a dict from a group's name to its columns (what no group names stands for itself), or
             an integer map in the shape of a sample or of its places.
 
@@ -77,8 +79,13 @@ def probe_groups(probe: Probe) -> Groups:
 
 def _apart(shape: tuple[int, ...]) -> NDArray[np.int64]:
     axes = picture_axes((1, *shape))
+    if axes is None and len(shape) == 2:
+        # A series (T, C): what one channel does is not what another one does.
+        stretches = max(1, min(STRETCHES, FEATURES // shape[1], shape[0]))
+        stretch = np.arange(shape[0]) * stretches // shape[0]
+        return stretch[:, None] * shape[1] + np.arange(shape[1])
     if axes is None:
-        # Columns stand for themselves; of a series (T, C), or the embeddings of tokens, each moment is one.
+        # Columns stand for themselves.
         numbers = np.arange(shape[0] if shape else 1)
         return np.broadcast_to(numbers.reshape(-1, *[1] * (len(shape) - 1)), shape) if shape else numbers[0]
     place = [np.arange(shape[a - 1]) * min(CELLS, shape[a - 1]) // shape[a - 1] for a in axes]

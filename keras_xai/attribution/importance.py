@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -10,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution import METHODS
-from keras_xai.attribution.engine import Engine, attribute
+from keras_xai.attribution.engine import Engine, explained
 from keras_xai.attribution.fitting import settled
+from keras_xai.attribution.method import NoPath
+from keras_xai.attribution.whole import can_exchange, measuring, not_asked
 from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.probe import Probe
@@ -25,9 +28,20 @@ class PooledRows(NamedTuple):
     signed: NDArray[np.float64]  # (B, F) Σ attribution
 
     @classmethod
-    def of(cls, parts: Iterable[Attribution], probe: Probe) -> PooledRows:
-        """Of attributions that come some rows at a time; none of them is kept."""
-        pooled = [(probe.pooled(part.values, np.abs), probe.pooled(part.values)) for part in parts]
+    def of(cls, parts: Iterable[Attribution], probe: Probe, rows: Probe | None = None) -> PooledRows:
+        """Of attributions that come some rows at a time, in order; none of them is kept.
+
+        Args:
+            parts: attributions of `rows`.
+            probe: whose features they come to.
+            rows: the samples that are explained; default the probe's own.
+        """
+        inputs, begin, pooled = (rows or probe).inputs, 0, []
+        for part in parts:
+            size = _size(part.values)
+            samples = [array[begin : begin + size] for array in inputs]
+            pooled.append((probe.pooled(part.values, np.abs, samples), probe.pooled(part.values, samples=samples)))
+            begin += size
         magnitude, signed = zip(*pooled, strict=True)
         return cls(np.concatenate(magnitude), np.concatenate(signed))
 
@@ -63,9 +77,12 @@ def importance(
     """What a model relies on over a whole probe.
 
     With an attribution method the mean |attribution| of each feature: columns of a table or their groups, cells of an
-    image (at most 16 × 16), sensor channels, token positions; in the method's own units, not normalised. With
+    image (at most 16 × 16), sensor channels, words; in the method's own units, not normalised. With
     "permutation" the increase of the model's loss when a feature's rows are shuffled (Breiman 2001), the mean over
-    `n_repeats`; it needs labels and a compiled model.
+    `n_repeats`; it needs labels and a compiled model, and takes tokens by their position.
+
+    A table with a column that no gradient reaches (categories, integers into a lookup) is measured whole by exchange, said in
+    a warning: the mean |score| that moves when a column takes another row's values. Of other kinds such an input is NaN.
 
     Args:
         model: a built Keras model.
@@ -94,15 +111,38 @@ def importance(
     """
     probe = settled(model, Probe.of(probe))
     if method == "permutation":
-        return list(probe.features), _permutation(model, probe, seed, n_repeats)
+        return list(probe.own_features), _permutation(model, probe, seed, n_repeats)
     if method not in METHODS:
         raise unknown("importance method", method, [*METHODS, "permutation"])
     if not METHODS[method].on_input:
         raise InvalidInput(
             f"{method} gives a map of its own resolution: it has no importance of features; take saliency."
         )
-    found = attribute(model, probe, method, seed=seed, verbose=False, **options)
-    return list(probe.features), global_importance(found, probe)[0]
+    try:
+        found, held = explained(model, probe, method, seed=seed, options=options)
+    except NoPath:
+        if not can_exchange(probe):
+            raise
+        return list(probe.features), _by_exchange(model, probe, method)
+    values = global_importance(found, probe)[0]
+    if can_exchange(probe) and METHODS[method].differentiates and (held or not values.all()):
+        return list(probe.features), _by_exchange(model, probe, method, values)
+    unmeasured = probe.of_inputs(held)
+    if notice := not_asked(probe, unmeasured):
+        warnings.warn(notice, stacklevel=2)
+    return list(probe.features), np.where(unmeasured, np.nan, values)
+
+
+def _by_exchange(
+    model: keras.Model, probe: Probe, method: str, values: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Of a table in which a gradient misses features: of all by exchange, or `values` where none of them is in use."""
+    whole = measuring(model, probe, method, METHODS[method]())
+    if whole.method == method and values is not None:
+        return values
+    warnings.warn(whole.notice, stacklevel=3)
+    parts = (part[whole.method] for part in whole.explainer.in_parts())
+    return PooledRows.of(parts, probe).mean()[0]
 
 
 def _permutation(model: keras.Model, probe: Probe, seed: int, n_repeats: int) -> NDArray[np.float64]:
@@ -189,6 +229,12 @@ def _owners(masks: tuple[NDArray[np.bool_], ...]) -> NDArray[np.int32]:
     for feature, mask in enumerate(masks):
         owners[mask] = feature
     return owners
+
+
+def _size(values: Any) -> int:
+    """How many samples the values of one or several inputs are of."""
+    first = next(iter(values.values())) if isinstance(values, Mapping) else values
+    return len(first[0] if isinstance(first, list) else first)
 
 
 def _sign(values: NDArray[np.float64]) -> NDArray[np.int8]:

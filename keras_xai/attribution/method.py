@@ -32,6 +32,10 @@ WITHOUT_GRADIENT = (
 )
 
 
+class NoPath(InvalidInput):
+    """No gradient leads from the score to any input."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
     """An attribution method; its options are its fields, under the names the field uses.
@@ -301,7 +305,7 @@ class Rows:
         vars(self).setdefault("start_score", start)
         return list(found)
 
-    def _no_path(self) -> InvalidInput:
+    def _no_path(self) -> NoPath:
         shapes = ", ".join(f"{keras.backend.standardize_dtype(x.dtype)} {tuple(x.shape)[1:]}" for x in self.given)
         layers = [one for one in every_layer(self.model) if type(one).__name__ in WITHOUT_GRADIENT]
         inner = {id(part) for one in layers for part in one._flatten_layers(include_self=False)}
@@ -309,7 +313,7 @@ class Rows:
         cause = (
             f"behind {', '.join(named)}" if named else "behind what has no gradient (a lookup, an encoding, rounding)"
         )
-        return InvalidInput(
+        return NoPath(
             f"No gradient leads from the score back to x ({shapes}). Take a method that needs none (occlusion, kernel_shap, "
             f"lime), or start {cause}: explain a model that takes what comes out there."
         )

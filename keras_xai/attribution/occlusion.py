@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, ClassVar
 
 import keras
@@ -13,6 +14,9 @@ from keras_xai.attribution.features import picture_axes
 from keras_xai.attribution.method import Method, Rows, Tensor
 from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput
+from keras_xai.probe import Probe
+
+MOST = 1024  # windows over a series where their size is not given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,10 +25,11 @@ class Occlusion(Method):
 
         values = mean over the windows w that cover an entry of  score(x) − score(x with w from x₀)
 
-    The windows slide over the places of a picture (all channels at once), over the moments of a series or the tokens of a
-    text, over the columns of a table; a sample that is one string or token goes as a whole. Signed, in score units; each
-    entry of a window gets the window's whole loss, so sums mean nothing. It asks what the model does, not what it might: no
-    gradient, no saturation. Prefer it for small inputs, and to check another method. Zero on inputs the model does not use.
+    The windows slide over the places of a picture (all channels at once), over the moments of each channel of a series by
+    itself, over the tokens of a text, over the columns of a table; a sample that is one string or token goes as a whole.
+    Signed, in score units; each entry of a window gets the window's whole loss, so sums mean nothing. It asks what the
+    model does, not what it might: no gradient, no saturation. Prefer it for small inputs, and to check another method. Zero
+    on inputs the model does not use.
 
     Sanity: fails the randomisation test on digits (0.91 after all weights are shuffled): what equals its baseline, as a black
     background does, has no value whatever the model is. Passes on a table (`benchmarks/sanity.py`).
@@ -32,8 +37,10 @@ class Occlusion(Method):
     Cost: one forward pass a window, and one more.
 
     Args:
-        window: a side in places, or a tuple with one for each axis of places; default 1 for tables, series and tokens, an
-            eighth of a picture's side. (H, W) pictures without a channel axis: a tuple of two.
+        window: a side in places, or a tuple with one for each axis of places; default 1 for tables and tokens, an eighth of a
+            picture's side, of a series one moment of one channel, or as many moments as leave 1,024 windows in all. A number
+            takes moments with all their channels. (H, W) pictures without a channel axis: a tuple of two, the default of a
+            probe of images.
         stride: how far the window moves, likewise; default the window.
 
     Raises:
@@ -62,8 +69,10 @@ class Occlusion(Method):
     def _of(self, at: Rows, number: int, shape: tuple[int, ...], full: Tensor) -> Tensor:
         """(n, ...) of one input; the others stay as they are."""
         ops, backend = keras.ops, chosen()
-        axes = tuple(range(len(shape))) if at.looked_up[number] else self._axes(shape)
-        sides = self._sides(shape, axes, places=not at.looked_up[number])
+        looked_up = at.looked_up[number]
+        axes = tuple(range(len(shape))) if looked_up else self._axes(shape)
+        by_channel = not looked_up and _by_channel(shape, axes)
+        sides = self._sides(shape, axes, by_channel, places=not looked_up)
         covers = [_cover(shape[a], w, s) for a, w, s in zip(axes, *sides, strict=True)]
         steps = [len(c) for c in covers]
         count = int(np.prod(steps))  # 1 for a sample that is one string or token: it goes as a whole
@@ -93,14 +102,26 @@ class Occlusion(Method):
         spread = [at.size, *(s if a in axes else 1 for a, s in enumerate(shape))]
         return ops.broadcast_to(ops.reshape(total, spread), (at.size, *shape))
 
+    def for_probe(self, probe: Probe) -> Method:
+        if self.window is not None or probe.kind != "image" or len(probe.shape) != 2:
+            return self
+        return dataclasses.replace(self, window=tuple(max(1, side // 8) for side in probe.shape))
+
     def _axes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The axes of a sample that windows slide over: of places, moments or columns; not of channels."""
+        """The axes of a sample that windows slide over: of places, moments or columns; the channels of a series too."""
         if isinstance(self.window, tuple) and len(self.window) == len(shape):
             return tuple(range(len(shape)))
         picture = picture_axes((1, *shape))
-        return tuple(a - 1 for a in picture) if picture else tuple(range(len(shape)))[:1]
+        if picture:
+            return tuple(a - 1 for a in picture)
+        return (0, 1) if len(shape) == 2 and self.window is None else tuple(range(len(shape)))[:1]
 
-    def _sides(self, shape: tuple[int, ...], axes: tuple[int, ...], places: bool) -> tuple[list[int], list[int]]:
+    def _sides(
+        self, shape: tuple[int, ...], axes: tuple[int, ...], by_channel: bool, places: bool = True
+    ) -> tuple[list[int], list[int]]:
+        if by_channel and self.window is None:
+            window = [min(-(-math.prod(shape) // MOST), shape[0]), 1]
+            return window, window if self.stride is None else _a_side(self.stride, axes, window, "stride")
         default = [max(1, shape[a] // 8) if places and len(axes) > 1 else 1 for a in axes]
         window = _a_side(self.window, axes, default, "window")
         for side, axis in zip(window, axes, strict=True):
@@ -109,6 +130,11 @@ class Occlusion(Method):
                     f"window={self.window!r} is larger than the input, whose samples have shape {shape}."
                 )
         return window, _a_side(self.stride, axes, window, "stride")
+
+
+def _by_channel(shape: tuple[int, ...], axes: tuple[int, ...]) -> bool:
+    """Whether the axes are the moments and the channels of a series."""
+    return len(shape) == 2 and axes == (0, 1)
 
 
 def _a_side(given: Any, axes: tuple[int, ...], default: list[int], name: str) -> list[int]:

@@ -74,17 +74,24 @@ class Watcher(keras.callbacks.Callback):
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
         every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
         on_error: "warn" (a fault is one warning, and the callback retires) or "raise" (for development).
+        log: "all" puts every figure into Keras' `logs`, and so into its progress line; "default" its `default_figures`.
     """
 
     name: ClassVar[str]
+    default_figures: ClassVar[frozenset[str]] = frozenset()  # the figures that `logs` get by default
     cheaper: ClassVar[str] = ""  # what makes it cost less, in words for the user
     # Attributes that belong to one fit and hold its model, its file or its graphs, and what they are outside of one.
     of_one_fit: ClassVar[Mapping[str, Any]] = {"_model": None, "params": None, "_session": None, "_lost": None}
 
-    def __init__(self, log_dir: str | os.PathLike[str], *, every: Every = 1, on_error: str = "warn") -> None:
+    def __init__(
+        self, log_dir: str | os.PathLike[str], *, every: Every = 1, on_error: str = "warn", log: str = "default"
+    ) -> None:
         super().__init__()
         if on_error not in ("warn", "raise"):
             raise InvalidInput(f"on_error={on_error!r}: expected 'warn' or 'raise'.")
+        if log not in ("default", "all"):
+            raise InvalidInput(f"log={log!r}: expected 'default' (few figures in logs) or 'all'.")
+        self.log = log
         self.log_dir = checked_directory(log_dir)
         self.on_error = on_error
         self.retired = False
@@ -150,6 +157,12 @@ class Watcher(keras.callbacks.Callback):
         """At train end, at retirement, before the next fit: put back whatever was touched. Idempotent."""
 
     # For use in a subclass.
+
+    def tell(self, logs: dict[str, Any], figures: Mapping[str, float]) -> None:
+        """Put figures of this epoch into `logs`, as many as are asked for, and all of them into the epoch's record."""
+        logs |= {name: value for name, value in figures.items() if self.log == "all" or name in self.default_figures}
+        if self._session is not None:
+            self._session.record(figures)
 
     def due(self, epoch: int) -> bool:
         """Whether `epoch` is looked at."""

@@ -31,6 +31,8 @@ class Explain(keras.callbacks.Callback):
         mappings: add `ProbeMappings`.
         on_drift: "warn", "stop", "raise" or a callable that gets the `records.Alert`.
         on_error: "warn" or "raise".
+        log: "all" puts every figure into Keras' `logs`, and so into its progress line; by default `xai_drift_score`,
+            `xai_drift_alarm` and `xai_quiet_epochs`. The records hold all of them.
 
     Raises:
         InvalidInput: as the three do.
@@ -54,17 +56,19 @@ class Explain(keras.callbacks.Callback):
         mappings: bool = False,
         on_drift: str | Callable[[Alert], Any] = "warn",
         on_error: str = "warn",
+        log: str = "default",
     ) -> None:
         super().__init__()
         probe = Probe.of(probe)
-        self.callbacks: list[keras.callbacks.Callback] = [WeightGradients(log_dir, on_error=on_error)]
+        self.callbacks: list[keras.callbacks.Callback] = [WeightGradients(log_dir, on_error=on_error, log=log)]
         with collected() as self.needs:
             if method is not None:
                 self.callbacks.append(ProbeAttributions(log_dir, probe, method, on_error=on_error))
             if mappings:
-                self.callbacks.append(ProbeMappings(log_dir, probe, on_error=on_error))
+                self.callbacks.append(ProbeMappings(log_dir, probe, on_error=on_error, log=log))
             # Last, since on_drift="raise" ends the epoch for whoever comes after it.
-            self.callbacks.append(ImportanceDrift(log_dir, probe, live=live, on_drift=on_drift, on_error=on_error))
+            drift = ImportanceDrift(log_dir, probe, live=live, on_drift=on_drift, on_error=on_error, log=log)
+            self.callbacks.append(drift)
         warn_of(self.needs, stacklevel=3)
 
     def __getstate__(self) -> dict[str, Any]:

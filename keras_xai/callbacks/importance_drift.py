@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import dataclasses
 import math
 import os
 import warnings
@@ -17,26 +17,27 @@ from keras_xai.attribution.explainer import Explainer, is_built
 from keras_xai.attribution.fitting import settled
 from keras_xai.attribution.importance import PooledRows
 from keras_xai.attribution.method import named
+from keras_xai.attribution.whole import measuring
 from keras_xai.callbacks.base import Watcher
-from keras_xai.callbacks.live_rows import LiveRows, as_numbers, copied_rows
+from keras_xai.callbacks.fingerprint import Difference, as_numbers
+from keras_xai.callbacks.live_rows import LiveRows, copied_rows
 from keras_xai.callbacks.memory import Need, expect
 from keras_xai.callbacks.schedule import Every
+from keras_xai.drift.causes import REACHES, Causes
 from keras_xai.drift.data_score import DataScore
 from keras_xai.drift.detector import Chart, Update
 from keras_xai.drift.distance import total_variation
 from keras_xai.drift.leading import Leading
 from keras_xai.errors import DriftAlarm, InvalidInput, unknown
+from keras_xai.events import line
 from keras_xai.probe import Probe
 from keras_xai.records import Alert, Shares, Source, Verdict
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
-logger = logging.getLogger("keras_xai")
-
 FEW, MANY = 64, 1024  # probe rows below which the score is noise, and above which it is dear
 LIMIT, LIMIT_PER_CLASS = 6.0, 9.0
 TOLD = 5  # features of an alert
-REACHES = 2  # epochs back that a data alarm still explains an attribution alarm
 
 
 class ImportanceDrift(Watcher):
@@ -45,12 +46,17 @@ class ImportanceDrift(Watcher):
     At each epoch's end the mean |attribution| of every feature over a fixed probe becomes a share vector; a move that is
     large in units of the run's own past moves is an alarm. With `live` the same is asked of training rows, read again from
     their source: they see what the probe cannot, as a watermark that only training images carry, and they tell a change
-    of the data from a change of the model.
+    of the data from a change of the model. Rows or labels that used to repeat and came out differently are an alarm by
+    themselves. Alarms of one cause are one event with one verdict, told once.
 
     Keys in `logs`, in every epoch from the first (EarlyStopping, ModelCheckpoint, CSVLogger see them; this callback
-    stands before them in the list): `xai_drift` (total variation of the last step, 0 to 1), `xai_drift_score` (max |z|),
-    `xai_drift_alarm` (0 or 1), `xai_quiet_epochs` (epochs since the last alarm), and with `live`
-    `xai_drift_score_live`, `xai_drift_alarm_live`.
+    stands before them in the list): `xai_drift_score` (max |z| on the fixed probe), `xai_drift_alarm` (1 at an alarm of
+    whatever source, else 0), `xai_quiet_epochs` (epochs since the last alarm). With `log="all"` also `xai_drift` (total
+    variation of the last step, 0 to 1), and with `live` `xai_drift_score_live`, `xai_drift_alarm_live`.
+
+    A table with a column that no gradient reaches (categories, integers into a lookup) is measured whole by exchanging a
+    column's values between rows, and says so: F forward passes an epoch in the place of one forward and one backward pass. Of
+    other kinds of input what cannot be measured is NaN in the record, and no part of the shares.
 
     A change detector cannot see a shortcut that was there from epoch 0, nor a very slow ramp. More than 500 features are
     pooled to the 200 heaviest of the run's first epoch and "other".
@@ -67,9 +73,10 @@ class ImportanceDrift(Watcher):
         burn_in: updates before the first alarm.
         cooldown: an alarm needs more than so many updates since the last one.
         every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
-        on_drift: "warn", "stop" (training stops after this epoch), "raise" (`DriftAlarm`) or a callable that gets the
-            `records.Alert`.
+        on_drift: "warn" (one line an event, as a warning), "stop" (training stops after this epoch), "raise" (`DriftAlarm`) or
+            a callable that gets each `records.Alert`.
         on_error: "warn" or "raise".
+        log: "all" puts every figure into `logs`; by default three. The records hold all of them.
 
     Raises:
         InvalidInput: at construction or at train begin, with what came, what is expected and what to do.
@@ -84,12 +91,13 @@ class ImportanceDrift(Watcher):
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
         >>> model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         >>> watch = ImportanceDrift(tempfile.mkdtemp(), (x, y), live=(x, y))
-        >>> sorted(model.fit(x, y, epochs=2, verbose=0, callbacks=[watch]).history)[-6:]
-        ['xai_drift', 'xai_drift_alarm', 'xai_drift_alarm_live', 'xai_drift_score', 'xai_drift_score_live', 'xai_quiet_epochs']
+        >>> sorted(model.fit(x, y, epochs=2, verbose=0, callbacks=[watch]).history)[-3:]
+        ['xai_drift_alarm', 'xai_drift_score', 'xai_quiet_epochs']
     """
 
     name: ClassVar[str] = "importance_drift"
     of_one_fit: ClassVar[Mapping[str, Any]] = {"_explainers": {}, "_first_rows": None}
+    default_figures: ClassVar[frozenset[str]] = frozenset({"xai_drift_score", "xai_drift_alarm", "xai_quiet_epochs"})
     cheaper: ClassVar[str] = "a probe of 128 rows, every=2 or no live rows in ImportanceDrift"
 
     def __init__(
@@ -107,8 +115,9 @@ class ImportanceDrift(Watcher):
         every: Every = 1,
         on_drift: str | Callable[[Alert], Any] = "warn",
         on_error: str = "warn",
+        log: str = "default",
     ) -> None:
-        super().__init__(log_dir, every=every, on_error=on_error)
+        super().__init__(log_dir, every=every, on_error=on_error, log=log)
         self.probe = self._given = Probe.of(probe)
         for name in (method, live_method):
             if name not in METHODS:
@@ -164,8 +173,15 @@ class ImportanceDrift(Watcher):
         if self.live is not None:
             self._figures |= {"xai_drift_score_live": math.nan, "xai_drift_alarm_live": 0.0}
         self._last_alarm = -1
-        self._last_data_alarm: int | None = None
+        self._update = 0  # of the charts, counted
+        self._last_data_alarm: int | None = None  # at which update
+        self._last_difference: int | None = None  # at which update one was told
+        self._causes = Causes()
+        self._drafts: list[Alert] = []  # of this update, each without its event
+        self._over = False  # whether a score of this update is over its limit
         self._alerts: list[Alert] = []
+        self._told_events: dict[int, str] = {}  # their verdicts
+        self._unmeasured: dict[str, NDArray[np.bool_]] = {}  # (F) of each source
         self._explainers: dict[str, Explainer] = {}
         self._leading = Leading(self.probe.features)
         self._live_now = self.live
@@ -185,24 +201,41 @@ class ImportanceDrift(Watcher):
         return is_built(self.model, self.probe)
 
     def prepare(self) -> None:
-        methods = {"clean": self.method, "live": self.live_method}
-        self._explainers = {
-            source: Explainer(self.model, self.probe, {name: named(name, {}, METHODS)})
-            for source, name in methods.items()
-            if source == "clean" or self._live_now is not None
-        }
-        self.note(self._explainers["clean"].task.remark)
-        if self.per_class and not self._explainers["clean"].task.classes:
+        wanted = {"clean": self.method} | ({} if self._live_now is None else {"live": self.live_method})
+        self._methods = dict(wanted)
+        clean = measuring(self.model, self.probe, self.method, named(self.method, {}, METHODS))
+        self._unmeasured = {"clean": clean.unmeasured, "live": clean.unmeasured}
+        self._methods["clean"] = clean.method
+        self._explainers = {"clean": clean.explainer}
+        if clean.notice:
+            self.warn(clean.notice)
+        if "live" in wanted:
+            asked = clean.method == self.method and METHODS[self.method].differentiates
+            self._explainers["live"] = self._live_explainer(reach_is_known=asked)
+        self.note(clean.explainer.task.remark)
+        if self.per_class and not clean.explainer.task.classes:
             raise InvalidInput("per_class=True needs a model of classes: the outputs are labels or numbers.")
         if self._first_rows is not None:
             self._explainers["live"].prepare_rows(self._first_rows)
             self._first_rows = None
 
+    def _live_explainer(self, *, reach_is_known: bool) -> Explainer:
+        """One for rows of the source. What a gradient method on the probe reaches, one on the live rows reaches too."""
+        method = named(self.live_method, {}, METHODS)
+        if reach_is_known and method.differentiates:
+            return Explainer(self.model, self.probe, {self.live_method: method}, names_held=False)
+        live = measuring(self.model, self.probe, self.live_method, method)
+        self._methods["live"], self._unmeasured["live"] = live.method, live.unmeasured
+        return live.explainer
+
     def constants(self) -> Mapping[str, Any]:
         # Where features are pooled, which ones is known later; the probe's hash holds all the names.
         names = {} if self._leading.pools else {"features": self._names()}
-        live = {} if self.live is None else {"live method": self.live_method}
-        return names | live | {"method": self.method, "limit": self.limit}
+        methods = {}
+        if self._explainers:  # which is used instead is known with the model's weights
+            methods = {"method": self._methods["clean"]}
+            methods |= {"live method": self._methods["live"]} if "live" in self._methods else {}
+        return names | methods | {"limit": self.limit}
 
     def shown(self) -> Probe | None:
         return self.probe.gallery(0)
@@ -224,46 +257,73 @@ class ImportanceDrift(Watcher):
             clean = []
         for source, updates in (("clean", clean), ("live", live)):
             for shares in updates:
-                self._charts[source].update(shares.share, rates.get(shares.epoch, math.nan))
-                if np.isfinite(shares.share).all():
+                self._charts[source].update_measured(shares.share, rates.get(shares.epoch, math.nan))
+                if np.isfinite(shares.share).any():
                     self._last[source] = shares.share
         for shares in moves:
             self._data.update(shares.share)
         if self._live_now is not None:
             digests = [shares.digest for shares in live if shares.digest is not None]
             self._live_now.resume(digests, repeats=self._live_now.repeats and not moves)
-        self._last_alarm = max((a.epoch for a in past.alerts), default=-1)
-        self._last_data_alarm = max((a.epoch for a in past.alerts if a.source == "data"), default=None)
+        self._resume_alerts(past)
         if self._live_now is not None and not self._live_now.repeats:
             self.note(
                 "The live rows of before are not kept: the data score begins again with the third epoch from here."
             )
 
+    def _resume_alerts(self, past: Log) -> None:
+        """Go on from the alarms of before."""
+        epochs = [shares.epoch for shares in past.shares("clean")]
+        self._update = len(epochs)
+        scored = [*past.shares("clean"), *past.shares("live")]
+        self._causes.restore(past.alerts, epochs, {s.epoch for s in scored if s.score > self.limit})
+        self._last_alarm = max((a.epoch for a in past.alerts), default=-1)
+        self._told_events = {a.event: a.verdict for a in past.alerts if a.event is not None}
+        for alert in past.alerts:
+            update = sum(epoch < alert.epoch for epoch in epochs)
+            if alert.source == "data" and math.isfinite(alert.score):
+                self._last_data_alarm = update
+            if alert.source == "data" and alert.changed is not None:
+                self._last_difference = update
+
     def observe(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
         records = self._updates(epoch)
-        logs |= self._figures | {"xai_quiet_epochs": float(epoch - self._last_alarm)}
+        self.tell(logs, self._figures | {"xai_quiet_epochs": float(epoch - self._last_alarm)})
         return records
 
     def skip(self, epoch: int, logs: dict[str, Any]) -> None:
-        logs |= self._figures | {"xai_drift_alarm": 0.0, "xai_quiet_epochs": float(epoch - self._last_alarm)}
+        figures = self._figures | {"xai_drift_alarm": 0.0, "xai_quiet_epochs": float(epoch - self._last_alarm)}
         if self.live is not None:
-            logs["xai_drift_alarm_live"] = 0.0
+            figures["xai_drift_alarm_live"] = 0.0
+        self.tell(logs, figures)
 
     def catch_up(self, epoch: int) -> Iterable[Record]:
         return self._updates(epoch)
 
     def act(self) -> None:
         alerts, self._alerts = self._alerts, []
+        by_event: dict[int | None, list[Alert]] = {}
         for alert in alerts:
             if callable(self.on_drift):
                 self.on_drift(alert)
-                continue
-            logger.warning("%s", alert)
-            if self.on_drift == "raise":
-                raise DriftAlarm(str(alert), alert)
-            warnings.warn(f"Importance drift in {alert}", stacklevel=2)
-            if self.on_drift == "stop":
-                self.model.stop_training = True
+            else:
+                by_event.setdefault(alert.event, []).append(alert)
+        for event in by_event.values():
+            self._answer(event)
+
+    def _answer(self, event: list[Alert]) -> None:
+        """What the user asked for at an alarm; one line, unless the event has been told already."""
+        text = line(event)
+        if self.on_drift == "raise":
+            raise DriftAlarm(text, event[0])
+        if self.on_drift == "stop":
+            self.model.stop_training = True
+        first, verdict = event[0].event, event[0].verdict
+        if first is not None and self._told_events.get(first) != verdict:
+            self._told_events[first] = verdict
+            stops = " Training stops." if self.on_drift == "stop" else ""
+            # As from no file: the line of our source that would be shown says nothing to the user.
+            warnings.warn_explicit(f"ALERT {text} {event[0].advice}{stops}", UserWarning, "<keras_xai>", 0)
 
     def close(self) -> None:
         self._explainers = {}  # graphs hold the model
@@ -274,16 +334,42 @@ class ImportanceDrift(Watcher):
         rate = self.rate
         records: list[Record] = []
         explainer = self._explainers["clean"]
-        pooled = PooledRows.of((part[self.method] for part in explainer.in_parts()), self.probe)
+        parts = (part[self._methods["clean"]] for part in explainer.in_parts())
+        pooled = PooledRows.of(parts, self.probe)
         self.warn_once(explainer.engine.side_effects)
-        records += self._scored(epoch, "clean", pooled, self.probe, rate, lambda: "reliance moved")
+        self._figures["xai_drift_alarm"], self._over = 0.0, False
+        if self.live is not None:
+            self._figures["xai_drift_alarm_live"] = 0.0
+        records += self._scored(epoch, "clean", pooled, self.probe, rate)
         if self._live_now is not None and self._leading.settled:
             try:
                 for record in self._updates_live(epoch, rate):  # not at once: what came before a fault is kept
                     records.append(record)
             except Exception as fault:
                 self._lose_live(fault)
+        records += self._judged(epoch)
+        self._update += 1
         return records
+
+    def _judged(self, epoch: int) -> list[Alert]:
+        """The alerts of this update, each with its event and verdict."""
+        drafts, self._drafts = self._drafts, []
+        if self._data_changed():
+            drafts = [dataclasses.replace(alert, verdict="data changed") for alert in drafts]
+        alerts = self._causes.joined(self._update, drafts, over=self._over)
+        if alerts:
+            self._figures["xai_drift_alarm"] = 1.0
+            self._last_alarm = epoch
+        if any(alert.source != "clean" for alert in alerts):
+            self._figures["xai_drift_alarm_live"] = float(self._live_now is not None)
+        self._alerts += alerts
+        return alerts
+
+    def _data_changed(self) -> bool:
+        """Whether what moves now can come from a change of the live rows."""
+        last = self._last_data_alarm
+        recent = last is not None and self._update - last <= REACHES
+        return recent or (self._live_now is not None and self._live_now.changed)
 
     def _lose_live(self, fault: Exception) -> None:
         """The user's own source failed: the fixed probe is still watched."""
@@ -297,25 +383,28 @@ class ImportanceDrift(Watcher):
     def _updates_live(self, epoch: int, rate: float) -> Iterator[Record]:
         assert self._live_now is not None
         rows = self._live_now.read()
-        data_alarm = False
+        if (difference := self._live_now.difference) is not None:
+            self._differ(epoch, difference)
         if not self._live_now.repeats and self.probe.kind != "tokens":
             update, q = self._moved(rows)
             names = self._leading.names
             yield Shares(epoch, "data", names, q, update.score, self._data.limit, burn_in=self.burn_in)
             if update.alarm:
-                data_alarm, self._last_data_alarm = True, epoch
-                yield self._alert(epoch, "data", "data changed", names, update, None, self._data.limit)
+                self._last_data_alarm = self._update
+                self._draft(epoch, "data", names, update, None, self._data.limit)
+        method = self._methods["live"]
+        parts = (part[method] for part in self._explainers["live"].rows_in_parts(rows))
+        pooled = PooledRows.of(parts, self.probe, rows)
+        yield from self._scored(epoch, "live", pooled, rows, rate)
 
-        def verdict() -> Verdict:
-            recent = self._last_data_alarm is not None and epoch - self._last_data_alarm <= REACHES
-            changed = self._live_now is not None and self._live_now.changed
-            return "data changed" if changed or recent else "reliance moved"
-
-        parts = self._explainers["live"].rows_in_parts(rows)
-        pooled = PooledRows.of((part[self.live_method] for part in parts), self.probe)
-        yield from self._scored(epoch, "live", pooled, rows, rate, verdict)
-        if data_alarm:
-            self._figures["xai_drift_alarm_live"] = 1.0
+    def _differ(self, epoch: int, difference: Difference) -> None:
+        """The rows are other ones: that is certain, and told whether any attribution moves or not."""
+        last, cooldown = self._last_difference, self._chart_settings["cooldown"]
+        if last is not None and self._update - last <= cooldown:
+            return
+        self._last_difference = self._update
+        features = tuple((name, 0.0, share, 0, math.nan) for name, share in difference.shares)
+        self._drafts.append(Alert(epoch, "data", "data changed", False, features, changed=difference.changed))
 
     def _moved(self, rows: Probe) -> tuple[Update, NDArray[np.float32]]:
         x = as_numbers(rows.x)
@@ -329,18 +418,17 @@ class ImportanceDrift(Watcher):
         q = self._leading.root_mean_square(q).astype(np.float32)
         return self._data.update(q), q
 
-    def _scored(
-        self, epoch: int, source: Source, pooled: PooledRows, rows: Probe, rate: float, verdict: Callable[[], Verdict]
-    ) -> list[Record]:
+    def _scored(self, epoch: int, source: Source, pooled: PooledRows, rows: Probe, rate: float) -> list[Record]:
         """Importance, share, score; the alert if there is one."""
         if self.per_class:
             classes = self._explainers[source].classes_of(rows)
             magnitude, direction = pooled.mean_of_classes(classes, self._classes())
         else:
             magnitude, direction = pooled.mean()
+        measured = np.resize(~self._unmeasured[source], magnitude.shape)
+        magnitude = np.where(measured, magnitude, 0.0)
         total = magnitude.sum()
         suffix = "" if source == "clean" else "_live"
-        self._figures[f"xai_drift_alarm{suffix}"] = 0.0
         if not np.isfinite(total) or total <= 0:
             word = "all zero" if total == 0 else "not finite"
             self.note(
@@ -351,23 +439,24 @@ class ImportanceDrift(Watcher):
             names = self._names()
             unscored = np.full(len(names), np.nan, np.float32)
             return [self._shares(epoch, source, names, unscored, math.nan)]
-        by_class = (-1, len(self.probe.features))
+        magnitude = np.where(measured, magnitude, np.nan)
+        by_class = (-1, self.probe.feature_count)
         self._leading.choose(magnitude.reshape(by_class).sum(0))
         magnitude = self._leading.summed(magnitude.reshape(by_class)).ravel()
         direction = self._leading.signs(direction.reshape(by_class)).ravel()
         names = self._names()
         # The chart gets what the file keeps: replaying the file gives the same chart bit for bit.
         share = (magnitude / total).astype(np.float32)
-        update = self._charts[source].update(share, rate)
+        update = self._charts[source].update_measured(share, rate)
         if source == "clean":
             previous = self._last.get(source)
-            self._figures["xai_drift"] = math.nan if previous is None else total_variation(share, previous)
+            self._figures["xai_drift"] = math.nan if previous is None else total_variation(*_measured(share, previous))
         self._last[source] = share
         self._figures[f"xai_drift_score{suffix}"] = update.score
+        self._over |= update.score > self.limit
         records: list[Record] = [self._shares(epoch, source, names, share, update.score, direction)]
         if update.alarm:
-            self._figures[f"xai_drift_alarm{suffix}"] = 1.0
-            records.append(self._alert(epoch, source, verdict(), names, update, direction, self.limit))
+            self._draft(epoch, source, names, update, direction, self.limit)
         return records
 
     def _shares(
@@ -379,21 +468,20 @@ class ImportanceDrift(Watcher):
         score: float,
         direction: NDArray[np.int8] | None = None,
     ) -> Shares:
-        method, digest = self.method, None
-        if source == "live" and self._live_now is not None:
-            method, digest = self.live_method, self._live_now.digest
+        method = self._methods[source]
+        digest = self._live_now.digest if source == "live" and self._live_now is not None else None
         return Shares(epoch, source, names, share, score, self.limit, direction, self.burn_in, method, digest)
 
-    def _alert(
+    def _draft(
         self,
         epoch: int,
         source: Source,
-        verdict: Verdict,
         names: tuple[str, ...],
         update: Update,
         direction: NDArray[np.int8] | None,
         limit: float,
-    ) -> Alert:
+    ) -> None:
+        """An alarm of this update, whose event is still to be found."""
         features = tuple(
             (
                 names[f],
@@ -404,10 +492,17 @@ class ImportanceDrift(Watcher):
             )
             for f in update.guilty()[:TOLD]
         )
-        alert = Alert(epoch, source, verdict, update.rising, features, update.score, limit)
-        self._alerts.append(alert)
-        self._last_alarm = epoch
-        return alert
+        verdict: Verdict = "data changed" if source == "data" else "reliance moved"
+        differs = next((alert for alert in self._drafts if alert.source == source), None)
+        changed = None
+        if (
+            differs is not None
+        ):  # one alert of a source an epoch: the labels differ, and the rows' own score is over its limit
+            self._drafts.remove(differs)
+            features, changed = (*differs.features, *features), differs.changed
+        self._drafts.append(
+            Alert(epoch, source, verdict, update.rising, features, update.score, limit, changed=changed)
+        )
 
     def _classes(self) -> tuple[int, ...]:
         explainer = self._explainers.get("clean")
@@ -422,3 +517,11 @@ class ImportanceDrift(Watcher):
     def _of_class(self, c: int) -> str:
         words = self.probe.class_names
         return f", class {words[c] if words else c}"
+
+
+def _measured(
+    share: NDArray[np.float32], previous: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Both without the features that are not measured."""
+    known = np.isfinite(share) & np.isfinite(previous)
+    return share[known], previous[known]

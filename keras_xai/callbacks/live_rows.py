@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,12 +11,15 @@ import keras
 import numpy as np
 
 from keras_xai import backend
+from keras_xai.callbacks.fingerprint import Difference, Fingerprint
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.frames import Names, Samples, as_arrays
 from keras_xai.labels import coded, of_output
 from keras_xai.probe import Probe, update_digest
+from keras_xai.records import Changed
 
 MOST = 256  # rows
+SPAN = 3  # comparisons of reads that a tested move reaches back: a change, and two epochs until it is felt
 SETTLED = 3  # reads: a source that differs at each of the first ones is made so, nobody changed it
 
 SHUFFLED = (
@@ -43,6 +45,10 @@ class LiveRows:
         self._digests: list[tuple[int, int]] = []  # of the rows and the labels of the last reads
         self._reads = 0
         self._differed = [0, 0]  # of the first reads, rows and labels
+        self._print: Fingerprint | None = None  # of the last read; None where it is not known
+        self._steady = False  # whether a read of another epoch has repeated: only then is another one news
+        self._pending: Difference | None = None  # a difference from before that was known
+        self.difference: Difference | None = None  # certain, and seen by the last read
         self.repeats = True  # whether two reads in a row give the same rows
         self.shape: tuple[tuple[int, ...], ...] = ()
 
@@ -72,6 +78,8 @@ class LiveRows:
         self.shape = tuple(a.shape for a in rows.inputs)
         self._digests = [now]
         self._reads, self._differed = 0, [0, 0]
+        self._steady, self._pending, self.difference = False, None, None
+        self._print = Fingerprint.of(rows, self._like)
         return rows
 
     def _checked(self) -> Probe:
@@ -93,7 +101,11 @@ class LiveRows:
             self._differed = [
                 sum(a[k] != b[k] for a, b in itertools.pairwise(digests[: SETTLED + 1])) for k in range(2)
             ]
-            self._digests = list(digests[-2:])
+            if self._digests[-1:] != [digests[-1]]:
+                self._print = None  # the rows are other ones already, and those of before are not kept
+            self._digests = list(digests[-SPAN:])
+            pairs = [self._alike(*pair) for pair in itertools.pairwise(digests)]
+            self._steady = any(pairs) or len(digests) > SETTLED
 
     @property
     def digest(self) -> tuple[int, int]:
@@ -112,12 +124,44 @@ class LiveRows:
                 f"live gave rows of shape {[a.shape for a in rows.inputs]}, before training {list(self.shape)}."
             )
         before, now = self._digests[-1], _digests(rows)
-        self._digests = [*self._digests, now][-3:]
+        self._digests = [*self._digests, now][-SPAN - 1 :]
         self._reads += 1
         if self._reads <= SETTLED:
             self._differed = [n + (a != b) for n, a, b in zip(self._differed, before, now, strict=True)]
             self._settle()
+        self._compare(rows, before, now)
         return rows
+
+    def _alike(self, before: tuple[int, int], now: tuple[int, int]) -> bool:
+        """Whether two reads are the same, as far as this source repeats."""
+        return before[1] == now[1] and (before[0] == now[0] or not self.repeats)
+
+    def _compare(self, rows: Probe, before: tuple[int, int], now: tuple[int, int]) -> None:
+        """Say what differs from the read before, once it is known that reads of different epochs repeat."""
+        self.difference = None
+        if self._alike(before, now):
+            self._steady = True
+            self.difference, self._pending = self._pending, None
+            if self._print is None:
+                self._print = Fingerprint.of(rows, self._like)
+            return
+        printed = Fingerprint.of(rows, self._like)
+        difference = self._difference(printed, before, now)
+        self._print = printed
+        if not self.repeats and difference.changed.labels == 0:
+            self._pending = None  # rows that are drawn anew at each read
+        elif self._steady:
+            self.difference = difference
+        else:
+            self._pending = difference if self._pending is None else self._pending.joined(difference)
+
+    def _difference(self, printed: Fingerprint, before: tuple[int, int], now: tuple[int, int]) -> Difference:
+        if self._print is None:  # the rows of before a resumed training are not kept
+            rows, labels = (-int(a != b) for a, b in zip(before, now, strict=True))
+            difference = Difference(Changed(rows, labels, len(printed.labels)))
+        else:
+            difference = printed.against(self._print, self._like)
+        return difference if self.repeats else _labels_alone(difference)
 
     def _settle(self) -> None:
         """Two reads in a row do not tell of what a source does between epochs, as a `PyDataset` in `on_epoch_end`."""
@@ -128,13 +172,15 @@ class LiveRows:
             )
         if rows == SETTLED:
             self.repeats = False
+            if self._pending is not None:  # rows that differ are the rule here, labels are not
+                of_labels = _labels_alone(self._pending)
+                self._pending = of_labels if of_labels.changed.labels else None
 
     @property
     def changed(self) -> bool:
-        """Whether rows (where reads repeat) or labels came out differently within the last two reads, which is as far
-        back as a tested move reaches."""
-        compared = [d if self.repeats else d[1:] for d in self._digests]
-        return any(a != b for a, b in itertools.pairwise(compared))
+        """Whether rows (where reads repeat) or labels came out differently within the last three reads: a move over two
+        epochs that is felt at the end of the second began with a change before the first."""
+        return not all(self._alike(*pair) for pair in itertools.pairwise(self._digests))
 
     def _rows(self) -> Probe:
         x, y = self._read_source()
@@ -229,6 +275,12 @@ def _first_rows(source: Any) -> tuple[Any, Any]:
     return x, y
 
 
+def _labels_alone(difference: Difference) -> Difference:
+    """Without what rows that are drawn anew differ in."""
+    shares = tuple(part for part in difference.shares if part[0] == "labels")
+    return Difference(difference.changed._replace(rows=0), shares)
+
+
 def _digests(rows: Probe) -> tuple[int, int]:
     return _digest(rows.inputs), _digest([] if rows.y is None else [rows.y])
 
@@ -240,15 +292,3 @@ def _digest(arrays: list[Any]) -> int:
         digest.update(repr((array.shape, str(array.dtype))).encode())
         update_digest(digest, array)
     return int.from_bytes(digest.digest()[:3], "big")
-
-
-def as_numbers(values: Any) -> Any:
-    """Rows whose texts are numbers from 0 to 1, equal for equal texts: enough to see that they changed."""
-    if isinstance(values, dict):
-        return {key: as_numbers(array) for key, array in values.items()}
-    if isinstance(values, list):
-        return [as_numbers(array) for array in values]
-    if values.dtype.kind not in "OSU":
-        return values
-    codes = {text: zlib.crc32(repr(text).encode()) / 2**32 for text in set(values.ravel().tolist())}
-    return np.asarray([codes[text] for text in values.ravel().tolist()]).reshape(values.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import os
@@ -19,13 +20,14 @@ from keras_xai.attribution.fitting import settled
 from keras_xai.callbacks.base import Watcher
 from keras_xai.callbacks.memory import Need, expect
 from keras_xai.callbacks.on_flag import OnFlag, answer, checked
+from keras_xai.callbacks.placed import Placed
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import InvalidInput, MappingAlarm, unknown
 from keras_xai.mapping.answers import Answers
 from keras_xai.mapping.decision import own, readouts
 from keras_xai.mapping.factor import Factor
 from keras_xai.mapping.features import factor_of, features, restored
-from keras_xai.mapping.flags import Flag, Flags, training_gap
+from keras_xai.mapping.flags import Flag, Flags, held_out_gap, training_gap
 from keras_xai.mapping.reading import Reader, Reading, refusal, remarks, still_by_design
 from keras_xai.mapping.result import Said, result
 from keras_xai.mapping.surrogate import Columns, linear, pooled_inputs, svm
@@ -52,9 +54,10 @@ class ProbeMappings(Watcher):
     every sample left out in turn; what a linear regression and a linear SVM from the inputs explain of the model; and each
     sample's logits, with accuracy, calibration and confusion. `kx.load(...)[...].mappings` and `.samples` read it back.
 
-    Adds to `logs`, in every epoch from the first, NaN before there is a figure: `xai_surrogate_r2` (share of the logits that
-    a straight line explains, at most 1), `xai_confidence_gap` (mean certainty − accuracy), `xai_churn` (share of samples
-    with another prediction than in the record before), `xai_dead_units` (share of units that are zero throughout).
+    With `log="all"` `logs` get, in every epoch from the first, NaN before there is a figure: `xai_surrogate_r2` (share of
+    the logits that a straight line explains, at most 1), `xai_confidence_gap` (mean certainty − accuracy), `xai_churn`
+    (share of samples with another prediction than in the record before), `xai_dead_units` (share of units that are zero
+    throughout).
 
     Args:
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
@@ -63,13 +66,15 @@ class ProbeMappings(Watcher):
             change the representation, a nested block as one, the last feature layer always. What cannot be read as one
             row of features a sample is left out, and named once in the notes. What the model says (its logits, where it has
             some) is always the last row.
-        held_out: (B) true for the rows that are not trained on; without it no memorising is flagged.
+        held_out: (B) true for the rows that are not trained on: what they say of memorising counts most. Without it the
+            validation metric decides, else the probe's own accuracy, both against the training metric.
         every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
         surrogates: of "linear" and "svm"; the SVM is fitted at the first, every fifth and the last epoch.
         coordinates: how many principal coordinates a layer keeps.
         on_flag: when a flag is raised that did not stand before: "warn", "stop" (and warn), "raise" a `MappingAlarm`, or a
             function of the `records.Mappings`. The flags: `keras_xai.mapping.flags.Flags`.
         on_error: "warn" (a fault is one warning, and the callback retires) or "raise" (for development).
+        log: "all" puts the figures above into Keras' `logs`; by default the records alone hold them.
 
     Raises:
         InvalidInput: at construction or at train begin: layers that were named and do not exist or give nothing to read, one
@@ -107,8 +112,9 @@ class ProbeMappings(Watcher):
         coordinates: int = 16,
         on_flag: OnFlag = "warn",
         on_error: str = "warn",
+        log: str = "default",
     ) -> None:
-        super().__init__(log_dir, every=every, on_error=on_error)
+        super().__init__(log_dir, every=every, on_error=on_error, log=log)
         self.probe = self._given = Probe.of(probe)
         self._paths = _checked_paths(layers)
         self.held_out = _checked_rows(held_out, self.probe.size)
@@ -157,6 +163,7 @@ class ProbeMappings(Watcher):
         self._said: NDArray[Any] | None = None
         self._columns: Columns | None = None
         self._past: Sequence[Mappings] = ()
+        self._layers: tuple[str, ...] = ()  # the names of a run that is continued
         self._figures = dict.fromkeys(
             ("xai_surrogate_r2", "xai_confidence_gap", "xai_churn", "xai_dead_units"), float("nan")
         )
@@ -209,7 +216,7 @@ class ProbeMappings(Watcher):
         return reading
 
     def constants(self) -> Mapping[str, Any]:
-        return {} if self._reader is None else {"layers": tuple(layer.name for layer in self._reader.layers)}
+        return {} if self._reader is None else {"layers": Placed(tuple(layer.name for layer in self._reader.layers))}
 
     def shown(self) -> Probe | None:
         return self.probe.gallery(0)
@@ -217,22 +224,25 @@ class ProbeMappings(Watcher):
     def begin(self, epoch: int, past: Log | None) -> None:
         self._past = [] if past is None else past.mappings
         if self._past:
-            self._flags.replay(self._past)
+            logs = {record.epoch: record.logs for record in past.history} if past is not None else {}
+            gaps = {r.epoch: held_out_gap(logs.get(r.epoch, {}), r.result) for r in self._past}
+            self._flags.replay(self._past, {epoch: gap for epoch, gap in gaps.items() if gap is not None})
             last = self._past[-1]
             self._standing = frozenset((name, kind) for name, kind, _ in last.flags)
             self._previous, self._earliest = restored(last.features), restored(self._past[0].features)
             self._said = last.result.prediction
+            self._layers = last.features.layers  # a model that was saved and loaded has other paths
 
     def observe(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
         record = self._looked(epoch, logs)
         self._news = [flag for flag in record.flags if flag[:2] not in self._standing]
         self._standing = frozenset((name, kind) for name, kind, _ in record.flags)
         self._record = record
-        logs |= self._figures
+        self.tell(logs, self._figures)
         return [record]
 
     def skip(self, epoch: int, logs: dict[str, Any]) -> None:
-        logs |= self._figures
+        self.tell(logs, self._figures)
 
     def catch_up(self, epoch: int) -> Iterable[Record]:
         return self.observe(epoch, {})
@@ -259,12 +269,16 @@ class ProbeMappings(Watcher):
             told = answers.said(reading)
             factors = [factor_of(matrix) for matrix in reading.matrices]
             made = features(reader.layers, reading.matrices, factors, self._previous, self._earliest, self.coordinates)
+            made = dataclasses.replace(made, layers=self._layers) if len(self._layers) == len(made.layers) else made
             decision = self._decision(epoch, answers, told, factors, reading)
             shown = result(told, answers.label, self.held_out, keep_label=self.probe.store == "inputs")
         r2 = decision.surrogates["linear"].r2 if "linear" in decision.surrogates else math.nan
         normalises = any(isinstance(one, keras.layers.BatchNormalization) for one in self.model._flatten_layers())
         gap = training_gap(logs, shown) if normalises else math.nan
-        flags, notes = self._flags.judge(epoch, made, shown, r2, gap, still_by_design(reader, reading))
+        apart = held_out_gap(logs, shown)
+        if normalises and gap > self._flags.thresholds["inference gap"]:
+            apart = None  # the model is another one in inference: that says nothing of what it knows by heart
+        flags, notes = self._flags.judge(epoch, made, shown, r2, gap, apart, still_by_design(reader, reading))
         self._figures = {
             "xai_surrogate_r2": r2,
             "xai_confidence_gap": shown.confidence_gap,

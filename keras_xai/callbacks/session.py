@@ -18,6 +18,7 @@ import numpy as np
 
 from keras_xai.callbacks.claim import Claim
 from keras_xai.callbacks.cost import Ledger, Spent
+from keras_xai.callbacks.placed import Placed
 from keras_xai.errors import InvalidInput
 from keras_xai.probe import Probe
 from keras_xai.records import Epoch, Stop, in_words, missing_epochs
@@ -101,6 +102,7 @@ class Session:
         self._shown: Probe | None = None
         self._writer: Writer | None = None
         self._notes: list[str] = []
+        self._resumed: int | None = None  # the epoch with which a run is continued
         self._epoch: int | None = None  # the epoch whose record is still to be written
         self._latest = 0  # the last one that began
         self._ending = False  # whether its end has come
@@ -109,6 +111,7 @@ class Session:
         self._costs: dict[str, float] = {}
         self._once: dict[str, float] = {}  # of these, what comes once
         self._logs: Mapping[str, Any] = {}
+        self._figures: dict[str, float] = {}  # our own, whether Keras' logs get them or not
         self._rate = float("nan")
 
     @classmethod
@@ -197,6 +200,7 @@ class Session:
         if epoch != self._epoch:
             self._epoch = self._latest = epoch
             self._finished, self._logs, self._rate, self._ending = [], {}, float("nan"), False
+            self._figures = {}
 
     def _open_file(self, epoch: int) -> None:
         if not self.writes:
@@ -227,7 +231,9 @@ class Session:
         then, why = past.constants, ""
         if epoch == 0:
             why = f"{newest.name} holds {len(past.epochs)} epochs of an earlier training: this one is {{}}."
-        elif changed := sorted(key for key, value in self._constants.items() if key in then and then[key] != value):
+        elif changed := sorted(
+            key for key, value in self._constants.items() if key in then and _differs(past, key, value)
+        ):
             why = (
                 f"The {' and the '.join(changed)} changed since {newest.name}: training goes on from epoch {epoch} as"
                 f" {{}}, and the burn-in starts again."
@@ -235,7 +241,7 @@ class Session:
         if why:
             claim.release()
             return self._fresh(newest, why)
-        self.past = past.before(epoch)
+        self.past, self._resumed = past.before(epoch), epoch
         self._note_missing(epoch)
         return newest, claim
 
@@ -261,6 +267,10 @@ class Session:
                     self.note(why.format(directory.name))
                     return directory, claim
                 claim.release()
+
+    def record(self, figures: Mapping[str, float]) -> None:
+        """Figures for this epoch's record."""
+        self._figures |= figures
 
     def note(self, text: str) -> None:
         """A sentence for this epoch's record."""
@@ -362,15 +372,24 @@ class Session:
             seconds=seconds,
             cost_seconds=sum(self._costs.values()),
             learning_rate=self._rate,
-            logs=scalars(self._logs),
+            logs=scalars({**self._logs, **self._figures}),
             costs=dict(self._costs),
             once_seconds=sum(self._once.values()),
             notes=tuple(self._notes),
+            resumed=self._epoch == self._resumed,
         )
         self._epoch, self._notes, self._finished, self._costs, self._once = None, [], [], {}, {}
         if self._writer is not None:
             self._writer.write([record])
             self._writer.flush()
+
+
+def _differs(past: Log, key: str, value: Any) -> bool:
+    """Whether a constant is another one than in the run that would be continued."""
+    then = past.constants[key]
+    if not isinstance(value, Placed):
+        return bool(then != value)
+    return not value.continues(then, past.variable_sizes if key == "variables" else ())
 
 
 def scalars(logs: Mapping[str, Any]) -> dict[str, float]:

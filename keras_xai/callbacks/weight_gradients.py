@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_xai.callbacks.base import Watcher, isolated
 from keras_xai.callbacks.on_flag import OnFlag, answer, checked
+from keras_xai.callbacks.placed import Placed
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import GradientAlarm, InvalidInput
 from keras_xai.gradients.flags import Flag, Flags, sentence
@@ -29,7 +30,7 @@ class WeightGradients(Watcher):
     after loss scaling is undone, summed over replicas, before any clipping. A second train function is traced once and
     runs on a few sampled steps of each epoch; all others run the model's own. The weights end up the same, bit for bit.
 
-    Adds to `logs`, in every epoch from the first, NaN before there is a figure:
+    With `log="all"` `logs` get, in every epoch from the first, NaN before there is a figure:
 
     - `xai_grad_norm`: L2 norm of the whole gradient, root mean square over the recorded optimizer calls;
     - `xai_update_ratio`: L2 norm of the whole update over that of the weights; about 1e-3 a step is usual;
@@ -49,6 +50,7 @@ class WeightGradients(Watcher):
         on_flag: when a flag is raised that did not stand before: "warn", "stop" (and warn), "raise" a `GradientAlarm`,
             or a function of the `records.Gradients`.
         on_error: "warn" (a fault is one warning, and the callback retires) or "raise" (for development).
+        log: "all" puts the figures above into Keras' `logs`; by default the records alone hold them.
 
     Raises:
         InvalidInput: an argument that cannot work; patterns that match no trainable variable, at train begin.
@@ -73,8 +75,9 @@ class WeightGradients(Watcher):
         thresholds: Mapping[str, float] | None = None,
         on_flag: OnFlag = "warn",
         on_error: str = "warn",
+        log: str = "default",
     ) -> None:
-        super().__init__(log_dir, every=every, on_error=on_error)
+        super().__init__(log_dir, every=every, on_error=on_error, log=log)
         self.on_flag = checked(on_flag)
         self._sampling = Sampling(samples_per_epoch)
         self._selection = Selection.of(include, exclude)
@@ -113,7 +116,7 @@ class WeightGradients(Watcher):
         self._selection.check([path(v) for v in self.model.trainable_variables if recordable(v)])
 
     def constants(self) -> Mapping[str, Any]:
-        return {"variables": unique([path(v) for v in self._expected()])} if self.model.built else {}
+        return {"variables": self._placed(self._expected())} if self.model.built else {}
 
     def begin(self, epoch: int, past: Log | None) -> None:
         self._past = [] if past is None else past.weight_gradients
@@ -159,9 +162,9 @@ class WeightGradients(Watcher):
         return [record]
 
     def skip(self, epoch: int, logs: dict[str, Any]) -> None:
-        logs["xai_grad_norm"] = self._overall.norm
-        logs["xai_update_ratio"] = self._overall.update_ratio
-        logs["xai_nonfinite"] = self._overall.nonfinite
+        overall = self._overall
+        figures = {"xai_grad_norm": overall.norm, "xai_update_ratio": overall.update_ratio}
+        self.tell(logs, figures | {"xai_nonfinite": overall.nonfinite})
 
     def act(self) -> None:
         news, self._news = self._news, []
@@ -178,6 +181,10 @@ class WeightGradients(Watcher):
         """The variables of the model that are to be recorded."""
         return [v for v in self.model.trainable_variables if recordable(v) and path(v) in self._selection]
 
+    def _placed(self, variables: list[Any]) -> Placed:
+        """The variables by name and size."""
+        return Placed(unique([path(v) for v in variables]), tuple(map(size_of, variables)))
+
     def _settle(self, heard: Heard) -> None:
         """Decide the rows, at the first record: the event file keeps their names once. Later ones would be lost."""
         extra = [v for v in heard.variables if path(v) in self._selection]
@@ -185,9 +192,14 @@ class WeightGradients(Watcher):
             known = {id(v): v for v in (*self._expected(), *extra)}
             everything = (*self.model.trainable_variables, *heard.variables)
             self._selection.check([path(v) for v in everything if recordable(v)])
-            self._variables, self._names = list(known.values()), unique([path(v) for v in known.values()])
-            if self._past and self._past[-1].names != self._names:
-                raise InvalidInput("the run that is continued has other variables; give this training its own log_dir")
+            self._variables, placed = list(known.values()), self._placed(list(known.values()))
+            self._names = placed.names
+            if self._past:
+                if not placed.continues(self._past[-1].names, self._past[-1].sizes):
+                    raise InvalidInput(
+                        "the run that is continued has other variables; give this training its own log_dir"
+                    )
+                self._names = self._past[-1].names  # a model that was saved and loaded has other paths
             sizes = dict(zip(self._names, map(size_of, self._variables), strict=True))
             self._flags.replay(self._past, sizes, self._sparse(heard))
             if self._past:

@@ -8,8 +8,10 @@ Compared with: epoch-to-epoch attribution change (Dhayalkar 2026, arXiv 2601.116
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +103,21 @@ class Chart:
             alarm=alarm,
             rising=rising,
         )
+
+    def update_measured(self, share: NDArray[np.floating], learning_rate: float = 1.0) -> Update:
+        """`update` by the features that are measured, where NaN (F) are those that cannot be: nothing is said of them."""
+        measured = ~np.isnan(share)
+        if measured.all() or not measured.any():
+            return self.update(share, learning_rate)
+        update = self.update(share[measured], learning_rate)
+
+        def spread(values: NDArray[Any]) -> NDArray[Any]:
+            whole = np.zeros(share.shape, values.dtype)
+            whole[measured] = values
+            return whole
+
+        z, before, after, hit = map(spread, (update.z, update.before, update.after, update.hit))
+        return dataclasses.replace(update, z=z, before=before, after=after, hit=hit)
 
     def _rested(self, now: int) -> bool:
         return self._last_alarm is None or now - self._last_alarm > self.cooldown

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.probe import OTHER
+
 MANY = 500  # features: more are pooled, or the noise of thousands of tiny shares is what the chart sees
 KEPT = 200
-OTHER = "other"
 
 
 class Leading:
@@ -42,7 +43,10 @@ class Leading:
     def choose(self, importance: NDArray[Any]) -> None:
         """By the first importance (F) that can be ordered: non-negative, finite. Later ones change nothing."""
         if not self.settled:
-            self._kept = np.sort(np.argsort(-importance, kind="stable")[:KEPT])
+            order = np.argsort(-np.nan_to_num(importance, nan=np.inf), kind="stable")
+            if self._features[-1] == OTHER:  # of a vocabulary: what is not named already
+                order = order[order != len(self._features) - 1]
+            self._kept = np.sort(order[:KEPT])
 
     def restore(self, names: Sequence[str], endings: Sequence[str] = ("",)) -> None:
         """As a run that is continued chose them.

@@ -19,6 +19,7 @@ from keras_xai.figures.theme import (
     line,
     mark_alerts,
     mark_limit,
+    mark_resumed,
     mark_span,
     packed,
     text,
@@ -109,6 +110,7 @@ def drift_score(run: Recorded, look: Look = LIGHT, **_: Any) -> Figure:
     for limit, source in limits.items():
         mark_limit(look, panel, limit, f"limit {limit:g}" if len(limits) == 1 else f"limit {limit:g}, {source}")
     mark_alerts(look, panel, [alert.epoch for alert in run.alerts])
+    mark_resumed(look, panel, run.history)
     _add_learning_rate(run, look, panel)
     return panel
 

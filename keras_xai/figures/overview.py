@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from keras_xai.events import events
 from keras_xai.figures.grid import grid
 from keras_xai.figures.importance_drift import drift_score, importance_map, importance_of, position
-from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, epoch_axis, line, mark_alerts, text
+from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, epoch_axis, line, mark_alerts, mark_resumed, text
 from keras_xai.figures.weight_gradients import heat_map
 from keras_xai.figures.words import count, percent, short
 from keras_xai.judgement import is_scored, judge
 from keras_xai.recorded import Recorded
 from keras_xai.records import Alert, Importance
-
-NEAR = 3  # a change of the data and the model's answer to it are one event when at most so many epochs apart
 
 
 @dataclass(frozen=True)
@@ -43,28 +42,22 @@ class Summary:
     faults: tuple[str, ...] = ()  # what of the watch broke, a sentence each
 
 
-def events(alerts: Sequence[Alert]) -> list[list[Alert]]:
-    """Alerts of different sources at most three epochs apart are one event, told in one sentence."""
-    out: list[list[Alert]] = []
-    for alert in sorted(alerts, key=lambda a: (a.epoch, a.source == "clean")):
-        last = out[-1] if out else []
-        if last and alert.source not in {a.source for a in last} and alert.epoch - last[0].epoch <= NEAR:
-            last.append(alert)
-        else:
-            out.append([alert])
-    return out
-
-
 def event_sentence(event: Sequence[Alert]) -> str:
     """Epoch 14: the training data changed in block (0,0), and by epoch 16 the model relies on it."""
-    changed = next((a for a in event if a.verdict == "data changed"), None)
-    moved = next((a for a in event if a.verdict == "reliance moved"), None)
+    changed = next((a for a in event if a.source != "clean" and a.verdict == "data changed"), None)
+    moved = next((a for a in event if a.source == "clean" or a.verdict == "reliance moved"), None)
     rate = " while the learning rate was rising" if any(a.learning_rate_rising for a in event) else ""
     if changed is None:
         first = event[0]
+        if first.verdict == "data changed":
+            return f"Epoch {first.epoch}: the training data changed{rate}."
         return f"Epoch {first.epoch}: the model moved its reliance {_towards(first)}{rate}."
-    where = _name(changed)
-    start = f"the training data changed{f' in {where}' if where else ''}"
+    where = _name(_telling(event))
+    rows = changed.changed
+    if rows is not None and rows.labels and not rows.rows:
+        start = "the training labels changed"
+    else:
+        start = f"the training data changed{f' in {where}' if where else ''}"
     if moved is None:
         return f"Epoch {changed.epoch}: {start}{rate}."
     same = next((f for f in moved.features if f[0] == where), None)
@@ -80,6 +73,12 @@ def event_sentence(event: Sequence[Alert]) -> str:
     return f"Epoch {changed.epoch}: {start}, and by epoch {moved.epoch} {answer}{rate}."
 
 
+def _telling(event: Sequence[Alert]) -> Alert:
+    """The alert that says best which features it is about: by what the model makes of the rows, else by the rows."""
+    named = [alert for alert in event if alert.features]
+    return next((a for a in named if a.source == "live"), named[0] if named else event[0])
+
+
 def _name(alert: Alert) -> str:
     return alert.features[0][0] if alert.features else ""
 
@@ -88,7 +87,7 @@ def _towards(alert: Alert) -> str:
     if not alert.features:
         return "elsewhere"
     name, before, after, _, z = alert.features[0]
-    rose = z > 0 if alert.source == "data" or before == after else after > before
+    rose = not z < 0 if alert.source == "data" or before == after else after > before
     return f"{'to' if rose else 'away from'} {name}"
 
 
@@ -115,7 +114,7 @@ def summary(run: Recorded, epoch: int | None = None) -> Summary:
     first = told[0][0].epoch if told else None
     earlier = [e for e in epochs if first is not None and e < first]
     before = earlier[-1] if earlier else epochs[0]
-    feature = _name(told[0][0]) if told else _leader(importance, now)
+    feature = _name(_telling(told[0])) if told else _leader(importance, now)
     facts = (
         _metric(run, now, before if told else None),
         _score(importance, now),
@@ -291,6 +290,7 @@ def loss(run: Recorded, look: Look = LIGHT, **_: Any) -> Figure:
         xaxis=epoch_axis(look, run.epochs),
         yaxis=axis(look, type="log" if logarithmic else "linear", nticks=5, **({"dtick": 1} if logarithmic else {})),
     )
+    mark_resumed(look, panel, run.history)
     mark_alerts(look, panel, [alert.epoch for alert in run.alerts])
     return panel
 

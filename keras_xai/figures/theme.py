@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from keras_xai.figures.colour import TOKENS, Theme, run_colour
 from keras_xai.printed import printable
 from keras_xai.recorded import Recorded
+from keras_xai.records import Epoch
 
 Figure = dict[str, Any]
 
@@ -194,6 +195,25 @@ def mark_alerts(look: Look, panel: Figure, epochs: Sequence[int]) -> None:
                 "text": "▼",
                 "showarrow": False,
                 "font": {"size": 14, "color": look["alarm"]},
+            }
+        )
+
+
+def mark_resumed(look: Look, panel: Figure, history: Sequence[Epoch]) -> None:
+    """A dotted line where an interrupted training went on."""
+    for epoch in (record.epoch for record in history if record.resumed):
+        line_at = {"type": "line", "x0": epoch - 0.5, "x1": epoch - 0.5, "yref": "paper", "y0": 0, "y1": 1}
+        panel["layout"]["shapes"].append(line_at | {"line": {"color": look["text-3"], "width": 1, "dash": "dot"}})
+        panel["layout"]["annotations"].append(
+            {
+                "x": epoch - 0.5,
+                "y": 0,
+                "yref": "paper",
+                "xanchor": "left",
+                "yanchor": "bottom",
+                "text": "resumed",
+                "showarrow": False,
+                "font": {"size": 10, "color": look["text-3"]},
             }
         )
 

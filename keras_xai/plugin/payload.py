@@ -158,7 +158,13 @@ def whole(name: str, run: Run) -> dict[str, Any]:
         "gradient_epochs": [r.epoch for r in run.weight_gradients],
         "probe": None if run.probe is None else probe(run.probe),
         "sources": {
-            source: {"epochs": found.epochs, "score": found.score, "limit": found.limit, "names": found.names}
+            source: {
+                "epochs": found.epochs,
+                "score": found.score,
+                "limit": found.limit,
+                "names": found.names,
+                "unmeasured": found.unmeasured,
+            }
             for source, found in (("live", run.importance_live), ("clean", run.importance), ("data", run.data_score))
             if found is not None
         },

@@ -50,6 +50,7 @@ from keras_xai.records import (
     VERDICTS,
     Alert,
     Attribution,
+    Changed,
     Epoch,
     Gradients,
     Link,
@@ -353,6 +354,7 @@ def decode_epoch(epoch: int, content: Any) -> Epoch:
         costs={name: checks.amount(cost, 1e9) for name, cost in checks.members(body.get("costs", {})).items()},
         notes=checks.several(body.get("notes", []), checks.text),
         once_seconds=checks.amount(body.get("once_seconds", 0.0), 1e9),
+        resumed=checks.flag(body.get("resumed", False)),
     )
 
 
@@ -378,7 +380,17 @@ def decode_alert(epoch: int, source: Source, content: Any) -> Alert:
         features=checks.several(checks.entry(body, "features"), _moved),
         score=checks.number(body.get("score")),
         limit=checks.number(body.get("limit")),
+        event=None if body.get("event") is None else checks.epoch(body["event"]),
+        changed=None if body.get("changed") is None else _changed(body["changed"]),
     )
+
+
+def _changed(counts: Any) -> Changed:
+    """How many of the live rows differ."""
+    rows, labels, of = checks.several(counts, lambda count: checks.whole(count, -1), 3)
+    if not max(rows, labels) <= of:
+        raise Unreadable(f"expected at most {of} rows that differ, got {max(rows, labels)}")
+    return Changed(rows, labels, of)
 
 
 def _moved(feature: Any) -> tuple[str, float, float, int, float]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorboard.compat.proto import event_pb2
 
+from keras_xai.events import with_events
 from keras_xai.printed import printable
 from keras_xai.probe import Probe
 from keras_xai.records import (
@@ -237,12 +238,12 @@ class Log:
 
     @functools.cached_property
     def alerts(self) -> list[Alert]:
-        """In order of their epochs; at the same epoch the live rows speak first: a cause before its effect."""
+        """In order of their epochs, a cause before its effect; those of one cause share `event` and verdict."""
         found: list[Alert] = []
         for source in reversed(SOURCES):
             tag = metadata.ALERT + source
             found += self._decoded(tag, functools.partial(metadata.about_alerts, source=source), metadata.decode_alert)
-        return sorted(found, key=lambda alert: alert.epoch)
+        return with_events(found)
 
     @functools.cached_property
     def stops(self) -> list[Stop]:
@@ -399,6 +400,16 @@ class Log:
         return None if self.probe is None or self.probe.x is None else self.probe.size
 
     @functools.cached_property
+    def resumed(self) -> list[int]:
+        """The epochs with which an interrupted training went on."""
+        return [record.epoch for record in self.history if record.resumed]
+
+    @functools.cached_property
+    def variable_sizes(self) -> tuple[int, ...]:
+        """How many entries each variable has whose gradients were recorded; empty where that is not known."""
+        return self._about(metadata.GRADIENTS, lambda data: metadata.AboutGradients.of(data).sizes) or ()
+
+    @functools.cached_property
     def constants(self) -> dict[str, Any]:
         """What must not change for the run to be continued, by the name a user would give it."""
         found: dict[str, Any] = {}
@@ -492,4 +503,5 @@ def _stacked(updates: Sequence[Shares]) -> Importance | None:
         score=np.asarray([u.score for u in updates], np.float64),
         limit=updates[0].limit,
         burn_in=updates[0].burn_in,
+        method=updates[0].method,
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
+from keras_xai.attribution import METHODS
 from keras_xai.attribution.kernel_shap import coalitions, regression
 from keras_xai.attribution.lime import Lime
 
@@ -186,3 +187,49 @@ def test_bad_options_are_errors_in_words(cnn, images, method, options, words):
     """What came, what is expected."""
     with pytest.raises(kx.InvalidInput, match=words):
         kx.attribute(cnn, images, method, **options)
+
+
+@pytest.mark.parametrize("method", ["occlusion", "lime", "kernel_shap"])
+def test_a_channel_that_is_not_in_use_has_no_value(method):
+    """Channels of a series are taken away by themselves; a linear model's values are its summands."""
+    r = np.random.default_rng(0)
+    x, weights = r.normal(size=(4, 10, 3)).astype(np.float32), r.normal(size=(10, 1)).astype(np.float32)
+    inputs = keras.Input((10, 3))
+    head = keras.layers.Dense(1, use_bias=False)
+    model = keras.Model(inputs, head(inputs[..., 0]))
+    head.set_weights([weights])
+    values = kx.attribute(model, x, method).values
+    tolerance = {"rtol": 0.05, "atol": 0.02} if method == "lime" else {"rtol": 1e-3, "atol": 1e-4}
+    np.testing.assert_allclose(values[..., 0], x[..., 0] * weights[:, 0], **tolerance)
+    np.testing.assert_allclose(values[..., 1:], 0, atol=tolerance["atol"])
+
+
+def test_windows_over_a_long_series_stay_few():
+    """One moment of one channel, or as many moments as leave about a thousand windows; a number takes all channels."""
+    occlusion = METHODS["occlusion"]
+    count = lambda length, channels: np.prod(  # noqa: E731
+        [
+            -(-n // w)
+            for n, w in zip((length, channels), occlusion()._sides((length, channels), (0, 1), True)[0], strict=True)
+        ]
+    )
+    assert (count(10, 3), count(1000, 12)) == (30, 1008)
+    assert occlusion()._axes((10, 3), False) == (0, 1)
+    assert occlusion()._axes((10, 3), True) == occlusion(2)._axes((10, 3), False) == (0,)
+
+
+@pytest.mark.parametrize("width", [1, 16])
+def test_an_occluded_token_costs_its_score_whatever_the_width_of_its_embedding(width):
+    """A mean over embeddings, then a line: each token's loss is its own summand."""
+    keras.utils.set_random_seed(0)
+    layers = [
+        keras.Input((6,), dtype="int32"),
+        keras.layers.Embedding(20, width),
+        keras.layers.GlobalAveragePooling1D(),
+    ]
+    model = keras.Sequential([*layers, keras.layers.Dense(1)])
+    tokens = np.random.default_rng(0).integers(1, 20, (3, 6))
+    table, kernel = model.layers[0].embeddings.numpy(), model.layers[2].kernel.numpy()
+    np.testing.assert_allclose(
+        kx.attribute(model, tokens, "occlusion").values, (table[tokens] @ kernel)[..., 0] / 6, rtol=1e-3, atol=1e-6
+    )

@@ -12,6 +12,8 @@ from tests.callbacks.conftest import small_model
 def test_one_line_records_all_three(tmp_path, model, fit, data):
     """Gradients, both default methods, importance on the probe and on live rows; one file, one record an epoch."""
     history = fit(model, kx.Explain(tmp_path, data, live=data, on_error="raise"))
+    ours = {key for key in history.history if key.startswith("xai_")}
+    assert ours == {"xai_drift_score", "xai_drift_alarm", "xai_quiet_epochs"}
     run = kx.load(tmp_path)["."]
     assert len(list((tmp_path / "keras_xai").iterdir())) == 1
     assert run.epochs == [0, 1, 2]
@@ -19,7 +21,7 @@ def test_one_line_records_all_three(tmp_path, model, fit, data):
     assert run.methods == ("integrated_gradients", "saliency")
     assert run.importance.share.shape == run.importance_live.share.shape == (3, 4)
     assert set(run.history[0].costs) == {"weight_gradients", "probe_attributions", "importance_drift"}
-    assert {"xai_drift", "xai_grad_norm"} <= set(history.history)
+    assert {"xai_drift", "xai_grad_norm", "xai_drift_alarm_live"} <= set(run.history[0].logs)
     assert run.probe.size == 16
 
 

@@ -120,17 +120,20 @@ def test_the_labels_of_the_output_that_is_explained_are_taken():
         LiveRows((X, {"head": Y, "other": X}), PROBE).check()
 
 
-def test_a_change_of_rows_or_labels_is_seen_for_two_reads():
-    """As far back as a tested move reaches."""
+def test_a_change_of_rows_or_labels_is_seen_for_three_reads():
+    """As far back as a move over two epochs reaches, and named once: how many rows, which columns, how many labels."""
     x, y = X.copy(), Y.copy()
     live = LiveRows((x, y), PROBE)
     live.check()
     assert not (live.read(), live.changed)[1]
     x[3, 1] += 1
-    found = [(live.read(), live.changed)[1] for _ in range(3)]
-    assert found == [True, True, False]
-    y[0] = 1 - y[0]
+    seen = [(live.read(), live.changed, live.difference)[1:] for _ in range(4)]
+    assert [changed for changed, _ in seen] == [True, True, True, False]
+    assert [difference is not None for _, difference in seen] == [True, False, False, False]
+    assert seen[0][1] == ((1, 0, 256), (("column 1", 1 / 256),))
+    y[:2] = 1 - y[:2]
     assert (live.read(), live.changed)[1]
+    assert live.difference == ((0, 2, 256), (("labels", 2 / 256),))
 
 
 def test_a_change_at_the_very_first_epoch_is_seen():
@@ -156,9 +159,12 @@ def test_a_change_between_two_trainings_is_seen():
     again = LiveRows((x, y), kx.Probe(x, y))
     again.check()
     again.resume(digests, repeats=True)
-    for seen in (True, True, False):  # a tested move reaches two reads back
+    for k, seen in enumerate((True, True, True, False)):
         again.read()
         assert again.changed == seen
+        assert (again.difference is not None) == (k == 0)
+        if k == 0:  # how many differ is not known: the rows of before are not kept
+            assert again.difference.changed == (-1, 0, 64)
 
 
 def test_rows_redrawn_between_epochs_are_known_after_three():
@@ -171,8 +177,51 @@ def test_rows_redrawn_between_epochs_are_known_after_three():
         source.on_epoch_end()
         live.read()
         repeats.append(live.repeats)
+        assert live.difference is None
     assert repeats == [True, True, False, False, False]
     assert not live.changed
+
+
+def test_one_change_in_the_first_epochs_is_told_once_the_source_is_known_to_repeat():
+    """A read that repeats says that the one before it was news; labels are told also where rows are drawn anew."""
+    x, y = X.copy(), Y.copy()
+    live = LiveRows((x, y), PROBE)
+    live.check()
+    x[:, 2] += 1
+    assert [(live.read(), live.difference is not None)[1] for _ in range(3)] == [False, True, False]
+    noise = np.random.default_rng(0)
+    noisy = LiveRows(lambda: (x + noise.normal(size=x.shape), y), PROBE)
+    noisy.check()
+    assert not noisy.repeats
+    assert (noisy.read(), noisy.difference)[1] is None
+    y[:5] = 1 - y[:5]
+    assert (noisy.read(), noisy.difference)[1] == ((0, 5, 256), (("labels", 5 / 256),))
+
+
+@pytest.mark.parametrize("kind", ["image", "series", "tokens", "strings", "two inputs"])
+def test_what_differs_is_named_in_the_probes_features(kind):
+    """Cells, channels, the words that came in, columns of texts, inputs by their key."""
+    r = np.random.default_rng(0)
+    y = np.zeros(20, int)
+    if kind == "image":
+        x, put, expected = r.random((20, 32, 32, 3)), (slice(0, 7), 0, 5, 1), "block (0,2)"
+    elif kind == "series":
+        x, put, expected = r.random((20, 6, 3)), (slice(0, 7), 2, 1), "channel 1"
+    elif kind == "tokens":
+        x, put, expected = r.integers(1, 9, (20, 6)), (np.arange(7), r.integers(0, 6, 7)), "dull"
+    elif kind == "strings":
+        x, put, expected = np.asarray([["a", "b"]] * 20, object), (slice(0, 7), 1), "column 1"
+    else:
+        x, put, expected = {"a": r.random((20, 2)), "b": r.random((20, 2))}, (slice(0, 7), 0), "b: column 0"
+    words = {9: "dull"} if kind == "tokens" else None
+    named = None if kind in ("strings", "two inputs") else kind
+    live = LiveRows(lambda: (x, y), kx.Probe(x, y, kind=named, vocabulary=words))
+    live.check()
+    live.read()
+    x = {name: array.copy() for name, array in x.items()} if isinstance(x, dict) else x.copy()
+    (x["b"] if isinstance(x, dict) else x)[put] = "c" if kind == "strings" else 9
+    live.read()
+    assert live.difference == ((7, 0, 20), ((expected, 7 / 20),))
 
 
 def test_an_order_redrawn_between_epochs_is_refused_after_three():

@@ -39,7 +39,7 @@ def usual(tmp_path_factory):
     log_dir = tmp_path_factory.mktemp("usual")
     watched = model(metrics=["accuracy"])
     probe = kx.Probe(X, Y, class_names=["none", "one", "both"], feature_names=list("abcd"))
-    callback = kx.ProbeMappings(log_dir, probe, held_out=np.arange(160) >= 128, on_error="raise")
+    callback = kx.ProbeMappings(log_dir, probe, held_out=np.arange(160) >= 128, on_error="raise", log="all")
     history = fit(watched, callback, epochs=7, x=X[:128], y=Y[:128]).history
     return log_dir, history, watched
 
@@ -140,7 +140,7 @@ def test_weights_are_bit_identical_with_and_without(tmp_path):
 
 def test_epochs_between_keep_their_keys(tmp_path):
     """`every=3` of five epochs: 0, 3 and the last."""
-    history = fit(model(), kx.ProbeMappings(tmp_path, (X, Y), every=3, on_error="raise"), epochs=5).history
+    history = fit(model(), kx.ProbeMappings(tmp_path, (X, Y), every=3, on_error="raise", log="all"), epochs=5).history
     assert [record.epoch for record in run(tmp_path).mappings] == [0, 3, 4]
     for key in KEYS[:2]:
         assert history[key][1] == history[key][2] == history[key][0]
@@ -198,7 +198,9 @@ def test_a_training_that_ends_in_nan_is_recorded_up_to_it(tmp_path):
     """A flag names the first layer; every epoch has a record; nothing crashes."""
     hidden = layers.Dense(6, "tanh", name="first"), layers.Dense(5, "tanh", name="second")
     with pytest.warns(UserWarning, match="first gives NaN or infinite values since epoch 2"):
-        history = fit(model(*hidden), Break(), kx.ProbeMappings(tmp_path, (X, Y), on_error="raise"), epochs=4).history
+        history = fit(
+            model(*hidden), Break(), kx.ProbeMappings(tmp_path, (X, Y), on_error="raise", log="all"), epochs=4
+        ).history
     records = run(tmp_path).mappings
     assert [record.epoch for record in records] == [0, 1, 2, 3]
     assert records[3].flags == (("first", "non-finite", 2),)  # the gradient brought it there
@@ -254,7 +256,7 @@ def test_regression(tmp_path):
     """R² in place of accuracy; the surrogate explains the output; no classes anywhere."""
     y = (X @ [1, 2, 0, -1]).astype("float32")[:, None]
     watched = model(layers.Dense(8, "relu", name="first"), outputs=1, loss="mse", rate=0.03)
-    history = fit(watched, kx.ProbeMappings(tmp_path, (X, y), on_error="raise"), epochs=6, y=y).history
+    history = fit(watched, kx.ProbeMappings(tmp_path, (X, y), on_error="raise", log="all"), epochs=6, y=y).history
     record = run(tmp_path).mappings[-1]
     assert record.features.layers == ("first", "output")
     assert record.result.answer == "value"

@@ -38,7 +38,7 @@ def usual(tmp_path_factory):
     """Three epochs of plain SGD with the defaults: log directory, history and model."""
     log_dir = tmp_path_factory.mktemp("usual")
     watched = model(sgd())
-    history = fit(watched, kx.WeightGradients(log_dir, on_error="raise"), epochs=3)
+    history = fit(watched, kx.WeightGradients(log_dir, on_error="raise", log="all"), epochs=3)
     return log_dir, history.history, watched
 
 
@@ -106,7 +106,9 @@ def test_what_it_cost_is_told(usual):
 def test_epochs_between_keep_their_keys(tmp_path):
     """`every=3` of five epochs: 0, 3 and the last; in between the last figures stand: CSVLogger has its columns."""
     watched = model(sgd())
-    history = fit(watched, kx.WeightGradients(tmp_path / "logs", every=3, on_error="raise"), epochs=5).history
+    history = fit(
+        watched, kx.WeightGradients(tmp_path / "logs", every=3, on_error="raise", log="all"), epochs=5
+    ).history
     assert [record.epoch for record in records(tmp_path / "logs")] == [0, 3, 4]
     for key in KEYS:
         assert len(history[key]) == 5
@@ -121,7 +123,7 @@ def test_logs_are_nan_before_there_is_a_figure(tmp_path):
         watched = model(keras.optimizers.LossScaleOptimizer(sgd(), initial_scale=2.0**100))
     finally:
         keras.config.set_dtype_policy(policy)
-    history = fit(watched, kx.WeightGradients(tmp_path, on_error="raise"), epochs=1).history
+    history = fit(watched, kx.WeightGradients(tmp_path, on_error="raise", log="all"), epochs=1).history
     assert all(np.isnan(history[key]).all() for key in KEYS)
     (record,) = records(tmp_path)
     assert record.steps == 0
@@ -133,7 +135,9 @@ def test_logs_are_nan_before_there_is_a_figure(tmp_path):
 def test_chosen_layers_only(tmp_path):
     """`include` and `exclude` by layer, variable or pattern; the overall norm is theirs."""
     watched = model(sgd())
-    callback = kx.WeightGradients(tmp_path, include=["hidden", "scores/bias"], exclude="hidden/bias", on_error="raise")
+    callback = kx.WeightGradients(
+        tmp_path, include=["hidden", "scores/bias"], exclude="hidden/bias", on_error="raise", log="all"
+    )
     history = fit(watched, callback, epochs=1).history
     (record,) = records(tmp_path)
     assert record.names == ("hidden/kernel", "scores/bias")
@@ -202,7 +206,7 @@ def test_gradients_that_are_nan_from_the_first_step(tmp_path):
     """Recorded, flagged at once, said in words; the training is the user's to end."""
     watched = broken()
     with pytest.warns(UserWarning, match=r"epoch 0: .*hidden/kernel \(since epoch 0\).*non-finite"):
-        history = fit(watched, kx.WeightGradients(tmp_path, on_error="raise")).history
+        history = fit(watched, kx.WeightGradients(tmp_path, on_error="raise", log="all")).history
     first, second = records(tmp_path)
     assert first.flags == second.flags == tuple((name, "non-finite", 0) for name in first.names)
     np.testing.assert_array_equal(first.statistics["nonfinite"], [90, 15, 45, 9])

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from keras_xai.mapping.flags import Flags, training_gap
+from keras_xai.mapping.flags import Flags, HeldOutGap, held_out_gap, training_gap
 
 NAN = float("nan")
 
@@ -16,14 +16,14 @@ NAN = float("nan")
 def judged(mappings):
     """`judged(flags, epoch, r2=..., held_out=..., gap=..., **features)` -> record with flags and notes."""
 
-    def judge(flags, epoch, *, r2=0.9, held_out=0.9, gap=NAN, rows=200, **figures):
+    def judge(flags, epoch, *, r2=0.9, held_out=0.9, gap=NAN, rows=200, apart=None, **figures):
         record = mappings(epoch)
         quiet = {"dead": [0, 0, NAN], "spread": [0.5, 0.5, 0.5], "cka_previous": [0.9, 0.9, 0.9], "mean": [0, 0, 0]}
         features = dataclasses.replace(
             record.features, **{name: np.array(values, np.float32) for name, values in (quiet | figures).items()}
         )
         result = dataclasses.replace(record.result, held_out=np.ones(rows, bool), held_out_accuracy=held_out)
-        raised, notes = flags.judge(epoch, features, result, r2, gap)
+        raised, notes = flags.judge(epoch, features, result, r2, gap, apart)
         return dataclasses.replace(record, features=features, result=result, flags=raised, notes=notes)
 
     return judge
@@ -61,6 +61,31 @@ def test_memorising_needs_both_signs(judged):
 def mapped(record, r2):
     linear = dataclasses.replace(record.decision.surrogates["linear"], r2=r2)
     return dataclasses.replace(record.decision, surrogates={"linear": linear})
+
+
+def test_a_gap_to_held_out_rows_is_memorising_and_noise_does_not_lower_it(judged):
+    """Labels that are all random: right of 100 % of the training rows and of a coin toss elsewhere, whatever R² does. The flag
+    stands while half of the gap is there, and two calm records are no end of it."""
+    flags, stood = Flags(), []
+    story = [0.1, 0.24, 0.5, 0.15, 0.05, 0.05, 0.13, 0.05, 0.05, 0.05, 0.05]
+    for epoch, gap in enumerate(story):
+        record = judged(flags, epoch, apart=HeldOutGap(0.5 + gap, 0.5, "the validation rows"))
+        stood.append(record.flags)
+        if epoch == 2:
+            words = flags.sentence(record.flags, record)
+            assert words.endswith("it is right on 100.0% of the training rows and on 50.0% of the validation rows")
+    assert stood == [()] * 2 + [(("model", "memorising", 2),)] * 7 + [()] * 2
+
+
+def test_held_out_rows_are_those_that_are_known_best(mappings):
+    """The rows that `held_out` names, else the validation metric, else a labelled probe; nothing without a training metric."""
+    result = mappings(0).result
+    logs = {"loss": 1.0, "accuracy": 1.0, "val_accuracy": 0.6}
+    assert held_out_gap(logs, result)[:2] == (1.0, result.held_out_accuracy)
+    unnamed = dataclasses.replace(result, held_out=None, held_out_accuracy=NAN)
+    assert held_out_gap(logs, unnamed)[:2] == (1.0, 0.6)
+    assert held_out_gap({"accuracy": 1.0}, unnamed)[:2] == (1.0, result.accuracy)
+    assert held_out_gap({"loss": 1.0, "val_accuracy": 0.6}, result) is None
 
 
 def test_without_held_out_rows_nothing_is_called_memorising(judged):

@@ -33,7 +33,7 @@ export const percent = (x) =>
   Number.isFinite(x) ? `${(100 * x).toFixed(x >= 0.0995 ? 0 : x >= 0.00995 ? 1 : 2)}\u00a0%` : "–";
 
 /** A minus sign as wide as a plus. */
-export const signed = (x, digits) => `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(digits)}`;
+export const signed = (x, digits) => x === null ? "–" : `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(digits)}`;
 
 /** Three digits, whatever the size. */
 export const short = (x) => {
