@@ -90,6 +90,14 @@ def part_name(part: str) -> str:
     return PARTS.get(part, part)
 
 
+def why_absent(run: Recorded, callback: str) -> str:
+    """Why a callback left no record: it stopped, or it was not there."""
+    stops = [stop for stop in run.stops if part_name(stop.part) == callback]
+    if stops:
+        return f"{callback} stopped at epoch {stops[0].epoch}: {stops[0].reason.rstrip('.')}"
+    return f"{callback} was not among the callbacks"
+
+
 def _alerts(run: Recorded, now: float) -> list[str]:
     """A line an event: alerts of one cause count once."""
     return [line(event) for event in events(alert for alert in run.alerts if alert.epoch <= now)]
@@ -141,8 +149,9 @@ def _gaps(run: Recorded, now: float) -> list[str]:
     if not epochs:
         return ["no epoch was recorded"]
     if run.importance is None:
-        return ["no importance was recorded: ImportanceDrift was not among the callbacks"]
-    updates, burn_in = int((run.importance.epochs <= now).sum()), run.importance.burn_in
+        return [f"no importance was recorded: {why_absent(run, 'ImportanceDrift')}"]
+    finite = np.isfinite(run.importance.share).any(1)
+    updates, burn_in = int((finite & (run.importance.epochs <= now)).sum()), run.importance.burn_in
     gaps = []
     if unmeasured := run.importance.unmeasured:
         gaps.append(f"not measured: {', '.join(unmeasured)}: what the model makes of them is not known")
@@ -165,7 +174,8 @@ def is_scored(importance: Importance, now: float = math.inf) -> bool:
 
 def _scored(importance: Importance, now: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """The finite scores after the burn-in."""
-    after = np.arange(len(importance.epochs)) >= importance.burn_in
+    updates = np.cumsum(np.isfinite(importance.share).any(1)) - 1  # one that is not finite counts for nothing
+    after = updates >= importance.burn_in
     score = importance.score
     return score[after & (importance.epochs <= now) & np.isfinite(score)]
 

@@ -18,7 +18,7 @@ from keras_xai.figures import FIGURES
 from keras_xai.figures.importance_drift import SOURCES as SEEN_BY
 from keras_xai.figures.overview import summary
 from keras_xai.figures.words import percent
-from keras_xai.judgement import noted, part_name
+from keras_xai.judgement import noted, why_absent
 from keras_xai.printed import printable
 from keras_xai.records import Alert
 from keras_xai.run import Run, load
@@ -154,7 +154,7 @@ def _run(index: int, name: str, run: Run) -> str:
         _alerts(run.alerts),
     ]
     for figure in FIGURES if run.epochs else ():
-        markup = f"<p>Nothing was recorded: {_text(_why_not(run, SOURCES.get(figure, figure)))}</p>"
+        markup = f"<p>Nothing was recorded: {_text(why_absent(run, SOURCES.get(figure, figure)))}.</p>"
         if figure not in SOURCES or getattr(run, RECORDED[figure]):
             chart = run.figure(figure)
             drawn = chart.to_html(full_html=False, include_plotlyjs=False, div_id=f"run{index}-{figure}")
@@ -165,13 +165,6 @@ def _run(index: int, name: str, run: Run) -> str:
     if notes:
         parts.append("<h3>Notes</h3>\n" + "".join(f"<p>{_text(note)}</p>" for note in notes))
     return "\n".join(filter(None, parts))
-
-
-def _why_not(run: Run, callback: str) -> str:
-    stops = [stop for stop in run.stops if part_name(stop.part) == callback]
-    if stops:
-        return f"{callback} stopped at epoch {stops[0].epoch}: {stops[0].reason}."
-    return f"{callback} was not among the callbacks."
 
 
 def _alerts(alerts: Iterable[Alert]) -> str:

@@ -159,8 +159,12 @@ class Explainer:
 
     def _target(self, probe: Probe) -> NDArray[np.int64] | None:
         """(B,) the class or column to explain, None where it is to be predicted."""
-        true = self.classes_of(probe) if probe.target is None else None
-        return resolve_target(probe.target, self.task, probe.size, true, self.probe.class_names)
+        asked, own = probe.target, self.probe.target
+        each = isinstance(own, np.ndarray) and own.ndim > 0
+        if asked is None and not each:
+            asked = own  # other rows are explained for the same one
+        true = self.classes_of(probe) if asked is None else None
+        return resolve_target(asked, self.task, probe.size, true, self.probe.class_names)
 
 
 def _other_rows(x: list[Samples]) -> list[NDArray[Any]]:

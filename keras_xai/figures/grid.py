@@ -9,6 +9,7 @@ from typing import Any
 from keras_xai.figures.theme import Figure, Look, chart
 
 LINE = 18  # pixels of a further line of a panel's title
+TITLE_LINE = 24  # and of the figure's
 _AXIS_OF = {"xref": "x", "yref": "y"}
 
 
@@ -18,15 +19,21 @@ def grid(
     """Panels left to right, top to bottom, each under its title; `paper` marks stay inside their own panel."""
     rows = -(-len(panels) // columns)
     more = LINE * max((name.count("<br>") for name, _ in panels), default=0)  # what titles of several lines need
-    height = 40 + rows * (row_height + more) + (48 if title else 0)
-    top_margin = (72 if title else 40) + more
-    out = chart(look, [], height=height, margin={"l": 56, "r": 24, "t": top_margin, "b": 32}, hovermode="closest")
+    below = max(
+        (panel["layout"].get("margin", {}).get("b", 22) - 22 for _, panel in panels), default=0
+    )  # of long labels
+    head = TITLE_LINE * title.count("<br>")
+    height = 40 + rows * (row_height + more + below) + (48 + head if title else 0)
+    margin = {"l": 56, "r": 24, "t": (72 + head if title else 40) + more, "b": 32 + below}
+    out = chart(look, [], height=height, margin=margin, hovermode="closest")
     for index, (name, panel) in enumerate(panels):
         row, column = divmod(index, columns)
         space = 0.055 if columns <= 3 else 0.012
-        left, right = column / columns + (space if column else 0), (column + 1) / columns - space
+        wide = (1 - space * (2 * columns - 1)) / columns  # the same for all: lengths in panels side by side compare
+        left = column * (wide + 2 * space)
+        right = left + wide
         inner = height - out["layout"]["margin"]["t"] - out["layout"]["margin"]["b"]
-        gap = (52 + more) / inner  # room for a panel's title and its epoch labels
+        gap = (52 + more + below) / inner  # room for a panel's title and its epoch labels
         tall = (1 - (rows - 1) * gap) / rows
         top = 1 - row * (tall + gap)
         bottom = max(0.0, top - tall)
@@ -51,7 +58,14 @@ def grid(
             }
         )
     if title:
-        place = {"x": 0, "xref": "container", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 16, "l": 56}}
+        place = {
+            "x": 0,
+            "xref": "container",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 34 if head else 16, "l": 56},
+        }
         out["layout"]["title"] = {"text": title, "font": {"size": 18, "color": look["text"]}, **place}
     out["layout"]["paper_bgcolor"] = out["layout"]["plot_bgcolor"] = look["page"]
     return out

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_xai.figures.colour import colourscale
 from keras_xai.figures.grid import grid
+from keras_xai.figures.measured import burn_in_end, place, ranks
 from keras_xai.figures.theme import (
     LIGHT,
     Figure,
@@ -16,15 +17,18 @@ from keras_xai.figures.theme import (
     axis,
     chart,
     epoch_axis,
+    hatched,
     line,
     mark_alerts,
     mark_limit,
+    mark_not_finite,
     mark_resumed,
     mark_span,
     packed,
     text,
 )
 from keras_xai.figures.words import percent
+from keras_xai.judgement import not_finite_since, why_absent
 from keras_xai.recorded import Recorded
 from keras_xai.records import Importance
 
@@ -48,14 +52,6 @@ def position(epochs: Sequence[int] | np.ndarray[Any, Any], epoch: int | None) ->
     if epoch is None:
         return len(epochs) - 1
     return max(0, int(np.searchsorted(np.asarray(epochs), epoch, side="right")) - 1)
-
-
-def ranks(share: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Rank 1 is the largest share of its epoch (E, F); equal shares keep the order of the features."""
-    order = np.argsort(-np.nan_to_num(share, nan=-1.0), axis=1, kind="stable")
-    out = np.empty_like(order)
-    np.put_along_axis(out, order, np.arange(1, share.shape[1] + 1)[None, :], axis=1)
-    return out
 
 
 def guilty(run: Recorded, epoch: int | None = None) -> list[str]:
@@ -104,15 +100,30 @@ def drift_score(run: Recorded, look: Look = LIGHT, **_: Any) -> Figure:
         xaxis=epoch_axis(look, run.epochs),
         yaxis=axis(look, range=[0, high], nticks=5, rangemode="tozero", hoverformat=".1f"),
     )
-    ends = {int(i.epochs[min(i.burn_in, len(i.epochs) - 1)]): i.burn_in for _, i, _ in own if len(i.epochs)}
-    if ends and run.epochs and min(ends) > run.epochs[0]:
-        mark_span(look, panel, run.epochs[0], min(ends), f"burn-in: {ends[min(ends)]} updates")
+    _mark_burn_in(run, look, panel, [importance for _, importance, _ in own])
+    mark_not_finite(look, panel, *_not_finite(run, own[0][1] if own else None))
     for limit, source in limits.items():
         mark_limit(look, panel, limit, f"limit {limit:g}" if len(limits) == 1 else f"limit {limit:g}, {source}")
     mark_alerts(look, panel, [alert.epoch for alert in run.alerts])
     mark_resumed(look, panel, run.history)
     _add_learning_rate(run, look, panel)
     return panel
+
+
+def _mark_burn_in(run: Recorded, look: Look, panel: Figure, sources: Sequence[Importance]) -> None:
+    """The epochs at which no alarm is possible yet: of the source that is through with them first."""
+    ends = {}
+    for importance in sources:
+        end, since = burn_in_end(importance), not_finite_since(importance)
+        last = int(importance.epochs[-1]) if since is None else since
+        ends[last if end is None else end] = importance.burn_in
+    if ends and run.epochs and min(ends) > run.epochs[0]:
+        mark_span(look, panel, run.epochs[0], min(ends), f"burn-in: {ends[min(ends)]} updates")
+
+
+def _not_finite(run: Recorded, importance: Importance | None) -> tuple[int | None, int]:
+    """Since when no share is finite any more, and the last epoch of the run."""
+    return not_finite_since(importance), int(run.epochs[-1]) if run.epochs else 0
 
 
 def _add_learning_rate(run: Recorded, look: Look, panel: Figure) -> None:
@@ -165,10 +176,46 @@ def rank_bump(
     if found is None:
         return chart(look, [])
     importance = found[1]
-    at, rank = position(importance.epochs, epoch), ranks(importance.share)
-    top = min(TOP, rank.shape[1])
-    shown = np.argsort(rank[at])[:top]
-    hot = set(guilty(run, epoch))
+    at, rank = place(importance, epoch), ranks(importance.share)
+    known = np.flatnonzero(np.isfinite(rank[at]))
+    shown = known[np.argsort(rank[at][known])][:TOP]
+    top, hot = max(1, min(TOP, rank.shape[1])), set(guilty(run, epoch))
+    right = int(min(190, 68 + 6 * max([len(importance.names[f]) for f in shown], default=1)))
+    panel = chart(
+        look,
+        _rank_lines(look, importance, rank, shown, top, hot),
+        xaxis=epoch_axis(look, importance.epochs.tolist()),
+        yaxis=axis(look, range=[top + 0.8, 0.6], tickvals=sorted({1, min(5, top), top})),
+        margin={"l": 24, "r": right, "t": 12, "b": 22},
+    )
+    for f in shown:
+        colour = look["alarm"] if importance.names[f] in hot else look["text"]
+        marks = {"xref": "paper", "y": int(rank[at, f]), "showarrow": False, "font": {"color": colour}}
+        name = text(importance.names[f], (right - 56) // 6)
+        panel["layout"]["annotations"] += [
+            marks
+            | {
+                "x": 1,
+                "xanchor": "left",
+                "xshift": 10,
+                "text": f"<b>{name}</b>" if importance.names[f] in hot else name,
+            },
+            marks | {"x": 1, "xanchor": "right", "xshift": right, "text": percent(float(importance.share[at, f]))},
+        ]
+    mark_not_finite(look, panel, *_not_finite(run, importance))
+    mark_alerts(look, panel, [alert.epoch for alert in run.alerts])
+    return panel
+
+
+def _rank_lines(
+    look: Look,
+    importance: Importance,
+    rank: np.ndarray[Any, Any],
+    shown: np.ndarray[Any, Any],
+    top: int,
+    hot: set[str],
+) -> list[dict[str, Any]]:
+    """A line a feature, the alerted ones on top, and the points that the pointer finds."""
     data: list[dict[str, Any]] = []
     dense = len(importance.epochs) > DENSE  # ten thousand marks to find would take the browser seconds
     for f in sorted(shown, key=lambda f: importance.names[f] in hot):
@@ -193,45 +240,20 @@ def rank_bump(
             }
         )
     for f in () if dense else shown:  # smooth curves have points between epochs: what the pointer finds are these
+        there = np.flatnonzero(np.isfinite(rank[:, f]))
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "marker": {"opacity": 0, "color": look["text-3"]},
                 "name": text(importance.names[f]),
-                "x": [int(e) for e in importance.epochs],
-                "y": np.minimum(rank[:, f], top + 0.7).tolist(),
-                "text": [
-                    f"rank {r}, {percent(share)}" for r, share in zip(rank[:, f], importance.share[:, f], strict=True)
-                ],
+                "x": importance.epochs[there].tolist(),
+                "y": np.minimum(rank[there, f], top + 0.7).tolist(),
+                "text": [f"rank {rank[e, f]:.0f}, {percent(importance.share[e, f])}" for e in there],
                 "hovertemplate": "%{text}",
             }
         )
-    letters = max([len(importance.names[f]) for f in shown], default=1)
-    right = int(min(190, 68 + 6 * letters))
-    panel = chart(
-        look,
-        data,
-        xaxis=epoch_axis(look, importance.epochs.tolist()),
-        yaxis=axis(look, range=[top + 0.8, 0.6], tickvals=sorted({1, min(5, top), top})),
-        margin={"l": 24, "r": right, "t": 12, "b": 22},
-    )
-    for f in shown:
-        colour = look["alarm"] if importance.names[f] in hot else look["text"]
-        marks = {"xref": "paper", "y": int(rank[at, f]), "showarrow": False, "font": {"color": colour}}
-        name = text(importance.names[f], (right - 56) // 6)
-        panel["layout"]["annotations"] += [
-            marks
-            | {
-                "x": 1,
-                "xanchor": "left",
-                "xshift": 10,
-                "text": f"<b>{name}</b>" if importance.names[f] in hot else name,
-            },
-            marks | {"x": 1, "xanchor": "right", "xshift": right, "text": percent(float(importance.share[at, f]))},
-        ]
-    mark_alerts(look, panel, [alert.epoch for alert in run.alerts])
-    return panel
+    return data
 
 
 def s_curve(x: Any, y: Any, steps: int = 10) -> tuple[Any, Any]:
@@ -244,8 +266,9 @@ def s_curve(x: Any, y: Any, steps: int = 10) -> tuple[Any, Any]:
         return x, y
     t = np.arange(steps) / steps
     along = (x[:-1, None] + np.diff(x)[:, None] * t).ravel()
-    across = (y[:-1, None] + np.diff(y)[:, None] * (3 * t**2 - 2 * t**3)).ravel()
-    return np.append(along, x[-1]), np.append(across, y[-1])
+    across = y[:-1, None] + np.diff(y)[:, None] * (3 * t**2 - 2 * t**3)
+    across[:, 0] = y[:-1]  # a point before a gap stays
+    return np.append(along, x[-1]), np.append(across.ravel(), y[-1])
 
 
 def importance_map(
@@ -256,9 +279,9 @@ def importance_map(
     if found is None:
         return chart(look, [])
     importance = found[1]
-    at = position(importance.epochs, epoch)
-    shown = np.argsort(-np.nan_to_num(importance.share[at], nan=-1.0), kind="stable")[:rows]
+    shown = _rows_of_map(importance.share[place(importance, epoch)], rows)
     names = [importance.names[f] for f in shown]
+    z = 100 * importance.share[:, shown].T
     hot, high = set(guilty(run, epoch)), float(np.nanmax(importance.share, initial=0.0)) or 1.0
     left = int(min(190, 20 + 6 * max([len(name) for name in names], default=1)))
     return chart(
@@ -267,7 +290,7 @@ def importance_map(
             {
                 "type": "heatmap",
                 "x": [int(e) for e in importance.epochs],
-                "z": packed(100 * importance.share[:, shown].T),
+                "z": packed(z),
                 "zmin": 0,
                 "zmax": 100 * high,
                 "colorscale": colourscale(look.theme, "sequential"),
@@ -276,7 +299,9 @@ def importance_map(
                 "ygap": 1,
                 "hovertemplate": "%{customdata}<br>epoch %{x}: %{z:.2f} %<extra></extra>",
                 "customdata": [[text(name)] * len(importance.epochs) for name in names],
-            }
+                "hoverongaps": False,
+            },
+            *_not_measured(look, importance, names, np.isfinite(z)),
         ],
         xaxis=cell_axis(look, importance.epochs.tolist()),
         yaxis=axis(
@@ -297,6 +322,26 @@ def importance_map(
     )
 
 
+def _rows_of_map(share: np.ndarray[Any, Any], most: int) -> np.ndarray[Any, Any]:
+    """The features that lead, and below them those that were not measured."""
+    unknown = np.flatnonzero(~np.isfinite(share))[: most // 3] if np.isfinite(share).any() else np.zeros(0, np.int64)
+    order = np.argsort(-np.nan_to_num(share, nan=-1.0), kind="stable")
+    known = order[~np.isin(order, unknown)][: most - len(unknown)]
+    return np.concatenate([known, unknown])
+
+
+def _not_measured(look: Look, importance: Importance, names: Sequence[str], there: Any) -> list[dict[str, Any]]:
+    """Cells without a share: hatched, and said under the pointer."""
+    bars = hatched(look, importance.epochs.tolist(), there)
+    for bar in bars:
+        bar.pop("hoverinfo")
+        bar |= {
+            "hovertext": [text(names[row]) for row in bar["y"]],
+            "hovertemplate": "%{hovertext}: not measured<extra></extra>",
+        }
+    return bars
+
+
 def cell_axis(look: Look, epochs: list[int]) -> dict[str, Any]:
     """The epoch axis of a heat map: a cell reaches half an epoch to both sides."""
     out = epoch_axis(look, epochs)
@@ -308,12 +353,16 @@ def cell_axis(look: Look, epochs: list[int]) -> dict[str, Any]:
 def figure(run: Recorded, *, epoch: int | None = None, source: str | None = None, look: Look = LIGHT) -> Figure:
     """Score, ranks and importance over epochs in one figure."""
     options: dict[str, Any] = {"epoch": epoch, "source": source}
+    found = importance_of(run, source)
+    if found is None:
+        return chart(look, [], title={"text": text(f"No importance: {why_absent(run, 'ImportanceDrift')}", 160)})
+    at = int(found[1].epochs[place(found[1], epoch)])
     return grid(
         look,
         [
             ("Drift score", drift_score(run, look)),
-            ("Rank of the most important features", rank_bump(run, look, **options)),
-            ("Importance by feature and epoch", importance_map(run, look, **options)),
+            (f"Rank of the most important features, epoch {at}", rank_bump(run, look, **options)),
+            ("Importance by feature and epoch, hatched: not measured", importance_map(run, look, **options)),
         ],
         columns=1,
         row_height=320,

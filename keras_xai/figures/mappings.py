@@ -15,9 +15,22 @@ from keras_xai.errors import unknown
 from keras_xai.figures.colour import Theme, colourscale, srgb
 from keras_xai.figures.grid import grid
 from keras_xai.figures.importance_drift import cell_axis, position
-from keras_xai.figures.probe_attributions import class_name
-from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, epoch_axis, line, mark_alerts, packed, text
+from keras_xai.figures.outputs import class_name
+from keras_xai.figures.theme import (
+    LIGHT,
+    Figure,
+    Look,
+    axis,
+    chart,
+    epoch_axis,
+    hatched,
+    line,
+    mark_alerts,
+    packed,
+    text,
+)
 from keras_xai.figures.words import percent, short
+from keras_xai.judgement import why_absent
 from keras_xai.recorded import Recorded
 from keras_xai.records import Float, Mappings, Result, Samples
 
@@ -107,24 +120,33 @@ def layer_named(records: Sequence[Mappings], name: str | None) -> int:
     return known.index(name) if name else max(0, len(known) - 2)
 
 
+def is_read(result: Result) -> NDArray[np.bool_]:
+    """(B) whether a sample's outputs are numbers: of NaN no class is told."""
+    return np.asarray(~np.isnan(np.asarray(result.logits, np.float32)).reshape(len(result.logits), -1).any(1))
+
+
 def at_epoch(records: Sequence[Mappings], epoch: int | None) -> int:
-    """The place of the nearest earlier record."""
-    return position([record.epoch for record in records], epoch)
+    """The place of the nearest earlier record whose outputs are numbers; where none is, of the nearest earlier one."""
+    asked = position([record.epoch for record in records], epoch)
+    return next((at for at in range(asked, -1, -1) if is_read(records[at].result).any()), asked)
 
 
 def places(records: Sequence[Mappings], layer: int, reference: int | None = None) -> Float:
     """Where each sample lies at each epoch, (E, B, 2), in units of the layer's own root mean square.
+
+    NaN at epochs whose outputs are not numbers: they lie nowhere.
 
     Every epoch's principal coordinates are turned to those of the reference record (default the last) as far as a rotation
     or reflection can (orthogonal Procrustes, Schönemann 1966); then the reference's first two axes are looked along. What
     moves is what the training moved: a principal component analysis of each epoch would flip and jump by itself.
     """
     all_coordinates = [np.asarray(record.features.coordinates[layer], np.float64) for record in records]
-    towards = all_coordinates[len(records) - 1 if reference is None else reference]
+    turned_to = at_epoch(records, None) if reference is None else reference
     found = []
-    for own in all_coordinates:
-        left, _, right = np.linalg.svd(own.T @ towards)
-        found.append((own @ (left @ right))[:, :2])
+    for record, own in zip(records, all_coordinates, strict=True):
+        left, _, right = np.linalg.svd(own.T @ all_coordinates[turned_to])
+        turned = (own @ (left @ right))[:, :2]
+        found.append(turned if is_read(record.result).any() else np.full_like(turned, np.nan))
     return np.stack(found) if found else np.zeros((0, 0, 2))
 
 
@@ -172,7 +194,7 @@ def layer_map(
     gaps = np.full((1, now.shape[0], 2), np.nan)
     drawn = np.concatenate([tail, gaps]).transpose(1, 0, 2).reshape(-1, 2)
     colours, words = _painted(run, look, records[at], by)
-    limit = 1.05 * float(np.abs(where).max() or 1.0)
+    limit = 1.05 * float(np.nanmax(np.abs(where), initial=0.0) or 1.0)
     return _panel(
         look,
         "layer_map",
@@ -212,9 +234,10 @@ def _painted(run: Recorded, look: Look, record: Mappings, by: str) -> tuple[list
     def named(values: Any, b: int) -> str:
         return text(class_name(run, int(values[b])), 24) if classes else ""
 
-    words = []
+    words, read = [], is_read(result)
     for b in range(size):
-        parts = [f"sample {b}", f"read as {named(result.prediction, b)}" if classes else ""]
+        said = f"read as {named(result.prediction, b)}" if read[b] else "outputs not finite"
+        parts = [f"sample {b}", said if classes else ""]
         parts.append(f"label {named(result.label, b)}" if classes and result.label is not None else "")
         parts.append("held out" if result.held_out is not None and result.held_out[b] else "")
         words.append(", ".join(filter(None, parts)))
@@ -265,7 +288,8 @@ def _cells(
                 "ygap": 1,
                 "customdata": [[text(layer)] * len(epochs) for layer in names],
                 "hovertemplate": "%{customdata}<br>epoch %{x}: %{z:.3g}<extra></extra>",
-            }
+            },
+            *hatched(look, epochs, np.isfinite(values)),
         ],
         xaxis=cell_axis(look, epochs),
         yaxis=axis(
@@ -548,10 +572,12 @@ def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, **
     """True against predicted classes at one epoch; of many classes those that are confused most."""
     records = run.mappings
     result = records[at_epoch(records, epoch)].result if records else None
-    if result is None or result.answer != "class" or result.label is None:
+    if result is None or result.answer != "class" or result.label is None or not is_read(result).any():
         return _panel(look, "confusion", [])
-    shown = most_confused(result)
-    true, said = (np.asarray(classes)[:, None] == shown for classes in (result.label, result.prediction))  # (B, shown)
+    shown, read = most_confused(result), is_read(result)
+    true, said = (
+        np.asarray(classes)[read, None] == shown for classes in (result.label, result.prediction)
+    )  # (B, shown)
     part = true.T.astype(np.int64) @ said.astype(np.int64)
     share = part / np.maximum(true.sum(0)[:, None], 1)
     names = [text(class_name(run, int(k)), 14) for k in shown]
@@ -599,7 +625,7 @@ def reliability(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, 
                 "x": x.tolist(),
                 "y": y.tolist(),
                 "line": {"color": look.own, "width": 1.5},
-                "marker": {"size": (5 + 16 * np.sqrt(count[there] / count.max())).tolist(), "color": look.own},
+                "marker": {"size": (22 * np.sqrt(count[there] / count.max())).tolist(), "color": look.own},
                 "text": [f"{n} samples" for n in count[there].tolist()],
                 "hovertemplate": "sure %{x:.0%}, right %{y:.0%}, %{text}<extra></extra>",
             }
@@ -685,7 +711,7 @@ def figure(
         note = f"<span style='font-size:12px;color:{look['text-2']}'>{_wrapped(reading)}</span>"
         made.append((f"{title}<br>{note}", one))
     if not made:
-        return chart(look, [], title={"text": "This run wrote no mappings."})
+        return chart(look, [], title={"text": text(f"No mappings: {why_absent(run, 'ProbeMappings')}", 160)})
     return grid(look, made, title=text(health(run, epoch), 140), row_height=330)
 
 

@@ -11,10 +11,11 @@ import numpy as np
 from keras_xai.events import events
 from keras_xai.figures.grid import grid
 from keras_xai.figures.importance_drift import drift_score, importance_map, importance_of, position
+from keras_xai.figures.measured import burn_in_end, missing, place
 from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, epoch_axis, line, mark_alerts, mark_resumed, text
 from keras_xai.figures.weight_gradients import heat_map
 from keras_xai.figures.words import count, percent, short
-from keras_xai.judgement import is_scored, judge
+from keras_xai.judgement import is_scored, judge, not_finite_since
 from keras_xai.recorded import Recorded
 from keras_xai.records import Alert, Importance
 
@@ -40,6 +41,9 @@ class Summary:
     before: int  # the epoch that "was" refers to
     feature: str  # the feature that moved, or the most important one; "" without an importance
     faults: tuple[str, ...] = ()  # what of the watch broke, a sentence each
+    watch: str = ""  # what the absence of alerts amounts to; "" where there are some
+    not_finite: int | None = None  # the epoch from which on no importance is finite
+    missing: tuple[str, ...] = ()  # features whose importance was not measured
 
 
 def event_sentence(event: Sequence[Alert]) -> str:
@@ -121,9 +125,31 @@ def summary(run: Recorded, epoch: int | None = None) -> Summary:
         _share(importance, feature, now, before, alarm=bool(told)),
         _flags(run, now),
     )
-    faults = _as_sentences(judge(run, now).faults)
+    judgement = judge(run, now)
+    faults = _as_sentences(judgement.faults)
     sentence = _sentence(run, told, now, watched=not faults)
-    return Summary(sentence, _detail(run, told, importance, now, before), facts, bool(told), before, feature, faults)
+    return Summary(
+        sentence,
+        _detail(run, told, importance, now, before),
+        facts,
+        bool(told),
+        before,
+        feature,
+        faults,
+        watch="" if told else _watch(run, now, _as_sentences(judgement.faults or judgement.gaps)),
+        not_finite=not_finite_since(importance, now),
+        missing=() if importance is None else tuple(missing(importance, now)),
+    )
+
+
+def _watch(run: Recorded, now: int, unwatched: Sequence[str]) -> str:
+    """What it means that there is no alert: calm is claimed only where an alarm was possible."""
+    found = importance_of(run)
+    if unwatched:
+        return f"None so far. {' '.join(unwatched)}"
+    if found is None or not is_scored(found[1], now):
+        return "None so far: within the burn-in no alarm is possible."
+    return "None. No feature moved by more than its limit since the burn-in."
 
 
 def _as_sentences(clauses: Iterable[str]) -> tuple[str, ...]:
@@ -167,7 +193,11 @@ def _detail(
         if np.isfinite(score).any():
             at = int(np.nanargmax(score))
             what = "Score" if told else "Highest score"
-            parts.append(f"{what} {score[at]:.1f} at epoch {importance.epochs[at]}, limit {importance.limit:g}.")
+            early = "" if is_scored(importance, now) else f", within the burn-in of {importance.burn_in} updates"
+            parts.append(f"{what} {score[at]:.1f} at epoch {importance.epochs[at]}, limit {importance.limit:g}{early}.")
+        if unknown := missing(importance, now):
+            shown = ", ".join(unknown[:5]) + (f" and {count(len(unknown) - 5, 'other')}" if len(unknown) > 5 else "")
+            parts.append(f"Importance not measured: {shown}.")
     for key, label in (("loss", "Training loss"), ("val_loss", "Validation loss")):
         old, new = _log(run, key, before), _log(run, key, now)
         if np.isfinite(new) and (told or key == "val_loss"):
@@ -219,33 +249,36 @@ def _score(importance: Importance | None, now: int) -> Fact:
         return Fact("–", "", "drift score: not recorded")
     at = position(importance.epochs, now)
     score, epoch = float(importance.score[at]), int(importance.epochs[at])
+    since, end, of = not_finite_since(importance, now), burn_in_end(importance), f"of {importance.limit:g}"
+    if since is not None:
+        return Fact("–", of, f"drift score: not finite since epoch {since}", alarm=True)
+    early = end is None or epoch < end
+    until = f"until epoch {end}" if end is not None else f"of {importance.burn_in} updates"
     if not np.isfinite(score):
-        scored = importance.epochs[np.isfinite(importance.score)]
-        return Fact(
-            "–",
-            f"of {importance.limit:g}",
-            f"drift score: burn-in until epoch {scored[0]}" if scored.size else "drift score: burn-in",
-        )
-    return Fact(
-        f"{score:.1f}", f"of {importance.limit:g}", f"drift score, epoch {epoch}", alarm=score > importance.limit
-    )
+        return Fact("–", of, f"drift score: burn-in {until}" if early else f"drift score, epoch {epoch}: not measured")
+    note = f"drift score, epoch {epoch}{f': burn-in {until}' if early else ''}"
+    return Fact(f"{score:.1f}", of, note, alarm=score > importance.limit and not early)
 
 
 def _leader(importance: Importance | None, now: int) -> str:
     if importance is None:
         return ""
-    share = importance.share[position(importance.epochs, now)]
+    share = importance.share[place(importance, now)]
     return importance.names[int(np.nanargmax(share))] if np.isfinite(share).any() else ""
 
 
 def _share(importance: Importance | None, feature: str, now: int, before: int, *, alarm: bool) -> Fact:
     if importance is None or feature not in importance.names:
         return Fact("–", "", f"{feature}: no share recorded" if feature else "importance: not recorded")
-    f, share = importance.names.index(feature), importance.share[position(importance.epochs, now)]
-    then = float(importance.share[position(importance.epochs, before), f])
-    rank = 1 + int(np.sum(share > share[f]))
-    was = f"was {percent(then)}" if before < now else ""
-    return Fact(percent(float(share[f])), was, f"{feature}, rank {rank} of {len(share)}", alarm=alarm)
+    at, f = place(importance, now), importance.names.index(feature)
+    share, then = importance.share[at], float(importance.share[place(importance, before), f])
+    was = f"was {percent(then)}" if before < now and np.isfinite(then) else ""
+    if not np.isfinite(share[f]):
+        return Fact("–", was, f"{feature}: not measured", alarm=alarm)
+    rank, measured = 1 + int(np.sum(share > share[f])), int(np.isfinite(share).sum())
+    since = not_finite_since(importance, now)
+    when = "" if since is None else f"at epoch {importance.epochs[at]}: "
+    return Fact(percent(float(share[f])), was, f"{when}{feature}, rank {rank} of {measured}", alarm=alarm)
 
 
 def _flagged(run: Recorded, now: int) -> tuple[int, int, str, int] | None:
@@ -312,6 +345,9 @@ def figure(run: Recorded, *, epoch: int | None = None, look: Look = LIGHT) -> Fi
     title = text(told.sentence, 160)
     for fault in told.faults[:2]:
         title += f'<br><span style="color:{look["alarm"]};font-size:13px">{text(fault, 160)}</span>'
+    if told.missing:
+        unknown = f"Importance not measured: {', '.join(told.missing)}"
+        title += f'<br><span style="color:{look["text-2"]};font-size:13px">{text(unknown, 160)}</span>'
     if not panels:
         return chart(look, [], title={"text": title})
     return grid(look, panels, title=title)

@@ -245,6 +245,51 @@ def mark_limit(look: Look, panel: Figure, limit: float, label: str) -> None:
     )
 
 
+def hatched(look: Look, epochs: Sequence[int], there: Any, rows: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """One bar for every unbroken stretch of cells (rows, epochs) without a value; `rows` are their places, else numbers."""
+    step = int(min(np.diff(epochs), default=1))
+    starts, lengths, places = [], [], []
+    for row, present in enumerate(there):
+        gaps = np.flatnonzero(np.diff(np.concatenate([[1], present.astype(int), [1]])))
+        for begin, end in zip(gaps[::2], gaps[1::2], strict=True):
+            starts.append(int(epochs[begin]) - step / 2)
+            lengths.append(int(epochs[end - 1]) - int(epochs[begin]) + step)
+            places.append(rows[row] if rows else row)
+    if not places:
+        return []
+    pattern = {"shape": "/", "fgcolor": look["line-strong"], "bgcolor": look["page"], "fillmode": "overlay"}
+    return [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "base": starts,
+            "x": lengths,
+            "y": places,
+            "width": 0.94,
+            "marker": {
+                "color": look["page"],
+                "line": {"width": 0},
+                "pattern": {**pattern, "size": 6, "solidity": 0.25},
+            },
+            "hoverinfo": "skip",
+        }
+    ]
+
+
+def mark_not_finite(look: Look, panel: Figure, since: int | None, last: int) -> None:
+    """The stretch of epochs from which on nothing is finite, said in the alarm colour."""
+    if since is None:
+        return
+    mark_span(look, panel, since, max(last, since), f"not finite since epoch {since}")
+    panel["layout"]["shapes"][-1] |= {"fillcolor": look["alarm"], "opacity": 0.08}
+    panel["layout"]["annotations"][-1] |= {
+        "font": {"color": look["alarm"]},
+        "x": last,
+        "xanchor": "right",
+        "xshift": -4,
+    }
+
+
 def mark_span(look: Look, panel: Figure, start: float, end: float, label: str) -> None:
     """A shaded stretch of epochs, named inside."""
     panel["layout"]["shapes"].append(

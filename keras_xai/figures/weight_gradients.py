@@ -19,12 +19,14 @@ from keras_xai.figures.theme import (
     axis,
     chart,
     epoch_axis,
+    hatched,
     line,
     mark_alerts,
     packed,
     text,
 )
 from keras_xai.figures.words import power, short
+from keras_xai.judgement import why_absent
 from keras_xai.recorded import Recorded
 from keras_xai.records import STATISTICS, Float, Gradients
 
@@ -197,12 +199,14 @@ def heat_map(
         low, high = span(values)
         with np.errstate(divide="ignore", invalid="ignore"):
             z = np.where(values > 0, np.log10(values), np.nan)
-        ends = [_decade(low, "≤ "), _decade(high)]
+        over = bool((z[np.isfinite(z)] > high).any())
+        ends = [_decade(low, "≤ "), _decade(high, "≥ " if over else "")]
     else:
         low, high, z = 0.0, scale.high, values
         ends = ["0\u00a0%", "100\u00a0%"] if scale.high == 1 else ["0", f"≥ {scale.high:g}"]
     shown = without_common_path(names, depth=1 if groups else 2)
     shown = [name.rsplit("/", 1)[0] for name in shown] if compact else shown
+    rows_named = [text(name, len(name)) for name in names]  # the pointer finds a name on every row, labelled or not
     left = int(min(90 if compact else 240, 20 + 6.2 * max(map(len, shown))))
     flags = [flag for flag in _flags(records[-1], groups) if flag[0] in names]
     panel = chart(
@@ -211,6 +215,7 @@ def heat_map(
             {
                 "type": "heatmap",
                 "x": epochs,
+                "y": rows_named,
                 "z": packed(z),
                 "zmin": low,
                 "zmax": high,
@@ -221,15 +226,16 @@ def heat_map(
                 "ygap": 1 if len(names) <= 60 else 0,
                 **_hover(values, scale, compact or values.size > MANY),
             },
-            *_hatched(look, epochs, np.isfinite(z)),
+            *hatched(look, epochs, np.isfinite(z), rows_named),
         ],
         xaxis=cell_axis(look, epochs),
         yaxis=axis(
             look,
             range=[len(names) - 0.5, -0.5],
             showgrid=False,
-            tickvals=(marks := list(range(0, len(names), -(-len(names) // labels)))),
-            ticktext=[text(shown[v], (left - 12) // 6) for v in marks],
+            type="category",
+            tickvals=rows_named[:: -(-len(names) // labels)],
+            ticktext=[text(name, (left - 12) // 6) for name in shown[:: -(-len(names) // labels)]],
         ),
         margin={"l": left, "r": (44 if compact else 100) if flags else 4, "t": 4, "b": 22},
         hovermode="closest",
@@ -247,7 +253,7 @@ def heat_map(
                 "x": 1,
                 "xanchor": "left",
                 "xshift": 6,
-                "y": names.index(name),
+                "y": rows_named[names.index(name)],
                 "text": f"<b>{kind}</b>" if compact else f"<b>{kind} since {since}</b>",
                 "showarrow": False,
                 "font": {"color": look["alarm"]},
@@ -275,43 +281,6 @@ def _hover(values: Float, scale: Scale, coarse: bool) -> dict[str, Any]:
         "customdata": packed(values),
         "hovertemplate": f"%{{y}}<br>epoch %{{x}}: %{{customdata:{scale.unit}}}<extra></extra>",
     }
-
-
-def _hatched(look: Look, epochs: list[int], there: Any) -> list[dict[str, Any]]:
-    """One bar for every unbroken stretch of cells without a value."""
-    step = int(min(np.diff(epochs), default=1))
-    starts, lengths, rows = [], [], []
-    for row, present in enumerate(there):
-        gaps = np.flatnonzero(np.diff(np.concatenate([[1], present.astype(int), [1]])))
-        for begin, end in zip(gaps[::2], gaps[1::2], strict=True):
-            starts.append(epochs[begin] - step / 2)
-            lengths.append(epochs[end - 1] - epochs[begin] + step)
-            rows.append(row)
-    if not rows:
-        return []
-    return [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "base": starts,
-            "x": lengths,
-            "y": rows,
-            "width": 0.94,
-            "marker": {
-                "color": look["page"],
-                "line": {"width": 0},
-                "pattern": {
-                    "shape": "/",
-                    "fgcolor": look["line-strong"],
-                    "bgcolor": look["page"],
-                    "fillmode": "overlay",
-                    "size": 6,
-                    "solidity": 0.25,
-                },
-            },
-            "hoverinfo": "skip",
-        }
-    ]
 
 
 def _decade(exponent: float, prefix: str = "") -> str:
@@ -513,6 +482,8 @@ def figure(
 ) -> Figure:
     """Heat map of all variables, and one variable's lines, distribution and update ratio."""
     name = variable_named(run, variable)
+    if not run.weight_gradients:
+        return chart(look, [], title={"text": text(f"No weight gradients: {why_absent(run, 'WeightGradients')}", 160)})
     options: dict[str, Any] = {"variable": variable, "epoch": epoch}
     scale = heat_map(run, look, statistic=statistic)["layout"].get("meta", {}).get("scale", {"low": "", "high": ""})
     return grid(

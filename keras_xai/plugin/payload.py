@@ -14,11 +14,24 @@ from numpy.typing import NDArray
 
 from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, ramp
 from keras_xai.figures.importance_drift import position
-from keras_xai.figures.mappings import class_colours, layer_named, places
+from keras_xai.figures.mappings import at_epoch, class_colours, is_read, layer_named, places, samples_by
 from keras_xai.figures.mappings import layers as layers_of
-from keras_xai.figures.probe_attributions import class_name, method_title, probabilities
+from keras_xai.figures.outputs import (
+    LARGE_ERROR,
+    SLOPES,
+    class_name,
+    explained,
+    has_classes,
+    is_percent,
+    predicted,
+    probabilities,
+    shown,
+    target_name,
+    trajectory,
+)
+from keras_xai.figures.probe_attributions import method_named, method_title
 from keras_xai.figures.weight_gradients import layers, variables
-from keras_xai.judgement import noted, part_name
+from keras_xai.judgement import not_finite_since, noted, part_name
 from keras_xai.probe import Probe
 from keras_xai.records import Alert, Attribution, Importance, Mappings
 from keras_xai.run import Run
@@ -120,6 +133,9 @@ def card(name: str, run: Run) -> dict[str, Any]:
         "flags": _counts([kind for _, kind in dict.fromkeys((n, k) for n, k, _ in run.flags)]),
         "probe": None if probe is None else {"kind": probe.kind, "size": probe.size, "hash": probe.hash},
         "faults": len(run.stops) + bool(run.missing_epochs),
+        "not_finite": bool(
+            last and not all(map(math.isfinite, (last.logs[k] for k in ("loss", "val_loss") if k in last.logs)))
+        ),
         "stamp": f"{len(run.epochs)}.{last.wall_time if last else 0:.3f}",
     }
 
@@ -148,11 +164,16 @@ def whole(name: str, run: Run) -> dict[str, Any]:
         "logs": keys,
         "cost": cost / seconds if seconds > 0 else None,
         "cost_once": once,
+        "not_finite_since": not_finite_since(run.importance_live or run.importance),
         "notes": notes(run),
         "stops": {part_name(stop.part): f"Stopped at epoch {stop.epoch}: {stop.reason}." for stop in run.stops},
         "passed_over": run.passed_over,
         "alerts": [alert(a, run) for a in run.alerts],
-        "methods": [{"name": m, "title": method_title(m), "epochs": run.attribution_epochs(m)} for m in run.methods],
+        "methods": [
+            {"name": m, "title": method_title(m), "epochs": run.attribution_epochs(m), "slope": m in SLOPES}
+            for m in run.methods
+        ],
+        "opens_with": method_named(run, None),
         "variables": variables(run.weight_gradients),
         "layers": list(layers(run.weight_gradients)),
         "gradient_epochs": [r.epoch for r in run.weight_gradients],
@@ -257,11 +278,22 @@ def _columns(samples: Probe) -> list[Sequence[str]]:
 
 
 def outputs(run: Run, method: str) -> bytes:
-    """Targets, predictions, errors and class probabilities of the gallery over epochs."""
+    """What the model says of the gallery over epochs.
+
+    As (E, B) the target, the predicted class as `prediction` (NaN: none), the number at a sample's title, the explained value
+    and what its trajectory follows; probabilities or raw outputs (E, B, K).
+    """
     table = run.outputs(method)
     if table is None:
-        return framed({"epochs": [], "space": "raw"}, {})
-    arrays = {"target": table.target, "prediction": table.prediction, "score": table.score}
+        return framed({"epochs": []}, {})
+    arrays = {
+        "target": table.target,
+        "prediction": predicted(table),
+        "shown": shown(table),
+        "explained": explained(table),
+        "trajectory": trajectory(table, None if run.probe is None else run.probe.classes),
+        "score": table.score,
+    }
     if table.completeness_error is not None:
         arrays["completeness_error"] = table.completeness_error
     if table.quadrature_error is not None:
@@ -270,7 +302,15 @@ def outputs(run: Run, method: str) -> bytes:
         arrays["r2"] = table.r2
     if table.outputs.size:
         arrays["outputs"] = probabilities(table)
-    return framed({"epochs": table.epochs, "space": table.space}, arrays)
+    header = {
+        "epochs": table.epochs,
+        "task": table.task,
+        "percent": is_percent(table),
+        "classes": has_classes(table),
+        "targets": {int(t): target_name(run, table, int(t)) for t in np.unique(table.target)},
+        "large_error": LARGE_ERROR,
+    }
+    return framed(header, arrays)
 
 
 def attribution(found: Attribution, most: int | None = None, sample: int | None = None) -> bytes:
@@ -324,6 +364,7 @@ def mapping(run: Run, layer: str | None = None) -> bytes:
     classes = classes_of(records)
     header = {
         "epochs": [record.epoch for record in records],
+        "read": [bool(is_read(record.result).any()) for record in records],  # at the others nothing is finite
         "layers": layers_of(records),
         "layer": layers_of(records)[k],
         "classes": [class_name(run, int(c)) for c in classes],
@@ -334,7 +375,10 @@ def mapping(run: Run, layer: str | None = None) -> bytes:
     arrays: dict[str, NDArray[Any]] = {"places": places(records, k)}
     if classes.size:
         said = np.stack([record.result.prediction for record in records])
-        arrays["prediction"] = np.searchsorted(classes, said).astype(np.int32)
+        read = np.stack([is_read(record.result) for record in records])
+        arrays["prediction"] = np.where(read, np.searchsorted(classes, said), -1).astype(
+            np.int32
+        )  # −1: of NaN no class
     if classes.size and last.label is not None:
         arrays["label"] = np.searchsorted(classes, last.label).astype(np.int32)
     if last.held_out is not None:
@@ -355,7 +399,7 @@ def classes_of(records: Sequence[Mappings]) -> NDArray[np.int64]:
 
 def suspects(run: Run, classes: NDArray[np.int64]) -> list[dict[str, Any]]:
     """The samples to look at first: their label was believed least, over all epochs. Classes by their place in `classes`."""
-    found, last = run.samples, run.mappings[-1].result
+    found, last = samples_by(run, None), run.mappings[at_epoch(run.mappings, None)].result
     if found is None or last.answer != "class" or last.label is None:
         return []
     return [

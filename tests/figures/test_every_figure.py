@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from keras_xai.errors import InvalidInput
 from keras_xai.figures import FIGURES, PANELS, Look, Overlay
-from keras_xai.figures.importance_drift import position, ranks, s_curve
-from keras_xai.figures.probe_attributions import probabilities, sample_title
+from keras_xai.figures.importance_drift import position, s_curve
+from keras_xai.figures.measured import ranks
+from keras_xai.figures.probe_attributions import sample_title
 from keras_xai.figures.theme import epoch_ticks, text
 from keras_xai.figures.weight_gradients import health, span, table, without_common_path
 from keras_xai.records import STATISTICS, Gradients, Outputs
@@ -77,9 +78,10 @@ def test_the_drift_score_is_drawn_as_recorded(runs):
 
 
 def test_ranks_order_the_features():
-    """Rank 1 is the largest share; equal shares keep their order; a skipped epoch ranks nobody first by accident."""
-    share = np.array([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4], [np.nan, np.nan, np.nan]])
-    np.testing.assert_array_equal(ranks(share), [[3, 1, 2], [1, 3, 2], [1, 2, 3]])
+    """Rank 1 is the largest share; equal shares keep their order; what was not measured has no rank."""
+    nan = np.nan
+    share = np.array([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4], [nan, nan, nan], [0.4, nan, 0.6]])
+    np.testing.assert_array_equal(ranks(share), [[3, 1, 2], [1, 3, 2], [nan, nan, nan], [2, nan, 1]])
 
 
 def test_the_bump_chart_colours_only_what_was_alerted(runs):
@@ -120,7 +122,7 @@ def test_the_heat_map_hatches_what_is_not_there(runs):
     assert np.isnan(z[2, 9:]).all()
     assert np.isfinite(z[2, :9]).all()
     bars = panel["data"][1]
-    assert (bars["base"], bars["x"], bars["y"]) == ([8.5], [3], [2])
+    assert (bars["base"], bars["x"], bars["y"]) == ([8.5], [3], ["head/kernel"])
     assert [a["text"] for a in panel["layout"]["annotations"]] == ["<b>dead since 9</b>"]
     compact = PANELS["heat_map"](runs["pictures/clean"], compact=True, kernels_only=True)
     assert compact["layout"]["meta"]["rows"] == ["stem/conv/kernel", "head/kernel"]
@@ -182,26 +184,6 @@ def test_unknown_names_are_refused_with_close_ones(runs):
         PANELS["ridge"](runs["columns"], variable="stem/conv/kernl")
     with pytest.raises(InvalidInput, match="Did you mean 'saliency'"):
         PANELS["sample_outputs"](runs["columns"], method="salience")
-
-
-def outputs(values, space="logit"):
-    """A table of outputs of one sample at one epoch."""
-    values = np.array(values, "f4")[None, None]
-    one = np.zeros((1, 1))
-    return Outputs("saliency", np.arange(1), one.astype(int), one, one, one, None, values, space)
-
-
-def test_outputs_become_probabilities_once():
-    """Logits are finished by softmax or sigmoid, probabilities stay, a single column gets its counterpart."""
-    np.testing.assert_allclose(
-        probabilities(outputs([np.log(1), np.log(3), np.log(4)]))[0, 0], [1 / 8, 3 / 8, 4 / 8], rtol=1e-6
-    )
-    np.testing.assert_allclose(probabilities(outputs([0.2, 0.8]))[0, 0], [0.2, 0.8], rtol=1e-6)
-    np.testing.assert_allclose(probabilities(outputs([0.9, 0.8]))[0, 0], [0.9, 0.8], rtol=1e-6)  # several labels
-    np.testing.assert_allclose(probabilities(outputs([0.2]))[0, 0], [0.8, 0.2], rtol=1e-6)
-    np.testing.assert_allclose(probabilities(outputs([np.log(3)]))[0, 0], [0.25, 0.75], rtol=1e-6)
-    np.testing.assert_allclose(probabilities(outputs([-1e4]))[0, 0], [1, 0])
-    np.testing.assert_allclose(probabilities(outputs([21.5], "raw"))[0, 0], [21.5])
 
 
 def test_paths_lose_the_models_own_name():
@@ -398,7 +380,7 @@ def test_a_class_beyond_the_columns_that_are_kept_is_left_out():
     cube[:, :, 7] = 0.5
     target = np.array([[500, 7]] * 3)
     nothing = np.full(shape, np.nan, "f4")
-    outputs = Outputs("saliency", np.arange(3), target, nothing, nothing, nothing, None, cube, "logit")
+    outputs = Outputs("saliency", np.arange(3), target, nothing, nothing, nothing, None, cube, "logit", link="softmax")
     run = SimpleNamespace(
         epochs=[0, 1, 2], methods=("saliency",), alerts=[], probe=None, outputs=lambda method: outputs
     )
@@ -416,3 +398,28 @@ def test_gradients_of_no_variable_draw_nothing(tmp_path):
     assert PANELS["heat_map"](run)["data"] == []
     for name in ("variable_lines", "ridge", "update_ratio"):
         json.dumps(PANELS[name](run), allow_nan=False)
+
+
+def test_every_row_of_a_large_heat_map_has_its_name():
+    """Forty rows are labelled; the pointer finds the names of all."""
+    names = tuple(f"m/block{v}/kernel" for v in range(90))
+    panel = PANELS["heat_map"](long_run(3, names))
+    go.Figure(panel)
+    assert panel["data"][0]["y"] == list(names)
+    axis = panel["layout"]["yaxis"]
+    assert axis["type"] == "category"
+    assert set(axis["tickvals"]) < set(names)
+    assert len(axis["tickvals"]) == len(axis["ticktext"]) == 30
+
+
+def test_a_value_beyond_the_scale_is_said():
+    """The darkest colour stands for more than its number where some values are above it."""
+    run = long_run(1000, ("a", "b"))
+    assert PANELS["heat_map"](run)["layout"]["meta"]["scale"]["high"].startswith("≥ ")
+
+
+def test_a_curve_ends_at_the_point_before_a_gap():
+    """The last rank before a gap is drawn."""
+    _, y = s_curve(np.arange(4), np.array([1.0, 2, np.nan, np.nan]))
+    assert y[10] == 2
+    assert np.isnan(y[11:]).all()

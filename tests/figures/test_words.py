@@ -108,7 +108,8 @@ def test_what_was_not_recorded_is_said():
     told = summary(nothing(epochs=[0, 1], importance=skipped))
     assert told.sentence == "No alert so far, but not all of this training was watched."
     assert told.faults == ("No importance could be measured since epoch 0: it is not finite, or zero everywhere.",)
-    assert told.facts[1].note == "drift score: burn-in"
+    assert told.facts[1].note == "drift score: not finite since epoch 0"
+    assert told.not_finite == 0
 
 
 @pytest.mark.parametrize(

@@ -269,6 +269,239 @@ def test_large_maps_come_as_means_and_the_chosen_one_whole(browser, serve, tmp_p
     tab.quiet()
 
 
+class Told:
+    """Writes a run of a small table whose numbers a test chooses."""
+
+    def __init__(self, directory, *, values, outputs, task, link="", target=None, y=None, kind="table", x=None):
+        from keras_xai.probe import Probe
+        from keras_xai.summary.writer import Writer
+
+        self.values, self.outputs, self.task, self.link = (
+            np.asarray(values, "f4"),
+            np.asarray(outputs, "f4"),
+            task,
+            link,
+        )
+        size = len(self.values)
+        self.target = np.zeros(size, np.int64) if target is None else np.asarray(target)
+        names = [f"feature {f}" for f in range(self.values.shape[1])] if kind == "table" else None
+        words = {"vocabulary": ["", "good", "bad", "film"]} if kind == "tokens" else {}
+        x = np.ones(self.values.shape, "i4" if kind == "tokens" else "f4") if x is None else x
+        self.kind, self.writer = kind, Writer(directory / "keras_xai")
+        self.writer.write([Probe(x, y, kind=kind, feature_names=names, class_names=("malignant", "benign"), **words)])
+
+    def write(self, epochs, *, finite=lambda epoch: True, methods=("integrated_gradients",), error=None, share=None):
+        """Epochs of these methods, and of importance where shares are given: NaN where they are not finite."""
+        from keras_xai.records import Attribution, Epoch, Shares
+
+        size, classes = len(self.values), self.task in ("binary", "classes")
+        for epoch in epochs:
+            unit = 1 if finite(epoch) else np.nan
+            outputs = unit * self.outputs
+            said = (self.outputs[:, 0] > 0.5).astype("i8") if classes else self.outputs[:, 0]
+            wrong = None if error is None else np.full(size, error, "f4")
+            records = [
+                Attribution(
+                    method, unit * self.values, self.target, unit * np.ones(size, "f4"), None, said, wrong, "logit", outputs,
+                    epoch, self.kind, task=self.task, link=self.link,
+                )
+                for method in methods
+            ]  # fmt: skip
+            if share is not None:
+                names = tuple(f"feature {f}" for f in range(len(share)))
+                score = unit * 1.0 if epoch > 3 else np.nan
+                records.append(Shares(epoch, "clean", names, unit * np.asarray(share, "f4"), score, 6.0))
+            loss = {"loss": unit * 1.0, "val_loss": unit * 1.0}
+            self.writer.write([*records, Epoch(epoch, 10.0 * epoch, 10.0, 0.1, 1e-3, loss)])
+        self.writer.close()
+
+
+def opened(browser, serve, directory, view="Attributions"):
+    """The tab on a directory, at rest on a view."""
+    tab = Tab(browser, serve(directory).url)
+    tab.show(view)
+    tab.rest()
+    return tab
+
+
+BARS = """(main) => [...main.querySelectorAll('.bars .tile')].map((tile) => [...tile.querySelectorAll('svg')].at(-1))
+    .map((svg) => ({ zero: svg.querySelector('line').x1.baseVal.value, label: svg.getAttribute('aria-label'),
+                     bars: [...svg.querySelectorAll('.bar')].map((bar) => [bar.x.baseVal.value, bar.width.baseVal.value]) }))"""
+
+
+@pytest.mark.parametrize("scale", ["All samples", "Each its own"])
+def test_lengths_are_proportional_to_contributions(browser, serve, tmp_path, scale):
+    """One scale for both signs and, unless one chose otherwise, for all samples; the others' sum is one of the bars."""
+    values = np.array([[1.091, -1.346, 0.5, 0.25, 0, 0, 0, 0, -0.3, -0.2], [0.1, 0.05, 0, 0, 0, 0, 0, 0, 0, 0]])
+    told = Told(tmp_path / "bars", values=values, outputs=[[0.2], [0.3]], task="binary", link="sigmoid", y=[0, 0])
+    told.write(range(2))
+    tab = opened(browser, serve, tmp_path)
+    tab.frame.get_by_role("button", name=scale).click()
+    tab.rest()
+    tiles = tab.frame.locator("main").evaluate(BARS)
+    units = []
+    for tile, shares in zip(tiles, ([-1.346, 1.091, 0.5, -0.3, 0.25, -0.2], [0.1, 0.05]), strict=True):
+        assert len(tile["bars"]) == len(shares)
+        for (x, width), share in zip(tile["bars"], shares, strict=True):
+            units.append(width / abs(share))
+            assert (x + width if share < 0 else x) == pytest.approx(tile["zero"], abs=1e-3)
+    common = units if scale == "All samples" else units[:6]
+    np.testing.assert_allclose(common, common[0], rtol=1e-3)
+    assert (units[-1] == pytest.approx(units[0], rel=1e-3)) == (scale == "All samples")
+    assert tab.frame.locator(".tile svg .head").all_text_contents() == ["value", "contribution"] * 2
+    tab.page.close()
+    tab.quiet()
+
+
+def test_the_others_are_one_bar_of_their_sum(browser, serve, tmp_path):
+    """It is as long as what it stands for, and printed with the contributions."""
+    values = np.full((1, 12), 1.0)
+    told = Told(tmp_path / "many", values=values, outputs=[[0.2]], task="binary", link="sigmoid", y=[0])
+    told.write(range(1), methods=("integrated_gradients", "saliency"))
+    tab = opened(browser, serve, tmp_path)
+    (tile,) = tab.frame.locator("main").evaluate(BARS)
+    assert tile["label"].endswith("4 others +4.00")
+    assert tile["bars"][-1][1] == pytest.approx(4 * tile["bars"][0][1], rel=1e-3)
+    tab.frame.get_by_label("Method").select_option("saliency")
+    tab.rest()
+    (tile,) = tab.frame.locator("main").evaluate(BARS)
+    assert tile["label"].endswith("4 others")  # slopes have no sum
+    assert len(tile["bars"]) == 8
+    tab.frame.get_by_text("score of malignant falls").first.wait_for()
+    tab.frame.get_by_text("rises as the value grows").first.wait_for()
+    assert "slope" in tab.frame.locator(".tile svg .head").all_text_contents()
+    tab.page.close()
+    tab.quiet()
+
+
+TASKS = {
+    "one class": (
+        {"task": "binary", "link": "sigmoid", "y": [0, 0]},
+        ["against malignant", "for malignant"],
+        ["malignant\n80 %", "malignant read as benign\n90 %"],
+    ),
+    "both": (
+        {"task": "binary", "link": "sigmoid", "y": [0, 1], "target": [0, 1]},
+        ["against", "for the class named at each sample", "against malignant", "for benign"],
+        ["malignant\n80 %", "benign\n90 %"],
+    ),
+    "another": (
+        {"task": "binary", "link": "sigmoid", "y": [0, 1], "target": [1, 1]},
+        ["against benign", "for benign"],
+        ["malignant\n80 %", "benign\n90 %"],
+    ),
+    "margin": ({"task": "binary", "y": [-1, 1]}, ["for malignant"], ["malignant\n0.2", "benign\n0.9"]),
+    "labels": (
+        {"task": "labels", "link": "sigmoid", "target": [1, 1], "outputs": [[0.2, 0.7], [0.9, 0.6]]},
+        ["against benign", "for benign"],
+        ["sample 0\n70 %", "sample 1\n60 %"],
+    ),
+    "numbers": (
+        {"task": "numbers", "target": [1, 1], "outputs": [[20, -3.5], [21, -4.5]]},
+        ["lowers benign", "raises benign"],
+        ["sample 0\n−3.5", "sample 1\n−4.5"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TASKS)
+def test_colours_name_the_class_and_numbers_the_output(browser, serve, tmp_path, case):
+    """One unit, class 0 as well; a margin is no probability; a label, a number: no "read as", and what was explained."""
+    given, legends, captions = TASKS[case]
+    values = [[1, -2, 3.0], [3, -2, 1.0]]
+    Told(tmp_path / "run", **{"values": values, "outputs": [[0.2], [0.9]], **given}).write(range(2))
+    tab = opened(browser, serve, tmp_path)
+    said = tab.frame.locator(".legend").all_inner_texts()
+    assert all(any(legend in text for text in said) for legend in legends), said
+    shown = [text.replace("\u00a0", " ") for text in tab.frame.locator(".cap").all_inner_texts()]
+    assert shown == captions
+    tab.page.close()
+    tab.quiet()
+
+
+def test_slopes_of_words_are_magnitudes(browser, serve, tmp_path):
+    """A text opens with its contributions; its saliency has no sides, and is shaded by size alone."""
+    told = Told(
+        tmp_path / "text", values=[[2.0, -2.0, 1.0]], outputs=[[0.2]], task="binary", link="sigmoid", y=[0], kind="tokens",
+        x=np.array([[1, 2, 3]], "i4"),
+    )  # fmt: skip
+    told.write(range(1), methods=("saliency", "integrated_gradients"))
+    tab = opened(browser, serve, tmp_path)
+    assert tab.frame.get_by_label("Method").input_value() == "integrated_gradients"
+    colours = "(words) => [...words.querySelectorAll('span')].map((word) => word.style.background)"
+    good, bad, _ = tab.frame.locator(".tokens").evaluate(colours)
+    assert good != bad
+    tab.frame.get_by_label("Method").select_option("saliency")
+    tab.rest()
+    good, bad, film = tab.frame.locator(".tokens").evaluate(colours)
+    assert good == bad != film
+    tab.frame.get_by_text("steep for malignant").first.wait_for()
+    tab.page.close()
+    tab.quiet()
+
+
+def test_a_large_completeness_error_is_said(browser, serve, tmp_path):
+    """Above 5 % a tile says it, and the gallery how many."""
+    told = Told(
+        tmp_path / "run", values=np.ones((2, 3)), outputs=[[0.2], [0.3]], task="binary", link="sigmoid", y=[0, 0]
+    )
+    told.write(range(2), error=0.67)
+    tab = opened(browser, serve, tmp_path)
+    assert (
+        tab.frame.locator(".tile .speaks.alarm").all_inner_texts()
+        == ["completeness error 67\u00a0%: the sum misses the score"] * 2
+    )
+    tab.frame.get_by_text("2 above 5.0").wait_for()
+    tab.page.close()
+    tab.quiet()
+
+
+def test_a_run_that_is_not_finite_any_more(browser, serve, tmp_path):
+    """Every view says since when, and keeps the last epoch before; nothing is read, ranked or drawn from NaN."""
+    told = Told(
+        tmp_path / "nan", values=[[1, -2, 3.0]] * 2, outputs=[[0.2], [0.3]], task="binary", link="sigmoid", y=[0, 0]
+    )
+    told.write(range(9), finite=lambda epoch: epoch < 6, share=[0.2, 0.5, 0.3])
+    tab = opened(browser, serve, tmp_path)
+    tab.frame.get_by_text("The scores are not finite since epoch 6: epoch 5, the last one before, is shown.").wait_for()
+    assert "Integrated gradients · epoch 5" in tab.frame.locator("h3").first.inner_text()
+    assert "read as" not in tab.frame.locator("main").inner_text()
+    tab.show("Importance & drift")
+    tab.rest()
+    tab.frame.locator("p.alarm", has_text="not finite since epoch 6: epoch 5").first.wait_for()
+    words = tab.frame.locator("main").inner_text()
+    assert "since the burn-in" not in words
+    assert "None so far. No importance could be measured since epoch 6" in words
+    assert tab.frame.locator(".chart .annotation-text", has_text="not finite since epoch 6").count() == 2
+    tab.show("Overview")
+    tab.rest()
+    tab.frame.get_by_text("drift score: not finite since epoch 6").wait_for()
+    tab.key("Home")
+    tab.rest()
+    tab.show("Mappings")
+    assert "not finite" in tab.frame.locator(".runs .mark").inner_text()
+    tab.page.close()
+    tab.quiet()
+
+
+def test_what_was_not_measured_is_named_and_not_nothing(browser, serve, tmp_path):
+    """A feature without a share is hatched and named; inside the burn-in nobody is called calm."""
+    told = Told(tmp_path / "some", values=[[1, -2, 3.0]], outputs=[[0.2]], task="binary", link="sigmoid", y=[0])
+    told.write(range(3), share=[0.4, np.nan, 0.6])
+    tab = opened(browser, serve, tmp_path, "Importance & drift")
+    tab.frame.get_by_text("not measured: feature 1").wait_for()
+    assert (
+        "None so far. 3 updates are not long enough to watch"
+        in tab.frame.locator(".panel", has_text="Alerts").first.inner_text()
+    )
+    tab.show("Overview")
+    tab.rest()
+    tab.frame.get_by_text("not measured: feature 1").first.wait_for()
+    assert "0.00" not in tab.frame.locator("main").inner_text()
+    tab.page.close()
+    tab.quiet()
+
+
 CLIPS = """async () => {
     const link = [...document.querySelectorAll('link[rel=modulepreload]')].find(({ href }) => href.endsWith('/image.js'));
     const { clipAt, clipOf } = await import(link.href);
@@ -369,6 +602,12 @@ def test_many_variables_are_shown_as_layers(browser, serve, tmp_path):
     tab.frame.locator("h3", has_text=re.compile("^block0/kernel$")).wait_for()
     tab.page.wait_for_timeout(500)
     assert "block0/kernel" in rows.all_text_contents()
+    assert "block20/bias" not in rows.all_text_contents()  # every second row is labelled, and each has its name
+    heat, row = tab.frame.locator(".chart").first, {"x": 400, "y": 4 + 41.5 * 420 / 48}
+    heat.hover(position=row)
+    tab.frame.locator(".hoverlayer text", has_text="m/block20/bias").first.wait_for()
+    heat.click(position=row)
+    tab.frame.locator("h3", has_text=re.compile("^block20/bias$")).wait_for()
     tab.page.close()
     tab.quiet()
 

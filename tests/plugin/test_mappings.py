@@ -121,3 +121,27 @@ def test_a_run_without_mappings_says_which_line_would_help(browser, serve, told_
     tab.frame.get_by_text("kx.ProbeMappings(log_dir, probe)").wait_for()
     tab.page.close()
     tab.quiet()
+
+
+def test_outputs_that_are_not_finite_are_no_class_and_no_place():
+    """Of NaN nothing is read: the last epoch before is shown, and the map is turned towards that one."""
+    from types import SimpleNamespace
+
+    from keras_xai.figures.mappings import at_epoch, is_read, places
+
+    turn = np.array([[0.0, 1], [-1, 0]])
+    where = np.array([[1.0, 0], [0, 2], [-1, -2]])
+
+    def record(epoch, coordinates, logits):
+        features = SimpleNamespace(coordinates=np.asarray([coordinates], np.float16))
+        return SimpleNamespace(
+            epoch=epoch, features=features, result=SimpleNamespace(logits=np.asarray(logits, np.float16))
+        )
+
+    one, nan = np.ones((3, 2)), np.full((3, 2), np.nan)
+    records = [record(0, where @ turn, one), record(1, where, one), record(2, 0 * where, nan)]
+    assert [at_epoch(records, epoch) for epoch in (0, 1, 2, None)] == [0, 1, 1, 1]
+    np.testing.assert_array_equal(is_read(records[2].result), [False] * 3)
+    found = places(records, 0)
+    np.testing.assert_allclose(found[:2], [where, where], atol=1e-6)
+    assert np.isnan(found[2]).all()

@@ -137,12 +137,13 @@ function follow(entry) {
     );
     const row = layout.meta.rows?.indexOf(entry.chosen) ?? -1;
     if (row >= 0) {
-      const tall = Math.abs(y.d2p(1) - y.d2p(0));
-      entry.layer.append(s("rect", { x: 0, y: top + y.d2p(row) - tall / 2, width: x._offset - 3, height: tall - 1, rx: 3, fill: token("accent"), opacity: 0.16 }));
+      const tall = Math.abs(y.l2p(1) - y.l2p(0));
+      entry.layer.append(s("rect", { x: 0, y: top + y.l2p(row) - tall / 2, width: x._offset - 3, height: tall - 1, rx: 3, fill: token("accent"), opacity: 0.16 }));
     }
     return;
   }
   const px = x._offset + x.d2p(entry.epoch);
+  if (!Number.isFinite(px)) return;
   entry.layer.append(s("line", { x1: px, x2: px, y1: top - 6, y2: top + y._length, stroke: token("accent"), "stroke-width": 1.25 }));
   for (const trace of entry.canvas._fullData) {
     if (!trace.meta?.follows || trace.yaxis === "y2") continue;
@@ -161,7 +162,7 @@ function clicked(entry, event) {
   if (!axes) return;
   const box = entry.canvas.getBoundingClientRect();
   const inside = event.clientX - box.left - axes.x._offset;
-  const row = Math.round(axes.y.p2d(event.clientY - box.top - axes.y._offset));
+  const row = Math.round(axes.y.p2l(event.clientY - box.top - axes.y._offset)); // rows may be categories
   const { meta } = entry.drawn.layout;
   const change = {};
   if (meta?.by === "row") {

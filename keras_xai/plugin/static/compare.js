@@ -2,10 +2,10 @@
 import { ask } from "./api.js";
 import { legend } from "./colour.js";
 import { h, message, panel, percent } from "./dom.js";
-import { Gallery, moved } from "./gallery.js";
+import { Gallery, moved, rangeOf } from "./gallery.js";
 import { clipAt, draw } from "./image.js";
 import { dumbbell } from "./marks.js";
-import { barsTile, seriesTile, tokensRow } from "./tiles.js";
+import { barsTile, seriesTile, shares, tokensRow } from "./tiles.js";
 import { set, state } from "./state.js";
 
 const MOST = 12; // columns a screen has room for
@@ -62,22 +62,24 @@ export function compare(root, context, method) {
   const image = one.kind === "image";
   const columns = image ? list : list.slice(0, 3);
   const box = h("div", { class: "compare", style: { gridTemplateColumns: `112px repeat(${columns.length}, minmax(${image ? 56 : 220}px, 1fr))` } });
-  const legends = image ? [one.signed ? legend("diverging", "against", "for") : legend(one.map, "none", "strong"), alike && legend("diverging", "less", "more")] : legend("diverging", "against", "for");
+  const legends = image ? [legend(one.signed ? "diverging" : one.map, ...one.sides(list)), alike && legend("diverging", "less", "more")] : legend(one.magnitudes ? "sequential" : "diverging", ...one.sides(columns));
   const section = panel("c12", title, legends);
   if (alike) section.append(h("p", {}, verdict(one, two)));
   section.append(box);
   root.append(h("div", { class: "grid" }, section));
 
   const row = (name, note, cells) => box.append(h("div", { class: "side" }, typeof name === "string" ? h("b", {}, breakable(name)) : name, note), ...cells);
-  const called = (sample) => h("b", {}, one.judge(sample).truth === null ? `sample ${sample}` : one.className(one.judge(sample).truth));
+  const called = (sample) => [h("b", {}, one.judge(sample).truth === null ? `sample ${sample}` : one.className(one.judge(sample).truth)), one.explainsAnother(sample) && h("span", { class: "speaks" }, one.sides([sample])[1])];
   const place = Math.floor((section.clientWidth - 124) / columns.length) - 12;
   row("Input", "true class", columns.map((sample) => h("div", { class: "col" }, called(sample), image && one.input ? canvas(one.picture(sample, 64, false)) : null)));
   for (const { gallery, name } of sides) {
-    const right = gallery.samples.filter((sample) => gallery.judge(sample).right).length;
-    row(name, gallery.classes ? `${right} of ${gallery.size} right` : "", columns.map((sample) => {
+    const { score } = gallery;
+    const ended = gallery.notFiniteSince === null ? "" : `not finite since epoch ${gallery.notFiniteSince}`;
+    row(name, ended || (score ? `${score.right} of ${score.of} right` : ""), columns.map((sample) => {
       // Both sides share a scale, or the same shade would mean two things; methods have units of their own.
       const hi = alike ? Math.max(clipAt(one.values(sample), state.clip), clipAt(two.values(sample), state.clip)) : undefined;
-      return h("div", { class: "col" }, image ? canvas(gallery.picture(sample, 64, true, { hi })) : other(gallery, sample, place, context), judged(gallery, sample));
+      const side = image ? canvas(gallery.picture(sample, 64, true, { hi })) : other(gallery, sample, place, context, alike ? reachOfBoth(one, two, sample) : undefined);
+      return h("div", { class: "col" }, side, judged(gallery, sample));
     }));
   }
   if (!alike) return;
@@ -86,7 +88,7 @@ export function compare(root, context, method) {
       const change = difference(one.values(sample), two.values(sample));
       return h("div", { class: "col" }, canvas({ values: change, height: one.shape[0], width: one.shape[1], hi: clipAt(change, state.clip), signed: true, size: 64, ratio: one.shape[0] / one.shape[1] }), percent(moved(one.values(sample), two.values(sample))));
     }));
-  if (one.classes) row("Confidence", "in the true class", columns.map((sample) => h("div", {}, dumbbell(one.confidence(sample), two.confidence(sample)))));
+  if (one.percents) row("Confidence", one.classes ? "in the true class" : "in the explained label", columns.map((sample) => h("div", {}, dumbbell(one.confidence(sample), two.confidence(sample)))));
 }
 
 /** A path may break after its slashes. */
@@ -98,13 +100,16 @@ function canvas(options) {
   return node;
 }
 
-const other = (gallery, sample, width, context) =>
-  gallery.kind === "tokens" ? tokensRow(gallery, sample) : gallery.kind === "series" ? seriesTile(gallery, sample, width) : barsTile(gallery, sample, width, context);
+const TILES = { tokens: (gallery, sample, width, context, reach) => tokensRow(gallery, sample, reach), series: (gallery, sample, width, context, reach) => seriesTile(gallery, sample, width, reach) };
+
+const other = (gallery, sample, ...rest) => (TILES[gallery.kind] ?? barsTile)(gallery, sample, ...rest);
+
+/** One scale for what is compared. */
+const reachOfBoth = (one, two, sample) => rangeOf([...shares(one, sample), ...shares(two, sample)]);
 
 function judged(gallery, sample) {
-  const { predicted, right, confidence, value } = gallery.judge(sample);
-  if (!gallery.classes) return value;
-  return h("span", { class: right ? "" : "alarm" }, `${right ? "" : `as ${gallery.className(predicted)}, `}${percent(confidence)}`);
+  const { predicted, right, value } = gallery.judge(sample);
+  return h("span", { class: right ? "" : "alarm" }, `${right ? "" : `as ${gallery.className(predicted)}, `}${value}`);
 }
 
 /** Shares of magnitude, second minus first: where attribution went. */

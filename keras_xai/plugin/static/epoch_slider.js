@@ -161,14 +161,15 @@ export class EpochSlider {
     const marks = [];
     const source = run?.sources?.live ?? run?.sources?.clean;
     if (source) {
-      const y = linear(0, 2.1 * source.limit, BASE - 1, 10);
       const known = source.epochs.map((epoch, i) => [epoch, source.score[i]]).filter(([, score]) => score !== null);
+      const y = linear(0, Math.max(2.1 * source.limit, ...known.map(([, score]) => score)), BASE - 1, 10);
       if (known.length > 1)
         marks.push(s("path", {
-          d: `M${x(known[0][0])} ${BASE}${known.map(([epoch, score]) => `L${x(epoch).toFixed(1)} ${y(Math.min(2.1 * source.limit, score)).toFixed(1)}`).join("")}L${x(known.at(-1)[0])} ${BASE}z`,
+          d: `M${x(known[0][0])} ${BASE}${known.map(([epoch, score]) => `L${x(epoch).toFixed(1)} ${y(score).toFixed(1)}`).join("")}L${x(known.at(-1)[0])} ${BASE}z`,
           fill: token("line-strong"), opacity: 0.55 }));
     }
     marks.push(s("line", { x1: x(first), x2: epochs.length ? x(last) : width - 8, y1: BASE, y2: BASE, stroke: token("line-strong"), "stroke-width": 2, "stroke-linecap": "round" }));
+    if (Number.isInteger(run?.not_finite_since)) marks.push(s("line", { x1: x(run.not_finite_since), x2: x(last), y1: BASE + 4, y2: BASE + 4, stroke: token("alarm"), "stroke-width": 2 }, s("title", {}, `not finite since epoch ${run.not_finite_since}`)));
     const labels = epochLabels(first, last, Math.max(5, Math.floor(width / 130)));
     if (epochs.length) {
       if (width / epochs.length > 5) for (const epoch of epochs) marks.push(s("line", { x1: x(epoch), x2: x(epoch), y1: BASE + 5, y2: BASE + 7, stroke: token("line-strong") }));

@@ -1,7 +1,7 @@
 /** The gallery's numbers at one epoch: maps, judgements, trajectories, in the order asked for. */
 import { ask, askAhead, bytesOf, known } from "./api.js";
 import { themeName } from "./colour.js";
-import { clamp, percent, position, short } from "./dom.js";
+import { clamp, clip, percent, position, short } from "./dom.js";
 import { clipAt, clipOf, density, reduced } from "./image.js";
 import { state } from "./state.js";
 
@@ -9,8 +9,12 @@ import { state } from "./state.js";
 const total = (values) => values.reduce((sum, value) => sum + Math.abs(value), 0) || 1;
 
 const signs = new WeakMap();
-/** Confidences by outputs and sample: they do not change while the slider moves. */
+/** Lines by outputs and sample: they do not change while the slider moves. */
 const trajectories = new WeakMap();
+/** Which epochs of some outputs have a finite score. */
+const finites = new WeakMap();
+/** The range that bars of all samples need, by maps. */
+const reaches = new WeakMap();
 
 /** Last maps of a run and method: they stand in until the next epoch's have arrived. */
 const stale = new Map();
@@ -26,6 +30,24 @@ export function moved(before, after) {
   return sum / 2;
 }
 
+function finiteEpochs(outputs) {
+  if (!finites.has(outputs)) {
+    const size = outputs.score.shape[1];
+    finites.set(outputs, outputs.epochs.map((_, at) => outputs.score.data.subarray(at * size, (at + 1) * size).some(Number.isFinite)));
+  }
+  return finites.get(outputs);
+}
+
+/** The epoch to show for one that is wanted: where its scores are not finite the last one before, and since when they are not. */
+function epochToShow(outputs, epochs, wanted) {
+  if (!outputs) return [wanted, null];
+  const finite = finiteEpochs(outputs);
+  const at = position(outputs.epochs, wanted);
+  if (finite[at]) return [wanted, null];
+  const last = finite.lastIndexOf(true, at);
+  return [last < 0 ? wanted : epochs[position(epochs, outputs.epochs[last])], outputs.epochs[last + 1]];
+}
+
 export class Gallery {
   /**
    * @param {any} context of the render
@@ -37,7 +59,9 @@ export class Gallery {
     this.name = other.name ?? context.name;
     this.run = other.run ?? context.run;
     this.method = method;
-    this.epoch = method.epochs[position(method.epochs, other.epoch ?? context.epoch)];
+    const outputs = ask("outputs", { run: this.name, method: method.name }, this.run.stamp);
+    this.outputs = outputs?.epochs.length ? outputs : null;
+    [this.epoch, this.notFiniteSince] = epochToShow(this.outputs, method.epochs, method.epochs[position(method.epochs, other.epoch ?? context.epoch)]);
     this.parameters = { run: this.name, method: method.name, epoch: this.epoch };
     this.kind = this.run.probe?.kind ?? "table";
     this.moving = moving;
@@ -49,12 +73,10 @@ export class Gallery {
     if (fresh) stale.set(key, fresh);
     const maps = fresh ?? (other.epoch === undefined ? stale.get(key) : undefined);
     this.fresh = Boolean(fresh);
-    const outputs = ask("outputs", { run: this.name, method: method.name }, this.run.stamp);
     const inputs = this.run.probe?.stored ? ask("inputs", { run: this.name }, "once") : null;
     const part = (this.part = Object.hasOwn(maps ?? {}, `v${state.input}`) ? state.input : 0);
     this.maps = maps?.[`v${part}`];
     this.spread = maps?.[`counts${part}`] && { counts: maps[`counts${part}`].data, ends: maps[`ends${part}`].data };
-    this.outputs = outputs?.epochs.length ? outputs : null;
     this.input = inputs?.[`x${part}`] ?? null;
     this.words = inputs?.words ?? null;
     this.categories = inputs?.categories[part] ?? null; // of each column its words, where its values number some
@@ -68,8 +90,8 @@ export class Gallery {
     this.length = this.shape.reduce((a, b) => a * b, 1);
     this.outputEpochs = this.outputs.epochs;
     this.outputAt = position(this.outputEpochs, this.epoch);
-    this.columns = this.outputs.outputs?.shape[2] ?? 0;
-    this.classes = this.outputs.space !== "raw" && this.columns > 1;
+    this.classes = this.outputs.classes;
+    this.percents = this.outputs.percent;
   }
 
   /** When the slider rests, the maps around it are fetched one after the other, the nearest first. */
@@ -154,31 +176,88 @@ export class Gallery {
     return this.run.probe?.class_names?.[index] ?? String(index);
   }
 
-  /** The model's output for a sample at a place among the recorded epochs. */
-  #row(at, sample) {
-    const from = (at * this.size + sample) * this.columns;
-    return this.outputs.outputs.data.subarray(from, from + this.columns);
+  /** A number of (E, B) at a place among the recorded epochs. */
+  #number(name, sample, at = this.outputAt) {
+    return this.outputs[name].data[at * this.size + sample];
   }
 
-  /** What it is, what it was taken for, how surely. */
+  /** A number as this model's outputs are read: a probability, or as it is. */
+  inWords(value) {
+    return this.percents ? percent(value) : short(value);
+  }
+
+  /** What it is, what it was taken for (null: nothing), and the number that says how surely, or what came out. */
   judge(sample, at = this.outputAt) {
-    const truth = this.run.probe?.labels?.[sample] ?? null;
-    if (!this.classes) return { truth, predicted: null, right: true, confidence: NaN, value: short(this.outputs.prediction.data[at * this.size + sample]) };
-    const row = this.#row(at, sample);
-    const predicted = row.indexOf(Math.max(...row));
-    return { truth, predicted, right: truth === null || predicted === truth, confidence: row[predicted], value: "" };
+    const truth = this.classes ? (this.run.probe?.labels?.[sample] ?? null) : null;
+    const said = this.classes ? this.#number("prediction", sample, at) : NaN;
+    const predicted = Number.isFinite(said) ? said : null;
+    const wrong = truth !== null && predicted !== null && predicted !== truth;
+    return { truth, predicted, right: !wrong, value: this.inWords(this.#number("shown", sample, at)) };
   }
 
-  /** The probability of the true class, or of the explained one, at every recorded epoch. */
-  confidences(sample) {
+  /** How many samples are read as what they are, of how many that are read at all; null where nothing can be right. */
+  get score() {
+    const judged = this.samples.map((sample) => this.judge(sample)).filter(({ truth, predicted }) => truth !== null && predicted !== null);
+    return judged.length ? { right: judged.filter(({ right }) => right).length, of: judged.length } : null;
+  }
+
+  /** What is followed over epochs: the true class where there is one, else what was explained. */
+  trajectory(sample) {
     let found = trajectories.get(this.outputs);
     if (!found) trajectories.set(this.outputs, (found = []));
-    const target = this.run.probe?.labels?.[sample];
-    return (found[sample] ??= this.outputEpochs.map((_, at) => this.#row(at, sample)[target ?? this.outputs.target.data[at * this.size + sample]]));
+    return (found[sample] ??= this.outputEpochs.map((_, at) => this.#number("trajectory", sample, at)));
   }
 
   confidence(sample) {
-    return this.classes ? this.confidences(sample)[this.outputAt] : NaN;
+    return this.percents ? this.trajectory(sample)[this.outputAt] : NaN;
+  }
+
+  /** The class, label or column that a sample's attribution speaks for. */
+  targetName(sample) {
+    return this.outputs.targets[this.#number("target", sample)];
+  }
+
+  /** Whether a sample's attribution speaks for another class than the one that the sample is called by. */
+  explainsAnother(sample) {
+    if (!this.classes) return this.isMixed;
+    const { truth, predicted } = this.judge(sample);
+    const called = truth ?? predicted;
+    return called !== null && this.#number("target", sample) !== called;
+  }
+
+  /** Whether values are shown without a sign: a slope of a token says nothing of its sign, a word has no value to grow. */
+  get magnitudes() {
+    return this.method.slope && this.kind === "tokens";
+  }
+
+  /** Whether the samples are explained for different classes. */
+  get isMixed() {
+    return new Set(this.samples.map((sample) => this.targetName(sample))).size > 1;
+  }
+
+  /** Whether the scores of an epoch are finite: where they are not, a map is written as zeros. */
+  isFinite(epoch) {
+    return finiteEpochs(this.outputs)[position(this.outputEpochs, epoch)];
+  }
+
+  /** What a negative and a positive value of these samples say. @returns {[string, string]} */
+  sides(samples = this.samples) {
+    const names = [...new Set(samples.map((sample) => this.targetName(sample)))];
+    const mixed = names.length > 1;
+    const of = mixed ? "the class named at each sample" : clip(names[0], 32);
+    const graded = this.classes || this.outputs.task === "labels";
+    if (this.kind === "image" && !this.signed) return ["none", mixed ? "strong" : `strong for ${of}`];
+    if (this.magnitudes) return ["flat", mixed ? "steep" : `steep for ${of}`];
+    if (this.method.slope) return [`${mixed ? "score" : graded ? `score of ${of}` : of} falls`, "rises as the value grows"];
+    if (mixed) return graded ? ["against", `for ${of}`] : ["lowers", "raises the output named at each sample"];
+    return graded ? [`against ${of}`, `for ${of}`] : [`lowers ${of}`, `raises ${of}`];
+  }
+
+  /** The range of the bars, zero within: of all samples, or of one alone as the settings ask. */
+  reach(sample, rowsOf) {
+    if (state.scale === "own") return rangeOf(rowsOf(sample));
+    if (!reaches.has(this.maps)) reaches.set(this.maps, rangeOf(this.samples.flatMap((one) => rowsOf(one))));
+    return reaches.get(this.maps);
   }
 
   error(sample) {
@@ -198,6 +277,13 @@ export class Gallery {
     return [Number.isFinite(error) && `completeness error ${percent(error)}`, Number.isFinite(fit) && `local R² ${fit.toFixed(2)}`].filter(Boolean).join(" · ");
   }
 
+  /** Why the values of a sample are not to be added up, "" where they may be. */
+  warning(sample) {
+    const error = this.error(sample);
+    if (!(error > this.outputs.large_error)) return "";
+    return `completeness error ${percent(error)}${this.kind === "image" ? "" : ": the sum misses the score"}`;
+  }
+
   /** The epoch before the last alert up to here: what "change" is measured from. */
   get base() {
     const past = this.run.alerts.filter((alert) => alert.epoch <= this.epoch);
@@ -211,7 +297,7 @@ export class Gallery {
       const found = this.samples.map(value);
       return [...this.samples].sort((a, b) => (found[b] || 0) - (found[a] || 0));
     };
-    if (state.sort === "confidence" && this.classes) return by((b) => 1 - this.confidence(b));
+    if (state.sort === "confidence" && this.percents) return by((b) => 1 - this.confidence(b));
     if (state.sort === "error") return by((b) => this.error(b));
     if (state.sort !== "change" || this.base === this.epoch) return this.samples;
     const written = this.run.wall_times[this.run.epochs.indexOf(this.base)];
@@ -221,8 +307,18 @@ export class Gallery {
 
   /** A sample in one sentence, for those who listen. */
   describe(sample) {
-    const { truth, predicted, confidence, value } = this.judge(sample);
-    const is = truth === null || !this.classes ? `sample ${sample}` : `sample ${sample}, true class ${this.className(truth)}`;
-    return this.classes ? `${is}, predicted ${this.className(predicted)}, ${percent(confidence)}` : `${is}, output ${value}`;
+    const { truth, predicted, value } = this.judge(sample);
+    const is = truth === null ? `sample ${sample}` : `sample ${sample}, true class ${this.className(truth)}`;
+    return predicted === null ? `${is}, ${this.targetName(sample)} ${value}` : `${is}, predicted ${this.className(predicted)}, ${value}`;
   }
+}
+
+/** The least and the greatest of some numbers, with zero. @returns {[number, number]} */
+export function rangeOf(values) {
+  let [low, high] = [0, 0];
+  for (const value of values) {
+    if (value < low && value > -Infinity) low = value;
+    else if (value > high && value < Infinity) high = value;
+  }
+  return high > low ? [low, high] : [0, 1];
 }

@@ -5,8 +5,8 @@ import { legend, runColour } from "./colour.js";
 import { group, segments } from "./controls.js";
 import { absent, h, message, panel, percent, position, short, signed } from "./dom.js";
 import { draw } from "./image.js";
-import { changeFigure, importanceMaps, largest, order, row } from "./marks.js";
-import { scoreKeys, SEEN_BY, towardsSamples } from "./overview.js";
+import { changeFigure, importanceMaps, lacking, largest, measuredAt, order, row } from "./marks.js";
+import { nowWords, scoreKeys, SEEN_BY, towardsSamples } from "./overview.js";
 import { set, state } from "./state.js";
 
 /** The source looked at: the one chosen, else the live rows, which see more. */
@@ -22,9 +22,11 @@ export function importanceDrift(root, context) {
   const score = panel("c7", "Drift score", scoreKeys(context, true),
     chart(context, "drift_score", { id: "drift score", height: 204 + context.spare, label: "Drift score over epochs with its limit and the alerts" }),
     h("p", { class: "note" }, rateWords(run, epoch), " Score: the largest move of one feature in units of its own usual step."));
-  const alerts = panel("c5", "Alerts", run.alerts.length && run.methods.length ? "click: see the samples that moved most" : "", run.alerts.length ? alertList(context, importance) : h("p", { class: "note" }, "None. No feature moved by more than its limit since the burn-in."));
+  const alerts = panel("c5", "Alerts", run.alerts.length && run.methods.length ? "click: see the samples that moved most" : "", run.alerts.length ? alertList(context, importance) : h("p", { class: "note" }, ask("summary", { run: name, epoch }, run.stamp)?.watch ?? "…"));
   const ranks = panel("c7", "Rank of the ten most important features", `${SEEN_BY[source]}, rank 1 on top`,
     chart(context, "rank_bump", { parameters: { source, epoch }, overlays: false, height: 296 + context.spare, label: "Rank of the ten most important features over epochs" }));
+  const lack = importance && lacking(importance, epoch);
+  if (lack) ranks.append(lack);
   root.append(h("div", { class: "grid" }, score, alerts, ranks, mapsPanel(context, importance, source), ...differences(context, importance, source)));
 }
 
@@ -35,6 +37,9 @@ function rateWords(run, epoch) {
   return new Set(rates).size === 1 ? `Learning rate ${short(now)}, steady.` : `Learning rate ${short(now)}, was ${short(rates[0])} at first.`;
 }
 
+/** A share; what was not measured is not nothing. */
+const shareWords = (share) => (Number.isFinite(share) ? percent(share) : "not measured");
+
 const TITLES = { "data changed": "The training data changed", "reliance moved": "The model moved its reliance" };
 
 /** The sign of the mean signed attribution. */
@@ -44,11 +49,11 @@ function alertList(context, seen) {
   const { run, name, epoch } = context;
   return h("ul", { class: "alerts" }, run.alerts.map((alert) => {
     const of = alert.source === sourceOf(run) ? seen : alert.source in run.sources ? ask("importance", { run: name, source: alert.source }, run.stamp) : null;
-    const now = of ? row(of.share, position(of.epochs, epoch)) : null;
+    const now = of ? row(of.share, measuredAt(of, epoch)) : null;
     const cells = alert.features.slice(0, 3).map(([feature, before, after, direction, z]) => {
       const place = of ? of.names.indexOf(feature) : -1;
       return h("tr", {}, h("td", { title: `${feature}${SPEAKS[direction] ?? ""}` }, feature),
-        h("td", {}, alert.source === "data" ? "–" : `${percent(before)} → ${percent(after)}`), h("td", {}, place >= 0 && alert.source !== "data" ? percent(now[place]) : "–"), h("td", {}, signed(z, 1)), h("td", {}, SEEN_BY[alert.source]));
+        h("td", {}, alert.source === "data" ? "–" : `${percent(before)} → ${percent(after)}`), h("td", {}, place >= 0 && alert.source !== "data" ? shareWords(now[place]) : "–"), h("td", {}, signed(z, 1)), h("td", {}, SEEN_BY[alert.source]));
     });
     const lasted = alert.lasted > alert.epoch ? ` to ${alert.lasted}` : "";
     const rate = alert.learning_rate_rising ? h("span", { class: "note" }, "while the learning rate was rising") : null;
@@ -70,10 +75,10 @@ function mapsPanel(context, importance, source) {
 function imageMaps(context, importance, cells) {
   const { run, epoch } = context;
   const first = run.alerts.find((alert) => alert.epoch <= epoch);
-  const at = position(importance.epochs, epoch);
-  const base = first ? Math.max(0, position(importance.epochs, first.epoch) - 1) : 0;
+  const at = measuredAt(importance, epoch);
+  const base = first ? Math.max(0, position(importance.epochs, first.epoch) - 1) : measuredAt(importance, importance.epochs[0]);
   const [before, now] = [row(importance.share, base), row(importance.share, at)];
-  const maps = importanceMaps([{ title: first ? "Before the alert" : "First epoch", epoch: importance.epochs[base], values: before }, { title: "Now", epoch: importance.epochs[at], values: now }], cells, importance.names);
+  const maps = importanceMaps([{ title: first ? "Before the alert" : "First epoch", epoch: importance.epochs[base], values: before }, { title: nowWords(importance, epoch), epoch: importance.epochs[at], values: now }], cells, importance.names);
   const { figure, scale } = changeFigure(before, now, cells, importance.names, `epoch ${importance.epochs[base]} → ${importance.epochs[at]}`);
   maps.append(figure);
   const scales = h("div", { class: "legends" }, legend("sequential", "0\u00a0%", percent(Math.max(largest(before), largest(now)))), scale);
@@ -103,16 +108,17 @@ function differences(context, importance, source) {
   const columns = [context.name, ...others].slice(0, 6).map((name) => ({ name, found: name === context.name ? importance : ask("importance", { run: name, source }, context.stampOf(name)) }))
     .filter(({ found }) => found?.epochs.length)
     .map(({ name, found }) => {
-      const at = position(found.epochs, context.epoch);
+      const at = measuredAt(found, context.epoch);
       return { name, epoch: found.epochs[at], share: new Map(found.names.map((feature, i) => [feature, row(found.share, at)[i]])) };
     })
     .filter(({ share }, i, all) => i === 0 || [...share.keys()].some((feature) => all[0].share.has(feature)));
   if (columns.length < 2) return [];
   const own = columns[0].share;
-  const gaps = [...own.keys()].map((feature) => Math.max(...columns.slice(1).map(({ share }) => Math.abs(own.get(feature) - (share.get(feature) ?? own.get(feature))))));
-  const shown = order(gaps).slice(0, 10).map((i) => [...own.keys()][i]);
+  const difference = (feature) => Math.max(0, ...columns.slice(1).map(({ share }) => Math.abs(own.get(feature) - (share.get(feature) ?? NaN))).filter(Number.isFinite));
+  const features = [...own.keys()];
+  const shown = order(features.map(difference)).slice(0, 10).map((i) => features[i]);
   const head = h("tr", {}, h("th", { scope: "col" }, "feature"), columns.map(({ name, epoch }) => h("th", { scope: "col", style: { color: runColour(context.place(name)) } }, epoch === context.epoch ? name : `${name} (epoch ${epoch})`)), h("th", { scope: "col" }, "largest difference"));
-  const body = shown.map((feature) => h("tr", {}, h("td", {}, feature), columns.map(({ share }) => h("td", {}, share.has(feature) ? percent(share.get(feature)) : "–")), h("td", {}, `${(100 * Math.max(...columns.slice(1).map(({ share }) => Math.abs(own.get(feature) - (share.get(feature) ?? own.get(feature)))))).toFixed(2)} points`)));
+  const body = shown.map((feature) => h("tr", {}, h("td", {}, feature), columns.map(({ share }) => h("td", {}, share.has(feature) ? shareWords(share.get(feature)) : "–")), h("td", {}, `${(100 * difference(feature)).toFixed(2)} points`)));
   return [panel("c12", "Where the ticked runs differ most", `share of importance, ${SEEN_BY[source]}, epoch ${context.epoch}`, h("table", {}, head, body))];
 }
 

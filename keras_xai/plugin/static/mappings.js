@@ -55,6 +55,20 @@ function figurePanel(context, name, span, still) {
 
 // The map of one layer.
 
+/** The place of the epoch to show: where nothing is finite the last one before. */
+function placeOf(map, epoch) {
+  const asked = position(map.epochs, epoch);
+  const last = map.read.lastIndexOf(true, asked);
+  return last < 0 ? asked : last;
+}
+
+/** Since when nothing is finite, said below the map of the last epoch before. */
+function notFinite(map, epoch) {
+  const [asked, at] = [position(map.epochs, epoch), placeOf(map, epoch)];
+  if (map.read[asked]) return null;
+  return h("p", { class: "note alarm" }, `The outputs are not finite since epoch ${map.epochs[at < asked ? at + 1 : 0]}${at < asked ? `: epoch ${map.epochs[at]}, the last one before, is shown` : ""}.`);
+}
+
 const canvas = h("canvas", { class: "layer-map" });
 let drawn = null;
 hint(canvas, (event) => {
@@ -74,11 +88,11 @@ const colouringsOf = (map) => Object.entries(COLOURINGS).filter(([name]) => map[
 const colouringOf = (map) => (map[state.points] ? state.points : colouringsOf(map)[0]?.[0] ?? "");
 
 function mapPanel(context, map) {
-  const at = position(map.epochs, context.epoch);
+  const at = placeOf(map, context.epoch);
   const by = colouringOf(map);
   const colours = map.colours[themeName()];
   const names = by === "held_out" ? [key("held out", token("accent")), key("trained on", token("text-3"))] : by ? map.classes.slice(0, 10).map((name, k) => key(name, colours[k])) : [];
-  const out = panel("c7", `Where the samples lie in ${map.layer}`, `epoch ${map.epochs[at]}`, canvas, h("div", { class: "legends dots" }, names),
+  const out = panel("c7", `Where the samples lie in ${map.layer}`, `epoch ${map.epochs[at]}`, notFinite(map, context.epoch) ?? "", canvas, h("div", { class: "legends dots" }, names),
     h("p", { class: "note" }, "Near is alike to this layer; tails come from the last five epochs. Every epoch is turned towards the last one, so that only the training moves a point."));
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", `Map of ${map.places.shape[1]} samples in ${map.layer} at epoch ${map.epochs[at]}`);
@@ -88,7 +102,7 @@ function mapPanel(context, map) {
 /** Points with their tails, on one scale for all epochs. */
 function paint(map, epoch) {
   const [, size] = map.places.shape;
-  const at = position(map.epochs, epoch);
+  const at = placeOf(map, epoch);
   const scale = Math.min(2, devicePixelRatio || 1);
   const width = Math.max(200, canvas.parentElement.clientWidth);
   if (canvas.width !== Math.round(width * scale)) Object.assign(canvas, { width: Math.round(width * scale), height: HEIGHT * scale });
@@ -103,6 +117,7 @@ function paint(map, epoch) {
   context.lineWidth = 1;
   for (let b = 0; b < size; b++)
     for (let e = Math.max(1, at - TAIL + 1); e <= at; e++) {
+      if (!map.read[e - 1] || !map.read[e]) continue;
       context.strokeStyle = token("text-3");
       context.globalAlpha = 0.5 * (1 - (at - e) / TAIL);
       context.beginPath();
@@ -127,7 +142,7 @@ function paint(map, epoch) {
 /** What is seen of the plane, at every epoch alike; the farthest hundredth stands at the edge. */
 function frameOf(places) {
   const side = (axis) => {
-    const sorted = places.filter((_, i) => i % 2 === axis).sort();
+    const sorted = places.filter((place, i) => i % 2 === axis && Number.isFinite(place)).sort();
     const [low, high] = [0.005, 0.995].map((share) => sorted[Math.floor(share * (sorted.length - 1))]);
     return [(low + high) / 2, 1.1 * (high - low) || 1];
   };
@@ -154,7 +169,7 @@ function nearestPoint(event) {
 
 function describe(map, at, b) {
   const place = at * map.places.shape[1] + b;
-  return [`sample ${b}`, map.label && `label ${map.classes[map.label.data[b]]}`, map.prediction && `read as ${map.classes[map.prediction.data[place]]}`, map.held_out?.data[b] && "held out", map.gallery.includes(b) && "click: see its attributions"].filter(Boolean).join("\n");
+  return [`sample ${b}`, map.label && `label ${map.classes[map.label.data[b]]}`, map.prediction && (map.prediction.data[place] < 0 ? "outputs not finite" : `read as ${map.classes[map.prediction.data[place]]}`), map.held_out?.data[b] && "held out", map.gallery.includes(b) && "click: see its attributions"].filter(Boolean).join("\n");
 }
 
 /** The way to a sample's attributions, where the gallery holds it. */
@@ -162,13 +177,13 @@ const towards = (map, row) => ({ view: "probe_attributions", sample: map.gallery
 
 /** Samples whose label was believed least: mislabelled, or hard. Those of the gallery lead to their attributions. */
 function suspectsPanel(context, map) {
-  if (!map.suspects.length) return panel("c5", "Suspicious labels", "", h("p", { class: "note" }, "Without labels that are classes nobody can be suspected."));
+  if (!map.suspects.length) return panel("c5", "Suspicious labels", "", h("p", { class: "note" }, map.label ? "No confidence could be measured: there is nobody to suspect." : "Without labels that are classes nobody can be suspected."));
   const share = linear(0, Math.max(...map.suspects.map(({ confidence }) => confidence), 1e-9), 0, 100);
   const rows = map.suspects.map(({ row, confidence, label, prediction }) => {
     const held = map.gallery.includes(row);
     const name = held ? h("button", { type: "button", class: "link", "data-key": `suspect ${row}`, onclick: () => set(towards(map, row)) }, `sample ${row} →`) : `sample ${row}`;
     return h("tr", {}, h("td", {}, name), h("td", {}, map.classes[label]), h("td", { class: label === prediction ? "" : "alarm" }, map.classes[prediction]),
-      h("td", {}, h("i", { class: "bar-in-row", style: { width: `${share(confidence).toFixed(0)}px` } }), ` ${percent(confidence)}`));
+      h("td", {}, h("i", { class: "bar-in-row", style: { width: `${share(confidence).toFixed(1)}px` } }), ` ${percent(confidence)}`));
   });
   const head = h("tr", {}, ["sample", "label", "read as", "believed over all epochs"].map((title) => h("th", { scope: "col" }, title)));
   return panel("c5", "Suspicious labels", "believed least; → leads to the attributions", h("div", { class: "suspects" }, h("table", {}, head, rows)));

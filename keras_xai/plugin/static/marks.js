@@ -1,15 +1,47 @@
 /** Small purposeful marks: importance as a map of the input, slopes, word-sized lines, dumbbells. */
 import { legend, token } from "./colour.js";
-import { clip, h, hint, linear, percent, s, signed } from "./dom.js";
+import { clip, h, hint, linear, percent, position, s, signed } from "./dom.js";
 import { draw } from "./image.js";
 
 /** The rows of a matrix {shape: [E, F], data}. */
 export const row = (matrix, at) => matrix.data.subarray(at * matrix.shape[1], (at + 1) * matrix.shape[1]);
 export const largest = (values) => values.reduce((high, value) => (value > high ? value : high), 0);
-/** Rank 1 is the largest. */
-export const rankOf = (values, at) => 1 + values.reduce((n, value) => n + (value > values[at] ? 1 : 0), 0);
-/** Indices, the largest value first. */
-export const order = (values) => Array.from(values, (_, i) => i).sort((a, b) => (values[b] || 0) - (values[a] || 0));
+/** "rank 3 of 12", the largest first; what was not measured has no rank. */
+const rankOf = (values, at) => {
+  const measured = values.filter(Number.isFinite);
+  return Number.isFinite(values[at]) ? `${percent(values[at])}, rank ${1 + measured.filter((value) => value > values[at]).length} of ${measured.length}` : "not measured";
+};
+/** Indices of what was measured, the largest value first. */
+export const order = (values) => Array.from(values, (_, i) => i).filter((i) => Number.isFinite(values[i])).sort((a, b) => values[b] - values[a]);
+
+const someAt = (matrix, at) => row(matrix, at).some(Number.isFinite);
+
+/** The place of the epoch to show: the last one up to `epoch` at which something was measured, else the nearest earlier. */
+export function measuredAt(importance, epoch) {
+  const asked = position(importance.epochs, epoch);
+  for (let at = asked; at >= 0; at--) if (someAt(importance.share, at)) return at;
+  return asked;
+}
+
+/** Since when nothing is finite, at an epoch at which nothing is; else null. */
+export function notFiniteSince(importance, epoch) {
+  const asked = position(importance.epochs, epoch);
+  if (someAt(importance.share, asked)) return null;
+  const last = measuredAt(importance, epoch);
+  return importance.epochs[someAt(importance.share, last) ? last + 1 : 0];
+}
+
+/** What an importance lacks at an epoch, in words: all of it, or some features. */
+export function lacking(importance, epoch) {
+  const since = notFiniteSince(importance, epoch);
+  const at = measuredAt(importance, epoch);
+  if (since !== null) return h("p", { class: "note alarm" }, `The importance is not finite since epoch ${since}${at < position(importance.epochs, epoch) ? `: epoch ${importance.epochs[at]}, the last one before, is shown` : ""}.`);
+  const now = row(importance.share, at);
+  const names = importance.names.filter((_, i) => !Number.isFinite(now[i]));
+  if (!names.length) return null;
+  const more = names.length > 5 ? ` and ${names.length - 5} more` : "";
+  return h("p", { class: "note", title: names.join(", ") }, h("i", { class: "hatch" }), `not measured: ${names.slice(0, 5).join(", ")}${more}`);
+}
 
 /** The cell of a map of h × w cells under the pointer. */
 function cellAt(event, canvas, [height, width]) {
@@ -22,7 +54,7 @@ function cellAt(event, canvas, [height, width]) {
 export function importanceMaps(list, cells, names) {
   const high = Math.max(...list.map(({ values }) => largest(values))) || 1;
   return h("div", { class: "maps" }, list.map(({ title, epoch, values }) =>
-    mapFigure(title, `epoch ${epoch}`, cells, { values, hi: high, map: "sequential" }, (cell) => `${names[cell]}\n${percent(values[cell])}, rank ${rankOf(values, cell)} of ${values.length}`)));
+    mapFigure(title, `epoch ${epoch}`, cells, { values, hi: high, map: "sequential" }, (cell) => `${names[cell]}\n${rankOf(values, cell)}`)));
 }
 
 /** One map of cells with its caption and the exact value under the pointer. */
@@ -30,20 +62,44 @@ export function mapFigure(title, note, cells, options, say) {
   const canvas = h("canvas", { class: "thumb", role: "img", "aria-label": `${title}, ${note}` });
   const spare = parseFloat(document.body.style.getPropertyValue("--spare")) || 0; // as the stylesheet has it
   draw(canvas, { height: cells[0], width: cells[1], size: 152 + spare / 2, ratio: cells[0] / cells[1], ...options });
+  hatch(canvas, options.values, cells);
   hint(canvas, (event) => say(cellAt(event, canvas, cells)));
   return h("figure", {}, canvas, h("figcaption", {}, h("b", {}, title), note));
+}
+
+/** Strokes over the cells that have no value. */
+function hatch(canvas, values, [rows, columns]) {
+  const context = canvas.getContext("2d");
+  const [wide, tall] = [canvas.width / columns, canvas.height / rows];
+  context.strokeStyle = token("line-strong");
+  values.forEach((value, i) => {
+    if (Number.isFinite(value)) return;
+    const [x, y] = [(i % columns) * wide, Math.floor(i / columns) * tall];
+    context.save();
+    context.beginPath();
+    context.rect(x, y, wide, tall);
+    context.clip();
+    context.beginPath();
+    for (let shift = -tall; shift < wide; shift += 5) {
+      context.moveTo(x + shift, y + tall);
+      context.lineTo(x + shift + tall, y);
+    }
+    context.stroke();
+    context.restore();
+  });
 }
 
 /** What changed between two rows of shares, as a map of its own. */
 export function changeFigure(before, after, cells, names, note) {
   const change = after.map((value, i) => value - before[i]);
   const high = largest(change.map(Math.abs)) || 1e-6;
-  const figure = mapFigure("Change", note, cells, { values: change, hi: high, signed: true }, (cell) => `${names[cell]}\n${signed(100 * change[cell], 2)} points`);
+  const figure = mapFigure("Change", note, cells, { values: change, hi: high, signed: true }, (cell) => `${names[cell]}\n${Number.isFinite(change[cell]) ? `${signed(100 * change[cell], 2)} points` : "not measured"}`);
   return { figure, scale: legend("diverging", `−${percent(high)}`, `+${percent(high)}`) };
 }
 
 /** Shares before → after as slopes; the alerted feature in the alarm colour. */
-export function slope(width, height, { from, to, names, alerted, shown }) {
+export function slope(width, height, { from, to, names, alerted, shown: wanted }) {
+  const shown = wanted.filter((i) => Number.isFinite(from[i]) && Number.isFinite(to[i]));
   const high = Math.max(...shown.flatMap((i) => [from[i], to[i]]), 1e-9) * 1.02;
   const left = 72;
   const letters = Math.max(8, Math.min(26, Math.floor((width * 0.55 - 72) / 6)));
@@ -109,6 +165,7 @@ export function spark(epochs, values, now, alerts, width, height = 20) {
 /** First → second as an arrow on a post from 0 to 100 %. */
 export function dumbbell(before, after) {
   const y = linear(0, 1, 100, 8);
+  if (!Number.isFinite(before) || !Number.isFinite(after)) return h("span", { class: "note" }, "not finite");
   const colour = token(after < before - 0.05 ? "alarm" : after > before + 0.05 ? "good" : "text-2");
   const g = s("svg", { width: 64, height: 108, role: "img", "aria-label": `${percent(before)} to ${percent(after)}` });
   for (const mark of [0, 0.5, 1]) g.append(s("line", { x1: 8, x2: 56, y1: y(mark), y2: y(mark), stroke: token("line") }));

@@ -2,8 +2,8 @@
 import { ask } from "./api.js";
 import { chart, figureBehind } from "./chart.js";
 import { legend, runColour, token } from "./colour.js";
-import { absent, h, key, panel, percent, position } from "./dom.js";
-import { importanceMaps, largest, order, row, slope } from "./marks.js";
+import { absent, h, key, panel, percent } from "./dom.js";
+import { importanceMaps, lacking, largest, measuredAt, notFiniteSince, order, row, slope } from "./marks.js";
 import { set } from "./state.js";
 
 /** What the server has to say at this epoch; the last words stand in until they are there. */
@@ -65,18 +65,22 @@ function looksPanel(context, importance, summary) {
   const { run, epoch } = context;
   const cells = run.probe?.kind === "image" ? run.probe.cells : null;
   if (!importance) return panel("c5", "Importance", "", h("p", { class: "note" }, run.sources.clean || run.sources.live ? "…" : "Not recorded."));
-  const at = position(importance.epochs, epoch);
+  const at = measuredAt(importance, epoch);
   const now = row(importance.share, at);
+  const first = measuredAt(importance, importance.epochs[0]);
   if (cells && cells[0] * cells[1] === importance.names.length) {
-    const before = position(importance.epochs, summary.before);
-    const list = [[0, "First epoch"], [before, "Before the alert"], [at, "Now"]].filter(([place, title], i) => i !== 1 || (summary.alarm && place > 0 && place < at && title));
+    const before = measuredAt(importance, summary.before);
+    const list = [[first, "First epoch"], [before, "Before the alert"], [at, nowWords(importance, epoch)]].filter(([place, title], i) => i !== 1 || (summary.alarm && place > 0 && place < at && title));
     return panel("c5", "Where the importance lies", legend("sequential", "0\u00a0%", percent(Math.max(...list.map(([place]) => largest(row(importance.share, place)))))),
-      importanceMaps(list.map(([place, title]) => ({ title, epoch: importance.epochs[place], values: row(importance.share, place) })), cells, importance.names));
+      importanceMaps(list.map(([place, title]) => ({ title, epoch: importance.epochs[place], values: row(importance.share, place) })), cells, importance.names), lacking(importance, epoch) ?? "");
   }
-  const out = panel("c5", "Most important features", `share, epoch ${importance.epochs[0]} → ${importance.epochs[at]}`);
-  pending.push(() => out.append(slope(out.clientWidth, 184 + context.spare, { from: row(importance.share, 0), to: now, names: importance.names, alerted: alertedBy(run, epoch), shown: order(now).slice(0, 7) })));
+  const out = panel("c5", "Most important features", `share, epoch ${importance.epochs[first]} → ${importance.epochs[at]}`, lacking(importance, epoch) ?? "");
+  pending.push(() => out.append(slope(out.clientWidth, 184 + context.spare, { from: row(importance.share, first), to: now, names: importance.names, alerted: alertedBy(run, epoch), shown: order(now).slice(0, 7) })));
   return out;
 }
+
+/** What the newest of several maps is called: where the importance ended it is not of now. */
+export const nowWords = (importance, epoch) => (notFiniteSince(importance, epoch) === null ? "Now" : "Last finite");
 
 /** Features that an alert up to here names, three each. */
 export const alertedBy = (run, epoch) => new Set(run.alerts.filter((alert) => alert.epoch <= epoch).flatMap((alert) => alert.features.slice(0, 3).map(([name]) => name)));
@@ -90,12 +94,12 @@ function lossPanel(context) {
 function movedPanel(context, importance, summary) {
   const { run, epoch } = context;
   if (!importance) return panel("c4", "What rose and fell", "", h("p", { class: "note" }, run.sources.clean || run.sources.live ? "…" : "Importance was not recorded."));
-  const from = row(importance.share, position(importance.epochs, summary.before));
-  const to = row(importance.share, position(importance.epochs, epoch));
+  const [before, at] = [measuredAt(importance, summary.before), measuredAt(importance, epoch)];
+  const [from, to] = [row(importance.share, before), row(importance.share, at)];
   const moved = order(to.map((value, i) => Math.abs(value - from[i])));
   const rise = moved.filter((i) => to[i] > from[i]).slice(0, 3);
   const fall = moved.filter((i) => to[i] <= from[i]).slice(0, 3);
-  const out = panel("c4", "What rose and fell", `share, epoch ${summary.before} → ${epoch}`);
+  const out = panel("c4", "What rose and fell", `share, epoch ${importance.epochs[before]} → ${importance.epochs[at]}`);
   pending.push(() => out.append(slope(out.clientWidth, 184 + context.spare, { from, to, names: importance.names, alerted: alertedBy(run, epoch), shown: [...rise, ...fall] })));
   return out;
 }

@@ -11,9 +11,9 @@ import { barsTile, seriesTile, tokensRow } from "./tiles.js";
 import { spark } from "./marks.js";
 import { set, state } from "./state.js";
 
-/** The method asked for, or one that shows most at first sight, or the first that this run wrote. */
+/** The method asked for, or the one that this kind of probe opens with. */
 const methodOf = (run) =>
-  [state.method, "saliency", "integrated_gradients"].map((name) => run.methods.find((method) => method.name === name)).find(Boolean) ?? run.methods[0];
+  [state.method, run.opens_with].map((name) => run.methods.find((method) => method.name === name)).find(Boolean) ?? run.methods[0];
 
 export function probeAttributions(root, context) {
   const { run, name } = context;
@@ -53,27 +53,38 @@ function fillLater() {
 
 /** What stands right of a title: how many are right, how complete the sums are, what the colours mean. */
 function notes(gallery) {
-  const judged = gallery.samples.map((b) => gallery.judge(b));
-  const right = judged.filter((one) => one.right).length;
+  const { score } = gallery;
   const errors = sortedFinite(gallery.samples.map((b) => gallery.error(b)));
+  const large = gallery.samples.filter((b) => gallery.warning(b)).length;
   const fits = sortedFinite(gallery.samples.map((b) => gallery.fit(b)));
-  const diverging = gallery.kind !== "image" || gallery.signed;
   return [
-    judged[0]?.truth !== null && gallery.classes && h("span", {}, `${right} of ${judged.length} right`),
-    errors.length > 0 && h("span", { title: "|sum of the attributions − change of the score| ÷ change of the score; the median of the samples" }, `completeness error ${percent(errors[errors.length >> 1])}`),
+    score && h("span", {}, `${score.right} of ${score.of} right`),
+    errors.length > 0 && h("span", { class: large ? "alarm" : "", title: "|sum of the attributions − change of the score| ÷ change of the score; the median of the samples, and how many are above the mark" }, `completeness error ${percent(errors[errors.length >> 1])}${large ? `, ${large} above ${percent(gallery.outputs.large_error)}` : ""}`),
     fits.length > 0 && h("span", { title: "how much of the model around a sample its linear surrogate explains; the median of the samples" }, `local R² ${fits[fits.length >> 1].toFixed(2)}`),
-    diverging ? legend("diverging", "against", gallery.classes ? "for the true class" : "for") : legend(gallery.map, "none", "strong"),
+    legendOf(gallery),
   ];
+}
+
+/** What the colours say, of all samples or of some. */
+export function legendOf(gallery, samples) {
+  const [low, high] = gallery.sides(samples);
+  if (gallery.magnitudes) return legend("sequential", low, high);
+  return gallery.kind !== "image" || gallery.signed ? legend("diverging", low, high) : legend(gallery.map, low, high);
 }
 
 const sortedFinite = (values) => values.filter(Number.isFinite).sort((a, b) => a - b);
 
 /** "Saliency · epoch 19", and which epoch it is where this one was not recorded. */
 const title = (gallery, context) =>
-  `${gallery.method.title} · epoch ${gallery.epoch}${gallery.epoch === context.epoch ? "" : " (the nearest earlier one)"}`;
+  `${gallery.method.title} · epoch ${gallery.epoch}${gallery.epoch === context.epoch || gallery.notFiniteSince !== null ? "" : " (the nearest earlier one)"}`;
+
+/** Where scores are not finite: since when, and what is shown instead. */
+const notFinite = (gallery) =>
+  gallery.notFiniteSince === null ? null : h("p", { class: "note alarm" }, `The scores are not finite since epoch ${gallery.notFiniteSince}: ${gallery.epoch < gallery.notFiniteSince ? `epoch ${gallery.epoch}, the last one before, is shown` : "there is nothing to show"}.`);
 
 function gallerySection(context, gallery) {
   const section = panel("c12", title(gallery, context), notes(gallery));
+  section.append(...[notFinite(gallery)].filter(Boolean));
   const list = gallery.sorted();
   if (!gallery.input && gallery.kind !== "table") section.append(h("p", { class: "note" }, "The samples themselves were not written (store=\"none\")."));
   const kinds = { image: imageGrid, tokens: tokensList, series: seriesGrid, table: barsGrid };
@@ -81,18 +92,37 @@ function gallerySection(context, gallery) {
   return section;
 }
 
-/** "2 read as 3 … 100 %" */
+/** "2 read as 3 … 100 %", below it what the colours speak for where the legend cannot say it, and what is wrong with the sum. */
 export function caption(gallery, sample) {
-  const { truth, predicted, right, confidence, value } = gallery.judge(sample);
-  const said = gallery.classes ? [h("b", {}, truth === null ? `sample ${sample}` : gallery.className(truth)), right ? "" : h("span", { class: "alarm" }, ` read as ${gallery.className(predicted)}`)] : [h("b", {}, `sample ${sample}`)];
-  return h("span", { class: "cap" }, h("span", {}, said), h("span", {}, gallery.classes ? percent(confidence) : value));
+  const { value } = gallery.judge(sample);
+  return [h("span", { class: "cap" }, h("span", {}, called(gallery, sample)), h("span", {}, value)), speaksFor(gallery, sample), warned(gallery, sample)];
 }
 
-/** The confidence over epochs, drawn when its width is known. */
+/** A sample by its true class, and what it is read as where that differs; by its number and its class where it has none. */
+function called(gallery, sample) {
+  const { truth, predicted, right } = gallery.judge(sample);
+  if (truth === null) return [h("b", {}, `sample ${sample}`), predicted === null ? "" : ` ${gallery.className(predicted)}`];
+  return [h("b", {}, gallery.className(truth)), right ? "" : h("span", { class: "alarm" }, ` read as ${gallery.className(predicted)}`)];
+}
+
+/** Which class a tile's colours speak for, where samples differ in that or it is not the true one. */
+function speaksFor(gallery, sample) {
+  const image = gallery.kind === "image";
+  if (image ? !gallery.explainsAnother(sample) : !gallery.isMixed && !gallery.explainsAnother(sample)) return null;
+  if (image || gallery.kind === "tokens") return h("span", { class: "speaks" }, gallery.sides([sample])[1]);
+  return h("span", { class: "speaks" }, legendOf(gallery, [sample]));
+}
+
+const warned = (gallery, sample) => {
+  const words = gallery.warning(sample);
+  return words ? h("span", { class: "speaks alarm", title: "The attributions do not add up to the change of the score: more steps, or another baseline, come nearer" }, words) : null;
+};
+
+/** The output over epochs, drawn when its width is known. */
 function trajectory(context, gallery, sample, height = 20) {
   const place = h("span", { style: { display: "block" } });
   const alerts = context.run.alerts.map((alert) => alert.epoch);
-  if (gallery.classes) later.push({ place, make: (width) => spark(gallery.outputEpochs, gallery.confidences(sample), gallery.outputAt, alerts, width, height) });
+  if (gallery.percents) later.push({ place, make: (width) => spark(gallery.outputEpochs, gallery.trajectory(sample), gallery.outputAt, alerts, width, height) });
   return place;
 }
 
@@ -158,17 +188,19 @@ const seriesGrid = (context, gallery, list) =>
 
 const tokensList = (context, gallery, list) =>
   h("div", { class: "texts" }, list.map((sample) => {
-    const { truth, predicted, right, confidence } = gallery.judge(sample);
-    return h("button", { type: "button", "aria-pressed": String(sample === state.sample), "data-key": `sample ${sample}`, onclick: () => set({ sample }) },
-      h("span", {}, h("b", {}, truth === null ? `sample ${sample}` : gallery.className(truth)), h("br", {}), h("span", { class: `note ${right ? "" : "alarm"}` }, right ? `${percent(confidence)} sure` : `read as ${gallery.className(predicted)}, ${percent(confidence)}`)),
+    const { value } = gallery.judge(sample);
+    const owes = gallery.warning(sample) || gallery.owes(sample);
+    return h("button", { type: "button", "aria-pressed": String(sample === state.sample), "aria-label": gallery.describe(sample), "data-key": `sample ${sample}`, onclick: () => set({ sample }) },
+      h("span", {}, called(gallery, sample), h("br", {}), h("span", { class: "note" }, value), speaksFor(gallery, sample)),
       tokensRow(gallery, sample),
-      h("span", {}, trajectory(context, gallery, sample, 28), h("span", { class: "note" }, gallery.owes(sample))));
+      h("span", {}, trajectory(context, gallery, sample, 28), h("span", { class: `note ${gallery.warning(sample) ? "alarm" : ""}` }, owes)));
   }));
 
 /** The chosen sample large, its class probabilities, and a film strip of its map at every epoch. */
 function detail(context, gallery, sample) {
   const { truth } = gallery.judge(sample);
-  const section = panel("c12", `Sample ${sample}${truth === null ? "" : `: true class ${gallery.className(truth)}`}`, [gallery.owes(sample) && h("span", {}, gallery.owes(sample)), h("span", {}, gallery.classes ? "probability of each class over epochs" : "output over epochs")]);
+  const followed = gallery.outputs.task === "numbers" ? `${gallery.targetName(sample)} over epochs` : gallery.percents ? `probability of each ${gallery.classes ? "class" : "label"} over epochs` : "output over epochs";
+  const section = panel("c12", `Sample ${sample}${truth === null ? "" : `: true class ${gallery.className(truth)}`}`, [gallery.owes(sample) && h("span", { class: gallery.warning(sample) ? "alarm" : "" }, gallery.owes(sample)), h("span", {}, followed), legendOf(gallery, [sample])]);
   const lines = chart(context, "sample_outputs", { parameters: { method: gallery.method.name, sample, epoch: gallery.epoch }, overlays: false, height: 184, label: gallery.describe(sample) });
   if (gallery.kind !== "image") {
     section.append(lines);
@@ -199,6 +231,7 @@ function framesOf(strip, gallery, height, width) {
   const list = strip.epochs.map((_, i) => {
     const canvas = h("canvas", {});
     const values = strip.maps.data.subarray(i * height * width, (i + 1) * height * width);
+    if (!gallery.isFinite(strip.epochs[i])) return h("span", { class: "hatch", title: "not finite", style: { aspectRatio: `${width} / ${height}` } });
     draw(canvas, { values, height, width, ...gallery.colouring(values), size: 40, ratio: height / width, smooth: gallery.coarse });
     return canvas;
   });
@@ -230,7 +263,7 @@ export const probeAttributionsSettings = {
             group("Clip at percentile", range("clip", "Clip at percentile", 80, 100)),
             group("Colours of magnitude", choice("colours", "Colours of magnitude", [["ember", "Ember"], ["sequential", "Blue"]], "ember")),
           ]
-        : []),
+        : [group("Scale", segments("scale", "Scale", [["common", "All samples"], ["own", "Each its own"]]))]),
     ];
   },
 };

@@ -26,6 +26,7 @@ function mark(card) {
   if (card.alerts) return [count(card.alerts, "alert"), true];
   const [kind, number] = Object.entries(card.flags).sort((a, b) => b[1] - a[1])[0] ?? [];
   if (kind) return [`${number} ${kind}`, true];
+  if (card.not_finite) return ["not finite", true];
   if (card.faults) return ["not whole", true];
   return card.epochs ? ["", false] : ["waiting", false];
 }

@@ -23,6 +23,8 @@ const defaults = {
   opacity: 85,
   clip: 99,
   sort: "probe",
+  /** of bars and shades: "common" to all samples, or each sample its "own" */
+  scale: "common",
   sample: 0,
   compare: "off",
   first: /** @type {number | null} */ (null),

@@ -1,43 +1,84 @@
 /** One sample's attribution where it is no picture: signed bars, shaded tokens, a line with shaded steps. */
 import { at, dark, token } from "./colour.js";
-import { clip, fitted, h, hint, linear, s, short, signed, widthOf } from "./dom.js";
+import { clip, fitted, h, hint, linear, s, short, widthOf } from "./dom.js";
 import { alertedBy } from "./overview.js";
 
 const ROW = 18;
 const MOST = 8;
-const LEFT = 0.3; // the zero line stands here in the space for bars: attributions are more often for than against
+const FOR = 0.82; // places on the diverging map
+const AGAINST = 0.18;
 
-/** Feature, its value, its signed bar; one zero line for all tiles, the alerted feature in the alarm colour. */
-export function barsTile(gallery, sample, width, context) {
+/** The rows of a sample's bars: the largest, and the others summed up; slopes have no sum. */
+function rowsOf(gallery, sample) {
   const values = gallery.values(sample);
-  const hot = alertedBy(context.run, context.epoch);
   const names = nameOf(gallery);
   const order = Array.from(values, (_, f) => f).sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]));
   const rows = order.slice(0, MOST).map((f) => ({ name: names(f), value: inputOf(gallery, sample, f), share: values[f] }));
   const rest = order.slice(MOST);
-  const high = Math.abs(values[order[0]]) || 1; // the sum of many others may be longer than its place: it is cut, and said
-  if (rest.length) rows.push({ name: `${rest.length} others`, value: null, share: rest.reduce((sum, f) => sum + values[f], 0) });
-  const middle = Math.min(196, width * 0.62);
-  const room = width - middle;
-  const zero = middle + room * LEFT;
-  const g = s("svg", { width, height: rows.length * ROW + 2, role: "img", "aria-label": rows.map(({ name, share }) => `${name} ${signed(share, 3)}`).join("; ") });
-  g.append(s("line", { x1: zero, x2: zero, y1: 0, y2: rows.length * ROW, stroke: token("line-strong") }));
-  rows.forEach(({ name, value, share }, r) => {
-    const long = Math.max(-room * LEFT, Math.min(1, share / high) * room * (1 - LEFT));
-    const cut = Math.abs(share) > high;
-    const alarm = hot.has(name);
-    const marks = [
-      s("text", { x: 0, y: r * ROW + 13, style: { fill: token(alarm ? "alarm" : value === null ? "text-2" : "text"), fontWeight: alarm ? 500 : 400 } }, fitted(name, middle - 18 - widthOf(value ?? "", 400), alarm ? 500 : 400)),
-      value !== null && s("text", { x: middle - 10, y: r * ROW + 13, "text-anchor": "end", style: { fill: token("text-2") } }, value),
-      s("rect", { x: Math.min(zero, zero + long), y: r * ROW + 3, width: Math.max(1, Math.abs(long)), height: 12, rx: 1, fill: at("diverging", share > 0 ? 0.82 : 0.18), opacity: value === null ? 0.55 : 1 }),
-      cut && s("text", { x: middle - 10, y: r * ROW + 13, "text-anchor": "end", style: { fill: token("text-2") } }, signed(share, 2)),
-    ];
-    g.append(...marks.filter(Boolean));
-  });
+  if (rest.length) rows.push({ name: `${rest.length} others`, value: null, share: gallery.method.slope ? null : rest.reduce((sum, f) => sum + values[f], 0) });
+  return rows;
+}
+
+/** What a sample's bars or shades stand for: the numbers that a scale has to hold. */
+export function shares(gallery, sample) {
+  if (gallery.kind === "tokens") return wordsOf(gallery, sample).values;
+  if (gallery.kind === "series") return Array.from(gallery.values(sample));
+  return rowsOf(gallery, sample).map(({ share }) => share).filter((share) => share !== null);
+}
+
+const commonReach = (gallery, sample) => gallery.reach(sample, (one) => shares(gallery, one));
+
+/** What a bar stands for: three digits of the longest one, so that points stand below each other; by itself three of its own. */
+function printed(share, high = Math.abs(share)) {
+  if (!Number.isFinite(share)) return "not finite";
+  if (high >= 1e5) return `${share < 0 ? "−" : "+"}${short(Math.abs(share))}`;
+  const digits = Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(high || 1))));
+  const number = Math.abs(share).toFixed(digits);
+  const gone = share !== 0 && Number(number) === 0;
+  return `${share < 0 ? "−" : "+"}${gone ? Math.abs(share).toPrecision(1) : number}`;
+}
+
+/**
+ * Feature, its value, its contribution as number and bar. Lengths are proportional to contributions, on one scale for both
+ * signs and, unless one chose otherwise, for all tiles; the alerted feature is in the alarm colour.
+ * @param {[number, number]} [reach] the range of the bars, by default the gallery's
+ */
+export function barsTile(gallery, sample, width, context, reach = commonReach(gallery, sample)) {
+  const rows = rowsOf(gallery, sample);
+  const hot = alertedBy(context.run, context.epoch);
+  const place = placesOf(width, reach);
+  const g = s("svg", { width, height: (rows.length + 1) * ROW + 2, role: "img", "aria-label": rows.map(({ name, share }) => (share === null ? name : `${name} ${printed(share)}`)).join("; ") });
+  g.append(...head(gallery, place), s("line", { x1: place.zero, x2: place.zero, y1: ROW, y2: (rows.length + 1) * ROW, stroke: token("line-strong") }));
+  rows.forEach((row, r) => g.append(...rowMarks(row, (r + 1) * ROW, place, hot.has(row.name))));
   return hint(g, (event) => {
-    const { name, value, share } = rows[Math.max(0, Math.min(rows.length - 1, Math.floor((event.clientY - g.getBoundingClientRect().top) / ROW)))];
-    return `${name}${value === null ? "" : ` = ${value}`}\n${signed(share, 4)}`;
+    const row = rows[Math.floor((event.clientY - g.getBoundingClientRect().top) / ROW) - 1];
+    if (!row) return "";
+    return `${row.name}${row.value === null ? "" : ` = ${row.value}`}${row.share === null ? "" : `\n${printed(row.share)}`}`;
   });
+}
+
+/** Where the columns of a tile stand: the zero line is where the range puts it. */
+function placesOf(width, [low, high]) {
+  const bars = Math.max(60, Math.min(222, width * 0.7));
+  const unit = Math.max(20, width - bars) / (high - low);
+  return { bars, value: bars - 54, number: bars - 6, unit, zero: bars - low * unit, high: Math.max(-low, high) };
+}
+
+const head = (gallery, { value, number }) => [
+  s("text", { x: value, y: 12, "text-anchor": "end", class: "head" }, "value"),
+  s("text", { x: number - 40, y: 12, class: "head" }, gallery.method.slope ? "slope" : "contribution"),
+];
+
+function rowMarks({ name, value, share }, y, { value: valueEnd, number, unit, zero, high }, alarm) {
+  const colour = token(alarm ? "alarm" : value === null ? "text-2" : "text");
+  const room = value === null ? valueEnd : valueEnd - 10 - widthOf(value, 400);
+  const long = Number.isFinite(share) ? Math.abs(share) * unit : 0;
+  return [
+    s("text", { x: 0, y: y + 13, style: { fill: colour, fontWeight: alarm ? 500 : 400 } }, fitted(name, room, alarm ? 500 : 400)),
+    value !== null && s("text", { x: valueEnd, y: y + 13, "text-anchor": "end", style: { fill: token("text-2") } }, value),
+    share !== null && s("text", { x: number, y: y + 13, "text-anchor": "end", style: { fill: token("text") } }, printed(share, high)),
+    long > 0 && s("rect", { x: share < 0 ? zero - long : zero, y: y + 3, width: long, height: 12, class: "bar", fill: at("diverging", share > 0 ? FOR : AGAINST), opacity: value === null ? 0.55 : 1 }),
+  ].filter(Boolean);
 }
 
 const nameOf = (gallery) => {
@@ -50,18 +91,31 @@ const inputOf = (gallery, sample, f) => {
   return clip(gallery.categories?.[f]?.[value] ?? short(value), 16);
 };
 
-/** A text whose words carry their attribution as shade. */
-export function tokensRow(gallery, sample) {
+/** The words of a sample and what each contributes; an embedding's columns, where the wire kept them, sum to their word. */
+function wordsOf(gallery, sample) {
   const words = gallery.words?.[sample] ?? gallery.ids?.(sample) ?? idsOf(gallery, sample);
-  const per = gallery.length / words.length; // an embedding's columns, where the wire kept them, sum to their word
+  const per = gallery.length / words.length;
   const values = words.map((_, t) => gallery.values(sample).subarray(Math.floor(t * per), Math.floor((t + 1) * per)).reduce((sum, value) => sum + value, 0));
-  const high = Math.max(...values.map(Math.abs)) || 1;
+  return { words, values };
+}
+
+/** A text whose words carry their attribution as shade, on the gallery's scale. */
+export function tokensRow(gallery, sample, reach = commonReach(gallery, sample)) {
+  const { words, values } = wordsOf(gallery, sample);
+  const high = Math.max(...reach.map(Math.abs));
   return h("span", { class: "tokens" }, words.map((word, t) => {
     if (!word) return null; // padding has no word
     const share = values[t] / high;
-    const span = h("span", { style: { background: at("diverging", 0.5 + 0.4 * share, Math.min(1, Math.abs(share) * 1.5)), color: Math.abs(share) > 0.62 ? (dark() ? "#1c1c1c" : "#fff") : "" } }, word);
-    return [hint(span, () => `${word}  ${signed(values[t], 4)}`), " "];
+    const span = h("span", { style: Number.isFinite(share) ? shade(gallery, share) : {} }, word);
+    return [hint(span, () => `${word}  ${gallery.magnitudes ? short(Math.abs(values[t])) : printed(values[t])}`), " "];
   }));
+}
+
+/** A share of the scale as a background, and ink that can be read on it. */
+function shade(gallery, share) {
+  const size = Math.min(1, Math.abs(share));
+  const background = gallery.magnitudes ? at("sequential", size) : at("diverging", 0.5 + 0.5 * share);
+  return { background, color: size > 0.5 ? (dark() ? "#1c1c1c" : "#fff") : "" };
 }
 
 const idsOf = (gallery, sample) => {
@@ -74,12 +128,12 @@ const SHOWN = 3; // channels of a series with a lane of their own
 const LANE = 40;
 
 /** The line of each channel under its name, over steps shaded by their attribution. */
-export function seriesTile(gallery, sample, width) {
+export function seriesTile(gallery, sample, width, reach = commonReach(gallery, sample)) {
   const steps = gallery.shape[0];
   const channels = gallery.shape[1] ?? 1;
   const lanes = Math.min(SHOWN, channels);
   const values = gallery.values(sample);
-  const high = values.reduce((best, value) => Math.max(best, Math.abs(value)), 0) || 1;
+  const high = Math.max(...reach.map(Math.abs));
   const x = linear(0, steps, 0, width);
   const names = gallery.run.probe?.features ?? [];
   const name = (c) => names[c] ?? `channel ${c}`;
@@ -88,7 +142,7 @@ export function seriesTile(gallery, sample, width) {
     const [top, bottom] = [c * LANE + 14, (c + 1) * LANE - 4];
     for (let t = 0; t < steps; t++) {
       const share = values[t * channels + c] / high;
-      if (Math.abs(share) > 0.04) g.append(s("rect", { x: x(t), y: top, width: x(1) + 0.5, height: bottom - top, fill: at("diverging", 0.5 + 0.5 * share, Math.min(1, Math.abs(share) * 1.2)) }));
+      if (Number.isFinite(share)) g.append(s("rect", { x: x(t), y: top, width: x(1) + 0.5, height: bottom - top, fill: at("diverging", 0.5 + 0.5 * share) }));
     }
     g.append(s("text", { x: 0, y: top - 3 }, channels > 1 || names.length ? clip(name(c), 28) : ""), s("line", { x1: 0, x2: width, y1: bottom, y2: bottom, stroke: token("line") }));
     if (!gallery.input) continue;
@@ -100,7 +154,7 @@ export function seriesTile(gallery, sample, width) {
   return hint(g, (event) => {
     const box = g.getBoundingClientRect();
     const t = Math.max(0, Math.min(steps - 1, Math.floor(((event.clientX - box.left) / box.width) * steps)));
-    const lines = Array.from({ length: channels }, (_, c) => `${names[c] ?? `channel ${c}`}  ${signed(values[t * channels + c], 4)}`);
+    const lines = Array.from({ length: channels }, (_, c) => `${names[c] ?? `channel ${c}`}  ${printed(values[t * channels + c])}`);
     return [`step ${t}`, ...lines.slice(0, 8)].join("\n");
   });
 }

@@ -1,0 +1,159 @@
+"""What the outputs of a probe sample say, as every view shows them: classes, labels or numbers by the recorded task."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from keras_xai.figures.words import percent, short
+from keras_xai.recorded import Recorded
+from keras_xai.records import Float, Outputs
+
+SUM = -1  # the target that stands for the sum of all columns
+SLOPES = ("saliency", "smoothgrad")  # gradients at the input: how steep the score is, not what a value contributes
+LARGE_ERROR = 0.05  # a completeness error above which a sum of attributions is marked
+
+
+def is_percent(table: Outputs) -> bool:
+    """Whether outputs are shown as probabilities; a margin and a number are shown as they are."""
+    return table.task in ("binary", "classes", "labels") and table.link != ""
+
+
+def has_classes(table: Outputs) -> bool:
+    """Whether a sample is read as one class."""
+    return table.task in ("binary", "classes")
+
+
+def probabilities(table: Outputs) -> Float:
+    """Outputs (E, B, K) as probabilities; margins and numbers as they are.
+
+    Logits are finished with the recorded link. One column of two classes becomes two, class 0 first.
+    """
+    values: Float = np.asarray(table.outputs, np.float64)
+    if not is_percent(table) or not values.size:
+        return values
+    if _are_logits(table, values):
+        with np.errstate(invalid="ignore"):  # of infinite logits there is no probability: NaN
+            values = _softmax(values) if table.link == "softmax" and values.shape[-1] > 1 else _sigmoid(values)
+    return np.concatenate([1 - values, values], axis=-1) if table.task == "binary" and values.shape[-1] == 1 else values
+
+
+def _are_logits(table: Outputs, values: Float) -> bool:
+    """Whether outputs are what the link is applied to: outside 0 to 1, or the explained score itself."""
+    finite = values[np.isfinite(values)]
+    if table.space == "probability" or not finite.size:
+        return False
+    if finite.min() < 0 or finite.max() > 1:
+        return True
+    if table.link == "softmax" and np.allclose(values[np.isfinite(values).all(-1)].sum(-1), 1, atol=1e-3):
+        return False
+    score = np.asarray(table.score, np.float64)
+    signed = score * np.where(table.target == 0, -1, 1) if table.task == "binary" else score
+    explained = _column(values, np.zeros_like(table.target) if table.task == "binary" else table.target)
+    known = np.isfinite(explained) & np.isfinite(signed)
+    return bool(known.any()) and bool(np.allclose(explained[known], signed[known], rtol=1e-4, atol=1e-6))
+
+
+def _sigmoid(values: Float) -> Float:
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * values)))  # does not overflow
+
+
+def _softmax(values: Float) -> Float:
+    values = np.exp(values - values.max(-1, keepdims=True))
+    return np.asarray(values / values.sum(-1, keepdims=True))
+
+
+def _column(values: Float, column: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Float:
+    """(E, B) one column of (E, B, K) each, the sum for `SUM`; NaN for a column that was not kept."""
+    width = values.shape[-1]
+    if not width:
+        return np.full(column.shape, np.nan)
+    picked = np.take_along_axis(values, np.clip(column, 0, width - 1)[..., None].astype(np.int64), -1)[..., 0]
+    picked = np.where(column < width, picked, np.nan)
+    return np.asarray(np.where(column == SUM, values.sum(-1), picked), np.float64)
+
+
+def predicted(table: Outputs) -> Float:
+    """(E, B) the class that a sample is read as; NaN where there is none: no classes, or outputs that are not finite."""
+    if not has_classes(table):
+        return np.full(table.target.shape, np.nan)
+    finite = np.isfinite(table.outputs).all(-1) & np.isfinite(table.prediction)
+    return np.where(finite, table.prediction, np.nan)
+
+
+def explained(table: Outputs) -> Float:
+    """(E, B) what is shown of the explained class, label or column: its probability, or its raw value."""
+    values = probabilities(table)
+    single = values.shape[-1] == 1 and table.task in ("binary", "number")
+    return _column(values, np.zeros_like(table.target) if single else np.asarray(table.target, np.int64))
+
+
+def shown(table: Outputs) -> Float:
+    """(E, B) the number at a sample's title: of the predicted class where there are classes, else what is explained."""
+    if not has_classes(table):
+        return explained(table)
+    values, classes = probabilities(table), predicted(table)
+    if values.shape[-1] == 1:
+        return np.asarray(values[..., 0], np.float64)
+    numbers = _column(values, np.nan_to_num(classes, nan=0).astype(np.int64))
+    return np.asarray(np.where(np.isfinite(classes), numbers, np.nan))
+
+
+def trajectory(table: Outputs, classes: np.ndarray[tuple[int], np.dtype[np.int64]] | None) -> Float:
+    """(E, B) what is followed over epochs: the true class where there is one, else what is explained."""
+    values = probabilities(table)
+    if classes is None or not has_classes(table) or values.shape[-1] == 1 or len(classes) != table.target.shape[1]:
+        return explained(table)
+    return _column(values, np.broadcast_to(np.asarray(classes, np.int64), table.target.shape))
+
+
+def number(table: Outputs, value: float) -> str:
+    """A shown number in words: 97 %, or 21.5."""
+    return percent(value) if is_percent(table) else short(value)
+
+
+def class_name(run: Recorded, index: int) -> str:
+    """The name of a class, or its number."""
+    names = run.probe.class_names if run.probe is not None else None
+    return names[index] if names and 0 <= index < len(names) else str(index)
+
+
+def target_name(run: Recorded, table: Outputs, target: int) -> str:
+    """What a target stands for: the class, the label or the column that was explained."""
+    if target == SUM:
+        return "the sum of all outputs"
+    names = run.probe.class_names if run.probe is not None else None
+    if has_classes(table) or (names and 0 <= target < len(names) and table.task != "number"):
+        return class_name(run, target)
+    if table.task == "labels":
+        return f"label {target}"
+    return f"output {target}" if table.task == "numbers" else "the output"
+
+
+def finite_place(table: Outputs, epoch: int | None) -> tuple[int, int | None]:
+    """The place of the epoch to show, and since when scores are not finite where those of the epoch asked for are not.
+
+    The nearest earlier epoch; where none of its scores is finite, the last one before at which some are.
+    """
+    asked = len(table.epochs) - 1 if epoch is None else int(np.searchsorted(table.epochs, epoch, side="right")) - 1
+    asked = max(0, asked)
+    finite = np.asarray(np.isfinite(table.score).any(1))
+    before = np.flatnonzero(finite[: asked + 1])
+    if finite[asked]:
+        return asked, None
+    since = int(table.epochs[before[-1] + 1 if before.size else 0])
+    return (int(before[-1]) if before.size else asked), since
+
+
+def sides(
+    run: Recorded, table: Outputs, targets: np.ndarray[tuple[int], np.dtype[np.int64]], method: str
+) -> tuple[str, str]:
+    """What a negative and a positive attribution say: "against malignant", "for malignant"."""
+    names = list(dict.fromkeys(target_name(run, table, int(target)) for target in targets))
+    mixed, graded = len(names) > 1, has_classes(table) or table.task == "labels"
+    of = "the class named at each sample" if mixed else names[0] if names else "the output"
+    if method in SLOPES:
+        score = "score" if mixed else f"score of {of}" if graded else of
+        return f"{score} falls", "rises as the value grows"
+    if mixed:
+        return ("against", f"for {of}") if graded else ("lowers", "raises the output named at each sample")
+    return (f"against {of}", f"for {of}") if graded else (f"lowers {of}", f"raises {of}")
