@@ -351,7 +351,12 @@ class Probe:
         return np.concatenate(pooled, 1)
 
     def owners(self) -> list[NDArray[np.int64]]:
-        """Which of its input's `own_features` each entry of a sample goes to, an array an input."""
+        """Which of its input's `own_features` each entry of a sample goes to, an array an input; of columns one for all."""
+        if self.is_columns:
+            owners = np.arange(len(self.shapes))
+            for feature, members in enumerate(self.groups.values() if isinstance(self.groups, dict) else ()):
+                owners[members] = feature
+            return [owners]
         return [self._owners(shape) for shape in self.shapes]
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_xai import verdict
+from keras_xai import judgement
 from keras_xai.events import events, line, with_events
 from keras_xai.page import report
 from keras_xai.records import Alert, Changed
@@ -85,8 +85,8 @@ def test_check_and_report_tell_an_event_once(change, story, tmp_path):
     writer.write(change)
     writer.close()
     run = load(tmp_path)["."]
-    judged = verdict.verdict("run", run)
-    assert judged.status == verdict.ALARM
+    judged = judgement.judge(run)
+    assert judged.status == judgement.ALARM
     assert [reason.partition(" (")[0] for reason in judged.reasons] == ["epoch 14", "epoch 30"]
     page = report(tmp_path, tmp_path / "page.html").read_text()
     assert page.count('<td class="alarm">') == 2

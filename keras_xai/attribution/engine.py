@@ -460,8 +460,8 @@ def _check_averages(prepared: Prepared, method: GradCam, found: Attribution) -> 
         InvalidInput: the gradient of each channel cancels out over the places.
     """
     rows = np.arange(len(found.score))
-    before_relu = prepared.instead(Unrectified(layer=method.layer), rows).values
-    if not before_relu.any() and prepared.instead(HiResCam(layer=method.layer), rows).values.any():
+    before_relu = prepared.instead(Unrectified(method.layer, method.input), rows).values
+    if not before_relu.any() and prepared.instead(HiResCam(method.layer, method.input), rows).values.any():
         raise InvalidInput(
             "grad_cam is zero everywhere, though the places of the layer lead to the score: each channel's gradients, averaged "
             "over all places, cancel out. Take hires_cam or layer_cam, which weigh each place by itself."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from statistics import median
 from types import TracebackType
@@ -92,7 +93,7 @@ class Ledger:
     def __init__(self) -> None:
         self.costs: dict[str, float] = {}
         self._once: dict[str, float] = {}
-        self._rows: list[Row] = []
+        self._numbers = array("d")  # of each epoch three, see `Row`: a long training holds no object an epoch
         self._told = False
 
     def enter(
@@ -110,9 +111,14 @@ class Ledger:
             for name, amount in part.items():
                 total[name] = total.get(name, 0.0) + amount
         row = Row(seconds, sum(costs.values()), sum(once.values()))
-        if more and self._rows:
-            row = Row(*(a + b for a, b in zip(self._rows.pop(), row, strict=True)))
-        self._rows.append(row)
+        if more and self._numbers:
+            row = Row(*(a + b for a, b in zip(self._numbers[-3:], row, strict=True)))
+            del self._numbers[-3:]
+        self._numbers.extend(row)
+
+    @property
+    def _rows(self) -> list[Row]:
+        return [Row(*self._numbers[k : k + 3]) for k in range(0, len(self._numbers), 3)]
 
     @property
     def once(self) -> float:

@@ -44,7 +44,8 @@ class Fingerprint(NamedTuple):
     @classmethod
     def of(cls, rows: Probe, like: Probe) -> Fingerprint:
         """Of rows whose features are those of the probe `like`; one pass over them."""
-        parts = [_sums(array, owner) for array, owner in zip(rows.inputs, like.owners(), strict=True)]
+        arrays = [like.as_table(as_numbers(rows.x))] if like.is_columns else rows.inputs
+        parts = [_sums(array, owner) for array, owner in zip(arrays, like.owners(), strict=True)]
         whole = [entries for _, _, entries in parts if entries is not None]
         y: NDArray[Any] = np.zeros((rows.size, 1)) if rows.y is None else rows.y.reshape(rows.size, -1)
         return cls(

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_xai as kx
-from keras_xai import verdict
+from keras_xai import judgement
 
 layers = keras.layers
 R = np.random.default_rng(0)
@@ -45,7 +45,7 @@ def test_a_category_has_its_importance(mixed):
     with pytest.warns(UserWarning, match=r"No gradient reaches 'city.*'rank.*measured by occlusion"):
         names, values = kx.importance(mixed, kx.Probe(X, Y))
     moved = np.abs((CITY[:, 0] == "a") * 1.0 - (CITY[other_rows(), 0] == "a")).mean()
-    np.testing.assert_allclose(dict(zip(names, values, strict=True))["city: column 0"], moved, rtol=1e-6)
+    np.testing.assert_allclose(dict(zip(names, values, strict=True))["city"], moved, rtol=1e-6)
     assert values.sum() == pytest.approx(moved)
 
 
@@ -103,8 +103,8 @@ def test_what_stays_unmeasured_is_nan_and_no_verdict(tmp_path):
         assert importance.unmeasured == ("kind: column 0",)
         np.testing.assert_allclose(np.nansum(importance.share, 1), 1, rtol=1e-6)
         assert np.isfinite(importance.score[8:]).all()
-    judged = verdict.verdict("run", run)
-    assert judged.status == verdict.UNWATCHED
+    judged = judgement.judge(run)
+    assert judged.status == judgement.UNWATCHED
     assert judged.reasons[0].startswith("not measured: kind: column 0")
     run.figure("importance_drift")
     with pytest.warns(UserWarning, match="not measured"):

@@ -206,8 +206,9 @@ def test_tokens_are_watched_by_all_three_with_their_mask(tmp_path):
     names, values = kx.importance(model, probe, "saliency")
     assert run.importance.names == tuple(names)
     np.testing.assert_allclose(run.importance.share[-1], values / values.sum(), rtol=1e-4)
-    assert run.importance.share[-1][5] == 0
-    assert run.importance.share[-1][0] > 0
+    share = dict(zip(names, run.importance.share[-1], strict=True))
+    assert share.pop("token 0") == 0
+    assert max(share.values()) > 0
 
 
 def test_strings_are_explained_and_not_stored(tmp_path):

@@ -40,6 +40,7 @@ class Count(keras.callbacks.Callback):
         }
 
 
+@pytest.mark.filterwarnings("ignore:integrated_gradients")  # eight steps beside kinks, which is said once
 def test_sixty_epochs_hold_no_more_than_twenty_did(tmp_path):
     """Files, threads, compiled functions, their traces, and objects of any type."""
     x, y = small_data()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from keras_xai.callbacks.cost import Spent
 from keras_xai.callbacks.session import Session, checked_directory
 from tests.summary.conftest import epoch_of_records
 
@@ -28,7 +29,7 @@ def main(log_dir: str, start: int, count: int) -> None:
     for epoch in range(start, start + count):
         session.begin(epoch)
         session.write(epoch_of_records(epoch)[:-1])
-        session.finish(member, "member", 0.1, {"loss": 1.0})
+        session.finish(member, "member", Spent(0.1), {"loss": 1.0})
         assert session._writer is not None
         print(epoch, Path(session._writer.path).parent.name, flush=True)
         sys.stdin.readline()
