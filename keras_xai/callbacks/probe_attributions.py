@@ -142,8 +142,11 @@ class ProbeAttributions(Watcher):
         self._explainer = None  # its graph holds the model
 
     def _written(self, found: Attribution, epoch: int) -> Attribution:
-        """As the log keeps it: an image's map is its signed channel sum."""
-        return dataclasses.replace(found, epoch=epoch, values=_channel_sum(found.values, self.gallery))
+        """As the log keeps it: an image's map is its signed channel sum, an input without a gradient NaN."""
+        values = found.values
+        if self._explainer is not None and self.methods[found.method].differentiates:
+            values = _without(values, self._explainer.engine.held)
+        return dataclasses.replace(found, epoch=epoch, values=_channel_sum(values, self.gallery))
 
 
 def chosen_methods(method: Methods, options: Mapping[str, Any], seed: int) -> dict[str, Method]:
@@ -172,6 +175,15 @@ def chosen_methods(method: Methods, options: Mapping[str, Any], seed: int) -> di
         )
         chosen[name] = named(name, seeded | dict(given), METHODS).for_callback(given)
     return chosen
+
+
+def _without(values: Any, held: Sequence[int]) -> Any:
+    """The same with NaN for the inputs that no gradient leads to: what was not asked is not zero."""
+    if not held or not isinstance(values, (dict, list)):
+        return values
+    parts = list(values.values()) if isinstance(values, dict) else values
+    known = [np.full_like(part, np.nan) if k in held else part for k, part in enumerate(parts)]
+    return dict(zip(values, known, strict=True)) if isinstance(values, dict) else known
 
 
 def _channel_sum(values: Any, probe: Probe) -> Any:

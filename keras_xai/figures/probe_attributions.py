@@ -244,12 +244,13 @@ def rows_of(run: Recorded, method: str, parts: Sequence[Any], sample: int) -> tu
     kind = run.probe.kind if run.probe is not None else "table"
     if kind != "table":
         return names, np.abs(flat) if is_magnitude(kind, method) else flat
-    order = np.argsort(-np.abs(np.nan_to_num(flat)), kind="stable")
+    measured, unmeasured = np.flatnonzero(np.isfinite(flat)), np.flatnonzero(~np.isfinite(flat))[:ROWS]
+    order = measured[np.argsort(-np.abs(flat[measured]), kind="stable")]
     top, others = order[:ROWS], order[ROWS:]
     shown_names, values = [names[f] for f in top], flat[top]
     if others.size and method not in SLOPES:
-        return [*shown_names, f"{len(others)} others"], np.append(values, flat[others].sum())
-    return shown_names, values
+        shown_names, values = [*shown_names, f"{len(others)} others"], np.append(values, flat[others].sum())
+    return [*shown_names, *(names[f] for f in unmeasured)], np.append(values, flat[unmeasured])
 
 
 def reach_of(values: Float) -> tuple[float, float]:
@@ -282,7 +283,7 @@ def _across(look: Look, names: list[str], values: Float, reach: tuple[float, flo
                 "orientation": "h",
                 "x": [float(v) if np.isfinite(v) else None for v in values],
                 "y": rows,
-                "text": [f"{v:+.2g}".replace("-", "−") if np.isfinite(v) else "not finite" for v in values],
+                "text": [f"{v:+.2g}".replace("-", "−") if np.isfinite(v) else "not measured" for v in values],
                 "textposition": "outside",
                 "textangle": 0,
                 "cliponaxis": False,

@@ -222,3 +222,21 @@ def test_groups_of_columns_and_two_tables_with_the_same_columns_are_read_back(tm
     run = kx.load(tmp_path / "b")["."]
     assert run.probe.features == run.importance.names
     assert run.probe.features[::3] == ("before: dose", "after: dose")
+
+
+def test_what_no_gradient_leads_to_is_not_zero_in_the_record(tmp_path):
+    """NaN, and "not measured" in the notebook; methods without gradients measure it."""
+    x = {**COLUMNS, "town": TOWN}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        watch = kx.ProbeAttributions(tmp_path, kx.Probe(x, Y), ["integrated_gradients", "occlusion"], samples=4)
+        by_columns("town").fit(batches(x), epochs=1, verbose=0, callbacks=[watch])
+    run = kx.load(tmp_path)["."]
+    by_gradient, by_occlusion = (run.attributions(name)[0].values for name in ("integrated_gradients", "occlusion"))
+    assert np.isnan(by_gradient["town"]).all()
+    assert np.isfinite(by_gradient["dose"]).all()
+    assert np.isfinite(by_occlusion["town"]).all()
+    bars = run.figure("probe_attributions", method="integrated_gradients").data[0]
+    assert (
+        dict(zip([text.split("<br>")[0] for text in bars.hovertext], bars.text, strict=True))["town"] == "not measured"
+    )

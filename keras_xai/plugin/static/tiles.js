@@ -12,10 +12,13 @@ const AGAINST = 0.18;
 function rowsOf(gallery, sample) {
   const values = gallery.values(sample);
   const names = nameOf(gallery);
-  const order = Array.from(values, (_, f) => f).sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]));
+  const measured = Array.from(values, (_, f) => f).filter((f) => Number.isFinite(values[f]));
+  const order = measured.sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]));
   const rows = order.slice(0, MOST).map((f) => ({ name: names(f), value: inputOf(gallery, sample, f), share: values[f] }));
   const rest = order.slice(MOST);
   if (rest.length) rows.push({ name: `${rest.length} others`, value: null, share: gallery.method.slope ? null : rest.reduce((sum, f) => sum + values[f], 0) });
+  const unmeasured = Array.from(values, (_, f) => f).filter((f) => !Number.isFinite(values[f]));
+  rows.push(...unmeasured.slice(0, MOST).map((f) => ({ name: names(f), value: inputOf(gallery, sample, f), share: NaN })));
   return rows;
 }
 
@@ -23,14 +26,14 @@ function rowsOf(gallery, sample) {
 export function shares(gallery, sample) {
   if (gallery.kind === "tokens") return wordsOf(gallery, sample).values;
   if (gallery.kind === "series") return Array.from(gallery.values(sample));
-  return rowsOf(gallery, sample).map(({ share }) => share).filter((share) => share !== null);
+  return rowsOf(gallery, sample).map(({ share }) => share).filter((share) => Number.isFinite(share));
 }
 
 const commonReach = (gallery, sample) => gallery.reach(sample, (one) => shares(gallery, one));
 
 /** What a bar stands for: three digits of the longest one, so that points stand below each other; by itself three of its own. */
 function printed(share, high = Math.abs(share)) {
-  if (!Number.isFinite(share)) return "not finite";
+  if (!Number.isFinite(share)) return "not measured";
   if (high >= 1e5) return `${share < 0 ? "−" : "+"}${short(Math.abs(share))}`;
   const digits = Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(high || 1))));
   const number = Math.abs(share).toFixed(digits);
