@@ -489,14 +489,13 @@ def test_what_was_not_measured_is_named_and_not_nothing(browser, serve, tmp_path
     told = Told(tmp_path / "some", values=[[1, -2, 3.0]], outputs=[[0.2]], task="binary", link="sigmoid", y=[0])
     told.write(range(3), share=[0.4, np.nan, 0.6])
     tab = opened(browser, serve, tmp_path, "Importance & drift")
-    tab.frame.get_by_text("not measured: feature 1").wait_for()
-    assert (
-        "None so far. 3 updates are not long enough to watch"
-        in tab.frame.locator(".panel", has_text="Alerts").first.inner_text()
-    )
+    tab.frame.get_by_text("not measured: feature 1", exact=True).wait_for()
+    alerts = tab.frame.locator(".panel", has_text="Alerts").first.inner_text()
+    assert "None so far. Not measured: feature 1" in alerts
+    assert "3 updates are not long enough to watch" in alerts
     tab.show("Overview")
     tab.rest()
-    tab.frame.get_by_text("not measured: feature 1").first.wait_for()
+    tab.frame.get_by_text("not measured: feature 1", exact=True).first.wait_for()
     assert "0.00" not in tab.frame.locator("main").inner_text()
     tab.page.close()
     tab.quiet()
@@ -571,7 +570,11 @@ def test_columns_by_name_are_one_tile(browser, serve, tmp_path):
     tab.show("Attributions")
     tile = tab.frame.locator("svg[aria-label^='dose']").first
     tile.wait_for()
-    assert tile.locator("text").all_text_contents() == ["dose", "2.5", "town", "Oslo", "age", "30"]
+    assert tile.locator("text:not(.head)").all_text_contents() == [
+        *("dose", "2.5", "−0.500"),
+        *("town", "Oslo", "+0.300"),
+        *("age", "30", "+0.100"),
+    ]
     assert tab.frame.get_by_text("Input", exact=True).count() == 0
     tab.page.close()
     tab.quiet()
