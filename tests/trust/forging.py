@@ -273,7 +273,9 @@ def shaken(numbers: Any, chance: random.Random) -> Any:
     if draw < 0.8 and numbers.ndim:
         side = chance.randrange(numbers.ndim)
         return np.concatenate([numbers] * 2, side) if draw < 0.7 else np.delete(numbers, slice(0, 1), side)
-    return chance.choice([numbers.ravel(), numbers[None], numbers.T, numbers[..., :0], np.full_like(numbers, 7)])
+    return chance.choice(
+        [numbers.ravel(), numbers[None], numbers.T, np.atleast_1d(numbers)[..., :0], np.full_like(numbers, 7)]
+    )
 
 
 def forge(entry: Value, chance: random.Random) -> None:
