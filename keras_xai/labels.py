@@ -19,7 +19,7 @@ def coded(y: Any, class_names: Sequence[str] | None = None) -> tuple[NDArray[Any
 
     Categories count in their own order (pandas' `.cat.codes`, an `Enum` of polars), strings in the order of `class_names`,
     else sorted, as scikit-learn's `LabelEncoder` has them. Numbers and truth values are left as they are. A frame of one
-    column is its column, one of several, each 0 or 1 and one of them 1 a row, names a class a column.
+    column is its column; one of several names a class, a label or a number a column.
 
     Args:
         y: (B,) or (B, ...): an array, list, series, categorical or frame.
@@ -97,8 +97,7 @@ def _of_frame(frame: Any, class_names: Sequence[str] | None) -> tuple[NDArray[An
         )
     values = np.stack([codes for codes, _ in columns], 1)
     values = values.astype(np.int64) if values.dtype == bool else values
-    chosen = bool(np.isin(values, (0, 1)).all() and (values.sum(1) == 1).all())
-    return values, tuple(map(str, frame.columns)) if chosen else None
+    return values, tuple(map(str, frame.columns))
 
 
 def _of_array(y: Any, class_names: Sequence[str] | None) -> tuple[NDArray[Any], Names]:

@@ -171,26 +171,31 @@ def _alerts(alerts: Iterable[Alert]) -> str:
     """One row an event."""
     rows = []
     for event in events(alerts):
-        moved = [_moved(alert, feature) for alert in event for feature in alert.features]
         rows_changed = [str(event[0].changed)] if event[0].changed is not None else []
-        seen = dict.fromkeys(SEEN_BY.get(alert.source, alert.source) for alert in event)
+        lines = [*rows_changed, *(_seen(alert) for alert in event if alert.features)]
         rows.append(
             f'<tr><td class="alarm">epoch {event[0].epoch}</td><td>{_text(event[0].verdict)}</td>'
-            f"<td>{'<br>'.join(map(_text, [*rows_changed, *dict.fromkeys(moved)]))}</td><td>{_text(', '.join(seen))}</td></tr>"
+            f"<td>{'<br>'.join(map(_text, lines))}</td></tr>"
         )
-    head = "<tr><th></th><th>verdict</th><th>what moved</th><th>seen on</th></tr>"
+    head = "<tr><th></th><th>verdict</th><th>what moved, and where it was seen</th></tr>"
     table = f"<table>{head}{''.join(rows)}</table>"
     return f"<h3>Alerts</h3>\n{_wide(table, 'Alerts')}" if rows else ""
+
+
+def _seen(alert: Alert) -> str:
+    """The features that one alert names, with where and when they were seen: shares of different sources are not one scale."""
+    features = ", ".join(_moved(alert, feature) for feature in alert.features)
+    return f"{SEEN_BY.get(alert.source, alert.source)}, epoch {alert.epoch}: {features}"
 
 
 def _moved(alert: Alert, feature: tuple[str, float, float, int, float]) -> str:
     name, before, after, _, z = feature
     if math.isnan(z):
-        return name if math.isnan(after) else f"{name}: in {percent(after)} of the rows"
+        return name if math.isnan(after) else f"{name} in {percent(after)} of the rows"
     return (
         f"{name} (z {z:+.1f})"
         if alert.source == "data"
-        else f"{name}: {percent(before)} → {percent(after)} (z {z:+.1f})"
+        else f"{name} {percent(before)} → {percent(after)} (z {z:+.1f})"
     )
 
 

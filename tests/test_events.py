@@ -9,6 +9,7 @@ import pytest
 
 from keras_xai import judgement
 from keras_xai.events import events, line, with_events
+from keras_xai.figures.overview import event_sentence
 from keras_xai.page import report
 from keras_xai.records import Alert, Changed
 from keras_xai.run import Run, load
@@ -92,3 +93,27 @@ def test_check_and_report_tell_an_event_once(change, story, tmp_path):
     assert page.count('<td class="alarm">') == 2
     assert "the live rows are not what they were: 200 of 256 rows" in page
     assert np.isnan(change[0].score)
+
+
+def test_what_the_model_turns_to_among_what_changed_is_called_so():
+    """A mark over two blocks: the rows changed in one, the probe shows the other, which changed too."""
+    mark = (("block (0,0)", 0.1, 0.3, 1, 8.0), ("block (0,1)", 0.1, 0.3, 1, 7.0))
+    event = [
+        alert(14, "live", "data changed", 14, features=mark),
+        alert(18, "clean", "data changed", 14, features=mark[1:]),
+    ]
+    start, _, end = event_sentence(event).partition(", and ")
+    assert start == "Epoch 14: the training data changed in block (0,0)"
+    assert end == "by epoch 18 the model relies on block (0,1), which changed too."
+    event[1] = alert(18, "clean", "data changed", 14, features=mark)
+    assert event_sentence(event).endswith("by epoch 18 the model relies on it.")
+
+
+def test_the_report_says_of_each_share_where_it_was_seen(change, tmp_path):
+    """One row an event, one line an alert."""
+    writer = Writer(tmp_path / "logs" / "keras_xai", start=0)
+    writer.write(change)
+    writer.close()
+    page = report(tmp_path / "logs", tmp_path / "report.html").read_text()
+    assert "live rows, epoch 15: dose 12\u00a0% → 40\u00a0% (z +8.0)" in page
+    assert "fixed probe, epoch 16: dose 12\u00a0% → 40\u00a0% (z +8.0)" in page

@@ -2,14 +2,14 @@
 
 import keras
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 
 import keras_xai as kx
 from keras_xai.frames import as_arrays
 from keras_xai.labels import coded, of_output
 from keras_xai.probe import Probe
-
-pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
 
 N = 12
 AGE = np.linspace(20, 70, N)  # float64, as frames have it
@@ -212,3 +212,11 @@ def test_a_wide_frame_takes_no_time(frame, columns):
     began = time.perf_counter()
     as_arrays(data)
     assert time.perf_counter() - began < 1
+
+
+def test_columns_of_labels_name_them():
+    """One-hot, several labels a row, or numbers: the names stay with the columns."""
+    for values in ([[1, 0], [0, 1]], [[1, 1], [0, 0]], [[0.5, 2.0], [1.5, 3.0]]):
+        codes, names = coded(pd.DataFrame(values, columns=["cold", "flu"]))
+        assert names == ("cold", "flu")
+        np.testing.assert_array_equal(codes, values)

@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas
 import pytest
 import tensorflow as tf
 
@@ -52,7 +53,6 @@ def rows(kind: str) -> Data:
     if kind == "array":
         return Data(table, z, "age", {"feature_names": ["age", "dose", "rate"]})
     if kind == "frame":
-        pandas = pytest.importorskip("pandas")
         return Data(pandas.DataFrame(table, columns=["age", "dose", "rate"]), z, "age", {})
     if kind == "dict of numbers":
         return Data(dict(zip(("age", "dose", "rate"), table.T, strict=True)), z, "age", {})

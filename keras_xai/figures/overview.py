@@ -64,17 +64,25 @@ def event_sentence(event: Sequence[Alert]) -> str:
         start = f"the training data changed{f' in {where}' if where else ''}"
     if moved is None:
         return f"Epoch {changed.epoch}: {start}{rate}."
-    same = next((f for f in moved.features if f[0] == where), None)
-    if same is None:
-        answer = f"the model moved its reliance {_towards(moved)}"
-    else:
-        answer = "the model relies on it" if same[2] >= same[1] else "the model relies less on it"
+    answer = _answer(event, moved, where)
     if moved.epoch < changed.epoch:
         return (
             f"Epoch {moved.epoch}: the model moved its reliance {_towards(moved)}, "
             f"and at epoch {changed.epoch} {start}{rate}."
         )
     return f"Epoch {changed.epoch}: {start}, and by epoch {moved.epoch} {answer}{rate}."
+
+
+def _answer(event: Sequence[Alert], moved: Alert, where: str) -> str:
+    """What the model makes of a change of the data in `where`."""
+    same = next((feature for feature in moved.features if feature[0] == where), None)
+    if same is not None:
+        return "the model relies on it" if same[2] >= same[1] else "the model relies less on it"
+    also_changed = {feature[0] for alert in event if alert.source != "clean" for feature in alert.features}
+    name = _name(moved)
+    if name in also_changed and moved.features[0][2] >= moved.features[0][1]:
+        return f"the model relies on {name}, which changed too"
+    return f"the model moved its reliance {_towards(moved)}"
 
 
 def _telling(event: Sequence[Alert]) -> Alert:
