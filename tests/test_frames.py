@@ -201,19 +201,6 @@ def test_the_labels_of_one_output_of_several():
     assert of_output(rows, None, N) is rows
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("columns", [4000])
-def test_a_wide_frame_takes_no_time(frame, columns):
-    """Columns are not walked through one by one."""
-    import time
-
-    values = np.zeros((256, columns), np.float32)
-    data = frame({f"c{k}": values[:, k] for k in range(columns)})
-    began = time.perf_counter()
-    as_arrays(data)
-    assert time.perf_counter() - began < 1
-
-
 def test_columns_of_labels_name_them():
     """One-hot, several labels a row, or numbers: the names stay with the columns."""
     for values in ([[1, 0], [0, 1]], [[1, 1], [0, 0]], [[0.5, 2.0], [1.5, 3.0]]):
