@@ -43,7 +43,7 @@ LAW = {
         "records",
     },
     "run": {"summary", "figures", "records", "probe"},
-    "plugin": {"run", "summary", "figures", "judgement", "records", "probe"},
+    "plugin": {"events", "run", "summary", "figures", "judgement", "records", "probe"},
     "page": {"run", "events", "figures", "judgement", "records"},
     "demo": {"run", "records", ""},
     "cli": {"demo", "run", "page", "judgement", ""},

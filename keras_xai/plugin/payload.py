@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.events import events
 from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, ramp
 from keras_xai.figures.importance_drift import position
 from keras_xai.figures.mappings import at_epoch, class_colours, is_read, layer_named, places, samples_by
@@ -129,7 +130,7 @@ def card(name: str, run: Run) -> dict[str, Any]:
         "error": "",
         "epochs": len(run.epochs),
         "last": None if last is None else {"epoch": last.epoch, "wall_time": last.wall_time, "seconds": last.seconds},
-        "alerts": len(run.alerts),
+        "alerts": len(events(run.alerts)),  # those of one cause are one
         "flags": _counts([kind for _, kind in dict.fromkeys((n, k) for n, k, _ in run.flags)]),
         "probe": None if probe is None else {"kind": probe.kind, "size": probe.size, "hash": probe.hash},
         "faults": len(run.stops) + bool(run.missing_epochs),
@@ -207,7 +208,8 @@ def alert(record: Alert, run: Run) -> dict[str, Any]:
         over = later & (source.score > source.limit)  # NaN is not over
         ends = source.epochs[later & ~over]
         lasted = max([lasted, *source.epochs[over & (source.epochs < min(ends, default=np.inf))].tolist()])
-    return {**asdict(record), "lasted": lasted}
+    changed = None if record.changed is None else str(record.changed)
+    return {**asdict(record), "lasted": lasted, "changed_words": changed}
 
 
 def probe(samples: Probe) -> dict[str, Any]:

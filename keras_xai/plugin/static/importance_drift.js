@@ -45,22 +45,39 @@ const TITLES = { "data changed": "The training data changed", "reliance moved": 
 /** The sign of the mean signed attribution. */
 const SPEAKS = { 1: " speaks for the explained class", "-1": " speaks against the explained class" };
 
+/** Alerts of one cause, which are one entry, in the order of their first ones. */
+function eventsOf(alerts) {
+  const byEvent = new Map();
+  for (const alert of alerts) byEvent.set(alert.event, [...(byEvent.get(alert.event) ?? []), alert]);
+  return [...byEvent.values()];
+}
+
 function alertList(context, seen) {
-  const { run, name, epoch } = context;
-  return h("ul", { class: "alerts" }, run.alerts.map((alert) => {
-    const of = alert.source === sourceOf(run) ? seen : alert.source in run.sources ? ask("importance", { run: name, source: alert.source }, run.stamp) : null;
-    const now = of ? row(of.share, measuredAt(of, epoch)) : null;
-    const cells = alert.features.slice(0, 3).map(([feature, before, after, direction, z]) => {
-      const place = of ? of.names.indexOf(feature) : -1;
-      return h("tr", {}, h("td", { title: `${feature}${SPEAKS[direction] ?? ""}` }, feature),
-        h("td", {}, alert.source === "data" ? "–" : `${percent(before)} → ${percent(after)}`), h("td", {}, place >= 0 && alert.source !== "data" ? shareWords(now[place]) : "–"), h("td", {}, signed(z, 1)), h("td", {}, SEEN_BY[alert.source]));
-    });
-    const lasted = alert.lasted > alert.epoch ? ` to ${alert.lasted}` : "";
-    const rate = alert.learning_rate_rising ? h("span", { class: "note" }, "while the learning rate was rising") : null;
-    return h("li", {}, h("button", { type: "button", class: alert.epoch === epoch ? "now" : "", "data-key": `alert ${alert.epoch} ${alert.source}`, onclick: () => set(run.methods.length ? towardsSamples(run, alert.epoch) : { epoch: alert.epoch }) },
-      h("span", { class: "head" }, h("span", {}, TITLES[alert.verdict] ?? alert.verdict), h("span", { class: "alarm" }, `epoch ${alert.epoch}${lasted}`)), rate,
-      h("table", {}, h("tr", {}, ["feature", "share", "now", "z", "seen by"].map((title) => h("th", { scope: "col" }, title))), cells)));
+  const { run, epoch } = context;
+  return h("ul", { class: "alerts" }, eventsOf(run.alerts).map((event) => {
+    const [first] = event;
+    const last = Math.max(...event.map((alert) => alert.lasted));
+    const changed = event.find((alert) => alert.changed_words)?.changed_words;
+    const notes = [changed, event.some((alert) => alert.learning_rate_rising) && "while the learning rate was rising"].filter(Boolean);
+    const cells = event.flatMap((alert) => alertRows(context, alert, seen));
+    return h("li", {}, h("button", { type: "button", class: event.some((alert) => alert.epoch === epoch) ? "now" : "", "data-key": `alert ${first.epoch} ${first.source}`, onclick: () => set(run.methods.length ? towardsSamples(run, first.epoch) : { epoch: first.epoch }) },
+      h("span", { class: "head" }, h("span", {}, TITLES[first.verdict] ?? first.verdict), h("span", { class: "alarm" }, `epoch ${first.epoch}${last > first.epoch ? ` to ${last}` : ""}`)),
+      notes.map((note) => h("span", { class: "note" }, note)),
+      cells.length ? h("table", {}, h("tr", {}, ["feature", "share", "now", "z", "seen by"].map((title) => h("th", { scope: "col" }, title))), cells) : null));
   }));
+}
+
+/** The features of one alert that moved, three at most; which rows differ is said of the event. */
+function alertRows({ run, name, epoch }, alert, seen) {
+  const of = alert.source === sourceOf(run) ? seen : alert.source in run.sources ? ask("importance", { run: name, source: alert.source }, run.stamp) : null;
+  const now = of ? row(of.share, measuredAt(of, epoch)) : null;
+  const moved = alert.features.filter(([, , , , z]) => z !== null);
+  return moved.slice(0, 3).map(([feature, before, after, direction, z]) => {
+    const place = of ? of.names.indexOf(feature) : -1;
+    const share = alert.source === "data" ? "–" : `${percent(before)} → ${percent(after)}`;
+    return h("tr", {}, h("td", { title: `${feature}${SPEAKS[direction] ?? ""}` }, feature), h("td", {}, share),
+      h("td", {}, place >= 0 && alert.source !== "data" ? shareWords(now[place]) : "–"), h("td", {}, signed(z, 1)), h("td", { title: `epoch ${alert.epoch}` }, SEEN_BY[alert.source]));
+  });
 }
 
 function mapsPanel(context, importance, source) {
