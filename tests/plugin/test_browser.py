@@ -128,7 +128,7 @@ def test_every_view_shows_data(browser, served):
         tab.drawn(charts)
         assert tab.frame.locator("main canvas.thumb").count() == canvases
     assert tab.frame.locator(".alerts li").count() == 1  # live rows and probe saw one cause
-    assert {"live rows", "fixed probe"} <= set(tab.frame.locator(".alerts td:last-child").all_inner_texts())
+    assert {"live rows, 6", "fixed probe, 8"} <= set(tab.frame.locator(".alerts td:last-child").all_inner_texts())
     tab.page.close()
     tab.quiet()
 

@@ -63,7 +63,7 @@ function alertList(context, seen) {
     return h("li", {}, h("button", { type: "button", class: event.some((alert) => alert.epoch === epoch) ? "now" : "", "data-key": `alert ${first.epoch} ${first.source}`, onclick: () => set(run.methods.length ? towardsSamples(run, first.epoch) : { epoch: first.epoch }) },
       h("span", { class: "head" }, h("span", {}, TITLES[first.verdict] ?? first.verdict), h("span", { class: "alarm" }, `epoch ${first.epoch}${last > first.epoch ? ` to ${last}` : ""}`)),
       notes.map((note) => h("span", { class: "note" }, note)),
-      cells.length ? h("table", {}, h("tr", {}, ["feature", "share", "now", "z", "seen by"].map((title) => h("th", { scope: "col" }, title))), cells) : null));
+      cells.length ? h("table", {}, h("tr", {}, ["feature", "share", "now", "z", "seen by, epoch"].map((title) => h("th", { scope: "col" }, title))), cells) : null));
   }));
 }
 
@@ -76,7 +76,7 @@ function alertRows({ run, name, epoch }, alert, seen) {
     const place = of ? of.names.indexOf(feature) : -1;
     const share = alert.source === "data" ? "–" : `${percent(before)} → ${percent(after)}`;
     return h("tr", {}, h("td", { title: `${feature}${SPEAKS[direction] ?? ""}` }, feature), h("td", {}, share),
-      h("td", {}, place >= 0 && alert.source !== "data" ? shareWords(now[place]) : "–"), h("td", {}, signed(z, 1)), h("td", { title: `epoch ${alert.epoch}` }, SEEN_BY[alert.source]));
+      h("td", {}, place >= 0 && alert.source !== "data" ? shareWords(now[place]) : "–"), h("td", {}, signed(z, 1)), h("td", {}, `${SEEN_BY[alert.source]}, ${alert.epoch}`));
   });
 }
 
