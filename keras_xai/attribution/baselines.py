@@ -159,7 +159,7 @@ class DefaultBaseline:
         if not layers or not any(a.dtype.kind == "f" for a in x):
             return
         question = Question(model, like, output)
-        for layer, point in chosen("preimage").preimages(question.outputs, [a[:1] for a in x], layers, model):
+        for layer, point in chosen().preimages(question.outputs, [a[:1] for a in x], layers, model):
             for k, (where, values) in point.items():
                 if isinstance(layer, keras.layers.Normalization):
                     self._base[k] = np.where(where, values, self._base[k]).astype(x[k].dtype)

@@ -298,9 +298,7 @@ class Rows:
             return scores
 
         alike = self.alike and all(self.smooth)
-        own, start, found = chosen("rescale").rescaled(
-            scores, self.x, self.start, Explained(self.task, self.target), alike
-        )
+        own, start, found = chosen().rescaled(scores, self.x, self.start, Explained(self.task, self.target), alike)
         self._said = self._said or (outputs[0], own)
         vars(self).setdefault("start_score", start)
         return list(found)

@@ -1,4 +1,4 @@
-"""The framework seam: one file a framework, the same few names in each; only that file imports the framework.
+"""The framework seam: one folder a framework, the same few names in each; only that folder imports the framework.
 
 Gradients
     GradientSums(variables, model)                       running sums on the device: `.add(...)`, `.read()`, `.reset()`
@@ -31,13 +31,13 @@ Attribution
     with_embedded(score, inputs, layers, instead)        a score with other embeddings in their place
     output_shapes(score, inputs, layers) -> pairs        the layers that a score calls, in order, with their output shapes
 
-DeepLIFT, in a file beside it: `chosen("rescale")`
+DeepLIFT, in a file beside it: `chosen()`
     rescaled(scores, x, baseline, explained, alike)      both scores and the multipliers of the Rescale rule
 
-Baselines, in a file beside it: `chosen("preimage")`
+Baselines, in a file beside it: `chosen()`
     preimages(function, inputs, layers, model) -> pairs  what the inputs are where a layer at the beginning gets a certain value
 
-Activations, in a file beside it: `chosen("activations")`
+Activations, in a file beside it: `chosen()`
     heard(function, inputs, layers, vary) -> (value, [Heard])  a forward pass, and what each layer gave in it
     Heard                                                layer, given, output, mask, function, unchanged, calls, leads, moved,
                                                          problem
@@ -73,7 +73,7 @@ LOWEST, HIGHEST = -48, 16
 
 @functools.cache
 def chosen(part: str = "") -> Any:
-    """The module for the backend Keras runs on, imported on first use; with `part` the file of that name beside it.
+    """The module for the backend Keras runs on, imported on first use; with `part` the file of that name in it.
 
     Raises:
         InvalidInput: there is none for it yet.
@@ -86,4 +86,4 @@ def chosen(part: str = "") -> Any:
             f"keras_xai does not support the Keras backend {framework!r} yet; it supports {listed(FRAMEWORKS)}. "
             f"Set KERAS_BACKEND={FRAMEWORKS[0]} before Keras is imported."
         )
-    return importlib.import_module(f"{__name__}.{framework}{part and '_'}{part}")
+    return importlib.import_module(f"{__name__}.{framework}{part and '.'}{part}")

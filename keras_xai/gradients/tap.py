@@ -4,7 +4,7 @@ A model gets a second train function, which records. A `Tap` stands in for `mode
 two on the host: the second one for sampled steps, the user's own for all others, which therefore cost nothing.
 
 The user's own function is traced first, and makes all that a first step makes. The second one is built out of the first
-one's graph, with sums of the gradients added (`backend.tensorflow_train_step`); only where that graph is not to be had (it
+one's graph, with sums of the gradients added (`backend.tensorflow.train_step`); only where that graph is not to be had (it
 was traced before anybody listened, on several replicas, inside a branch) the model's code is traced once more. Neither is
 run before it is known that it may be, so that one which may not leaves nothing behind.
 """

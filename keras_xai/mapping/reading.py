@@ -95,7 +95,7 @@ class _Counted:
         """(n, ...) the tensor; None stays None."""
         if tensor is None or tensor.shape[0] is not None:
             return tensor
-        rows, count = chosen("activations").rows_of(tensor, self._samples)
+        rows, count = chosen().rows_of(tensor, self._samples)
         self.layers.append(layer)
         self._counts.append(count)
         return rows
@@ -274,7 +274,7 @@ class Reader(Engine):
         """Outputs, logits, mean embedding, each layer's rows, moments (L, 5), peaks, one behind the other, and the numbers of
         rows that are known only as the graph runs."""
         self.traces += 1
-        backend, model = chosen("activations"), self._model
+        backend, model = chosen(), self._model
         listened = [*self._candidates, *(e for e in self._embeddings if not any(e is c for c in self._candidates))]
         (outputs, scores), heard = backend.heard(self.question.scores, x, listened, self._vary)
         final, function = backend.ending(outputs)

@@ -280,12 +280,12 @@ def test_random_operations_with_a_state_in_the_graph(tmp_path):
 
 def test_a_fault_of_ours_while_tracing_costs_nothing(tmp_path, monkeypatch):
     """The trace is thrown away; the plain function trains the model."""
-    from keras_xai.backend import tensorflow
+    from keras_xai.backend.tensorflow import gradient_sums
 
     def broken(*args, **kwargs):
         raise TypeError("a fault of ours")
 
-    monkeypatch.setattr(tensorflow.GradientSums, "add", broken)
+    monkeypatch.setattr(gradient_sums.GradientSums, "add", broken)
     watched, alone = model(), model()
     uncaptured(watched, tmp_path, "a fault of ours")
     fit(alone, epochs=2)
@@ -294,12 +294,12 @@ def test_a_fault_of_ours_while_tracing_costs_nothing(tmp_path, monkeypatch):
 
 def test_a_fault_of_ours_in_eager_mode_costs_nothing(tmp_path, monkeypatch):
     """There the step is running already: it goes on without us."""
-    from keras_xai.backend import tensorflow
+    from keras_xai.backend.tensorflow import gradient_sums
 
     def broken(*args, **kwargs):
         raise TypeError("a fault of ours")
 
-    monkeypatch.setattr(tensorflow.GradientSums, "add", broken)
+    monkeypatch.setattr(gradient_sums.GradientSums, "add", broken)
     watched, alone = model(run_eagerly=True), model(run_eagerly=True)
     uncaptured(watched, tmp_path, "a fault of ours")
     fit(alone, epochs=2)

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_xai.backend.tensorflow import _called, compiled
+from keras_xai.backend.tensorflow.layer_calls import calls_replaced
+from keras_xai.backend.tensorflow.program import compiled
 
 logger = logging.getLogger("keras_xai")
 CLOSE = 1e-3  # of the value's size: what rounding in a rescaling leaves
@@ -60,7 +61,7 @@ def preimages(
 
         with contextlib.ExitStack() as stack:
             for layer in layers:
-                stack.enter_context(_called(layer, replacing(layer)))
+                stack.enter_context(calls_replaced(layer, replacing(layer)))
             function(z)
         return tensors
 

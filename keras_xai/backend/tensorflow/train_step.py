@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_xai.backend.tensorflow import building
+from keras_xai.backend.tensorflow.graphs import building
 
 # (optimizer, gradients, variables, update) -> what `update()` returns.
 Listener = Callable[[Any, list[Any], Sequence[Any], Callable[[], Any]], Any]

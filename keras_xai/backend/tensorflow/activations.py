@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_xai.backend.tensorflow import _TRANSPARENT, _called
+from keras_xai.backend.tensorflow.layer_calls import TRANSPARENT, calls_replaced
 
 # Operations that put values elsewhere and leave them what they are.
-_MOVES = (*_TRANSPARENT, "ExpandDims", "Reshape", "Squeeze", "Transpose")
+_MOVES = (*TRANSPARENT, "ExpandDims", "Reshape", "Squeeze", "Transpose")
 _PADS = ("Pad", "PadV2")
 # And those that take some together: what is zero throughout is zero behind them.
 _POOLS = ("AvgPool", "AvgPool3D", "Max", "MaxPool", "MaxPool3D", "Mean")
@@ -69,7 +69,7 @@ def heard(
 
     with contextlib.ExitStack() as stack:
         for layer in layers:
-            stack.enter_context(_called(layer, replacing(layer)))
+            stack.enter_context(calls_replaced(layer, replacing(layer)))
         value = function(list(inputs))
     # Only now: Keras puts the mask on a layer's output when its call has returned.
     ways = _Ways(inputs, value, vary)

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_xai.backend.tensorflow_resources import written_resources
+from keras_xai.backend.tensorflow.resources import written_resources
 
 _TABLE_WRITES = frozenset({"LookupTableImportV2", "LookupTableInsertV2", "LookupTableRemoveV2"})
 _PYTHON = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})  # run Python code
