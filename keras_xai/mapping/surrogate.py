@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.image import SURROGATE_CELLS, cell_edges, grid_mean
 from keras_xai.mapping.factor import Factor
 from keras_xai.mapping.result import Said
 from keras_xai.mapping.ridge import ridge
@@ -18,8 +19,8 @@ from keras_xai.records import Surrogate
 
 Array = NDArray[np.float64]
 
-CELLS = 8  # a side of a picture, and stretches of a series
-MOST_CELLS = CELLS**3
+STRETCHES = SURROGATE_CELLS  # of a series
+MOST_CELLS = SURROGATE_CELLS**3  # of a volume or a film
 CLASSES = 64  # whose coefficients are kept
 FOLDS = 5
 
@@ -73,7 +74,7 @@ def _pooled(a: Array, probe: Probe, own: Sequence[str]) -> tuple[list[str], Arra
         channel_axis = 1 if a.ndim == 4 and probe.channels_first else -1
         return _cells(a.mean(channel_axis) if a.ndim > 3 else a)
     if a.ndim == 3:
-        steps = _edges(a.shape[1])
+        steps = cell_edges(a.shape[1], STRETCHES)
         means = np.add.reduceat(a, steps[:-1], 1) / np.diff(steps)[:, None]
         channels = own if len(own) == a.shape[2] else [f"channel {c}" for c in range(a.shape[2])]
         names = [f"{c}, steps {b}–{e - 1}" for b, e in itertools.pairwise(steps) for c in channels]
@@ -85,19 +86,10 @@ def _pooled(a: Array, probe: Probe, own: Sequence[str]) -> tuple[list[str], Arra
 def _cells(places: Array) -> tuple[list[str], Array]:
     """Means over the cells of (B, H, W), or of more axes of places: as many cells as a volume has at most."""
     sides = places.ndim - 1
-    most = CELLS if sides <= 3 else max(1, int(MOST_CELLS ** (1 / sides)))
-    sums, sizes = places, np.ones(())
-    for axis, length in enumerate(places.shape[1:], 1):
-        edges = _edges(length, most)
-        sums = np.add.reduceat(sums, edges[:-1], axis)
-        sizes = np.multiply.outer(sizes, np.diff(edges))
-    names = [f"cell ({','.join(map(str, cell))})" for cell in np.ndindex(*sizes.shape)]
-    return names, (sums / sizes).reshape(len(places), -1)
-
-
-def _edges(length: int, most: int = CELLS) -> NDArray[np.int64]:
-    """Where the cells of a side begin, and its end."""
-    return np.linspace(0, length, min(most, length) + 1).round().astype(np.int64)
+    most = SURROGATE_CELLS if sides <= 3 else max(1, int(MOST_CELLS ** (1 / sides)))
+    means = grid_mean(places, most)
+    names = [f"cell ({','.join(map(str, cell))})" for cell in np.ndindex(*means.shape[1:])]
+    return names, means.reshape(len(places), -1)
 
 
 def linear(columns: Columns, told: Said) -> Surrogate:
