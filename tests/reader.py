@@ -72,6 +72,7 @@ def table() -> dict[str, Any]:
         "y_probe": y,
         "names": ["age", "dose", "weight", "height"],
         "classes": CLASSES,
+        "rows_not_trained_on": np.arange(len(x)) >= 200,
         "probe": kx.Probe(x, y, class_names=CLASSES),
     }
 
