@@ -21,7 +21,7 @@ from keras_xai.attribution.task import Task
 from keras_xai.backend import chosen
 from keras_xai.errors import InvalidInput, cause, listed
 from keras_xai.mapping.layers import candidates, check_named, followed, left_out, names, unreadable
-from keras_xai.mapping.pooling import BOUNDS, FLAT, Pooled, by_weights, pooled
+from keras_xai.mapping.pooling import BOUNDS, CONSTANT_VALUES, Pooled, pool_activation, spoil_by_weights
 
 # Where zero throughout says that a unit is dead; of a sigmoid or a tanh it would say nothing.
 RECTIFIERS = ("relu", "relu6")
@@ -255,7 +255,7 @@ class Reader(Engine):
         middle = float(count @ mean / total)
         # Chan's rule adds up the squares of parts around the mean of all.
         variance = float((squares + count * (mean - middle) ** 2).sum() / total)
-        known = layer.function in (*FLAT, *BOUNDS)
+        known = layer.function in (*CONSTANT_VALUES, *BOUNDS)
         largest = peaks.max() if peaks.size else 0.0
         return Matrix(
             values=values,
@@ -283,7 +283,7 @@ class Reader(Engine):
         parts = [self._pooled(activation, weight, counted) for activation in taken]
         outputs = counted.fitted(outputs, None)
         scores = ops.reshape(counted.fitted(scores, None), (-1, self.question.width or 1))
-        parts.append(pooled(scores, weight, None, "", False))
+        parts.append(pool_activation(scores, weight, None, "", False))
         embedding = next((activation for activation in heard if self._embeds(activation)), None)
         mean = scores if embedding is None else self._pooled(embedding, weight, counted).rows
         paths, functions = names(taken, model), [activation.function for activation in taken]
@@ -304,8 +304,8 @@ class Reader(Engine):
         """What a layer gave, pooled."""
         layer, function = activation.layer, activation.function
         output, mask = counted.fitted(activation.output, layer), counted.fitted(activation.mask, layer)
-        rows = pooled(output, weight, mask, function, channels_first(layer, self._model))
-        return by_weights(rows, layer.weights) if function in RECTIFIERS else rows
+        rows = pool_activation(output, weight, mask, function, channels_first(layer, self._model))
+        return spoil_by_weights(rows, layer.weights) if function in RECTIFIERS else rows
 
     def _followed(self, heard: Sequence[Any], final: Sequence[Any]) -> tuple[list[Any], dict[str, str]]:
         """Activations of the layers that are followed, and why others cannot be.
