@@ -15,7 +15,7 @@ from keras_xai.attribution.integrated_gradients import IntegratedGradients, half
 from keras_xai.attribution.method import Method, Rows, Tensor
 from keras_xai.attribution.samples import Samples
 from keras_xai.backend import chosen
-from keras_xai.errors import InvalidInput
+from keras_xai.errors import check_int
 from keras_xai.probe import Probe
 
 
@@ -53,8 +53,7 @@ class ExpectedGradients(Method):
     background: Any = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.n_steps, bool) or not isinstance(self.n_steps, (int, np.integer)) or self.n_steps < 1:
-            raise InvalidInput(f"n_steps={self.n_steps!r}: expected a positive integer.")
+        check_int("n_steps", self.n_steps)
 
     def for_probe(self, probe: Probe) -> Method:
         if self.background is not None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.method import Method, Rows, Tensor
 from keras_xai.backend import chosen
-from keras_xai.errors import InvalidInput
+from keras_xai.errors import InvalidInput, check_int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +53,7 @@ class IntegratedGradients(Method):
     quadrature: str = "gauss_legendre"
 
     def __post_init__(self) -> None:
-        if isinstance(self.n_steps, bool) or not isinstance(self.n_steps, (int, np.integer)) or self.n_steps < 1:
-            raise InvalidInput(f"n_steps={self.n_steps!r}: expected a positive integer.")
+        check_int("n_steps", self.n_steps)
         if self.quadrature not in ("gauss_legendre", "midpoint"):
             raise InvalidInput(f"quadrature={self.quadrature!r}: expected 'gauss_legendre' or 'midpoint'.")
 

@@ -17,7 +17,7 @@ from keras_xai.attribution.features import Features, Groups, probe_groups
 from keras_xai.attribution.method import Method, Rows, Tensor
 from keras_xai.attribution.samples import Samples
 from keras_xai.backend import chosen
-from keras_xai.errors import InvalidInput
+from keras_xai.errors import check_int
 from keras_xai.probe import Probe
 
 
@@ -64,8 +64,7 @@ class KernelShap(Method):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.n_samples, bool) or not isinstance(self.n_samples, (int, np.integer)) or self.n_samples < 2:
-            raise InvalidInput(f"n_samples={self.n_samples!r}: expected an integer, 2 or more.")
+        check_int("n_samples", self.n_samples, minimum=2)
 
     def for_probe(self, probe: Probe) -> Method:
         background = self.background if self.background is not None else probe.background

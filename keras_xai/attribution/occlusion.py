@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from keras_xai.attribution.features import picture_axes
 from keras_xai.attribution.method import Method, Rows, Tensor
 from keras_xai.backend import chosen
-from keras_xai.errors import InvalidInput
+from keras_xai.errors import InvalidInput, check_int
 from keras_xai.probe import Probe
 
 MOST = 1024  # windows over a series where their size is not given
@@ -59,8 +59,8 @@ class Occlusion(Method):
         for name in ("window", "stride"):
             given = getattr(self, name)
             sides = (1,) if given is None else tuple(np.atleast_1d(given).tolist())
-            if any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in sides):
-                raise InvalidInput(f"{name}={given!r}: expected a positive integer, or a tuple of such.")
+            for side in sides:
+                check_int(name, side, expected="a positive integer, or a tuple of such")
 
     def values(self, at: Rows) -> list[Tensor]:
         full = at.score

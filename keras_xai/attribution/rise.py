@@ -12,7 +12,7 @@ import numpy as np
 from keras_xai.attribution.features import picture_axes
 from keras_xai.attribution.method import Method, Rows, Tensor
 from keras_xai.backend import chosen
-from keras_xai.errors import InvalidInput
+from keras_xai.errors import InvalidInput, check_int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +51,7 @@ class Rise(Method):
 
     def __post_init__(self) -> None:
         for name in ("n_samples", "cells"):
-            given = getattr(self, name)
-            if isinstance(given, bool) or not isinstance(given, (int, np.integer)) or given < 1:
-                raise InvalidInput(f"{name}={given!r}: expected a positive integer.")
+            check_int(name, getattr(self, name))
         if not 0 < self.probability < 1:
             raise InvalidInput(f"probability={self.probability!r}: expected a number between 0 and 1.")
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_xai.attribution.method import Method, Rows, Tensor
 from keras_xai.backend import chosen
-from keras_xai.errors import InvalidInput
+from keras_xai.errors import InvalidInput, check_int
 
 REDUCTIONS = ("mean", "variance", "square")
 
@@ -53,8 +53,7 @@ class SmoothGrad(Method):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.n_samples, bool) or not isinstance(self.n_samples, (int, np.integer)) or self.n_samples < 1:
-            raise InvalidInput(f"n_samples={self.n_samples!r}: expected a positive integer.")
+        check_int("n_samples", self.n_samples)
         if self.reduce not in REDUCTIONS:
             raise InvalidInput(f"reduce={self.reduce!r}: expected one of {', '.join(map(repr, REDUCTIONS))}.")
         for name, value in (("stdev_spread", self.stdev_spread), ("stdevs", self.stdevs)):

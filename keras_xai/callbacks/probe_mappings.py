@@ -22,7 +22,7 @@ from keras_xai.callbacks.memory import Need, expect
 from keras_xai.callbacks.on_flag import OnFlag, answer, checked
 from keras_xai.callbacks.placed import Placed
 from keras_xai.callbacks.schedule import Every
-from keras_xai.errors import InvalidInput, MappingAlarm, unknown
+from keras_xai.errors import InvalidInput, MappingAlarm, check_int, unknown
 from keras_xai.mapping.decision import Target, linear_probes
 from keras_xai.mapping.features import decomposition_of, features, restored
 from keras_xai.mapping.flags import Flag, Flags, held_out_gap, training_gap
@@ -122,9 +122,8 @@ class ProbeMappings(Watcher):
         for name in self.surrogates:
             if name not in SURROGATES:
                 raise unknown("surrogate", name, SURROGATES)
-        if isinstance(coordinates, bool) or not isinstance(coordinates, (int, np.integer)) or coordinates < 2:
-            raise InvalidInput(f"coordinates={coordinates!r}: expected a number of coordinates, 2 or more.")
-        self.coordinates, self.on_flag = int(coordinates), checked(on_flag)
+        self.coordinates = check_int("coordinates", coordinates, 2, "a number of coordinates, 2 or more")
+        self.on_flag = checked(on_flag)
         self._check_probe()
         self.needs = expect(Need(self.probe, passes=4))
         self._forget()

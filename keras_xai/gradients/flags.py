@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from keras_xai.errors import InvalidInput, unknown
-from keras_xai.gradients.statistics import layer_of
-from keras_xai.records import FLAGS, Float, Gradients
+from keras_xai.records import FLAGS, Float, Gradients, layer_of
 
 Flag = tuple[str, str, int]  # (variable, one of FLAGS, since this epoch)
 

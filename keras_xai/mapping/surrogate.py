@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.image import SURROGATE_CELLS, cell_edges, grid_mean
 from keras_xai.mapping.gram import GramDecomposition
 from keras_xai.mapping.predictions import Predictions
 from keras_xai.mapping.ridge import ridge
@@ -18,8 +19,8 @@ from keras_xai.records import Surrogate
 
 Array = NDArray[np.float64]
 
-CELLS_A_SIDE = 8  # of an image, and stretches of a series
-MAX_CELLS = CELLS_A_SIDE**3
+STRETCHES = SURROGATE_CELLS  # of a series
+MAX_CELLS = SURROGATE_CELLS**3  # of a volume or a video
 MAX_CLASSES = 64  # whose coefficients are kept
 FOLDS = 5
 ROUNDING_SHARE = 1e-7  # of a column's largest value: a standard deviation below it is rounding
@@ -97,7 +98,7 @@ def _pooled(a: Array, probe: Probe, given_names: Sequence[str]) -> tuple[list[st
 
 def _stretches(a: Array, given_names: Sequence[str]) -> tuple[list[str], Array]:
     """Means over stretches of the time steps of (B, T, C)."""
-    edges = _edges(a.shape[1])
+    edges = cell_edges(a.shape[1], STRETCHES)
     means = np.add.reduceat(a, edges[:-1], 1) / np.diff(edges)[:, None]
     channels = given_names if len(given_names) == a.shape[2] else [f"channel {c}" for c in range(a.shape[2])]
     names = []
@@ -109,19 +110,10 @@ def _stretches(a: Array, given_names: Sequence[str]) -> tuple[list[str], Array]:
 def _cells(a: Array) -> tuple[list[str], Array]:
     """Means over the cells of (B, H, W), or of more spatial axes: never more cells than a volume has."""
     spatial_axes = a.ndim - 1
-    cells_a_side = CELLS_A_SIDE if spatial_axes <= 3 else max(1, int(MAX_CELLS ** (1 / spatial_axes)))
-    sums, sizes = a, np.ones(())
-    for axis, length in enumerate(a.shape[1:], 1):
-        edges = _edges(length, cells_a_side)
-        sums = np.add.reduceat(sums, edges[:-1], axis)
-        sizes = np.multiply.outer(sizes, np.diff(edges))
-    names = [f"cell ({','.join(map(str, cell))})" for cell in np.ndindex(*sizes.shape)]
-    return names, (sums / sizes).reshape(len(a), -1)
-
-
-def _edges(length: int, cells: int = CELLS_A_SIDE) -> NDArray[np.int64]:
-    """Indices at which the cells of a side begin, and its end."""
-    return np.linspace(0, length, min(cells, length) + 1).round().astype(np.int64)
+    cells_a_side = SURROGATE_CELLS if spatial_axes <= 3 else max(1, int(MAX_CELLS ** (1 / spatial_axes)))
+    means = grid_mean(a, cells_a_side)
+    names = [f"cell ({','.join(map(str, cell))})" for cell in np.ndindex(*means.shape[1:])]
+    return names, means.reshape(len(a), -1)
 
 
 def linear(columns: Columns, predictions: Predictions) -> Surrogate:

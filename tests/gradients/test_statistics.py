@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_xai.backend import COLUMNS, HIGHEST, LOWEST, chosen
-from keras_xai.gradients.statistics import BIN_EDGES, WIDTH, column, derived, histogram, layer_of, overall, unique
-from keras_xai.records import STATISTICS
+from keras_xai.gradients.statistics import BIN_EDGES, WIDTH, column, derived, histogram, overall, unique
+from keras_xai.records import STATISTICS, layer_of
 
 MODEL = SimpleNamespace(distribute_strategy=tf.distribute.get_strategy(), jit_compile=False)
 

@@ -275,9 +275,9 @@ def test_what_a_surrogate_gets_to_see():
 @given(st.integers(1, 40))
 def test_cells_cover_a_picture_once(side):
     """The mean over cells weighted by their size is the mean of the picture."""
-    from keras_xai.mapping.surrogate import _edges
+    from keras_xai.image import cell_edges
 
-    edges = _edges(side)
+    edges = cell_edges(side, 8)
     assert (edges[0], edges[-1]) == (0, side)
     assert (np.diff(edges) > 0).all()
     assert len(edges) == min(8, side) + 1
