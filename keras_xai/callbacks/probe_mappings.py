@@ -27,13 +27,13 @@ from keras_xai.mapping.answers import Answers
 from keras_xai.mapping.decision import own, readouts
 from keras_xai.mapping.factor import Factor
 from keras_xai.mapping.features import factor_of, features, restored
-from keras_xai.mapping.flags import Flag, Flags, held_out_gap, training_gap
+from keras_xai.mapping.flags import Flags, held_out_gap, training_gap
 from keras_xai.mapping.reading import Reader, Reading, refusal, remarks, still_by_design
 from keras_xai.mapping.result import Said, result
 from keras_xai.mapping.surrogate import Columns, linear, pooled_inputs, svm
 from keras_xai.mapping.threads import one_thread
 from keras_xai.probe import Probe
-from keras_xai.records import Decision, Mappings, Surrogate
+from keras_xai.records import Decision, Flag, Mappings, Surrogate
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
