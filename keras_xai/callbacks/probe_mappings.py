@@ -25,7 +25,7 @@ from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import InvalidInput, MappingAlarm, check_int, unknown
 from keras_xai.mapping.decision import Target, linear_probes
 from keras_xai.mapping.features import decomposition_of, features, restored
-from keras_xai.mapping.flags import Flag, Flags, held_out_gap, training_gap
+from keras_xai.mapping.flags import Flags, held_out_gap, training_gap
 from keras_xai.mapping.gram import GramDecomposition, single_threaded_blas
 from keras_xai.mapping.predictions import Predictions
 from keras_xai.mapping.reading import Reader, Reading, refusal, remarks, still_by_design
@@ -33,7 +33,7 @@ from keras_xai.mapping.result import result
 from keras_xai.mapping.surrogate import Columns, linear, pooled_inputs, svm
 from keras_xai.mapping.task import ProbeTask
 from keras_xai.probe import Probe
-from keras_xai.records import Decision, Mappings, Surrogate
+from keras_xai.records import Decision, Flag, Mappings, Surrogate
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
