@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 
 class LinearProbe(NamedTuple):
-    """How well a target is read from one layer."""
+    """The score of a linear readout of one target from one layer."""
 
     score: float  # accuracy, or R² for numbers; NaN where there is nothing to read
     standard_error: float  # of the score

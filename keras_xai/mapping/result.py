@@ -51,7 +51,7 @@ def result(
 
 
 class Accuracy(NamedTuple):
-    """How confident predictions are, and how often right; NaN or None where that cannot be said."""
+    """Confidence and correctness of predictions; NaN or None where they are not known."""
 
     confidence: Array  # (B) probability of the truth
     certainty: Array  # (B) probability of the prediction

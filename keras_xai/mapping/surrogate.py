@@ -127,10 +127,10 @@ def linear(columns: Columns, predictions: Predictions) -> Surrogate:
     fit = ridge(columns.gram, targets)
     variation = float(np.square(targets - targets.mean(0)).sum())
     r2 = 1 - float(np.square(targets - fit.left_out).sum()) / variation if variation > 0 else np.nan
-    kept = _kept_columns(predictions)
-    coefficients = fit.coefficients(columns.gram, columns.values, targets[:, kept])
+    columns_kept = _kept_columns(predictions)
+    coefficients = fit.coefficients(columns.gram, columns.values, targets[:, columns_kept])
     single_logit = predictions.answer == "class" and not predictions.is_multiclass
-    classes = (1,) if single_logit else tuple(map(int, kept))
+    classes = (1,) if single_logit else tuple(map(int, columns_kept))
     agreement = _agreement(fit.left_out, predictions)
     return Surrogate(columns.names, classes, coefficients.astype(np.float32), agreement, r2)
 
@@ -179,11 +179,11 @@ def svm(columns: Columns, predictions: Predictions) -> Surrogate | None:
     weights = np.asarray(machine.coef_.T)  # (F, C), one column for two classes: towards the second
     weighted_classes = classes[1:] if len(classes) == 2 else classes
     commonest = np.argsort(-np.bincount(prediction)[weighted_classes], kind="stable")
-    kept = np.sort(commonest[:MAX_CLASSES])
+    kept_classes = np.sort(commonest[:MAX_CLASSES])
     return Surrogate(
         features=columns.names,
-        classes=tuple(map(int, weighted_classes[kept])),
-        coefficients=weights[:, kept].astype(np.float32),
+        classes=tuple(map(int, weighted_classes[kept_classes])),
+        coefficients=weights[:, kept_classes].astype(np.float32),
         agreement=float((guesses == prediction).mean()),
     )
 

@@ -23,7 +23,7 @@ ANSWERS: dict[TaskKind, Answer] = {
 
 
 class ProbeTask:
-    """What the outputs of a model mean for a probe; settled at the first reading, and the same for every later one.
+    """The meaning of a model's outputs for a probe; decided at the first reading, the same for every later one.
 
     Args:
         task: of the model's outputs.
