@@ -43,7 +43,9 @@ class ExpectedGradients(Method):
         InvalidInput: `n_steps` under 1, a background of another shape.
 
     Example:
-        >>> a = kx.attribute(model, x, method="expected_gradients", background=x_train[:100])   # doctest: +SKIP
+        >>> a = kx.attribute(model, x, method="expected_gradients", background=x_train[:100])
+        >>> a.values.shape
+        (12, 4)
     """
 
     complete: ClassVar[bool] = True

@@ -42,8 +42,9 @@ class IntegratedGradients(Method):
         InvalidInput: `n_steps` under 1, an unknown quadrature.
 
     Example:
-        >>> a = kx.attribute(model, x, method="integrated_gradients", n_steps=32)   # doctest: +SKIP
-        >>> a.completeness_error.max()                                              # doctest: +SKIP
+        >>> a = kx.attribute(model, x, method="integrated_gradients", n_steps=32)
+        >>> a.values.shape, bool(a.completeness_error.max() < 0.01)
+        ((12, 4), True)
     """
 
     complete: ClassVar[bool] = True

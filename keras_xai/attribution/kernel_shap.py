@@ -52,7 +52,9 @@ class KernelShap(Method):
         InvalidInput: `n_samples` under 2, a background or groups of another shape.
 
     Example:
-        >>> a = kx.attribute(model, x, method="kernel_shap", n_samples=1024)        # doctest: +SKIP
+        >>> a = kx.attribute(model, x, method="kernel_shap", n_samples=1024)
+        >>> a.values.shape
+        (12, 4)
     """
 
     complete: ClassVar[bool] = True

@@ -47,7 +47,9 @@ class Occlusion(Method):
         InvalidInput: a window or stride under 1, larger than the input, or of another rank.
 
     Example:
-        >>> a = kx.attribute(model, images, method="occlusion", window=4, stride=2)  # doctest: +SKIP
+        >>> a = kx.attribute(model, images, method="occlusion", window=4, stride=2)
+        >>> a.values.shape
+        (16, 16, 16, 1)
     """
 
     differentiates: ClassVar[bool] = False

@@ -38,7 +38,9 @@ class Rise(Method):
         InvalidInput: an option out of range, an input that is no picture.
 
     Example:
-        >>> a = kx.attribute(model, images, method="rise", n_samples=4000)          # doctest: +SKIP
+        >>> a = kx.attribute(model, images, method="rise", n_samples=1000)
+        >>> a.values.shape
+        (16, 16, 16)
     """
 
     differentiates: ClassVar[bool] = False

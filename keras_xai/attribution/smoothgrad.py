@@ -43,7 +43,9 @@ class SmoothGrad(Method):
         InvalidInput: `n_samples` under 1, a σ that is negative or has another shape, an unknown reduction.
 
     Example:
-        >>> a = kx.attribute(model, images, method="smoothgrad", n_samples=50)      # doctest: +SKIP
+        >>> a = kx.attribute(model, images, method="smoothgrad", n_samples=50)
+        >>> a.values.shape
+        (16, 16, 16, 1)
     """
 
     n_samples: int = 25
