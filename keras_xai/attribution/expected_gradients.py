@@ -14,7 +14,7 @@ from keras_xai.attribution.baselines import background_rows
 from keras_xai.attribution.integrated_gradients import IntegratedGradients, half_difference
 from keras_xai.attribution.method import Method, Rows, Tensor
 from keras_xai.attribution.samples import Samples
-from keras_xai.backend import chosen
+from keras_xai.backend import get_backend
 from keras_xai.errors import check_int
 from keras_xai.probe import Probe
 
@@ -84,7 +84,7 @@ class ExpectedGradients(Method):
 
     def _integrals(self, at: Rows) -> tuple[list[Tensor], list[Tensor]]:
         """See `IntegratedGradients`."""
-        ops, backend = keras.ops, chosen()
+        ops, backend = keras.ops, get_backend()
         background = Background(at, self.background, held=True)
         a, w = IntegratedGradients(self.n_steps).points()
         count = background.size * self.n_steps

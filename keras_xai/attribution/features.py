@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution.method import Rows, Tensor
-from keras_xai.backend import chosen
+from keras_xai.backend import get_backend
 from keras_xai.errors import InvalidInput
 from keras_xai.image import MASKED_CELLS, cell_numbers, is_channels_first
 from keras_xai.probe import Probe
@@ -51,7 +51,7 @@ class Features:
         """(per, M) which features are there -> (per, 1, ...) an input, which entries are."""
         ops = keras.ops
         return [
-            ops.reshape(ops.take(present, chosen().constant(m.reshape(-1)), axis=1), (-1, 1, *m.shape))
+            ops.reshape(ops.take(present, get_backend().constant(m.reshape(-1)), axis=1), (-1, 1, *m.shape))
             for m in self.maps
         ]
 
@@ -59,9 +59,10 @@ class Features:
         """(n, M) a value a feature -> (n, ...) an input: divided evenly among a feature's entries, so that sums stay."""
         ops = keras.ops
         size = np.bincount(np.concatenate([m.reshape(-1) for m in self.maps]), minlength=self.count)
-        share = values / chosen().constant(size.astype(np.float32))
+        share = values / get_backend().constant(size.astype(np.float32))
         return [
-            ops.reshape(ops.take(share, chosen().constant(m.reshape(-1)), axis=1), (-1, *m.shape)) for m in self.maps
+            ops.reshape(ops.take(share, get_backend().constant(m.reshape(-1)), axis=1), (-1, *m.shape))
+            for m in self.maps
         ]
 
 

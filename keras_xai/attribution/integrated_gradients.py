@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution.method import Method, Rows, Tensor
-from keras_xai.backend import chosen
+from keras_xai.backend import get_backend
 from keras_xai.errors import InvalidInput, check_int
 
 
@@ -83,7 +83,7 @@ class IntegratedGradients(Method):
 
     def _integrals(self, at: Rows) -> tuple[list[Tensor], list[Tensor]]:
         """The values, and by how much two quadratures of every other point differ in them, halved."""
-        ops, backend = keras.ops, chosen()
+        ops, backend = keras.ops, get_backend()
         a, w = self.points()
         rules = np.stack([w, half_difference(a)])
         # A pass holds as many points as fill it; points that only fill the last one weigh nothing.

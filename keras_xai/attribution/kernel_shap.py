@@ -16,7 +16,7 @@ from keras_xai.attribution.baselines import background_rows
 from keras_xai.attribution.features import Features, Groups, probe_groups
 from keras_xai.attribution.method import Method, Rows, Tensor
 from keras_xai.attribution.samples import Samples
-from keras_xai.backend import chosen
+from keras_xai.backend import get_backend
 from keras_xai.errors import check_int
 from keras_xai.probe import Probe
 
@@ -83,7 +83,7 @@ class KernelShap(Method):
         return at.once(self, lambda: Background(at, self.background).score)
 
     def values(self, at: Rows) -> list[Tensor]:
-        ops, backend = keras.ops, chosen()
+        ops, backend = keras.ops, get_backend()
         features = Features(at, self.groups)
         nothing = self.baseline_score(at)
         gap = (at.score - nothing)[:, None]

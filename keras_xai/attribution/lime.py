@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.features import Features, Groups, probe_groups
 from keras_xai.attribution.method import Method, Rows, Tensor
-from keras_xai.backend import chosen
+from keras_xai.backend import get_backend
 from keras_xai.errors import InvalidInput, check_int
 from keras_xai.probe import Probe
 
@@ -84,7 +84,7 @@ class Lime(Method):
 
     def _line(self, at: Rows) -> tuple[list[Tensor], Tensor]:
         """The slopes as values, and (n,) how well the line fits."""
-        ops, backend = keras.ops, chosen()
+        ops, backend = keras.ops, get_backend()
         features = Features(at, self.groups)
         present, weight, solution = self.surrogate(features.count)
         there = backend.constant(present.astype(np.float32))

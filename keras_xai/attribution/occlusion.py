@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.features import picture_axes
 from keras_xai.attribution.method import Method, Rows, Tensor
-from keras_xai.backend import chosen
+from keras_xai.backend import get_backend
 from keras_xai.errors import InvalidInput, check_int
 from keras_xai.probe import Probe
 
@@ -70,7 +70,7 @@ class Occlusion(Method):
 
     def _of(self, at: Rows, number: int, shape: tuple[int, ...], full: Tensor) -> Tensor:
         """(n, ...) of one input; the others stay as they are."""
-        ops, backend = keras.ops, chosen()
+        ops, backend = keras.ops, get_backend()
         looked_up = at.looked_up[number]
         axes = tuple(range(len(shape))) if looked_up else self._axes(shape)
         by_channel = not looked_up and _by_channel(shape, axes)

@@ -31,7 +31,7 @@ from keras_xai.drift.leading import Leading
 from keras_xai.errors import DriftAlarm, InvalidInput, check_int, unknown
 from keras_xai.events import line
 from keras_xai.probe import Probe
-from keras_xai.records import Alert, Shares, Source, Verdict
+from keras_xai.records import Alert, FeatureMove, Shares, Source, Verdict
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
@@ -402,7 +402,7 @@ class ImportanceDrift(Watcher):
         if last is not None and self._update - last <= cooldown:
             return
         self._last_difference = self._update
-        features = tuple((name, 0.0, share, 0, math.nan) for name, share in difference.shares)
+        features = tuple(FeatureMove(name, 0.0, share, 0, math.nan) for name, share in difference.shares)
         self._drafts.append(Alert(epoch, "data", "data changed", False, features, changed=difference.changed))
 
     def _moved(self, rows: Probe) -> tuple[Update, NDArray[np.float32]]:
@@ -482,7 +482,7 @@ class ImportanceDrift(Watcher):
     ) -> None:
         """An alarm of this update, whose event is still to be found."""
         features = tuple(
-            (
+            FeatureMove(
                 names[f],
                 float(update.before[f]),
                 float(update.after[f]),
