@@ -30,6 +30,7 @@ import keras
 import numpy as np
 
 import keras_xai as kx
+from benchmarks._statistics import median_interval
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.engine import Engine
 from keras_xai.attribution.layer_map import LayerMap
@@ -127,13 +128,6 @@ def ratios(ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int) -> n
     return np.asarray(found)
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """95 %, of the median, by the bootstrap."""
-    draws = np.random.default_rng(0).choice(values, (2000, len(values)))
-    low, high = np.quantile(np.median(draws, 1), (0.025, 0.975))
-    return float(low), float(high)
-
-
 def over_floor(names: list[str], count: int, rounds: int, libraries: bool) -> None:
     """The first table, and what did not run."""
     keras.utils.set_random_seed(0)
@@ -151,7 +145,7 @@ def over_floor(names: list[str], count: int, rounds: int, libraries: bool) -> No
         ours = lambda engine=engine, target=target, zero=zero: engine([x], [zero], target)  # noqa: E731
         least = floor(model, x, wanted)
         found = ratios(ours, least, rounds)
-        low, high = interval(found)
+        _, low, high = median_interval(found)
         bar = 1.02 if METHODS[name].differentiates else 1.10
         words = {"forward": "forward", "both": "forward, backward", "layer": "forward, backward to the layer"}
         kinds = "; ".join(f"{number} {words[kind]}" for kind, number, _ in wanted)

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 import keras_xai as kx
 from keras_xai.gradients.tap import Tap
+from tests.gradients.listeners import Listener, assert_same, fit, model
 from tests.gradients.situations import LOSS, X, Y, sgd
-from tests.gradients.test_tap import Listener, assert_same, fit, model
 
 
 def uncaptured(watched, tmp_path, match):

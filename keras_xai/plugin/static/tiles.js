@@ -130,7 +130,7 @@ const inputOf = (gallery, sample, f) => {
 
 /** The words of a sample and what each contributes; an embedding's columns, where the wire kept them, sum to their word. */
 function wordsOf(gallery, sample) {
-  const words = gallery.words?.[sample] ?? gallery.ids?.(sample) ?? idsOf(gallery, sample);
+  const words = gallery.words?.[sample] ?? idsOf(gallery, sample);
   const per = gallery.length / words.length;
   const values = words.map((_, t) =>
     gallery
