@@ -409,7 +409,7 @@ class ImportanceDrift(Watcher):
         x = as_numbers(rows.x)
         if isinstance(self.probe.groups, dict) and (self.probe.is_columns or isinstance(x, np.ndarray)):
             # The columns of a one-hot group always add up to one: they move, their sum does not.
-            x = self.probe.as_table(x) if self.probe.is_columns else x
+            x = self.probe.feature_map.as_table(x) if self.probe.is_columns else x
             squares = self._data.movement(x.reshape(rows.size, -1)).reshape(1, *x.shape[1:]) ** 2
             q = np.sqrt(self.probe.pooled(squares)[0] / self.probe.pooled(np.ones_like(squares))[0])
         else:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.probe import OTHER
+from keras_xai.probe.features import OTHER
 
 MANY = 500  # features: more are pooled, or the noise of thousands of tiny shares is what the chart sees
 KEPT = 200

@@ -40,7 +40,11 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
 
-from keras_xai.probe import KINDS, Probe
+from keras_xai.errors import InvalidInput
+from keras_xai.image import pixels
+from keras_xai.probe import Probe
+from keras_xai.probe.description import describe, probe_of
+from keras_xai.probe.kinds import KINDS
 from keras_xai.records import (
     FLAGS,
     LINKS,
@@ -251,7 +255,7 @@ def _encode_attribution(record: Attribution) -> Iterator[Value]:
 
 
 def _encode_probe(record: Probe) -> Value:
-    about, blobs = record.description(), []
+    about, blobs = describe(record), []
     parts = record.inputs if record.x is not None and record.store == "inputs" else []
     numbers = all(part.dtype.kind in "fiub" for part in parts)
     if numbers or (record.is_columns and _letters(parts) <= LETTERS):  # strings alone have no map
@@ -684,9 +688,12 @@ class AboutProbe:
 
     def probe(self, values: Any = None) -> Probe:
         """The probe, with the values of its samples or without."""
-        probe = Probe.from_description(values, self.names, self.description)
+        try:
+            probe = probe_of(self.description, values, self.names)
+        except InvalidInput as error:
+            raise Unreadable(str(error)) from error
         image = probe.kind == "image"
-        if isinstance(probe.groups, np.ndarray) and not (image and probe.groups.shape == probe.pixels):
+        if isinstance(probe.groups, np.ndarray) and not (image and probe.groups.shape == pixels(probe.image_shape)):
             raise Unreadable(f"expected segments of the pixels of an image, got the shape {probe.groups.shape}")
         if image and isinstance(probe.groups, dict):
             raise Unreadable("expected segments of an image, got groups of columns")
