@@ -91,6 +91,16 @@ class Epoch:
     )
 
 
+def layer_of(path: str) -> str:
+    """Return the path of a variable's layer: its own without the last part.
+
+    Example:
+        >>> layer_of("encoder/dense/kernel")
+        'encoder/dense'
+    """
+    return path.rpartition("/")[0] or path
+
+
 def missing_epochs(epochs: Sequence[int]) -> list[int]:
     """The epochs between the first and the last that are not there."""
     return sorted(set(range(min(epochs), max(epochs))) - set(epochs)) if epochs else []
@@ -167,7 +177,7 @@ class Gradients:
         Raises:
             ValueError: the record holds no sizes.
         """
-        return self._merged([name.rpartition("/")[0] or name for name in self.names])
+        return self._merged([layer_of(name) for name in self.names])
 
     def overall(self) -> Gradients:
         """The same figures for the whole gradient, as one row named "all"."""

@@ -111,7 +111,7 @@ class ImportanceDrift(RecordingCallback):
         log: str = "default",
     ) -> None:
         super().__init__(log_dir, every=every, on_error=on_error, log=log)
-        self.probe = self._given = Probe.of(probe)
+        self.probe = self._original_probe = Probe.of(probe)
         for name in (method, live_method):
             if name not in METHODS:
                 raise unknown("attribution method", name, METHODS)
@@ -145,7 +145,7 @@ class ImportanceDrift(RecordingCallback):
     # The lifecycle.
 
     def check(self) -> None:
-        self.probe = settled(self.model, self._given)
+        self.probe = settled(self.model, self._original_probe)
         self._monitor = DriftMonitor(
             self.probe.features,
             self.settings,

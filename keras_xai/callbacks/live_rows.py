@@ -244,7 +244,7 @@ def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
             "live is an iterator, which can be read only once: give a callable -> (x, y) that makes it anew."
         )
     if (hasattr(source, "__iter__") or hasattr(source, "__getitem__")) and not hasattr(source, "dtype"):
-        if backend.chosen().reshuffles(source):
+        if backend.get_backend().reshuffles(source):
             raise InvalidInput(
                 f"live is a data set with shuffle(), which draws a new order at each read; even to look at it would change "
                 f"the order that training sees. {SHUFFLED}"

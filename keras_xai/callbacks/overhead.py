@@ -71,9 +71,9 @@ class Stopwatch:
     def take(self) -> TimeSpent:
         """Return the seconds since the last call, those of a hook still running included."""
         if self._depth:
-            now = self._clock()
-            self._seconds += now - self._since
-            self._since = now
+            time_of_call = self._clock()
+            self._seconds += time_of_call - self._since
+            self._since = time_of_call
         spent = TimeSpent(self._seconds, min(self._once, self._seconds))
         self._seconds = self._once = 0.0
         return spent

@@ -1,4 +1,4 @@
-"""What the user wants done at an alert or a flag: the same choice in every callback that raises one."""
+"""The answer to an alert or a flag that the user wants: the same choice in every callback that raises one."""
 
 from __future__ import annotations
 

@@ -254,10 +254,11 @@ class RunSession:
         epoch = self._epoch
         if epoch is None or not self.has_begun or self.failure is not None:
             return
-        if not all(any(member is m for m in epoch.finished) for member in self._members):
+        finished = {id(member) for member in epoch.finished}
+        if not all(id(member) in finished for member in self._members):
             return
-        now = clock()
-        seconds, self._record_start = now - self._record_start, now
+        end = clock()
+        seconds, self._record_start = end - self._record_start, end
         self.ledger.enter(seconds, self._costs, self._once)
         self._note_overhead()
         record = Epoch(

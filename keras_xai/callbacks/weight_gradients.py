@@ -57,7 +57,9 @@ class WeightGradients(RecordingCallback):
 
     Example:
         >>> watch = kx.WeightGradients("logs/run1", include="backbone")
-        >>> model.fit(x, y, epochs=30, callbacks=[watch])                           # doctest: +SKIP
+        >>> history = model.fit(x, y, epochs=3, verbose=0, callbacks=[watch])
+        >>> kx.load("logs")["run1"].weight_gradients[-1].names
+        ('backbone/kernel', 'backbone/bias')
     """
 
     name: ClassVar[str] = "weight_gradients"

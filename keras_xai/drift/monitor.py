@@ -15,7 +15,7 @@ from keras_xai.drift.control_chart import ChartUpdate, ControlChart
 from keras_xai.drift.event_tracker import MAX_DELAY_OF_INPUTS, EventTracker
 from keras_xai.drift.input_chart import InputDriftChart
 from keras_xai.drift.top_features import TopFeatures
-from keras_xai.errors import InvalidInput
+from keras_xai.errors import InvalidInput, check_int
 from keras_xai.records import Alert, Changed, Digest, FeatureMove, Shares, Source, Verdict
 
 DEFAULT_LIMIT, DEFAULT_LIMIT_PER_CLASS = 6.0, 9.0  # |z|
@@ -27,7 +27,7 @@ ROWS: dict[Explained, str] = {"clean": "fixed probe", "live": "live rows"}
 
 @dataclass(frozen=True)
 class DriftSettings:
-    """When a move is an alarm; see `of` for the defaults and the checks."""
+    """Conditions under which a move is an alarm; see `of` for the defaults and the checks."""
 
     limit: float = DEFAULT_LIMIT
     burn_in: int = 8
@@ -52,8 +52,7 @@ class DriftSettings:
         if limit is not None and not limit > 0:
             raise InvalidInput(f"limit={limit!r}: expected a positive number, in units of a feature's own usual move.")
         for name, count in (("burn_in", burn_in), ("cooldown", cooldown)):
-            if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0:
-                raise InvalidInput(f"{name}={count!r}: expected a number of updates, 0 or more.")
+            check_int(name, count, minimum=0, expected="a number of updates, 0 or more")
         if limit is None:
             limit = DEFAULT_LIMIT_PER_CLASS if per_class else DEFAULT_LIMIT
         return cls(float(limit), int(burn_in), int(cooldown), per_class)

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from keras_xai.errors import InvalidInput, unknown
-from keras_xai.gradients.statistics import layer_of
-from keras_xai.records import FLAGS, Flag, Float, Gradients
+from keras_xai.records import FLAGS, Flag, Float, Gradients, layer_of
 
 # What each threshold means stands in `Flags`.
 THRESHOLDS: dict[str, float] = {"dead": 0.999, "vanishing": 1e-7, "exploding": 100.0, "non-finite": 0, "epochs": 3}

@@ -25,7 +25,8 @@ function tell() {
 const address = (path, parameters) => {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters))
-    for (const one of Array.isArray(value) ? value : [value]) if (one !== undefined && one !== null && one !== "") query.append(name, one);
+    for (const one of Array.isArray(value) ? value : [value])
+      if (one !== undefined && one !== null && one !== "") query.append(name, one);
   const text = query.toString();
   return `./${path}${text ? `?${text}` : ""}`;
 };
@@ -33,8 +34,11 @@ const address = (path, parameters) => {
 /** What the server said, or its words why not. */
 export async function answerOf(url) {
   const response = await fetch(url);
-  if (!response.ok) throw new Error((await response.text()).slice(0, 300) || `${response.status} ${response.statusText}`);
-  return response.headers.get("Content-Type")?.startsWith("application/json") ? response.json() : arrays(await response.arrayBuffer());
+  if (!response.ok)
+    throw new Error((await response.text()).slice(0, 300) || `${response.status} ${response.statusText}`);
+  return response.headers.get("Content-Type")?.startsWith("application/json")
+    ? response.json()
+    : arrays(await response.arrayBuffer());
 }
 
 /** Fetches once, past the kept answers. */
@@ -69,7 +73,8 @@ class Steps {
   get data() {
     if (this.#data) return this.#data;
     this.#data = new Float32Array(this.steps.length);
-    for (let row = 0; row < this.low.length; row++) this.fill(this.#data.subarray(row * this.length, (row + 1) * this.length), row);
+    for (let row = 0; row < this.low.length; row++)
+      this.fill(this.#data.subarray(row * this.length, (row + 1) * this.length), row);
     return this.#data;
   }
 
@@ -97,7 +102,8 @@ export function ask(path, parameters, stamp = "") {
 }
 
 /** Keeps words that came with another answer. */
-export const know = (path, parameters, stamp, value) => answers.set(address(path, parameters), { value, stamp, size: 0, awaited: false });
+export const know = (path, parameters, stamp, value) =>
+  answers.set(address(path, parameters), { value, stamp, size: 0, awaited: false });
 
 /** What is known under these parameters as of this stamp; nothing is fetched. */
 export function known(path, parameters, stamp = "") {
@@ -120,11 +126,14 @@ function entryOf(url, stamp) {
   if (entry.stamp !== stamp && entry.pending !== stamp) {
     entry.pending = stamp;
     entry.answered = answerOf(url)
-      .then((value) => {
-        const size = sizeOf(value);
-        if (answers.get(url) === entry) held += size - entry.size;
-        Object.assign(entry, { value, error: undefined, size });
-      }, (error) => Object.assign(entry, { error: String(error.message) }))
+      .then(
+        (value) => {
+          const size = sizeOf(value);
+          if (answers.get(url) === entry) held += size - entry.size;
+          Object.assign(entry, { value, error: undefined, size });
+        },
+        (error) => Object.assign(entry, { error: String(error.message) }),
+      )
       .then(() => {
         entry.stamp = stamp;
         if (entry.pending === stamp) entry.pending = undefined;

@@ -18,22 +18,27 @@ let plotly = null;
  * of it that our charts need, and the whole where a plotly of another making could not be cut.
  */
 function loadPlotly() {
-  plotly ??= shown().then(() => script("./plotly.partial.min.js")).catch(() => script("./plotly.min.js")).catch(() => {
-    throw new Error("plotly could not be loaded; is the Python package plotly installed where TensorBoard runs?");
-  });
+  plotly ??= shown()
+    .then(() => script("./plotly.partial.min.js"))
+    .catch(() => script("./plotly.min.js"))
+    .catch(() => {
+      throw new Error("plotly could not be loaded; is the Python package plotly installed where TensorBoard runs?");
+    });
   return plotly;
 }
 
 /** After the next frame, when nothing else is to be done; not every browser tells when that is. */
 const whenIdle = window.requestIdleCallback ?? ((done) => setTimeout(done, 50));
-const shown = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => whenIdle(done, { timeout: 100 }))));
+const shown = () =>
+  new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => whenIdle(done, { timeout: 100 }))));
 
-const script = (address) => new Promise((done, failed) => {
-  const node = h("script", { src: address, async: true });
-  node.onload = () => (window.Plotly?.react ? done(window.Plotly) : failed());
-  node.onerror = failed;
-  document.head.append(node);
-});
+const script = (address) =>
+  new Promise((done, failed) => {
+    const node = h("script", { src: address, async: true });
+    node.onload = () => (window.Plotly?.react ? done(window.Plotly) : failed());
+    node.onerror = failed;
+    document.head.append(node);
+  });
 
 /**
  * A chart's element. It is filled by `drawCharts` after the view stands.
@@ -61,7 +66,15 @@ export function chart(context, name, options) {
   entry.node.classList.toggle("still", Boolean(options.still));
   entry.node.setAttribute("aria-label", options.label);
   entry.words.textContent = figure ? "" : (refusal("figure", asked) ?? "…");
-  Object.assign(entry, { next: figure, height, epoch: context.epoch, epochs: context.run?.epochs ?? [], onrow: options.onrow, chosen: options.chosen, still: Boolean(options.still) });
+  Object.assign(entry, {
+    next: figure,
+    height,
+    epoch: context.epoch,
+    epochs: context.run?.epochs ?? [],
+    onrow: options.onrow,
+    chosen: options.chosen,
+    still: Boolean(options.still),
+  });
   wanted.add(id);
   return entry.node;
 }
@@ -129,22 +142,43 @@ function follow(entry) {
     const columns = entry.canvas._fullData[0]?.x;
     if (!columns?.length) return;
     const at = columns[position(columns, entry.epoch)];
-    const half = Math.abs(x.d2p(1) - x.d2p(0)) / 2 * Math.max(1, columns.length > 1 ? columns[1] - columns[0] : 1);
+    const half = (Math.abs(x.d2p(1) - x.d2p(0)) / 2) * Math.max(1, columns.length > 1 ? columns[1] - columns[0] : 1);
     const left = clamp(x.d2p(at) - half, 0, x._length);
     const right = clamp(x.d2p(at) + half, 0, x._length);
     entry.layer.append(
-      s("rect", { x: x._offset + left - 1, y: top - 1.5, width: Math.max(3, right - left + 1), height: y._length + 3, rx: 1.5, fill: "none", stroke: token("text"), "stroke-width": 1.5 }),
+      s("rect", {
+        x: x._offset + left - 1,
+        y: top - 1.5,
+        width: Math.max(3, right - left + 1),
+        height: y._length + 3,
+        rx: 1.5,
+        fill: "none",
+        stroke: token("text"),
+        "stroke-width": 1.5,
+      }),
     );
     const row = layout.meta.rows?.indexOf(entry.chosen) ?? -1;
     if (row >= 0) {
       const tall = Math.abs(y.l2p(1) - y.l2p(0));
-      entry.layer.append(s("rect", { x: 0, y: top + y.l2p(row) - tall / 2, width: x._offset - 3, height: tall - 1, rx: 3, fill: token("accent"), opacity: 0.16 }));
+      entry.layer.append(
+        s("rect", {
+          x: 0,
+          y: top + y.l2p(row) - tall / 2,
+          width: x._offset - 3,
+          height: tall - 1,
+          rx: 3,
+          fill: token("accent"),
+          opacity: 0.16,
+        }),
+      );
     }
     return;
   }
   const px = x._offset + x.d2p(entry.epoch);
   if (!Number.isFinite(px)) return;
-  entry.layer.append(s("line", { x1: px, x2: px, y1: top - 6, y2: top + y._length, stroke: token("accent"), "stroke-width": 1.25 }));
+  entry.layer.append(
+    s("line", { x1: px, x2: px, y1: top - 6, y2: top + y._length, stroke: token("accent"), "stroke-width": 1.25 }),
+  );
   for (const trace of entry.canvas._fullData) {
     if (!trace.meta?.follows || trace.yaxis === "y2") continue;
     const index = trace.x.indexOf?.(entry.epoch) ?? -1;
@@ -152,7 +186,16 @@ function follow(entry) {
     if (value === null || value === undefined || Number.isNaN(value)) continue;
     const py = y.d2p(value);
     if (!Number.isFinite(py) || py < -2 || py > y._length + 2) continue;
-    entry.layer.append(s("circle", { cx: px, cy: top + py, r: trace.line.width >= 3 ? 4.5 : 3.5, fill: trace.line.color, stroke: token("page"), "stroke-width": 1.5 }));
+    entry.layer.append(
+      s("circle", {
+        cx: px,
+        cy: top + py,
+        r: trace.line.width >= 3 ? 4.5 : 3.5,
+        fill: trace.line.color,
+        stroke: token("page"),
+        "stroke-width": 1.5,
+      }),
+    );
   }
 }
 
@@ -166,7 +209,8 @@ function clicked(entry, event) {
   const { meta } = entry.drawn.layout;
   const change = {};
   if (meta?.by === "row") {
-    if (meta.rows?.[clamp(row, 0, meta.rows.length - 1)] !== undefined) change.epoch = meta.rows[clamp(row, 0, meta.rows.length - 1)];
+    if (meta.rows?.[clamp(row, 0, meta.rows.length - 1)] !== undefined)
+      change.epoch = meta.rows[clamp(row, 0, meta.rows.length - 1)];
   } else if (inside >= 0 && inside <= axes.x._length) {
     change.epoch = nearest(entry.epochs, axes.x.p2d(inside));
   }

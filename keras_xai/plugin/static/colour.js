@@ -31,7 +31,11 @@ export function table(name) {
 /** 256 colours as the low three bytes of a pixel in memory, for loops over many. */
 export function packedTable(name) {
   const key = `packed ${themeName()}${name}`;
-  if (!tables.has(key)) tables.set(key, Uint32Array.from(table(name), ([r, g, b]) => (b << 16) | (g << 8) | r));
+  if (!tables.has(key))
+    tables.set(
+      key,
+      Uint32Array.from(table(name), ([r, g, b]) => (b << 16) | (g << 8) | r),
+    );
   return tables.get(key);
 }
 
@@ -72,7 +76,12 @@ export function followHost(changed) {
   try {
     for (const sheet of host.styleSheets)
       for (const rule of sheet.cssRules)
-        if (rule instanceof window.parent.CSSFontFaceRule && /Roboto\b/.test(rule.cssText) && !/Mono/.test(rule.cssText)) adopt(rule, sheet.href ?? host.baseURI);
+        if (
+          rule instanceof window.parent.CSSFontFaceRule &&
+          /Roboto\b/.test(rule.cssText) &&
+          !/Mono/.test(rule.cssText)
+        )
+          adopt(rule, sheet.href ?? host.baseURI);
   } catch {
     /* a sheet from elsewhere keeps its rules to itself: the system's sans stands in */
   }
@@ -80,7 +89,9 @@ export function followHost(changed) {
 
 /** A font rule of the host with its address made whole: ours is another base. */
 function adopt(rule, base) {
-  const address = rule.style.getPropertyValue("src").replace(/url\("?([^")]+)"?\)/g, (_, url) => `url("${new URL(url, base).href}")`);
+  const address = rule.style
+    .getPropertyValue("src")
+    .replace(/url\("?([^")]+)"?\)/g, (_, url) => `url("${new URL(url, base).href}")`);
   const face = new FontFace("Roboto", address, {
     weight: rule.style.getPropertyValue("font-weight") || "400",
     style: rule.style.getPropertyValue("font-style") || "normal",

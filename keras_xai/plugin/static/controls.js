@@ -25,15 +25,25 @@ export const group = (title, ...controls) => h("div", { class: "group" }, h("h2"
 
 /** One of a few, side by side. */
 export function segments(name, label, options, standard = state[name]) {
-  const buttons = options.map(([value, text]) => h("button", { type: "button", onclick: () => set({ [name]: value }) }, text));
-  follow.push(() => buttons.forEach((button, i) => button.setAttribute("aria-pressed", (state[name] || standard) === options[i][0])));
+  const buttons = options.map(([value, text]) =>
+    h("button", { type: "button", onclick: () => set({ [name]: value }) }, text),
+  );
+  follow.push(() =>
+    buttons.forEach((button, i) => button.setAttribute("aria-pressed", (state[name] || standard) === options[i][0])),
+  );
   return h("div", { class: "seg", role: "group", "aria-label": label }, buttons);
 }
 
 /** One of many. */
 export function choice(name, label, options, standard = "") {
-  const node = h("select", { "aria-label": label, onchange: () => set({ [name]: typeof state[name] === "number" ? Number(node.value) : node.value }) },
-    options.map(([value, text]) => h("option", { value }, text)));
+  const node = h(
+    "select",
+    {
+      "aria-label": label,
+      onchange: () => set({ [name]: typeof state[name] === "number" ? Number(node.value) : node.value }),
+    },
+    options.map(([value, text]) => h("option", { value }, text)),
+  );
   follow.push(() => {
     node.value = String(state[name] === "" ? standard : state[name]);
   });
@@ -43,7 +53,13 @@ export function choice(name, label, options, standard = "") {
 /** A number on a line. */
 export function range(name, label, low, high, unit = "") {
   const output = h("output", {});
-  const input = h("input", { type: "range", min: low, max: high, "aria-label": label, oninput: () => set({ [name]: Number(input.value) }) });
+  const input = h("input", {
+    type: "range",
+    min: low,
+    max: high,
+    "aria-label": label,
+    oninput: () => set({ [name]: Number(input.value) }),
+  });
   follow.push(() => {
     input.value = String(state[name]);
     output.textContent = `${state[name]}${unit}`;

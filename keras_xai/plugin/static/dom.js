@@ -33,20 +33,25 @@ export const percent = (x) =>
   Number.isFinite(x) ? `${(100 * x).toFixed(x >= 0.0995 ? 0 : x >= 0.00995 ? 1 : 2)}\u00a0%` : "–";
 
 /** A minus sign as wide as a plus. */
-export const signed = (x, digits) => x === null ? "–" : `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(digits)}`;
+export const signed = (x, digits) => (x === null ? "–" : `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(digits)}`);
 
 /** Three digits, whatever the size. */
 export const short = (x) => {
   if (!Number.isFinite(x)) return "–";
   const size = Math.abs(x);
-  return (size !== 0 && (size < 1e-3 || size >= 1e5) ? x.toExponential(1) : String(Number(x.toPrecision(4)))).replace("-", "−");
+  return (size !== 0 && (size < 1e-3 || size >= 1e5) ? x.toExponential(1) : String(Number(x.toPrecision(4)))).replace(
+    "-",
+    "−",
+  );
 };
 
 export const count = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
 
 /** The start and the end of a long name: names differ at both. */
 export const clip = (text, most) =>
-  text.length <= most ? text : `${text.slice(0, Math.ceil(most / 2))}…${text.slice(text.length - Math.floor(most / 2) + 1)}`;
+  text.length <= most
+    ? text
+    : `${text.slice(0, Math.ceil(most / 2))}…${text.slice(text.length - Math.floor(most / 2) + 1)}`;
 
 const pen = document.createElement("canvas").getContext("2d");
 
@@ -91,7 +96,12 @@ export function hint(node, say) {
 
 /** A panel: a rule, a title that says what it shows, a note at its right. */
 export const panel = (span, title, note, ...children) =>
-  h("section", { class: `panel ${span}` }, h("header", {}, h("h3", {}, title), h("span", { class: "note" }, note)), ...children);
+  h(
+    "section",
+    { class: `panel ${span}` },
+    h("header", {}, h("h3", {}, title), h("span", { class: "note" }, note)),
+    ...children,
+  );
 
 /** Words where a view would stand: what is missing, why, and the line that would help. */
 export const message = (title, text, code) =>
@@ -99,8 +109,15 @@ export const message = (title, text, code) =>
 
 /** Where nothing was recorded: that the callback broke, and why, or that nobody asked for it. */
 export const absent = (run, callback, title, code) =>
-  run.stops[callback] ? h("div", { class: "empty" }, h("h3", {}, title), h("p", { class: "alarm" }, run.stops[callback])) : message(title, `${callback} was not among this run's callbacks.`, code);
+  run.stops[callback]
+    ? h("div", { class: "empty" }, h("h3", {}, title), h("p", { class: "alarm" }, run.stops[callback]))
+    : message(title, `${callback} was not among this run's callbacks.`, code);
 
 /** A line's name in the note of its panel. */
 export const key = (name, colour, dash) =>
-  h("span", { class: "key" }, h("i", { style: { borderColor: colour, borderTopStyle: dash ?? "solid" } }), clip(name, 28));
+  h(
+    "span",
+    { class: "key" },
+    h("i", { style: { borderColor: colour, borderTopStyle: dash ?? "solid" } }),
+    clip(name, 28),
+  );

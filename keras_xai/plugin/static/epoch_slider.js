@@ -18,8 +18,18 @@ const PATHS = {
 
 const icon = (name) => {
   const solid = name === "play" || name === "pause";
-  return s("svg", { width: 16, height: 16, viewBox: "0 0 16 16", "aria-hidden": "true" },
-    s("path", { d: PATHS[name], fill: solid ? "currentColor" : "none", stroke: solid ? "none" : "currentColor", "stroke-width": 1.75, "stroke-linecap": "round", "stroke-linejoin": "round" }));
+  return s(
+    "svg",
+    { width: 16, height: 16, viewBox: "0 0 16 16", "aria-hidden": "true" },
+    s("path", {
+      d: PATHS[name],
+      fill: solid ? "currentColor" : "none",
+      stroke: solid ? "none" : "currentColor",
+      "stroke-width": 1.75,
+      "stroke-linecap": "round",
+      "stroke-linejoin": "round",
+    }),
+  );
 };
 
 // Made once: a formatter a step would cost more than the step.
@@ -36,22 +46,45 @@ export class EpochSlider {
   #x = (epoch) => epoch;
 
   constructor(root) {
-    const button = (name, label, onclick, kind = "") => h("button", { type: "button", "aria-label": label, title: label, class: kind, onclick }, icon(name));
+    const button = (name, label, onclick, kind = "") =>
+      h("button", { type: "button", "aria-label": label, title: label, class: kind, onclick }, icon(name));
     this.playButton = button("play", "Play", () => this.play(), "play");
     this.title = h("b", {});
     this.time = h("span", { class: "note" });
-    this.latest = h("button", { type: "button", class: "latest", title: "Follow new epochs as they arrive", onclick: () => set({ epoch: null }) }, "Latest");
+    this.latest = h(
+      "button",
+      {
+        type: "button",
+        class: "latest",
+        title: "Follow new epochs as they arrive",
+        onclick: () => set({ epoch: null }),
+      },
+      "Latest",
+    );
     this.still = s("g", {});
     this.done = s("line", { y1: BASE, y2: BASE, "stroke-width": 2, "stroke-linecap": "round" });
     this.knob = s("circle", { cy: BASE, r: 7, "stroke-width": 2 });
-    this.svg = s("svg", { height: HEIGHT, role: "slider", tabindex: 0, "aria-label": "Epoch" }, this.still, this.done, this.knob);
+    this.svg = s(
+      "svg",
+      { height: HEIGHT, role: "slider", tabindex: 0, "aria-label": "Epoch" },
+      this.still,
+      this.done,
+      this.knob,
+    );
     this.track = h("div", { class: "track" }, this.svg);
     root.replaceChildren(
-      h("div", { class: "buttons" },
-        button("first", "First epoch", () => this.go(0), "end"), button("previous", "Previous epoch", () => this.step(-1)), this.playButton,
-        button("next", "Next epoch", () => this.step(1)), button("last", "Last epoch", () => this.go(Infinity), "end")),
+      h(
+        "div",
+        { class: "buttons" },
+        button("first", "First epoch", () => this.go(0), "end"),
+        button("previous", "Previous epoch", () => this.step(-1)),
+        this.playButton,
+        button("next", "Next epoch", () => this.step(1)),
+        button("last", "Last epoch", () => this.go(Infinity), "end"),
+      ),
       this.track,
-      h("div", { class: "readout" }, h("div", {}, this.title, this.time), this.latest));
+      h("div", { class: "readout" }, h("div", {}, this.title, this.time), this.latest),
+    );
     this.svg.addEventListener("pointerdown", (event) => {
       this.svg.setPointerCapture(event.pointerId);
       this.#pointed(event);
@@ -80,7 +113,9 @@ export class EpochSlider {
   /** To the next alert in a direction. */
   alert(direction) {
     const now = this.#context?.epoch ?? 0;
-    const found = (this.#context?.run?.alerts ?? []).map((alert) => alert.epoch).filter((epoch) => (direction > 0 ? epoch > now : epoch < now));
+    const found = (this.#context?.run?.alerts ?? [])
+      .map((alert) => alert.epoch)
+      .filter((epoch) => (direction > 0 ? epoch > now : epoch < now));
     if (found.length) set({ epoch: direction > 0 ? found[0] : found.at(-1) });
   }
 
@@ -103,7 +138,9 @@ export class EpochSlider {
   /** Where a pointer is, as an epoch; near an alert it is the alert. */
   #epochAt(event) {
     const at = event.clientX - this.svg.getBoundingClientRect().left;
-    const close = (this.#context.run?.alerts ?? []).find((alert) => Math.abs(this.#x(alert.epoch) - at) < 6 && event.offsetY < BASE - 6);
+    const close = (this.#context.run?.alerts ?? []).find(
+      (alert) => Math.abs(this.#x(alert.epoch) - at) < 6 && event.offsetY < BASE - 6,
+    );
     if (close) return close.epoch;
     const { epochs } = this;
     return nearest(epochs, linear(this.#x(epochs[0]), this.#x(epochs.at(-1)), epochs[0], epochs.at(-1))(at));
@@ -137,7 +174,12 @@ export class EpochSlider {
     this.time.textContent = some ? clock(run.wall_times[epochs.indexOf(epoch)]) : "waiting for the first";
     this.time.title = some ? day(run.wall_times[epochs.indexOf(epoch)]) : "";
     this.latest.setAttribute("aria-pressed", String(state.epoch === null));
-    for (const [name, value] of Object.entries({ "aria-valuemin": epochs[0] ?? 0, "aria-valuemax": last ?? 0, "aria-valuenow": epoch ?? 0, "aria-valuetext": this.title.textContent }))
+    for (const [name, value] of Object.entries({
+      "aria-valuemin": epochs[0] ?? 0,
+      "aria-valuemax": last ?? 0,
+      "aria-valuenow": epoch ?? 0,
+      "aria-valuetext": this.title.textContent,
+    }))
       this.svg.setAttribute(name, String(value));
     this.knob.style.display = this.done.style.display = some ? "" : "none";
     if (!some) return;
@@ -164,20 +206,59 @@ export class EpochSlider {
       const known = source.epochs.map((epoch, i) => [epoch, source.score[i]]).filter(([, score]) => score !== null);
       const y = linear(0, Math.max(2.1 * source.limit, ...known.map(([, score]) => score)), BASE - 1, 10);
       if (known.length > 1)
-        marks.push(s("path", {
-          d: `M${x(known[0][0])} ${BASE}${known.map(([epoch, score]) => `L${x(epoch).toFixed(1)} ${y(score).toFixed(1)}`).join("")}L${x(known.at(-1)[0])} ${BASE}z`,
-          fill: token("line-strong"), opacity: 0.55 }));
+        marks.push(
+          s("path", {
+            d: `M${x(known[0][0])} ${BASE}${known.map(([epoch, score]) => `L${x(epoch).toFixed(1)} ${y(score).toFixed(1)}`).join("")}L${x(known.at(-1)[0])} ${BASE}z`,
+            fill: token("line-strong"),
+            opacity: 0.55,
+          }),
+        );
     }
-    marks.push(s("line", { x1: x(first), x2: epochs.length ? x(last) : width - 8, y1: BASE, y2: BASE, stroke: token("line-strong"), "stroke-width": 2, "stroke-linecap": "round" }));
-    if (Number.isInteger(run?.not_finite_since)) marks.push(s("line", { x1: x(run.not_finite_since), x2: x(last), y1: BASE + 4, y2: BASE + 4, stroke: token("alarm"), "stroke-width": 2 }, s("title", {}, `not finite since epoch ${run.not_finite_since}`)));
+    marks.push(
+      s("line", {
+        x1: x(first),
+        x2: epochs.length ? x(last) : width - 8,
+        y1: BASE,
+        y2: BASE,
+        stroke: token("line-strong"),
+        "stroke-width": 2,
+        "stroke-linecap": "round",
+      }),
+    );
+    if (Number.isInteger(run?.not_finite_since))
+      marks.push(
+        s(
+          "line",
+          {
+            x1: x(run.not_finite_since),
+            x2: x(last),
+            y1: BASE + 4,
+            y2: BASE + 4,
+            stroke: token("alarm"),
+            "stroke-width": 2,
+          },
+          s("title", {}, `not finite since epoch ${run.not_finite_since}`),
+        ),
+      );
     const labels = epochLabels(first, last, Math.max(5, Math.floor(width / 130)));
     if (epochs.length) {
-      if (width / epochs.length > 5) for (const epoch of epochs) marks.push(s("line", { x1: x(epoch), x2: x(epoch), y1: BASE + 5, y2: BASE + 7, stroke: token("line-strong") }));
-      for (const epoch of labels) marks.push(s("line", { x1: x(epoch), x2: x(epoch), y1: BASE + 5, y2: BASE + 9, stroke: token("line-strong") }), s("text", { x: x(epoch), y: BASE + 21, "text-anchor": "middle" }, String(epoch)));
+      if (width / epochs.length > 5)
+        for (const epoch of epochs)
+          marks.push(
+            s("line", { x1: x(epoch), x2: x(epoch), y1: BASE + 5, y2: BASE + 7, stroke: token("line-strong") }),
+          );
+      for (const epoch of labels)
+        marks.push(
+          s("line", { x1: x(epoch), x2: x(epoch), y1: BASE + 5, y2: BASE + 9, stroke: token("line-strong") }),
+          s("text", { x: x(epoch), y: BASE + 21, "text-anchor": "middle" }, String(epoch)),
+        );
     }
     for (const alert of run?.alerts ?? []) {
       const at = x(alert.epoch);
-      marks.push(s("line", { x1: at, x2: at, y1: 11, y2: BASE, stroke: token("alarm"), "stroke-width": 1.5 }), s("path", { d: `M${at - 5} 3h10l-5 8z`, fill: token("alarm"), class: "alert" }));
+      marks.push(
+        s("line", { x1: at, x2: at, y1: 11, y2: BASE, stroke: token("alarm"), "stroke-width": 1.5 }),
+        s("path", { d: `M${at - 5} 3h10l-5 8z`, fill: token("alarm"), class: "alert" }),
+      );
     }
     this.still.replaceChildren(...marks);
   }
@@ -189,6 +270,7 @@ function epochLabels(first, last, most) {
   let step = 1;
   for (let i = 0; span / step > most; i++) step = 10 ** Math.floor(i / 4) * [1, 2, 4, 5][i % 4];
   const out = [];
-  for (let epoch = Math.ceil(first / step) * step; epoch < last; epoch += step) if (last - epoch > (span / most) * 0.45) out.push(epoch);
+  for (let epoch = Math.ceil(first / step) * step; epoch < last; epoch += step)
+    if (last - epoch > (span / most) * 0.45) out.push(epoch);
   return [...out, last];
 }

@@ -33,7 +33,10 @@ export function moved(before, after) {
 function finiteEpochs(outputs) {
   if (!finites.has(outputs)) {
     const size = outputs.score.shape[1];
-    finites.set(outputs, outputs.epochs.map((_, at) => outputs.score.data.subarray(at * size, (at + 1) * size).some(Number.isFinite)));
+    finites.set(
+      outputs,
+      outputs.epochs.map((_, at) => outputs.score.data.subarray(at * size, (at + 1) * size).some(Number.isFinite)),
+    );
   }
   return finites.get(outputs);
 }
@@ -61,12 +64,17 @@ export class Gallery {
     this.method = method;
     const outputs = ask("outputs", { run: this.name, method: method.name }, this.run.stamp);
     this.outputs = outputs?.epochs.length ? outputs : null;
-    [this.epoch, this.notFiniteSince] = epochToShow(this.outputs, method.epochs, method.epochs[position(method.epochs, other.epoch ?? context.epoch)]);
+    [this.epoch, this.notFiniteSince] = epochToShow(
+      this.outputs,
+      method.epochs,
+      method.epochs[position(method.epochs, other.epoch ?? context.epoch)],
+    );
     this.parameters = { run: this.name, method: method.name, epoch: this.epoch };
     this.kind = this.run.probe?.kind ?? "table";
     this.moving = moving;
     // Means are enough for tiles, and a quarter of the bytes of large maps or less; whole maps are compared.
-    if (this.kind === "image" && other.epoch === undefined && state.sort !== "change") this.parameters.most = Math.round(this.tile * density());
+    if (this.kind === "image" && other.epoch === undefined && state.sort !== "change")
+      this.parameters.most = Math.round(this.tile * density());
     this.written = String(this.run.wall_times[this.run.epochs.indexOf(this.epoch)]);
     const fresh = method.epochs.length ? ask("attribution", this.parameters, this.written) : undefined;
     const key = `${this.name}\n${method.name}`;
@@ -100,16 +108,27 @@ export class Gallery {
     await new Promise((done) => setTimeout(done, 300));
     const { epochs } = this.method;
     const at = epochs.indexOf(this.epoch);
-    const around = epochs.map((_, i) => i).filter((i) => i !== at).sort((a, b) => Math.abs(a - at) - Math.abs(b - at));
+    const around = epochs
+      .map((_, i) => i)
+      .filter((i) => i !== at)
+      .sort((a, b) => Math.abs(a - at) - Math.abs(b - at));
     for (const i of around.slice(0, clamp(Math.floor(AHEAD / bytesOf(this.maps)), 2, 60))) {
       if (turn !== ahead) return;
-      await askAhead("attribution", { ...this.parameters, epoch: epochs[i] }, String(this.run.wall_times[this.run.epochs.indexOf(epochs[i])]));
+      await askAhead(
+        "attribution",
+        { ...this.parameters, epoch: epochs[i] },
+        String(this.run.wall_times[this.run.epochs.indexOf(epochs[i])]),
+      );
     }
   }
 
   /** A method without signs has only magnitudes to show. */
   get speaksAgainst() {
-    if (!signs.has(this.maps)) signs.set(this.maps, (this.spread?.ends ?? this.maps.low ?? this.maps.data).some((value) => value < 0));
+    if (!signs.has(this.maps))
+      signs.set(
+        this.maps,
+        (this.spread?.ends ?? this.maps.low ?? this.maps.data).some((value) => value < 0),
+      );
     return signs.get(this.maps);
   }
 
@@ -145,7 +164,18 @@ export class Gallery {
 
   /** Everything a sample's map looks like depends on. */
   look(sample, size) {
-    return [this.#found(sample, size)[0], sample, themeName(), state.display, state.opacity, state.clip, this.map, this.signed, devicePixelRatio, this.input?.data];
+    return [
+      this.#found(sample, size)[0],
+      sample,
+      themeName(),
+      state.display,
+      state.opacity,
+      state.clip,
+      this.map,
+      this.signed,
+      devicePixelRatio,
+      this.input?.data,
+    ];
   }
 
   /** A drawing of one sample: its input alone, or its map over it. */
@@ -155,21 +185,43 @@ export class Gallery {
     if (!mapped) return { input, size, ratio };
     const [maps, row] = this.#found(sample, size);
     const seen = reduced(maps, row, maps.shape[1], maps.shape[2], size * density());
-    const spread = this.spread && { counts: this.spread.counts.subarray(256 * sample, 256 * (sample + 1)), low: this.spread.ends[2 * sample], high: this.spread.ends[2 * sample + 1] };
+    const spread = this.spread && {
+      counts: this.spread.counts.subarray(256 * sample, 256 * (sample + 1)),
+      low: this.spread.ends[2 * sample],
+      high: this.spread.ends[2 * sample + 1],
+    };
     const clip = hi ?? clipOf(this.maps, sample, this.length, state.clip, spread);
-    return { input: state.display === "overlay" ? input : undefined, ...seen, ...this.colouring(null, clip), opacity: state.opacity / 100, smooth: this.coarse, size, ratio };
+    return {
+      input: state.display === "overlay" ? input : undefined,
+      ...seen,
+      ...this.colouring(null, clip),
+      opacity: state.opacity / 100,
+      smooth: this.coarse,
+      size,
+      ratio,
+    };
   }
 
   /** A class activation map is coarser than its input: it is drawn smoothly, as it is meant. */
   get coarse() {
-    return this.method.name.includes("cam") || Boolean(this.input && this.kind === "image" && this.shape[0] < this.input.shape[1]);
+    return (
+      this.method.name.includes("cam") ||
+      Boolean(this.input && this.kind === "image" && this.shape[0] < this.input.shape[1])
+    );
   }
 
   #pixels(sample) {
     if (!this.input || this.kind !== "image") return undefined;
     const [, height, width, channels = 1] = this.input.shape;
     const n = height * width * channels;
-    return { data: this.input.data.subarray(sample * n, (sample + 1) * n), height, width, channels, all: this.input.data, sample };
+    return {
+      data: this.input.data.subarray(sample * n, (sample + 1) * n),
+      height,
+      width,
+      channels,
+      all: this.input.data,
+      sample,
+    };
   }
 
   className(index) {
@@ -197,7 +249,9 @@ export class Gallery {
 
   /** How many samples are read as what they are, of how many that are read at all; null where nothing can be right. */
   get score() {
-    const judged = this.samples.map((sample) => this.judge(sample)).filter(({ truth, predicted }) => truth !== null && predicted !== null);
+    const judged = this.samples
+      .map((sample) => this.judge(sample))
+      .filter(({ truth, predicted }) => truth !== null && predicted !== null);
     return judged.length ? { right: judged.filter(({ right }) => right).length, of: judged.length } : null;
   }
 
@@ -248,7 +302,8 @@ export class Gallery {
     const graded = this.classes || this.outputs.task === "labels";
     if (this.kind === "image" && !this.signed) return ["none", mixed ? "strong" : `strong for ${of}`];
     if (this.magnitudes) return ["flat", mixed ? "steep" : `steep for ${of}`];
-    if (this.method.slope) return [`${mixed ? "score" : graded ? `score of ${of}` : of} falls`, "rises as the value grows"];
+    if (this.method.slope)
+      return [`${mixed ? "score" : graded ? `score of ${of}` : of} falls`, "rises as the value grows"];
     if (mixed) return graded ? ["against", `for ${of}`] : ["lowers", "raises the output named at each sample"];
     return graded ? [`against ${of}`, `for ${of}`] : [`lowers ${of}`, `raises ${of}`];
   }
@@ -274,7 +329,12 @@ export class Gallery {
   /** What the method owes: how far its sums are from the change of the score, how well its surrogate fits. */
   owes(sample) {
     const [error, fit] = [this.error(sample), this.fit(sample)];
-    return [Number.isFinite(error) && `completeness error ${percent(error)}`, Number.isFinite(fit) && `local R² ${fit.toFixed(2)}`].filter(Boolean).join(" · ");
+    return [
+      Number.isFinite(error) && `completeness error ${percent(error)}`,
+      Number.isFinite(fit) && `local R² ${fit.toFixed(2)}`,
+    ]
+      .filter(Boolean)
+      .join(" · ");
   }
 
   /** Why the values of a sample are not to be added up, "" where they may be. */
@@ -302,14 +362,18 @@ export class Gallery {
     if (state.sort !== "change" || this.base === this.epoch) return this.samples;
     const written = this.run.wall_times[this.run.epochs.indexOf(this.base)];
     const before = ask("attribution", { ...this.parameters, epoch: this.base }, String(written))?.[`v${this.part}`];
-    return before?.data.length === this.maps.data.length ? by((b) => moved(before.data.subarray(b * this.length, (b + 1) * this.length), this.values(b))) : this.samples;
+    return before?.data.length === this.maps.data.length
+      ? by((b) => moved(before.data.subarray(b * this.length, (b + 1) * this.length), this.values(b)))
+      : this.samples;
   }
 
   /** A sample in one sentence, for those who listen. */
   describe(sample) {
     const { truth, predicted, value } = this.judge(sample);
     const is = truth === null ? `sample ${sample}` : `sample ${sample}, true class ${this.className(truth)}`;
-    return predicted === null ? `${is}, ${this.targetName(sample)} ${value}` : `${is}, predicted ${this.className(predicted)}, ${value}`;
+    return predicted === null
+      ? `${is}, ${this.targetName(sample)} ${value}`
+      : `${is}, predicted ${this.className(predicted)}, ${value}`;
   }
 }
 

@@ -68,8 +68,11 @@ export function reduced(maps, sample, height, width, most) {
       const rows = Math.min(step, height - y * step);
       sums.fill(0);
       // Every step-th value of a row in one go: long loops are what a browser is fast at.
-      for (let row = 0; row < rows; row++, i += width) for (let k = 0; k < step; k++) for (let x = 0, at = i + k; at < i + width; x++, at += step) sums[x] += source[at];
-      for (let x = 0; x < w; x++) values[y * w + x] = low + (unit * sums[x]) / (rows * Math.min(step, width - x * step));
+      for (let row = 0; row < rows; row++, i += width)
+        for (let k = 0; k < step; k++)
+          for (let x = 0, at = i + k; at < i + width; x++, at += step) sums[x] += source[at];
+      for (let x = 0; x < w; x++)
+        values[y * w + x] = low + (unit * sums[x]) / (rows * Math.min(step, width - x * step));
     }
     return { values, height: h, width: w };
   });
@@ -81,7 +84,10 @@ export function reduced(maps, sample, height, width, most) {
  */
 export const clipOf = (maps, sample, length, percentile, counted) =>
   once(maps, `clip ${sample} ${percentile}`, () =>
-    counted || maps.steps ? clipOfCounts(counted ?? countsOf(maps, sample), percentile) : clipAt(maps.data.subarray(sample * length, (sample + 1) * length), percentile));
+    counted || maps.steps
+      ? clipOfCounts(counted ?? countsOf(maps, sample), percentile)
+      : clipAt(maps.data.subarray(sample * length, (sample + 1) * length), percentile),
+  );
 
 function countsOf(maps, sample) {
   const counts = new Int32Array(256);
@@ -128,7 +134,10 @@ function stretch(context, picture, smooth) {
  */
 export function draw(canvas, o) {
   const scale = density();
-  const [width, height] = [Math.max(1, Math.round(o.size * scale)), Math.max(1, Math.round(o.size * (o.ratio ?? 1) * scale))];
+  const [width, height] = [
+    Math.max(1, Math.round(o.size * scale)),
+    Math.max(1, Math.round(o.size * (o.ratio ?? 1) * scale)),
+  ];
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height }); // either clears it, and costs
   const context = canvas.getContext("2d");
   if (!o.input) {
@@ -147,7 +156,7 @@ export function draw(canvas, o) {
     if (!(value < Infinity && value > -Infinity)) continue; // a gap stays the picture below
     const held = value > 1 ? 1 : value < -1 ? -1 : value;
     const size = held < 0 ? -held : held;
-    const colour = colours[(o.signed ? 127.5 + 127.5 * held : 255 * size) + 0.5 | 0];
+    const colour = colours[((o.signed ? 127.5 + 127.5 * held : 255 * size) + 0.5) | 0];
     words[i] = ((alphas[(255 * size + 0.5) | 0] << 24) | colour) >>> 0;
   }
   paint(context, Boolean(o.smooth));
@@ -197,7 +206,8 @@ function painted(input, faint) {
     const strength = faint ? 0.55 : 0.92;
     for (let p = 0, q = 0; p < pixels.length; p += 4, q += input.channels) {
       if (input.channels >= 3) {
-        for (let c = 0; c < 3; c++) pixels[p + c] = faint ? paper + (input.data[q + c] - paper) * 0.6 : input.data[q + c];
+        for (let c = 0; c < 3; c++)
+          pixels[p + c] = faint ? paper + (input.data[q + c] - paper) * 0.6 : input.data[q + c];
       } else {
         pixels[p] = pixels[p + 1] = pixels[p + 2] = paper + (ink - paper) * (input.data[q] / 255) * strength;
       }

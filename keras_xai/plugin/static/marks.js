@@ -9,10 +9,15 @@ export const largest = (values) => values.reduce((high, value) => (value > high 
 /** "rank 3 of 12", the largest first; what was not measured has no rank. */
 const rankOf = (values, at) => {
   const measured = values.filter(Number.isFinite);
-  return Number.isFinite(values[at]) ? `${percent(values[at])}, rank ${1 + measured.filter((value) => value > values[at]).length} of ${measured.length}` : "not measured";
+  return Number.isFinite(values[at])
+    ? `${percent(values[at])}, rank ${1 + measured.filter((value) => value > values[at]).length} of ${measured.length}`
+    : "not measured";
 };
 /** Indices of what was measured, the largest value first. */
-export const order = (values) => Array.from(values, (_, i) => i).filter((i) => Number.isFinite(values[i])).sort((a, b) => values[b] - values[a]);
+export const order = (values) =>
+  Array.from(values, (_, i) => i)
+    .filter((i) => Number.isFinite(values[i]))
+    .sort((a, b) => values[b] - values[a]);
 
 const someAt = (matrix, at) => row(matrix, at).some(Number.isFinite);
 
@@ -35,12 +40,22 @@ export function notFiniteSince(importance, epoch) {
 export function lacking(importance, epoch) {
   const since = notFiniteSince(importance, epoch);
   const at = measuredAt(importance, epoch);
-  if (since !== null) return h("p", { class: "note alarm" }, `The importance is not finite since epoch ${since}${at < position(importance.epochs, epoch) ? `: epoch ${importance.epochs[at]}, the last one before, is shown` : ""}.`);
+  if (since !== null)
+    return h(
+      "p",
+      { class: "note alarm" },
+      `The importance is not finite since epoch ${since}${at < position(importance.epochs, epoch) ? `: epoch ${importance.epochs[at]}, the last one before, is shown` : ""}.`,
+    );
   const now = row(importance.share, at);
   const names = importance.names.filter((_, i) => !Number.isFinite(now[i]));
   if (!names.length) return null;
   const more = names.length > 5 ? ` and ${names.length - 5} more` : "";
-  return h("p", { class: "note", title: names.join(", ") }, h("i", { class: "hatch" }), `not measured: ${names.slice(0, 5).join(", ")}${more}`);
+  return h(
+    "p",
+    { class: "note", title: names.join(", ") },
+    h("i", { class: "hatch" }),
+    `not measured: ${names.slice(0, 5).join(", ")}${more}`,
+  );
 }
 
 /** The cell of a map of h × w cells under the pointer. */
@@ -53,8 +68,19 @@ function cellAt(event, canvas, [height, width]) {
 /** Importance over the input, all on one scale. @param {{title: string, epoch: number, values: Float32Array}[]} list */
 export function importanceMaps(list, cells, names) {
   const high = Math.max(...list.map(({ values }) => largest(values))) || 1;
-  return h("div", { class: "maps" }, list.map(({ title, epoch, values }) =>
-    mapFigure(title, `epoch ${epoch}`, cells, { values, hi: high, map: "sequential" }, (cell) => `${names[cell]}\n${rankOf(values, cell)}`)));
+  return h(
+    "div",
+    { class: "maps" },
+    list.map(({ title, epoch, values }) =>
+      mapFigure(
+        title,
+        `epoch ${epoch}`,
+        cells,
+        { values, hi: high, map: "sequential" },
+        (cell) => `${names[cell]}\n${rankOf(values, cell)}`,
+      ),
+    ),
+  );
 }
 
 /** One map of cells with its caption and the exact value under the pointer. */
@@ -93,7 +119,14 @@ function hatch(canvas, values, [rows, columns]) {
 export function changeFigure(before, after, cells, names, note) {
   const change = after.map((value, i) => value - before[i]);
   const high = largest(change.map(Math.abs)) || 1e-6;
-  const figure = mapFigure("Change", note, cells, { values: change, hi: high, signed: true }, (cell) => `${names[cell]}\n${Number.isFinite(change[cell]) ? `${signed(100 * change[cell], 2)} points` : "not measured"}`);
+  const figure = mapFigure(
+    "Change",
+    note,
+    cells,
+    { values: change, hi: high, signed: true },
+    (cell) =>
+      `${names[cell]}\n${Number.isFinite(change[cell]) ? `${signed(100 * change[cell], 2)} points` : "not measured"}`,
+  );
   return { figure, scale: legend("diverging", `−${percent(high)}`, `+${percent(high)}`) };
 }
 
@@ -105,21 +138,53 @@ export function slope(width, height, { from, to, names, alerted, shown: wanted }
   const letters = Math.max(8, Math.min(26, Math.floor((width * 0.55 - 72) / 6)));
   const right = Math.min(width * 0.6, 72 + 6 * Math.min(letters, Math.max(8, ...shown.map((i) => names[i].length))));
   const y = linear(0, high, height - 16, 12);
-  const g = s("svg", { width, height, role: "img", "aria-label": shown.map((i) => `${names[i]}: ${percent(from[i])} to ${percent(to[i])}`).join("; ") });
-  for (const x of [left, width - right]) g.append(s("line", { x1: x, x2: x, y1: 4, y2: height - 8, stroke: token("line-strong") }));
-  const spread = (values) => apart(shown.map((i) => [i, y(values[i])]), 14, 12, height - 8);
+  const g = s("svg", {
+    width,
+    height,
+    role: "img",
+    "aria-label": shown.map((i) => `${names[i]}: ${percent(from[i])} to ${percent(to[i])}`).join("; "),
+  });
+  for (const x of [left, width - right])
+    g.append(s("line", { x1: x, x2: x, y1: 4, y2: height - 8, stroke: token("line-strong") }));
+  const spread = (values) =>
+    apart(
+      shown.map((i) => [i, y(values[i])]),
+      14,
+      12,
+      height - 8,
+    );
   const before = spread(from);
   const after = spread(to);
   for (const i of shown) {
     const hot = alerted.has(names[i]);
     const colour = hot ? token("alarm") : to[i] > from[i] ? token("text") : token("text-3");
     g.append(
-      s("line", { x1: left, x2: width - right, y1: y(from[i]), y2: y(to[i]), stroke: colour, "stroke-width": hot ? 2.25 : 1.25 }),
+      s("line", {
+        x1: left,
+        x2: width - right,
+        y1: y(from[i]),
+        y2: y(to[i]),
+        stroke: colour,
+        "stroke-width": hot ? 2.25 : 1.25,
+      }),
       s("circle", { cx: left, cy: y(from[i]), r: 2.5, fill: colour }),
       s("circle", { cx: width - right, cy: y(to[i]), r: 2.5, fill: colour }),
-      s("path", { d: `M${left - 5} ${y(from[i])}L${left - 15} ${before.get(i)}M${width - right + 5} ${y(to[i])}L${width - right + 15} ${after.get(i)}`, stroke: token("line-strong"), fill: "none" }),
-      s("text", { x: left - 18, y: before.get(i) + 4, "text-anchor": "end", style: { fill: colour } }, percent(from[i])),
-      s("text", { x: width - right + 18, y: after.get(i) + 4, style: { fill: colour, fontWeight: hot ? 500 : 400 } }, `${percent(to[i])}  ${clip(names[i], letters)}`, s("title", {}, names[i])),
+      s("path", {
+        d: `M${left - 5} ${y(from[i])}L${left - 15} ${before.get(i)}M${width - right + 5} ${y(to[i])}L${width - right + 15} ${after.get(i)}`,
+        stroke: token("line-strong"),
+        fill: "none",
+      }),
+      s(
+        "text",
+        { x: left - 18, y: before.get(i) + 4, "text-anchor": "end", style: { fill: colour } },
+        percent(from[i]),
+      ),
+      s(
+        "text",
+        { x: width - right + 18, y: after.get(i) + 4, style: { fill: colour, fontWeight: hot ? 500 : 400 } },
+        `${percent(to[i])}  ${clip(names[i], letters)}`,
+        s("title", {}, names[i]),
+      ),
     );
   }
   return g;
@@ -144,7 +209,9 @@ const paths = new WeakMap();
 function pathOf(values, epochs, x, y, size) {
   const found = paths.get(values);
   if (found?.size === size) return found.path;
-  const points = values.map((value, i) => (Number.isFinite(value) ? `${x(epochs[i]).toFixed(1)} ${y(value).toFixed(1)}` : null));
+  const points = values.map((value, i) =>
+    Number.isFinite(value) ? `${x(epochs[i]).toFixed(1)} ${y(value).toFixed(1)}` : null,
+  );
   const path = points.map((point, i) => (point ? `${i && points[i - 1] ? "L" : "M"}${point}` : "")).join("");
   paths.set(values, { size, path });
   return path;
@@ -154,11 +221,27 @@ function pathOf(values, epochs, x, y, size) {
 export function spark(epochs, values, now, alerts, width, height = 20) {
   const x = linear(epochs[0], epochs.at(-1), 3, width - 3);
   const y = linear(0, 1, height - 3, 3);
-  const g = s("svg", { width, height, role: "img", "aria-label": `over epochs: ${percent(values[0])} to ${percent(values.at(-1))}` });
+  const g = s("svg", {
+    width,
+    height,
+    role: "img",
+    "aria-label": `over epochs: ${percent(values[0])} to ${percent(values.at(-1))}`,
+  });
   g.append(s("line", { x1: 0, x2: width, y1: height - 3, y2: height - 3, stroke: token("line") }));
-  for (const epoch of alerts.slice(0, 1)) g.append(s("line", { x1: x(epoch), x2: x(epoch), y1: 0, y2: height, stroke: token("alarm"), "stroke-opacity": 0.5 }));
-  g.append(s("path", { d: pathOf(values, epochs, x, y, `${width} ${height}`), fill: "none", stroke: token("text-2"), "stroke-width": 1.25 }));
-  if (Number.isFinite(values[now])) g.append(s("circle", { cx: x(epochs[now]), cy: y(values[now]), r: 2.75, fill: token("accent") }));
+  for (const epoch of alerts.slice(0, 1))
+    g.append(
+      s("line", { x1: x(epoch), x2: x(epoch), y1: 0, y2: height, stroke: token("alarm"), "stroke-opacity": 0.5 }),
+    );
+  g.append(
+    s("path", {
+      d: pathOf(values, epochs, x, y, `${width} ${height}`),
+      fill: "none",
+      stroke: token("text-2"),
+      "stroke-width": 1.25,
+    }),
+  );
+  if (Number.isFinite(values[now]))
+    g.append(s("circle", { cx: x(epochs[now]), cy: y(values[now]), r: 2.75, fill: token("accent") }));
   return g;
 }
 
@@ -168,7 +251,8 @@ export function dumbbell(before, after) {
   if (!Number.isFinite(before) || !Number.isFinite(after)) return h("span", { class: "note" }, "not finite");
   const colour = token(after < before - 0.05 ? "alarm" : after > before + 0.05 ? "good" : "text-2");
   const g = s("svg", { width: 64, height: 108, role: "img", "aria-label": `${percent(before)} to ${percent(after)}` });
-  for (const mark of [0, 0.5, 1]) g.append(s("line", { x1: 8, x2: 56, y1: y(mark), y2: y(mark), stroke: token("line") }));
+  for (const mark of [0, 0.5, 1])
+    g.append(s("line", { x1: 8, x2: 56, y1: y(mark), y2: y(mark), stroke: token("line") }));
   g.append(
     s("line", { x1: 20, x2: 44, y1: y(before), y2: y(after), stroke: colour, "stroke-width": 1.75 }),
     s("circle", { cx: 20, cy: y(before), r: 3.5, fill: token("page"), stroke: colour, "stroke-width": 1.5 }),

@@ -18,7 +18,9 @@ export function meet(cards) {
 }
 
 const newest = (cards) =>
-  cards.filter((card) => card.last).reduce((best, card) => (!best || card.last.wall_time > best.last.wall_time ? card : best), null);
+  cards
+    .filter((card) => card.last)
+    .reduce((best, card) => (!best || card.last.wall_time > best.last.wall_time ? card : best), null);
 
 /** What a run has to say for itself in two words. */
 function mark(card) {
@@ -44,10 +46,43 @@ export function runs(cards) {
     };
     // A tick that only came with the focus goes with it; ticks of one's own stay.
     const kept = on.size === 1 && on.has(state.focus) ? [] : [...on];
-    const focus = () => set({ focus: card.name, runs: [...new Set([...kept, card.name])], sample: 0, variable: "", method: "", source: "", input: 0, layer: "" });
-    return h("li", { class: focused ? "focus" : "" },
-      h("button", { class: "box", type: "button", role: "checkbox", "aria-checked": String(on.has(card.name)), "aria-label": `Overlay ${card.name} in the charts`, "data-key": `tick ${card.name}`, style: { color: runColour(place(card.name)) }, onclick: toggle }),
-      h("button", { class: "name", type: "button", "aria-current": focused ? "true" : null, title: card.error ? `${card.name}: ${card.error}` : card.name, "data-key": `focus ${card.name}`, onclick: focus }, card.name),
-      h("span", { class: `mark ${alarm ? "alarm" : ""}` }, text));
+    const focus = () =>
+      set({
+        focus: card.name,
+        runs: [...new Set([...kept, card.name])],
+        sample: 0,
+        variable: "",
+        method: "",
+        source: "",
+        input: 0,
+        layer: "",
+      });
+    return h(
+      "li",
+      { class: focused ? "focus" : "" },
+      h("button", {
+        class: "box",
+        type: "button",
+        role: "checkbox",
+        "aria-checked": String(on.has(card.name)),
+        "aria-label": `Overlay ${card.name} in the charts`,
+        "data-key": `tick ${card.name}`,
+        style: { color: runColour(place(card.name)) },
+        onclick: toggle,
+      }),
+      h(
+        "button",
+        {
+          class: "name",
+          type: "button",
+          "aria-current": focused ? "true" : null,
+          title: card.error ? `${card.name}: ${card.error}` : card.name,
+          "data-key": `focus ${card.name}`,
+          onclick: focus,
+        },
+        card.name,
+      ),
+      h("span", { class: `mark ${alarm ? "alarm" : ""}` }, text),
+    );
   });
 }

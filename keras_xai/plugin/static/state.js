@@ -45,7 +45,9 @@ let place = "";
 export function lastFocus() {
   try {
     const kept = Object.keys(localStorage).filter((name) => name.startsWith("keras_xai:"));
-    return [...new Set([...kept.slice(-20).map((name) => String(JSON.parse(localStorage.getItem(name)).focus ?? "")), ""])];
+    return [
+      ...new Set([...kept.slice(-20).map((name) => String(JSON.parse(localStorage.getItem(name)).focus ?? "")), ""]),
+    ];
   } catch {
     return [""];
   }
@@ -85,7 +87,11 @@ function keep() {
   clearTimeout(keeping);
   keeping = 0;
   try {
-    if (place) localStorage.setItem(place, JSON.stringify(Object.fromEntries(Object.entries(state).filter(([name, value]) => value !== defaults[name]))));
+    if (place)
+      localStorage.setItem(
+        place,
+        JSON.stringify(Object.fromEntries(Object.entries(state).filter(([name, value]) => value !== defaults[name]))),
+      );
   } catch {
     /* as above */
   }

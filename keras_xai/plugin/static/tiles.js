@@ -14,11 +14,20 @@ function rowsOf(gallery, sample) {
   const names = nameOf(gallery);
   const measured = Array.from(values, (_, f) => f).filter((f) => Number.isFinite(values[f]));
   const order = measured.sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]));
-  const rows = order.slice(0, MOST).map((f) => ({ name: names(f), value: inputOf(gallery, sample, f), share: values[f] }));
+  const rows = order
+    .slice(0, MOST)
+    .map((f) => ({ name: names(f), value: inputOf(gallery, sample, f), share: values[f] }));
   const rest = order.slice(MOST);
-  if (rest.length) rows.push({ name: `${rest.length} others`, value: null, share: gallery.method.slope ? null : rest.reduce((sum, f) => sum + values[f], 0) });
+  if (rest.length)
+    rows.push({
+      name: `${rest.length} others`,
+      value: null,
+      share: gallery.method.slope ? null : rest.reduce((sum, f) => sum + values[f], 0),
+    });
   const unmeasured = Array.from(values, (_, f) => f).filter((f) => !Number.isFinite(values[f]));
-  rows.push(...unmeasured.slice(0, MOST).map((f) => ({ name: names(f), value: inputOf(gallery, sample, f), share: NaN })));
+  rows.push(
+    ...unmeasured.slice(0, MOST).map((f) => ({ name: names(f), value: inputOf(gallery, sample, f), share: NaN })),
+  );
   return rows;
 }
 
@@ -26,7 +35,9 @@ function rowsOf(gallery, sample) {
 export function shares(gallery, sample) {
   if (gallery.kind === "tokens") return wordsOf(gallery, sample).values;
   if (gallery.kind === "series") return Array.from(gallery.values(sample));
-  return rowsOf(gallery, sample).map(({ share }) => share).filter((share) => Number.isFinite(share));
+  return rowsOf(gallery, sample)
+    .map(({ share }) => share)
+    .filter((share) => Number.isFinite(share));
 }
 
 const commonReach = (gallery, sample) => gallery.reach(sample, (one) => shares(gallery, one));
@@ -50,8 +61,16 @@ export function barsTile(gallery, sample, width, context, reach = commonReach(ga
   const rows = rowsOf(gallery, sample);
   const hot = alertedBy(context.run, context.epoch);
   const place = placesOf(width, reach);
-  const g = s("svg", { width, height: (rows.length + 1) * ROW + 2, role: "img", "aria-label": rows.map(({ name, share }) => (share === null ? name : `${name} ${printed(share)}`)).join("; ") });
-  g.append(...head(gallery, place), s("line", { x1: place.zero, x2: place.zero, y1: ROW, y2: (rows.length + 1) * ROW, stroke: token("line-strong") }));
+  const g = s("svg", {
+    width,
+    height: (rows.length + 1) * ROW + 2,
+    role: "img",
+    "aria-label": rows.map(({ name, share }) => (share === null ? name : `${name} ${printed(share)}`)).join("; "),
+  });
+  g.append(
+    ...head(gallery, place),
+    s("line", { x1: place.zero, x2: place.zero, y1: ROW, y2: (rows.length + 1) * ROW, stroke: token("line-strong") }),
+  );
   rows.forEach((row, r) => g.append(...rowMarks(row, (r + 1) * ROW, place, hot.has(row.name))));
   return hint(g, (event) => {
     const row = rows[Math.floor((event.clientY - g.getBoundingClientRect().top) / ROW) - 1];
@@ -77,10 +96,25 @@ function rowMarks({ name, value, share }, y, { value: valueEnd, number, unit, ze
   const room = value === null ? valueEnd : valueEnd - 10 - widthOf(value, 400);
   const long = Number.isFinite(share) ? Math.abs(share) * unit : 0;
   return [
-    s("text", { x: 0, y: y + 13, style: { fill: colour, fontWeight: alarm ? 500 : 400 } }, fitted(name, room, alarm ? 500 : 400)),
-    value !== null && s("text", { x: valueEnd, y: y + 13, "text-anchor": "end", style: { fill: token("text-2") } }, value),
-    share !== null && s("text", { x: number, y: y + 13, "text-anchor": "end", style: { fill: token("text") } }, printed(share, high)),
-    long > 0 && s("rect", { x: share < 0 ? zero - long : zero, y: y + 3, width: long, height: 12, class: "bar", fill: at("diverging", share > 0 ? FOR : AGAINST), opacity: value === null ? 0.55 : 1 }),
+    s(
+      "text",
+      { x: 0, y: y + 13, style: { fill: colour, fontWeight: alarm ? 500 : 400 } },
+      fitted(name, room, alarm ? 500 : 400),
+    ),
+    value !== null &&
+      s("text", { x: valueEnd, y: y + 13, "text-anchor": "end", style: { fill: token("text-2") } }, value),
+    share !== null &&
+      s("text", { x: number, y: y + 13, "text-anchor": "end", style: { fill: token("text") } }, printed(share, high)),
+    long > 0 &&
+      s("rect", {
+        x: share < 0 ? zero - long : zero,
+        y: y + 3,
+        width: long,
+        height: 12,
+        class: "bar",
+        fill: at("diverging", share > 0 ? FOR : AGAINST),
+        opacity: value === null ? 0.55 : 1,
+      }),
   ].filter(Boolean);
 }
 
@@ -96,9 +130,14 @@ const inputOf = (gallery, sample, f) => {
 
 /** The words of a sample and what each contributes; an embedding's columns, where the wire kept them, sum to their word. */
 function wordsOf(gallery, sample) {
-  const words = gallery.words?.[sample] ?? gallery.ids?.(sample) ?? idsOf(gallery, sample);
+  const words = gallery.words?.[sample] ?? idsOf(gallery, sample);
   const per = gallery.length / words.length;
-  const values = words.map((_, t) => gallery.values(sample).subarray(Math.floor(t * per), Math.floor((t + 1) * per)).reduce((sum, value) => sum + value, 0));
+  const values = words.map((_, t) =>
+    gallery
+      .values(sample)
+      .subarray(Math.floor(t * per), Math.floor((t + 1) * per))
+      .reduce((sum, value) => sum + value, 0),
+  );
   return { words, values };
 }
 
@@ -106,12 +145,19 @@ function wordsOf(gallery, sample) {
 export function tokensRow(gallery, sample, reach = commonReach(gallery, sample)) {
   const { words, values } = wordsOf(gallery, sample);
   const high = Math.max(...reach.map(Math.abs));
-  return h("span", { class: "tokens" }, words.map((word, t) => {
-    if (!word) return null; // padding has no word
-    const share = values[t] / high;
-    const span = h("span", { style: Number.isFinite(share) ? shade(gallery, share) : {} }, word);
-    return [hint(span, () => `${word}  ${gallery.magnitudes ? short(Math.abs(values[t])) : printed(values[t])}`), " "];
-  }));
+  return h(
+    "span",
+    { class: "tokens" },
+    words.map((word, t) => {
+      if (!word) return null; // padding has no word
+      const share = values[t] / high;
+      const span = h("span", { style: Number.isFinite(share) ? shade(gallery, share) : {} }, word);
+      return [
+        hint(span, () => `${word}  ${gallery.magnitudes ? short(Math.abs(values[t])) : printed(values[t])}`),
+        " ",
+      ];
+    }),
+  );
 }
 
 /** A share of the scale as a background, and ink that can be read on it. */
@@ -140,24 +186,52 @@ export function seriesTile(gallery, sample, width, reach = commonReach(gallery, 
   const x = linear(0, steps, 0, width);
   const names = gallery.run.probe?.features ?? [];
   const name = (c) => names[c] ?? `channel ${c}`;
-  const g = s("svg", { width, height: lanes * LANE, role: "img", "aria-label": `${steps} steps of ${Array.from({ length: lanes }, (_, c) => name(c)).join(", ")}` });
+  const g = s("svg", {
+    width,
+    height: lanes * LANE,
+    role: "img",
+    "aria-label": `${steps} steps of ${Array.from({ length: lanes }, (_, c) => name(c)).join(", ")}`,
+  });
   for (let c = 0; c < lanes; c++) {
     const [top, bottom] = [c * LANE + 14, (c + 1) * LANE - 4];
     for (let t = 0; t < steps; t++) {
       const share = values[t * channels + c] / high;
-      if (Number.isFinite(share)) g.append(s("rect", { x: x(t), y: top, width: x(1) + 0.5, height: bottom - top, fill: at("diverging", 0.5 + 0.5 * share) }));
+      if (Number.isFinite(share))
+        g.append(
+          s("rect", {
+            x: x(t),
+            y: top,
+            width: x(1) + 0.5,
+            height: bottom - top,
+            fill: at("diverging", 0.5 + 0.5 * share),
+          }),
+        );
     }
-    g.append(s("text", { x: 0, y: top - 3 }, channels > 1 || names.length ? clip(name(c), 28) : ""), s("line", { x1: 0, x2: width, y1: bottom, y2: bottom, stroke: token("line") }));
+    g.append(
+      s("text", { x: 0, y: top - 3 }, channels > 1 || names.length ? clip(name(c), 28) : ""),
+      s("line", { x1: 0, x2: width, y1: bottom, y2: bottom, stroke: token("line") }),
+    );
     if (!gallery.input) continue;
     const line = Array.from({ length: steps }, (_, t) => gallery.input.data[(sample * steps + t) * channels + c]);
     const y = linear(Math.min(...line), Math.max(...line), bottom - 2, top + 1);
-    g.append(s("path", { d: line.map((value, t) => `${t ? "L" : "M"}${(x(t) + x(1) / 2).toFixed(1)} ${y(value).toFixed(1)}`).join(""), fill: "none", stroke: token("text"), "stroke-width": 1.25, "stroke-linejoin": "round" }));
+    g.append(
+      s("path", {
+        d: line.map((value, t) => `${t ? "L" : "M"}${(x(t) + x(1) / 2).toFixed(1)} ${y(value).toFixed(1)}`).join(""),
+        fill: "none",
+        stroke: token("text"),
+        "stroke-width": 1.25,
+        "stroke-linejoin": "round",
+      }),
+    );
   }
   if (channels > lanes) g.append(s("text", { x: width, y: 11, "text-anchor": "end" }, `and ${channels - lanes} more`));
   return hint(g, (event) => {
     const box = g.getBoundingClientRect();
     const t = Math.max(0, Math.min(steps - 1, Math.floor(((event.clientX - box.left) / box.width) * steps)));
-    const lines = Array.from({ length: channels }, (_, c) => `${names[c] ?? `channel ${c}`}  ${printed(values[t * channels + c])}`);
+    const lines = Array.from(
+      { length: channels },
+      (_, c) => `${names[c] ?? `channel ${c}`}  ${printed(values[t * channels + c])}`,
+    );
     return [`step ${t}`, ...lines.slice(0, 8)].join("\n");
   });
 }

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from keras_xai.plugin.prompt import Prompt, prompt
+from keras_xai.plugin.workarounds.nagle import UndelayedProvider, without_delay
 
 
 class Slow:
@@ -33,7 +33,7 @@ class Slow:
 def test_something_small_is_asked_while_an_answer_is_awaited():
     """An answer that stands behind others comes through; arguments, answers and errors are the provider's own."""
     provider = Slow()
-    asked = Prompt(provider)
+    asked = UndelayedProvider(provider)
     assert asked.list_tensors("context", experiment_id="x") == ["context", "x"]
     with pytest.raises(LookupError, match="no such blob"):
         asked.read_blob("context")
@@ -42,7 +42,7 @@ def test_something_small_is_asked_while_an_answer_is_awaited():
 def test_nothing_is_asked_while_nobody_waits():
     """A tab that is closed costs the server nothing."""
     provider = Slow()
-    Prompt(provider)
+    UndelayedProvider(provider)
     assert not provider.through.wait(0.2)
     assert provider.nudges == 0
 
@@ -50,7 +50,7 @@ def test_nothing_is_asked_while_nobody_waits():
 def test_a_provider_in_the_same_process_is_left_alone(wsgi, told_directory):
     """The Python loader needs no connection; the fast loader's provider is the one that is asked over one."""
     provider = Slow()
-    assert prompt(provider) is provider
+    assert without_delay(provider) is provider
     client = wsgi(told_directory, "rust")
     (plugin,) = (p for p in client.application._plugins if p.plugin_name == "keras_xai")
-    assert isinstance(plugin._provider, Prompt)
+    assert isinstance(plugin._provider, UndelayedProvider)
