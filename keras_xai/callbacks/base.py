@@ -208,7 +208,7 @@ class Watcher(keras.callbacks.Callback):
         self._warned = set()
         self._first = self._seen = self._observed = None
         self.cost.take()
-        self._session = Session.of(self.log_dir, self.params, writes=backend.chosen().chief(self.model))
+        self._session = Session.of(self.log_dir, self.params, writes=backend.get_backend().chief(self.model))
         with self.cost.once():
             self.check()
         if self.is_built():

@@ -28,10 +28,10 @@ from keras_xai.drift.data_score import DataScore
 from keras_xai.drift.detector import Chart, Update
 from keras_xai.drift.distance import total_variation
 from keras_xai.drift.leading import Leading
-from keras_xai.errors import DriftAlarm, InvalidInput, unknown
+from keras_xai.errors import DriftAlarm, InvalidInput, check_int, unknown
 from keras_xai.events import line
 from keras_xai.probe import Probe
-from keras_xai.records import Alert, Shares, Source, Verdict
+from keras_xai.records import Alert, FeatureMove, Shares, Source, Verdict
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
@@ -129,8 +129,7 @@ class ImportanceDrift(Watcher):
         if limit is not None and not limit > 0:
             raise InvalidInput(f"limit={limit!r}: expected a positive number, in units of a feature's own usual move.")
         for what, count in (("burn_in", burn_in), ("cooldown", cooldown)):
-            if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0:
-                raise InvalidInput(f"{what}={count!r}: expected a number of updates, 0 or more.")
+            check_int(what, count, minimum=0, expected="a number of updates, 0 or more")
         if on_drift not in ("warn", "stop", "raise") and not callable(on_drift):
             raise InvalidInput(
                 f"on_drift={on_drift!r}: expected 'warn', 'stop', 'raise' or a callable that gets the alert."
@@ -403,7 +402,7 @@ class ImportanceDrift(Watcher):
         if last is not None and self._update - last <= cooldown:
             return
         self._last_difference = self._update
-        features = tuple((name, 0.0, share, 0, math.nan) for name, share in difference.shares)
+        features = tuple(FeatureMove(name, 0.0, share, 0, math.nan) for name, share in difference.shares)
         self._drafts.append(Alert(epoch, "data", "data changed", False, features, changed=difference.changed))
 
     def _moved(self, rows: Probe) -> tuple[Update, NDArray[np.float32]]:
@@ -483,7 +482,7 @@ class ImportanceDrift(Watcher):
     ) -> None:
         """An alarm of this update, whose event is still to be found."""
         features = tuple(
-            (
+            FeatureMove(
                 names[f],
                 float(update.before[f]),
                 float(update.after[f]),

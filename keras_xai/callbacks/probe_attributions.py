@@ -16,8 +16,9 @@ from keras_xai.attribution.method import Method, named
 from keras_xai.callbacks.base import Watcher
 from keras_xai.callbacks.memory import Need, expect
 from keras_xai.callbacks.schedule import Every
-from keras_xai.errors import InvalidInput
-from keras_xai.probe import Probe, is_channels_first
+from keras_xai.errors import InvalidInput, check_int
+from keras_xai.image import channel_axis
+from keras_xai.probe import Probe
 from keras_xai.records import Attribution
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
@@ -79,10 +80,9 @@ class ProbeAttributions(Watcher):
         **options: Any,
     ) -> None:
         super().__init__(log_dir, every=every, on_error=on_error)
-        if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
-            raise InvalidInput(f"samples={samples!r}: expected the number of samples in the gallery, 1 or more.")
+        samples = check_int("samples", samples, expected="the number of samples in the gallery, 1 or more")
         self.probe = self._given = Probe.of(probe)
-        self.samples = int(samples)
+        self.samples = samples
         self.gallery = self.probe.gallery(self.samples)
         self.needs = expect(Need(self.probe, passes=4, gallery=self.gallery.size))
         self.methods = chosen_methods(method, options, seed)
@@ -194,4 +194,4 @@ def _channel_sum(values: Any, probe: Probe) -> Any:
         return [_channel_sum(part, probe) for part in values]
     if probe.kind != "image" or values.ndim != 4:
         return values
-    return values.sum(1 if is_channels_first(values.shape[1:]) else -1)
+    return values.sum(channel_axis(values.shape[1:]))

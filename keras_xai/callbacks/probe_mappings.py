@@ -22,18 +22,18 @@ from keras_xai.callbacks.memory import Need, expect
 from keras_xai.callbacks.on_flag import OnFlag, answer, checked
 from keras_xai.callbacks.placed import Placed
 from keras_xai.callbacks.schedule import Every
-from keras_xai.errors import InvalidInput, MappingAlarm, unknown
-from keras_xai.mapping.answers import Answers
-from keras_xai.mapping.decision import own, readouts
-from keras_xai.mapping.factor import Factor
-from keras_xai.mapping.features import factor_of, features, restored
-from keras_xai.mapping.flags import Flag, Flags, held_out_gap, training_gap
+from keras_xai.errors import InvalidInput, MappingAlarm, check_int, unknown
+from keras_xai.mapping.decision import Target, linear_probes
+from keras_xai.mapping.features import decomposition_of, features, restored
+from keras_xai.mapping.flags import Flags, held_out_gap, training_gap
+from keras_xai.mapping.gram import GramDecomposition, single_threaded_blas
+from keras_xai.mapping.predictions import Predictions
 from keras_xai.mapping.reading import Reader, Reading, refusal, remarks, still_by_design
-from keras_xai.mapping.result import Said, result
+from keras_xai.mapping.result import result
 from keras_xai.mapping.surrogate import Columns, linear, pooled_inputs, svm
-from keras_xai.mapping.threads import one_thread
+from keras_xai.mapping.task import ProbeTask
 from keras_xai.probe import Probe
-from keras_xai.records import Decision, Mappings, Surrogate
+from keras_xai.records import Decision, Flag, Mappings, Surrogate
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
@@ -122,9 +122,8 @@ class ProbeMappings(Watcher):
         for name in self.surrogates:
             if name not in SURROGATES:
                 raise unknown("surrogate", name, SURROGATES)
-        if isinstance(coordinates, bool) or not isinstance(coordinates, (int, np.integer)) or coordinates < 2:
-            raise InvalidInput(f"coordinates={coordinates!r}: expected a number of coordinates, 2 or more.")
-        self.coordinates, self.on_flag = int(coordinates), checked(on_flag)
+        self.coordinates = check_int("coordinates", coordinates, 2, "a number of coordinates, 2 or more")
+        self.on_flag = checked(on_flag)
         self._check_probe()
         self.needs = expect(Need(self.probe, passes=4))
         self._forget()
@@ -153,13 +152,13 @@ class ProbeMappings(Watcher):
     def _forget(self) -> None:
         """What belongs to one fit."""
         self._reader: Reader | None = None
-        self._answers: Answers | None = None
+        self._answers: ProbeTask | None = None
         self._flags = Flags()
         self._standing: frozenset[tuple[str, str]] = frozenset()
         self._news: list[Flag] = []
         self._record: Mappings | None = None
-        self._previous: Sequence[Factor | None] | None = None
-        self._earliest: Sequence[Factor | None] | None = None
+        self._previous: Sequence[GramDecomposition | None] | None = None
+        self._earliest: Sequence[GramDecomposition | None] | None = None
         self._said: NDArray[Any] | None = None
         self._columns: Columns | None = None
         self._past: Sequence[Mappings] = ()
@@ -188,7 +187,7 @@ class ProbeMappings(Watcher):
             self.note(remark)
         self._reader = reader
         assert reader.question.task is not None
-        self._answers = Answers(reader.question.task, probe)
+        self._answers = ProbeTask(reader.question.task, probe)
         if self.surrogates and (found := pooled_inputs(probe)) is not None:
             self._columns = Columns.of(*found)
 
@@ -265,9 +264,12 @@ class ProbeMappings(Watcher):
         reader, answers = self._reader, self._answers
         reading = reader.read()
         self.warn_once(reader.side_effects)
-        with one_thread(), np.errstate(all="ignore"):  # a training that ended in NaN is recorded as what it is
-            told = answers.said(reading)
-            factors = [factor_of(matrix) for matrix in reading.matrices]
+        with (
+            single_threaded_blas(),
+            np.errstate(all="ignore"),
+        ):  # a training that ended in NaN is recorded as what it is
+            told = answers.predictions(reading)
+            factors = [decomposition_of(matrix) for matrix in reading.matrices]
             made = features(reader.layers, reading.matrices, factors, self._previous, self._earliest, self.coordinates)
             made = dataclasses.replace(made, layers=self._layers) if len(self._layers) == len(made.layers) else made
             decision = self._decision(epoch, answers, told, factors, reading)
@@ -290,23 +292,28 @@ class ProbeMappings(Watcher):
         return Mappings(epoch, made, decision, shown, flags, notes, self._flags.thresholds)
 
     def _decision(
-        self, epoch: int, answers: Answers, told: Said, factors: Sequence[Factor | None], reading: Reading
+        self,
+        epoch: int,
+        answers: ProbeTask,
+        told: Predictions,
+        factors: Sequence[GramDecomposition | None],
+        reading: Reading,
     ) -> Decision:
-        itself = own(told)
+        itself = Target.of_predictions(told)
         target = answers.target or itself
-        read, *rest = readouts([target] if target is itself else [target, itself], factors)
+        read, *rest = linear_probes([target] if target is itself else [target, itself], factors)
         again = rest[0] if rest else read
         return Decision(
             target="prediction" if target is itself else "label",
             readability=np.asarray([one.score for one in read], np.float32),
-            standard_error=np.asarray([one.error for one in read], np.float32),
+            standard_error=np.asarray([one.standard_error for one in read], np.float32),
             chance=target.chance,
             own_decision=np.asarray([one.score for one in again], np.float32),
-            read_as=np.stack([one.seen for one in read]),
+            read_as=np.stack([one.prediction for one in read]),
             surrogates=self._surrogates(epoch, told, reading),
         )
 
-    def _surrogates(self, epoch: int, told: Said, reading: Reading) -> dict[str, Surrogate]:
+    def _surrogates(self, epoch: int, told: Predictions, reading: Reading) -> dict[str, Surrogate]:
         columns = self._columns
         if (
             columns is None
@@ -327,7 +334,7 @@ class ProbeMappings(Watcher):
             found |= {} if fitted is None else {"svm": fitted}
         return found
 
-    def _churn(self, told: Said) -> float:
+    def _churn(self, told: Predictions) -> float:
         if self._said is None or told.answer == "value" or self._said.shape != told.prediction.shape:
             return math.nan
         moved = (self._said != told.prediction).reshape(len(told.prediction), -1).any(1)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 
-from keras_xai.errors import InvalidInput
+from keras_xai.errors import check_int
 
 Every = int | Callable[[int], bool]
 
@@ -19,14 +18,7 @@ class Schedule:
 
     def __init__(self, every: Every) -> None:
         if not callable(every):
-            try:
-                count = 0 if isinstance(every, bool) else operator.index(every)
-            except TypeError:
-                count = 0
-            if count < 1:
-                raise InvalidInput(
-                    f"every={every!r}: expected a positive integer (every n-th epoch) or a function epoch -> bool."
-                )
+            check_int("every", every, expected="a positive integer (every n-th epoch) or a function epoch -> bool")
         self._every = every
 
     def due(self, epoch: int, first: int, last: int | None) -> bool:

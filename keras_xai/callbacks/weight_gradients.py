@@ -13,12 +13,12 @@ from keras_xai.callbacks.on_flag import OnFlag, answer, checked
 from keras_xai.callbacks.placed import Placed
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import GradientAlarm, InvalidInput
-from keras_xai.gradients.flags import Flag, Flags, sentence
+from keras_xai.gradients.flags import Flags, sentence
 from keras_xai.gradients.sampling import Samples, Sampling
 from keras_xai.gradients.selection import Patterns, Selection
 from keras_xai.gradients.statistics import BIN_EDGES, WIDTH, Overall, derived, histogram, overall, size_of, unique
 from keras_xai.gradients.tap import Heard, Seconds, Tap, path, recordable
-from keras_xai.records import STATISTICS, Gradients
+from keras_xai.records import STATISTICS, Flag, Gradients
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
@@ -57,7 +57,9 @@ class WeightGradients(Watcher):
 
     Example:
         >>> watch = kx.WeightGradients("logs/run1", include="backbone")
-        >>> model.fit(x, y, epochs=30, callbacks=[watch])                           # doctest: +SKIP
+        >>> history = model.fit(x, y, epochs=3, verbose=0, callbacks=[watch])
+        >>> kx.load("logs")["run1"].weight_gradients[-1].names
+        ('backbone/kernel', 'backbone/bias')
     """
 
     name: ClassVar[str] = "weight_gradients"

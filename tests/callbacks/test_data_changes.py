@@ -64,7 +64,7 @@ def test_a_token_at_random_places_is_named_and_seen(tmp_path):
     _, run, lines = watched(tmp_path, model, rows, labels, probe, change)
     certain, seen = run.alerts[:2]
     assert (certain.source, certain.epoch, certain.changed.rows) == ("data", CHANGE, len(positive))
-    assert (certain.features[0][0], seen.source, seen.features[0][0]) == ("dull", "live", "dull")
+    assert (certain.features[0].name, seen.source, seen.features[0].name) == ("dull", "live", "dull")
     assert {(a.event, a.verdict) for a in run.alerts} == {(CHANGE, "data changed")}
     assert len(lines) == 1
     assert run.importance_live.names[-2:] == ("dull", "other")
@@ -80,7 +80,7 @@ def test_swapped_labels_are_named(tmp_path):
 
     logs, run, lines = watched(tmp_path, model, x[:256], y[:256], probe, change)
     assert run.alerts[0].changed == (0, 96, 256)
-    assert run.alerts[0].features[0][0] == "labels"
+    assert run.alerts[0].features[0].name == "labels"
     assert "the training labels changed" in str(lines[0].message)
     assert logs["xai_drift_alarm"][CHANGE] == 1
     assert logs["xai_quiet_epochs"][CHANGE] == 0

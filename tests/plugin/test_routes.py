@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import struct
 import warnings
 from pathlib import Path
 
@@ -16,25 +15,7 @@ from hypothesis import strategies as st
 from keras_xai.figures import PANELS
 from keras_xai.plugin import payload
 from keras_xai.records import Attribution
-
-LOADERS = ("python", "rust")
-HOME = "/data/plugin/keras_xai/"
-RUN = "pictures/watermark"
-
-
-def arrays(content):
-    """The twin of api.js: a header and its arrays."""
-    size = struct.unpack_from("<I", content)[0]
-    header = json.loads(content[4 : 4 + size])
-    found = {}
-    for entry in header["arrays"]:
-        count = int(np.prod(entry["shape"]))
-        values = np.frombuffer(content, entry["dtype"], count, 4 + size + entry["offset"]).reshape(entry["shape"])
-        if "low" in entry:
-            low, high = (np.reshape(entry[end], (-1, *[1] * (values.ndim - 1))) for end in ("low", "high"))
-            values = low + values * (high - low) / 255
-        found[entry["name"]] = values
-    return header, found
+from tests.plugin.answers import HOME, LOADERS, RUN, arrays
 
 
 @pytest.fixture(scope="module", params=LOADERS)

@@ -15,20 +15,14 @@ import warnings
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_xai as kx
 from keras_xai.summary.writer import Writer
 from tests.callbacks.conftest import small_data
 from tests.summary.conftest import epoch_of_records
 from tests.trust.conftest import EPOCHS, PARTS, At, assert_same, callback, heard, parts, state, trained
+from tests.trust.planting import ERRORS, planted
 
-ERRORS = {
-    "RuntimeError": lambda: RuntimeError("planted"),
-    "MemoryError": lambda: MemoryError("planted"),
-    "OSError": lambda: OSError(errno.EIO, "planted"),
-    "ResourceExhaustedError": lambda: tf.errors.ResourceExhaustedError(None, None, "planted"),
-}
 # What a callback does in its hooks, and how many epochs are whole before it does it for the second time.
 TURNS = {
     "check": ("on_train_begin", 0),
@@ -50,13 +44,6 @@ def quick(matrix):
     columns = [list(dict.fromkeys(row[k] for row in matrix)) for k in range(len(matrix[0]))]
     chosen = {tuple(column[n % len(column)] for column in columns) for n in range(rows)}
     return [pytest.param(*row, marks=[] if row in chosen else pytest.mark.full) for row in matrix]
-
-
-def planted(error):
-    def broken(*args, **kwargs):
-        raise ERRORS[error]()
-
-    return broken
 
 
 @pytest.mark.parametrize(("name", "turn", "error"), quick(WHOLE))

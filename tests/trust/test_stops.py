@@ -13,7 +13,7 @@ import keras_xai as kx
 from keras_xai.records import Note, in_words, missing_epochs
 from tests.callbacks.conftest import small_data, small_model
 from tests.trust.conftest import PARTS, At, callback, heard, parts, trained
-from tests.trust.test_faults import planted
+from tests.trust.planting import planted
 
 SHORT = {"WeightGradients": "weight_gradients", "ProbeAttributions": "probe_attributions"}
 SHORT |= {"ImportanceDrift": "importance_drift"}

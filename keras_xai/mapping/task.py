@@ -1,4 +1,4 @@
-"""What a model is asked for, and the truth about it: classes, labels or numbers."""
+"""The task of a model on the probe, and its true labels: classes, several labels a sample, or numbers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.task import Task, columns_of, true_classes
 from keras_xai.mapping.decision import Target
+from keras_xai.mapping.predictions import Predictions, predictions_of
 from keras_xai.mapping.reading import Reading
-from keras_xai.mapping.result import Said, said
 from keras_xai.probe import Probe
 from keras_xai.records import Answer, Link, TaskKind
 
@@ -22,12 +22,12 @@ ANSWERS: dict[TaskKind, Answer] = {
 }
 
 
-class Answers:
-    """Settled once, at the first reading; then makes `Said` of every reading.
+class ProbeTask:
+    """The meaning of a model's outputs for a probe; decided at the first reading, the same for every later one.
 
     Args:
-        task: what the outputs say.
-        probe: with the truth, if there is one.
+        task: of the model's outputs.
+        probe: with labels, if there are any.
 
     Raises:
         InvalidInput: labels that do not fit the output, with both shapes.
@@ -37,22 +37,22 @@ class Answers:
         self.answer: Answer = ANSWERS[task.kind]
         self.classes = task.classes or task.width
         self._space = task.space
-        # A margin has no probability of its own; the sigmoid or softmax of it puts samples in the same order.
+        # A margin has no probability of its own; its sigmoid or softmax puts samples in the same order.
         default: Link = "softmax" if task.kind == "classes" else "sigmoid"
         self._link = task.link or default
-        self.label = _truth(task, probe)
+        self.label = _true_labels(task, probe)
 
-    def said(self, reading: Reading) -> Said:
-        """In this reading."""
-        return said(reading.logits, reading.outputs, self._space, self._link, self.answer)
+    def predictions(self, reading: Reading) -> Predictions:
+        """The model's predictions in a reading."""
+        return predictions_of(reading.logits, reading.outputs, self._space, self._link, self.answer)
 
     @property
     def target(self) -> Target | None:
-        """The truth as something to read; None without."""
+        """The true labels as the target of linear probes; None without."""
         return None if self.label is None else Target(self.label, self.answer, self.classes)
 
 
-def _truth(task: Task, probe: Probe) -> NDArray[Any] | None:
+def _true_labels(task: Task, probe: Probe) -> NDArray[Any] | None:
     """(B) classes, (B, K) of 0 and 1, or numbers (B) or (B, K)."""
     if probe.y is None:
         return None
