@@ -13,7 +13,8 @@ from keras_xai.callbacks.directory_lock import DirectoryLock
 from keras_xai.callbacks.model_parts import ModelParts
 from keras_xai.errors import InvalidInput
 from keras_xai.records import in_words, missing_epochs
-from keras_xai.summary.reader import FileStore, Log
+from keras_xai.summary.reader import Log
+from keras_xai.summary.store import FileStore
 
 RUN_NAME = "keras_xai"  # of the first run directory; later ones are keras_xai-2, keras_xai-3, …
 

@@ -37,7 +37,7 @@ from keras_xai.judgement import not_finite_since, noted, part_name
 from keras_xai.probe import Probe
 from keras_xai.records import Alert, Attribution, Importance, Mappings
 from keras_xai.run import Run
-from keras_xai.summary.metadata import coded_texts
+from keras_xai.summary.codec.probe import coded_texts
 
 FILM = 24  # epochs of a film strip: more are too small to see
 SUSPECTS = 16

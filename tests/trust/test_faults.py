@@ -26,13 +26,13 @@ from tests.trust.planting import ERRORS, planted
 # What a callback does in its hooks, and how many epochs are whole before it does it for the second time.
 TURNS = {
     "check": ("on_train_begin", 0),
-    "constants": ("on_train_begin", 0),
-    "shown": ("on_train_begin", 0),
-    "begin": ("on_epoch_begin", 0),
-    "observe": ("on_epoch_end", 1),
-    "skip": ("on_epoch_end", 1),
-    "act": ("on_epoch_end", 1),
-    "catch_up": ("on_train_end", 2),
+    "run_identity": ("on_train_begin", 0),
+    "gallery_probe": ("on_train_begin", 0),
+    "on_run_start": ("on_epoch_begin", 0),
+    "record_epoch": ("on_epoch_end", 1),
+    "carry_forward": ("on_epoch_end", 1),
+    "on_epoch_written": ("on_epoch_end", 1),
+    "record_last_epoch": ("on_train_end", 2),
     "close": ("on_train_end", 3),
 }
 WHOLE = list(itertools.product((*PARTS, "Explain"), TURNS, ERRORS))
@@ -51,14 +51,15 @@ def test_a_fault_at_any_turn_of_any_callback(tmp_path, alone, name, turn, error)
     """The training ends as without us, one warning names hook and cause, what came before is read, others go on."""
     ours = callback(name, tmp_path)
     mine = parts(ours)
-    hit = mine[name] if name in mine else mine[PARTS[len(turn + error) % 3]]
-    if turn in ("skip", "catch_up"):
+    struck = name if name in mine else PARTS[len(turn + error) % 3]  # of Explain one after the other
+    hit = mine[struck]
+    if turn in ("carry_forward", "record_last_epoch"):
         hit._schedule._every = lambda epoch: epoch != 1
-    epochs = 2 if turn == "catch_up" else EPOCHS
+    epochs = 2 if turn == "record_last_epoch" else EPOCHS
     hook, whole = TURNS[turn]
 
     def end(model):
-        model.stop_training = turn == "catch_up"  # the last epoch is then one that was not scheduled
+        model.stop_training = turn == "record_last_epoch"  # the last epoch is then one that was not scheduled
 
     def strike(model):
         setattr(hit, turn, planted(error))
@@ -67,7 +68,7 @@ def test_a_fault_at_any_turn_of_any_callback(tmp_path, alone, name, turn, error)
     if whole == 0:
         setattr(hit, turn, planted(error))
     model, said = heard(lambda: trained(At(1, strike if whole else lambda model: None), ours))
-    assert_same(state(model), state(trained(At(1, end))) if turn == "catch_up" else alone(epochs))
+    assert_same(state(model), state(trained(At(1, end))) if turn == "record_last_epoch" else alone(epochs))
     assert model.history_of_fit == list(range(epochs))
     assert len(said) == 1, said
     assert hook in said[0]
@@ -261,7 +262,7 @@ def test_an_interrupt_passes_through(tmp_path, name, interrupt):
         def interrupted(*args):
             raise interrupt
 
-        next(iter(parts(ours).values())).observe = interrupted
+        next(iter(parts(ours).values())).record_epoch = interrupted
 
     ours = callback(name, tmp_path)
     with pytest.raises(interrupt):
@@ -280,7 +281,7 @@ def test_in_development_the_fault_itself_is_raised(tmp_path, name):
 
     def fails():
         with pytest.raises(MemoryError, match="planted"):
-            trained(At(1, lambda model: setattr(hit, "observe", planted("MemoryError"))), ours)
+            trained(At(1, lambda model: setattr(hit, "record_epoch", planted("MemoryError"))), ours)
 
     _, said = heard(fails)
     assert said == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +27,14 @@ from keras_xai.summary import checks
 from keras_xai.summary.arrays import pack, unpacked
 from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.json_text import json_of
+from keras_xai.summary.plugin_data_pb2 import PluginData
+from keras_xai.summary.tag_constants import PLUGIN, options, plugin_data
+from keras_xai.summary.tensors import Value
 
-# What is drawn one by one, and the layers in pairs: zeros hardly take room in a file.
-SAMPLES, LAYERS = 1 << 16, 1 << 9
+TAG = f"{PLUGIN}/mappings"
+
+# Samples are drawn one by one, layers in pairs, and zeros hardly take room in a file: there has to be an end.
+MAX_SAMPLES, MAX_LAYERS = 1 << 16, 1 << 9
 
 # The columns of a mappings record that have one number a layer: of its features, then of its decision.
 _OF_LAYERS = (
@@ -40,9 +45,8 @@ _OF_LAYERS = (
 _OF_RESULT = ("accuracy", "confidence_gap", "ece", "ece_floor", "held_out_accuracy")
 
 
-def encode(record: Mappings) -> tuple[dict[str, Any], list[bytes]]:
-    """The options of the tag, and the blobs of one epoch: a JSON string with the single numbers, then a map for each array
-    that it names."""
+def encode(record: Mappings) -> Iterator[Value]:
+    """Encode a record: a JSON string with the single numbers, then a map for each array that it names."""
     features, decision, result = record.features, record.decision, record.result
     parts = zip((features, decision), _OF_LAYERS, strict=True)
     arrays = {
@@ -80,11 +84,12 @@ def encode(record: Mappings) -> tuple[dict[str, Any], list[bytes]]:
         "features": next((s.features for s in decision.surrogates.values()), ()),
         "thresholds": dict(record.thresholds),
     }
-    return about, [json_of(body), *map(pack, arrays.values())]
+    data = plugin_data(PluginData.MAPPINGS, names=features.layers, options=about)
+    yield TAG, data, [json_of(body), *map(pack, arrays.values())]
 
 
 @dataclass(frozen=True, eq=False)
-class AboutMappings:
+class About:
     """What all mappings of a run have in common."""
 
     layers: tuple[str, ...]
@@ -95,10 +100,11 @@ class AboutMappings:
     thresholds: Mapping[str, float]
 
     @classmethod
-    def of(cls, names: Iterable[str], about: Mapping[str, Any]) -> AboutMappings:
-        layers = checks.unique(names)
-        if not 0 < len(layers) <= LAYERS:
-            raise Unreadable(f"expected the names of {LAYERS} layers at most, got {len(layers)}")
+    def of(cls, data: PluginData) -> About:
+        """Check the constants of the tag."""
+        about, layers = options(data), checks.unique(data.names)
+        if not 0 < len(layers) <= MAX_LAYERS:
+            raise Unreadable(f"expected the names of {MAX_LAYERS} layers at most, got {len(layers)}")
         return cls(
             layers=layers,
             target=checks.word(checks.entry(about, "target"), TARGETS),
@@ -109,7 +115,7 @@ class AboutMappings:
         )
 
 
-def decode(epoch: int, about: AboutMappings, blobs: Any) -> Mappings:
+def decode(epoch: int, about: About, blobs: Any) -> Mappings:
     if not isinstance(blobs, list) or not blobs:
         raise Unreadable("expected a JSON object and arrays")
     epoch, body = checks.epoch(epoch), checks.parsed(bytes(blobs[0]))
@@ -128,14 +134,14 @@ def decode(epoch: int, about: AboutMappings, blobs: Any) -> Mappings:
     )
 
 
-def _columns(about: AboutMappings, arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+def _columns(about: About, arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     """The numbers of the layers, by their names in the records."""
     names = [*_OF_LAYERS[0], *_OF_LAYERS[1]]
     table = checks.floats(checks.entry(arrays, "layers"), (len(about.layers), len(names)))
     return dict(zip(names, table.T, strict=True))
 
 
-def _features(about: AboutMappings, arrays: Mapping[str, Any], size: int) -> Features:
+def _features(about: About, arrays: Mapping[str, Any], size: int) -> Features:
     count, column = len(about.layers), _columns(about, arrays)
     coordinates = checks.finite(checks.entry(arrays, "coordinates"), (count, size, None))
     if coordinates.shape[2] < 2:
@@ -149,7 +155,7 @@ def _features(about: AboutMappings, arrays: Mapping[str, Any], size: int) -> Fea
     )
 
 
-def _decision(about: AboutMappings, body: Mapping[str, Any], arrays: Mapping[str, Any], size: int) -> Decision:
+def _decision(about: About, body: Mapping[str, Any], arrays: Mapping[str, Any], size: int) -> Decision:
     column = _columns(about, arrays)
     surrogates = checks.members(checks.entry(body, "surrogates"))
     return Decision(
@@ -161,7 +167,7 @@ def _decision(about: AboutMappings, body: Mapping[str, Any], arrays: Mapping[str
     )
 
 
-def _surrogate(about: AboutMappings, name: str, entry: Any, arrays: Mapping[str, Any]) -> Surrogate:
+def _surrogate(about: About, name: str, entry: Any, arrays: Mapping[str, Any]) -> Surrogate:
     body = checks.members(entry)
     classes = checks.several(checks.entry(body, "classes"), lambda value: checks.whole(value, 0, about.classes))
     if not about.features or not classes:
@@ -176,11 +182,11 @@ def _surrogate(about: AboutMappings, name: str, entry: Any, arrays: Mapping[str,
     )
 
 
-def _result(about: AboutMappings, body: Mapping[str, Any], arrays: Mapping[str, Any]) -> Result:
+def _result(about: About, body: Mapping[str, Any], arrays: Mapping[str, Any]) -> Result:
     sure = checks.shares(checks.entry(arrays, "sure"), (None, 2))
     size, columns = len(sure), arrays.get("columns")
-    if not 0 < size <= SAMPLES:
-        raise Unreadable(f"expected {SAMPLES:,} samples at most, got {size:,}")
+    if not 0 < size <= MAX_SAMPLES:
+        raise Unreadable(f"expected {MAX_SAMPLES:,} samples at most, got {size:,}")
     if columns is not None:
         columns = checks.wholes(columns, (size, None), -1, about.classes)
     logits = checks.floats(checks.entry(arrays, "logits"), (size, None))
@@ -204,7 +210,7 @@ def _result(about: AboutMappings, body: Mapping[str, Any], arrays: Mapping[str, 
     )
 
 
-def _said(about: AboutMappings, array: Any, size: int) -> NDArray[Any]:
+def _said(about: About, array: Any, size: int) -> NDArray[Any]:
     """What a model says of its samples, or should have said: classes; truths or numbers in one or several columns."""
     if about.answer == "class":
         return checks.wholes(array, (size,), 0, about.classes)
