@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_xai.errors import InvalidInput, unknown
-from keras_xai.summary.reader import FileStore, Log
+from keras_xai.summary.reader import Log
 from keras_xai.summary.runs import directories
+from keras_xai.summary.store import FileStore
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from keras_xai.attribution.engine import check_fit, smooth
 from keras_xai.attribution.explainer import check_built, is_built
 from keras_xai.attribution.fitting import settled
-from keras_xai.callbacks.base import Watcher
+from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.memory import Need, expect
-from keras_xai.callbacks.on_flag import OnFlag, answer, checked
-from keras_xai.callbacks.placed import Placed
+from keras_xai.callbacks.model_parts import ModelParts
+from keras_xai.callbacks.response import Response, check_response, respond
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import InvalidInput, MappingAlarm, check_int, unknown
 from keras_xai.mapping.decision import Target, linear_probes
@@ -45,7 +45,7 @@ RARELY = 5  # the SVM is fitted every fifth epoch
 UNFORESEEN = "its output could not be made a row of features for each sample"
 
 
-class ProbeMappings(Watcher):
+class ProbeMappings(RecordingCallback):
     """Records, for a fixed probe, how data become features, features a decision and a decision a result.
 
     At each epoch's end the model is run on the probe once. From each layer's activations follow their mean, spread, dead and
@@ -80,7 +80,7 @@ class ProbeMappings(Watcher):
         InvalidInput: at construction or at train begin: layers that were named and do not exist or give nothing to read, one
             class only, labels that do not fit, an output that is no scores (n, K).
 
-    Cost:
+    Stopwatch:
         One forward pass over the probe, one eigenvalue problem a layer of its width or the probe's size.
 
     Example:
@@ -98,7 +98,8 @@ class ProbeMappings(Watcher):
     """
 
     name: ClassVar[str] = "probe_mappings"
-    of_one_fit: ClassVar[Mapping[str, Any]] = {"_reader": None, "_answers": None}
+    cost_hint: ClassVar[str] = "a probe of 256 rows, fewer layers, surrogates=() or every=5 in ProbeMappings"
+    fit_state: ClassVar[Mapping[str, Any]] = {"_reader": None, "_answers": None}
 
     def __init__(
         self,
@@ -110,23 +111,24 @@ class ProbeMappings(Watcher):
         every: Every = 1,
         surrogates: Sequence[str] = SURROGATES,
         coordinates: int = 16,
-        on_flag: OnFlag = "warn",
+        on_flag: Response[Mappings] = "warn",
         on_error: str = "warn",
         log: str = "default",
     ) -> None:
         super().__init__(log_dir, every=every, on_error=on_error, log=log)
-        self.probe = self._given = Probe.of(probe)
+        self.probe = self._original_probe = Probe.of(probe)
         self._paths = _checked_paths(layers)
         self.held_out = _checked_rows(held_out, self.probe.size)
         self.surrogates = (surrogates,) if isinstance(surrogates, str) else tuple(surrogates)
         for name in self.surrogates:
             if name not in SURROGATES:
                 raise unknown("surrogate", name, SURROGATES)
+        check_response("on_flag", on_flag, "records.Mappings")
         self.coordinates = check_int("coordinates", coordinates, 2, "a number of coordinates, 2 or more")
-        self.on_flag = checked(on_flag)
+        self.on_flag = on_flag
         self._check_probe()
         self.needs = expect(Need(self.probe, passes=4))
-        self._forget()
+        self._reset()
 
     def _check_probe(self) -> None:
         size, classes = self.probe.size, self.probe.classes
@@ -149,13 +151,13 @@ class ProbeMappings(Watcher):
                 stacklevel=3,
             )
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         """What belongs to one fit."""
         self._reader: Reader | None = None
         self._answers: ProbeTask | None = None
         self._flags = Flags()
-        self._standing: frozenset[tuple[str, str]] = frozenset()
-        self._news: list[Flag] = []
+        self._active_flags: frozenset[tuple[str, str]] = frozenset()
+        self._new_flags: list[Flag] = []
         self._record: Mappings | None = None
         self._previous: Sequence[GramDecomposition | None] | None = None
         self._earliest: Sequence[GramDecomposition | None] | None = None
@@ -170,8 +172,8 @@ class ProbeMappings(Watcher):
     # The lifecycle.
 
     def check(self) -> None:
-        self.probe = settled(self.model, self._given)
-        self._forget()
+        self.probe = settled(self.model, self._original_probe)
+        self._reset()
 
     def is_built(self) -> bool:
         return is_built(self.model, self.probe)
@@ -214,44 +216,46 @@ class ProbeMappings(Watcher):
         logger.debug("the layers could not be read", exc_info=fault)
         return reading
 
-    def constants(self) -> Mapping[str, Any]:
-        return {} if self._reader is None else {"layers": Placed(tuple(layer.name for layer in self._reader.layers))}
+    def run_identity(self) -> Mapping[str, Any]:
+        return (
+            {} if self._reader is None else {"layers": ModelParts(tuple(layer.name for layer in self._reader.layers))}
+        )
 
-    def shown(self) -> Probe | None:
+    def gallery_probe(self) -> Probe | None:
         return self.probe.gallery(0)
 
-    def begin(self, epoch: int, past: Log | None) -> None:
+    def on_run_start(self, epoch: int, past: Log | None) -> None:
         self._past = [] if past is None else past.mappings
         if self._past:
             logs = {record.epoch: record.logs for record in past.history} if past is not None else {}
             gaps = {r.epoch: held_out_gap(logs.get(r.epoch, {}), r.result) for r in self._past}
             self._flags.replay(self._past, {epoch: gap for epoch, gap in gaps.items() if gap is not None})
             last = self._past[-1]
-            self._standing = frozenset((name, kind) for name, kind, _ in last.flags)
+            self._active_flags = frozenset((name, kind) for name, kind, _ in last.flags)
             self._previous, self._earliest = restored(last.features), restored(self._past[0].features)
             self._said = last.result.prediction
             self._layers = last.features.layers  # a model that was saved and loaded has other paths
 
-    def observe(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
+    def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
         record = self._looked(epoch, logs)
-        self._news = [flag for flag in record.flags if flag[:2] not in self._standing]
-        self._standing = frozenset((name, kind) for name, kind, _ in record.flags)
+        self._new_flags = [flag for flag in record.flags if flag[:2] not in self._active_flags]
+        self._active_flags = frozenset((name, kind) for name, kind, _ in record.flags)
         self._record = record
-        self.tell(logs, self._figures)
+        self.log_figures(logs, self._figures)
         return [record]
 
-    def skip(self, epoch: int, logs: dict[str, Any]) -> None:
-        self.tell(logs, self._figures)
+    def carry_forward(self, epoch: int, logs: dict[str, Any]) -> None:
+        self.log_figures(logs, self._figures)
 
-    def catch_up(self, epoch: int) -> Iterable[Record]:
-        return self.observe(epoch, {})
+    def record_last_epoch(self, epoch: int) -> Iterable[Record]:
+        return self.record_epoch(epoch, {})
 
-    def act(self) -> None:
-        news, self._news = self._news, []
+    def on_epoch_written(self) -> None:
+        news, self._new_flags = self._new_flags, []
         if not news or self._record is None:
             return
         text = f"epoch {self._record.epoch}: {self._flags.sentence(news, self._record)}."
-        answer(self, self.on_flag, text, self._record, MappingAlarm)
+        respond(self.on_flag, self._record, text, model=self.model, alarm=MappingAlarm, warn=self.warn)
 
     def close(self) -> None:
         self._reader = None  # its graphs hold the model

@@ -121,7 +121,9 @@ class Plugin(base_plugin.TBPlugin):
     # What never changes.
 
     def static(self, request: Request) -> Response:
-        name = request.path.rsplit("/", 1)[-1]
+        name = request.path.partition("/static/")[2]
+        if name not in files():
+            name = name.partition("/")[2]  # an address of the tab's own begins with a version
         if name not in files():
             raise errors.NotFoundError("no such file")
         content, kind = files()[name]

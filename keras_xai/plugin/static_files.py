@@ -15,9 +15,10 @@ _TYPES = {".js": "text/javascript", ".css": "text/css"}
 
 @functools.cache
 def files() -> dict[str, tuple[bytes, str]]:
-    """Read everything in `static/` once: name → (content, content type)."""
+    """Read the scripts and stylesheets below `static/` once: "core/api.js" → (content, content type)."""
     folder = Path(__file__).parent / "static"
-    return {p.name: (p.read_bytes(), _TYPES[p.suffix]) for p in sorted(folder.iterdir()) if p.suffix in _TYPES}
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix in _TYPES]
+    return {path.relative_to(folder).as_posix(): (path.read_bytes(), _TYPES[path.suffix]) for path in paths}
 
 
 @functools.cache

@@ -1,6 +1,6 @@
-"""What a value from a file must be before a record is made of it: each check returns it, or says what came instead.
+"""Checks of values from a file before a record is made of them: each returns the value, or says what came instead.
 
-Everything that is read passes through here once, in `metadata`; what comes behind may rely on it.
+Everything that is read passes through here once, in `codec`; what comes behind may rely on it.
 """
 
 from __future__ import annotations

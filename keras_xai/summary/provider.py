@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.summary.checks import Unreadable
-from keras_xai.summary.metadata import PLUGIN, Content, content_of
-from keras_xai.summary.reader import Row, Series, pass_over
+from keras_xai.summary.store import Row, Series, pass_over
+from keras_xai.summary.tag_constants import PLUGIN
+from keras_xai.summary.tensors import Content, content_of
 
 EVERYTHING = 1_000_000_000  # `downsample` is mandatory on reads; the hint TensorBoard offers would lose epochs
 BLOBS = 1 << 16  # of one step: one a sample and input of the model

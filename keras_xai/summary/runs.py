@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from keras_xai.printed import escaped
-from keras_xai.summary.metadata import PLUGIN
+from keras_xai.summary.tag_constants import PLUGIN
 
 _RUN = re.compile(rf"{PLUGIN}(-\d+)?", re.ASCII)
 

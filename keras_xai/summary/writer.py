@@ -20,7 +20,10 @@ from pathlib import Path
 from tensorboard.compat.proto import event_pb2, summary_pb2
 
 from keras_xai.summary.event_files import framed
-from keras_xai.summary.metadata import Record, continuing, encode, part_of, step, value
+from keras_xai.summary.metadata import Record, encode, step
+from keras_xai.summary.parts import part_of
+from keras_xai.summary.tag_constants import continuing
+from keras_xai.summary.tensors import value
 
 
 class Writer:

@@ -30,6 +30,11 @@ def test_javascript_and_stylesheet_are_formatted():
     npm("format:check")
 
 
+def test_the_types_of_the_javascript_hold():
+    """The TypeScript compiler, strict, over the modules and the types of the records that they read."""
+    npm("types")
+
+
 def test_the_lock_file_names_no_host():
     """The tools come from whatever registry npm is set to, and from no address of this machine."""
     packages = json.loads((TOOLS / "package-lock.json").read_text(encoding="utf-8"))["packages"]

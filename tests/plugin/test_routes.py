@@ -440,24 +440,31 @@ def test_the_entry_asks_for_every_module(python_client):
     from keras_xai.plugin.static_files import files
 
     entry = python_client.get(HOME + "static/index.js").text
-    listed = re.findall(r'"(\w+)"', re.search(r"MODULES = \[(.*?)\];", entry, re.DOTALL).group(1))
+    listed = re.findall(r'"([\w/]+)"', re.search(r"MODULES = \[(.*?)\];", entry, re.DOTALL).group(1))
     assert listed == sorted(
-        {name.removesuffix(".js") for name in files() if name.endswith(".js")} - {"index", "api", "state"}
+        {name.removesuffix(".js") for name in files() if name.endswith(".js")} - {"index", "core/api", "core/state"}
     )
 
 
 def test_only_listed_files_are_static(python_client):
-    """Every file of the folder is served under its type; each module imports only others that are served."""
-    import keras_xai.plugin
+    """Every script and stylesheet is served under its type; each module imports only others that are served."""
+    import posixpath
 
-    names = {p.name for p in (Path(keras_xai.plugin.__file__).parent / "static").iterdir()}
+    import keras_xai.plugin
+    from keras_xai.plugin.static_files import files
+
+    folder = Path(keras_xai.plugin.__file__).parent / "static"
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in (".js", ".css")}
+    assert set(files()) == names
+    for unlisted in ("types.d.ts", "core", "nothing.js", "../plugin.py"):
+        assert python_client.get(HOME + f"static/{unlisted}").status_code == 404
     for name in names:
         answer = python_client.get(HOME + f"static/{name}")
         assert answer.status_code == 200
         assert answer.headers["Content-Type"].startswith("text/css" if name.endswith(".css") else "text/javascript")
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        for imported in re.findall(r'from "\./([\w.]+)"', answer.text):
-            assert imported in names
+        for imported in re.findall(r'from "(\.[\w./]+)"', answer.text):
+            assert posixpath.normpath(posixpath.join(posixpath.dirname(name), imported)) in names
         for forbidden in (
             "innerHTML",
             "outerHTML",

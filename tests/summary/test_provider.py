@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from keras_xai.records import STATISTICS, Epoch, Gradients
-from keras_xai.summary import metadata, provider
+from keras_xai.summary import parts, provider
+from keras_xai.summary.checks import Unreadable
+from keras_xai.summary.codec import gradients
 from keras_xai.summary.provider import ProviderStore, Reads
 from keras_xai.summary.writer import Writer
 from tests.plugin.answers import HOME
@@ -27,7 +29,7 @@ def narrow(monkeypatch):
 
     monkeypatch.setattr(server_ingester, "_make_stub", stub)
     monkeypatch.setattr(provider, "ANSWER", CHANNEL // 2)
-    monkeypatch.setattr(metadata, "PART", 1 << 60)  # as runs were written before there were parts
+    monkeypatch.setattr(parts, "PART", 1 << 60)  # as runs were written before there were parts
 
 
 def write(directory, epochs, variables=3, logs=1):
@@ -57,7 +59,7 @@ def test_a_series_too_long_for_one_answer_is_thinned_and_said(narrow, tmp_path, 
     assert 5 < len(run["gradient_epochs"]) < 30
     assert run["gradient_epochs"][-1] == 59
     assert f"{len(run['gradient_epochs'])} of its steps" in run["notes"][-1]["text"]
-    assert "kx.load reads all of them" in run["passed_over"][metadata.GRADIENTS]
+    assert "kx.load reads all of them" in run["passed_over"][gradients.TAG]
     for panel in ("heat_map", "ridge", "loss"):
         assert client.get(HOME + "figure", query_string={"run": "long", "name": panel}).status_code == 200
 
@@ -177,5 +179,5 @@ def test_one_string_for_a_large_shape_is_not_taken_for_many():
     source = Provider({"a": [Datum(0, np.full(2**20, b"x", object)), Datum(1, np.array([b"{}"], object))]})
     (_, large), (_, small) = store_of(source, {"a": Listed(1)}).series()["a"].rows
     assert small() == [b"{}"]
-    with pytest.raises(metadata.Unreadable, match="one string, got 1048576"):
+    with pytest.raises(Unreadable, match="one string, got 1048576"):
         large()

@@ -97,7 +97,7 @@ def test_runs_are_named_as_the_user_named_them(tmp_path, records):
 
 def test_a_newer_record_is_passed_over_and_said(tmp_path, records, monkeypatch):
     """A tag of a later schema is a warning, the rest is read."""
-    monkeypatch.setattr("keras_xai.summary.metadata.SCHEMA", 2)
+    monkeypatch.setattr("keras_xai.summary.tag_constants.SCHEMA", 2)
     write(tmp_path / "keras_xai", records, [0])
     monkeypatch.undo()
     with pytest.warns(UserWarning, match="schema version 2"):

@@ -21,7 +21,7 @@ from keras_xai.plugin import payload
 from keras_xai.probe import Probe
 from keras_xai.records import STATISTICS, Alert, Attribution, Epoch, FeatureMove, Gradients, Shares
 from keras_xai.run import Run
-from keras_xai.summary import metadata
+from keras_xai.summary import codec
 from keras_xai.summary.arrays import pack, unpack
 from keras_xai.summary.event_files import framed
 from keras_xai.summary.metadata import encode, step, value
@@ -338,13 +338,13 @@ def everything(name: str, run: Run) -> dict[str, str]:
 
 
 TAGS = {
-    "probe": metadata.PROBE,
-    "epoch": metadata.EPOCH,
-    "gradients": metadata.GRADIENTS,
-    "maps": metadata.ATTRIBUTIONS + "saliency",
-    "outputs": metadata.OUTPUTS + "saliency",
-    "shares": metadata.IMPORTANCE + "clean",
-    "moves": metadata.IMPORTANCE + "data",
-    "alert": metadata.ALERT + "clean",
-    "mappings": metadata.MAPPINGS,
+    "probe": codec.probe.TAG,
+    "epoch": codec.epoch.TAG,
+    "gradients": codec.gradients.TAG,
+    "maps": codec.attribution.TAG + "saliency",
+    "outputs": codec.attribution.TAG_OF_OUTPUTS + "saliency",
+    "shares": codec.importance.TAG + "clean",
+    "moves": codec.importance.TAG + "data",
+    "alert": codec.alert.TAG + "clean",
+    "mappings": codec.mappings.TAG,
 }
