@@ -10,6 +10,8 @@ from keras_xai.errors import InvalidInput
 from keras_xai.records import Attribution, Epoch
 from keras_xai.summary.writer import Writer
 
+pytestmark = pytest.mark.oldest
+
 
 def write(directory, records, epochs, start=0, probe=None):
     writer = Writer(directory, start)
