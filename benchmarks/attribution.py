@@ -30,12 +30,13 @@ import keras
 import numpy as np
 
 import keras_xai as kx
+from benchmarks._statistics import median_interval
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.engine import Engine
 from keras_xai.attribution.layer_map import LayerMap
 from keras_xai.attribution.method import named
 from keras_xai.attribution.question import Question
-from keras_xai.backend import chosen
+from keras_xai.backend import get_backend
 
 from . import peers
 
@@ -81,13 +82,13 @@ def network(activation: str | None = "softmax") -> keras.Model:
 
 def floor(model: keras.Model, x: np.ndarray, wanted: Passes) -> Callable[[], Any]:
     """Those passes and nothing else, in one compiled function."""
-    backend, question = chosen(), Question(model, x)
+    backend, question = get_backend(), Question(model, x)
     *_, last, flatten, dense = model.layers
     to_layer = keras.Model(model.inputs, last.output)
 
     def logits(activation: Any, target: Any) -> Any:
         h = keras.ops.matmul(flatten(activation), dense.kernel) + dense.bias
-        return backend.picked(h, target)
+        return backend.take_target(h, target)
 
     def looped(samples: Any, kind: str, count: int, size: int) -> Any:
         rows = samples if size == len(x) else backend.constant(np.resize(x, (size, *x.shape[1:])))
@@ -97,7 +98,7 @@ def floor(model: keras.Model, x: np.ndarray, wanted: Passes) -> Callable[[], Any
         def one(k: Any, total: list[Any]) -> list[Any]:
             # The input moves a little, so that no compiler takes the pass out of the loop.
             z = [rows + keras.ops.cast(k, "float32") * 1e-6]
-            ask = lambda z: backend.picked(question.scores(z)[1], target)  # noqa: E731
+            ask = lambda z: backend.take_target(question.scores(z)[1], target)  # noqa: E731
             if kind == "forward":
                 return [total[0] + ask(z)]
             if kind == "both":
@@ -106,7 +107,7 @@ def floor(model: keras.Model, x: np.ndarray, wanted: Passes) -> Callable[[], Any
             slope = backend.gradient(lambda a: logits(a[0], target), [activation])[1][0]
             return [total[0] + slope * activation]  # which no method does without
 
-        return backend.fold(one, count, [keras.ops.zeros(shape)])[0]
+        return backend.fori_loop(one, count, [keras.ops.zeros(shape)])[0]
 
     run = backend.compiled(lambda samples: [looped(samples, *loop) for loop in wanted])
     return lambda: [np.array(backend.numpy(value)) for value in run(backend.constant(x))]
@@ -127,13 +128,6 @@ def ratios(ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int) -> n
     return np.asarray(found)
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """95 %, of the median, by the bootstrap."""
-    draws = np.random.default_rng(0).choice(values, (2000, len(values)))
-    low, high = np.quantile(np.median(draws, 1), (0.025, 0.975))
-    return float(low), float(high)
-
-
 def over_floor(names: list[str], count: int, rounds: int, libraries: bool) -> None:
     """The first table, and what did not run."""
     keras.utils.set_random_seed(0)
@@ -151,7 +145,7 @@ def over_floor(names: list[str], count: int, rounds: int, libraries: bool) -> No
         ours = lambda engine=engine, target=target, zero=zero: engine([x], [zero], target)  # noqa: E731
         least = floor(model, x, wanted)
         found = ratios(ours, least, rounds)
-        low, high = interval(found)
+        _, low, high = median_interval(found)
         bar = 1.02 if METHODS[name].differentiates else 1.10
         words = {"forward": "forward", "both": "forward, backward", "layer": "forward, backward to the layer"}
         kinds = "; ".join(f"{number} {words[kind]}" for kind, number, _ in wanted)
@@ -168,7 +162,9 @@ def arithmetic(names: list[str], count: int, rounds: int) -> None:
     """What a map takes beyond the product of gradient and activation, in CPU time and as a share of its floor."""
     model, r = network(), np.random.default_rng(0)
     x = r.normal(size=(count, 32, 32, 3)).astype(np.float32)
-    activation, gradient = (chosen().constant(r.normal(size=(count, 8, 8, CHANNELS)).astype(np.float32)) for _ in "AG")
+    activation, gradient = (
+        get_backend().constant(r.normal(size=(count, 8, 8, CHANNELS)).astype(np.float32)) for _ in "AG"
+    )
     least = floor(model, x, [("layer", 1, count)])
     print("\n| map | beyond the floor's product | of the floor |")
     print("|---|---|---|")
@@ -176,8 +172,8 @@ def arithmetic(names: list[str], count: int, rounds: int) -> None:
         method = METHODS[name]()
         if not isinstance(method, LayerMap) or not method.differentiates:
             continue
-        own = chosen().compiled(lambda a, g, method=method: method.map(None, a, g))
-        product = chosen().compiled(lambda a, g: g * a)
+        own = get_backend().compiled(lambda a, g, method=method: method.map(None, a, g))
+        product = get_backend().compiled(lambda a, g: g * a)
         seconds: dict[str, list[float]] = {"own": [], "product": [], "floor": []}
         runs = {"own": own, "product": product, "floor": lambda a, g: least()}
         for _ in range(5 * rounds + 1):
@@ -230,8 +226,8 @@ def beside_others(rounds: int) -> None:
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     r = np.random.default_rng(0)
     x, y = r.normal(size=(128, 30)).astype(np.float32), r.integers(0, 2, 128)
-    predict = chosen().compiled(lambda z: model(z, training=False))
-    compiled = lambda rows: chosen().numpy(predict(chosen().constant(rows.astype(np.float32))))  # noqa: E731
+    predict = get_backend().compiled(lambda z: model(z, training=False))
+    compiled = lambda rows: get_backend().numpy(predict(get_backend().constant(rows.astype(np.float32))))  # noqa: E731
     print("\n| ours | beside | theirs over ours |")
     print("|---|---|---|")
     try:

@@ -15,7 +15,6 @@ import argparse
 import dataclasses
 import itertools
 import json
-import math
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -28,6 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 import keras_xai as kx
+from benchmarks._statistics import Share, wilson
 from benchmarks.drift_scenarios import EPOCHS, RATES, Scenario, Training
 
 WITHIN = 2  # epochs after the change
@@ -236,32 +236,6 @@ def measure(wanted: Iterable[Run], runs: Path) -> None:
 
 
 # What they say.
-
-
-def wilson(successes: int, of: int, z: float = 1.96) -> tuple[float, float]:
-    """The 95 % score interval of a proportion (Wilson 1927)."""
-    if of == 0:
-        return 0.0, 1.0
-    p, shrink = successes / of, 1 + z**2 / of
-    middle, half = (p + z**2 / (2 * of)) / shrink, z / shrink * math.sqrt(p * (1 - p) / of + z**2 / (4 * of**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-class Share(NamedTuple):
-    """So many of so many."""
-
-    count: int
-    of: int
-
-    def __str__(self) -> str:
-        if not self.of:
-            return "–"
-        low, high = wilson(self.count, self.of)
-        return f"{self.count}/{self.of} = {self.count / self.of:.0%} [{low:.0%}, {high:.0%}]"
-
-    def reaches(self, bar: float) -> bool:
-        """Not missed: the interval's upper end is not below the bar."""
-        return wilson(self.count, self.of)[1] >= bar
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ import keras
 import numpy as np
 
 import keras_xai as kx
-from benchmarks.overhead import MODELS, interval, measured
+from benchmarks._statistics import median_interval
+from benchmarks._trainings import MODELS, measured
 
 ROWS = 128  # of the probe, and of the live rows
 BARS = {("cnn", "Explain, live rows"): 1.05, ("cnn", "Explain"): 1.05, ("cnn", "Explain, saliency only"): 1.03}
@@ -125,7 +126,7 @@ def main() -> None:
         plain = np.array(seconds["plain"])
         for name, values in seconds.items():
             own = np.array(values)
-            middle, low, high = interval(own[1:-1] / plain[1:-1])
+            middle, low, high = median_interval(own[1:-1] / plain[1:-1])
             bar = BARS.get((kind, name))
             met = "" if bar is None else f"≤ {bar:g}: {'met' if low <= bar else 'missed'}"
             print(

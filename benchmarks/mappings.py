@@ -30,7 +30,7 @@ from sklearn import datasets
 from sklearn.metrics import roc_auc_score
 
 import keras_xai as kx
-from benchmarks.drift import Share, wilson
+from benchmarks._statistics import Share, wilson
 from keras_xai.figures.mappings import places
 from keras_xai.records import Samples
 from keras_xai.run import Run as Log

@@ -13,19 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
-import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks._browser import OPTIONS, browser_path, served
 from keras_xai.summary.writer import Writer
 
 FRAME = "iframe[src*='name=keras_xai']"
@@ -66,16 +61,6 @@ MORE: dict[str, dict[str, Any]] = {
 THEMES = ("light", "dark")
 WIDTHS = (640, 1280, 1920)
 HEIGHTS = {640: 864, 1280: 864, 1920: 1144}  # with TensorBoard's own bar of 64 pixels
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-OPTIONS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 # Runs, one of each kind, each of a real fit.
@@ -240,38 +225,6 @@ def fit_series(log_dir: Path, quiet: Any) -> None:
 
 
 # The browser.
-
-
-@contextmanager
-def served(directory: Path) -> Iterator[str]:
-    """The address of a TensorBoard over the directory."""
-    command = [
-        sys.executable,
-        "-m",
-        "tensorboard.main",
-        "--logdir",
-        str(directory),
-        "--port",
-        "0",
-        "--host",
-        "127.0.0.1",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            for line in process.stderr:
-                if found := re.search(r"at (http://\S+?)/? \(Press", line):
-                    yield found.group(1)
-                    return
-            raise SystemExit("TensorBoard did not start")
-        finally:
-            process.terminate()
-
-
-def browser_path() -> str:
-    """The system's Chromium."""
-    found = os.environ.get("CHROME_BIN") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    return found or sys.exit("no Chromium: `apt-get install chromium`, or name one in CHROME_BIN")
 
 
 DRAWN = """() => {

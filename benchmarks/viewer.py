@@ -33,7 +33,8 @@ from typing import Any
 import numpy as np
 
 import keras_xai as kx
-from benchmarks.screenshots import OPTIONS, browser_path, served
+from benchmarks._browser import OPTIONS, browser_path, served
+from benchmarks._statistics import median_interval
 from keras_xai.figures import PANELS
 from keras_xai.probe import Probe
 from keras_xai.records import STATISTICS, Alert, Attribution, Epoch, Gradients, Shares
@@ -463,7 +464,7 @@ def start(playwright: Any, root: Path, given: argparse.Namespace, complaints: li
         if pair:  # the first pair fills the file system's cache
             ratios.append(spent["with"] / spent["without"])
     shown = statistics.median(ratios)
-    low, high = interval(ratios)
+    _, low, high = median_interval(ratios)
     measured = f"{shown:.3f} (95 % {low:.3f}–{high:.3f}, {len(ratios)} pairs)"
     return [Row("TensorBoard's start with the plugin against without, CPU time", measured, "≤ 1.05", shown <= 1.05)]
 
@@ -481,14 +482,6 @@ def started(kind: str, directory: Path) -> float:
     process.wait()
     process.stderr.close()
     return spent / os.sysconf("SC_CLK_TCK")
-
-
-def interval(values: list[float], draws: int = 2000) -> tuple[float, float]:
-    """A 95 % bootstrap interval of the median."""
-    random_numbers = np.random.default_rng(0)
-    medians = np.median(random_numbers.choice(values, (draws, len(values))), axis=1)
-    low, high = np.quantile(medians, (0.025, 0.975))
-    return float(low), float(high)
 
 
 def requests(playwright: Any, root: Path, given: argparse.Namespace, complaints: list[str]) -> list[Row]:

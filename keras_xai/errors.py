@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import operator
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -55,6 +56,31 @@ def unknown(what: str, name: object, known: Iterable[str]) -> InvalidInput:
     close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     return InvalidInput(f"There is no {what} {name!r}.{hint} Known: {listed(known)}.")
+
+
+def check_int(name: str, value: object, minimum: int = 1, expected: str = "") -> int:
+    """Return a whole number that the user gave as an `int`; Python's and NumPy's integers are taken, truth values are not.
+
+    Args:
+        name: of the argument, for the error message.
+        minimum: the smallest number that is accepted.
+        expected: the end of the error message, by default "a positive integer" or "an integer, 2 or more".
+
+    Raises:
+        InvalidInput: not an integer, or smaller than `minimum`.
+
+    Example:
+        >>> check_int("n_samples", np.int64(8))
+        8
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or number < minimum:
+        default = "a positive integer" if minimum == 1 else f"an integer, {minimum} or more"
+        raise InvalidInput(f"{name}={value!r}: expected {expected or default}.")
+    return number
 
 
 def cause(error: Exception) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from keras_xai.records import Alert, Verdict
 
-NEAR = 3  # updates from the first alert of an event to its last
+MAX_UPDATES_OF_EVENT = 3  # from its first alert to its last, unless a score stays over its limit
 ORDER = ("data", "live", "clean")  # a cause before its effect
 
 
@@ -36,7 +36,7 @@ def with_events(alerts: Iterable[Alert]) -> list[Alert]:
 
 def _derived(alert: Alert, members: dict[int, list[Alert]]) -> int:
     last = max(members, default=None)
-    if last is None or alert.source in {a.source for a in members[last]} or alert.epoch - last > NEAR:
+    if last is None or alert.source in {a.source for a in members[last]} or alert.epoch - last > MAX_UPDATES_OF_EVENT:
         return alert.epoch
     return last
 

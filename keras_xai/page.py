@@ -84,7 +84,9 @@ def report(log_dir: str | os.PathLike[str], path: str | os.PathLike[str] = "repo
         InvalidInput: no such directory, nothing recorded below it, or a path that cannot be written.
 
     Example:
-        >>> kx.report("logs", "report.html")                                        # doctest: +SKIP
+        >>> history = model.fit(x, y, epochs=2, verbose=0, callbacks=[kx.WeightGradients("logs/run1")])
+        >>> kx.report("logs", "report.html").name
+        'report.html'
     """
     runs = load(log_dir)
     if not runs:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from keras_xai.errors import InvalidInput, listed, unknown
 from keras_xai.frames import Names, as_arrays, native
+from keras_xai.image import SCORED_CELLS, channel_axis, is_channels_first, pixels
 from keras_xai.labels import coded, of_output
+from keras_xai.tree import leaves, like, map_leaves
 
 KINDS = ("table", "image", "series", "tokens")
-CELLS = 16  # an image is pooled to at most so many cells a side before its importance is scored
 WORDS = 500  # of a vocabulary that are all scored; of a larger one those that the probe holds
 OTHER = "other"  # all features together that are not scored by themselves
 PART = 2**24  # bytes of rows, as float64, that are worked on at a time: of a large probe no second copy is made
@@ -197,22 +198,19 @@ class Probe:
                 break
         if not batches:
             raise InvalidInput("The data set gave no batch to make a probe of.")
-        first: Any = batches[0][0]
-        joined = np.concatenate if _rows_of_batch(*batches[0]) is not None else np.stack
-        if isinstance(first, dict):
-            x: Any = {k: joined([b[0][k] for b in batches])[:size] for k in first}
-        elif isinstance(first, list):
-            x = [joined([b[0][k] for b in batches])[:size] for k in range(len(first))]
-        else:
-            x = joined([b[0] for b in batches])[:size]
-        return cls(x, joined([b[1] for b in batches])[:size], **keywords)
+        first_x, _ = batches[0]
+        join = np.concatenate if _rows_of_batch(*batches[0]) is not None else np.stack
+        # By key, not by order: batches of dicts may name their inputs in any.
+        by_key = [x if isinstance(x, dict) else dict(enumerate(leaves(x))) for x, _ in batches]
+        joined = [join([batch[key] for batch in by_key])[:size] for key in by_key[0]]
+        return cls(like(first_x, joined), join([y for _, y in batches])[:size], **keywords)
 
     # What it holds.
 
     @property
     def inputs(self) -> list[NDArray[Any]]:
         """The arrays in order, whatever holds them."""
-        return list(self.x.values()) if isinstance(self.x, dict) else self.x if isinstance(self.x, list) else [self.x]
+        return leaves(self.x)
 
     def __len__(self) -> int:
         return self.size
@@ -263,12 +261,12 @@ class Probe:
     @property
     def pixels(self) -> tuple[int, int]:
         """(H, W) of an image."""
-        return _pixels(self.picture)
+        return pixels(self.picture)
 
     @property
     def cell(self) -> int:
         """The side of one cell of an image in pixels."""
-        return math.ceil(max(self.pixels) / CELLS)
+        return math.ceil(max(self.pixels) / SCORED_CELLS)
 
     @property
     def cells(self) -> tuple[int, int]:
@@ -337,10 +335,8 @@ class Probe:
         """
         if self.is_columns and not isinstance(values, np.ndarray):
             return self._grouped(np.asarray(each(self.as_table(values)), np.float64))
-        inputs = list(values.values()) if isinstance(values, Mapping) else values
-        inputs = inputs if isinstance(inputs, list) else [inputs]
         pooled = []
-        for k, array in enumerate(inputs):
+        for k, array in enumerate(leaves(values)):
             words = self._words[k] if self._words is not None else None
             if words is not None:
                 tokens = (self.inputs if samples is None else samples)[k]
@@ -404,7 +400,7 @@ class Probe:
                 plane = np.unique(self.groups, return_inverse=True)[1].reshape(self.pixels)
             else:
                 side, cells = _cells(shape)
-                rows, columns = np.indices(_pixels(shape)) // side
+                rows, columns = np.indices(pixels(shape)) // side
                 plane = rows * cells[1] + columns
             beside = len(shape) == 3 and not is_channels_first(shape)
             return np.broadcast_to(plane[..., None] if beside else plane, shape)
@@ -419,7 +415,7 @@ class Probe:
     def _pooled(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         size, shape = len(values), values.shape[1:]
         if self.kind == "image" and len(shape) >= 2:
-            flat = values if len(shape) == 2 else values.sum(1 if is_channels_first(shape) else -1)  # (B, H, W)
+            flat = values if len(shape) == 2 else values.sum(channel_axis(shape))  # (B, H, W)
             if isinstance(self.groups, np.ndarray):
                 segments = np.unique(self.groups)
                 return np.stack([flat[:, self.groups == s].sum(1) for s in segments], 1)
@@ -495,10 +491,7 @@ class Probe:
         chosen = self.gallery_rows(count)
         take: Callable[[Any], Any] = lambda a: a if a is None else a[chosen]  # noqa: E731
         clone = self._copy()
-        if isinstance(self.x, dict):
-            clone.x = {k: take(v) for k, v in self.x.items()}
-        else:
-            clone.x = [take(v) for v in self.x] if isinstance(self.x, list) else take(self.x)
+        clone.x = map_leaves(take, self.x)
         clone.size = len(chosen)
         clone.y = take(self.y)
         clone._true_classes = self._true_classes if isinstance(self._true_classes, str) else take(self._true_classes)
@@ -782,30 +775,11 @@ def _one_hot(y: NDArray[Any]) -> bool:
     return bool(((y == 0) | (y == 1)).all() and (y.sum(1) == 1).all())
 
 
-def is_channels_first(shape: tuple[int, ...]) -> bool:
-    """Whether the sample of an image is (C, H, W)."""
-    return len(shape) == 3 and shape[0] <= 4 < shape[-1]
-
-
-def _pixels(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(H, W) of an image."""
-    height, width = shape[1:] if is_channels_first(shape) else shape[:2]
-    return height, width
-
-
 def _cells(shape: tuple[int, ...]) -> tuple[int, tuple[int, int]]:
     """The side of a cell of an image in pixels, and how many cells (h, w) there are."""
-    height, width = _pixels(shape)
-    side = math.ceil(max(height, width) / CELLS)
+    height, width = pixels(shape)
+    side = math.ceil(max(height, width) / SCORED_CELLS)
     return side, (math.ceil(height / side), math.ceil(width / side))
-
-
-def _flat(values: Any) -> list[NDArray[Any]]:
-    """A baseline as arrays, none where there is none."""
-    if values is None:
-        return []
-    parts = values.values() if isinstance(values, Mapping) else values if isinstance(values, list) else [values]
-    return [np.asarray(part) for part in parts]
 
 
 def _unlike(names: Sequence[str]) -> tuple[str, ...]:
@@ -842,7 +816,7 @@ def _rows_of_batch(x: Any, y: Any) -> int | None:
     Raises:
         InvalidInput: arrays of different lengths, as single samples and batches without labels have.
     """
-    parts = [*(x.values() if isinstance(x, dict) else x if isinstance(x, list) else [x]), y]
+    parts = [*leaves(x), y]
     if any(part.ndim == 0 for part in parts):
         return None
     lengths = {len(part) for part in parts}

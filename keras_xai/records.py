@@ -42,6 +42,36 @@ MAPPING_FLAGS = ("dead layer", "non-finite", "memorising", "inference gap")
 MAPPING_NOTES = ("part-dead", "stable")
 
 
+class Flag(NamedTuple):
+    """A condition that stands at a record: what shows it, which one, and for how long."""
+
+    name: str  # a variable or layer, by its path; "model" for the whole of it
+    kind: str  # one of `FLAGS`, `MAPPING_FLAGS` or `MAPPING_NOTES`
+    since: int  # the epoch in which it began
+
+
+def _as_flags(flags: Sequence[tuple[str, str, int]]) -> tuple[Flag, ...]:
+    """Return flags with names for their parts; a record may be made of plain tuples."""
+    return tuple(Flag(*flag) for flag in flags)
+
+
+class FeatureMove(NamedTuple):
+    """One feature of an alert: the move of its share, and how unusual that is."""
+
+    name: str
+    before: float  # share of the whole importance, 0 to 1, at the begin of the move
+    after: float  # at its end
+    direction: int  # sign of the mean signed attribution: +1 speaks for the class explained, −1 against, 0 neither
+    z: float  # the move, in units of the feature's own usual move
+
+
+class Digest(NamedTuple):
+    """A check sum of rows and one of their labels, 24 bits each: equal for equal contents."""
+
+    rows: int
+    labels: int
+
+
 @dataclass(frozen=True, eq=False)
 class Epoch:
     """One epoch as seen by the callbacks of one log directory."""
@@ -55,7 +85,20 @@ class Epoch:
     costs: Mapping[str, float] = field(default_factory=dict)  # cost_seconds by callback
     notes: tuple[str, ...] = ()  # what our callbacks had to say in words
     once_seconds: float = 0.0  # of cost_seconds, what comes once: building, tracing, compiling; 0 in older files
-    resumed: bool = False  # whether a training that was interrupted went on with it
+    resumed: bool = False  # True where a training that was interrupted went on with it
+    step: int | None = (
+        None  # of the optimizer, counted over the training; None where an epoch has one record, at its end
+    )
+
+
+def layer_of(path: str) -> str:
+    """Return the path of a variable's layer: its own without the last part.
+
+    Example:
+        >>> layer_of("encoder/dense/kernel")
+        'encoder/dense'
+    """
+    return path.rpartition("/")[0] or path
 
 
 def missing_epochs(epochs: Sequence[int]) -> list[int]:
@@ -86,6 +129,9 @@ class Stop:
     epoch: int  # the epoch in which it ended
     part: str
     reason: str
+    step: int | None = (
+        None  # of the optimizer, counted over the training; None where an epoch has one record, at its end
+    )
 
 
 class Note(NamedTuple):
@@ -112,10 +158,16 @@ class Gradients:
     histogram: NDArray[np.float32]
     bin_edges: NDArray[np.float32]
     steps: int  # recorded optimizer calls
-    flags: tuple[tuple[str, str, int], ...] = ()  # (variable, one of FLAGS, since this epoch)
+    flags: tuple[Flag, ...] = ()  # named for variables; kinds are those of `FLAGS`
     missing: str = ""  # why nothing was captured, where nothing was
     sizes: tuple[int, ...] = ()  # (V) entries of each variable
     thresholds: Mapping[str, float] = field(default_factory=dict)  # of the flags, see `gradients.flags`
+    step: int | None = (
+        None  # of the optimizer, counted over the training; None where an epoch has one record, at its end
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "flags", _as_flags(self.flags))
 
     def by_layer(self) -> Gradients:
         """The same figures for each layer as a whole: over the entries of its variables that got a gradient.
@@ -125,7 +177,7 @@ class Gradients:
         Raises:
             ValueError: the record holds no sizes.
         """
-        return self._merged([name.rpartition("/")[0] or name for name in self.names])
+        return self._merged([layer_of(name) for name in self.names])
 
     def overall(self) -> Gradients:
         """The same figures for the whole gradient, as one row named "all"."""
@@ -202,6 +254,9 @@ class Attribution:
     link: Link = ""  # what makes probabilities of logits, "" where nothing does
     remark: str = ""  # what to know of the reading of the outputs
     quadrature_error: Float | None = None
+    step: int | None = (
+        None  # of the optimizer, counted over the training; None where an epoch has one record, at its end
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +296,10 @@ class Shares:
     direction: NDArray[np.int8] | None = None  # (F) the sign of the mean signed attribution, shown beside an alert
     burn_in: int = 8  # updates before the first alarm
     method: str = ""  # that gave the importance
-    digest: tuple[int, int] | None = None  # of the live rows and of their labels, 24 bits each: were they the same?
+    digest: Digest | None = None  # of the live rows
+    step: int | None = (
+        None  # of the optimizer, counted over the training; None where an epoch has one record, at its end
+    )
 
     @property
     def unmeasured(self) -> tuple[str, ...]:
@@ -311,9 +369,7 @@ ADVICE: dict[Verdict, str] = {
 class Alert:
     """The model started to rely on something else, or its data changed.
 
-    `features` holds (name, share before, share after, direction, z), the largest |z| first: the shares between which
-    the alarmed move happened, the sign of the mean signed attribution (+1 speaks for the class explained, −1 against,
-    0 neither), and the move in units of the feature's own usual move.
+    `features` are at most five, the largest |z| first; see `FeatureMove`.
 
     Source "data" with `changed`: reads of the live rows that used to repeat came out differently, which is certain and has no
     score (NaN). `features` are then the parts that differ, "labels" among them, with 0, the share of rows in which they do,
@@ -326,11 +382,19 @@ class Alert:
     source: Source
     verdict: Verdict
     learning_rate_rising: bool
-    features: tuple[tuple[str, float, float, int, float], ...]
+    features: tuple[FeatureMove, ...]
     score: float = float("nan")
     limit: float = float("nan")
     event: int | None = None  # None in files that do not hold it: see `events.with_events`
     changed: Changed | None = None  # what is known of the rows' own change, on all alerts of the event
+    step: int | None = (
+        None  # of the optimizer, counted over the training; None where an epoch has one record, at its end
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "features", tuple(FeatureMove(*move) for move in self.features)
+        )  # plain tuples are taken
 
     def __str__(self) -> str:
         rate = " The learning rate was rising." if self.learning_rate_rising else ""
@@ -339,7 +403,7 @@ class Alert:
     @property
     def what(self) -> str:
         """What happened: the verdict, its features, and how many rows differ."""
-        moves = ", ".join(self._moved(*feature) for feature in self.features[:3])
+        moves = ", ".join(self._moved(move) for move in self.features[:3])
         if self.changed is not None and self.changed.labels and not self.changed.rows:
             moves = "" if math.isnan(self.score) else f"moved: {moves}"  # these are not what changed
             return "; ".join(filter(None, ["the training labels changed", moves, str(self.changed)]))
@@ -358,12 +422,13 @@ class Alert:
         """What to do next."""
         return ADVICE[self.verdict]
 
-    def _moved(self, name: str, before: float, after: float, direction: int, z: float) -> str:
-        if math.isnan(z):
-            return printable(name)
+    def _moved(self, move: FeatureMove) -> str:
+        name = printable(move.name)
+        if math.isnan(move.z):
+            return name
         if self.source == "data":
-            return f"{printable(name)} (z {z:+.1f})"
-        return f"{printable(name)} ({before:.2%} → {after:.2%}, z {z:+.1f})"
+            return f"{name} (z {move.z:+.1f})"
+        return f"{name} ({move.before:.2%} → {move.after:.2%}, z {move.z:+.1f})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -472,9 +537,16 @@ class Mappings:
     features: Features
     decision: Decision
     result: Result
-    flags: tuple[tuple[str, str, int], ...] = ()  # (layer or "model", one of MAPPING_FLAGS, since this epoch)
-    notes: tuple[tuple[str, str, int], ...] = ()  # the same with MAPPING_NOTES: to know, not to worry
+    flags: tuple[Flag, ...] = ()  # named for layers, or "model"; kinds are those of `MAPPING_FLAGS`
+    notes: tuple[Flag, ...] = ()  # the same with `MAPPING_NOTES`: to know, not to worry
     thresholds: Mapping[str, float] = field(default_factory=dict)  # of both
+    step: int | None = (
+        None  # of the optimizer, counted over the training; None where an epoch has one record, at its end
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "flags", _as_flags(self.flags))
+        object.__setattr__(self, "notes", _as_flags(self.notes))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,11 +1,23 @@
-"""The code of the how-to pages runs, and what the pages say of it is so."""
+"""The code of README and of every page runs, and what the pages say of it is so.
+
+A page that begins in the middle, with a model and data that the reader has, gets those of `tests/reader.py`.
+"""
 
 import re
+import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-DOCS = Path(__file__).parent.parent / "docs"
+from keras_xai.cli import main
+from tests import reader
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+ELSEWHERE = DOCS / "development"  # whose how-tos change a copy of the package: tests/test_development.py
 
 
 def leaking_column(page):
@@ -52,39 +64,119 @@ def memorises(page):
     assert page["given"] > 0.5
 
 
+def attributions(page):
+    assert page["falling"].shape == page["rising"].shape == (12, 21)
+    assert set(page["kx"].load("logs")["run1"].attributions("occlusion")[0].values.shape) == {12, 4}
+    assert len(page["kept"]) == 2
+
+
+def mappings(page):
+    assert set(page["run"].samples.suspects()) <= set(range(256))
+
+
+def security(page):
+    assert page["probe"].store == "none"
+
+
+def weight_gradients(page):
+    assert page["last"].names[0] == "backbone/kernel"
+
+
+def readme(page):
+    assert [callback.name for callback in page["callbacks"]] == [
+        "weight_gradients",
+        "probe_mappings",
+        "probe_attributions",
+        "importance_drift",
+    ]
+    assert page["a"].values.shape == page["x"].shape
+    assert set(page["kx"].load("logs")) == {"run1"}
+
+
+class Page(NamedTuple):
+    """What is checked when a page's blocks have run, and the names that each block begins with."""
+
+    check: Callable
+    setups: tuple[Callable[[], dict], ...] = ()
+
+
 PAGES = {
-    "catch_a_leaking_column": leaking_column,
-    "catch_a_watermark": watermark,
-    "stop_when_the_model_cheats": cheating,
-    "why_there_was_no_alarm": no_alarm,
-    "find_wrong_labels": wrong_labels,
-    "see_where_a_model_memorises": memorises,
+    "README": Page(
+        readme,
+        (
+            reader.table,
+            reader.digits,
+            reader.table,
+        ),
+    ),
+    "docs/attributions": Page(attributions, (reader.table,)),
+    "docs/catch_a_leaking_column": Page(leaking_column),
+    "docs/catch_a_watermark": Page(watermark),
+    "docs/find_wrong_labels": Page(wrong_labels),
+    "docs/mappings": Page(mappings, (reader.table,)),
+    "docs/security": Page(security, (reader.table,)),
+    "docs/see_where_a_model_memorises": Page(memorises),
+    "docs/stop_when_the_model_cheats": Page(cheating),
+    "docs/weight_gradients": Page(weight_gradients, (reader.table,)),
+    "docs/why_there_was_no_alarm": Page(no_alarm),
 }
 
 
-def blocks(name):
-    """The blocks that begin with ```python tested, in order."""
-    return re.findall(r"^```python tested\n(.*?)^```$", (DOCS / f"{name}.md").read_text(), re.DOTALL | re.MULTILINE)
+def blocks(path, language):
+    """The blocks of code in a language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.filterwarnings("ignore:ALERT")
-@pytest.mark.parametrize("name", PAGES)
-def test_the_code_of_a_page_does_what_the_page_says(name, tmp_path, monkeypatch):
-    """Its blocks run one after the other, in an empty directory."""
+@pytest.fixture(autouse=True)
+def in_an_empty_directory(tmp_path, monkeypatch):
+    """Where the pages write; no figure opens a browser."""
+    plotly = pytest.importorskip("plotly.graph_objects")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plotly.Figure, "show", lambda figure: None)
+
+
+@pytest.mark.filterwarnings("ignore:ALERT", "ignore:epoch", "ignore:The probe", "ignore:keras_xai")
+@pytest.mark.parametrize("name", PAGES)
+def test_the_code_of_a_page_does_what_the_page_says(name):
+    """Its blocks run one after the other, in an empty directory."""
     page: dict[str, object] = {"__name__": name}
-    for block in blocks(name):
+    setups = [*PAGES[name].setups]
+    for block in blocks(ROOT / f"{name}.md", "python"):
+        page |= setups.pop(0)() if setups else {}
         exec(compile(block, f"{name}.md", "exec"), page)
-    PAGES[name](page)
+    PAGES[name].check(page)
 
 
-def test_every_page_with_tested_code_is_tested():
-    """A block that says it is tested is."""
-    assert {path.stem for path in DOCS.glob("*.md") if blocks(path.stem)} == set(PAGES)
+def test_every_page_with_code_is_tested():
+    """A page whose code nobody runs is wrong sooner or later."""
+    with_code = {path for path in TEXTS if re.search(r"^```\s*py", path.read_text(encoding="utf-8"), re.MULTILINE)}
+    assert {path for path in with_code if ELSEWHERE not in path.parents} == {ROOT / f"{name}.md" for name in PAGES}
 
 
-@pytest.mark.parametrize("path", sorted(DOCS.glob("*.md")), ids=lambda path: path.stem)
+def commands():
+    """Every `keras-xai` command that a text names with its arguments, once."""
+    for path in TEXTS:
+        for line in re.findall(r"keras-xai ((?:check|report|demo)\b[^`\n&|]*)", path.read_text(encoding="utf-8")):
+            yield line.strip()
+
+
+@pytest.mark.parametrize("line", sorted(set(commands())))
+def test_a_command_runs(line, monkeypatch):
+    """On a log directory that is there; of the demo, which trains for a minute, only its arguments are read."""
+    began = []
+    monkeypatch.setattr("keras_xai.cli._demo", lambda *arguments: began.append(arguments) or 0)
+    command, *arguments = shlex.split(line)
+    if command != "demo":
+        names = reader.table()
+        watch = names["kx"].ImportanceDrift("logs/run1", names["probe"])
+        names["model"].fit(names["x"], names["y"], epochs=10, verbose=0, callbacks=[watch])
+        arguments = arguments or ["logs"]
+    assert main([command, *arguments]) == 0
+    assert began or Path("logs").exists()
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
 def test_links_between_pages_lead_somewhere(path):
     """Relative links, from each page."""
-    for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from tests.plugin.test_browser import VIEWS, Tab
-from tests.plugin.test_routes import HOME, LOADERS, arrays
+from tests.plugin.answers import HOME, LOADERS, arrays
+from tests.plugin.tab import VIEWS, Tab
 
 EPOCHS = 12
 

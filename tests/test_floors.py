@@ -9,9 +9,13 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "keras_xai"
 
-# A room, and the rooms of ours that it may import; itself, `errors` and `printed` it may always.
+EVERYWHERE = {"errors", "image", "printed", "tree"}  # rooms that every other may import
+
+# A room, and the rooms of ours that it may import; itself and those of EVERYWHERE it may always.
 LAW = {
     "printed": set(),
+    "tree": set(),
+    "image": set(),
     "errors": {"records"},
     "records": set(),
     "events": {"records"},
@@ -23,7 +27,8 @@ LAW = {
     "judgement": {"events", "recorded", "records"},
     "drift": {"events", "records", "probe"},
     "summary": {"events", "records", "probe"},
-    "figures": {"events", "judgement", "recorded", "records", "probe"},
+    "analysis": {"events", "judgement", "recorded", "records", "probe"},
+    "figures": {"analysis", "events", "judgement", "recorded", "records", "probe"},
     "backend": {"records", "probe"},
     "gradients": {"backend", "running", "probe", "records"},
     "attribution": {"backend", "probe", "frames", "records"},
@@ -43,8 +48,8 @@ LAW = {
         "records",
     },
     "run": {"summary", "figures", "records", "probe"},
-    "plugin": {"events", "run", "summary", "figures", "judgement", "records", "probe"},
-    "page": {"run", "events", "figures", "judgement", "records"},
+    "plugin": {"analysis", "events", "run", "summary", "figures", "judgement", "records", "probe"},
+    "page": {"analysis", "run", "events", "figures", "judgement", "records"},
     "demo": {"run", "records", ""},
     "cli": {"demo", "run", "page", "judgement", ""},
     "__init__": set(),
@@ -101,7 +106,7 @@ def test_imports_run_down_only(path):
     for name in imported(path):
         top, *rest = name.split(".")
         if top == "keras_xai" and rest:
-            assert rest[0] in {here, "errors", "printed", *LAW[here]}, f"{path.name} ({here}) imports {name}"
+            assert rest[0] in {here, *EVERYWHERE, *LAW[here]}, f"{path.name} ({here}) imports {name}"
         elif top in ONLY:
             assert here in ONLY[top], f"{path.name} ({here}) imports {name}"
 

@@ -1,9 +1,9 @@
-"""Figures of a layer and of the whole, against the entries themselves."""
+"""Values with names, and figures of a layer and of the whole against the entries themselves."""
 
 import numpy as np
 import pytest
 
-from keras_xai.records import Gradients
+from keras_xai.records import STATISTICS, Alert, FeatureMove, Flag, Gradients
 
 
 def told(gradients, weights, updates, names):
@@ -61,3 +61,21 @@ def test_a_record_without_sizes_says_so():
     record = told([np.ones(2)], [np.ones(2)], [np.ones(2)], ("a/kernel",))
     with pytest.raises(ValueError, match="no sizes"):
         Gradients(0, record.names, record.statistics, record.histogram, record.bin_edges, 1).by_layer()
+
+
+def test_a_move_has_names_and_is_a_tuple_still():
+    """What unpacks and indexes does so as before; a record that is made of plain tuples has the names, too."""
+    alert = Alert(9, "clean", "reliance moved", False, (("age", 0.1, 0.5, 1, 9.0),), 9.0, 6.0)
+    assert alert.features == (FeatureMove(name="age", before=0.1, after=0.5, direction=1, z=9.0),)
+    name, before, after, direction, z = alert.features[0]
+    assert (name, before, after, direction, z) == (alert.features[0].name, 0.1, 0.5, 1, alert.features[0][4])
+    assert "age (10.00% → 50.00%, z +9.0)" in str(alert)
+
+
+def test_a_flag_has_names_and_is_a_tuple_still():
+    """The same for what stands at a record."""
+    statistics = {name: np.ones(1, np.float32) for name in STATISTICS}
+    histogram, edges = np.ones((1, 1), np.float32), np.array([1, 2], np.float32)
+    record = Gradients(3, ("a/kernel",), statistics, histogram, edges, 1, flags=(("a/kernel", "dead", 1),))
+    assert record.flags == (Flag(name="a/kernel", kind="dead", since=1),)
+    assert (record.flags[0].name, record.flags[0][:2]) == ("a/kernel", ("a/kernel", "dead"))

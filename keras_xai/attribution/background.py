@@ -10,7 +10,7 @@ import keras
 from numpy.typing import NDArray
 
 from keras_xai.attribution.method import Rows, Tensor
-from keras_xai.backend import chosen
+from keras_xai.backend import get_backend
 
 
 class Background:
@@ -29,7 +29,7 @@ class Background:
         self.size = 1
         if given is None:
             return
-        self._rows = at.lifted([chosen().constant(rows) for rows in given])
+        self._rows = at.lifted([get_backend().constant(rows) for rows in given])
         self.size = len(given[0])
 
     def rows(self, k: Tensor) -> list[Tensor]:

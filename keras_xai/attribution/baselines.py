@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.question import NOTHING, Output, Question
 from keras_xai.attribution.samples import Samples
-from keras_xai.backend import chosen
+from keras_xai.backend import get_backend
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.probe import Probe
 
@@ -159,7 +159,7 @@ class DefaultBaseline:
         if not layers or not any(a.dtype.kind == "f" for a in x):
             return
         question = Question(model, like, output)
-        for layer, point in chosen().preimages(question.outputs, [a[:1] for a in x], layers, model):
+        for layer, point in get_backend().preimages(question.outputs, [a[:1] for a in x], layers, model):
             for k, (where, values) in point.items():
                 if isinstance(layer, keras.layers.Normalization):
                     self._base[k] = np.where(where, values, self._base[k]).astype(x[k].dtype)

@@ -33,7 +33,9 @@ class DeepLift(Method):
         InvalidInput: an operation without a rule (attention, recurrence, a product of two activations), by its layer.
 
     Example:
-        >>> a = kx.attribute(model, x, method="deeplift", baseline=x_train.mean(0)) # doctest: +SKIP
+        >>> a = kx.attribute(model, x, method="deeplift", baseline=x_train.mean(0))
+        >>> a.values.shape
+        (12, 4)
     """
 
     complete: ClassVar[bool] = True

@@ -32,7 +32,7 @@ from keras_xai.attribution.samples import Samples, converted, sample_bytes
 from keras_xai.attribution.task import Task, resolve_target, true_classes
 from keras_xai.attribution.tokens import rows_of
 from keras_xai.attribution.whole_numbers import read_as_numbers
-from keras_xai.backend import chosen
+from keras_xai.backend import get_backend
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.frames import as_arrays
 from keras_xai.probe import Probe
@@ -87,8 +87,8 @@ class Engine:
         for method in self.methods.values():
             method.check(model)
         self._model = model
-        self._compiled = chosen().compiled(self._pass, jit, model)
-        self._forward = chosen().compiled(self.question.outputs, jit, model)
+        self._compiled = get_backend().compiled(self._pass, jit, model)
+        self._forward = get_backend().compiled(self.question.outputs, jit, model)
 
     def _pass(self, x: list[Any], baseline: list[Any], target: Any, alike: bool) -> tuple[Any, ...]:
         """The graph: outputs and score, baseline scores, R² and quadrature errors of the methods that have some, and each
@@ -148,7 +148,7 @@ class Engine:
 
     def outputs(self, x: Sequence[Samples]) -> NDArray[np.float32]:
         """(B, K) what the model says of rows x."""
-        backend = chosen()
+        backend = get_backend()
         parts = [backend.numpy(self._forward([a[rows] for a in x])) for rows in self._chunks(len(x[0]))]
         return np.concatenate(parts)[: len(x[0])].astype(np.float32)
 
@@ -254,7 +254,7 @@ class Engine:
         return found
 
     def _run(self, x: list[Any], baseline: list[Any], target: NDArray[Any], alike: bool = False) -> tuple[Any, ...]:
-        backend = chosen()
+        backend = get_backend()
         traces, began = self.traces, time.perf_counter()
         outputs, score, baseline_scores, fits, misses, values = self._compiled(
             x, baseline, target.astype(np.int32), alike

@@ -14,8 +14,8 @@ from keras_xai.attribution.baselines import background_rows
 from keras_xai.attribution.integrated_gradients import IntegratedGradients, half_difference
 from keras_xai.attribution.method import Method, Rows, Tensor
 from keras_xai.attribution.samples import Samples
-from keras_xai.backend import chosen
-from keras_xai.errors import InvalidInput
+from keras_xai.backend import get_backend
+from keras_xai.errors import check_int
 from keras_xai.probe import Probe
 
 
@@ -43,7 +43,9 @@ class ExpectedGradients(Method):
         InvalidInput: `n_steps` under 1, a background of another shape.
 
     Example:
-        >>> a = kx.attribute(model, x, method="expected_gradients", background=x_train[:100])   # doctest: +SKIP
+        >>> a = kx.attribute(model, x, method="expected_gradients", background=x_train[:100])
+        >>> a.values.shape
+        (12, 4)
     """
 
     complete: ClassVar[bool] = True
@@ -53,8 +55,7 @@ class ExpectedGradients(Method):
     background: Any = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.n_steps, bool) or not isinstance(self.n_steps, (int, np.integer)) or self.n_steps < 1:
-            raise InvalidInput(f"n_steps={self.n_steps!r}: expected a positive integer.")
+        check_int("n_steps", self.n_steps)
 
     def for_probe(self, probe: Probe) -> Method:
         if self.background is not None:
@@ -83,7 +84,7 @@ class ExpectedGradients(Method):
 
     def _integrals(self, at: Rows) -> tuple[list[Tensor], list[Tensor]]:
         """See `IntegratedGradients`."""
-        ops, backend = keras.ops, chosen()
+        ops, backend = keras.ops, get_backend()
         background = Background(at, self.background, held=True)
         a, w = IntegratedGradients(self.n_steps).points()
         count = background.size * self.n_steps

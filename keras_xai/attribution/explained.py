@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 
 from keras_xai.attribution.task import Task
-from keras_xai.backend import chosen
+from keras_xai.backend import get_backend
 
 Tensor = Any
 
@@ -36,8 +36,8 @@ class Explained:
             signed = column * self._sign(column) if self._signed else column
             return signed + self._is_zero(column) if self._offset else signed
         if not self._sums:
-            return chosen().picked(scores, self._target)
-        column = chosen().picked(scores, ops.maximum(self._target, 0))
+            return get_backend().take_target(scores, self._target)
+        column = get_backend().take_target(scores, ops.maximum(self._target, 0))
         return ops.where(self._target < 0, ops.sum(scores, 1), column)
 
     def weights(self, scores: Tensor) -> Tensor:

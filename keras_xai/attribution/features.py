@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution.method import Rows, Tensor
-from keras_xai.backend import chosen
+from keras_xai.backend import get_backend
 from keras_xai.errors import InvalidInput
+from keras_xai.image import MASKED_CELLS, cell_numbers, is_channels_first
 from keras_xai.probe import Probe
 
-CELLS = 4  # a picture is cut into so many cells a side where no groups are given
 STRETCHES = 16  # of time, in each channel of a series
 FEATURES = 64  # of a series, where its channels are not more: a regression on drawn coalitions wants few
 Groups = Mapping[str, Sequence[int]] | Sequence[Any] | NDArray[Any] | None
@@ -26,7 +26,7 @@ class Features:
 
     Args:
         at: rows, for the shapes of their inputs: columns (F) are features one by one, so are tokens; of a series (T, C) up to
-            `STRETCHES` stretches of time in each channel, of a picture a grid of `CELLS` × `CELLS`.
+            `STRETCHES` stretches of time in each channel, of a picture a grid of `image.MASKED_CELLS` a side.
         groups: of the only input: a dict from a group's name to its columns (what no group names stands for itself), or
             an integer map in the shape of a sample or of its places.
 
@@ -51,7 +51,7 @@ class Features:
         """(per, M) which features are there -> (per, 1, ...) an input, which entries are."""
         ops = keras.ops
         return [
-            ops.reshape(ops.take(present, chosen().constant(m.reshape(-1)), axis=1), (-1, 1, *m.shape))
+            ops.reshape(ops.take(present, get_backend().constant(m.reshape(-1)), axis=1), (-1, 1, *m.shape))
             for m in self.maps
         ]
 
@@ -59,9 +59,10 @@ class Features:
         """(n, M) a value a feature -> (n, ...) an input: divided evenly among a feature's entries, so that sums stay."""
         ops = keras.ops
         size = np.bincount(np.concatenate([m.reshape(-1) for m in self.maps]), minlength=self.count)
-        share = values / chosen().constant(size.astype(np.float32))
+        share = values / get_backend().constant(size.astype(np.float32))
         return [
-            ops.reshape(ops.take(share, chosen().constant(m.reshape(-1)), axis=1), (-1, *m.shape)) for m in self.maps
+            ops.reshape(ops.take(share, get_backend().constant(m.reshape(-1)), axis=1), (-1, *m.shape))
+            for m in self.maps
         ]
 
 
@@ -69,7 +70,7 @@ def picture_axes(shape: Sequence[int]) -> tuple[int, int] | None:
     """The two axes of places of a batch of pictures (n, h, w, c) or (n, c, h, w); None for anything else."""
     if len(shape) != 4:
         return None
-    return (2, 3) if shape[1] <= 4 < shape[-1] else (1, 2)
+    return (2, 3) if is_channels_first(shape[1:]) else (1, 2)
 
 
 def probe_groups(probe: Probe) -> Groups:
@@ -88,8 +89,8 @@ def _apart(shape: tuple[int, ...]) -> NDArray[np.int64]:
         # Columns stand for themselves.
         numbers = np.arange(shape[0] if shape else 1)
         return np.broadcast_to(numbers.reshape(-1, *[1] * (len(shape) - 1)), shape) if shape else numbers[0]
-    place = [np.arange(shape[a - 1]) * min(CELLS, shape[a - 1]) // shape[a - 1] for a in axes]
-    grid = place[0][:, None] * CELLS + place[1][None]
+    row, column = (cell_numbers(shape[a - 1], MASKED_CELLS) for a in axes)
+    grid = row[:, None] * MASKED_CELLS + column[None]
     return np.broadcast_to(grid[None] if axes == (2, 3) else grid[..., None], shape)
 
 

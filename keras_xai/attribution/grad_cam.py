@@ -34,8 +34,8 @@ class GradCam(LayerMap):
         InvalidInput: no such layer (with close matches), one whose output has no places, or that `input` does not feed.
 
     Example:
-        >>> a = kx.attribute(model, images, method="grad_cam", layer="conv2")       # doctest: +SKIP
-        >>> a.values.shape                                                          # doctest: +SKIP
+        >>> a = kx.attribute(model, images, method="grad_cam", layer="conv2")
+        >>> a.values.shape
         (16, 8, 8)
     """
 

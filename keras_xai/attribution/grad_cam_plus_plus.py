@@ -32,7 +32,9 @@ class GradCamPlusPlus(LayerMap):
         InvalidInput: no such layer (with close matches), or one whose output has no places.
 
     Example:
-        >>> a = kx.attribute(model, images, method="grad_cam_plus_plus")            # doctest: +SKIP
+        >>> a = kx.attribute(model, images, method="grad_cam_plus_plus")
+        >>> a.values.shape
+        (16, 8, 8)
     """
 
     def map(self, at: Rows, activation: Tensor, gradient: Tensor) -> Tensor:

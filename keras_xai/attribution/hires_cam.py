@@ -29,7 +29,9 @@ class HiResCam(LayerMap):
         InvalidInput: no such layer (with close matches), or one whose output has no places.
 
     Example:
-        >>> a = kx.attribute(model, images, method="hires_cam")                     # doctest: +SKIP
+        >>> a = kx.attribute(model, images, method="hires_cam")
+        >>> a.values.shape
+        (16, 8, 8)
     """
 
     def map(self, at: Rows, activation: Tensor, gradient: Tensor) -> Tensor:

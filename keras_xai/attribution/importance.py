@@ -15,7 +15,7 @@ from keras_xai.attribution.engine import Engine, explained
 from keras_xai.attribution.fitting import settled
 from keras_xai.attribution.method import NoPath
 from keras_xai.attribution.whole import can_exchange, measuring, not_asked
-from keras_xai.backend import chosen
+from keras_xai.backend import get_backend
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
@@ -182,7 +182,7 @@ class _Losses(Engine):
         own = np.tile(np.arange(size, dtype=np.int32), len(features) // size)
         other = np.concatenate([own[:size], np.tile(self._orders.reshape(-1), self._features)])
         said = self._said(features, own, other)
-        if self._forward.writes:
+        if self._forward.has_side_effects:
             # A dropout that is always on: asked one by one all see the same draws, and only the shuffling makes a difference.
             copies = (slice(k, k + size) for k in range(0, len(features), size))
             said = np.concatenate([self._said(features[copy], own[copy], other[copy]) for copy in copies])
@@ -211,11 +211,11 @@ class _Losses(Engine):
         known = type(loss) if isinstance(loss, keras.losses.Loss) else loss
         if known.__module__.startswith("keras."):
             y = np.tile(labels, (len(said) // size, *[1] * (labels.ndim - 1)))
-            rows = chosen().numpy(getattr(loss, "call", loss)(_tensor(y), _tensor(said)))
+            rows = get_backend().numpy(getattr(loss, "call", loss)(_tensor(y), _tensor(said)))
             if rows.shape[:1] == said.shape[:1]:
                 rows = rows.reshape(len(said) // size, -1).astype(np.float64)
                 return np.asarray(rows.sum(1) if getattr(loss, "reduction", "") == "sum" else rows.mean(1))
-        one = chosen().compiled(lambda y, outputs: keras.ops.mean(loss(y, outputs)))
+        one = get_backend().compiled(lambda y, outputs: keras.ops.mean(loss(y, outputs)))
         return np.asarray([one(labels, said[k : k + size]) for k in range(0, len(said), size)], np.float64)
 
 

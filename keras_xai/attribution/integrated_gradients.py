@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution.method import Method, Rows, Tensor
-from keras_xai.backend import chosen
-from keras_xai.errors import InvalidInput
+from keras_xai.backend import get_backend
+from keras_xai.errors import InvalidInput, check_int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +42,9 @@ class IntegratedGradients(Method):
         InvalidInput: `n_steps` under 1, an unknown quadrature.
 
     Example:
-        >>> a = kx.attribute(model, x, method="integrated_gradients", n_steps=32)   # doctest: +SKIP
-        >>> a.completeness_error.max()                                              # doctest: +SKIP
+        >>> a = kx.attribute(model, x, method="integrated_gradients", n_steps=32)
+        >>> a.values.shape, bool(a.completeness_error.max() < 0.01)
+        ((12, 4), True)
     """
 
     complete: ClassVar[bool] = True
@@ -53,8 +54,7 @@ class IntegratedGradients(Method):
     quadrature: str = "gauss_legendre"
 
     def __post_init__(self) -> None:
-        if isinstance(self.n_steps, bool) or not isinstance(self.n_steps, (int, np.integer)) or self.n_steps < 1:
-            raise InvalidInput(f"n_steps={self.n_steps!r}: expected a positive integer.")
+        check_int("n_steps", self.n_steps)
         if self.quadrature not in ("gauss_legendre", "midpoint"):
             raise InvalidInput(f"quadrature={self.quadrature!r}: expected 'gauss_legendre' or 'midpoint'.")
 
@@ -83,7 +83,7 @@ class IntegratedGradients(Method):
 
     def _integrals(self, at: Rows) -> tuple[list[Tensor], list[Tensor]]:
         """The values, and by how much two quadratures of every other point differ in them, halved."""
-        ops, backend = keras.ops, chosen()
+        ops, backend = keras.ops, get_backend()
         a, w = self.points()
         rules = np.stack([w, half_difference(a)])
         # A pass holds as many points as fill it; points that only fill the last one weigh nothing.

@@ -28,7 +28,9 @@ class LayerCam(LayerMap):
         InvalidInput: no such layer (with close matches), or one whose output has no places.
 
     Example:
-        >>> a = kx.attribute(model, images, method="layer_cam", layer="conv1")      # doctest: +SKIP
+        >>> a = kx.attribute(model, images, method="layer_cam", layer="conv1")
+        >>> a.values.shape
+        (16, 16, 16)
     """
 
     def map(self, at: Rows, activation: Tensor, gradient: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 from keras_xai.attribution.explained import Explained
 from keras_xai.attribution.samples import Samples
 from keras_xai.attribution.task import Task
-from keras_xai.backend import chosen
+from keras_xai.backend import get_backend
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.probe import Probe
 
@@ -141,7 +141,7 @@ class Rows:
 
     def gradient_of(self, x: list[Tensor], target: Tensor) -> list[Tensor]:
         """The gradient of each row's score; zero for an input that has no smooth path to it."""
-        return self._zeroed(x, chosen().gradient(lambda z: self.scores(z, target), x)[1])
+        return self._zeroed(x, get_backend().gradient(lambda z: self.scores(z, target), x)[1])
 
     def watch(self, methods: Iterable[Method]) -> None:
         """Make ready what these methods will read on the way."""
@@ -183,7 +183,7 @@ class Rows:
         """
         found = [keras.backend.is_float_dtype(x.dtype) for x in self.x]
         if len(found) > 1:
-            at_input = chosen().gradient(lambda z: self.scores(z, self.target), self.x)[1]
+            at_input = get_backend().gradient(lambda z: self.scores(z, self.target), self.x)[1]
             found = [g is not None for g in at_input]
         if not any(found):
             raise self._no_path()
@@ -232,7 +232,7 @@ class Rows:
     ) -> list[Tensor]:
         """`initial` after `one_pass(k, values)` for each of so many passes."""
         self.looped += passes
-        found: list[Tensor] = chosen().fold(one_pass, passes, initial, self.heard)
+        found: list[Tensor] = get_backend().fori_loop(one_pass, passes, initial, self.heard)
         return found
 
     def tried(self, count: int, variants: Callable[[Tensor], list[Tensor]]) -> Tensor:
@@ -240,7 +240,7 @@ class Rows:
 
         `variants(k)` gives variants k (per,) of every row, (per, n, ...) an input.
         """
-        ops, backend = keras.ops, chosen()
+        ops, backend = keras.ops, get_backend()
         passes, per = self.passes(count)
         # The last pass is filled up with copies of the last variant, which are cut off again.
         index = backend.constant(np.minimum(np.arange(passes * per), count - 1).reshape(passes, per).astype(np.int32))
@@ -252,7 +252,7 @@ class Rows:
             return ops.reshape(self.scores(z, target), (per, self.size))
 
         self.looped += passes
-        found = ops.reshape(backend.mapped(one_pass, passes, self.heard), (passes * per, self.size))
+        found = ops.reshape(backend.map(one_pass, passes, self.heard), (passes * per, self.size))
         return ops.transpose(found[:count])
 
     def kept(self, masks: list[Tensor], instead: list[Tensor] | None = None) -> list[Tensor]:
@@ -282,7 +282,7 @@ class Rows:
             self._outputs.append(said)
             return Explained(self.task, self.target).score(scores)
 
-        return chosen().recorded(score, self.x, self._watched)
+        return get_backend().forward_with_vjp(score, self.x, self._watched)
 
     def rescaled(self) -> list[Tensor]:
         """DeepLIFT's multipliers, None where nothing leads to the score; the pass also gives both scores.
@@ -298,7 +298,9 @@ class Rows:
             return scores
 
         alike = self.alike and all(self.smooth)
-        own, start, found = chosen().rescaled(scores, self.x, self.start, Explained(self.task, self.target), alike)
+        own, start, found = get_backend().deeplift_multipliers(
+            scores, self.x, self.start, Explained(self.task, self.target), alike
+        )
         self._said = self._said or (outputs[0], own)
         vars(self).setdefault("start_score", start)
         return list(found)
@@ -345,7 +347,7 @@ class Rows:
 
     def inputs_of(self, tensor: Tensor) -> set[int]:
         """The numbers of the user's inputs that a tensor is computed from."""
-        return {self.sources[k] for k in chosen().origins(tensor, self.x)}
+        return {self.sources[k] for k in get_backend().origins(tensor, self.x)}
 
     def _number(self, layer: keras.layers.Layer) -> int:
         return [id(one) for one in self._watched].index(id(layer))
@@ -368,7 +370,7 @@ class Rows:
         leaves = [
             one for one in every if id(one) not in attending and not list(one._flatten_layers(include_self=False))
         ]
-        shapes = chosen().output_shapes(lambda z: self.scores(z, self.target), self.x, leaves)
+        shapes = get_backend().output_shapes(lambda z: self.scores(z, self.target), self.x, leaves)
         spatial = [layer for layer, s in shapes if len(s) == 4 and sorted(d or 2 for d in s[1:])[1] > 1]
         if not spatial:
             raise InvalidInput(

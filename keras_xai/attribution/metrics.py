@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from keras_xai.attribution.baselines import DefaultBaseline, baseline_rows
 from keras_xai.attribution.engine import Engine, Prepared, check_fit, explained_targets, smooth
 from keras_xai.attribution.question import Output
-from keras_xai.errors import InvalidInput
+from keras_xai.errors import InvalidInput, check_int
+from keras_xai.image import is_channels_first
 
 __all__ = ["deletion", "insertion", "randomisation"]
 
@@ -117,8 +118,9 @@ def randomisation(
         The method's passes, once more than there are layers with weights; compiled once.
 
     Example:
-        >>> randomisation(model, x, "grad_cam")                                     # doctest: +SKIP
-        {'head': 0.31, 'conv2': 0.12, 'conv1': 0.05}
+        >>> correlations = randomisation(model, images, "grad_cam")
+        >>> list(correlations)[:2]
+        ['head', 'conv2']
     """
     asked = Prepared(model, x, method, target, seed=seed, options=options)
     first = asked()
@@ -173,8 +175,7 @@ def _curve(
 ) -> NDArray[np.float64]:
     if isinstance(x, (dict, list)):
         raise InvalidInput("deletion and insertion take models with one input; x is a " + type(x).__name__ + ".")
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
-        raise InvalidInput(f"steps={steps!r}: expected a positive integer.")
+    check_int("steps", steps)
     like = np.asarray(x)
     check_fit(model, [like], like)
     rows = smooth(model, [like], like)[0][:]
@@ -203,7 +204,7 @@ def _scorer(engine: Engine) -> Callable[[Any, Any], NDArray[np.float32]]:
 def _order(values: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.int64]:
     """(B, ...) which entry goes when, broadcastable to x: 0 first."""
     if len(shape) == 4 and values.ndim in (3, 4) and len(values) == shape[0]:
-        first = shape[1] <= 4 < shape[-1]
+        first = is_channels_first(shape[1:])
         height, width = shape[2:] if first else shape[1:3]
         flat = values if values.ndim == 3 else values.sum(1 if first else -1)
         # A map of a coarser resolution: each pixel takes the value of the cell that it lies in.

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.features import picture_axes
 from keras_xai.attribution.method import Method, Rows, Tensor
-from keras_xai.backend import chosen
-from keras_xai.errors import InvalidInput
+from keras_xai.backend import get_backend
+from keras_xai.errors import InvalidInput, check_int
 from keras_xai.probe import Probe
 
 MOST = 1024  # windows over a series where their size is not given
@@ -47,7 +47,9 @@ class Occlusion(Method):
         InvalidInput: a window or stride under 1, larger than the input, or of another rank.
 
     Example:
-        >>> a = kx.attribute(model, images, method="occlusion", window=4, stride=2)  # doctest: +SKIP
+        >>> a = kx.attribute(model, images, method="occlusion", window=4, stride=2)
+        >>> a.values.shape
+        (16, 16, 16, 1)
     """
 
     differentiates: ClassVar[bool] = False
@@ -59,8 +61,8 @@ class Occlusion(Method):
         for name in ("window", "stride"):
             given = getattr(self, name)
             sides = (1,) if given is None else tuple(np.atleast_1d(given).tolist())
-            if any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in sides):
-                raise InvalidInput(f"{name}={given!r}: expected a positive integer, or a tuple of such.")
+            for side in sides:
+                check_int(name, side, expected="a positive integer, or a tuple of such")
 
     def values(self, at: Rows) -> list[Tensor]:
         full = at.score
@@ -68,7 +70,7 @@ class Occlusion(Method):
 
     def _of(self, at: Rows, number: int, shape: tuple[int, ...], full: Tensor) -> Tensor:
         """(n, ...) of one input; the others stay as they are."""
-        ops, backend = keras.ops, chosen()
+        ops, backend = keras.ops, get_backend()
         looked_up = at.looked_up[number]
         axes = tuple(range(len(shape))) if looked_up else self._axes(shape)
         by_channel = not looked_up and _by_channel(shape, axes)

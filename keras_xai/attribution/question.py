@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.task import Task, decide
 from keras_xai.attribution.whole_numbers import as_numbers
-from keras_xai.backend import chosen
+from keras_xai.backend import get_backend
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.records import Link
 
@@ -59,13 +59,13 @@ class Question:
         with as_numbers(self.model):
             output = self._picked(self.model(x, training=False)) if own is None else own(self.model, x)
         scores = _scores(output, flat[0].shape[0])
-        self.link = chosen().head(scores)[1]
+        self.link = get_backend().find_logits(scores)[1]
         return scores
 
     def scores(self, flat: list[Any]) -> tuple[Any, Any]:
         """The outputs (n, K), and what is explained: the logits (n, K) behind them, where there are some."""
         outputs = self.outputs(flat)
-        scores, self.link = chosen().head(outputs)
+        scores, self.link = get_backend().find_logits(outputs)
         self.width = 1 if len(outputs.shape) == 1 else int(outputs.shape[-1])
         return outputs, scores
 
@@ -149,7 +149,7 @@ def _scores(output: Any, samples: int | None) -> Any:
     Raises:
         InvalidInput: it is anything else, with its type, dtype or shape.
     """
-    scores = chosen().dense(output)
+    scores = get_backend().dense_tensor(output)
     if scores is None:
         kind = type(output).__name__
         kind = "tensor" if kind in ("EagerTensor", "SymbolicTensor") else kind

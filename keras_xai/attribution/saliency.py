@@ -28,7 +28,9 @@ class Saliency(Method):
         absolute: return magnitudes, as the paper plots them.
 
     Example:
-        >>> a = kx.attribute(model, x, method="saliency")                           # doctest: +SKIP
+        >>> a = kx.attribute(model, x, method="saliency")
+        >>> a.values.shape
+        (12, 4)
     """
 
     absolute: bool = False

@@ -34,7 +34,9 @@ class ScoreCam(LayerMap):
         InvalidInput: no such layer (with close matches), one whose output has no places, an input that is no picture.
 
     Example:
-        >>> a = kx.attribute(model, images, method="score_cam")                     # doctest: +SKIP
+        >>> a = kx.attribute(model, images, method="score_cam")
+        >>> a.values.shape
+        (16, 8, 8)
     """
 
     differentiates: ClassVar[bool] = False

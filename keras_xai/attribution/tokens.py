@@ -10,7 +10,7 @@ import keras
 
 from keras_xai.attribution.method import Rows, Tensor
 from keras_xai.attribution.question import NOTHING
-from keras_xai.backend import chosen
+from keras_xai.backend import get_backend
 
 
 class EmbeddedRows(Rows):
@@ -22,7 +22,7 @@ class EmbeddedRows(Rows):
 
     def __init__(self, plain: Rows, layers: Sequence[keras.layers.Layer]) -> None:
         self._plain, self._layers = plain, layers
-        found = chosen().embedded(plain._ask, plain.x, layers)
+        found = get_backend().embedding_outputs(plain._ask, plain.x, layers)
         self._tokens = sorted({k for k, _ in found})
         self._looked = [k for k, _ in found]  # which input each embedding comes from
         self._direct = [k for k in range(len(plain.x)) if k not in self._tokens]
@@ -54,7 +54,7 @@ class EmbeddedRows(Rows):
         for k in self._tokens:
             tokens = self._plain.x[k]
             inputs[k] = ops.tile(tokens, [copies] + [1] * (len(tokens.shape) - 1))
-        found: tuple[Tensor, Tensor] = chosen().with_embedded(
+        found: tuple[Tensor, Tensor] = get_backend().substitute_embeddings(
             self._plain._ask, inputs, self._layers, z[len(self._direct) :]
         )
         return found
@@ -62,7 +62,7 @@ class EmbeddedRows(Rows):
     def lifted(self, arrays: list[Tensor]) -> list[Tensor]:
         ops = keras.ops
         known = [ops.maximum(a, 0) if k in self._tokens else a for k, a in enumerate(arrays)]
-        looked = chosen().embedded(self._plain._ask, known, self._layers)
+        looked = get_backend().embedding_outputs(self._plain._ask, known, self._layers)
         embeddings = []
         for k, output in looked:
             there = ops.cast(arrays[k] >= 0, output.dtype)

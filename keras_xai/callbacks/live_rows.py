@@ -16,7 +16,7 @@ from keras_xai.errors import InvalidInput, listed
 from keras_xai.frames import Names, Samples, as_arrays
 from keras_xai.labels import coded, of_output
 from keras_xai.probe import Probe, update_digest
-from keras_xai.records import Changed
+from keras_xai.records import Changed, Digest
 
 MOST = 256  # rows
 SPAN = 3  # comparisons of reads that a tested move reaches back: a change, and two epochs until it is felt
@@ -42,7 +42,7 @@ class LiveRows:
     def __init__(self, source: Any, like: Probe) -> None:
         self._read_source = _reader(source)
         self._like = like
-        self._digests: list[tuple[int, int]] = []  # of the rows and the labels of the last reads
+        self._digests: list[Digest] = []  # of the rows and the labels of the last reads
         self._reads = 0
         self._differed = [0, 0]  # of the first reads, rows and labels
         self._print: Fingerprint | None = None  # of the last read; None where it is not known
@@ -65,7 +65,7 @@ class LiveRows:
         before = _digests(self._checked())  # one read is let go before the next one: they may be large
         rows = self._checked()
         now = _digests(rows)
-        if before[1] != now[1]:
+        if before.labels != now.labels:
             raise InvalidInput(f"live gave other rows at its second read: the labels differ. {SHUFFLED}")
         if rows.kind != self._like.kind or [a.shape[1:] for a in rows.inputs] != [
             a.shape[1:] for a in self._like.inputs
@@ -74,7 +74,7 @@ class LiveRows:
                 f"live gives samples of shape {[a.shape[1:] for a in rows.inputs]}, the probe holds "
                 f"{[a.shape[1:] for a in self._like.inputs]}: both are what `fit` gets."
             )
-        self.repeats = before[0] == now[0]
+        self.repeats = before.rows == now.rows
         self.shape = tuple(a.shape for a in rows.inputs)
         self._digests = [now]
         self._reads, self._differed = 0, [0, 0]
@@ -88,7 +88,7 @@ class LiveRows:
             raise InvalidInput("live gives rows without labels: expected (x, y).")
         return rows
 
-    def resume(self, digests: Sequence[tuple[int, int]], *, repeats: bool) -> None:
+    def resume(self, digests: Sequence[Digest], *, repeats: bool) -> None:
         """Go on from the reads of a run that is continued: what changed while training was down is seen, too.
 
         Args:
@@ -108,7 +108,7 @@ class LiveRows:
             self._steady = any(pairs) or len(digests) > SETTLED
 
     @property
-    def digest(self) -> tuple[int, int]:
+    def digest(self) -> Digest:
         """Of the rows and the labels of the last read, 24 bits each."""
         return self._digests[-1]
 
@@ -132,11 +132,11 @@ class LiveRows:
         self._compare(rows, before, now)
         return rows
 
-    def _alike(self, before: tuple[int, int], now: tuple[int, int]) -> bool:
+    def _alike(self, before: Digest, now: Digest) -> bool:
         """Whether two reads are the same, as far as this source repeats."""
-        return before[1] == now[1] and (before[0] == now[0] or not self.repeats)
+        return before.labels == now.labels and (before.rows == now.rows or not self.repeats)
 
-    def _compare(self, rows: Probe, before: tuple[int, int], now: tuple[int, int]) -> None:
+    def _compare(self, rows: Probe, before: Digest, now: Digest) -> None:
         """Say what differs from the read before, once it is known that reads of different epochs repeat."""
         self.difference = None
         if self._alike(before, now):
@@ -155,7 +155,7 @@ class LiveRows:
         else:
             self._pending = difference if self._pending is None else self._pending.joined(difference)
 
-    def _difference(self, printed: Fingerprint, before: tuple[int, int], now: tuple[int, int]) -> Difference:
+    def _difference(self, printed: Fingerprint, before: Digest, now: Digest) -> Difference:
         if self._print is None:  # the rows of before a resumed training are not kept
             rows, labels = (-int(a != b) for a, b in zip(before, now, strict=True))
             difference = Difference(Changed(rows, labels, len(printed.labels)))
@@ -244,7 +244,7 @@ def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
             "live is an iterator, which can be read only once: give a callable -> (x, y) that makes it anew."
         )
     if (hasattr(source, "__iter__") or hasattr(source, "__getitem__")) and not hasattr(source, "dtype"):
-        if backend.chosen().reshuffles(source):
+        if backend.get_backend().reshuffles(source):
             raise InvalidInput(
                 f"live is a data set with shuffle(), which draws a new order at each read; even to look at it would change "
                 f"the order that training sees. {SHUFFLED}"
@@ -281,8 +281,8 @@ def _labels_alone(difference: Difference) -> Difference:
     return Difference(difference.changed._replace(rows=0), shares)
 
 
-def _digests(rows: Probe) -> tuple[int, int]:
-    return _digest(rows.inputs), _digest([] if rows.y is None else [rows.y])
+def _digests(rows: Probe) -> Digest:
+    return Digest(_digest(rows.inputs), _digest([] if rows.y is None else [rows.y]))
 
 
 def _digest(arrays: list[Any]) -> int:

@@ -13,11 +13,12 @@ from keras_xai.attribution import METHODS
 from keras_xai.attribution.explainer import Explainer, is_built
 from keras_xai.attribution.fitting import settled
 from keras_xai.attribution.method import Method, named
-from keras_xai.callbacks.base import Watcher
+from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.memory import Need, expect
 from keras_xai.callbacks.schedule import Every
-from keras_xai.errors import InvalidInput
-from keras_xai.probe import Probe, is_channels_first
+from keras_xai.errors import InvalidInput, check_int
+from keras_xai.image import channel_axis
+from keras_xai.probe import Probe
 from keras_xai.records import Attribution
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
@@ -25,7 +26,7 @@ from keras_xai.summary.reader import Log
 Methods = str | Sequence[str] | Mapping[str, Mapping[str, Any]]
 
 
-class ProbeAttributions(Watcher):
+class ProbeAttributions(RecordingCallback):
     """Explains a fixed gallery of samples at each epoch's end, by the engine of `attribute`, compiled once.
 
     Args:
@@ -43,7 +44,7 @@ class ProbeAttributions(Watcher):
     Raises:
         InvalidInput: at construction or at train begin: unknown methods, options, layers; samples that do not fit.
 
-    Cost:
+    Stopwatch:
         The methods' passes over the gallery, an epoch. Integrated gradients take 8 steps here, and 64 for the samples whose
         completeness error is above 5 %. Where it stays there the record says so, once, and a warning if it does for a tenth
         of the samples.
@@ -62,8 +63,8 @@ class ProbeAttributions(Watcher):
     """
 
     name: ClassVar[str] = "probe_attributions"
-    of_one_fit: ClassVar[Mapping[str, Any]] = {"_explainer": None}
-    cheaper: ClassVar[str] = "fewer methods, samples=8 or every=5 in ProbeAttributions"
+    fit_state: ClassVar[Mapping[str, Any]] = {"_explainer": None}
+    cost_hint: ClassVar[str] = "fewer methods, samples=8 or every=5 in ProbeAttributions"
 
     def __init__(
         self,
@@ -79,17 +80,16 @@ class ProbeAttributions(Watcher):
         **options: Any,
     ) -> None:
         super().__init__(log_dir, every=every, on_error=on_error)
-        if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
-            raise InvalidInput(f"samples={samples!r}: expected the number of samples in the gallery, 1 or more.")
-        self.probe = self._given = Probe.of(probe)
-        self.samples = int(samples)
+        samples = check_int("samples", samples, expected="the number of samples in the gallery, 1 or more")
+        self.probe = self._original_probe = Probe.of(probe)
+        self.samples = samples
         self.gallery = self.probe.gallery(self.samples)
         self.needs = expect(Need(self.probe, passes=4, gallery=self.gallery.size))
         self.methods = chosen_methods(method, options, seed)
         self.jit_compile = bool(jit_compile)
 
     def check(self) -> None:
-        self.probe = settled(self.model, self._given)
+        self.probe = settled(self.model, self._original_probe)
         self.gallery = self.probe.gallery(self.samples)
         self._explainer: Explainer | None = None
         self._incomplete: set[tuple[str, bool]] = set()  # methods of which a word was said, and whether of many samples
@@ -104,11 +104,11 @@ class ProbeAttributions(Watcher):
         self.note(self._explainer.task.remark)
         self._continue_with_past_target()
 
-    def shown(self) -> Probe | None:
+    def gallery_probe(self) -> Probe | None:
         self._shown = self.gallery if self._explainer is None else self._explainer.probe
         return self._shown
 
-    def begin(self, epoch: int, past: Log | None) -> None:
+    def on_run_start(self, epoch: int, past: Log | None) -> None:
         before = None if past is None else next((past.outputs(name) for name in self.methods), None)
         self._past_target = None if before is None else before.target[-1]
         self._continue_with_past_target()
@@ -118,7 +118,7 @@ class ProbeAttributions(Watcher):
         if self._explainer is not None and self._explainer.target is None and self._past_target is not None:
             self._explainer.target = self._past_target
 
-    def observe(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
+    def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
         assert self._explainer is not None
         found = self._explainer()
         self.warn_once(self._explainer.engine.side_effects)
@@ -135,8 +135,8 @@ class ProbeAttributions(Watcher):
         self._shown = self._explainer.probe
         return [self._shown] if late else []
 
-    def catch_up(self, epoch: int) -> Iterable[Record]:
-        return self.observe(epoch, {})
+    def record_last_epoch(self, epoch: int) -> Iterable[Record]:
+        return self.record_epoch(epoch, {})
 
     def close(self) -> None:
         self._explainer = None  # its graph holds the model
@@ -159,7 +159,7 @@ def chosen_methods(method: Methods, options: Mapping[str, Any], seed: int) -> di
     if isinstance(method, str):
         asked = {method: options}
     elif isinstance(method, Mapping):
-        asked = {str(name): dict(given or {}) for name, given in method.items()}
+        asked = {str(name): dict(options_of or {}) for name, options_of in method.items()}
     else:
         asked = {str(name): {} for name in method}
     if not asked:
@@ -169,12 +169,15 @@ def chosen_methods(method: Methods, options: Mapping[str, Any], seed: int) -> di
             f"{', '.join(options)} could belong to any of {', '.join(asked)}: write method={{name: {{option: value}}}}."
         )
     chosen = {}
-    for name, given in asked.items():
-        seeded = (
-            {"seed": seed} if name in METHODS and "seed" in {f.name for f in dataclasses.fields(METHODS[name])} else {}
-        )
-        chosen[name] = named(name, seeded | dict(given), METHODS).for_callback(given)
+    for name, options_of in asked.items():
+        seeded = {"seed": seed, **options_of} if "seed" in method_options(name) else options_of
+        chosen[name] = named(name, seeded, METHODS).for_callback(options_of)
     return chosen
+
+
+def method_options(name: str) -> tuple[str, ...]:
+    """Return the names of a method's own options; none where there is no such method."""
+    return tuple(field.name for field in dataclasses.fields(METHODS[name])) if name in METHODS else ()
 
 
 def _without(values: Any, held: Sequence[int]) -> Any:
@@ -194,4 +197,4 @@ def _channel_sum(values: Any, probe: Probe) -> Any:
         return [_channel_sum(part, probe) for part in values]
     if probe.kind != "image" or values.ndim != 4:
         return values
-    return values.sum(1 if is_channels_first(values.shape[1:]) else -1)
+    return values.sum(channel_axis(values.shape[1:]))

@@ -17,23 +17,23 @@ from numpy.typing import NDArray
 from keras_xai.attribution.engine import check_fit, smooth
 from keras_xai.attribution.explainer import check_built, is_built
 from keras_xai.attribution.fitting import settled
-from keras_xai.callbacks.base import Watcher
+from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.memory import Need, expect
-from keras_xai.callbacks.on_flag import OnFlag, answer, checked
-from keras_xai.callbacks.placed import Placed
+from keras_xai.callbacks.model_parts import ModelParts
+from keras_xai.callbacks.response import Response, check_response, respond
 from keras_xai.callbacks.schedule import Every
-from keras_xai.errors import InvalidInput, MappingAlarm, unknown
-from keras_xai.mapping.answers import Answers
-from keras_xai.mapping.decision import own, readouts
-from keras_xai.mapping.factor import Factor
-from keras_xai.mapping.features import factor_of, features, restored
-from keras_xai.mapping.flags import Flag, Flags, held_out_gap, training_gap
+from keras_xai.errors import InvalidInput, MappingAlarm, check_int, unknown
+from keras_xai.mapping.decision import Target, linear_probes
+from keras_xai.mapping.features import decomposition_of, features, restored
+from keras_xai.mapping.flags import Flags, held_out_gap, training_gap
+from keras_xai.mapping.gram import GramDecomposition, single_threaded_blas
+from keras_xai.mapping.predictions import Predictions
 from keras_xai.mapping.reading import Reader, Reading, refusal, remarks, still_by_design
-from keras_xai.mapping.result import Said, result
+from keras_xai.mapping.result import result
 from keras_xai.mapping.surrogate import Columns, linear, pooled_inputs, svm
-from keras_xai.mapping.threads import one_thread
+from keras_xai.mapping.task import ProbeTask
 from keras_xai.probe import Probe
-from keras_xai.records import Decision, Mappings, Surrogate
+from keras_xai.records import Decision, Flag, Mappings, Surrogate
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
@@ -45,7 +45,7 @@ RARELY = 5  # the SVM is fitted every fifth epoch
 UNFORESEEN = "its output could not be made a row of features for each sample"
 
 
-class ProbeMappings(Watcher):
+class ProbeMappings(RecordingCallback):
     """Records, for a fixed probe, how data become features, features a decision and a decision a result.
 
     At each epoch's end the model is run on the probe once. From each layer's activations follow their mean, spread, dead and
@@ -80,7 +80,7 @@ class ProbeMappings(Watcher):
         InvalidInput: at construction or at train begin: layers that were named and do not exist or give nothing to read, one
             class only, labels that do not fit, an output that is no scores (n, K).
 
-    Cost:
+    Stopwatch:
         One forward pass over the probe, one eigenvalue problem a layer of its width or the probe's size.
 
     Example:
@@ -98,7 +98,8 @@ class ProbeMappings(Watcher):
     """
 
     name: ClassVar[str] = "probe_mappings"
-    of_one_fit: ClassVar[Mapping[str, Any]] = {"_reader": None, "_answers": None}
+    cost_hint: ClassVar[str] = "a probe of 256 rows, fewer layers, surrogates=() or every=5 in ProbeMappings"
+    fit_state: ClassVar[Mapping[str, Any]] = {"_reader": None, "_answers": None}
 
     def __init__(
         self,
@@ -110,24 +111,24 @@ class ProbeMappings(Watcher):
         every: Every = 1,
         surrogates: Sequence[str] = SURROGATES,
         coordinates: int = 16,
-        on_flag: OnFlag = "warn",
+        on_flag: Response[Mappings] = "warn",
         on_error: str = "warn",
         log: str = "default",
     ) -> None:
         super().__init__(log_dir, every=every, on_error=on_error, log=log)
-        self.probe = self._given = Probe.of(probe)
+        self.probe = self._original_probe = Probe.of(probe)
         self._paths = _checked_paths(layers)
         self.held_out = _checked_rows(held_out, self.probe.size)
         self.surrogates = (surrogates,) if isinstance(surrogates, str) else tuple(surrogates)
         for name in self.surrogates:
             if name not in SURROGATES:
                 raise unknown("surrogate", name, SURROGATES)
-        if isinstance(coordinates, bool) or not isinstance(coordinates, (int, np.integer)) or coordinates < 2:
-            raise InvalidInput(f"coordinates={coordinates!r}: expected a number of coordinates, 2 or more.")
-        self.coordinates, self.on_flag = int(coordinates), checked(on_flag)
+        check_response("on_flag", on_flag, "records.Mappings")
+        self.coordinates = check_int("coordinates", coordinates, 2, "a number of coordinates, 2 or more")
+        self.on_flag = on_flag
         self._check_probe()
         self.needs = expect(Need(self.probe, passes=4))
-        self._forget()
+        self._reset()
 
     def _check_probe(self) -> None:
         size, classes = self.probe.size, self.probe.classes
@@ -150,16 +151,16 @@ class ProbeMappings(Watcher):
                 stacklevel=3,
             )
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         """What belongs to one fit."""
         self._reader: Reader | None = None
-        self._answers: Answers | None = None
+        self._answers: ProbeTask | None = None
         self._flags = Flags()
-        self._standing: frozenset[tuple[str, str]] = frozenset()
-        self._news: list[Flag] = []
+        self._active_flags: frozenset[tuple[str, str]] = frozenset()
+        self._new_flags: list[Flag] = []
         self._record: Mappings | None = None
-        self._previous: Sequence[Factor | None] | None = None
-        self._earliest: Sequence[Factor | None] | None = None
+        self._previous: Sequence[GramDecomposition | None] | None = None
+        self._earliest: Sequence[GramDecomposition | None] | None = None
         self._said: NDArray[Any] | None = None
         self._columns: Columns | None = None
         self._past: Sequence[Mappings] = ()
@@ -171,8 +172,8 @@ class ProbeMappings(Watcher):
     # The lifecycle.
 
     def check(self) -> None:
-        self.probe = settled(self.model, self._given)
-        self._forget()
+        self.probe = settled(self.model, self._original_probe)
+        self._reset()
 
     def is_built(self) -> bool:
         return is_built(self.model, self.probe)
@@ -188,7 +189,7 @@ class ProbeMappings(Watcher):
             self.note(remark)
         self._reader = reader
         assert reader.question.task is not None
-        self._answers = Answers(reader.question.task, probe)
+        self._answers = ProbeTask(reader.question.task, probe)
         if self.surrogates and (found := pooled_inputs(probe)) is not None:
             self._columns = Columns.of(*found)
 
@@ -215,44 +216,46 @@ class ProbeMappings(Watcher):
         logger.debug("the layers could not be read", exc_info=fault)
         return reading
 
-    def constants(self) -> Mapping[str, Any]:
-        return {} if self._reader is None else {"layers": Placed(tuple(layer.name for layer in self._reader.layers))}
+    def run_identity(self) -> Mapping[str, Any]:
+        return (
+            {} if self._reader is None else {"layers": ModelParts(tuple(layer.name for layer in self._reader.layers))}
+        )
 
-    def shown(self) -> Probe | None:
+    def gallery_probe(self) -> Probe | None:
         return self.probe.gallery(0)
 
-    def begin(self, epoch: int, past: Log | None) -> None:
+    def on_run_start(self, epoch: int, past: Log | None) -> None:
         self._past = [] if past is None else past.mappings
         if self._past:
             logs = {record.epoch: record.logs for record in past.history} if past is not None else {}
             gaps = {r.epoch: held_out_gap(logs.get(r.epoch, {}), r.result) for r in self._past}
             self._flags.replay(self._past, {epoch: gap for epoch, gap in gaps.items() if gap is not None})
             last = self._past[-1]
-            self._standing = frozenset((name, kind) for name, kind, _ in last.flags)
+            self._active_flags = frozenset((name, kind) for name, kind, _ in last.flags)
             self._previous, self._earliest = restored(last.features), restored(self._past[0].features)
             self._said = last.result.prediction
             self._layers = last.features.layers  # a model that was saved and loaded has other paths
 
-    def observe(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
+    def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
         record = self._looked(epoch, logs)
-        self._news = [flag for flag in record.flags if flag[:2] not in self._standing]
-        self._standing = frozenset((name, kind) for name, kind, _ in record.flags)
+        self._new_flags = [flag for flag in record.flags if flag[:2] not in self._active_flags]
+        self._active_flags = frozenset((name, kind) for name, kind, _ in record.flags)
         self._record = record
-        self.tell(logs, self._figures)
+        self.log_figures(logs, self._figures)
         return [record]
 
-    def skip(self, epoch: int, logs: dict[str, Any]) -> None:
-        self.tell(logs, self._figures)
+    def carry_forward(self, epoch: int, logs: dict[str, Any]) -> None:
+        self.log_figures(logs, self._figures)
 
-    def catch_up(self, epoch: int) -> Iterable[Record]:
-        return self.observe(epoch, {})
+    def record_last_epoch(self, epoch: int) -> Iterable[Record]:
+        return self.record_epoch(epoch, {})
 
-    def act(self) -> None:
-        news, self._news = self._news, []
+    def on_epoch_written(self) -> None:
+        news, self._new_flags = self._new_flags, []
         if not news or self._record is None:
             return
         text = f"epoch {self._record.epoch}: {self._flags.sentence(news, self._record)}."
-        answer(self, self.on_flag, text, self._record, MappingAlarm)
+        respond(self.on_flag, self._record, text, model=self.model, alarm=MappingAlarm, warn=self.warn)
 
     def close(self) -> None:
         self._reader = None  # its graphs hold the model
@@ -265,9 +268,12 @@ class ProbeMappings(Watcher):
         reader, answers = self._reader, self._answers
         reading = reader.read()
         self.warn_once(reader.side_effects)
-        with one_thread(), np.errstate(all="ignore"):  # a training that ended in NaN is recorded as what it is
-            told = answers.said(reading)
-            factors = [factor_of(matrix) for matrix in reading.matrices]
+        with (
+            single_threaded_blas(),
+            np.errstate(all="ignore"),
+        ):  # a training that ended in NaN is recorded as what it is
+            told = answers.predictions(reading)
+            factors = [decomposition_of(matrix) for matrix in reading.matrices]
             made = features(reader.layers, reading.matrices, factors, self._previous, self._earliest, self.coordinates)
             made = dataclasses.replace(made, layers=self._layers) if len(self._layers) == len(made.layers) else made
             decision = self._decision(epoch, answers, told, factors, reading)
@@ -290,23 +296,28 @@ class ProbeMappings(Watcher):
         return Mappings(epoch, made, decision, shown, flags, notes, self._flags.thresholds)
 
     def _decision(
-        self, epoch: int, answers: Answers, told: Said, factors: Sequence[Factor | None], reading: Reading
+        self,
+        epoch: int,
+        answers: ProbeTask,
+        told: Predictions,
+        factors: Sequence[GramDecomposition | None],
+        reading: Reading,
     ) -> Decision:
-        itself = own(told)
+        itself = Target.of_predictions(told)
         target = answers.target or itself
-        read, *rest = readouts([target] if target is itself else [target, itself], factors)
+        read, *rest = linear_probes([target] if target is itself else [target, itself], factors)
         again = rest[0] if rest else read
         return Decision(
             target="prediction" if target is itself else "label",
             readability=np.asarray([one.score for one in read], np.float32),
-            standard_error=np.asarray([one.error for one in read], np.float32),
+            standard_error=np.asarray([one.standard_error for one in read], np.float32),
             chance=target.chance,
             own_decision=np.asarray([one.score for one in again], np.float32),
-            read_as=np.stack([one.seen for one in read]),
+            read_as=np.stack([one.prediction for one in read]),
             surrogates=self._surrogates(epoch, told, reading),
         )
 
-    def _surrogates(self, epoch: int, told: Said, reading: Reading) -> dict[str, Surrogate]:
+    def _surrogates(self, epoch: int, told: Predictions, reading: Reading) -> dict[str, Surrogate]:
         columns = self._columns
         if (
             columns is None
@@ -327,7 +338,7 @@ class ProbeMappings(Watcher):
             found |= {} if fitted is None else {"svm": fitted}
         return found
 
-    def _churn(self, told: Said) -> float:
+    def _churn(self, told: Predictions) -> float:
         if self._said is None or told.answer == "value" or self._said.shape != told.prediction.shape:
             return math.nan
         moved = (self._said != told.prediction).reshape(len(told.prediction), -1).any(1)

@@ -8,22 +8,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_xai.callbacks.base import Watcher, isolated
-from keras_xai.callbacks.on_flag import OnFlag, answer, checked
-from keras_xai.callbacks.placed import Placed
+from keras_xai.callbacks.base import RecordingCallback, fault_isolated
+from keras_xai.callbacks.model_parts import ModelParts
+from keras_xai.callbacks.response import Response, check_response, respond
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import GradientAlarm, InvalidInput
-from keras_xai.gradients.flags import Flag, Flags, sentence
+from keras_xai.gradients.flags import Flags, sentence
 from keras_xai.gradients.sampling import Samples, Sampling
 from keras_xai.gradients.selection import Patterns, Selection
 from keras_xai.gradients.statistics import BIN_EDGES, WIDTH, Overall, derived, histogram, overall, size_of, unique
 from keras_xai.gradients.tap import Heard, Seconds, Tap, path, recordable
-from keras_xai.records import STATISTICS, Gradients
+from keras_xai.records import STATISTICS, Flag, Gradients
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
 
-class WeightGradients(Watcher):
+class WeightGradients(RecordingCallback):
     """Records the gradients that `fit` hands to the optimizer: their statistics and log2 histograms, by variable.
 
     They are those of the training's own steps, from inside the compiled train step, not of a batch evaluated later:
@@ -57,12 +57,14 @@ class WeightGradients(Watcher):
 
     Example:
         >>> watch = kx.WeightGradients("logs/run1", include="backbone")
-        >>> model.fit(x, y, epochs=30, callbacks=[watch])                           # doctest: +SKIP
+        >>> history = model.fit(x, y, epochs=3, verbose=0, callbacks=[watch])
+        >>> kx.load("logs")["run1"].weight_gradients[-1].names
+        ('backbone/kernel', 'backbone/bias')
     """
 
     name: ClassVar[str] = "weight_gradients"
-    cheaper: ClassVar[str] = "samples_per_epoch=1, or every=5, in WeightGradients"
-    of_one_fit: ClassVar[Mapping[str, Any]] = {"_tap": None, "_variables": None}
+    cost_hint: ClassVar[str] = "samples_per_epoch=1, or every=5, in WeightGradients"
+    fit_state: ClassVar[Mapping[str, Any]] = {"_tap": None, "_variables": None}
 
     def __init__(
         self,
@@ -73,24 +75,25 @@ class WeightGradients(Watcher):
         include: Patterns = None,
         exclude: Patterns = None,
         thresholds: Mapping[str, float] | None = None,
-        on_flag: OnFlag = "warn",
+        on_flag: Response[Gradients] = "warn",
         on_error: str = "warn",
         log: str = "default",
     ) -> None:
         super().__init__(log_dir, every=every, on_error=on_error, log=log)
-        self.on_flag = checked(on_flag)
+        check_response("on_flag", on_flag, "records.Gradients")
+        self.on_flag = on_flag
         self._sampling = Sampling(samples_per_epoch)
         self._selection = Selection.of(include, exclude)
         self._thresholds = thresholds
         self._flags = Flags(thresholds)
         self._tap: Tap | None = None
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         """What belongs to one fit."""
         self._flags = Flags(self._thresholds)
-        self._standing: frozenset[tuple[str, str]] = frozenset()
-        self._news: list[Flag] = []
+        self._active_flags: frozenset[tuple[str, str]] = frozenset()
+        self._new_flags: list[Flag] = []
         self._record: Gradients | None = None
         self._overall = Overall()
         self._variables: list[Any] | None = None  # the rows of every record, from the first one on
@@ -103,7 +106,7 @@ class WeightGradients(Watcher):
         self._extra_told = False
 
     def check(self) -> None:
-        self._forget()
+        self._reset()
         model = self.model
         if not model.compiled or model.train_function is None:
             raise InvalidInput("WeightGradients listens to model.fit(): compile the model, give the callback to fit().")
@@ -115,16 +118,16 @@ class WeightGradients(Watcher):
     def prepare(self) -> None:
         self._selection.check([path(v) for v in self.model.trainable_variables if recordable(v)])
 
-    def constants(self) -> Mapping[str, Any]:
+    def run_identity(self) -> Mapping[str, Any]:
         return {"variables": self._placed(self._expected())} if self.model.built else {}
 
-    def begin(self, epoch: int, past: Log | None) -> None:
+    def on_run_start(self, epoch: int, past: Log | None) -> None:
         self._past = [] if past is None else past.weight_gradients
 
-    @isolated
+    @fault_isolated
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_epoch_begin(epoch, logs)
-        if self.retired or self._tap is None:
+        if self.disabled or self._tap is None:
             return
         steps = (self.params or {}).get("steps")
         if steps:
@@ -132,23 +135,23 @@ class WeightGradients(Watcher):
         else:
             self._sampling.begin((self._tap.calls - self._before) or None)  # as many as the last time
         self._before = self._tap.calls
-        self._execution, self._due = 0, self.due(epoch)
+        self._execution, self._due = 0, self.is_scheduled(epoch)
         self._tap.install()
 
-    @isolated
+    @fault_isolated
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_train_batch_begin(batch, logs)
         if self._tap is not None:
             self._tap.announce(self, self._due and self._sampling.due(self._execution))
             self._execution += 1
 
-    @isolated
+    @fault_isolated
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._tap is not None:
             self._tap.rest()
         super().on_epoch_end(epoch, logs)
 
-    def observe(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
+    def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
         if self._tap is None:
             raise RuntimeError("on_train_begin was not called before this hook")
         heard = self._tap.collect(epoch)
@@ -156,22 +159,22 @@ class WeightGradients(Watcher):
         self._settle(heard)
         record = self._recorded(epoch, heard)
         fresh = {(name, kind) for name, kind, _ in record.flags}
-        self._news = [flag for flag in record.flags if flag[:2] not in self._standing]
-        self._standing, self._record = frozenset(fresh), record
-        self.skip(epoch, logs)
+        self._new_flags = [flag for flag in record.flags if flag[:2] not in self._active_flags]
+        self._active_flags, self._record = frozenset(fresh), record
+        self.carry_forward(epoch, logs)
         return [record]
 
-    def skip(self, epoch: int, logs: dict[str, Any]) -> None:
+    def carry_forward(self, epoch: int, logs: dict[str, Any]) -> None:
         overall = self._overall
         figures = {"xai_grad_norm": overall.norm, "xai_update_ratio": overall.update_ratio}
-        self.tell(logs, figures | {"xai_nonfinite": overall.nonfinite})
+        self.log_figures(logs, figures | {"xai_nonfinite": overall.nonfinite})
 
-    def act(self) -> None:
-        news, self._news = self._news, []
+    def on_epoch_written(self) -> None:
+        news, self._new_flags = self._new_flags, []
         if not news or self._record is None:
             return
         text = f"epoch {self._record.epoch}: {sentence(news, self._flags.thresholds)}."
-        answer(self, self.on_flag, text, self._record, GradientAlarm)
+        respond(self.on_flag, self._record, text, model=self.model, alarm=GradientAlarm, warn=self.warn)
 
     def close(self) -> None:
         if self._tap is not None:
@@ -181,9 +184,9 @@ class WeightGradients(Watcher):
         """The variables of the model that are to be recorded."""
         return [v for v in self.model.trainable_variables if recordable(v) and path(v) in self._selection]
 
-    def _placed(self, variables: list[Any]) -> Placed:
+    def _placed(self, variables: list[Any]) -> ModelParts:
         """The variables by name and size."""
-        return Placed(unique([path(v) for v in variables]), tuple(map(size_of, variables)))
+        return ModelParts(unique([path(v) for v in variables]), tuple(map(size_of, variables)))
 
     def _settle(self, heard: Heard) -> None:
         """Decide the rows, at the first record: the event file keeps their names once. Later ones would be lost."""
@@ -203,7 +206,7 @@ class WeightGradients(Watcher):
             sizes = dict(zip(self._names, map(size_of, self._variables), strict=True))
             self._flags.replay(self._past, sizes, self._sparse(heard))
             if self._past:
-                self._standing = frozenset((name, kind) for name, kind, _ in self._past[-1].flags)
+                self._active_flags = frozenset((name, kind) for name, kind, _ in self._past[-1].flags)
         elif late := [path(v) for v in extra if not any(v is known for known in self._variables)]:
             self._say(
                 f"{', '.join(late[:3])} had no gradient in the first epoch and cannot be added to the record now."

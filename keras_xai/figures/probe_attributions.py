@@ -46,7 +46,6 @@ NAMES = {
     "kernel_shap": "Kernel SHAP",
     "lime": "LIME",
     "rise": "RISE",
-    "lrp": "LRP",
 }
 
 

@@ -28,7 +28,7 @@ from keras_xai.figures.theme import (
 from keras_xai.figures.words import power, short
 from keras_xai.judgement import why_absent
 from keras_xai.recorded import Recorded
-from keras_xai.records import STATISTICS, Float, Gradients
+from keras_xai.records import STATISTICS, Float, Gradients, layer_of
 
 MOST = 500  # columns of a heat map: there are hardly more pixels
 MANY = 50_000  # cells that tell their exact value under the pointer: beyond, that would be most of the bytes
@@ -78,7 +78,7 @@ def layers(records: Sequence[Gradients]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     if records and len(records[-1].sizes) == len(records[-1].names):
         for name in records[-1].names:
-            layer = name.rpartition("/")[0] or name
+            layer = layer_of(name)
             found[layer] = (*found.get(layer, ()), name)
     return found
 

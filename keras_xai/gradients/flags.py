@@ -9,10 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from keras_xai.errors import InvalidInput, unknown
-from keras_xai.gradients.statistics import layer_of
-from keras_xai.records import FLAGS, Float, Gradients
-
-Flag = tuple[str, str, int]  # (variable, one of FLAGS, since this epoch)
+from keras_xai.records import FLAGS, Flag, Float, Gradients, layer_of
 
 # What each threshold means stands in `Flags`.
 THRESHOLDS: dict[str, float] = {"dead": 0.999, "vanishing": 1e-7, "exploding": 100.0, "non-finite": 0, "epochs": 3}
@@ -77,7 +74,7 @@ class Flags:
             since, count = self._runs.get((name, kind), (epoch, 0))
             self._runs[name, kind] = since, count + 1
             if kind == "non-finite" or count + 1 >= needed:
-                flags.append((name, kind, since))
+                flags.append(Flag(name, kind, since))
         return tuple(flags)
 
     def replay(self, past: Sequence[Gradients], sizes: Mapping[str, int], sparse: Sequence[str] = ()) -> None:

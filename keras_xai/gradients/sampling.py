@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Literal
 
 import numpy as np
 
-from keras_xai.errors import InvalidInput
+from keras_xai.errors import check_int
 
 Samples = int | Literal["all"]
 
@@ -29,12 +28,7 @@ class Sampling:
 
     def __init__(self, samples: Samples) -> None:
         if samples != "all":
-            try:
-                count = 0 if isinstance(samples, bool) else operator.index(samples)
-            except TypeError:
-                count = 0
-            if count < 1:
-                raise InvalidInput(f"samples_per_epoch={samples!r}: expected a positive integer or 'all'.")
+            check_int("samples_per_epoch", samples, expected="a positive integer or 'all'")
         self.samples = samples
         self._chosen: frozenset[int] | None = None
 

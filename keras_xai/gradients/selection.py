@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from keras_xai.errors import InvalidInput, unknown
+from keras_xai.records import layer_of
 
 Patterns = str | Iterable[str] | None
 
@@ -49,7 +50,7 @@ class Selection:
         known = {path: _stretches(path) for path in paths}
         for pattern in (*(self.include or ()), *self.exclude):
             if not any(_any((pattern,), stretches) for stretches in known.values()):
-                layers = [path.rpartition("/")[0] or path for path in paths]
+                layers = [layer_of(path) for path in paths]
                 names = [layer.rpartition("/")[2] for layer in layers]
                 raise unknown("trainable layer or variable", pattern, dict.fromkeys([*layers, *names, *paths]))
         if known and not any(path in self for path in paths):

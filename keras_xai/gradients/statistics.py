@@ -45,11 +45,6 @@ def unique(paths: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def layer_of(name: str) -> str:
-    """The layer's path: a variable's without its last part."""
-    return name.rpartition("/")[0] or name
-
-
 def size_of(variable: Any) -> int:
     """Its number of entries."""
     return int(np.prod(tuple(variable.shape), dtype=np.int64))

@@ -24,7 +24,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.backend import COLUMNS, chosen
+from keras_xai.backend import COLUMNS, backend_part, get_backend
 from keras_xai.backend.python_state import python_state_kept
 from keras_xai.gradients.listening import listening
 from keras_xai.gradients.selection import Selection
@@ -114,7 +114,7 @@ class Tap:
         self._signature: Any = None  # of the data that the recording function is traced for
         self._ran = False  # whether it was run
         self._after_plain = False  # whether the plain one had run before
-        self._traces = chosen("train_step").StepTraces()
+        self._traces = backend_part("train_step").StepTraces()
         self._rebuilds = True  # whether the step's own graph is used, where there is one
         self._heard = 0  # calls of apply while the recording function was traced
         self._warm = False  # whether the plain function has run
@@ -286,7 +286,7 @@ class Tap:
         if type(self.model).make_train_function is not keras.Model.make_train_function:
             self.reason = OWN_FUNCTION
             return None
-        in_graph = not chosen("train_step").runs_eagerly(self.model)
+        in_graph = not backend_part("train_step").runs_eagerly(self.model)
         if in_graph and not self._trace_plain(args):
             return None
         began = clock()
@@ -307,12 +307,12 @@ class Tap:
         Returns:
             Whether gradients can be recorded, as far as is known now.
         """
-        train_step = chosen("train_step")
+        train_step = backend_part("train_step")
         compiled = train_step.compiled(self.plain)
         if compiled is None:
             self.reason = UNTRACEABLE
             return False
-        if chosen().replicas(self.model) > 1:  # each replica of a step runs in a thread of its own
+        if get_backend().replicas(self.model) > 1:  # each replica of a step runs in a thread of its own
             train_step.trace(compiled, args)
             return True
         fresh = listening(self._traces, lambda: train_step.trace(compiled, args))
@@ -326,15 +326,15 @@ class Tap:
         # Made here, outside of the step: variables made while a function is traced have it traced once more, and
         # under a distribution strategy they would be silently wrong.
         if known := [v for v in self.model.trainable_variables if self._wanted(v)]:
-            self._tables.append(chosen().GradientSums(known, self.model))
+            self._tables.append(get_backend().GradientSums(known, self.model))
         self._ran = False
         if self.tell is not None and len(known) >= LARGE:
             self.tell(f"keras_xai: compiling the recording step ({len(known)} variables) …")
-        return chosen("train_step").train_function(self.model, self._step)
+        return backend_part("train_step").train_function(self.model, self._step)
 
     def _trace_recording(self, recording: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..., Any]:
         """Trace it, and run nothing: out of the plain function's graph, else out of the model's code."""
-        train_step = chosen("train_step")
+        train_step = backend_part("train_step")
         with python_state_kept(self.model):
             try:
                 train_step.trace(train_step.compiled(recording), args)
@@ -347,7 +347,7 @@ class Tap:
 
     def _step(self, data: Any) -> Any:
         """The train step of the recording function."""
-        train_step, graph = chosen("train_step"), chosen().building()
+        train_step, graph = backend_part("train_step"), get_backend().building()
         listener = functools.partial(self.hear, graph)
         if graph is None:
             return listening(listener, lambda: self.model.train_step(data))
@@ -384,7 +384,7 @@ class Tap:
     def _prepared(
         self, graph: Any, optimizer: Any, gradients: list[Any], variables: Sequence[Any]
     ) -> Callable[[], None] | None:
-        backend = chosen()
+        backend = get_backend()
         if self.reason:
             return None
         if graph is not None and backend.sealed(graph):
@@ -422,12 +422,12 @@ class Tap:
         for table in self._tables:
             if keys <= {id(variable) for variable in table.variables}:
                 return table
-        if chosen().replicas(self.model) > 1:
+        if get_backend().replicas(self.model) > 1:
             raise NotCaptured(
                 "under a distribution strategy only variables in model.trainable_variables are recorded, and an"
                 " optimizer was given others"
             )
-        self._tables.append(chosen().GradientSums(variables, self.model))
+        self._tables.append(get_backend().GradientSums(variables, self.model))
         return self._tables[-1]
 
     @contextlib.contextmanager
@@ -437,7 +437,7 @@ class Tap:
             yield
         except Exception as fault:
             self.reason = self.reason or _described(fault)
-            if chosen().building() is not None:
+            if get_backend().building() is not None:
                 raise NotCaptured(self.reason) from fault
 
 
@@ -456,7 +456,7 @@ def recordable(variable: Any) -> bool:
 def _loss_scale(optimizer: Any) -> Any:
     """What the gradients are multiplied with, None where they are not. As `scale_loss` has it, which runs before."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return chosen().present(optimizer.dynamic_scale) if optimizer.built else optimizer.initial_scale
+        return get_backend().present(optimizer.dynamic_scale) if optimizer.built else optimizer.initial_scale
     return optimizer.loss_scale_factor
 
 
@@ -469,7 +469,7 @@ def _described(fault: Exception) -> str:
 
 def _refuse_own_randomness(graph: Any) -> None:
     """Refuse a graph that would draw other numbers than the plain one does."""
-    if drawn := chosen().own_randomness(graph):
+    if drawn := get_backend().own_randomness(graph):
         raise NotCaptured(
             f"the model draws random numbers with {', '.join(drawn)}, whose state belongs to one compiled function:"
             f" a second one would draw others and change the training. Use keras.random with a SeedGenerator, or"

@@ -1,5 +1,6 @@
-"""How data become features, features a decision and a decision a result: what `ProbeMappings` records of an epoch.
+"""From data to features, from features to a decision, from a decision to a result: the records of `ProbeMappings`.
 
-`reading` runs the model and hands out a matrix a layer; `factor` makes of each the one decomposition from which the rest is
-linear algebra: `features`, `decision` (with the `surrogate`s) and `result`. `layers` chooses, `flags` judges.
+`reading` runs the model and returns a matrix a layer; `gram` decomposes each once, and the rest is linear algebra on that:
+`features` (with `cka`), `decision` (linear probes, by `ridge`; `surrogate`s) and `result` (with `calibration`). `task` says
+what the outputs mean, `layers` which layers are read, `flags` judges.
 """

@@ -1,4 +1,4 @@
-"""Features → decision: how well labels, and the model's own answers, are read from each layer by a straight line."""
+"""Features → decision: how well a linear probe reads the labels, and the model's own predictions, from each layer."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.mapping.factor import Factor
-from keras_xai.mapping.result import Said
-from keras_xai.mapping.ridge import path
+from keras_xai.mapping.gram import GramDecomposition
+from keras_xai.mapping.predictions import DECISION_BOUNDARY, Predictions
+from keras_xai.mapping.ridge import ridge_path
 
 Array = NDArray[np.float64]
 
 
-class Readout(NamedTuple):
-    """Of one layer."""
+class LinearProbe(NamedTuple):
+    """The score of a linear readout of one target from one layer."""
 
     score: float  # accuracy, or R² for numbers; NaN where there is nothing to read
-    error: float  # its standard error
-    seen: NDArray[np.int64]  # (B) the class it sees, −1 without
+    standard_error: float  # of the score
+    prediction: NDArray[np.int64]  # (B) the class that the probe predicts, −1 without
 
 
 class Target:
-    """What is read from a layer: classes, several yes-or-no labels, or numbers.
+    """The target of a linear probe: classes, several yes-or-no labels, or numbers.
 
     Args:
         values: (B) classes; (B, K) of 0 and 1; (B) or (B, K) numbers.
@@ -41,56 +41,82 @@ class Target:
             self.truth = values.reshape(len(values), -1)
             self.columns = np.asarray(self.truth, np.float64)
 
+    @classmethod
+    def of_predictions(cls, predictions: Predictions) -> Target:
+        """The model's own predictions as a target."""
+        return cls(predictions.prediction, predictions.answer, predictions.classes)
+
     @property
     def chance(self) -> float:
-        """The score of always saying the commonest: 0 for numbers."""
+        """The score of always predicting the commonest class; 0 for numbers."""
         mean = self.columns.mean(0)
         if self.answer == "class":
             return float(mean.max())
-        return float(np.maximum(mean, 1 - mean).mean()) if self.answer == "labels" else 0.0
+        if self.answer == "labels":
+            return float(np.maximum(mean, 1 - mean).mean())
+        return 0.0
 
     @property
     def varies(self) -> bool:
-        """Whether there is anything to tell apart."""
+        """True where not all samples have the same target."""
         return bool((self.columns != self.columns[0]).any())
 
-    def readout(self, left_out: Array | None) -> Readout:
-        """From what each sample is predicted to be by the fit to all others, (B, K); None without a fit."""
-        size = len(self.columns)
-        unseen = np.full(size, -1, np.int64)
+    def probe(self, left_out: Array | None) -> LinearProbe:
+        """The linear probe's score.
+
+        Args:
+            left_out: (B, K) the prediction of each sample by the fit to all others; None without a fit.
+        """
+        no_class = np.full(len(self.columns), -1, np.int64)
         if left_out is None or not self.varies:
-            return Readout(np.nan, np.nan, unseen)
+            return LinearProbe(np.nan, np.nan, no_class)
         if self.answer == "value":
-            error = np.square(self.columns - left_out).sum(1)
-            spread = np.square(self.columns - self.columns.mean(0)).sum(1).mean()
-            return Readout(float(1 - error.mean() / spread), float(error.std() / spread / np.sqrt(size)), unseen)
-        # Left out, a sample's own class is a little rarer: a layer that says nothing would read below chance. So the mean of
-        # all is put back where the left-out one was.
-        left_out = left_out + (self.columns - self.columns.mean(0)) / (size - 1)
+            return self._regression(left_out, no_class)
+        # Among the others a sample's own class is a little rarer: the probe of a layer that says nothing would score below
+        # chance. So the mean of all samples replaces that of the others.
+        left_out = left_out + (self.columns - self.columns.mean(0)) / (len(self.columns) - 1)
         if self.answer == "class":
-            seen = left_out.argmax(1).astype(np.int64)
-            hits = seen == self.truth
-        else:
-            seen, hits = unseen, (left_out > 0.5) == (self.columns > 0.5)
-        score = float(hits.mean())
-        rows = hits.reshape(size, -1).mean(1)
-        spread = score * (1 - score) if self.answer == "class" else float(rows.var())
-        return Readout(score, float(np.sqrt(spread / size)), seen)
+            return self._classification(left_out.argmax(1).astype(np.int64))
+        return self._labels((left_out > DECISION_BOUNDARY) == (self.columns > DECISION_BOUNDARY), no_class)
+
+    def _regression(self, left_out: Array, no_class: NDArray[np.int64]) -> LinearProbe:
+        """R²."""
+        error = np.square(self.columns - left_out).sum(1)
+        variance = np.square(self.columns - self.columns.mean(0)).sum(1).mean()
+        standard_error = error.std() / variance / np.sqrt(len(error))
+        return LinearProbe(float(1 - error.mean() / variance), float(standard_error), no_class)
+
+    def _classification(self, prediction: NDArray[np.int64]) -> LinearProbe:
+        """Accuracy of one class a sample."""
+        score = float((prediction == self.truth).mean())
+        return LinearProbe(score, float(np.sqrt(score * (1 - score) / len(prediction))), prediction)
+
+    def _labels(self, correct: NDArray[np.bool_], no_class: NDArray[np.int64]) -> LinearProbe:
+        """Accuracy over pairs of sample and label; the labels of one sample are not independent of each other."""
+        by_sample = correct.mean(1)
+        standard_error = np.sqrt(by_sample.var() / len(by_sample))
+        return LinearProbe(float(correct.mean()), float(standard_error), no_class)
 
 
-def own(told: Said) -> Target:
-    """The model's own answers as a target."""
-    return Target(told.prediction, told.answer, told.classes)
+def linear_probes(
+    targets: Sequence[Target], decompositions: Sequence[GramDecomposition | None]
+) -> list[list[LinearProbe]]:
+    """Linear probes (Alain and Bengio 2016, arXiv 1610.01644) of each target on every layer.
 
+    Ridge regression with every sample left out in turn, in closed form; of its seven penalties each target takes its best.
 
-def readouts(targets: Sequence[Target], factors: Sequence[Factor | None]) -> list[list[Readout]]:
-    """Leave-one-out ridge (Alain and Bengio 2016, in closed form): of each target, the readout of every layer."""
+    Returns:
+        For each target, the probe of each layer.
+
+    Cost:
+        One path of fits a layer for all targets together, see `ridge_path`.
+    """
     columns = np.concatenate([target.columns for target in targets], 1)
     ends = np.cumsum([0, *(target.columns.shape[1] for target in targets)])
-    found: list[list[Readout]] = [[] for _ in targets]
-    for factor in factors:
-        fits = path(factor, columns) if factor is not None and factor.w.size else None
+    probes: list[list[LinearProbe]] = [[] for _ in targets]
+    for gram in decompositions:
+        fits = None if gram is None or not gram.eigenvalues.size else ridge_path(gram, columns)
         for k, target in enumerate(targets):
-            best = None if fits is None else fits.best(slice(ends[k], ends[k + 1]))
-            found[k].append(target.readout(None if best is None else best.left_out))
-    return found
+            left_out = None if fits is None else fits.best(slice(ends[k], ends[k + 1])).left_out
+            probes[k].append(target.probe(left_out))
+    return probes

@@ -1,30 +1,35 @@
-"""Data → features: what the layers make of the probe."""
+"""Data → features: the representations that the layers make of the probe."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.mapping.factor import Factor, likeness
+from keras_xai.mapping.cka import linear_cka
+from keras_xai.mapping.gram import GramDecomposition
 from keras_xai.mapping.reading import Layer, Matrix
 from keras_xai.records import Features
 
-STILL = 1e-8  # of the activations' power: below, every sample gives the same
-Factors = Sequence[Factor | None]
+LEAST_SPREAD = 1e-8  # of the activations' power; below it every sample gives the same
+Decompositions = Sequence[GramDecomposition | None]
 
 
-def factor_of(matrix: Matrix) -> Factor | None:
+def decomposition_of(matrix: Matrix) -> GramDecomposition | None:
     """None for a layer that gives the same for every sample, or something that is not finite."""
-    if not np.isfinite(matrix.values).all() or not spread(matrix) >= STILL:
+    if not np.isfinite(matrix.values).all() or not spread(matrix) >= LEAST_SPREAD:
         return None
-    return Factor(matrix.values, matrix.gram)
+    return GramDecomposition(matrix.values, matrix.gram)
 
 
 def spread(matrix: Matrix) -> float:
-    """Σ‖z − mean‖² / Σ‖z‖², 0 to 1; 0 where there is nothing at all, NaN where something is not finite."""
+    """The share of the activations' power that lies between samples: Σ‖z − mean‖² / Σ‖z‖².
+
+    Returns:
+        0 to 1; 0 where all activations are zero, NaN where one is not finite.
+    """
     values = matrix.values.astype(np.float64)
     centred = float(np.trace(values)) if matrix.gram else float(np.square(values).sum())
     if not np.isfinite([centred, matrix.power]).all():
@@ -35,9 +40,9 @@ def spread(matrix: Matrix) -> float:
 def features(
     layers: Sequence[Layer],
     matrices: Sequence[Matrix],
-    factors: Factors,
-    previous: Factors | None,
-    first: Factors | None,
+    decompositions: Decompositions,
+    previous: Decompositions | None,
+    first: Decompositions | None,
     coordinates: int,
 ) -> Features:
     """The record of one epoch.
@@ -45,55 +50,80 @@ def features(
     Args:
         layers: names, widths.
         matrices: of the layers.
-        factors: of the matrices.
-        previous: factors of the record before, None at the first.
-        first: factors of the run's first record.
-        coordinates: how many principal coordinates are kept.
+        decompositions: of the matrices.
+        previous: decompositions of the record before, None at the first.
+        first: decompositions of the run's first record.
+        coordinates: number of principal coordinates that are kept.
     """
-    count = len(layers)
-    nothing: Factors = [None] * count
-    own: NDArray[Any] = np.full((count, count), np.nan)
-    for a in range(count):
-        for b in range(a, count):
-            own[a, b] = own[b, a] = likeness(factors[a], factors[b])
-    kept = [_coordinates(factor, coordinates) for factor in factors]
-    size = next((len(m.values) for m in matrices), 0)
-
-    def each(values: Any) -> NDArray[np.float32]:
-        return np.asarray(list(values), np.float32)
-
+    samples = len(matrices[0].values) if matrices else 0
+    components = [_principal_components(gram, samples, coordinates) for gram in decompositions]
+    participation = [np.nan if gram is None else gram.participation_ratio for gram in decompositions]
     return Features(
         layers=tuple(layer.name for layer in layers),
         width=np.array([layer.width for layer in layers]),
-        mean=each(m.mean for m in matrices),
-        std=each(m.std for m in matrices),
-        saturation=each(m.saturation for m in matrices),
-        dead=each(m.dead for m in matrices),
-        spread=each(spread(m) for m in matrices),
-        participation=each(np.nan if f is None else f.participation for f in factors),
-        cka_previous=each(map(likeness, factors, previous or nothing)),
-        cka_first=each(map(likeness, factors, first or nothing)),
-        cka_layers=own.astype(np.float32),
-        coordinates=np.stack([np.zeros((size, coordinates), np.float16) if k is None else k[0] for k in kept]),
-        scale=each(np.nan if k is None else k[1] for k in kept),
-        captured=each(np.nan if k is None else k[2] for k in kept),
+        mean=_column([matrix.mean for matrix in matrices]),
+        std=_column([matrix.std for matrix in matrices]),
+        saturation=_column([matrix.saturation for matrix in matrices]),
+        dead=_column([matrix.dead for matrix in matrices]),
+        spread=_column([spread(matrix) for matrix in matrices]),
+        participation=_column(participation),
+        cka_previous=_similarity_to(previous, decompositions),
+        cka_first=_similarity_to(first, decompositions),
+        cka_layers=_similarity_between(decompositions),
+        coordinates=np.stack([component.coordinates for component in components]),
+        scale=_column([component.scale for component in components]),
+        captured=_column([component.explained_variance for component in components]),
     )
 
 
-def _coordinates(factor: Factor | None, count: int) -> tuple[NDArray[np.float16], float, float] | None:
-    """(B, count) at unit root mean square over all directions, what they were divided by, the share of variance held."""
-    if factor is None:
-        return None
-    scale = float(np.sqrt(factor.w.sum() / factor.size))
-    found = np.zeros((factor.size, count), np.float16)
-    found[:, : factor.w.size] = (factor.coordinates[:, :count] / scale).astype(np.float16)
-    return found, scale, float(factor.w[:count].sum() / factor.w.sum())
+def _column(values: Sequence[float]) -> NDArray[np.float32]:
+    """(L) one number a layer."""
+    return np.asarray(values, np.float32)
 
 
-def restored(record: Features) -> list[Factor | None]:
-    """Factors from recorded coordinates, for a run that is continued: their CKA differs by what 16 directions leave out."""
-    out: list[Factor | None] = []
-    for at, scale in zip(record.coordinates, record.scale, strict=True):
-        rows = at.astype(np.float64) * scale
-        out.append(Factor(rows - rows.mean(0), gram=False) if np.isfinite(scale) else None)
-    return out
+def _similarity_to(earlier: Decompositions | None, decompositions: Decompositions) -> NDArray[np.float32]:
+    """(L) CKA of each layer with itself at an earlier record; NaN without one."""
+    if not earlier:
+        return np.full(len(decompositions), np.nan, np.float32)
+    return _column(list(map(linear_cka, decompositions, earlier)))
+
+
+def _similarity_between(decompositions: Decompositions) -> NDArray[np.float32]:
+    """(L, L) CKA of every pair of layers, symmetric."""
+    count = len(decompositions)
+    similarity = np.full((count, count), np.nan, np.float32)
+    for a in range(count):
+        for b in range(a, count):
+            similarity[a, b] = similarity[b, a] = linear_cka(decompositions[a], decompositions[b])
+    return similarity
+
+
+class _Components(NamedTuple):
+    """The first principal coordinates of a layer."""
+
+    coordinates: NDArray[np.float16]  # (B, count), the root mean square over all directions is 1
+    scale: float  # by which the coordinates were divided
+    explained_variance: float  # 0 to 1, share of the layer's variance that they hold
+
+
+def _principal_components(gram: GramDecomposition | None, samples: int, count: int) -> _Components:
+    """Zeros and NaN for a layer without a decomposition."""
+    if gram is None:
+        return _Components(np.zeros((samples, count), np.float16), np.nan, np.nan)
+    variance = gram.eigenvalues.sum()
+    scale = float(np.sqrt(variance / gram.size))
+    coordinates = np.zeros((gram.size, count), np.float16)
+    coordinates[:, : gram.eigenvalues.size] = (gram.coordinates[:, :count] / scale).astype(np.float16)
+    return _Components(coordinates, scale, float(gram.eigenvalues[:count].sum() / variance))
+
+
+def restored(record: Features) -> list[GramDecomposition | None]:
+    """Decompositions from recorded coordinates, for a run that is continued.
+
+    Their CKA differs from the original's by the directions that were not kept.
+    """
+    decompositions: list[GramDecomposition | None] = []
+    for coordinates, scale in zip(record.coordinates, record.scale, strict=True):
+        rows = coordinates.astype(np.float64) * scale
+        decompositions.append(GramDecomposition(rows - rows.mean(0), is_gram=False) if np.isfinite(scale) else None)
+    return decompositions

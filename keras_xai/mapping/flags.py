@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_xai.records import MAPPING_FLAGS, Features, Mappings, Result
+from keras_xai.records import MAPPING_FLAGS, Features, Flag, Mappings, Result
 
-Flag = tuple[str, str, int]  # (layer, or "model", one of MAPPING_FLAGS or MAPPING_NOTES, since this epoch)
 MODEL = "model"
 
 # What each means stands in `Flags`.
@@ -103,8 +102,8 @@ class Flags:
         standing = {key: self._since.get(key, epoch) for key in (*flags, *part)}
         self._since = standing
         order = sorted(flags, key=lambda flag: MAPPING_FLAGS.index(flag[1]))
-        notes = [(*key, standing[key]) for key in part] + self._stable(epoch, features)
-        return tuple((*key, standing[key]) for key in order), tuple(notes)
+        notes = [Flag(*key, standing[key]) for key in part] + self._stable(epoch, features)
+        return tuple(Flag(*key, standing[key]) for key in order), tuple(notes)
 
     def _first(self, features: Features, still: Sequence[str]) -> list[tuple[str, str]]:
         found = []
@@ -151,7 +150,7 @@ class Flags:
             since, count = self._still.get(name, (epoch, 0))
             self._still[name] = since, count + 1
             if count + 1 >= self.thresholds["stable epochs"]:
-                notes.append((name, "stable", since))
+                notes.append(Flag(name, "stable", since))
         return notes
 
     def replay(self, past: Sequence[Mappings], held_out: Mapping[int, HeldOutGap] | None = None) -> None:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_xai.attribution.method import every_layer, find_layer, path_of
+from keras_xai.backend.protocol import Activation
 from keras_xai.errors import InvalidInput, listed
 
 MOST = 8  # with the logits
@@ -39,8 +40,6 @@ _RUNNERS = (
 # Why a layer that could be read is not.
 UNCALLED = "no call of it is seen: not in inference, or only inside a compiled function of the model's own"
 ELSEWHERE = "it does not lead to the output that is read"
-
-Heard = Any  # of the backend
 
 
 def candidates(model: keras.Model, paths: Sequence[str] | None) -> list[keras.layers.Layer]:
@@ -79,7 +78,7 @@ def _children(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 
 def unreadable(
-    heard: Sequence[Heard], wanted: Sequence[keras.layers.Layer], known: Mapping[int, str]
+    heard: Sequence[Activation], wanted: Sequence[keras.layers.Layer], known: Mapping[int, str]
 ) -> dict[int, str]:
     """Why layers cannot be followed, by their ids, in the order of `wanted`.
 
@@ -134,7 +133,7 @@ def left_out(reasons: Mapping[str, str], rows: int) -> str:
     return " ".join(sentences)
 
 
-def followed(heard: Sequence[Heard], final: Sequence[Any], most: int = MOST) -> list[Heard]:
+def followed(heard: Sequence[Activation], final: Sequence[Any], most: int = MOST) -> list[Activation]:
     """At most `most` − 1 evenly spaced layers that change the representation, the last of them always.
 
     Args:
@@ -146,14 +145,14 @@ def followed(heard: Sequence[Heard], final: Sequence[Any], most: int = MOST) -> 
     kept = [
         one
         for one, following in itertools.zip_longest(features, features[1:])
-        if following is None or not isinstance(following.layer, _FINISHING) or following.given is not one.output
+        if following is None or not isinstance(following.layer, _FINISHING) or following.input is not one.output
     ]
     if len(kept) < most:
         return kept
     return [kept[k] for k in np.linspace(0, len(kept) - 1, most - 1).round().astype(int)]
 
 
-def names(followed: Sequence[Heard], model: keras.Model) -> list[str]:
+def names(followed: Sequence[Activation], model: keras.Model) -> list[str]:
     """Their paths; the second of the same path gets a number."""
     found: list[str] = []
     for one in followed:

@@ -1,37 +1,40 @@
-"""An activation as a matrix, one row a sample, and its figures over units; inside a graph."""
+"""An activation as a matrix, one row a sample, and statistics over its units; runs inside a compiled program."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from keras import ops
 
-MOST = 4096  # numbers of a map: global average pooling would lose where things are
-NEAR = 0.01  # of a bound counts as saturated
+MAX_COLUMNS = 4096  # of a feature map; global average pooling would lose the position of things
+SATURATION_MARGIN = 0.01  # an activation this close to a bound counts as saturated
 BOUNDS = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0)}
-FLAT = {"relu": (0.0,), "relu6": (0.0, 6.0)}
+CONSTANT_VALUES = {"relu": (0.0,), "relu6": (0.0, 6.0)}  # of the parts of an activation function where its slope is 0
 
 Tensor = Any
 
 
 class Pooled(NamedTuple):
-    """Of n rows: the matrix, and what has to be added up over further rows."""
+    """The matrix of n rows, and statistics that are added up over further rows."""
 
     rows: Tensor  # (n, D) float32
-    moments: Tensor  # (5): count, mean, Σ(a − mean)², count in a flat part, largest distance from the first row
+    moments: Tensor  # (5): count, mean, Σ(a − mean)², count of saturated ones, largest distance from the first row
     peaks: Tensor  # (C) max|a| of each unit
 
 
-def pooled(activation: Tensor, weight: Tensor, mask: Tensor, function: str, channels_first: bool) -> Pooled:
-    """Vectors as they are; sequences the mean over the steps that count; maps average-pooled to at most 4096 numbers.
+def pool_activation(
+    activation: Tensor, weight: Tensor, mask: Tensor, activation_function: str, channels_first: bool
+) -> Pooled:
+    """Vectors as they are; sequences as the mean over their unmasked steps; maps average-pooled to at most 4096 columns.
 
     Args:
-        activation: (n), (n, C), (n, T, C), (n, H, W, C) or more places.
-        weight: (n) 1 for a row that counts, 0 for a filler.
+        activation: (n), (n, C), (n, T, C), (n, H, W, C) or more spatial axes.
+        weight: (n) 1 for a row that counts, 0 for padding.
         mask: (n, T) true where a step counts, or None.
-        function: that made it.
-        channels_first: the units stand behind the samples.
+        activation_function: its name, "" unknown.
+        channels_first: the axis of units is the second one, not the last.
     """
     a = ops.cast(activation, "float32")
     if len(a.shape) == 1:
@@ -39,72 +42,73 @@ def pooled(activation: Tensor, weight: Tensor, mask: Tensor, function: str, chan
     rank = len(a.shape)
     if channels_first and rank > 2:
         a = ops.moveaxis(a, 1, -1)
-    counts = ops.reshape(weight, (-1, *[1] * (rank - 1)))
+    weights = ops.reshape(weight, (-1, *[1] * (rank - 1)))
     steps = None
     if mask is not None:
         steps = ops.reshape(ops.cast(mask, "float32"), (-1, a.shape[1], *[1] * (rank - 2)))
-        a = ops.where(steps > 0, a, 0.0)  # what a padded step holds may be anything, NaN too
-        counts = counts * steps
-    return Pooled(_matrix(a, steps), _moments(a, counts, function), _peaks(a, counts))
+        a = ops.where(steps > 0, a, 0.0)  # a masked step may hold anything, NaN too
+        weights = weights * steps
+    return Pooled(_matrix(a, steps), _moments(a, weights, activation_function), _peaks(a, weights))
 
 
-def by_weights(found: Pooled, weights: Sequence[Any]) -> Pooled:
-    """Of a rectifier: NaN where a weight of its layer is not finite. Some processors make 0 of NaN, as if nothing were wrong."""
-    numbers = [w for w in weights if "float" in w.dtype]
-    if not numbers:
-        return found
-    finite = ops.all(ops.stack([ops.all(ops.isfinite(w)) for w in numbers]))
+def spoil_by_weights(pooled: Pooled, weights: Sequence[Any]) -> Pooled:
+    """NaN throughout where a weight of the layer is not finite.
+
+    Some processors' rectifiers make 0 of NaN, so that a broken layer would look like a dead one.
+    """
+    numeric = [variable for variable in weights if "float" in variable.dtype]
+    if not numeric:
+        return pooled
+    finite = ops.all(ops.stack([ops.all(ops.isfinite(variable)) for variable in numeric]))
     spoiled = ops.where(finite, 0.0, float("nan"))
-    return Pooled(*(ops.cast(part, "float32") + spoiled for part in found))
+    return Pooled(*(ops.cast(part, "float32") + spoiled for part in pooled))
 
 
 def _matrix(a: Tensor, steps: Tensor | None) -> Tensor:
+    """(n, D)."""
     if steps is not None:
         a = ops.sum(a, 1) / ops.maximum(ops.sum(steps, 1), 1.0)
     elif len(a.shape) == 3:
         a = ops.mean(a, 1)
-    # Only the last three axes of places can be averaged down; what lies before them (steps of films) stays.
-    while len(a.shape) > 2 and _product(a.shape[1:]) > MOST and max(a.shape[1:-1][-3:]) > 1:
+    # `_halved` averages over the last three spatial axes only; those before them (the frames of a video) stay.
+    while len(a.shape) > 2 and math.prod(a.shape[1:]) > MAX_COLUMNS and max(a.shape[1:-1][-3:]) > 1:
         a = _halved(a)
-    return ops.reshape(a, (-1, _product(a.shape[1:])))
+    return ops.reshape(a, (-1, math.prod(a.shape[1:])))
 
 
 def _halved(a: Tensor) -> Tensor:
-    places = a.shape[1:-1]
-    kept, halved = places[:-3], places[-3:]
-    window = tuple(2 if n > 1 else 1 for n in halved)
-    rows = ops.reshape(a, (-1, *halved, a.shape[-1]))
-    # "same" counts no padding, so that an odd edge is the mean of what is there
+    """Average pooling by 2 along the last three spatial axes."""
+    spatial = a.shape[1:-1]
+    leading, pooled = spatial[:-3], spatial[-3:]
+    window = tuple(2 if length > 1 else 1 for length in pooled)
+    rows = ops.reshape(a, (-1, *pooled, a.shape[-1]))
+    # "same" does not count its padding: the last cell of an odd side is the mean of fewer.
     smaller = ops.average_pool(rows, window, window, padding="same", data_format="channels_last")
-    return ops.reshape(smaller, (-1, *kept, *smaller.shape[1:]))
+    return ops.reshape(smaller, (-1, *leading, *smaller.shape[1:]))
 
 
-def _moments(a: Tensor, counts: Tensor, function: str) -> Tensor:
-    everywhere = counts * ops.ones_like(a)
-    n = ops.sum(everywhere)
-    mean = ops.sum(a * counts) / ops.maximum(n, 1.0)
-    squares = ops.sum(ops.square(a - mean) * counts)
-    apart = ops.max(ops.abs(a - a[:1]) * counts * counts[:1])
-    return ops.stack([n, mean, squares, ops.sum(_flat(a, function) * counts), apart])
+def _moments(a: Tensor, weights: Tensor, activation_function: str) -> Tensor:
+    """(5), see `Pooled`."""
+    count = ops.sum(weights * ops.ones_like(a))
+    mean = ops.sum(a * weights) / ops.maximum(count, 1.0)
+    squares = ops.sum(ops.square(a - mean) * weights)
+    distance = ops.max(ops.abs(a - a[:1]) * weights * weights[:1])
+    saturated = ops.sum(_saturated(a, activation_function) * weights)
+    return ops.stack([count, mean, squares, saturated, distance])
 
 
-def _flat(a: Tensor, function: str) -> Tensor:
-    if function in FLAT:
-        found = [ops.equal(a, bound) for bound in FLAT[function]]
-    elif function in BOUNDS:
-        low, high = BOUNDS[function]
-        found = [a < low + NEAR, a > high - NEAR]
+def _saturated(a: Tensor, activation_function: str) -> Tensor:
+    """1 where the activation function has slope 0, or next to it; 0 elsewhere, and for functions that are not known."""
+    if activation_function in CONSTANT_VALUES:
+        conditions = [ops.equal(a, value) for value in CONSTANT_VALUES[activation_function]]
+    elif activation_function in BOUNDS:
+        low, high = BOUNDS[activation_function]
+        conditions = [a < low + SATURATION_MARGIN, a > high - SATURATION_MARGIN]
     else:
         return ops.zeros_like(a)
-    return sum(ops.cast(one, "float32") for one in found)
+    return sum(ops.cast(condition, "float32") for condition in conditions)
 
 
-def _peaks(a: Tensor, counts: Tensor) -> Tensor:
-    return ops.max(ops.abs(a) * counts, axis=tuple(range(len(a.shape) - 1)))
-
-
-def _product(numbers: Any) -> int:
-    out = 1
-    for n in numbers:
-        out *= int(n)
-    return out
+def _peaks(a: Tensor, weights: Tensor) -> Tensor:
+    """(C) max|a|."""
+    return ops.max(ops.abs(a) * weights, axis=tuple(range(len(a.shape) - 1)))

@@ -18,10 +18,10 @@ from keras_xai.attribution.method import every_layer, path_of
 from keras_xai.attribution.question import Output
 from keras_xai.attribution.samples import Samples
 from keras_xai.attribution.task import Task
-from keras_xai.backend import chosen
+from keras_xai.backend import get_backend
 from keras_xai.errors import InvalidInput, cause, listed
 from keras_xai.mapping.layers import candidates, check_named, followed, left_out, names, unreadable
-from keras_xai.mapping.pooling import BOUNDS, FLAT, Pooled, by_weights, pooled
+from keras_xai.mapping.pooling import BOUNDS, CONSTANT_VALUES, Pooled, pool_activation, spoil_by_weights
 
 # Where zero throughout says that a unit is dead; of a sigmoid or a tanh it would say nothing.
 RECTIFIERS = ("relu", "relu6")
@@ -95,7 +95,7 @@ class _Counted:
         """(n, ...) the tensor; None stays None."""
         if tensor is None or tensor.shape[0] is not None:
             return tensor
-        rows, count = chosen().rows_of(tensor, self._samples)
+        rows, count = get_backend().fit_rows(tensor, self._samples)
         self.layers.append(layer)
         self._counts.append(count)
         return rows
@@ -147,9 +147,9 @@ class Reader(Engine):
         self.traced = _Traced()
         self._excluded: dict[int, str] = {}  # why a layer is left out that the trace would follow, by its id
         self._settled = False  # whether a reading went through: from then on the layers stay the same
-        self._read = chosen().compiled(self._rows, model=model)
-        self._factored = chosen().compiled(self._matrices)
-        self._at_once = chosen().compiled(self._rows_and_matrices, model=model)
+        self._read = get_backend().compiled(self._rows, model=model)
+        self._factored = get_backend().compiled(self._matrices)
+        self._at_once = get_backend().compiled(self._rows_and_matrices, model=model)
 
     @property
     def side_effects(self) -> str:
@@ -196,7 +196,7 @@ class Reader(Engine):
             InvalidInput: the model's output does, or a layer that was named or that had the right number before.
         """
         samples = min(self.chunk, self.size)
-        counts = np.stack([chosen().numpy(part[6]) for part in parts])  # (chunks, counted layers)
+        counts = np.stack([get_backend().numpy(part[6]) for part in parts])  # (chunks, counted layers)
         reasons: dict[int, str] = {}
         for layer, rows in zip(self.traced.counted, counts.T, strict=True):
             wrong = rows[rows != samples]
@@ -214,7 +214,7 @@ class Reader(Engine):
 
     def _reading(self, parts: list[tuple[Any, ...]]) -> Reading:
         """What the chunks say together."""
-        backend = chosen()
+        backend = get_backend()
         outputs, scores, embedding, rows_of, told, peaked = ([part[k] for part in parts] for k in range(6))
         said = self._joined(outputs)
         self._name_last(self.question.settle(said, self._y, named=self._has_names))
@@ -246,7 +246,7 @@ class Reader(Engine):
             self.layers[-1] = dataclasses.replace(last, name=f"{name} of the model" if taken else name)
 
     def _joined(self, parts: list[Any]) -> NDArray[np.float32]:
-        rows = np.concatenate([chosen().numpy(part) for part in parts])[: self.size]
+        rows = np.concatenate([get_backend().numpy(part) for part in parts])[: self.size]
         return rows.reshape(self.size, -1).astype(np.float32)
 
     def _matrix(self, layer: Layer, values: NDArray[Any], power: float, moments: Array, peaks: NDArray[Any]) -> Matrix:
@@ -255,7 +255,7 @@ class Reader(Engine):
         middle = float(count @ mean / total)
         # Chan's rule adds up the squares of parts around the mean of all.
         variance = float((squares + count * (mean - middle) ** 2).sum() / total)
-        known = layer.function in (*FLAT, *BOUNDS)
+        known = layer.function in (*CONSTANT_VALUES, *BOUNDS)
         largest = peaks.max() if peaks.size else 0.0
         return Matrix(
             values=values,
@@ -274,20 +274,20 @@ class Reader(Engine):
         """Outputs, logits, mean embedding, each layer's rows, moments (L, 5), peaks, one behind the other, and the numbers of
         rows that are known only as the graph runs."""
         self.traces += 1
-        backend, model = chosen(), self._model
+        backend, model = get_backend(), self._model
         listened = [*self._candidates, *(e for e in self._embeddings if not any(e is c for c in self._candidates))]
-        (outputs, scores), heard = backend.heard(self.question.scores, x, listened, self._vary)
+        (outputs, scores), heard = backend.trace_activations(self.question.scores, x, listened, self._vary)
         final, function = backend.ending(outputs)
         taken, reasons = self._followed(heard, final)
         counted = _Counted(x[0].shape[0])
         parts = [self._pooled(activation, weight, counted) for activation in taken]
         outputs = counted.fitted(outputs, None)
         scores = ops.reshape(counted.fitted(scores, None), (-1, self.question.width or 1))
-        parts.append(pooled(scores, weight, None, "", False))
+        parts.append(pool_activation(scores, weight, None, "", False))
         embedding = next((activation for activation in heard if self._embeds(activation)), None)
         mean = scores if embedding is None else self._pooled(embedding, weight, counted).rows
         paths, functions = names(taken, model), [activation.function for activation in taken]
-        moved = [*(activation.moved for activation in taken), True]
+        moved = [*(activation.varies for activation in taken), True]
         described = zip([*paths, LAST], [*functions, ""], moved, parts, strict=True)
         self.traced = _Traced(
             layers=[Layer(n, int(part.peaks.shape[0]), int(part.rows.shape[1]), f, m) for n, f, m, part in described],
@@ -304,8 +304,8 @@ class Reader(Engine):
         """What a layer gave, pooled."""
         layer, function = activation.layer, activation.function
         output, mask = counted.fitted(activation.output, layer), counted.fitted(activation.mask, layer)
-        rows = pooled(output, weight, mask, function, channels_first(layer, self._model))
-        return by_weights(rows, layer.weights) if function in RECTIFIERS else rows
+        rows = pool_activation(output, weight, mask, function, channels_first(layer, self._model))
+        return spoil_by_weights(rows, layer.weights) if function in RECTIFIERS else rows
 
     def _followed(self, heard: Sequence[Any], final: Sequence[Any]) -> tuple[list[Any], dict[str, str]]:
         """Activations of the layers that are followed, and why others cannot be.

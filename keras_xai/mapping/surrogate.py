@@ -1,4 +1,4 @@
-"""Simple models that stand for the network: from pooled inputs to what it says."""
+"""Simple models that stand for the network: from pooled inputs to its predictions."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.mapping.factor import Factor
-from keras_xai.mapping.result import Said
+from keras_xai.image import SURROGATE_CELLS, cell_edges, grid_mean
+from keras_xai.mapping.gram import GramDecomposition
+from keras_xai.mapping.predictions import Predictions
 from keras_xai.mapping.ridge import ridge
 from keras_xai.probe import Probe, parts_of
 from keras_xai.records import Surrogate
 
 Array = NDArray[np.float64]
 
-CELLS = 8  # a side of a picture, and stretches of a series
-MOST_CELLS = CELLS**3
-CLASSES = 64  # whose coefficients are kept
+STRETCHES = SURROGATE_CELLS  # of a series
+MAX_CELLS = SURROGATE_CELLS**3  # of a volume or a video
+MAX_CLASSES = 64  # whose coefficients are kept
 FOLDS = 5
+ROUNDING_SHARE = 1e-7  # of a column's largest value: a standard deviation below it is rounding
 
 
 class Columns(NamedTuple):
@@ -29,147 +31,175 @@ class Columns(NamedTuple):
 
     names: tuple[str, ...]  # (F)
     values: Array  # (B, F)
-    factor: Factor
+    gram: GramDecomposition
 
     @classmethod
     def of(cls, names: Sequence[str], values: NDArray[Any]) -> Columns:
-        """Standardised."""
+        """Standardised columns of values (B, F)."""
+        values = np.asarray(values)
         centred = np.asarray(values, np.float64) - np.mean(values, 0, dtype=np.float64)
-        spread = centred.std(0)
-        # A constant column has the rounding of its mean for a spread.
-        same = spread <= 1e-7 * np.abs(np.asarray(values, np.float64)).max(0)
-        scaled = np.where(same, 0.0, centred / np.where(same, 1.0, spread))
-        wide = scaled.shape[1] > scaled.shape[0]
-        return cls(tuple(names), scaled, Factor(scaled @ scaled.T if wide else scaled, wide))
+        deviation = centred.std(0)
+        # The standard deviation of a constant column is the rounding error of its mean.
+        constant = deviation <= ROUNDING_SHARE * np.abs(np.asarray(values, np.float64)).max(0)
+        standardised = np.where(constant, 0.0, centred / np.where(constant, 1.0, deviation))
+        is_wide = standardised.shape[1] > standardised.shape[0]
+        gram = GramDecomposition(standardised @ standardised.T if is_wide else standardised, is_wide)
+        return cls(tuple(names), standardised, gram)
 
 
 def pooled_inputs(probe: Probe) -> tuple[list[str], Array] | None:
-    """What a surrogate gets to see: the columns of a table, 8 × 8 cells of a picture (of a film or volume 8 × 8 × 8), 8 stretches
-    of each channel of a series.
+    """The inputs of a surrogate, with their names.
 
-    None for tokens: their mean embedding moves with the training and is read from the model.
+    The columns of a table, 8 × 8 cells of an image (of a video or volume 8 × 8 × 8), 8 stretches of each channel of a series.
+
+    Returns:
+        None for tokens: their mean embedding moves with the training and is read from the model.
     """
     if probe.kind == "tokens":
         return None
     names: list[str] = []
-    parts = []
+    blocks = []
     keys = probe.keys or range(len(probe.inputs))
     for k, (key, array) in enumerate(zip(keys, probe.inputs, strict=True)):
         if array.dtype.kind not in "fiub":
             continue
-        if probe.is_columns:
-            own: Sequence[str] = [probe.column_names[k]]
-        else:
-            own = () if probe.kind == "image" and array.ndim > 2 else probe.names_of(k)
-        pooled = [_pooled(np.asarray(rows, np.float64), probe, own) for rows in parts_of(array)]
-        columns = pooled[0][0]
-        names += [f"{key}: {name}" for name in columns] if len(probe.inputs) > 1 and not probe.is_columns else columns
-        parts.append(np.concatenate([values for _, values in pooled]))
-    return (names, np.concatenate(parts, 1)) if parts else None
+        chunks = [_pooled(np.asarray(rows, np.float64), probe, _names_in(probe, k)) for rows in parts_of(array)]
+        column_names = chunks[0][0]
+        if len(probe.inputs) > 1 and not probe.is_columns:
+            column_names = [f"{key}: {name}" for name in column_names]
+        names += column_names
+        blocks.append(np.concatenate([values for _, values in chunks]))
+    return (names, np.concatenate(blocks, 1)) if blocks else None
 
 
-def _pooled(a: Array, probe: Probe, own: Sequence[str]) -> tuple[list[str], Array]:
-    if a.ndim > 3 or (probe.kind == "image" and a.ndim == 3):
+def _names_in(probe: Probe, k: int) -> Sequence[str]:
+    """Names of the columns or channels of input k; () for an image, whose cells have names of their own."""
+    if probe.is_columns:
+        return [probe.column_names[k]]
+    if probe.kind == "image" and probe.inputs[k].ndim > 2:
+        return ()
+    return probe.names_of(k)
+
+
+def _pooled(a: Array, probe: Probe, given_names: Sequence[str]) -> tuple[list[str], Array]:
+    """Names (F) and values (B, F)."""
+    if a.ndim > 3:
         channel_axis = 1 if a.ndim == 4 and probe.channels_first else -1
-        return _cells(a.mean(channel_axis) if a.ndim > 3 else a)
+        return _cells(a.mean(channel_axis))
+    if a.ndim == 3 and probe.kind == "image":
+        return _cells(a)
     if a.ndim == 3:
-        steps = _edges(a.shape[1])
-        means = np.add.reduceat(a, steps[:-1], 1) / np.diff(steps)[:, None]
-        channels = own if len(own) == a.shape[2] else [f"channel {c}" for c in range(a.shape[2])]
-        names = [f"{c}, steps {b}–{e - 1}" for b, e in itertools.pairwise(steps) for c in channels]
-        return names, means.reshape(len(a), -1)
+        return _stretches(a, given_names)
     a = a.reshape(len(a), -1)
-    return list(own) if len(own) == a.shape[1] else [f"column {f}" for f in range(a.shape[1])], a
+    if len(given_names) == a.shape[1]:
+        return list(given_names), a
+    return [f"column {f}" for f in range(a.shape[1])], a
 
 
-def _cells(places: Array) -> tuple[list[str], Array]:
-    """Means over the cells of (B, H, W), or of more axes of places: as many cells as a volume has at most."""
-    sides = places.ndim - 1
-    most = CELLS if sides <= 3 else max(1, int(MOST_CELLS ** (1 / sides)))
-    sums, sizes = places, np.ones(())
-    for axis, length in enumerate(places.shape[1:], 1):
-        edges = _edges(length, most)
-        sums = np.add.reduceat(sums, edges[:-1], axis)
-        sizes = np.multiply.outer(sizes, np.diff(edges))
-    names = [f"cell ({','.join(map(str, cell))})" for cell in np.ndindex(*sizes.shape)]
-    return names, (sums / sizes).reshape(len(places), -1)
+def _stretches(a: Array, given_names: Sequence[str]) -> tuple[list[str], Array]:
+    """Means over stretches of the time steps of (B, T, C)."""
+    edges = cell_edges(a.shape[1], STRETCHES)
+    means = np.add.reduceat(a, edges[:-1], 1) / np.diff(edges)[:, None]
+    channels = given_names if len(given_names) == a.shape[2] else [f"channel {c}" for c in range(a.shape[2])]
+    names = []
+    for begin, end in itertools.pairwise(edges):
+        names += [f"{channel}, steps {begin}–{end - 1}" for channel in channels]
+    return names, means.reshape(len(a), -1)
 
 
-def _edges(length: int, most: int = CELLS) -> NDArray[np.int64]:
-    """Where the cells of a side begin, and its end."""
-    return np.linspace(0, length, min(most, length) + 1).round().astype(np.int64)
+def _cells(a: Array) -> tuple[list[str], Array]:
+    """Means over the cells of (B, H, W), or of more spatial axes: never more cells than a volume has."""
+    spatial_axes = a.ndim - 1
+    cells_a_side = SURROGATE_CELLS if spatial_axes <= 3 else max(1, int(MAX_CELLS ** (1 / spatial_axes)))
+    means = grid_mean(a, cells_a_side)
+    names = [f"cell ({','.join(map(str, cell))})" for cell in np.ndindex(*means.shape[1:])]
+    return names, means.reshape(len(a), -1)
 
 
-def linear(columns: Columns, told: Said) -> Surrogate:
-    """Ridge regression from the inputs to the logits, left-out: how much of the network a straight line explains.
+def linear(columns: Columns, predictions: Predictions) -> Surrogate:
+    """Ridge regression from the inputs to the logits, with each sample left out: the share of the network that is linear.
 
     Logits of classes are centred over the classes first: what all of them share decides nothing.
     """
-    targets = told.logits
-    if told.answer == "class" and targets.shape[1] > 1:
+    targets = predictions.logits
+    if predictions.is_multiclass:
         targets = targets - targets.mean(1, keepdims=True)
-    fit = ridge(columns.factor, targets)
-    total = float(np.square(targets - targets.mean(0)).sum())
-    r2 = 1 - float(np.square(targets - fit.left_out).sum()) / total if total > 0 else np.nan
-    if told.answer == "value":
-        agreement = np.nan
-    elif told.answer == "class" and targets.shape[1] > 1:
-        agreement = float((fit.left_out.argmax(1) == told.prediction).mean())
-    else:
-        agreement = float(((fit.left_out > 0) == told.prediction.reshape(fit.left_out.shape)).mean())
-    shown = _shown(told)
-    coefficients = fit.coefficients(columns.factor, columns.values, targets[:, shown])
-    classes = (1,) if told.answer == "class" and targets.shape[1] == 1 else tuple(map(int, shown))
+    fit = ridge(columns.gram, targets)
+    variation = float(np.square(targets - targets.mean(0)).sum())
+    r2 = 1 - float(np.square(targets - fit.left_out).sum()) / variation if variation > 0 else np.nan
+    columns_kept = _kept_columns(predictions)
+    coefficients = fit.coefficients(columns.gram, columns.values, targets[:, columns_kept])
+    single_logit = predictions.answer == "class" and not predictions.is_multiclass
+    classes = (1,) if single_logit else tuple(map(int, columns_kept))
+    agreement = _agreement(fit.left_out, predictions)
     return Surrogate(columns.names, classes, coefficients.astype(np.float32), agreement, r2)
 
 
-def _shown(told: Said) -> NDArray[np.int64]:
-    """All columns, or of many classes those predicted most."""
-    width = told.logits.shape[1]
-    if width <= CLASSES:
+def _agreement(left_out: Array, predictions: Predictions) -> float:
+    """The share of samples (or of pairs of sample and label) of which surrogate and model predict the same; NaN for numbers."""
+    if predictions.answer == "value":
+        return np.nan
+    if predictions.is_multiclass:
+        return float((left_out.argmax(1) == predictions.prediction).mean())
+    return float(((left_out > 0) == predictions.prediction.reshape(left_out.shape)).mean())
+
+
+def _kept_columns(predictions: Predictions) -> NDArray[np.int64]:
+    """All columns of the logits, or of many classes those that are predicted most."""
+    width = predictions.logits.shape[1]
+    if width <= MAX_CLASSES:
         return np.arange(width)
-    counts = np.bincount(told.prediction, minlength=width) if told.answer == "class" else told.prediction.sum(0)
-    return np.sort(np.argsort(-counts, kind="stable")[:CLASSES])
+    if predictions.answer == "class":
+        counts = np.bincount(predictions.prediction, minlength=width)
+    else:
+        counts = predictions.prediction.sum(0)
+    return np.sort(np.argsort(-counts, kind="stable")[:MAX_CLASSES])
 
 
-def svm(columns: Columns, told: Said) -> Surrogate | None:
-    """scikit-learn's linear SVM from the inputs to the model's own class, each class against the rest; its agreement over
-    five seeded folds. None where the model does not choose between classes, or chooses one alone.
+def svm(columns: Columns, predictions: Predictions) -> Surrogate | None:
+    """scikit-learn's linear SVM from the inputs to the class that the model predicts, each class against the others.
+
+    Its agreement is that of five seeded folds.
+
+    Returns:
+        None where the model does not choose between classes, or chooses one alone.
 
     Cost:
         Six fits.
     """
-    classes = np.unique(told.prediction)
-    if told.answer != "class" or len(classes) < 2:
+    prediction = predictions.prediction
+    classes = np.unique(prediction)
+    if predictions.answer != "class" or len(classes) < 2:
         return None
-    fold = np.random.default_rng(0).permutation(len(told.prediction)) % FOLDS
-    guessed = np.empty_like(told.prediction)
+    fold = np.random.default_rng(0).permutation(len(prediction)) % FOLDS
+    guesses = np.empty_like(prediction)
     for k in range(FOLDS):
-        guessed[fold == k] = _guessed(columns.values, told.prediction, fold != k)
-    whole = _fitted(columns.values, told.prediction)
-    weights = np.asarray(whole.coef_.T)  # (F, C), one column for two classes: towards the second
-    named = classes[1:] if len(classes) == 2 else classes
-    kept = np.argsort(-np.bincount(told.prediction)[named], kind="stable")[:CLASSES]
-    kept = np.sort(kept)
+        guesses[fold == k] = _guesses(columns.values, prediction, fold != k)
+    machine = _fitted_svm(columns.values, prediction)
+    weights = np.asarray(machine.coef_.T)  # (F, C), one column for two classes: towards the second
+    weighted_classes = classes[1:] if len(classes) == 2 else classes
+    commonest = np.argsort(-np.bincount(prediction)[weighted_classes], kind="stable")
+    kept_classes = np.sort(commonest[:MAX_CLASSES])
     return Surrogate(
         features=columns.names,
-        classes=tuple(map(int, named[kept])),
-        coefficients=weights[:, kept].astype(np.float32),
-        agreement=float((guessed == told.prediction).mean()),
+        classes=tuple(map(int, weighted_classes[kept_classes])),
+        coefficients=weights[:, kept_classes].astype(np.float32),
+        agreement=float((guesses == prediction).mean()),
     )
 
 
-def _guessed(x: Array, y: NDArray[Any], fitted: NDArray[np.bool_]) -> NDArray[Any]:
-    """The classes of the rows that are not fitted."""
-    if len(np.unique(y[fitted])) < 2:
-        return np.full(int((~fitted).sum()), y[fitted][0])
-    return np.asarray(_fitted(x[fitted], y[fitted]).predict(x[~fitted]))
+def _guesses(x: Array, y: NDArray[Any], is_fitted: NDArray[np.bool_]) -> NDArray[Any]:
+    """Classes of the rows that are left out of the fit."""
+    if len(np.unique(y[is_fitted])) < 2:
+        return np.full(int((~is_fitted).sum()), y[is_fitted][0])
+    return np.asarray(_fitted_svm(x[is_fitted], y[is_fitted]).predict(x[~is_fitted]))
 
 
-def _fitted(x: Array, y: NDArray[Any]) -> Any:
+def _fitted_svm(x: Array, y: NDArray[Any]) -> Any:
+    """A `LinearSVC` of a few iterations: an explanation has no use for more."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # an explanation, not a model: near enough is enough
+        warnings.simplefilter("ignore", ConvergenceWarning)
         return LinearSVC(C=0.1, dual=x.shape[1] > x.shape[0], random_state=0, max_iter=300).fit(x, y)

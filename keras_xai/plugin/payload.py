@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.analysis.vocabulary import vocabulary
 from keras_xai.events import events
 from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, ramp
 from keras_xai.figures.importance_drift import position
@@ -115,10 +116,12 @@ def framed(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any] | Steps]
 
 
 def theme() -> dict[str, Any]:
-    """Colours of both themes: tokens, runs, and every map as 256 hex colours."""
-    return {
-        name: {"tokens": TOKENS[name], "runs": RUNS[name], "maps": {m: ramp(name, m) for m in MAPS}} for name in THEMES
-    }
+    """Return what the tab needs once: the colours of both themes (every map as 256 hex colours), and the words."""
+    themes: dict[str, Any] = {}
+    for name in THEMES:
+        maps = {map_name: ramp(name, map_name) for map_name in MAPS}
+        themes[name] = {"tokens": TOKENS[name], "runs": RUNS[name], "maps": maps}
+    return {**themes, "vocabulary": vocabulary()}
 
 
 def card(name: str, run: Run) -> dict[str, Any]:

@@ -27,9 +27,9 @@ from keras_xai.plugin import payload
 from keras_xai.plugin.latest import Latest
 from keras_xai.plugin.listing import Known, listed, reason
 from keras_xai.plugin.loader import NAME
-from keras_xai.plugin.prompt import prompt
 from keras_xai.plugin.protos import protos
 from keras_xai.plugin.static_files import files, plotly, plotly_partial, version
+from keras_xai.plugin.workarounds.nagle import without_delay
 from keras_xai.printed import escaped, printable
 from keras_xai.run import Run
 
@@ -81,7 +81,7 @@ class Plugin(base_plugin.TBPlugin):
     plugin_name = NAME
 
     def __init__(self, context: base_plugin.TBContext) -> None:
-        self._provider = prompt(context.data_provider)
+        self._provider = without_delay(context.data_provider)
         self._protos = protos(context, self._provider)
         self._seen: Latest[dict[str, Known]] = Latest(EXPERIMENTS)
         self._pool = ThreadPoolExecutor(16, "keras_xai")
@@ -121,7 +121,9 @@ class Plugin(base_plugin.TBPlugin):
     # What never changes.
 
     def static(self, request: Request) -> Response:
-        name = request.path.rsplit("/", 1)[-1]
+        name = request.path.partition("/static/")[2]
+        if name not in files():
+            name = name.partition("/")[2]  # an address of the tab's own begins with a version
         if name not in files():
             raise errors.NotFoundError("no such file")
         content, kind = files()[name]

@@ -46,7 +46,7 @@ class OfServer:
     blobs_too = False  # they come one by one, as bytes
 
     def __init__(self, provider: Any, ask: Any) -> None:
-        self._ask = provider.asking(ask) if hasattr(provider, "asking") else ask
+        self._ask = provider.undelayed(ask) if hasattr(provider, "undelayed") else ask
 
     def read(self, experiment_id: str, run: str, tag: str, most: int) -> list[tuple[int, Any]]:
         """A step and its tensor, `most` of them, the last among them."""

@@ -17,6 +17,7 @@ from keras_xai.records import (
     Answer,
     Decision,
     Features,
+    Flag,
     Mappings,
     Result,
     Surrogate,
@@ -70,6 +71,7 @@ def encode(record: Mappings) -> tuple[dict[str, Any], list[bytes]]:
         },
         "flags": record.flags,
         "notes": record.notes,
+        **({} if record.step is None else {"step": record.step}),
     }
     about = {
         "target": decision.target,
@@ -122,6 +124,7 @@ def decode(epoch: int, about: AboutMappings, blobs: Any) -> Mappings:
         flags=_flags(checks.entry(body, "flags"), MAPPING_FLAGS, epoch),
         notes=_flags(checks.entry(body, "notes"), MAPPING_NOTES, epoch),
         thresholds=about.thresholds,
+        step=None if body.get("step") is None else checks.whole(body["step"]),
     )
 
 
@@ -213,10 +216,10 @@ def _truths(array: Any, size: int) -> NDArray[np.bool_] | None:
     return None if array is None else checks.wholes(array, (size,), 0, 2).astype(bool)
 
 
-def _flags(entries: Any, known: Sequence[str], epoch: int) -> tuple[tuple[str, str, int], ...]:
-    def flag(entry: Any) -> tuple[str, str, int]:
+def _flags(entries: Any, known: Sequence[str], epoch: int) -> tuple[Flag, ...]:
+    def flag(entry: Any) -> Flag:
         name, kind, since = checks.several(entry, lambda part: part, 3)
-        return checks.text(name), checks.word(kind, known), checks.whole(since, 0, epoch + 1)
+        return Flag(checks.text(name), checks.word(kind, known), checks.whole(since, 0, epoch + 1))
 
     return checks.several(entries, flag)
 

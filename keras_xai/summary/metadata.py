@@ -51,7 +51,10 @@ from keras_xai.records import (
     Alert,
     Attribution,
     Changed,
+    Digest,
     Epoch,
+    FeatureMove,
+    Flag,
     Gradients,
     Link,
     Mappings,
@@ -155,10 +158,15 @@ def step(record: Record) -> int:
 
 
 def encode(record: Record) -> Iterator[Value]:
-    """A record as the tagged values of one event."""
+    """A record as the tagged values of one event.
+
+    Raises:
+        ValueError: a record with a step of the optimizer whose wire form, a table of numbers, has no room for it.
+    """
+    if isinstance(record, (Gradients, Attribution, Shares)) and record.step is not None:
+        raise ValueError(f"step={record.step}: the table of a {type(record).__name__} has no room for a step")
     if isinstance(record, Epoch):
-        body = {k: getattr(record, k) for k in Epoch.__dataclass_fields__ if k != "epoch"}
-        yield EPOCH, _data(PluginData.EPOCH), [json_of(body)]
+        yield EPOCH, _data(PluginData.EPOCH), [json_of(_body(record))]
     elif isinstance(record, Gradients):
         yield from _encode_gradients(record)
     elif isinstance(record, Attribution):
@@ -173,23 +181,30 @@ def encode(record: Record) -> Iterator[Value]:
         data = _data(PluginData.IMPORTANCE, names=record.names, method=record.source, limit=record.limit, options=about)
         yield IMPORTANCE + record.source, data, table
     elif isinstance(record, Alert):
-        body = {k: getattr(record, k) for k in Alert.__dataclass_fields__ if k not in ("epoch", "source")}
-        yield ALERT + record.source, _data(PluginData.ALERT, method=record.source), [json_of(body)]
+        yield ALERT + record.source, _data(PluginData.ALERT, method=record.source), [json_of(_body(record, "source"))]
     elif isinstance(record, Mappings):
         about, blobs = mappings.encode(record)
         yield MAPPINGS, _data(PluginData.MAPPINGS, names=record.features.layers, options=about), blobs
     elif isinstance(record, Stop):
-        yield STOP + record.part, _data(PluginData.STOP, method=record.part), [json_of({"reason": record.reason})]
+        yield STOP + record.part, _data(PluginData.STOP, method=record.part), [json_of(_body(record, "part"))]
     elif isinstance(record, Probe):
         yield _encode_probe(record)
     else:
         raise TypeError(f"no wire form for {type(record).__name__}")
 
 
+def _body(record: Epoch | Alert | Stop, *in_tag: str) -> dict[str, Any]:
+    """Return the fields of a record that its JSON holds: all but the epoch, which the event has, and what its tag says."""
+    fields = {name: getattr(record, name) for name in record.__dataclass_fields__ if name not in ("epoch", *in_tag)}
+    if fields["step"] is None:
+        del fields["step"]
+    return fields
+
+
 def _encode_gradients(record: Gradients) -> Iterator[Value]:
     since = np.full((len(record.names), len(FLAGS)), np.nan)
-    for name, kind, epoch in record.flags:
-        since[record.names.index(name), FLAGS.index(kind)] = epoch
+    for flag in record.flags:
+        since[record.names.index(flag.name), FLAGS.index(flag.kind)] = flag.since
     columns = [np.stack([record.statistics[s] for s in STATISTICS], 1), since]
     columns += [np.full((len(record.names), 1), record.steps), record.histogram]
     about = {"sizes": list(record.sizes), "thresholds": dict(record.thresholds)}
@@ -355,7 +370,13 @@ def decode_epoch(epoch: int, content: Any) -> Epoch:
         notes=checks.several(body.get("notes", []), checks.text),
         once_seconds=checks.amount(body.get("once_seconds", 0.0), 1e9),
         resumed=checks.flag(body.get("resumed", False)),
+        step=_step(body),
     )
+
+
+def _step(body: Mapping[str, Any]) -> int | None:
+    """Return the step of the optimizer that a record belongs to; None where it is that of an epoch's end."""
+    return None if body.get("step") is None else checks.whole(body["step"])
 
 
 def _source(data: PluginData, source: Source) -> Source:
@@ -382,6 +403,7 @@ def decode_alert(epoch: int, source: Source, content: Any) -> Alert:
         limit=checks.number(body.get("limit")),
         event=None if body.get("event") is None else checks.epoch(body["event"]),
         changed=None if body.get("changed") is None else _changed(body["changed"]),
+        step=_step(body),
     )
 
 
@@ -393,15 +415,15 @@ def _changed(counts: Any) -> Changed:
     return Changed(rows, labels, of)
 
 
-def _moved(feature: Any) -> tuple[str, float, float, int, float]:
+def _moved(feature: Any) -> FeatureMove:
     """One feature of an alert."""
     name, before, after, direction, z = checks.several(feature, lambda entry: entry, 5)
-    return (
-        checks.text(name),
-        checks.number(before),
-        checks.number(after),
-        checks.whole(direction, -1, 2),
-        checks.number(z),
+    return FeatureMove(
+        name=checks.text(name),
+        before=checks.number(before),
+        after=checks.number(after),
+        direction=checks.whole(direction, -1, 2),
+        z=checks.number(z),
     )
 
 
@@ -414,7 +436,7 @@ def about_stop(data: PluginData, part: str) -> str:
 
 def decode_stop(epoch: int, part: str, content: Any) -> Stop:
     body = checks.parsed(_only(content))
-    return Stop(checks.epoch(epoch), part, checks.text(checks.entry(body, "reason")))
+    return Stop(checks.epoch(epoch), part, checks.text(checks.entry(body, "reason")), _step(body))
 
 
 def decode_missing(epoch: int, content: Any) -> tuple[int, str]:
@@ -460,7 +482,7 @@ def decode_gradients(epoch: int, about: AboutGradients, table: Any, missing: str
         histogram=histogram,
         bin_edges=about.edges,
         steps=int(steps[0]) if len(names) else 0,
-        flags=tuple((names[v], FLAGS[k], int(since[v, k])) for v, k in raised),
+        flags=tuple(Flag(names[v], FLAGS[k], int(since[v, k])) for v, k in raised),
         missing=missing,
         sizes=about.sizes,
         thresholds=about.thresholds,
@@ -507,7 +529,7 @@ def decode_shares(epoch: int, about: AboutShares, table: Any) -> Shares:
         direction=direction.astype(np.int8),
         burn_in=about.burn_in,
         method=about.method,
-        digest=(int(first), int(second)) if digest else None,
+        digest=Digest(int(first), int(second)) if digest else None,
     )
 
 

@@ -50,14 +50,14 @@ class Writer:
         self._append([event_pb2.Event(wall_time=time.time(), step=start, session_log=begin)])
         self.flush()
 
-    def write(self, records: Iterable[Record], epoch: int | None = None) -> None:
-        """Append each record as one event at its own epoch, or at `epoch`. All of them, or none where one fails."""
+    def write(self, records: Iterable[Record]) -> None:
+        """Append each record as one event at its own epoch. All of them, or none where one fails."""
         if self._file.closed:
             raise ValueError(f"{self.path} is closed")
         events, fresh = [], set[str]()
         for record in records:
             encoded, values = list(encode(record)), []
-            at = step(record) if epoch is None else epoch
+            at = step(record)
             for series, data, content in encoded:
                 known, tag = self._seen | fresh, part_of(series, data, at, content)
                 about = continuing(data) if series in known else data

@@ -1,30 +1,12 @@
-"""The page about attributions: its code runs, and it names every method."""
+"""The page about attributions: it names every method."""
 
 import re
 from pathlib import Path
-
-import keras
-import numpy as np
 
 import keras_xai as kx
 from keras_xai.attribution import METHODS
 
 PAGE = (Path(kx.__file__).parent.parent / "docs" / "attributions.md").read_text(encoding="utf-8")
-
-
-def test_its_code_runs(tmp_path, monkeypatch):
-    """Block after block, on a small model."""
-    monkeypatch.chdir(tmp_path)
-    x = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
-    y = (x[:, 0] > 0).astype(np.int32)
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
-    model.compile("sgd", "sparse_categorical_crossentropy")
-    page = {"model": model, "x": x, "y": y}
-    for block in re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE):
-        exec(compile(block, "attributions.md", "exec"), page)
-    assert page["falling"].shape == page["rising"].shape == (12, 21)
-    assert set(kx.load("logs")["run1"].attributions("occlusion")[0].values.shape) == {12, 4}
-    assert len(page["kept"]) == 1
 
 
 def test_its_table_names_every_method():

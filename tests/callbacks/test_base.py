@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from keras_xai.callbacks.base import Watcher
+from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.records import Shares
 from tests.callbacks.conftest import small_model
 
 
-class Probing(Watcher):
+class Probing(RecordingCallback):
     """Writes one small record an epoch, and fails where it is told to."""
 
     name = "probing"
@@ -29,15 +29,15 @@ class Probing(Watcher):
     def check(self):
         self._maybe("check")
 
-    def begin(self, epoch, past):
+    def on_run_start(self, epoch, past):
         self._maybe("begin")
 
-    def observe(self, epoch, logs):
+    def record_epoch(self, epoch, logs):
         if epoch == 1:
             self._maybe("observe")
         return [Shares(epoch, self.source, ("a",), np.ones(1, np.float32), 0.0, 6.0)]
 
-    def act(self):
+    def on_epoch_written(self):
         self._maybe("act")
 
     def close(self):
@@ -54,7 +54,7 @@ def test_a_fault_costs_a_warning_and_the_callback_never_the_training(tmp_path, m
         history = fit(model, watch := Probing(tmp_path, where))
     assert len([w for w in seen if "broken" in str(w.message)]) == 1
     assert len(history.epoch) == 3
-    assert watch.retired
+    assert watch.disabled
     for a, b in zip(model.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     if where == "observe":

@@ -64,7 +64,7 @@ def test_a_token_at_random_places_is_named_and_seen(tmp_path):
     _, run, lines = watched(tmp_path, model, rows, labels, probe, change)
     certain, seen = run.alerts[:2]
     assert (certain.source, certain.epoch, certain.changed.rows) == ("data", CHANGE, len(positive))
-    assert (certain.features[0][0], seen.source, seen.features[0][0]) == ("dull", "live", "dull")
+    assert (certain.features[0].name, seen.source, seen.features[0].name) == ("dull", "live", "dull")
     assert {(a.event, a.verdict) for a in run.alerts} == {(CHANGE, "data changed")}
     assert len(lines) == 1
     assert run.importance_live.names[-2:] == ("dull", "other")
@@ -80,7 +80,7 @@ def test_swapped_labels_are_named(tmp_path):
 
     logs, run, lines = watched(tmp_path, model, x[:256], y[:256], probe, change)
     assert run.alerts[0].changed == (0, 96, 256)
-    assert run.alerts[0].features[0][0] == "labels"
+    assert run.alerts[0].features[0].name == "labels"
     assert "the training labels changed" in str(lines[0].message)
     assert logs["xai_drift_alarm"][CHANGE] == 1
     assert logs["xai_quiet_epochs"][CHANGE] == 0
@@ -118,19 +118,19 @@ def test_rows_that_change_at_every_epoch_from_then_on_have_a_cooldown(tmp_path):
 
 def test_a_late_alarm_is_put_down_to_the_change(tmp_path, monkeypatch):
     """Live and fixed probe alarm two epochs after the rows changed: the data, not the model."""
-    from keras_xai.drift.detector import Chart
+    from keras_xai.drift.control_chart import ControlChart
 
-    plain = Chart.update
+    plain = ControlChart.update
 
     def late(self, share, learning_rate=1.0):
         import dataclasses
 
         update = plain(self, share, learning_rate)
-        hit = np.arange(len(update.z)) == 1
         alarm = self._updates == CHANGE + 3
-        return dataclasses.replace(update, alarm=alarm, hit=hit if alarm else update.hit & False)
+        exceeds = (np.arange(len(update.z)) == 1) & alarm
+        return dataclasses.replace(update, alarm=alarm, exceeds=exceeds)
 
-    monkeypatch.setattr(Chart, "update", late)
+    monkeypatch.setattr(ControlChart, "update", late)
     x, y, model = table()
 
     def change():

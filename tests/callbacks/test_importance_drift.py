@@ -77,15 +77,15 @@ def test_a_leaking_column_is_found_named_and_judged(tmp_path):
     history, run = watched(tmp_path)
     certain = run.alerts[0]
     assert (certain.epoch, certain.source, certain.changed) == (CHANGE, "data", (256, 0, 256))
-    assert [(name, share) for name, _, share, _, _ in certain.features] == [("leak", 1.0)]
+    assert [(move.name, move.after) for move in certain.features] == [("leak", 1.0)]
     assert {(a.verdict, a.event) for a in run.alerts} == {("data changed", CHANGE)}
     alert = next(a for a in run.alerts if a.source == "live")
     assert CHANGE <= alert.epoch <= CHANGE + 1
-    assert alert.features[0][0] == "leak"
-    _, before, after, direction, z = alert.features[0]
-    assert after - before >= 0.002
-    assert abs(z) > 6
-    assert direction in (-1, 0, 1)
+    assert alert.features[0].name == "leak"
+    move = alert.features[0]
+    assert move.after - move.before >= 0.002
+    assert abs(move.z) > 6
+    assert move.direction in (-1, 0, 1)
     logs = history.history
     assert logs["xai_drift_alarm_live"][alert.epoch] == logs["xai_drift_alarm"][alert.epoch] == 1
     assert logs["xai_quiet_epochs"][: CHANGE + 1] == [*range(1, CHANGE + 1), 0]
@@ -103,7 +103,7 @@ def test_noise_redrawn_at_every_read_is_judged_by_the_data_score(tmp_path):
     assert run.data_score is not None
     data = [a for a in run.alerts if a.source == "data"]
     assert data[0].epoch in (CHANGE, CHANGE + 1)
-    assert data[0].features[0][0] == "leak"
+    assert data[0].features[0].name == "leak"
     assert data[0].verdict == "data changed"
 
 
@@ -358,7 +358,7 @@ def test_a_scrambled_one_hot_group_moves_though_its_sum_does_not(tmp_path):
     watch = kx.ImportanceDrift(tmp_path, probe, live=live, on_error="raise")
     model.fit(probe.x, y, epochs=16, verbose=0, callbacks=[clock, watch])
     data = [a for a in kx.load(tmp_path)["."].alerts if a.source == "data"]
-    assert [(a.epoch, a.features[0][0]) for a in data] == [(CHANGE, "kind")]
+    assert [(a.epoch, a.features[0].name) for a in data] == [(CHANGE, "kind")]
 
 
 def test_the_rate_that_is_scored_is_the_rate_that_is_recorded(tmp_path, model, data):
@@ -517,7 +517,7 @@ def test_rows_redrawn_between_epochs_get_a_data_score(tmp_path):
     run = kx.load(tmp_path)["."]
     assert run.data_score.epochs[0] == 2
     data = [a for a in run.alerts if a.source == "data"]
-    assert [(a.epoch, a.features[0][0]) for a in data] == [(CHANGE, "leak")]
+    assert [(a.epoch, a.features[0].name) for a in data] == [(CHANGE, "leak")]
 
 
 @pytest.mark.parametrize("classes", [1, 3])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from benchmarks.probe_memory import ROWS
+from benchmarks._probe_memory import ROWS
 from keras_xai import probe as probes
 from keras_xai.attribution.engine import CHUNK_BYTES, Engine, chunk_rows, smooth
 from keras_xai.attribution.explainer import Explainer

@@ -80,13 +80,13 @@ def test_every_epoch_is_recorded_and_svms_every_fifth(usual):
 
 def test_cka_between_epochs_follows_from_the_coordinates(usual):
     """What the viewer computes from 16 coordinates is what was computed from all."""
-    from keras_xai.mapping.factor import likeness
+    from keras_xai.mapping.cka import linear_cka
     from keras_xai.mapping.features import restored
 
     records = run(usual[0]).mappings
     first, last = restored(records[0].features), restored(records[-1].features)
     for k, expected in enumerate(records[-1].features.cka_first):
-        assert likeness(last[k], first[k]) == pytest.approx(expected, abs=0.007)
+        assert linear_cka(last[k], first[k]) == pytest.approx(expected, abs=0.007)
 
 
 def test_logs_hold_the_figures(usual):

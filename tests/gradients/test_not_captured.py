@@ -12,8 +12,8 @@ import tensorflow as tf
 
 import keras_xai as kx
 from keras_xai.gradients.tap import Tap
+from tests.gradients.listeners import Listener, assert_same, fit, model
 from tests.gradients.situations import LOSS, X, Y, sgd
-from tests.gradients.test_tap import Listener, assert_same, fit, model
 
 
 def uncaptured(watched, tmp_path, match):
@@ -333,14 +333,14 @@ def test_an_error_in_eager_mode_is_never_answered_by_a_second_step():
 
 def test_dropout_that_is_off_is_not_random():
     """cuDNN's recurrent operation has seeds, for a dropout that Keras leaves at zero; with one it is random."""
-    from keras_xai.backend import chosen
+    from keras_xai.backend import get_backend
 
     for dropout, expected in ((0.0, []), (0.5, ["CudnnRNN"])):
         graph = tf.Graph()
         with graph.as_default():
             zeros = tf.zeros([1, 1, 1])
             tf.raw_ops.CudnnRNN(input=zeros, input_h=zeros, input_c=zeros, params=tf.zeros([9]), dropout=dropout)
-        assert chosen().own_randomness(graph) == expected
+        assert get_backend().own_randomness(graph) == expected
 
 
 def test_an_error_of_the_step_itself_reaches_the_user(tmp_path):

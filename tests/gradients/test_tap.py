@@ -12,33 +12,10 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from keras_xai.gradients.selection import Selection
 from keras_xai.gradients.tap import Tap
 from tests.gradients import by_hand
-from tests.gradients.situations import LOSS, X, Y, mlp, sgd
-
-
-class Listener(keras.callbacks.Callback):
-    """The least that listens: records the calls it is told to."""
-
-    def __init__(self, *calls: int) -> None:
-        super().__init__()
-        self.calls = calls
-        self.heard = []
-        self.tap = None
-
-    def on_train_begin(self, logs=None):
-        self.tap = Tap.of(self.model, self.tap)
-        self.tap.join(self, Selection())
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.tap.announce(self, batch in self.calls)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.heard.append(self.tap.collect(epoch))
-
-    def on_train_end(self, logs=None):
-        self.tap.leave(self)
+from tests.gradients.listeners import Listener, assert_same, fit, model
+from tests.gradients.situations import LOSS, X, Y, sgd
 
 
 class Abort(keras.callbacks.Callback):
@@ -67,27 +44,11 @@ class Counted(keras.Model):
         return super().train_step(data)
 
 
-def model(optimizer="sgd", **options):
-    keras.utils.set_random_seed(5)
-    return mlp(optimizer, **options)
-
-
 def counted():
     plain = model()
     found = Counted(plain.input, plain.output)
     found.compile(sgd(), LOSS)
     return found
-
-
-def fit(model, *callbacks, epochs=1, **options):
-    return model.fit(X, Y, batch_size=8, epochs=epochs, shuffle=False, verbose=0, callbacks=list(callbacks), **options)
-
-
-def assert_same(first, second):
-    """Weights and optimizer state, bit for bit."""
-    mine, theirs = ([*m.variables, *m.optimizer.variables] for m in (first, second))
-    for a, b in zip(mine, theirs, strict=True):
-        np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
 def test_only_the_calls_asked_for_are_recorded():

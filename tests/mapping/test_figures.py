@@ -19,7 +19,7 @@ from keras_xai.plugin import payload
 from keras_xai.probe import Probe
 from keras_xai.summary.writer import Writer
 from tests.mapping.conftest import mappings_of
-from tests.plugin.test_routes import arrays
+from tests.plugin.answers import arrays
 
 
 def unpacked(value):

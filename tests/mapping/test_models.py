@@ -788,8 +788,8 @@ def test_a_fault_in_reading_the_layers_leaves_the_output(tmp_path, monkeypatch):
             raise TypeError("an internal error")
         return pooled(activation, weight, mask, function, channels_first)
 
-    pooled = reading.pooled
-    monkeypatch.setattr(reading, "pooled", failing)
+    pooled = reading.pool_activation
+    monkeypatch.setattr(reading, "pool_activation", failing)
     model, probe = dense_stack(), kx.Probe(X)
     model.compile("sgd", "mse")
     log_dir = tmp_path / "warn"

@@ -11,9 +11,11 @@ from scipy.special import softmax as reference_softmax
 from sklearn.linear_model import Ridge
 from sklearn.metrics import confusion_matrix
 
-from keras_xai.mapping.decision import Target, own, readouts
-from keras_xai.mapping.factor import Factor
-from keras_xai.mapping.result import calibration_error, calibration_floor, result, said
+from keras_xai.mapping.calibration import calibration_error, calibration_floor
+from keras_xai.mapping.decision import Target, linear_probes
+from keras_xai.mapping.gram import GramDecomposition
+from keras_xai.mapping.predictions import predictions_of
+from keras_xai.mapping.result import result
 from keras_xai.mapping.surrogate import Columns, linear, pooled_inputs, svm
 from keras_xai.probe import Probe
 
@@ -23,7 +25,7 @@ LABEL = R.integers(0, 4, 60)
 
 
 def classes(logits=LOGITS, function="softmax"):
-    return said(logits, logits, "logit", function, "class")
+    return predictions_of(logits, logits, "logit", function, "class")
 
 
 # The result.
@@ -57,81 +59,81 @@ def test_the_floor_is_what_a_perfectly_calibrated_model_shows():
     assert calibration_floor(np.tile(certainty, 16)) < 0.5 * calibration_floor(certainty)
 
 
-def test_a_result_of_classes():
+def test_a_recordof_classes():
     """Probabilities by scipy, confusion by scikit-learn, gap and accuracy by their definitions."""
     held_out = np.arange(60) >= 40
-    found = result(classes(), LABEL, held_out, keep_label=True)
+    record = result(classes(), LABEL, held_out, keep_label=True)
     p = reference_softmax(LOGITS, 1)
-    np.testing.assert_allclose(found.confidence, p[np.arange(60), LABEL], rtol=1e-6)
-    np.testing.assert_allclose(found.certainty, p.max(1), rtol=1e-6)
+    np.testing.assert_allclose(record.confidence, p[np.arange(60), LABEL], rtol=1e-6)
+    np.testing.assert_allclose(record.certainty, p.max(1), rtol=1e-6)
     right = LOGITS.argmax(1) == LABEL
-    np.testing.assert_array_equal(found.correct, right)
-    assert found.accuracy == pytest.approx(right.mean())
-    assert found.held_out_accuracy == pytest.approx(right[40:].mean())
-    assert found.confidence_gap == pytest.approx(p.max(1).mean() - right.mean())
-    np.testing.assert_array_equal(found.confusion, confusion_matrix(LABEL, LOGITS.argmax(1), labels=range(4)))
-    np.testing.assert_allclose(found.logits, LOGITS, rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(record.correct, right)
+    assert record.accuracy == pytest.approx(right.mean())
+    assert record.held_out_accuracy == pytest.approx(right[40:].mean())
+    assert record.confidence_gap == pytest.approx(p.max(1).mean() - right.mean())
+    np.testing.assert_array_equal(record.confusion, confusion_matrix(LABEL, LOGITS.argmax(1), labels=range(4)))
+    np.testing.assert_allclose(record.logits, LOGITS, rtol=1e-3, atol=1e-3)
     assert result(classes(), LABEL, None, keep_label=False).label is None
 
 
 def test_a_single_output_speaks_for_class_one():
     """Sigmoid: two classes, the probability of the true one."""
     logits = LOGITS[:, :1]
-    told = said(logits, expit(logits), "logit", "sigmoid", "class")
+    predictions = predictions_of(logits, expit(logits), "logit", "sigmoid", "class")
     label = LABEL % 2
-    found = result(told, label, None, keep_label=True)
+    record = result(predictions, label, None, keep_label=True)
     p = expit(logits[:, 0])
-    np.testing.assert_array_equal(found.prediction, p > 0.5)
-    np.testing.assert_allclose(found.confidence, np.where(label, p, 1 - p), rtol=1e-6)
-    np.testing.assert_allclose(found.certainty, np.maximum(p, 1 - p), rtol=1e-6)
-    assert found.confusion.shape == (2, 2)
-    assert found.classes == 2
+    np.testing.assert_array_equal(record.prediction, p > 0.5)
+    np.testing.assert_allclose(record.confidence, np.where(label, p, 1 - p), rtol=1e-6)
+    np.testing.assert_allclose(record.certainty, np.maximum(p, 1 - p), rtol=1e-6)
+    assert record.confusion.shape == (2, 2)
+    assert record.classes == 2
 
 
 def test_probabilities_without_logits_have_their_logarithm():
     """A model whose last operation is not the softmax: the same prediction, a logit that a softmax turns back."""
     p = reference_softmax(LOGITS, 1)
-    told = said(p, p, "probability", "softmax", "class")
-    np.testing.assert_allclose(reference_softmax(told.logits, 1), p, rtol=1e-9)
-    np.testing.assert_array_equal(told.prediction, LOGITS.argmax(1))
+    predictions = predictions_of(p, p, "probability", "softmax", "class")
+    np.testing.assert_allclose(reference_softmax(predictions.logits, 1), p, rtol=1e-9)
+    np.testing.assert_array_equal(predictions.prediction, LOGITS.argmax(1))
 
 
 def test_several_labels_a_sample():
     """Everything over pairs of sample and label; right means all of them."""
     truth = R.integers(0, 2, (60, 4))
-    told = said(LOGITS, expit(LOGITS), "logit", "sigmoid", "labels")
-    found = result(told, truth, None, keep_label=True)
+    predictions = predictions_of(LOGITS, expit(LOGITS), "logit", "sigmoid", "labels")
+    record = result(predictions, truth, None, keep_label=True)
     hits = (LOGITS > 0) == truth
     p = expit(LOGITS)
-    assert found.accuracy == pytest.approx(hits.mean())
-    np.testing.assert_array_equal(found.correct, hits.all(1))
-    np.testing.assert_allclose(found.confidence, np.where(truth, p, 1 - p).mean(1), rtol=1e-6)
-    assert found.ece == pytest.approx(slow_calibration_error(np.maximum(p, 1 - p).ravel(), hits.ravel()))
-    assert found.confusion is None
+    assert record.accuracy == pytest.approx(hits.mean())
+    np.testing.assert_array_equal(record.correct, hits.all(1))
+    np.testing.assert_allclose(record.confidence, np.where(truth, p, 1 - p).mean(1), rtol=1e-6)
+    assert record.ece == pytest.approx(slow_calibration_error(np.maximum(p, 1 - p).ravel(), hits.ravel()))
+    assert record.confusion is None
 
 
 def test_numbers_have_no_certainty():
     """Regression: the output is the prediction, the rest is NaN."""
     values = LOGITS[:, :1]
-    found = result(said(values, values, "raw", "", "value"), values[:, 0] + 1, None, keep_label=True)
-    np.testing.assert_array_equal(found.prediction, values[:, 0])
-    assert np.isnan([found.accuracy, found.ece, found.confidence_gap, *found.confidence]).all()
-    assert found.correct is None
+    record = result(predictions_of(values, values, "raw", "", "value"), values[:, 0] + 1, None, keep_label=True)
+    np.testing.assert_array_equal(record.prediction, values[:, 0])
+    assert np.isnan([record.accuracy, record.ece, record.confidence_gap, *record.confidence]).all()
+    assert record.correct is None
 
 
 def test_of_many_classes_the_true_one_and_the_top_five_are_kept():
     """A thousand columns would be 0.5 MB an epoch."""
     logits = R.normal(size=(30, 1000))
     label = R.integers(0, 1000, 30)
-    found = result(classes(logits), label, None, keep_label=True)
-    assert found.logits.shape == found.columns.shape == (30, 6)
-    np.testing.assert_array_equal(found.columns[:, 0], label)
-    np.testing.assert_array_equal(found.columns[:, 1:], np.argsort(-logits, 1)[:, :5])
-    np.testing.assert_allclose(found.logits, np.take_along_axis(logits, found.columns, 1), rtol=1e-3, atol=1e-3)
+    record = result(classes(logits), label, None, keep_label=True)
+    assert record.logits.shape == record.columns.shape == (30, 6)
+    np.testing.assert_array_equal(record.columns[:, 0], label)
+    np.testing.assert_array_equal(record.columns[:, 1:], np.argsort(-logits, 1)[:, :5])
+    np.testing.assert_allclose(record.logits, np.take_along_axis(logits, record.columns, 1), rtol=1e-3, atol=1e-3)
     without = result(classes(logits), None, None, keep_label=True)
     assert (without.columns[:, 0] == -1).all()
     assert np.isnan(without.logits[:, 0]).all()
-    assert found.confidence[0] == pytest.approx(reference_softmax(logits[0])[label[0]], rel=1e-5)
+    assert record.confidence[0] == pytest.approx(reference_softmax(logits[0])[label[0]], rel=1e-5)
 
 
 def test_logits_that_are_not_finite_are_no_crash():
@@ -139,61 +141,67 @@ def test_logits_that_are_not_finite_are_no_crash():
     logits = LOGITS.copy()
     logits[3] = np.nan
     with np.errstate(all="ignore"):
-        found = result(classes(logits), LABEL, np.ones(60, bool), keep_label=True)
-    assert np.isnan([found.ece, found.ece_floor, found.accuracy, found.confidence_gap, found.held_out_accuracy]).all()
-    assert not found.correct[3]
+        record = result(classes(logits), LABEL, np.ones(60, bool), keep_label=True)
+    assert np.isnan(
+        [record.ece, record.ece_floor, record.accuracy, record.confidence_gap, record.held_out_accuracy]
+    ).all()
+    assert not record.correct[3]
 
 
 # The decision.
 
 
-def factor(x):
-    return Factor(x - x.mean(0), gram=False)
+def decomposition(x):
+    return GramDecomposition(x - x.mean(0), is_gram=False)
 
 
-def readout(target, one):
-    return readouts([target], [one])[0][0]
+def linear_probe(target, layer):
+    return linear_probes([target], [layer])[0][0]
 
 
 def test_readability_is_the_accuracy_of_refits():
     """Its class is that of a ridge fitted without the sample; R² of numbers from the left-out errors."""
     x = R.normal(size=(60, 5))
     label = (x @ [2, -1, 0, 0, 0] + R.normal(size=60) > 0).astype(int)
-    found = readout(Target(label, "class", 2), factor(x))
+    reading = linear_probe(Target(label, "class", 2), decomposition(x))
     from keras_xai.mapping.ridge import ridge
 
-    penalty = ridge(factor(x), np.eye(2)[label]).penalty
+    penalty = ridge(decomposition(x), np.eye(2)[label]).penalty
     seen = []
     for i in range(60):
         rest = np.arange(60) != i
         fit = Ridge(alpha=penalty, solver="svd").fit(x[rest], np.eye(2)[label][rest])
         # against the mean of all samples, not of those that are left
         seen.append((fit.predict(x[i : i + 1])[0] - np.eye(2)[label][rest].mean(0) + np.eye(2)[label].mean(0)).argmax())
-    np.testing.assert_array_equal(found.seen, seen)
-    assert found.score == pytest.approx((np.array(seen) == label).mean())
-    assert found.error == pytest.approx(np.sqrt(found.score * (1 - found.score) / 60))
+    np.testing.assert_array_equal(reading.prediction, seen)
+    assert reading.score == pytest.approx((np.array(seen) == label).mean())
+    assert reading.standard_error == pytest.approx(np.sqrt(reading.score * (1 - reading.score) / 60))
 
     number = x[:, 0] + R.normal(size=60)
-    found = readout(Target(number, "value", 1), factor(x))
-    left = ridge(factor(x), number[:, None]).left_out[:, 0]
-    assert found.score == pytest.approx(1 - np.square(number - left).sum() / np.square(number - number.mean()).sum())
-    assert (found.seen == -1).all()
+    reading = linear_probe(Target(number, "value", 1), decomposition(x))
+    left = ridge(decomposition(x), number[:, None]).left_out[:, 0]
+    assert reading.score == pytest.approx(1 - np.square(number - left).sum() / np.square(number - number.mean()).sum())
+    assert (reading.prediction == -1).all()
 
 
 def test_a_layer_that_says_nothing_reads_at_chance():
     """Not below it, as a plain leave-one-out would: there a sample's own class is always a little rarer."""
     label = np.arange(200) % 2
-    scores = [readout(Target(label, "class", 2), factor(R.normal(size=(200, 4)))).score for _ in range(40)]
+    scores = [linear_probe(Target(label, "class", 2), decomposition(R.normal(size=(200, 4)))).score for _ in range(40)]
     assert np.mean(scores) == pytest.approx(0.5, abs=0.03)
     assert Target(label, "class", 2).chance == 0.5
 
 
 def test_nothing_to_read_is_nan():
     """One class only, or a layer that gives the same for everybody."""
-    same = Factor(np.zeros((60, 3)), gram=False)
-    assert np.isnan(readout(Target(LABEL, "class", 4), same).score)
-    assert np.isnan(readout(Target(np.zeros(60, int), "class", 4), factor(R.normal(size=(60, 3)))).score)
-    assert np.isnan(readout(own(classes(np.tile([1.0, 0], (60, 1)))), factor(R.normal(size=(60, 3)))).score)
+    same = GramDecomposition(np.zeros((60, 3)), is_gram=False)
+    assert np.isnan(linear_probe(Target(LABEL, "class", 4), same).score)
+    assert np.isnan(linear_probe(Target(np.zeros(60, int), "class", 4), decomposition(R.normal(size=(60, 3)))).score)
+    assert np.isnan(
+        linear_probe(
+            Target.of_predictions(classes(np.tile([1.0, 0], (60, 1)))), decomposition(R.normal(size=(60, 3)))
+        ).score
+    )
 
 
 def test_chance_of_labels_and_numbers():
@@ -210,14 +218,14 @@ def test_a_linear_model_is_explained_whole():
     """R² 1, full agreement, and coefficients that are the model's own, per standard deviation and class-centred."""
     x = R.normal(size=(80, 5)) * [1, 2, 3, 0, 1] + 4
     weights = R.normal(size=(5, 3))
-    told = classes(x @ weights)
-    found = linear(Columns.of(list("abcde"), x), told)
-    assert found.r2 == pytest.approx(1, abs=1e-4)
-    assert found.agreement == 1
+    predictions = classes(x @ weights)
+    surrogate = linear(Columns.of(list("abcde"), x), predictions)
+    assert surrogate.r2 == pytest.approx(1, abs=1e-4)
+    assert surrogate.agreement == 1
     expected = x.std(0)[:, None] * (weights - weights.mean(1, keepdims=True))
-    np.testing.assert_allclose(found.coefficients, expected, rtol=2e-2, atol=1e-3)
-    assert not found.coefficients[3].any()  # a column that never changes
-    assert found.classes == (0, 1, 2)
+    np.testing.assert_allclose(surrogate.coefficients, expected, rtol=2e-2, atol=1e-3)
+    assert not surrogate.coefficients[3].any()  # a column that never changes
+    assert surrogate.classes == (0, 1, 2)
 
 
 def test_what_no_line_explains_has_no_r2():
@@ -225,19 +233,19 @@ def test_what_no_line_explains_has_no_r2():
     x = R.normal(size=(200, 2))
     xor = 5 * np.sign(x[:, :1] * x[:, 1:])
     assert linear(Columns.of("ab", x), classes(np.concatenate([xor, -xor], 1))).r2 < 0.1
-    one = said(xor, expit(xor), "logit", "sigmoid", "class")
+    one = predictions_of(xor, expit(xor), "logit", "sigmoid", "class")
     assert linear(Columns.of("ab", x), one).classes == (1,)
-    assert np.isnan(linear(Columns.of("ab", x), said(xor, xor, "raw", "", "value")).agreement)
+    assert np.isnan(linear(Columns.of("ab", x), predictions_of(xor, xor, "raw", "", "value")).agreement)
 
 
 def test_the_svm_agrees_with_a_linear_model():
     """And says which inputs count; the same twice; None where the model says one thing only."""
     x = R.normal(size=(120, 4))
-    columns, told = Columns.of("abcd", x), classes(np.stack([x[:, 0], x[:, 1], -x[:, 0]], 1))
-    found = svm(columns, told)
-    assert found.agreement > 0.9
-    assert np.abs(found.coefficients).max(1).argsort()[-2:].tolist() in ([0, 1], [1, 0])
-    np.testing.assert_array_equal(found.coefficients, svm(columns, told).coefficients)
+    columns, predictions = Columns.of("abcd", x), classes(np.stack([x[:, 0], x[:, 1], -x[:, 0]], 1))
+    surrogate = svm(columns, predictions)
+    assert surrogate.agreement > 0.9
+    assert np.abs(surrogate.coefficients).max(1).argsort()[-2:].tolist() in ([0, 1], [1, 0])
+    np.testing.assert_array_equal(surrogate.coefficients, svm(columns, predictions).coefficients)
     binary = svm(columns, classes(np.stack([x[:, 0], -x[:, 0]], 1)))
     assert binary.coefficients.shape == (4, 1)
     assert binary.classes == (1,)
@@ -267,9 +275,9 @@ def test_what_a_surrogate_gets_to_see():
 @given(st.integers(1, 40))
 def test_cells_cover_a_picture_once(side):
     """The mean over cells weighted by their size is the mean of the picture."""
-    from keras_xai.mapping.surrogate import _edges
+    from keras_xai.image import cell_edges
 
-    edges = _edges(side)
+    edges = cell_edges(side, 8)
     assert (edges[0], edges[-1]) == (0, side)
     assert (np.diff(edges) > 0).all()
     assert len(edges) == min(8, side) + 1

@@ -7,7 +7,7 @@ import pytest
 from tensorboard.util import tensor_util
 
 from keras_xai.plugin.latest import Latest
-from tests.plugin.test_routes import HOME, LOADERS, RUN
+from tests.plugin.answers import HOME, LOADERS, RUN
 
 
 def test_what_was_not_asked_for_the_longest_goes_first():

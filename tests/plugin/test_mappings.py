@@ -11,8 +11,8 @@ from keras_xai.records import Attribution, Epoch
 from keras_xai.run import load
 from keras_xai.summary.writer import Writer
 from tests.mapping.conftest import LAYERS, mappings_of
-from tests.plugin.test_browser import Tab
-from tests.plugin.test_routes import HOME, arrays
+from tests.plugin.answers import HOME, arrays
+from tests.plugin.tab import Tab
 
 RUN = "mapped"
 SAMPLES, EPOCHS = 12, 8

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import struct
 import warnings
 from pathlib import Path
 
@@ -16,25 +15,7 @@ from hypothesis import strategies as st
 from keras_xai.figures import PANELS
 from keras_xai.plugin import payload
 from keras_xai.records import Attribution
-
-LOADERS = ("python", "rust")
-HOME = "/data/plugin/keras_xai/"
-RUN = "pictures/watermark"
-
-
-def arrays(content):
-    """The twin of api.js: a header and its arrays."""
-    size = struct.unpack_from("<I", content)[0]
-    header = json.loads(content[4 : 4 + size])
-    found = {}
-    for entry in header["arrays"]:
-        count = int(np.prod(entry["shape"]))
-        values = np.frombuffer(content, entry["dtype"], count, 4 + size + entry["offset"]).reshape(entry["shape"])
-        if "low" in entry:
-            low, high = (np.reshape(entry[end], (-1, *[1] * (values.ndim - 1))) for end in ("low", "high"))
-            values = low + values * (high - low) / 255
-        found[entry["name"]] = values
-    return header, found
+from tests.plugin.answers import HOME, LOADERS, RUN, arrays
 
 
 @pytest.fixture(scope="module", params=LOADERS)
@@ -418,12 +399,13 @@ def test_the_tab_loads_the_part_of_plotly_that_it_draws_with(python_client):
     """A quarter of the script, with every kind of trace of ours and its licence, and no maps."""
     import gzip
 
-    from keras_xai.plugin.static_files import TRACES, source
+    from keras_xai.plugin.static_files import plotly_source
+    from keras_xai.plugin.workarounds.plotly_subset import TRACES
 
     answer = python_client.get(HOME + "plotly.partial.min.js", headers={"Accept-Encoding": "gzip"})
     assert "max-age" in answer.headers["Cache-Control"]
     part = gzip.decompress(answer.data).decode()
-    assert len(part) < 0.3 * len(source())
+    assert len(part) < 0.3 * len(plotly_source())
     for wanted in (*(f'name:"{trace}"' for trace in TRACES), "Plotly, Inc.", "MIT license", "window.Plotly = Plotly"):
         assert wanted in part
     assert 'name:"scattermap"' not in part
@@ -439,10 +421,11 @@ def test_the_tab_loads_the_part_of_plotly_that_it_draws_with(python_client):
 )
 def test_a_plotly_of_another_making_stays_whole(change):
     """Where the list of traces cannot be found nothing is cut."""
-    from keras_xai.plugin.static_files import partial, source
+    from keras_xai.plugin.static_files import plotly_source
+    from keras_xai.plugin.workarounds.plotly_subset import subset
 
-    script = change(source())
-    assert partial(script).split("\n", 1)[1] == script
+    script = change(plotly_source())
+    assert subset(script).split("\n", 1)[1] == script
 
 
 def test_a_version_of_our_files_may_be_kept(python_client):
@@ -462,24 +445,31 @@ def test_the_entry_asks_for_every_module(python_client):
     from keras_xai.plugin.static_files import files
 
     entry = python_client.get(HOME + "static/index.js").text
-    listed = json.loads(re.search(r"MODULES = (\[.*?\]);", entry).group(1))
+    listed = re.findall(r'"([\w/]+)"', re.search(r"MODULES = \[(.*?)\];", entry, re.DOTALL).group(1))
     assert listed == sorted(
-        {name.removesuffix(".js") for name in files() if name.endswith(".js")} - {"index", "api", "state"}
+        {name.removesuffix(".js") for name in files() if name.endswith(".js")} - {"index", "core/api", "core/state"}
     )
 
 
 def test_only_listed_files_are_static(python_client):
-    """Every file of the folder is served under its type; each module imports only others that are served."""
-    import keras_xai.plugin
+    """Every script and stylesheet is served under its type; each module imports only others that are served."""
+    import posixpath
 
-    names = {p.name for p in (Path(keras_xai.plugin.__file__).parent / "static").iterdir()}
+    import keras_xai.plugin
+    from keras_xai.plugin.static_files import files
+
+    folder = Path(keras_xai.plugin.__file__).parent / "static"
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in (".js", ".css")}
+    assert set(files()) == names
+    for unlisted in ("types.d.ts", "core", "nothing.js", "../plugin.py"):
+        assert python_client.get(HOME + f"static/{unlisted}").status_code == 404
     for name in names:
         answer = python_client.get(HOME + f"static/{name}")
         assert answer.status_code == 200
         assert answer.headers["Content-Type"].startswith("text/css" if name.endswith(".css") else "text/javascript")
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        for imported in re.findall(r'from "\./([\w.]+)"', answer.text):
-            assert imported in names
+        for imported in re.findall(r'from "(\.[\w./]+)"', answer.text):
+            assert posixpath.normpath(posixpath.join(posixpath.dirname(name), imported)) in names
         for forbidden in (
             "innerHTML",
             "outerHTML",

@@ -14,7 +14,7 @@ from keras_xai.summary import event_files
 from keras_xai.summary.event_files import events, framed
 from keras_xai.summary.metadata import masked_crc
 from keras_xai.summary.writer import Writer
-from tests.summary.test_reader import write
+from tests.summary.runs import write
 
 
 def head(length):

@@ -16,7 +16,7 @@ from keras_xai.summary.event_files import events
 from keras_xai.summary.metadata import PART, part_of, series_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
 from keras_xai.summary.writer import Writer
-from tests.plugin.test_routes import HOME, LOADERS
+from tests.plugin.answers import HOME, LOADERS
 
 GRADIENTS = PluginData(kind=PluginData.GRADIENTS)
 

@@ -10,7 +10,7 @@ from keras_xai.records import STATISTICS, Epoch, Gradients
 from keras_xai.summary import metadata, provider
 from keras_xai.summary.provider import ProviderStore, Reads
 from keras_xai.summary.writer import Writer
-from tests.plugin.test_routes import HOME
+from tests.plugin.answers import HOME
 
 pytestmark = pytest.mark.oldest
 

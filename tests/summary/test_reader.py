@@ -9,18 +9,9 @@ import keras_xai as kx
 from keras_xai.errors import InvalidInput
 from keras_xai.records import Attribution, Epoch
 from keras_xai.summary.writer import Writer
+from tests.summary.runs import write
 
 pytestmark = pytest.mark.oldest
-
-
-def write(directory, records, epochs, start=0, probe=None):
-    writer = Writer(directory, start)
-    if probe is not None:
-        writer.write([probe])
-    for epoch in epochs:
-        writer.write(records(epoch))
-    writer.close()
-    return writer.path
 
 
 def test_every_record_comes_back_as_it_was_written(tmp_path, records, probe):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import keras_xai as kx
 from keras_xai.printed import escaped
 from keras_xai.summary.runs import display_names
-from tests.summary.test_reader import write
+from tests.summary.runs import write
 
 CLASHES = [
     (["a/b/keras_xai", "a\\b/keras_xai"], ["a/b/keras_xai", "a\\b/keras_xai"]),

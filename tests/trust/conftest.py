@@ -34,14 +34,13 @@ def callback(name: str, log_dir: Any, **options: Any) -> keras.callbacks.Callbac
     x, y = small_data()
     quiet: Any = lambda record: None  # noqa: E731
     if name == "WeightGradients":
-        return kx.WeightGradients(log_dir, on_flag=quiet, **options)
+        return kx.WeightGradients(log_dir, **{"on_flag": quiet, **options})
     if name == "ProbeAttributions":
         return kx.ProbeAttributions(log_dir, (x, y), "saliency", samples=6, **options)
     if name == "ImportanceDrift":
-        return kx.ImportanceDrift(log_dir, (x, y), on_drift=quiet, **options)
-    made = kx.Explain(log_dir, (x, y), method="saliency", on_drift=quiet, **options)
-    made.callbacks[0].on_flag = quiet
-    return made
+        return kx.ImportanceDrift(log_dir, (x, y), **{"on_drift": quiet, **options})
+    options = {"on_drift": quiet, "on_flag": quiet, **options}
+    return kx.Explain(log_dir, (x, y), method="saliency", **options)
 
 
 def parts(ours: keras.callbacks.Callback) -> dict[str, Any]:

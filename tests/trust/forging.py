@@ -19,7 +19,7 @@ from keras_xai.figures.weight_gradients import health
 from keras_xai.judgement import judge
 from keras_xai.plugin import payload
 from keras_xai.probe import Probe
-from keras_xai.records import STATISTICS, Alert, Attribution, Epoch, Gradients, Shares
+from keras_xai.records import STATISTICS, Alert, Attribution, Epoch, FeatureMove, Gradients, Shares
 from keras_xai.run import Run
 from keras_xai.summary import metadata
 from keras_xai.summary.arrays import pack, unpack
@@ -98,7 +98,7 @@ def values_of(kind: str = "table", *, alert: bool = False) -> list[Value]:
     for epoch in range(EPOCHS):
         records += epoch_of(epoch, probe, kind)
     if alert:
-        moved = ((probe.features[0], 0.1, 0.5, 1, 9.0),)
+        moved = (FeatureMove(probe.features[0], 0.1, 0.5, 1, 9.0),)
         records += [Alert(3, source, verdict, False, moved, 9.0, 6.0) for source, verdict in ALERTS.items()]
     return [Value(step(r), tag, data, content) for r in records for tag, data, content in encode(r)]
 

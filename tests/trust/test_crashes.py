@@ -9,10 +9,10 @@ import pytest
 from tensorboard.compat.proto import event_pb2, summary_pb2
 
 import keras_xai as kx
-from benchmarks.crashes import EPOCHS, loaded, records, series, served, share, verdict, whole_file
+from benchmarks._crash_runs import EPOCHS, loaded, records, series, served, share, verdict, whole_file
 from keras_xai.summary import metadata
 from keras_xai.summary.writer import Writer
-from tests.plugin.test_routes import HOME, LOADERS
+from tests.plugin.answers import HOME, LOADERS
 from tests.trust.conftest import callback, trained
 
 SIZES = {"kills": 6, "fits": 0, "cuts": 10, "flips": 10}

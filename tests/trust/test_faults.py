@@ -15,20 +15,14 @@ import warnings
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_xai as kx
 from keras_xai.summary.writer import Writer
 from tests.callbacks.conftest import small_data
 from tests.summary.conftest import epoch_of_records
 from tests.trust.conftest import EPOCHS, PARTS, At, assert_same, callback, heard, parts, state, trained
+from tests.trust.planting import ERRORS, planted
 
-ERRORS = {
-    "RuntimeError": lambda: RuntimeError("planted"),
-    "MemoryError": lambda: MemoryError("planted"),
-    "OSError": lambda: OSError(errno.EIO, "planted"),
-    "ResourceExhaustedError": lambda: tf.errors.ResourceExhaustedError(None, None, "planted"),
-}
 # What a callback does in its hooks, and how many epochs are whole before it does it for the second time.
 TURNS = {
     "check": ("on_train_begin", 0),
@@ -50,13 +44,6 @@ def quick(matrix):
     columns = [list(dict.fromkeys(row[k] for row in matrix)) for k in range(len(matrix[0]))]
     chosen = {tuple(column[n % len(column)] for column in columns) for n in range(rows)}
     return [pytest.param(*row, marks=[] if row in chosen else pytest.mark.full) for row in matrix]
-
-
-def planted(error):
-    def broken(*args, **kwargs):
-        raise ERRORS[error]()
-
-    return broken
 
 
 @pytest.mark.parametrize(("name", "turn", "error"), quick(WHOLE))
@@ -86,8 +73,8 @@ def test_a_fault_at_any_turn_of_any_callback(tmp_path, alone, name, turn, error)
     assert hook in said[0]
     assert "planted" in said[0]
     assert type(hit).__name__ in said[0]
-    assert hit.retired
-    assert not any(other.retired for other in mine.values() if other is not hit)
+    assert hit.disabled
+    assert not any(other.disabled for other in mine.values() if other is not hit)
     runs = kx.load(tmp_path)
     assert set(runs) <= {"."}
     read = runs["."].epochs if runs else []
@@ -129,7 +116,7 @@ def broken(path, error="RuntimeError"):
 CRAFTS = {
     "a method": (broken("keras_xai.attribution.engine.Engine._run"), PARTS[1:], "planted"),
     "a statistic": (broken("keras_xai.callbacks.weight_gradients.derived"), PARTS[:1], "planted"),
-    "the detector": (broken("keras_xai.drift.detector.Chart.update"), PARTS[2:], "planted"),
+    "the detector": (broken("keras_xai.drift.control_chart.ControlChart.update"), PARTS[2:], "planted"),
     "the sampling": (broken("keras_xai.gradients.sampling.Sampling.due"), PARTS[:1], "on_train_batch_begin"),
     "reading the sums": (broken("keras_xai.gradients.tap.Tap.collect", "MemoryError"), PARTS[:1], "planted"),
     "the writer": (broken("keras_xai.summary.writer.Writer.flush", "OSError"), PARTS, "planted"),
@@ -160,9 +147,9 @@ def test_a_fault_of_a_craft_or_of_the_disk(tmp_path, monkeypatch, alone, craft, 
     struck = [part for part in parts(ours) if part in hits]
     assert len(said) == (1 if craft in SHARED else len(struck)), said
     for part in struck:
-        assert parts(ours)[part].retired
+        assert parts(ours)[part].disabled
         assert any(part in text and words in text for text in said)
-    assert all(part.retired == (part_name in struck) for part_name, part in parts(ours).items())
+    assert all(part.disabled == (part_name in struck) for part_name, part in parts(ours).items())
     if craft == "a removed directory":
         assert not log_dir.exists()
         return
@@ -189,7 +176,7 @@ def test_a_directory_that_turns_read_only_before_the_first_epoch(tmp_path, monke
     assert_same(state(model), alone(EPOCHS))
     assert len(said) == 1
     assert "Read-only file system" in said[0]
-    assert all(part in said[0] and mine.retired for part, mine in parts(ours).items())
+    assert all(part in said[0] and mine.disabled for part, mine in parts(ours).items())
 
 
 # What the user, the model or the data does wrong while training runs.
@@ -259,7 +246,7 @@ def test_a_live_source_that_raises_in_the_middle(tmp_path, alone):
     assert_same(state(model), alone(EPOCHS))
     assert len(said) == 1
     assert "ConnectionError: the store is gone" in said[0]
-    assert not ours.retired
+    assert not ours.disabled
     run = kx.load(tmp_path)["."]
     assert run.importance.epochs.tolist() == [0, 1, 2]
     assert run.importance_live.epochs.tolist() == [0]
@@ -302,8 +289,7 @@ def test_in_development_the_fault_itself_is_raised(tmp_path, name):
 
 def test_a_warning_that_the_users_filter_made_an_error_is_theirs(tmp_path):
     """With `-W error` our warnings end the training as others do, as themselves, and nothing is left half done."""
-    ours = callback("WeightGradients", tmp_path)
-    ours.on_flag = "warn"
+    ours = callback("WeightGradients", tmp_path, on_flag="warn")
 
     def poison(model):
         model.layers[-1].kernel.assign(np.full(model.layers[-1].kernel.shape, np.nan))

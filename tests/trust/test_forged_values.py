@@ -13,7 +13,7 @@ import keras_xai as kx
 from keras_xai.cli import main
 from keras_xai.figures import PANELS
 from keras_xai.judgement import judge
-from tests.plugin.test_routes import HOME, LOADERS
+from tests.plugin.answers import HOME, LOADERS
 from tests.trust import forging
 from tests.trust.forging import (
     TAGS,

@@ -12,7 +12,7 @@ import keras
 import pytest
 
 import keras_xai as kx
-from benchmarks.probe_memory import measured
+from benchmarks._probe_memory import measured
 from tests.callbacks.conftest import small_data, small_model
 
 FROM, TO = 20, 60

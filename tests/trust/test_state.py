@@ -310,21 +310,21 @@ def test_state_that_nobody_can_see_is_said(tmp_path):
 
 def test_a_graph_that_writes_nothing_reads_nothing():
     """Weights are copied for nobody."""
-    from keras_xai.backend import chosen
+    from keras_xai.backend import get_backend
 
     model = table(keras.layers.Identity)
-    forward = chosen().compiled(lambda x: model(x, training=False), model=model)
+    forward = get_backend().compiled(lambda x: model(x, training=False), model=model)
     forward(X[:4])
-    assert not forward.writes
+    assert not forward.has_side_effects
     assert forward.lasting == ""
 
 
 def test_only_what_is_written_is_copied():
     """A counter is kept, the kernels beside it are not; an error in the pass puts it back as well."""
-    from keras_xai.backend import chosen
+    from keras_xai.backend import get_backend
 
     model = table(Counter)
-    forward = chosen().compiled(lambda x: model(x, training=False), model=model)
+    forward = get_backend().compiled(lambda x: model(x, training=False), model=model)
     forward(X[:4])
     ((_, state),) = forward._graphs.values()
     assert len(state._readers) == 1
@@ -335,5 +335,5 @@ def test_only_what_is_written_is_copied():
             return tf.identity(value)
 
     with pytest.raises(tf.errors.InvalidArgumentError):
-        chosen().compiled(failing, model=model)(X[:4])
+        get_backend().compiled(failing, model=model)(X[:4])
     assert model.layers[1].count.numpy() == 0

@@ -13,7 +13,7 @@ import keras_xai as kx
 from keras_xai.records import Note, in_words, missing_epochs
 from tests.callbacks.conftest import small_data, small_model
 from tests.trust.conftest import PARTS, At, callback, heard, parts, trained
-from tests.trust.test_faults import planted
+from tests.trust.planting import planted
 
 SHORT = {"WeightGradients": "weight_gradients", "ProbeAttributions": "probe_attributions"}
 SHORT |= {"ImportanceDrift": "importance_drift"}
@@ -88,8 +88,7 @@ def test_a_full_disk_is_said_once_there_is_room_again(tmp_path):
 
 def test_an_alarm_that_the_user_asked_for_is_no_stop(tmp_path):
     """Neither is misuse, an interrupt, or a warning that became an error."""
-    ours = callback("WeightGradients", tmp_path)
-    ours.on_flag = "raise"
+    ours = callback("WeightGradients", tmp_path, on_flag="raise")
 
     def poison(model):
         model.layers[-1].kernel.assign(np.full(model.layers[-1].kernel.shape, np.nan))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import keras_xai as kx
-from keras_xai.callbacks.claim import Claim
+from keras_xai.callbacks.directory_lock import DirectoryLock
 from tests.trust.conftest import At, callback, heard, trained
 
 ROOT = Path(__file__).parents[2]
@@ -125,14 +125,14 @@ def test_a_fit_in_another_thread_writes_a_run_of_its_own(tmp_path):
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_worker_holds_no_claim(tmp_path):
     """One that loads data and outlives a killed training must not keep others from continuing it."""
-    claim = Claim.of(tmp_path / "run")
+    claim = DirectoryLock.of(tmp_path / "run")
     held = multiprocessing.get_context("fork").Barrier(2)
     worker = multiprocessing.get_context("fork").Process(target=lambda: (held.wait(30), held.wait(30)))
     worker.start()
     held.wait(30)
-    assert Claim.of(tmp_path / "run") is None  # the child's end is closed; that gives nothing back
+    assert DirectoryLock.of(tmp_path / "run") is None  # the child's end is closed; that gives nothing back
     claim.release()
-    again = Claim.of(tmp_path / "run")
+    again = DirectoryLock.of(tmp_path / "run")
     assert again is not None
     again.release()
     held.wait(30)
@@ -141,10 +141,10 @@ def test_a_forked_worker_holds_no_claim(tmp_path):
 
 def test_a_claim_ends_with_its_object(tmp_path):
     """An aborted training whose callbacks are gone holds nothing."""
-    claim = Claim.of(tmp_path)
-    assert Claim.of(tmp_path) is None
+    claim = DirectoryLock.of(tmp_path)
+    assert DirectoryLock.of(tmp_path) is None
     del claim
-    assert Claim.of(tmp_path) is not None
+    assert DirectoryLock.of(tmp_path) is not None
 
 
 def test_where_the_system_cannot_lock_a_claim_succeeds(tmp_path, monkeypatch):
@@ -153,9 +153,9 @@ def test_where_the_system_cannot_lock_a_claim_succeeds(tmp_path, monkeypatch):
     def refuse(*args):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr("keras_xai.callbacks.claim.fcntl.flock", refuse)
-    assert Claim.of(tmp_path) is not None
-    assert Claim.of(tmp_path) is not None
+    monkeypatch.setattr("keras_xai.callbacks.directory_lock.fcntl.flock", refuse)
+    assert DirectoryLock.of(tmp_path) is not None
+    assert DirectoryLock.of(tmp_path) is not None
 
 
 def test_only_the_chief_writes(tmp_path, monkeypatch):

@@ -1,47 +1,62 @@
 """The functions of the framework seam for TensorFlow."""
 
-from keras_xai.backend.tensorflow.activations import Heard, ending, heard, rows_of
-from keras_xai.backend.tensorflow.autodiff import fold, gradient, head, mapped, normal, origins, picked, recorded
+from typing import TYPE_CHECKING
+
+from keras_xai.backend.tensorflow.activations import ending, fit_rows, trace_activations
+from keras_xai.backend.tensorflow.autodiff import (
+    find_logits,
+    fori_loop,
+    forward_with_vjp,
+    gradient,
+    map,
+    normal,
+    origins,
+    take_target,
+)
 from keras_xai.backend.tensorflow.datasets import reshuffles
-from keras_xai.backend.tensorflow.deeplift import rescaled
+from keras_xai.backend.tensorflow.deeplift import deeplift_multipliers
 from keras_xai.backend.tensorflow.devices import chief, replicas
 from keras_xai.backend.tensorflow.gradient_sums import GradientSums, present, weights
 from keras_xai.backend.tensorflow.graphs import building, own_randomness, ran, sealed
-from keras_xai.backend.tensorflow.layer_calls import embedded, output_shapes, with_embedded
+from keras_xai.backend.tensorflow.layer_calls import embedding_outputs, output_shapes, substitute_embeddings
 from keras_xai.backend.tensorflow.preimage import preimages
-from keras_xai.backend.tensorflow.program import Compiled, compiled, constant, dense, numpy
+from keras_xai.backend.tensorflow.program import compiled, constant, dense_tensor, numpy
+
+if TYPE_CHECKING:
+    from keras_xai.backend import tensorflow as module
+    from keras_xai.backend.protocol import Backend
+
+    _has_all: Backend = module  # checked by mypy
 
 __all__ = [
-    "Compiled",
     "GradientSums",
-    "Heard",
     "building",
     "chief",
     "compiled",
     "constant",
-    "dense",
-    "embedded",
+    "deeplift_multipliers",
+    "dense_tensor",
+    "embedding_outputs",
     "ending",
-    "fold",
+    "find_logits",
+    "fit_rows",
+    "fori_loop",
+    "forward_with_vjp",
     "gradient",
-    "head",
-    "heard",
-    "mapped",
+    "map",
     "normal",
     "numpy",
     "origins",
     "output_shapes",
     "own_randomness",
-    "picked",
     "preimages",
     "present",
     "ran",
-    "recorded",
     "replicas",
-    "rescaled",
     "reshuffles",
-    "rows_of",
     "sealed",
+    "substitute_embeddings",
+    "take_target",
+    "trace_activations",
     "weights",
-    "with_embedded",
 ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_xai.backend.protocol import Activation
 from keras_xai.backend.tensorflow.layer_calls import TRANSPARENT, calls_replaced
 
 # Operations that put values elsewhere and leave them what they are.
@@ -24,27 +25,12 @@ _RECTIFIERS = ("relu", "relu6")
 _OF_THE_SHAPE = ("OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike")
 
 
-class Heard(NamedTuple):
-    """What a layer gave when it was first called."""
-
-    layer: keras.layers.Layer
-    given: Any  # the first tensor that it was called with, None without
-    output: Any  # (n, ...) its first floating tensor with a row for each sample; None where there is a problem
-    mask: Any  # (n, T) true where a step counts, or None
-    function: str  # the activation function that made it ("relu", "sigmoid", …), "" where none is seen
-    unchanged: bool  # its input again, in another shape at most
-    calls: int
-    leads: bool  # whether the value of the function is computed from it
-    moved: bool  # whether values that differ between the samples lead to it, not only which of them are true
-    problem: str  # why it cannot be read
-
-
-def heard(
+def trace_activations(
     function: Callable[[list[Any]], Any],
     inputs: Sequence[Any],
     layers: Sequence[keras.layers.Layer],
     vary: Sequence[bool] | None = None,
-) -> tuple[Any, list[Heard]]:
+) -> tuple[Any, list[Activation]]:
     """`function(inputs)`, and what `layers` gave on the way, in the order in which they were first done.
 
     `vary` says which of the inputs differ between the samples, all of them where it is not given.
@@ -129,17 +115,17 @@ def ending(outputs: Any) -> tuple[list[Any], str]:
     return found, function
 
 
-def _told(layer: keras.layers.Layer, given: Any, output: Any, calls: int, ways: _Ways) -> Heard:
+def _told(layer: keras.layers.Layer, given: Any, output: Any, calls: int, ways: _Ways) -> Activation:
     floating = [t for t in tf.nest.flatten(output) if isinstance(t, tf.Tensor) and t.dtype.is_floating]
     problems = [_problem(tensor, ways) for tensor in floating]
     readable = [tensor for tensor, problem in zip(floating, problems, strict=True) if not problem]
     if not readable:
         problem = problems[0] if problems else _nothing_floating(output)
-        return Heard(layer, given, None, None, "", False, calls, False, False, problem)
+        return Activation(layer, given, None, None, "", False, calls, False, False, problem)
     leading = [tensor for tensor in readable if ways.lead_on(tensor)]
     tensor = (leading or readable)[0]
     mask, function, unchanged = _mask(tensor, given), _function(tensor), _unchanged(tensor, given)
-    return Heard(layer, given, tensor, mask, function, unchanged, calls, bool(leading), ways.move(tensor), "")
+    return Activation(layer, given, tensor, mask, function, unchanged, calls, bool(leading), ways.move(tensor), "")
 
 
 def _problem(tensor: Any, ways: _Ways) -> str:
@@ -176,7 +162,7 @@ def _nothing_floating(output: Any) -> str:
     return f"it gives {kinds.get(tensor.dtype, 'integers')}, in which nothing is by degrees"
 
 
-def rows_of(tensor: Any, samples: int) -> tuple[Any, Any]:
+def fit_rows(tensor: Any, samples: int) -> tuple[Any, Any]:
     """(samples, ...) the first rows of a tensor whose number of rows is known only when it runs, zeros where it has
     fewer; and that number."""
     count = tf.shape(tensor)[0]

@@ -11,14 +11,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_xai.backend.protocol import Progress
 from keras_xai.backend.tensorflow.layer_calls import TRANSPARENT, output_heard
 from keras_xai.backend.tensorflow.state import OWN_PYTHON
+from keras_xai.records import Link
 
 LARGE = 2**22  # bytes that a loop carries from round to round
 REPORTS = 20  # of a loop to the host; each takes the interpreter's lock for a moment
 
 
-def head(outputs: Any) -> tuple[Any, str]:
+def find_logits(outputs: Any) -> tuple[Any, Link]:
     """The tensor to explain behind an output, float32, and what makes the output of it: "softmax", "sigmoid" or "".
 
     Inside a graph the op that made an output is known: where it is a softmax or a sigmoid its input is the logit. This
@@ -29,11 +31,11 @@ def head(outputs: Any) -> tuple[Any, str]:
     while tensor.op.type in TRANSPARENT and len(tensor.op.inputs) == 1:
         tensor = tensor.op.inputs[0]
     if tensor.op.type in ("Softmax", "Sigmoid"):
-        return tf.cast(tensor.op.inputs[0], tf.float32), tensor.op.type.lower()
+        return tf.cast(tensor.op.inputs[0], tf.float32), "softmax" if tensor.op.type == "Softmax" else "sigmoid"
     return tf.cast(outputs, tf.float32), ""
 
 
-def picked(scores: Any, target: Any) -> Any:
+def take_target(scores: Any, target: Any) -> Any:
     """The score of the target class (n,) of scores (n, K); the only one where K is 1."""
     if scores.shape.rank == 1:
         return scores
@@ -52,20 +54,20 @@ def gradient(score: Callable[[list[Any]], Any], inputs: Sequence[Any]) -> tuple[
     return value, [found.get(k) for k in range(len(inputs))]
 
 
-def fold(
+def fori_loop(
     function: Callable[[Any, list[Any]], list[Any]],
     count: int,
     initial: Sequence[Any],
-    heard: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Any]:
     """`initial` after `function(k, values)` for k in 0 … count − 1; the body is traced once, whatever `count` is.
 
-    `heard(rounds)` is called on the host as the loop goes on; nothing of it reaches the values.
+    `progress(rounds)` is called on the host as the loop goes on; nothing of it reaches the values.
     """
 
     def one(k: Any, values: Any) -> Any:
         found = function(k, list(values))
-        with tf.control_dependencies(_reported(k, count, heard, found)):
+        with tf.control_dependencies(_reported(k, count, progress, found)):
             return k + 1, found
 
     # Rounds that do not wait for each other run side by side, each with a pass of its own in memory: not where that is large.
@@ -80,22 +82,22 @@ def fold(
     return list(values)
 
 
-def mapped(function: Callable[[Any], Any], count: int, heard: Callable[[int], None] | None = None) -> Any:
+def map(function: Callable[[Any], Any], count: int, progress: Progress | None = None) -> Any:
     """`function(k)` for k in 0 … count − 1, stacked (count, ...); one at a time, so that memory holds one."""
 
     def one(k: Any) -> Any:
         found = function(k)
-        with tf.control_dependencies(_reported(k, count, heard, [found])):
+        with tf.control_dependencies(_reported(k, count, progress, [found])):
             return tf.identity(found)
 
     return tf.map_fn(one, tf.range(count), fn_output_signature=tf.float32, parallel_iterations=1)
 
 
-def _reported(k: Any, count: int, heard: Callable[[int], None] | None, after: Sequence[Any]) -> list[Any]:
-    """The operation that calls `heard` when round k of a loop is through, about `REPORTS` times in all."""
-    if heard is None or count < 2:
+def _reported(k: Any, count: int, progress: Progress | None, after: Sequence[Any]) -> list[Any]:
+    """The operation that calls `progress` when round k of a loop is through, about `REPORTS` times in all."""
+    if progress is None or count < 2:
         return []
-    every, tell = max(1, count // REPORTS), heard
+    every, tell = max(1, count // REPORTS), progress
 
     def say() -> np.int32:
         tell(every)
@@ -123,7 +125,7 @@ def normal(seed: int, k: Any, shape: Sequence[int]) -> Any:
     return tf.sqrt(-2.0 * tf.math.log(u[0])) * tf.cos(2.0 * np.pi * u[1])
 
 
-def recorded(
+def forward_with_vjp(
     score: Callable[[list[Any]], Any], inputs: Sequence[Any], layers: Sequence[keras.layers.Layer]
 ) -> tuple[Any, list[list[Any]], Callable[[], tuple[list[Any], list[list[Any]]]]]:
     """`score(inputs)` (n,), what each of `layers` gave at each of its calls, and a function that makes the one backward pass.

@@ -54,7 +54,7 @@ _NOTHING = 1e-30
 Twins = dict[tf.Operation, tf.Operation]
 
 
-def rescaled(
+def deeplift_multipliers(
     scores: Callable[[list[Any]], Any], x: Sequence[Any], baseline: Sequence[Any], explained: Any, alike: bool = False
 ) -> tuple[Any, Any, list[Any]]:
     """Scores (n,) of the samples and of their baselines, and DeepLIFT's multipliers by the Rescale rule.

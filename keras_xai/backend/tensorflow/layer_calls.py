@@ -12,7 +12,7 @@ import tensorflow as tf
 TRANSPARENT = ("Identity", "Cast", "StopGradient", "PreventGradient", "CheckNumerics")
 
 
-def embedded(
+def embedding_outputs(
     score: Callable[[list[Any]], Any], inputs: Sequence[Any], layers: Sequence[keras.layers.Layer]
 ) -> list[tuple[int, Any]]:
     """The outputs of those calls of `layers` that look an input up, each with the number of that input."""
@@ -27,7 +27,7 @@ def embedded(
     return found
 
 
-def with_embedded(
+def substitute_embeddings(
     score: Callable[[list[Any]], Any],
     inputs: Sequence[Any],
     layers: Sequence[keras.layers.Layer],

@@ -21,7 +21,7 @@ class Compiled:
 
     It is called with arrays or tensors, alone or in lists; what is neither is a constant of the graph. Which graph serves a
     call is found by shapes alone: `tf.function` looks at much more, which takes it 0.2 ms a call, as long as a small model
-    takes to answer. And a graph it is under `run_functions_eagerly(True)` too: only a graph knows the logit, see `head`.
+    takes to answer. And a graph it is under `run_functions_eagerly(True)` too: only a graph knows the logit, see `find_logits`.
 
     Whatever a call moves (a seed, the state of a recurrent layer, a counter in a variable) is put back after it; graphs that
     write nothing pay nothing.
@@ -59,7 +59,12 @@ class Compiled:
         return [graph for graph, _ in self._graphs.values()]
 
     @property
-    def writes(self) -> bool:
+    def traces(self) -> int:
+        """How many graphs were traced."""
+        return len(self._graphs)
+
+    @property
+    def has_side_effects(self) -> bool:
         """Whether any graph moves something that is put back: a dropout that is on in inference moves its seed."""
         return any(state.writes for _, state in self._graphs.values())
 
@@ -110,7 +115,7 @@ def numpy(value: Any) -> NDArray[Any]:
     return np.asarray(value)
 
 
-def dense(value: Any) -> Any:
+def dense_tensor(value: Any) -> Any:
     """A model's output as a tensor of the present graph; None for what is no dense tensor of real numbers: text, complex
     numbers, ragged and sparse tensors, nothing at all."""
     if isinstance(value, keras.Variable):

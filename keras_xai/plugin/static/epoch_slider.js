@@ -1,12 +1,16 @@
 /** One epoch for every view: the track carries the drift score as a faint ridge and the alerts as ticks that jump. */
-import { token } from "./colour.js";
-import { nearest } from "./chart.js";
-import { clamp, h, linear, position, s, tip } from "./dom.js";
-import { set, state } from "./state.js";
+import { nearest } from "./core/chart.js";
+import { token } from "./core/colour.js";
+import { clamp, h, hideTip, linear, position, s, tip } from "./core/dom.js";
+import { set, state } from "./core/state.js";
 
 const HEIGHT = 62;
-const BASE = 36;
-const STEP = 420; // milliseconds a step of the play button
+const BASE = 36; // where the rule stands
+const ALERT_REACH = 6; // pixels from an alert that are still meant for it
+const STEP_MILLISECONDS = 420; // of the play button
+const PLAYED_STEPS = 60; // of a long run
+const TICK_ROOM = 5; // pixels that an epoch needs for a tick of its own
+const LABEL_ROOM = 130;
 const PATHS = {
   first: "M11 3.5 6.5 8l4.5 4.5M4 3.5v9",
   previous: "M10 3.5 5.5 8l4.5 4.5",
@@ -16,179 +20,345 @@ const PATHS = {
   last: "M5 3.5 9.5 8 5 12.5M12 3.5v9",
 };
 
-const icon = (name) => {
+/** @param {keyof typeof PATHS} name */
+function icon(name) {
   const solid = name === "play" || name === "pause";
-  return s("svg", { width: 16, height: 16, viewBox: "0 0 16 16", "aria-hidden": "true" },
-    s("path", { d: PATHS[name], fill: solid ? "currentColor" : "none", stroke: solid ? "none" : "currentColor", "stroke-width": 1.75, "stroke-linecap": "round", "stroke-linejoin": "round" }));
-};
+  const path = s("path", {
+    d: PATHS[name],
+    fill: solid ? "currentColor" : "none",
+    stroke: solid ? "none" : "currentColor",
+    "stroke-width": 1.75,
+    "stroke-linecap": "round",
+    "stroke-linejoin": "round",
+  });
+  return s("svg", { width: 16, height: 16, viewBox: "0 0 16 16", "aria-hidden": "true" }, path);
+}
 
 // Made once: a formatter a step would cost more than the step.
 const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const DAY = new Intl.DateTimeFormat("en-GB", { dateStyle: "short", timeStyle: "medium" });
-const clock = (seconds) => (Number.isFinite(seconds) ? CLOCK.format(1000 * seconds) : "");
-const day = (seconds) => (Number.isFinite(seconds) ? DAY.format(1000 * seconds) : "");
+
+/**
+ * @param {Intl.DateTimeFormat} format
+ * @param {number} seconds
+ */
+const formatted = (format, seconds) => (Number.isFinite(seconds) ? format.format(1000 * seconds) : "");
+
+/** @typedef {keyof typeof PATHS} Icon */
 
 /** The transport at the bottom; `update` follows the selection without tearing the track out of a drag. */
 export class EpochSlider {
+  /** @type {Context | null} */
   #context = null;
   #timer = 0;
   #drawn = "";
+  /** @type {(epoch: number) => number} */
   #x = (epoch) => epoch;
+  #playButton = button("play", "Play", () => this.play(), "play");
+  #title = h("b", {});
+  #time = h("span", { class: "note" });
+  #latest = h(
+    "button",
+    {
+      type: "button",
+      class: "latest",
+      title: "Follow new epochs as they arrive",
+      onclick: () => set({ epoch: null }),
+    },
+    "Latest",
+  );
+  #background = s("g", {});
+  #done = s("line", { y1: BASE, y2: BASE, "stroke-width": 2, "stroke-linecap": "round" });
+  #knob = s("circle", { cy: BASE, r: 7, "stroke-width": 2 });
+  #svg = s(
+    "svg",
+    { height: HEIGHT, role: "slider", tabindex: 0, "aria-label": "Epoch" },
+    this.#background,
+    this.#done,
+    this.#knob,
+  );
+  #track = h("div", { class: "track" }, this.#svg);
 
+  /** @param {HTMLElement} root */
   constructor(root) {
-    const button = (name, label, onclick, kind = "") => h("button", { type: "button", "aria-label": label, title: label, class: kind, onclick }, icon(name));
-    this.playButton = button("play", "Play", () => this.play(), "play");
-    this.title = h("b", {});
-    this.time = h("span", { class: "note" });
-    this.latest = h("button", { type: "button", class: "latest", title: "Follow new epochs as they arrive", onclick: () => set({ epoch: null }) }, "Latest");
-    this.still = s("g", {});
-    this.done = s("line", { y1: BASE, y2: BASE, "stroke-width": 2, "stroke-linecap": "round" });
-    this.knob = s("circle", { cy: BASE, r: 7, "stroke-width": 2 });
-    this.svg = s("svg", { height: HEIGHT, role: "slider", tabindex: 0, "aria-label": "Epoch" }, this.still, this.done, this.knob);
-    this.track = h("div", { class: "track" }, this.svg);
-    root.replaceChildren(
-      h("div", { class: "buttons" },
-        button("first", "First epoch", () => this.go(0), "end"), button("previous", "Previous epoch", () => this.step(-1)), this.playButton,
-        button("next", "Next epoch", () => this.step(1)), button("last", "Last epoch", () => this.go(Infinity), "end")),
-      this.track,
-      h("div", { class: "readout" }, h("div", {}, this.title, this.time), this.latest));
-    this.svg.addEventListener("pointerdown", (event) => {
-      this.svg.setPointerCapture(event.pointerId);
+    const buttons = [
+      button("first", "First epoch", () => this.go(0), "end"),
+      button("previous", "Previous epoch", () => this.step(-1)),
+      this.#playButton,
+      button("next", "Next epoch", () => this.step(1)),
+      button("last", "Last epoch", () => this.go(Infinity), "end"),
+    ];
+    const readout = h("div", { class: "readout" }, h("div", {}, this.#title, this.#time), this.#latest);
+    root.replaceChildren(h("div", { class: "buttons" }, buttons), this.#track, readout);
+    this.#svg.addEventListener("pointerdown", (event) => {
+      this.#svg.setPointerCapture(event.pointerId);
       this.#pointed(event);
     });
-    this.svg.addEventListener("pointermove", (event) => {
-      if (this.svg.hasPointerCapture(event.pointerId)) this.#pointed(event);
+    this.#svg.addEventListener("pointermove", (event) => {
+      if (this.#svg.hasPointerCapture(event.pointerId)) this.#pointed(event);
       else this.#hint(event);
     });
-    this.svg.addEventListener("pointerleave", (event) => tip(event, ""));
+    this.#svg.addEventListener("pointerleave", hideTip);
   }
 
-  get epochs() {
-    return this.#context?.run?.epochs ?? [];
+  get #run() {
+    return this.#context?.run;
   }
 
-  /** The epoch at a place among the recorded ones; past the end it is the latest. */
+  get #epochs() {
+    return this.#run?.epochs ?? [];
+  }
+
+  get #at() {
+    return position(this.#epochs, this.#context?.epoch ?? 0);
+  }
+
+  /**
+   * The epoch at a place among the recorded ones; past the end it is the latest.
+   * @param {number} index
+   */
   go(index) {
-    const { epochs } = this;
+    const epochs = this.#epochs;
     if (epochs.length) set({ epoch: epochs[clamp(index, 0, epochs.length - 1)] });
   }
 
+  /** @param {number} by */
   step(by) {
-    if (this.epochs.length) this.go(position(this.epochs, this.#context.epoch) + by);
+    this.go(this.#at + by);
   }
 
-  /** To the next alert in a direction. */
+  /**
+   * To the next alert in a direction.
+   * @param {number} direction
+   */
   alert(direction) {
-    const now = this.#context?.epoch ?? 0;
-    const found = (this.#context?.run?.alerts ?? []).map((alert) => alert.epoch).filter((epoch) => (direction > 0 ? epoch > now : epoch < now));
-    if (found.length) set({ epoch: direction > 0 ? found[0] : found.at(-1) });
+    const current = this.#context?.epoch ?? 0;
+    const alerted = (this.#run?.alerts ?? []).map((alert) => alert.epoch);
+    const epoch =
+      direction > 0
+        ? alerted.find((candidate) => candidate > current)
+        : alerted.filter((candidate) => candidate < current).pop();
+    if (epoch !== undefined) set({ epoch });
   }
 
-  /** Plays from here, or from the start when at the end; a long run is played in some sixty steps. */
+  /**
+   * Plays from the epoch on, or from the start when at the end; a long run is played in some sixty steps.
+   * @param {boolean} [on]
+   */
   play(on = !this.#timer) {
     clearInterval(this.#timer);
-    const stride = Math.max(1, Math.round(this.epochs.length / 60));
-    this.#timer = on
-      ? setInterval(() => {
-          const at = position(this.epochs, this.#context.epoch);
-          if (at >= this.epochs.length - 1) this.go(0);
-          else this.step(stride);
-        }, STEP)
-      : 0;
-    this.playButton.replaceChildren(icon(on ? "pause" : "play"));
-    this.playButton.setAttribute("aria-label", on ? "Pause" : "Play");
-    this.playButton.title = on ? "Pause" : "Play";
+    const stride = Math.max(1, Math.round(this.#epochs.length / PLAYED_STEPS));
+    const advance = () => {
+      if (this.#at >= this.#epochs.length - 1) this.go(0);
+      else this.step(stride);
+    };
+    this.#timer = on ? setInterval(advance, STEP_MILLISECONDS) : 0;
+    const label = on ? "Pause" : "Play";
+    this.#playButton.replaceChildren(icon(on ? "pause" : "play"));
+    this.#playButton.setAttribute("aria-label", label);
+    this.#playButton.title = label;
   }
 
-  /** Where a pointer is, as an epoch; near an alert it is the alert. */
+  /**
+   * Where a pointer is, as an epoch; near an alert it is the alert.
+   * @param {PointerEvent} event
+   */
   #epochAt(event) {
-    const at = event.clientX - this.svg.getBoundingClientRect().left;
-    const close = (this.#context.run?.alerts ?? []).find((alert) => Math.abs(this.#x(alert.epoch) - at) < 6 && event.offsetY < BASE - 6);
-    if (close) return close.epoch;
-    const { epochs } = this;
-    return nearest(epochs, linear(this.#x(epochs[0]), this.#x(epochs.at(-1)), epochs[0], epochs.at(-1))(at));
+    const px = event.clientX - this.#svg.getBoundingClientRect().left;
+    const onTicks = event.offsetY < BASE - ALERT_REACH;
+    const alert = (this.#run?.alerts ?? []).find(({ epoch }) => Math.abs(this.#x(epoch) - px) < ALERT_REACH);
+    if (alert && onTicks) return alert.epoch;
+    const epochs = this.#epochs;
+    const [first, last] = [epochs[0], epochs[epochs.length - 1]];
+    return nearest(epochs, linear(this.#x(first), this.#x(last), first, last)(px));
   }
 
+  /** @param {PointerEvent} event */
   #pointed(event) {
-    if (this.epochs.length) set({ epoch: this.#epochAt(event) });
+    if (this.#epochs.length) set({ epoch: this.#epochAt(event) });
   }
 
+  /** @param {PointerEvent} event */
   #hint(event) {
-    if (!this.epochs.length) return;
+    const run = this.#run;
+    if (!run?.epochs.length) return;
     const epoch = this.#epochAt(event);
-    const { run } = this.#context;
-    const said = run.alerts.filter((alert) => alert.epoch === epoch).map((alert) => alert.verdict);
-    tip(event, [`epoch ${epoch}  ${day(run.wall_times[run.epochs.indexOf(epoch)])}`, ...said].join("\n"));
+    const verdicts = run.alerts.filter((alert) => alert.epoch === epoch).map((alert) => alert.verdict);
+    const written = formatted(DAY, run.wall_times[run.epochs.indexOf(epoch)]);
+    tip(event, [`epoch ${epoch}  ${written}`, ...verdicts].join("\n"));
   }
 
+  /** @param {Context} context */
   update(context) {
     this.#context = context;
     const { run, epoch } = context;
-    const { epochs } = this;
-    const width = Math.max(60, this.track.clientWidth - 40);
+    const width = Math.max(60, this.#track.clientWidth - 40);
     const key = [context.name, run?.stamp, width, context.theme].join("|");
     if (key !== this.#drawn) {
       this.#drawn = key;
       this.#draw(width);
     }
-    const some = epochs.length > 0;
-    const last = epochs.at(-1);
-    this.title.textContent = some ? `Epoch ${epoch} of ${last}` : "No epoch yet";
-    this.time.textContent = some ? clock(run.wall_times[epochs.indexOf(epoch)]) : "waiting for the first";
-    this.time.title = some ? day(run.wall_times[epochs.indexOf(epoch)]) : "";
-    this.latest.setAttribute("aria-pressed", String(state.epoch === null));
-    for (const [name, value] of Object.entries({ "aria-valuemin": epochs[0] ?? 0, "aria-valuemax": last ?? 0, "aria-valuenow": epoch ?? 0, "aria-valuetext": this.title.textContent }))
-      this.svg.setAttribute(name, String(value));
-    this.knob.style.display = this.done.style.display = some ? "" : "none";
-    if (!some) return;
-    const x = this.#x(epoch);
-    this.done.setAttribute("x1", this.#x(epochs[0]));
-    this.done.setAttribute("x2", x);
-    this.done.setAttribute("stroke", token("accent"));
-    this.knob.setAttribute("cx", x);
-    this.knob.setAttribute("fill", token("accent"));
-    this.knob.setAttribute("stroke", token("rail"));
+    this.#latest.setAttribute("aria-pressed", String(state.epoch === null));
+    const some = run !== undefined && run.epochs.length > 0 && epoch !== null;
+    if (some) this.#showEpoch(run, epoch);
+    else this.#showNone();
+    this.#knob.style.display = this.#done.style.display = some ? "" : "none";
   }
 
-  /** What stays while the knob moves: the ridge of the score, the rule, its labels and the alerts. */
+  /**
+   * @param {Run} run
+   * @param {number} epoch
+   */
+  #showEpoch(run, epoch) {
+    const { epochs, wall_times: times } = run;
+    const [first, last] = [epochs[0], epochs[epochs.length - 1]];
+    const written = times[epochs.indexOf(epoch)];
+    this.#title.textContent = `Epoch ${epoch} of ${last}`;
+    this.#time.textContent = formatted(CLOCK, written);
+    this.#time.title = formatted(DAY, written);
+    this.#setValue(first, last, epoch);
+    const x = String(this.#x(epoch));
+    setAttributes(this.#done, { x1: String(this.#x(first)), x2: x, stroke: token("accent") });
+    setAttributes(this.#knob, { cx: x, fill: token("accent"), stroke: token("rail") });
+  }
+
+  #showNone() {
+    this.#title.textContent = "No epoch yet";
+    this.#time.textContent = "waiting for the first";
+    this.#time.title = "";
+    this.#setValue(0, 0, 0);
+  }
+
+  /**
+   * @param {number} low
+   * @param {number} high
+   * @param {number} value
+   */
+  #setValue(low, high, value) {
+    setAttributes(this.#svg, {
+      "aria-valuemin": String(low),
+      "aria-valuemax": String(high),
+      "aria-valuenow": String(value),
+      "aria-valuetext": this.#title.textContent ?? "",
+    });
+  }
+
+  /**
+   * What stays while the knob moves: the ridge of the score, the rule, its labels and the alerts.
+   * @param {number} width
+   */
   #draw(width) {
-    const { run } = this.#context;
-    const { epochs } = this;
-    this.svg.setAttribute("width", width);
+    const run = this.#run;
+    const epochs = this.#epochs;
+    this.#svg.setAttribute("width", String(width));
     const first = epochs[0] ?? 0;
-    const last = epochs.at(-1) ?? 1;
-    const x = (this.#x = linear(first, last > first ? last : first + 1, 8, width - 8));
-    const marks = [];
-    const source = run?.sources?.live ?? run?.sources?.clean;
-    if (source) {
-      const known = source.epochs.map((epoch, i) => [epoch, source.score[i]]).filter(([, score]) => score !== null);
-      const y = linear(0, Math.max(2.1 * source.limit, ...known.map(([, score]) => score)), BASE - 1, 10);
-      if (known.length > 1)
-        marks.push(s("path", {
-          d: `M${x(known[0][0])} ${BASE}${known.map(([epoch, score]) => `L${x(epoch).toFixed(1)} ${y(score).toFixed(1)}`).join("")}L${x(known.at(-1)[0])} ${BASE}z`,
-          fill: token("line-strong"), opacity: 0.55 }));
-    }
-    marks.push(s("line", { x1: x(first), x2: epochs.length ? x(last) : width - 8, y1: BASE, y2: BASE, stroke: token("line-strong"), "stroke-width": 2, "stroke-linecap": "round" }));
-    if (Number.isInteger(run?.not_finite_since)) marks.push(s("line", { x1: x(run.not_finite_since), x2: x(last), y1: BASE + 4, y2: BASE + 4, stroke: token("alarm"), "stroke-width": 2 }, s("title", {}, `not finite since epoch ${run.not_finite_since}`)));
-    const labels = epochLabels(first, last, Math.max(5, Math.floor(width / 130)));
-    if (epochs.length) {
-      if (width / epochs.length > 5) for (const epoch of epochs) marks.push(s("line", { x1: x(epoch), x2: x(epoch), y1: BASE + 5, y2: BASE + 7, stroke: token("line-strong") }));
-      for (const epoch of labels) marks.push(s("line", { x1: x(epoch), x2: x(epoch), y1: BASE + 5, y2: BASE + 9, stroke: token("line-strong") }), s("text", { x: x(epoch), y: BASE + 21, "text-anchor": "middle" }, String(epoch)));
-    }
-    for (const alert of run?.alerts ?? []) {
-      const at = x(alert.epoch);
-      marks.push(s("line", { x1: at, x2: at, y1: 11, y2: BASE, stroke: token("alarm"), "stroke-width": 1.5 }), s("path", { d: `M${at - 5} 3h10l-5 8z`, fill: token("alarm"), class: "alert" }));
-    }
-    this.still.replaceChildren(...marks);
+    const last = epochs[epochs.length - 1] ?? 1;
+    const x = linear(first, last > first ? last : first + 1, 8, width - 8);
+    this.#x = x;
+    const end = epochs.length ? x(last) : width - 8;
+    const rule = { x1: x(first), x2: end, y1: BASE, y2: BASE, stroke: token("line-strong") };
+    const marks = [
+      ...(run ? ridge(run, x) : []),
+      s("line", { ...rule, "stroke-width": 2, "stroke-linecap": "round" }),
+      ...(run ? notFiniteMark(run, x, last) : []),
+      ...(epochs.length ? epochMarks(epochs, x, width) : []),
+      ...(run?.alerts ?? []).flatMap((alert) => alertMarks(x(alert.epoch))),
+    ];
+    this.#background.replaceChildren(...marks);
   }
 }
 
-/** Round epochs, and the last one. */
-function epochLabels(first, last, most) {
+/**
+ * @param {Icon} name
+ * @param {string} label
+ * @param {() => void} onclick
+ * @param {string} [kind]
+ */
+function button(name, label, onclick, kind = "") {
+  return h("button", { type: "button", "aria-label": label, title: label, class: kind, onclick }, icon(name));
+}
+
+/**
+ * @param {Element} node
+ * @param {Record<string, string>} attributes
+ */
+function setAttributes(node, attributes) {
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+}
+
+/**
+ * The drift score as a faint ridge.
+ * @param {Run} run
+ * @param {(epoch: number) => number} x
+ */
+function ridge(run, x) {
+  const source = run.sources.live ?? run.sources.clean;
+  if (!source) return [];
+  const points = source.epochs.flatMap((epoch, i) => {
+    const score = source.score[i];
+    return score === null ? [] : [{ epoch, score }];
+  });
+  if (points.length < 2) return [];
+  const y = linear(0, Math.max(2.1 * source.limit, ...points.map(({ score }) => score)), BASE - 1, 10);
+  const line = points.map(({ epoch, score }) => `L${x(epoch).toFixed(1)} ${y(score).toFixed(1)}`).join("");
+  const [from, to] = [x(points[0].epoch), x(points[points.length - 1].epoch)];
+  const d = `M${from} ${BASE}${line}L${to} ${BASE}z`;
+  return [s("path", { d, fill: token("line-strong"), opacity: 0.55 })];
+}
+
+/**
+ * @param {Run} run
+ * @param {(epoch: number) => number} x
+ * @param {number} last
+ */
+function notFiniteMark({ not_finite_since: since }, x, last) {
+  if (since === null) return [];
+  const line = { x1: x(since), x2: x(last), y1: BASE + 4, y2: BASE + 4, stroke: token("alarm"), "stroke-width": 2 };
+  return [s("line", line, s("title", {}, `not finite since epoch ${since}`))];
+}
+
+/**
+ * A tick for each epoch where there is room, and labels at round ones.
+ * @param {number[]} epochs
+ * @param {(epoch: number) => number} x
+ * @param {number} width
+ */
+function epochMarks(epochs, x, width) {
+  /** @param {number} epoch @param {number} length */
+  const tick = (epoch, length) => {
+    const px = x(epoch);
+    return s("line", { x1: px, x2: px, y1: BASE + 5, y2: BASE + 5 + length, stroke: token("line-strong") });
+  };
+  const ticks = width / epochs.length > TICK_ROOM ? epochs.map((epoch) => tick(epoch, 2)) : [];
+  const labels = epochLabels(epochs[0], epochs[epochs.length - 1], Math.max(5, Math.floor(width / LABEL_ROOM)));
+  const texts = labels.flatMap((epoch) => [
+    tick(epoch, 4),
+    s("text", { x: x(epoch), y: BASE + 21, "text-anchor": "middle" }, String(epoch)),
+  ]);
+  return [...ticks, ...texts];
+}
+
+/** @param {number} px */
+function alertMarks(px) {
+  return [
+    s("line", { x1: px, x2: px, y1: 11, y2: BASE, stroke: token("alarm"), "stroke-width": 1.5 }),
+    s("path", { d: `M${px - 5} 3h10l-5 8z`, fill: token("alarm"), class: "alert" }),
+  ];
+}
+
+/**
+ * Round epochs, and the last one; none so near the last that the labels touch.
+ * @param {number} first
+ * @param {number} last
+ * @param {number} count
+ */
+function epochLabels(first, last, count) {
   const span = Math.max(1, last - first);
   let step = 1;
-  for (let i = 0; span / step > most; i++) step = 10 ** Math.floor(i / 4) * [1, 2, 4, 5][i % 4];
-  const out = [];
-  for (let epoch = Math.ceil(first / step) * step; epoch < last; epoch += step) if (last - epoch > (span / most) * 0.45) out.push(epoch);
-  return [...out, last];
+  for (let i = 0; span / step > count; i++) step = 10 ** Math.floor(i / 4) * [1, 2, 4, 5][i % 4];
+  const labels = [];
+  for (let epoch = Math.ceil(first / step) * step; epoch < last; epoch += step) {
+    if (last - epoch > (span / count) * 0.45) labels.push(epoch);
+  }
+  return [...labels, last];
 }

@@ -1,292 +1,569 @@
 /** Wires: one selection, five views, one slider. */
-import { ask, askAhead, fetchNow, forgetRefusals, know, onAnswer, refusal } from "./api.js";
-import { drawCharts } from "./chart.js";
-import { followHost, setColours, themeName } from "./colour.js";
-import { settings } from "./controls.js";
-import { count, h, message, percent, position, tip } from "./dom.js";
+import { Server } from "./core/api.js";
+import { Charts } from "./core/chart.js";
+import { followHost, setColours, themeName } from "./core/colour.js";
+import { SettingsRail } from "./core/controls.js";
+import { count, h, hideTip, message, percent, position } from "./core/dom.js";
+import { open, set, state, subscribe } from "./core/state.js";
 import { EpochSlider } from "./epoch_slider.js";
-import { importanceDrift, importanceDriftSettings } from "./importance_drift.js";
-import { overview } from "./overview.js";
-import { askAttributions, probeAttributions, probeAttributionsSettings, stepAttributions } from "./probe_attributions.js";
-import { mappings, mappingsSettings, stepMappings } from "./mappings.js";
-import { meet, place, runs } from "./runs.js";
-import { open, set, state, subscribe } from "./state.js";
-import { weightGradients, weightGradientsSettings } from "./weight_gradients.js";
+import { place, registerRuns, runEntries } from "./runs.js";
+import { ImportanceDriftView } from "./views/importance_drift.js";
+import { MappingsView } from "./views/mappings.js";
+import { OverviewView } from "./views/overview.js";
+import { ProbeAttributionsView } from "./views/probe_attributions.js";
+import { WeightGradientsView } from "./views/weight_gradients.js";
 
-const NOTHING = { key: () => "", build: () => [] };
+/** The tabs, in their order, by the names that the server titles them by. */
 const VIEWS = {
-  overview: { title: "Overview", draw: overview, settings: NOTHING },
-  weight_gradients: { title: "Weight gradients", draw: weightGradients, settings: weightGradientsSettings },
-  probe_attributions: { title: "Attributions", draw: probeAttributions, step: stepAttributions, ask: askAttributions, settings: probeAttributionsSettings },
-  importance_drift: { title: "Importance & drift", draw: importanceDrift, settings: importanceDriftSettings },
-  mappings: { title: "Mappings", draw: mappings, step: stepMappings, settings: mappingsSettings },
+  overview: OverviewView,
+  weight_gradients: WeightGradientsView,
+  probe_attributions: ProbeAttributionsView,
+  importance_drift: ImportanceDriftView,
+  mappings: MappingsView,
 };
-const KEYS = [[["←", "→"], "epoch"], [["⇧", "→"], "next alert"], [["space"], "play"], [["1", "…", String(Object.keys(VIEWS).length)], "view"], [["C"], "compare"]];
+const VIEW_NAMES = Object.keys(VIEWS);
+
+/** @type {[keys: string[], text: string][]} */
+const KEYS = [
+  [["←", "→"], "epoch"],
+  [["⇧", "→"], "next alert"],
+  [["space"], "play"],
+  [["1", "…", String(VIEW_NAMES.length)], "view"],
+  [["C"], "compare"],
+];
+/** @type {[keys: string[], text: string][]} */
 const ALL_KEYS = [...KEYS, [["Home", "End"], "first, last epoch"], [["?"], "this list"]];
-const FIRST_POLL = 1500;
+const FIRST_POLL = 1500; // milliseconds
 const SLOWEST_POLL = 10_000;
-const REST = 90; // milliseconds
+const POLL_GROWTH = 1.25;
+const REST = 90; // milliseconds after a step of the slider until the words follow
+const NOTES_LISTED = 40;
 
-/** Everything the server said of the runs, and when. */
-let index = null;
-let lost = "";
-let slider = null;
-/** The run that was in focus at the last render. */
-let shown = "";
-let frame = 0;
-let resting = 0;
-const parts = {};
+/** The index, and when it came by the page's own clock. @typedef {Index & {at: number}} DatedIndex */
 
-const hints = (keys) => h("div", { class: "hints" }, keys.map(([names, text]) => [h("span", {}, names.map((name) => (name === "…" ? "…" : h("kbd", {}, name)))), h("span", {}, text)]));
+/**
+ * What was asked for before this module was there.
+ * @typedef {object} Requests
+ * @property {Promise<unknown>} style
+ * @property {Promise<Index & {run?: Run}>} index
+ * @property {Promise<Presentation>} theme
+ * @property {() => void} preloadPlotly
+ */
 
-function shell() {
-  document.documentElement.lang = "en";
-  document.title = "Explain";
-  document.head.append(h("meta", { name: "viewport", content: "width=device-width, initial-scale=1" }));
-  parts.tabs = h("div", { role: "tablist", "aria-label": "Views" }, Object.entries(VIEWS).map(([key, { title }]) =>
-    h("button", { type: "button", role: "tab", id: `tab-${key}`, "aria-controls": "view", onclick: () => set({ view: key }), onkeydown: turnTab }, title)));
-  parts.said = h("span", {});
-  parts.cost = h("span", {});
-  parts.noted = h("button", { type: "button", class: "link", hidden: true, onclick: () => parts.notes.showModal() });
-  parts.notes = h("dialog", { class: "notes", "aria-label": "Notes", onclick: () => parts.notes.close() });
-  parts.runs = h("ul", { class: "runs", "aria-label": "Runs" });
-  parts.settings = h("section", { class: "settings", "aria-label": "Settings" });
-  parts.view = h("main", { id: "view", tabindex: -1, role: "tabpanel" }, message("Reading the runs", "Attributions first, charts a moment later."));
-  parts.transport = h("footer", { class: "transport", "aria-label": "Epoch" });
-  parts.keys = h("dialog", { "aria-label": "Keyboard", onclick: () => parts.keys.close() }, h("h3", {}, "Keyboard"), hints(ALL_KEYS));
-  parts.told = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
-  const help = h("button", { type: "button", class: "help", "aria-label": "Keyboard", title: "Keyboard", onclick: () => parts.keys.showModal() }, "?");
-  document.body.append(
-    h("header", { class: "bar" }, parts.tabs, h("div", { class: "status" }, parts.said, parts.cost, parts.noted, help)),
-    h("aside", { class: "rail", "aria-label": "Runs and settings" }, h("section", {}, h("h2", {}, "Runs"), parts.runs), parts.settings, hints(KEYS)),
-    parts.view, parts.transport, parts.keys, parts.notes, h("div", { id: "tip", class: "tip", hidden: true }), parts.told);
-  slider = new EpochSlider(parts.transport);
+/**
+ * Starts the page once the frame stands.
+ * @param {Requests} requests
+ */
+export async function start(requests) {
+  /** @type {Shell | null} */
+  let shell = null;
+  followHost(() => shell?.schedule());
+  try {
+    const { run, ...index } = await requests.index;
+    shell = new Shell({ ...index, at: performance.now() }, run);
+    await shell.start(requests);
+  } catch (error) {
+    await requests.style;
+    const words = `The server answered, but not with records: ${/** @type {Error} */ (error).message}`;
+    const advice = "Reload to try again; the training is not affected.";
+    document.body.replaceChildren(message("The runs could not be read", `${words} ${advice}`));
+  }
 }
 
-/** Arrow keys move along the tabs, as tabs do. */
-function turnTab(event) {
-  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (!step || event.shiftKey) return;
-  event.preventDefault();
-  event.stopPropagation();
-  const keys = Object.keys(VIEWS);
-  const next = keys[(keys.indexOf(state.view) + step + keys.length) % keys.length];
-  set({ view: next });
-  document.getElementById(`tab-${next}`).focus();
+/** The page: it owns the server's answers, the charts and the views, and decides what is drawn when. */
+class Shell {
+  #server = new Server(() => this.#answered());
+  #charts = new Charts(this.#server);
+  /** @type {Record<string, View>} */
+  #views = Object.fromEntries(Object.entries(VIEWS).map(([name, ViewClass]) => [name, new ViewClass()]));
+  #index;
+  /** @type {Vocabulary | null} */
+  #vocabulary = null;
+  /** @type {Frame | null} */
+  #frame = null;
+  /** the server's last failure to answer */
+  #lost = "";
+  /** the run in focus at the last drawing */
+  #focus = "";
+  #scheduled = 0;
+  #resting = 0;
+
+  /**
+   * @param {DatedIndex} index
+   * @param {Run} [run] that came with it
+   */
+  constructor(index, run) {
+    this.#index = index;
+    if (run) this.#server.prime("run", { run: run.name }, run.stamp, run);
+    open(index.log_dir);
+    registerRuns(index.runs);
+  }
+
+  /** @param {Requests} requests */
+  async start(requests) {
+    this.#load(); // the server reads while the page is still being made
+    // Plotly keeps the server from its maps where these come first.
+    if (state.view !== "probe_attributions") requests.preloadPlotly();
+    const [theme] = await Promise.all([requests.theme, requests.style]);
+    setColours(theme);
+    this.#vocabulary = theme.vocabulary;
+    this.#frame = new Frame(theme.vocabulary);
+    subscribe((changed) => this.#selected(changed));
+    addEventListener("keydown", (event) => this.#pressed(event));
+    new ResizeObserver(() => this.schedule()).observe(document.body);
+    this.#update();
+    this.#poll(FIRST_POLL);
+  }
+
+  /** @returns {Context} */
+  #context() {
+    const cards = this.#index.runs;
+    const byName = new Map(cards.map((card) => [card.name, card]));
+    const card = byName.get(state.focus) ?? cards[0];
+    const { name } = card;
+    const run = card.error ? undefined : this.#server.read("run", { run: name }, card.stamp);
+    const picked = state.runs.filter((other) => other === name || byName.get(other)?.epochs);
+    if (!picked.includes(name)) picked.push(name);
+    /** @param {string} other */
+    const stampOf = (other) => byName.get(other)?.stamp ?? "";
+    return {
+      server: this.#server,
+      charts: this.#charts,
+      vocabulary: /** @type {Vocabulary} */ (this.#vocabulary),
+      cards,
+      card,
+      name,
+      run,
+      picked,
+      place,
+      stampOf,
+      figureStamp: picked.map(stampOf).join("|"),
+      theme: themeName(),
+      // A tall window gives its charts more height, a row at a time.
+      spare: Math.round(Math.max(0, Math.min(120, (innerHeight - 800) / 2))),
+      epoch: epochOf(run),
+    };
+  }
+
+  get #view() {
+    return this.#views[state.view];
+  }
+
+  // Drawing.
+
+  #update() {
+    this.#scheduled = 0;
+    const frame = this.#frame;
+    if (!frame) return;
+    if (!this.#view) state.view = VIEW_NAMES[0];
+    if (!this.#index.runs.length) {
+      frame.showNothing(this.#index.log_dir);
+      return;
+    }
+    const context = this.#context();
+    hideTip();
+    const focusedKey = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset.key;
+    document.body.dataset.view = state.view;
+    document.body.style.setProperty("--spare", `${context.spare}px`);
+    frame.showTab(state.view);
+    frame.showRuns(context.cards, this.#focus !== context.name);
+    this.#focus = context.name;
+    frame.showStatus(context, this.#index, this.#lost);
+    frame.slider.update(context);
+    this.#drawView(frame, context);
+    if (focusedKey) refocus(focusedKey);
+    this.#charts.draw().catch((error) => frame.announce(String(error.message)));
+  }
+
+  /**
+   * The view itself: words where it has nothing to show.
+   * @param {Frame} frame
+   * @param {Context} context
+   */
+  #drawView(frame, context) {
+    const words = wordsInstead(context);
+    if (words) {
+      frame.view.replaceChildren(words);
+      frame.rail.clear();
+      return;
+    }
+    const drawn = /** @type {RunContext} */ (context);
+    const view = this.#view;
+    const scroll = frame.view.scrollTop;
+    const key = [state.view, context.name, view.settingsKey(drawn)].join("|");
+    frame.rail.show(key, () => view.settings(drawn, frame.rail));
+    frame.view.replaceChildren();
+    view.draw(frame.view, drawn);
+    frame.view.scrollTop = scroll;
+  }
+
+  /** Draws at the next frame. */
+  schedule() {
+    this.#scheduled ||= requestAnimationFrame(() => this.#update());
+  }
+
+  // What makes it draw: the selection, answers, news.
+
+  /**
+   * A step of the slider paints the maps alone where the view can, at once or when they arrive, and the words when it rests.
+   * @param {string[]} changed
+   */
+  #selected(changed) {
+    clearTimeout(this.#resting);
+    this.#resting = 0;
+    const onlyEpoch = changed.length === 1 && changed[0] === "epoch";
+    if (!onlyEpoch || !this.#step()) {
+      this.#update();
+      return;
+    }
+    this.#frame?.slider.update(this.#context());
+    this.#resting = setTimeout(() => {
+      this.#resting = 0;
+      this.#update();
+    }, REST);
+  }
+
+  /** Whether the view showed the epoch on what stands. */
+  #step() {
+    if (!this.#index.runs.length) return false;
+    const context = this.#context();
+    return isDrawable(context) && this.#view.step(context);
+  }
+
+  #answered() {
+    if (!this.#resting || !this.#step()) this.#update();
+  }
+
+  /** Asks for what the view will read when the run is known, while the run's own words are still being drawn. */
+  async #load() {
+    if (!this.#index.runs.length) return;
+    const { card } = this.#context();
+    if (card.error) return;
+    await this.#server.prefetch("run", { run: card.name }, card.stamp);
+    const context = this.#context();
+    if (isDrawable(context)) this.#view?.load(context);
+  }
+
+  /**
+   * Looks for new epochs, again and again. The slider stays where it is, unless it stands on the latest.
+   * @param {number} wait
+   */
+  async #poll(wait) {
+    await new Promise((done) => setTimeout(done, wait));
+    const next = isAsleep() ? FIRST_POLL : await this.#lookForNews(wait);
+    this.#poll(next);
+  }
+
+  /**
+   * Fetches the index, draws what it changes, and says how long to wait before the next time.
+   * @param {number} wait
+   */
+  async #lookForNews(wait) {
+    const before = JSON.stringify([this.#index.runs, this.#lost]);
+    try {
+      const index = await this.#server.fetchNow("index");
+      if (this.#lost) this.#server.forgetRefusals();
+      this.#lost = "";
+      this.#index = { ...index, at: performance.now() };
+      registerRuns(index.runs);
+      if (JSON.stringify([this.#index.runs, this.#lost]) !== before) {
+        this.#update();
+        return FIRST_POLL;
+      }
+      wait = Math.min(SLOWEST_POLL, wait * POLL_GROWTH);
+    } catch (error) {
+      this.#lost = String(/** @type {Error} */ (error).message);
+    }
+    if (this.#index.runs.length) this.#frame?.showStatus(this.#context(), this.#index, this.#lost);
+    return wait;
+  }
+
+  /** @param {KeyboardEvent} event */
+  #pressed(event) {
+    const frame = this.#frame;
+    const target = /** @type {HTMLInputElement} */ (event.target);
+    const typing = /^(SELECT|TEXTAREA)$/.test(target.tagName) || target.type === "range";
+    if (!frame || frame.isDialogOpen || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = stepOf(event.key);
+    const numbered = /^[1-9]$/.test(event.key) ? VIEW_NAMES[Number(event.key) - 1] : undefined;
+    if (step && event.shiftKey) frame.slider.alert(step);
+    else if (step) frame.slider.step(step);
+    else if (event.key === "Home") frame.slider.go(0);
+    else if (event.key === "End") frame.slider.go(Infinity);
+    else if (event.key === " " && target.tagName !== "BUTTON") frame.slider.play();
+    else if (numbered) set({ view: numbered });
+    else if (event.key === "c")
+      set({ view: "probe_attributions", compare: state.compare === "off" ? "epochs" : "off" });
+    else if (event.key === "?") frame.showKeys();
+    else return;
+    event.preventDefault();
+  }
 }
 
-/** What a view needs to know. */
-function contextNow() {
-  const cards = index.runs;
-  const card = cards.find((one) => one.name === state.focus) ?? cards[0];
-  const names = new Set(cards.map((one) => one.name));
-  const run = card.error ? undefined : ask("run", { run: card.name }, card.stamp);
-  const picked = state.runs.filter((name) => names.has(name) && (name === card.name || cards.find((one) => one.name === name).epochs));
-  if (!picked.includes(card.name)) picked.push(card.name);
-  const stampOf = (name) => cards.find((one) => one.name === name)?.stamp ?? "";
+/**
+ * @param {Context} context
+ * @returns {context is RunContext}
+ */
+function isDrawable(context) {
+  return Boolean(context.run && context.card.epochs && !context.card.error);
+}
+
+/**
+ * The epoch of the slider as a recorded one; null before the first.
+ * @param {Run | undefined} run
+ */
+function epochOf(run) {
   const epochs = run?.epochs ?? [];
-  return {
-    cards, card, run, picked, place, stampOf,
-    name: card.name,
-    theme: themeName(),
-    // A tall window gives its charts more height, a row at a time.
-    spare: Math.round(Math.max(0, Math.min(120, (innerHeight - 800) / 2))),
-    figureStamp: picked.map(stampOf).join("|"),
-    epoch: !epochs.length ? null : state.epoch === null ? epochs.at(-1) : epochs[position(epochs, state.epoch)],
-  };
+  if (!epochs.length) return null;
+  return state.epoch === null ? epochs[epochs.length - 1] : epochs[position(epochs, state.epoch)];
 }
 
-function update() {
-  frame = 0;
-  if (!index) return;
-  if (!VIEWS[state.view]) state.view = "overview";
-  if (!index.runs.length) return drawNothing();
-  const context = contextNow();
-  tip({}, "");
-  const held = document.activeElement?.dataset?.key;
-  document.body.dataset.view = state.view;
-  document.body.style.setProperty("--spare", `${context.spare}px`);
-  for (const tab of parts.tabs.children) {
-    const on = tab.id === `tab-${state.view}`;
-    tab.setAttribute("aria-selected", String(on));
-    tab.tabIndex = on ? 0 : -1;
-  }
-  parts.view.setAttribute("aria-labelledby", `tab-${state.view}`);
-  parts.runs.replaceChildren(...runs(context.cards));
-  if (shown !== context.name) requestAnimationFrame(() => parts.runs.querySelector(".focus")?.scrollIntoView({ block: "nearest" }));
-  shown = context.name;
-  drawStatus(context);
-  slider.update(context);
-  drawView(context);
-  if (held) document.querySelector(`[data-key="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
-  drawCharts().catch((error) => {
-    parts.told.textContent = String(error.message);
-  });
+/**
+ * What is said in place of a view; null where the view can be drawn.
+ * @param {Context} context
+ */
+function wordsInstead({ card, run, name, server }) {
+  const wrong = card.error || (run ? "" : server.refusal("run", { run: name }));
+  if (wrong) return message("This run could not be read", wrong);
+  if (!run) return message("Reading the run", name);
+  if (card.epochs) return null;
+  const done = card.probe ? `written its probe of ${card.probe.size} samples` : "begun";
+  const wait = "The first arrives when the first epoch ends; this page looks every few seconds.";
+  return message("No epochs yet", `${name} has ${done} but no epoch. ${wait}`);
 }
 
-/** The view itself: words where it has nothing to show. */
-function drawView(context) {
-  const { run, card, name } = context;
-  const { draw, settings: own } = VIEWS[state.view];
-  const scroll = parts.view.scrollTop;
-  const wrong = card.error || (run ? "" : refusal("run", { run: name }));
-  if (!run || card.error) parts.view.replaceChildren(wrong ? message("This run could not be read", wrong) : message("Reading the run", name));
-  else if (!card.epochs) parts.view.replaceChildren(noEpochs(card));
-  else {
-    settings(parts.settings, [state.view, name, own.key(context)].join("|"), () => own.build(context));
-    parts.view.replaceChildren();
-    draw(parts.view, context);
-    parts.view.scrollTop = scroll;
-    return;
-  }
-  settings(parts.settings, "", () => []);
+/** @param {string} key */
+const stepOf = (key) => ({ ArrowLeft: -1, ArrowRight: 1 })[key] ?? 0;
+
+/**
+ * Gives the focus back to what had it before a drawing.
+ * @param {string} key
+ */
+function refocus(key) {
+  const node = /** @type {HTMLElement | null} */ (document.querySelector(`[data-key="${CSS.escape(key)}"]`));
+  node?.focus({ preventScroll: true });
 }
 
-const noEpochs = (card) =>
-  message("No epochs yet", `${card.name} has ${card.probe ? `written its probe of ${card.probe.size} samples` : "begun"} but no epoch. The first arrives when the first epoch ends; this page looks every few seconds.`);
-
-function drawNothing() {
-  parts.runs.replaceChildren();
-  parts.said.replaceChildren();
-  parts.cost.replaceChildren();
-  settings(parts.settings, "", () => []);
-  parts.view.replaceChildren(message("No explanations here yet", `Nothing below ${index.log_dir || "the log directory"} was written by keras_xai. Add the callback to fit() and this page fills as it trains.`, "model.fit(x, y, callbacks=[kx.Explain(log_dir, probe)])"));
+/**
+ * Whether nobody can see the page. TensorBoard keeps the frame of a tab that was left, without a height; a frame that is not
+ * laid out keeps its old one.
+ */
+function isAsleep() {
+  return document.hidden || innerHeight === 0 || frameHeight() === 0;
 }
-
-const ago = (seconds) => (seconds < 90 ? `${Math.max(0, Math.round(seconds))} s ago` : seconds < 5400 ? `${Math.round(seconds / 60)} min ago` : seconds < 172_800 ? `${Math.round(seconds / 3600)} h ago` : `${Math.round(seconds / 86_400)} days ago`);
-
-/** Last epoch seen, whether it is still being written to, what the callbacks cost. */
-function drawStatus({ card, run }) {
-  const since = card.last ? index.now + (performance.now() - index.at) / 1000 - card.last.wall_time : Infinity;
-  // Silence of several epochs' length is an end, or a very long epoch: it says how long ago, and does not guess further.
-  const writing = card.last ? since < Math.max(30, 4 * (card.last.seconds ?? 0)) : true;
-  const words = card.error ? "this run could not be read" : !card.last ? (card.probe ? "probe written, training started" : "waiting for the first epoch") : [writing ? "writing, " : "", "last epoch ", h("b", {}, String(card.last.epoch)), `, ${ago(since)}`];
-  parts.said.replaceChildren(h("i", { class: `dot ${lost ? "lost" : writing ? "live" : ""}` }), lost ? "the server does not answer, trying again" : h("span", {}, words));
-  const once = run?.cost_once >= 0.05 ? ` beside ${run.cost_once.toFixed(1)} s once to compile` : "";
-  parts.cost.replaceChildren(...(run?.cost > 0 ? ["callbacks cost ", h("b", {}, percent(run.cost)), ` of the training time${once}`] : []));
-  const notes = run?.notes ?? [];
-  parts.noted.hidden = !notes.length;
-  parts.noted.textContent = count(notes.length, "note");
-  parts.notes.replaceChildren(h("h3", {}, "What the callbacks noted"), ...notes.slice(-40).map((note) => h("p", {}, h("span", { class: "note" }, note.epoch === null ? "" : `epoch ${note.epoch} `), h("span", { class: note.stopped ? "alarm" : "" }, note.text))));
-}
-
-/** A step of the slider paints the maps alone where the view can, at once or when they arrive, and the words when it rests. */
-function selected(names) {
-  clearTimeout(resting);
-  resting = 0;
-  if (names.length === 1 && names[0] === "epoch" && stepped()) {
-    slider.update(contextNow());
-    resting = setTimeout(rest, REST);
-  } else update();
-}
-
-/** Whether the view is content with its maps. */
-function stepped() {
-  const context = index?.runs.length ? contextNow() : null;
-  return Boolean(context?.run && VIEWS[state.view].step?.(context));
-}
-
-function rest() {
-  resting = 0;
-  update();
-}
-
-function answered() {
-  if (!resting || !stepped()) update();
-}
-
-const schedule = () => {
-  frame ||= requestAnimationFrame(update);
-};
 
 function frameHeight() {
   try {
-    return window.frameElement ? window.frameElement.offsetHeight : 1;
+    const frame = /** @type {HTMLElement | null} */ (window.frameElement);
+    return frame ? frame.offsetHeight : 1;
   } catch {
     return 1; // a host of another origin does not say
   }
 }
 
-/** Looks for new epochs. The slider stays where it is, unless it stands on the latest. */
-async function poll(wait) {
-  await new Promise((done) => setTimeout(done, wait));
-  // TensorBoard keeps the frame of a tab that one left, without a height; a frame that is not laid out keeps its old one.
-  const asleep = document.hidden || innerHeight === 0 || frameHeight() === 0;
-  if (!asleep) {
-    try {
-      const before = JSON.stringify([index.runs, lost]);
-      const next = await fetchNow("index");
-      if (lost) forgetRefusals();
-      lost = "";
-      index = { ...next, at: performance.now() };
-      meet(index.runs);
-      if (JSON.stringify([index.runs, lost]) !== before) {
-        wait = FIRST_POLL;
-        update();
-      } else {
-        wait = Math.min(SLOWEST_POLL, wait * 1.25);
-        if (index.runs.length) drawStatus(contextNow());
-      }
-    } catch (error) {
-      lost = String(error.message);
-      if (index.runs.length) drawStatus(contextNow());
-    }
-  }
-  poll(asleep ? FIRST_POLL : wait);
+/** @param {number} seconds */
+function ago(seconds) {
+  if (seconds < 90) return `${Math.max(0, Math.round(seconds))} s ago`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h ago`;
+  return `${Math.round(seconds / 86_400)} days ago`;
 }
 
-function keyboard() {
-  addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || parts.keys.open || parts.notes.open || /^(SELECT|TEXTAREA)$/.test(event.target.tagName) || event.target.type === "range") return;
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (step && event.shiftKey) slider.alert(step);
-    else if (step) slider.step(step);
-    else if (event.key === "Home") slider.go(0);
-    else if (event.key === "End") slider.go(Infinity);
-    else if (event.key === " " && event.target.tagName !== "BUTTON") slider.play();
-    else if (/^[1-9]$/.test(event.key) && Object.keys(VIEWS)[event.key - 1]) set({ view: Object.keys(VIEWS)[event.key - 1] });
-    else if (event.key === "c") set({ view: "probe_attributions", compare: state.compare === "off" ? "epochs" : "off" });
-    else if (event.key === "?") parts.keys.showModal();
-    else return;
-    event.preventDefault();
+/** @param {[keys: string[], text: string][]} keys */
+function keyHints(keys) {
+  const lines = keys.map(([names, text]) => {
+    const caps = names.map((name) => (name === "…" ? "…" : h("kbd", {}, name)));
+    return [h("span", {}, caps), h("span", {}, text)];
   });
+  return h("div", { class: "hints" }, lines);
 }
 
-/** What the view will ask for when the run is known, asked for while the run's own words are still being drawn. */
-async function askForView() {
-  if (!index.runs.length) return;
-  const { card } = contextNow();
-  if (card.error) return;
-  await askAhead("run", { run: card.name }, card.stamp);
-  const context = contextNow();
-  if (context.run && card.epochs) VIEWS[state.view]?.ask?.(context);
+/** What stands around the views: tabs, status, runs, settings, slider and dialogs. */
+class Frame {
+  #tabs;
+  #words = h("span", {});
+  #cost = h("span", {});
+  #notes = h("dialog", { class: "notes", "aria-label": "Notes", onclick: () => this.#notes.close() });
+  #notesButton = h("button", {
+    type: "button",
+    class: "link",
+    hidden: true,
+    onclick: () => this.#notes.showModal(),
+  });
+  #runs = h("ul", { class: "runs", "aria-label": "Runs" });
+  #settings = h("section", { class: "settings", "aria-label": "Settings" });
+  #transport = h("footer", { class: "transport", "aria-label": "Epoch" });
+  #keys = h(
+    "dialog",
+    { "aria-label": "Keyboard", onclick: () => this.#keys.close() },
+    h("h3", {}, "Keyboard"),
+    keyHints(ALL_KEYS),
+  );
+  #announcements = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
+
+  view = h(
+    "main",
+    { id: "view", tabindex: -1, role: "tabpanel" },
+    message("Reading the runs", "Attributions first, charts a moment later."),
+  );
+  rail = new SettingsRail(this.#settings);
+  slider = new EpochSlider(this.#transport);
+
+  /** @param {Vocabulary} vocabulary */
+  constructor(vocabulary) {
+    document.documentElement.lang = "en";
+    document.title = "Explain";
+    document.head.append(h("meta", { name: "viewport", content: "width=device-width, initial-scale=1" }));
+    const tabs = VIEW_NAMES.map((name) => tab(name, vocabulary.views[name]));
+    this.#tabs = h("div", { role: "tablist", "aria-label": "Views" }, tabs);
+    const help = h(
+      "button",
+      { type: "button", class: "help", "aria-label": "Keyboard", title: "Keyboard", onclick: () => this.showKeys() },
+      "?",
+    );
+    const status = h("div", { class: "status" }, this.#words, this.#cost, this.#notesButton, help);
+    const runs = h("section", {}, h("h2", {}, "Runs"), this.#runs);
+    document.body.append(
+      h("header", { class: "bar" }, this.#tabs, status),
+      h("aside", { class: "rail", "aria-label": "Runs and settings" }, runs, this.#settings, keyHints(KEYS)),
+      this.view,
+      this.#transport,
+      this.#keys,
+      this.#notes,
+      h("div", { id: "tip", class: "tip", hidden: true }),
+      this.#announcements,
+    );
+  }
+
+  get isDialogOpen() {
+    return this.#keys.open || this.#notes.open;
+  }
+
+  showKeys() {
+    this.#keys.showModal();
+  }
+
+  /**
+   * Tells those who listen.
+   * @param {string} words
+   */
+  announce(words) {
+    this.#announcements.textContent = words;
+  }
+
+  /** @param {string} name */
+  showTab(name) {
+    for (const node of /** @type {Iterable<HTMLElement>} */ (this.#tabs.children)) {
+      const selected = node.id === `tab-${name}`;
+      node.setAttribute("aria-selected", String(selected));
+      node.tabIndex = selected ? 0 : -1;
+    }
+    this.view.setAttribute("aria-labelledby", `tab-${name}`);
+  }
+
+  /**
+   * @param {Card[]} cards
+   * @param {boolean} scroll to the run in focus
+   */
+  showRuns(cards, scroll) {
+    this.#runs.replaceChildren(...runEntries(cards));
+    if (!scroll) return;
+    requestAnimationFrame(() => this.#runs.querySelector(".focus")?.scrollIntoView({ block: "nearest" }));
+  }
+
+  /**
+   * Last epoch seen, whether it is still being written to, what the callbacks cost.
+   * @param {Context} context
+   * @param {DatedIndex} index
+   * @param {string} lost
+   */
+  showStatus({ card, run }, index, lost) {
+    const since = card.last ? index.now + (performance.now() - index.at) / 1000 - card.last.wall_time : Infinity;
+    // Silence of several epochs' length is an end, or a very long epoch: it says how long ago, and does not guess further.
+    const writing = card.last ? since < Math.max(30, 4 * (card.last.seconds ?? 0)) : true;
+    const words = lost ? "the server does not answer, trying again" : h("span", {}, statusWords(card, writing, since));
+    let light = writing ? "live" : "";
+    if (lost) light = "lost";
+    this.#words.replaceChildren(h("i", { class: `dot ${light}` }), words);
+    this.#cost.replaceChildren(...costWords(run));
+    this.#showNotes(run?.notes ?? []);
+  }
+
+  /** @param {Run["notes"]} notes */
+  #showNotes(notes) {
+    this.#notesButton.hidden = !notes.length;
+    this.#notesButton.textContent = count(notes.length, "note");
+    const lines = notes.slice(-NOTES_LISTED).map((note) => {
+      const when = h("span", { class: "note" }, note.epoch === null ? "" : `epoch ${note.epoch} `);
+      return h("p", {}, when, h("span", { class: note.stopped ? "alarm" : "" }, note.text));
+    });
+    this.#notes.replaceChildren(h("h3", {}, "What the callbacks noted"), ...lines);
+  }
+
+  /**
+   * Where no run was written.
+   * @param {string} directory
+   */
+  showNothing(directory) {
+    this.#runs.replaceChildren();
+    this.#words.replaceChildren();
+    this.#cost.replaceChildren();
+    this.rail.clear();
+    const words = `Nothing below ${directory || "the log directory"} was written by keras_xai.`;
+    const advice = "Add the callback to fit() and this page fills as it trains.";
+    const code = "model.fit(x, y, callbacks=[kx.Explain(log_dir, probe)])";
+    this.view.replaceChildren(message("No explanations here yet", `${words} ${advice}`, code));
+  }
 }
 
 /**
- * Once the frame stands.
- * @param {{style: Promise<any>, index: Promise<any>, theme: Promise<any>, plotly: () => void}} asked what was asked for before this module was there
+ * @param {Card} card
+ * @param {boolean} writing
+ * @param {number} since seconds
+ * @returns {Child}
  */
-export async function start(asked) {
-  followHost(schedule);
-  try {
-    const { run, ...told } = await asked.index;
-    index = { ...told, at: performance.now() };
-    if (run) know("run", { run: run.name }, run.stamp, run);
-    open(index.log_dir);
-    meet(index.runs);
-    askForView(); // the server reads while the page is still being made
-    if (state.view !== "probe_attributions") asked.plotly(); // which keeps the server from its maps where these come first
-    const [theme] = await Promise.all([asked.theme, asked.style]);
-    setColours(theme);
-    shell();
-    subscribe(selected);
-    onAnswer(answered);
-    keyboard();
-    new ResizeObserver(schedule).observe(document.body);
-    update();
-    poll(FIRST_POLL);
-  } catch (error) {
-    await asked.style;
-    document.body.replaceChildren(message("The runs could not be read", `The server answered, but not with records: ${error.message} Reload to try again; the training is not affected.`));
-  }
+function statusWords(card, writing, since) {
+  if (card.error) return "this run could not be read";
+  if (!card.last) return card.probe ? "probe written, training started" : "waiting for the first epoch";
+  return [writing ? "writing, " : "", "last epoch ", h("b", {}, String(card.last.epoch)), `, ${ago(since)}`];
+}
+
+/**
+ * @param {Run | undefined} run
+ * @returns {(string | Node)[]}
+ */
+function costWords(run) {
+  if (!run || run.cost === null || run.cost <= 0) return [];
+  const once = run.cost_once >= 0.05 ? ` beside ${run.cost_once.toFixed(1)} s once to compile` : "";
+  return ["callbacks cost ", h("b", {}, percent(run.cost)), ` of the training time${once}`];
+}
+
+/**
+ * @param {string} name
+ * @param {string} title
+ */
+function tab(name, title) {
+  const attributes = {
+    type: "button",
+    role: "tab",
+    id: `tab-${name}`,
+    "aria-controls": "view",
+    onclick: () => set({ view: name }),
+    onkeydown: turnTab,
+  };
+  return h("button", attributes, title);
+}
+
+/**
+ * Arrow keys move along the tabs, as tabs do.
+ * @param {KeyboardEvent} event
+ */
+function turnTab(event) {
+  const step = stepOf(event.key);
+  if (!step || event.shiftKey) return;
+  event.preventDefault();
+  event.stopPropagation();
+  const next = VIEW_NAMES[(VIEW_NAMES.indexOf(state.view) + step + VIEW_NAMES.length) % VIEW_NAMES.length];
+  set({ view: next });
+  document.getElementById(`tab-${next}`)?.focus();
 }

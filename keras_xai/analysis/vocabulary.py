@@ -1,0 +1,41 @@
+"""Titles and names that the figures, the report and the tab print alike. The tab is served them (route `theme`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from keras_xai.records import WORDS, Source
+
+# The views of the tab and the whole figures, in the order in which they are shown.
+VIEWS: dict[str, str] = {
+    "overview": "Overview",
+    "weight_gradients": "Weight gradients",
+    "probe_attributions": "Attributions",
+    "importance_drift": "Importance & drift",
+    "mappings": "Mappings",
+}
+
+# What an importance was measured on.
+SOURCES: dict[Source, str] = {"live": "live rows", "clean": "fixed probe", "data": "data score"}
+
+# Statistics of the gradients that have a heat map.
+STATISTICS: dict[str, str] = {
+    "rms": "Root mean square of the gradient",
+    "max": "Largest gradient",
+    "update_ratio": "Update-to-weight ratio a step",
+    "zero_fraction": "Fraction of gradients that are exactly zero",
+    "nonfinite": "Gradients that are NaN or infinite",
+    "std": "Standard deviation of the gradient",
+    "weight_norm": "Norm of the weights",
+}
+
+
+def view_title(name: str) -> str:
+    """Return the title of a view or a whole figure; one without a title of its own goes by its name."""
+    return VIEWS.get(name, name.replace("_", " ").capitalize())
+
+
+def vocabulary() -> dict[str, Mapping[Any, str]]:
+    """Return everything that the tab prints in these words."""
+    return {"views": VIEWS, "sources": SOURCES, "verdicts": WORDS, "statistics": STATISTICS}

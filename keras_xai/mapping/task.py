@@ -1,0 +1,59 @@
+"""The task of a model on the probe, and its true labels: classes, several labels a sample, or numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from keras_xai.attribution.task import Task, columns_of, true_classes
+from keras_xai.mapping.decision import Target
+from keras_xai.mapping.predictions import Predictions, predictions_of
+from keras_xai.mapping.reading import Reading
+from keras_xai.probe import Probe
+from keras_xai.records import Answer, Link, TaskKind
+
+ANSWERS: dict[TaskKind, Answer] = {
+    "binary": "class",
+    "classes": "class",
+    "labels": "labels",
+    "number": "value",
+    "numbers": "value",
+}
+
+
+class ProbeTask:
+    """The meaning of a model's outputs for a probe; decided at the first reading, the same for every later one.
+
+    Args:
+        task: of the model's outputs.
+        probe: with labels, if there are any.
+
+    Raises:
+        InvalidInput: labels that do not fit the output, with both shapes.
+    """
+
+    def __init__(self, task: Task, probe: Probe) -> None:
+        self.answer: Answer = ANSWERS[task.kind]
+        self.classes = task.classes or task.width
+        self._space = task.space
+        # A margin has no probability of its own; its sigmoid or softmax puts samples in the same order.
+        default: Link = "softmax" if task.kind == "classes" else "sigmoid"
+        self._link = task.link or default
+        self.label = _true_labels(task, probe)
+
+    def predictions(self, reading: Reading) -> Predictions:
+        """The model's predictions in a reading."""
+        return predictions_of(reading.logits, reading.outputs, self._space, self._link, self.answer)
+
+    @property
+    def target(self) -> Target | None:
+        """The true labels as the target of linear probes; None without."""
+        return None if self.label is None else Target(self.label, self.answer, self.classes)
+
+
+def _true_labels(task: Task, probe: Probe) -> NDArray[Any] | None:
+    """(B) classes, (B, K) of 0 and 1, or numbers (B) or (B, K)."""
+    if probe.y is None:
+        return None
+    return true_classes(probe.y, task, probe.class_names) if task.classes else columns_of(probe.y, task)

@@ -1,0 +1,275 @@
+/** Small words for elements and numbers. Names of features, classes and runs only ever arrive as text nodes. */
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * @template {Element} T
+ * @param {T} node
+ * @param {Record<string, any>} attributes `onclick` and the like are listeners, `style` an object, null is left out
+ * @param {Child[]} children
+ * @returns {T}
+ */
+function fill(node, attributes, children) {
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else if (key === "style") Object.assign(/** @type {any} */ (node).style, value);
+    else node.setAttribute(key, value === true ? "" : String(value));
+  }
+  node.append(...nodesOf(children));
+  return node;
+}
+
+/**
+ * What of nested children is to be shown.
+ * @param {Child[]} children
+ * @returns {(Node | string)[]}
+ */
+function nodesOf(children) {
+  /** @type {(Node | string)[]} */
+  const nodes = [];
+  for (const child of children) {
+    if (child === null || child === undefined || child === false) continue;
+    if (Array.isArray(child)) nodes.push(...nodesOf(child));
+    else nodes.push(typeof child === "number" ? String(child) : child);
+  }
+  return nodes;
+}
+
+/**
+ * An element of the page.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, any>} attributes
+ * @param {Child[]} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
+export const h = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
+
+/**
+ * An element of a drawing.
+ * @template {keyof SVGElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, any>} attributes
+ * @param {Child[]} children
+ * @returns {SVGElementTagNameMap[Tag]}
+ */
+export const s = (tag, attributes, ...children) =>
+  fill(/** @type {SVGElementTagNameMap[Tag]} */ (document.createElementNS(SVG, tag)), attributes, children);
+
+/**
+ * The drawing context of a canvas.
+ * @param {HTMLCanvasElement} canvas
+ */
+export const context2d = (canvas) => /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+
+/**
+ * @param {number} value
+ * @param {number} low
+ * @param {number} high
+ */
+export const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
+
+/**
+ * A linear scale from [a, b] to [p, q].
+ * @param {number} a
+ * @param {number} b
+ * @param {number} p
+ * @param {number} q
+ * @returns {(x: number) => number}
+ */
+export const linear = (a, b, p, q) => (x) => p + ((x - a) / (b - a || 1)) * (q - p);
+
+/**
+ * 53 %, 4.6 %, 0.21 %: the same two telling digits as the server's words.
+ * @param {number} x
+ */
+export function percent(x) {
+  if (!Number.isFinite(x)) return "–";
+  let digits = 2;
+  if (x >= 0.0995) digits = 0;
+  else if (x >= 0.00995) digits = 1;
+  return `${(100 * x).toFixed(digits)}\u00a0%`;
+}
+
+/**
+ * A number with its sign; the minus is as wide as the plus.
+ * @param {number | null} x
+ * @param {number} digits
+ */
+export const signed = (x, digits) => (x === null ? "–" : `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(digits)}`);
+
+/**
+ * Three digits, whatever the size.
+ * @param {number} x
+ */
+export function short(x) {
+  if (!Number.isFinite(x)) return "–";
+  const size = Math.abs(x);
+  const plain = size === 0 || (size >= 1e-3 && size < 1e5);
+  return (plain ? String(Number(x.toPrecision(4))) : x.toExponential(1)).replace("-", "−");
+}
+
+/**
+ * 1 alert, 2 alerts
+ * @param {number} n
+ * @param {string} noun
+ */
+export const count = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
+
+/**
+ * The start and the end of a long name: names differ at both.
+ * @param {string} text
+ * @param {number} length
+ */
+export function clip(text, length) {
+  if (text.length <= length) return text;
+  return `${text.slice(0, Math.ceil(length / 2))}…${text.slice(text.length - Math.floor(length / 2) + 1)}`;
+}
+
+const pen = context2d(document.createElement("canvas"));
+
+/**
+ * How wide a text is in a chart, in pixels.
+ * @param {string} text
+ * @param {number} weight
+ */
+export function widthOf(text, weight) {
+  pen.font = `${weight} 11px Roboto, "Helvetica Neue", Arial, sans-serif`;
+  return pen.measureText(text).width;
+}
+
+/**
+ * A text of a chart that goes into so many pixels, cut in its middle where it must be.
+ * @param {string} text
+ * @param {number} room
+ * @param {number} weight
+ */
+export function fitted(text, room, weight) {
+  let length = text.length;
+  while (length > 3 && widthOf(clip(text, length), weight) > room) length--;
+  return clip(text, length);
+}
+
+/**
+ * The index of the nearest earlier number in a sorted list; the first where none is earlier.
+ * @param {number[]} sorted
+ * @param {number} value
+ */
+export function position(sorted, value) {
+  let at = 0;
+  while (at + 1 < sorted.length && sorted[at + 1] <= value) at++;
+  return at;
+}
+
+/**
+ * One box for every exact value under the pointer; an empty text hides it.
+ * @param {{clientX: number, clientY: number}} event
+ * @param {string} text
+ */
+export function tip(event, text) {
+  const box = document.getElementById("tip");
+  if (!box) return;
+  box.hidden = !text;
+  if (!text) return;
+  box.textContent = text;
+  box.style.left = `${clamp(event.clientX + 12, 4, innerWidth - box.offsetWidth - 8)}px`;
+  const above = event.clientY - box.offsetHeight - 12;
+  box.style.top = `${above < 0 ? event.clientY + 16 : above}px`;
+}
+
+/** Hides that box. */
+export const hideTip = () => tip({ clientX: 0, clientY: 0 }, "");
+
+/**
+ * Shows `say(event)` while the pointer is over the node.
+ * @template {HTMLElement | SVGElement} T
+ * @param {T} node
+ * @param {(event: PointerEvent) => string} say
+ * @returns {T}
+ */
+export function hint(node, say) {
+  node.addEventListener("pointermove", (event) => {
+    const pointer = /** @type {PointerEvent} */ (event);
+    tip(pointer, say(pointer));
+  });
+  node.addEventListener("pointerleave", hideTip);
+  return node;
+}
+
+/** Marks that need to know their width: their places stand first, then all widths are read before anything is drawn. */
+export class Deferred {
+  /** @type {{place: HTMLElement, draw: (width: number) => Node}[]} */
+  #marks = [];
+
+  /**
+   * Draws into `place` when `fill` is called.
+   * @template {HTMLElement} T
+   * @param {T} place
+   * @param {(width: number) => Node} draw
+   * @returns {T}
+   */
+  add(place, draw) {
+    this.#marks.push({ place, draw });
+    return place;
+  }
+
+  /** Draws every mark, once. One layout of the page, where reading and drawing in turn would take one a mark. */
+  fill() {
+    const marks = this.#marks;
+    this.#marks = [];
+    const widths = marks.map(({ place }) => place.clientWidth);
+    marks.forEach(({ place, draw }, i) => place.append(draw(Math.max(40, widths[i]))));
+  }
+}
+
+/**
+ * A panel: a rule, a title that says what it shows, a note at its right.
+ * @param {string} span
+ * @param {Child} title
+ * @param {Child} note
+ * @param {Child[]} children
+ */
+export const panel = (span, title, note, ...children) =>
+  h(
+    "section",
+    { class: `panel ${span}` },
+    h("header", {}, h("h3", {}, title), h("span", { class: "note" }, note)),
+    ...children,
+  );
+
+/**
+ * Words where a view would stand: what is missing, why, and the line that would help.
+ * @param {string} title
+ * @param {string} text
+ * @param {string} [code]
+ */
+export const message = (title, text, code) =>
+  h("div", { class: "empty" }, h("h3", {}, title), h("p", {}, text), code && h("code", {}, code));
+
+/**
+ * Where nothing was recorded: that the callback broke, and why, or that nobody asked for it.
+ * @param {Run} run
+ * @param {string} callback
+ * @param {string} title
+ * @param {string} code
+ */
+export function absent(run, callback, title, code) {
+  const stop = run.stops[callback];
+  if (!stop) return message(title, `${callback} was not among this run's callbacks.`, code);
+  return h("div", { class: "empty" }, h("h3", {}, title), h("p", { class: "alarm" }, stop));
+}
+
+/**
+ * A line's name in the note of its panel.
+ * @param {string} name
+ * @param {string} colour
+ * @param {string} [dash]
+ */
+export const key = (name, colour, dash) =>
+  h(
+    "span",
+    { class: "key" },
+    h("i", { style: { borderColor: colour, borderTopStyle: dash ?? "solid" } }),
+    clip(name, 28),
+  );

@@ -1,0 +1,563 @@
+/** The gallery's numbers at one epoch: maps, judgements, trajectories, in the order asked for; and the reading of them. */
+import { bytesOf } from "./api.js";
+import { themeName } from "./colour.js";
+import { clamp, clip, percent, position, short } from "./dom.js";
+import { clipOf, density, reduced } from "./image.js";
+import { Memo } from "./memo.js";
+import { state } from "./state.js";
+
+const BYTES_AHEAD = 6e7; // of maps fetched before they are asked for: all epochs of a usual gallery
+const REST = 300; // milliseconds without a step before maps are fetched ahead
+const TILE = 80; // pixels of the page that a map on a tile is wide beside its input,
+const TILE_ALONE = 150; // and where the inputs were not written
+
+/** Figures of outputs and maps that do not change while the slider moves, kept with them. */
+const memo = new Memo();
+
+/**
+ * Σ |values|, never zero.
+ * @param {Float32Array} values
+ */
+const magnitude = (values) => values.reduce((sum, value) => sum + Math.abs(value), 0) || 1;
+
+/**
+ * Total variation between two maps as shares of their magnitude: 0 the same, 1 nothing in common.
+ * @param {Float32Array} before
+ * @param {Float32Array} after
+ */
+export function moved(before, after) {
+  const [a, b] = [magnitude(before), magnitude(after)];
+  let sum = 0;
+  for (let i = 0; i < after.length; i++) sum += Math.abs(Math.abs(after[i]) / b - Math.abs(before[i]) / a);
+  return sum / 2;
+}
+
+/**
+ * Where attribution went: shares of magnitude, second minus first.
+ * @param {Float32Array} before
+ * @param {Float32Array} after
+ */
+export function shareChange(before, after) {
+  const [a, b] = [magnitude(before), magnitude(after)];
+  return after.map((value, i) => Math.abs(value) / b - Math.abs(before[i]) / a);
+}
+
+/**
+ * Each value's share of the magnitude.
+ * @param {Float32Array} values
+ */
+export function shares(values) {
+  const sum = magnitude(values);
+  return values.map((value) => Math.abs(value) / sum);
+}
+
+/**
+ * The least and the greatest of some numbers, with zero.
+ * @param {Iterable<number>} values
+ * @returns {Extent}
+ */
+export function rangeOf(values) {
+  let [low, high] = [0, 0];
+  for (const value of values) {
+    if (value < low && value > -Infinity) low = value;
+    else if (value > high && value < Infinity) high = value;
+  }
+  return high > low ? [low, high] : [0, 1];
+}
+
+/**
+ * Whether the scores of each epoch are finite, for any sample.
+ * @param {Outputs} outputs
+ */
+const finiteEpochs = (outputs) =>
+  memo.once(outputs, "finite epochs", () => {
+    const size = outputs.score.shape[1];
+    return outputs.epochs.map((_, at) =>
+      outputs.score.data.subarray(at * size, (at + 1) * size).some((score) => Number.isFinite(score)),
+    );
+  });
+
+/**
+ * The epoch to show for another one: where its scores are not finite the last one before; and since when they are not.
+ * @param {Outputs | null} outputs
+ * @param {number[]} epochs of the method
+ * @param {number} epoch
+ * @returns {[epoch: number, notFiniteSince: number | null]}
+ */
+function epochToShow(outputs, epochs, epoch) {
+  if (!outputs) return [epoch, null];
+  const finite = finiteEpochs(outputs);
+  const at = position(outputs.epochs, epoch);
+  if (finite[at]) return [epoch, null];
+  const last = finite.lastIndexOf(true, at);
+  const shown = last < 0 ? epoch : epochs[position(epochs, outputs.epochs[last])];
+  return [shown, outputs.epochs[last + 1]];
+}
+
+/**
+ * A gallery that was asked for.
+ * @typedef {object} Reading
+ * @property {Method} method
+ * @property {number} epoch that is shown
+ * @property {number | null} notFiniteSince
+ * @property {Query} parameters of its maps
+ * @property {boolean} fresh whether the maps are those of the epoch, or of one before that stand in for them
+ * @property {Gallery | null} gallery null until everything is there
+ */
+
+/**
+ * @typedef {object} ReadingOptions
+ * @property {number} [epoch] another epoch than the slider's: its maps are compared, and come whole
+ * @property {string} [name] another run,
+ * @property {Run} [run] as the server tells it
+ * @property {boolean} [moving] while the slider moves nothing is asked for but the maps
+ */
+
+/** Reads galleries from the server, and keeps what stands in until they have arrived. */
+export class GalleryReader {
+  /** @type {Map<string, AttributionMaps>} the last maps of a run and method */
+  #lastMaps = new Map();
+  #lookAhead = 0;
+
+  /**
+   * @param {Context & {run: Run}} context
+   * @param {Method} method
+   * @param {ReadingOptions} [options]
+   * @returns {Reading}
+   */
+  read(context, method, options = {}) {
+    const { server } = context;
+    const { name = context.name, run = context.run, moving = false } = options;
+    const compared = options.epoch !== undefined;
+    const answer = server.read("outputs", { run: name, method: method.name }, run.stamp);
+    const outputs = answer?.epochs.length ? answer : null;
+    const recorded = method.epochs[position(method.epochs, options.epoch ?? context.epoch ?? 0)];
+    const [epoch, notFiniteSince] = epochToShow(outputs, method.epochs, recorded);
+    const stored = run.probe?.stored ?? false;
+    const kind = run.probe?.kind ?? "table";
+    /** @type {Query} */
+    const parameters = { run: name, method: method.name, epoch };
+    // Means are enough for tiles, and a quarter of the bytes of large maps or less; whole maps are compared.
+    const needsWhole = compared || state.sort === "change";
+    if (kind === "image" && !needsWhole) parameters.most = Math.round(tileOf(run) * density());
+    const written = writtenAt(run, epoch);
+    const ofEpoch = method.epochs.length ? server.read("attribution", parameters, written) : undefined;
+    const key = `${name}\n${method.name}`;
+    if (ofEpoch) this.#lastMaps.set(key, ofEpoch);
+    const maps = ofEpoch ?? (compared ? undefined : this.#lastMaps.get(key));
+    const inputs = stored ? (server.read("inputs", { run: name }, "once") ?? null) : null;
+    const complete = maps && outputs && (inputs || !stored);
+    const data = { run, method, epoch, notFiniteSince, parameters, written, fresh: Boolean(ofEpoch), moving, server };
+    const gallery = complete ? new Gallery({ ...data, maps, outputs, inputs }) : null;
+    return { method, epoch, notFiniteSince, parameters, fresh: Boolean(ofEpoch), gallery };
+  }
+
+  /**
+   * When the slider rests, the maps around it are fetched one after the other, the nearest first.
+   * @param {Gallery} gallery
+   */
+  async lookAhead(gallery) {
+    const turn = ++this.#lookAhead;
+    await new Promise((done) => setTimeout(done, REST));
+    const { run, server, parameters } = gallery;
+    const { epochs } = gallery.method;
+    const at = epochs.indexOf(gallery.epoch);
+    const others = epochs.map((_, i) => i).filter((i) => i !== at);
+    const nearestFirst = others.sort((a, b) => Math.abs(a - at) - Math.abs(b - at));
+    const count = clamp(Math.floor(BYTES_AHEAD / bytesOf(gallery.maps)), 2, 60);
+    for (const i of nearestFirst.slice(0, count)) {
+      if (turn !== this.#lookAhead) return;
+      await server.prefetch("attribution", { ...parameters, epoch: epochs[i] }, writtenAt(run, epochs[i]));
+    }
+  }
+}
+
+/**
+ * The stamp of a record: when its epoch was written.
+ * @param {Run} run
+ * @param {number} epoch
+ */
+const writtenAt = (run, epoch) => String(run.wall_times[run.epochs.indexOf(epoch)]);
+
+/**
+ * The width of a map on its tile, in pixels of the page.
+ * @param {Run} run
+ */
+const tileOf = (run) => (run.probe?.stored ? TILE : TILE_ALONE);
+
+/**
+ * @typedef {object} GalleryData
+ * @property {Run} run
+ * @property {Method} method
+ * @property {number} epoch
+ * @property {number | null} notFiniteSince
+ * @property {Query} parameters
+ * @property {string} written the stamp of the maps
+ * @property {boolean} fresh
+ * @property {boolean} moving
+ * @property {import("./api.js").Server} server
+ * @property {AttributionMaps} maps
+ * @property {Outputs} outputs
+ * @property {Inputs | null} inputs
+ */
+
+export class Gallery {
+  /** @param {GalleryData} data */
+  constructor(data) {
+    const { run, method, maps, outputs, inputs } = data;
+    this.run = run;
+    this.method = method;
+    this.epoch = data.epoch;
+    this.notFiniteSince = data.notFiniteSince;
+    this.parameters = data.parameters;
+    this.written = data.written;
+    this.fresh = data.fresh;
+    this.moving = data.moving;
+    this.server = data.server;
+    this.outputs = outputs;
+    const part = Object.hasOwn(maps, `v${state.input}`) ? state.input : 0;
+    this.part = part;
+    this.maps = maps[`v${part}`];
+    const counts = maps[`counts${part}`];
+    /** how the whole maps' values are spread, where these are means */
+    this.spread = counts && { counts: counts.data, ends: maps[`ends${part}`].data };
+    this.input = inputs?.[`x${part}`] ?? null;
+    this.words = inputs?.words ?? null;
+    /** of each column its words, where its values number some */
+    this.categories = inputs?.categories[part] ?? null;
+    this.featureNames = (inputs?.columns[part]?.length ? inputs.columns[part] : inputs?.feature_names) ?? null;
+    this.size = this.maps.shape[0];
+    this.samples = Array.from({ length: this.size }, (_, b) => b);
+    this.shape = maps.whole?.[`v${part}`] ?? this.maps.shape.slice(1);
+    this.length = this.shape.reduce((product, side) => product * side, 1);
+    /** @type {Kind} a column beside images is a table */
+    this.kind = run.probe?.kind ?? "table";
+    if (this.kind === "image" && this.shape.length === 1) this.kind = "table";
+    this.outputEpochs = outputs.epochs;
+    this.outputAt = position(this.outputEpochs, this.epoch);
+    this.classes = outputs.classes;
+    this.percents = outputs.percent;
+  }
+
+  /** A method without signs has only magnitudes to show. */
+  get speaksAgainst() {
+    return memo.once(this.maps, "speaks against", () => {
+      const ends = this.spread?.ends ?? this.maps.low ?? this.maps.data;
+      return ends.some((/** @type {number} */ value) => value < 0);
+    });
+  }
+
+  get signed() {
+    return this.speaksAgainst && state.values === "signed";
+  }
+
+  /** @returns {ColourMap} */
+  get map() {
+    return state.colours === "sequential" ? "sequential" : "ember";
+  }
+
+  /** @param {number} sample */
+  values(sample) {
+    return this.maps.data.subarray(sample * this.length, (sample + 1) * this.length);
+  }
+
+  /**
+   * How a map becomes colour by the settings.
+   * @param {number} hi the value of the strongest colour
+   * @returns {Pick<import("./image.js").Drawing, "hi" | "signed" | "map">}
+   */
+  colouring(hi) {
+    return { hi, signed: this.signed, map: this.signed ? "diverging" : this.map };
+  }
+
+  get tile() {
+    return tileOf(this.run);
+  }
+
+  /**
+   * Where a sample's map lies, and in which row: in its own answer where it is seen larger than the means are for.
+   * @param {number} sample
+   * @param {number} size
+   * @returns {[maps: MapTensor, row: number]}
+   */
+  #source(sample, size) {
+    if (!this.spread || !this.fresh || size <= this.tile) return [this.maps, sample];
+    const parameters = { ...this.parameters, most: undefined, sample };
+    const whole = this.moving
+      ? this.server.peek("attribution", parameters, this.written)
+      : this.server.read("attribution", parameters, this.written);
+    return whole ? [whole[`v${this.part}`], 0] : [this.maps, sample];
+  }
+
+  /**
+   * Everything that a sample's map looks like depends on.
+   * @param {number} sample
+   * @param {number} size
+   */
+  look(sample, size) {
+    const [maps] = this.#source(sample, size);
+    const settings = [state.display, state.opacity, state.clip, this.map, this.signed];
+    return [maps, sample, themeName(), ...settings, devicePixelRatio, this.input?.data];
+  }
+
+  /**
+   * A drawing of one sample's input.
+   * @param {number} sample
+   * @param {number} size
+   * @returns {import("./image.js").Drawing}
+   */
+  inputImage(sample, size) {
+    const input = this.#pixels(sample);
+    return { input, size, ratio: this.#ratio(input) };
+  }
+
+  /**
+   * A drawing of one sample's map, over its input where the settings say so.
+   * @param {number} sample
+   * @param {number} size
+   * @param {number} [hi] the value of the strongest colour, where maps share a scale
+   * @returns {import("./image.js").Drawing}
+   */
+  mapImage(sample, size, hi) {
+    const input = this.#pixels(sample);
+    const [maps, row] = this.#source(sample, size);
+    const spread = this.spread && {
+      counts: this.spread.counts.subarray(256 * sample, 256 * (sample + 1)),
+      low: this.spread.ends[2 * sample],
+      high: this.spread.ends[2 * sample + 1],
+    };
+    return {
+      input: state.display === "overlay" ? input : undefined,
+      ...reduced(maps, row, maps.shape[1], maps.shape[2], size * density()),
+      ...this.colouring(hi ?? clipOf(this.maps, sample, this.length, state.clip, spread)),
+      opacity: state.opacity / 100,
+      smooth: this.coarse,
+      size,
+      ratio: this.#ratio(input),
+    };
+  }
+
+  /** @param {import("./image.js").InputPixels | undefined} input */
+  #ratio(input) {
+    return input ? input.height / input.width : this.shape[0] / this.shape[1];
+  }
+
+  /** A class activation map is coarser than its input: it is drawn smoothly, as it is meant. */
+  get coarse() {
+    const smaller = this.input && this.kind === "image" && this.shape[0] < this.input.shape[1];
+    return this.method.name.includes("cam") || Boolean(smaller);
+  }
+
+  /**
+   * @param {number} sample
+   * @returns {import("./image.js").InputPixels | undefined}
+   */
+  #pixels(sample) {
+    if (!this.input || this.kind !== "image") return undefined;
+    const [, height, width, channels = 1] = this.input.shape;
+    const length = height * width * channels;
+    const data = this.input.data.subarray(sample * length, (sample + 1) * length);
+    return { data, height, width, channels, all: this.input.data, sample };
+  }
+
+  /** @param {number} index */
+  className(index) {
+    return this.run.probe?.class_names?.[index] ?? String(index);
+  }
+
+  /**
+   * A number of (E, B) at a place among the recorded epochs.
+   * @param {"target" | "prediction" | "shown" | "trajectory"} name
+   * @param {number} sample
+   * @param {number} [at]
+   */
+  #number(name, sample, at = this.outputAt) {
+    return this.outputs[name].data[at * this.size + sample];
+  }
+
+  /**
+   * A number as this model's outputs are read: a probability, or as it is.
+   * @param {number} value
+   */
+  inWords(value) {
+    return this.percents ? percent(value) : short(value);
+  }
+
+  /**
+   * What it is, what it was taken for (null: nothing), and the number that says how surely, or what came out.
+   * @param {number} sample
+   */
+  judge(sample) {
+    const truth = this.classes ? (this.run.probe?.labels?.[sample] ?? null) : null;
+    const prediction = this.classes ? this.#number("prediction", sample) : NaN;
+    const predicted = Number.isFinite(prediction) ? prediction : null;
+    const wrong = truth !== null && predicted !== null && predicted !== truth;
+    return { truth, predicted, right: !wrong, value: this.inWords(this.#number("shown", sample)) };
+  }
+
+  /** How many samples are read as what they are, of how many that are read at all; null where nothing can be right. */
+  get score() {
+    const judged = this.samples
+      .map((sample) => this.judge(sample))
+      .filter(({ truth, predicted }) => truth !== null && predicted !== null);
+    return judged.length ? { right: judged.filter(({ right }) => right).length, of: judged.length } : null;
+  }
+
+  /**
+   * What is followed over epochs: the true class where there is one, else what was explained.
+   * @param {number} sample
+   */
+  trajectory(sample) {
+    return memo.once(this.outputs, `trajectory ${sample}`, () =>
+      this.outputEpochs.map((_, at) => this.#number("trajectory", sample, at)),
+    );
+  }
+
+  /** @param {number} sample */
+  confidence(sample) {
+    return this.percents ? this.trajectory(sample)[this.outputAt] : NaN;
+  }
+
+  /**
+   * The class, label or column that a sample's attribution speaks for.
+   * @param {number} sample
+   */
+  targetName(sample) {
+    return this.outputs.targets[this.#number("target", sample)];
+  }
+
+  /**
+   * Whether a sample's attribution speaks for another class than the one that the sample is called by.
+   * @param {number} sample
+   */
+  explainsAnother(sample) {
+    if (!this.classes) return this.isMixed;
+    const { truth, predicted } = this.judge(sample);
+    const called = truth ?? predicted;
+    return called !== null && this.#number("target", sample) !== called;
+  }
+
+  /** Whether values are shown without a sign: a slope of a token says nothing of its sign, a word has no value to grow. */
+  get magnitudes() {
+    return this.method.slope && this.kind === "tokens";
+  }
+
+  /** Whether the samples are explained for different classes. */
+  get isMixed() {
+    return new Set(this.samples.map((sample) => this.targetName(sample))).size > 1;
+  }
+
+  /**
+   * Whether the scores of an epoch are finite: where they are not, a map is written as zeros.
+   * @param {number} epoch
+   */
+  isFinite(epoch) {
+    return finiteEpochs(this.outputs)[position(this.outputEpochs, epoch)];
+  }
+
+  /**
+   * What a negative and a positive value of these samples say.
+   * @param {number[]} [samples]
+   * @returns {[string, string]}
+   */
+  sides(samples = this.samples) {
+    const names = [...new Set(samples.map((sample) => this.targetName(sample)))];
+    const mixed = names.length > 1;
+    const target = mixed ? "the class named at each sample" : clip(names[0], 32);
+    const graded = this.classes || this.outputs.task === "labels";
+    if (this.kind === "image" && !this.signed) return ["none", mixed ? "strong" : `strong for ${target}`];
+    if (this.magnitudes) return ["flat", mixed ? "steep" : `steep for ${target}`];
+    if (this.method.slope) {
+      const graph = graded ? `score of ${target}` : target;
+      return [`${mixed ? "score" : graph} falls`, "rises as the value grows"];
+    }
+    if (mixed) return graded ? ["against", `for ${target}`] : ["lowers", "raises the output named at each sample"];
+    return graded ? [`against ${target}`, `for ${target}`] : [`lowers ${target}`, `raises ${target}`];
+  }
+
+  /**
+   * The range of the bars, zero within: of all samples, or of one alone as the settings ask.
+   * @param {number} sample
+   * @param {(sample: number) => number[]} rowsOf
+   */
+  reach(sample, rowsOf) {
+    if (state.scale === "own") return rangeOf(rowsOf(sample));
+    return memo.once(this.maps, "reach", () => rangeOf(this.samples.flatMap(rowsOf)));
+  }
+
+  /** @param {number} sample */
+  error(sample) {
+    const errors = this.outputs.completeness_error;
+    return errors ? errors.data[this.outputAt * this.size + sample] : NaN;
+  }
+
+  /**
+   * How well a local surrogate fits the model around a sample, where the method is one.
+   * @param {number} sample
+   */
+  fit(sample) {
+    const fits = this.outputs.r2;
+    return fits ? fits.data[this.outputAt * this.size + sample] : NaN;
+  }
+
+  /**
+   * How far the method's sums are from the change of the score, how well its surrogate fits; "" where neither is known.
+   * @param {number} sample
+   */
+  quality(sample) {
+    const [error, fit] = [this.error(sample), this.fit(sample)];
+    const parts = [];
+    if (Number.isFinite(error)) parts.push(`completeness error ${percent(error)}`);
+    if (Number.isFinite(fit)) parts.push(`local R² ${fit.toFixed(2)}`);
+    return parts.join(" · ");
+  }
+
+  /**
+   * Why the values of a sample are not to be added up, "" where they may be.
+   * @param {number} sample
+   */
+  warning(sample) {
+    const error = this.error(sample);
+    if (!(error > this.outputs.large_error)) return "";
+    return `completeness error ${percent(error)}${this.kind === "image" ? "" : ": the sum misses the score"}`;
+  }
+
+  /** The epoch before the first alert up to here: what "change" is measured from. */
+  get base() {
+    const { epochs } = this.method;
+    const alert = this.run.alerts.find(({ epoch }) => epoch <= this.epoch);
+    return epochs[position(epochs, alert ? alert.epoch - 1 : epochs[0])];
+  }
+
+  /** The samples in the order the settings ask for. */
+  sorted() {
+    if (state.sort === "confidence" && this.percents) return this.#by((b) => 1 - this.confidence(b));
+    if (state.sort === "error") return this.#by((b) => this.error(b));
+    if (state.sort !== "change" || this.base === this.epoch) return this.samples;
+    const parameters = { ...this.parameters, epoch: this.base };
+    const before = this.server.read("attribution", parameters, writtenAt(this.run, this.base))?.[`v${this.part}`];
+    if (before?.data.length !== this.maps.data.length) return this.samples;
+    const { data } = before;
+    return this.#by((b) => moved(data.subarray(b * this.length, (b + 1) * this.length), this.values(b)));
+  }
+
+  /**
+   * The samples, those with the largest value first.
+   * @param {(sample: number) => number} value
+   */
+  #by(value) {
+    const values = this.samples.map(value);
+    return [...this.samples].sort((a, b) => (values[b] || 0) - (values[a] || 0));
+  }
+
+  /**
+   * A sample in one sentence, for those who listen.
+   * @param {number} sample
+   */
+  describe(sample) {
+    const { truth, predicted, value } = this.judge(sample);
+    const name = truth === null ? `sample ${sample}` : `sample ${sample}, true class ${this.className(truth)}`;
+    if (predicted === null) return `${name}, ${this.targetName(sample)} ${value}`;
+    return `${name}, predicted ${this.className(predicted)}, ${value}`;
+  }
+}

@@ -1,0 +1,139 @@
+/** The one selection that every view follows. It lives in localStorage under the log directory: a reload comes back. */
+
+/** @typedef {typeof DEFAULTS} State */
+const DEFAULTS = {
+  view: "overview",
+  /** null: the latest, which follows new epochs as they arrive */
+  epoch: /** @type {number | null} */ (null),
+  focus: "",
+  /** names of the runs laid over the charts */
+  runs: /** @type {string[]} */ ([]),
+  /** names of all runs in the order in which they were met: the place is the colour, and stays */
+  seen: /** @type {string[]} */ ([]),
+  source: "",
+  statistic: "rms",
+  /** "variables" or "layers"; "" for what the size of the model suggests */
+  by: "",
+  variable: "",
+  method: "",
+  input: 0,
+  values: "magnitude",
+  display: "overlay",
+  colours: "",
+  opacity: 85,
+  clip: 99,
+  sort: "probe",
+  /** of bars and shades: "common" to all samples, or each sample its "own" */
+  scale: "common",
+  sample: 0,
+  compare: "off",
+  first: /** @type {number | null} */ (null),
+  second: /** @type {number | null} */ (null),
+  firstMethod: "",
+  secondMethod: "",
+  other: "",
+  layer: "",
+  /** what colours a point of the map: "label", "prediction" or "held_out"; "" for the first there is */
+  points: "",
+};
+
+/** @type {State} */
+export const state = { ...DEFAULTS };
+
+const PREFIX = "keras_xai:";
+const STORE_AFTER = 250; // milliseconds: a drag changes the selection sixty times a second, and the storage is slow
+const DIRECTORIES_READ = 20;
+
+/** Where the selection is kept, and who is called when it changes. */
+class Store {
+  #key = "";
+  #timer = 0;
+  /** @type {Set<(changed: string[]) => void>} */
+  #listeners = new Set();
+
+  /** @param {(changed: string[]) => void} listener */
+  subscribe(listener) {
+    this.#listeners.add(listener);
+  }
+
+  /** @param {string} directory */
+  open(directory) {
+    this.#key = PREFIX + directory;
+    try {
+      const stored = JSON.parse(localStorage.getItem(this.#key) ?? "{}");
+      for (const [name, standard] of Object.entries(DEFAULTS)) {
+        if (stored[name] !== undefined && hasTypeOf(stored[name], standard))
+          Object.assign(state, { [name]: stored[name] });
+      }
+    } catch {
+      /* a full or forbidden storage costs only the memory of the place */
+    }
+  }
+
+  /** @param {Partial<State>} change */
+  set(change) {
+    const names = /** @type {(keyof State)[]} */ (Object.keys(change));
+    const changed = names.filter((name) => state[name] !== change[name]);
+    Object.assign(state, change);
+    this.#timer ||= setTimeout(() => this.write(), STORE_AFTER);
+    if (!changed.length) return;
+    for (const listener of this.#listeners) listener(changed);
+  }
+
+  /** Writes what differs from the defaults, where something waits to be written. */
+  write() {
+    if (!this.#timer) return;
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    if (!this.#key) return;
+    const entries = /** @type {[keyof State, any][]} */ (Object.entries(state));
+    const chosen = Object.fromEntries(entries.filter(([name, value]) => value !== DEFAULTS[name]));
+    try {
+      localStorage.setItem(this.#key, JSON.stringify(chosen));
+    } catch {
+      /* as above */
+    }
+  }
+}
+
+/**
+ * Whether a value that was stored has the type that the selection has today.
+ * @param {unknown} value
+ * @param {unknown} standard
+ */
+function hasTypeOf(value, standard) {
+  if (Array.isArray(standard)) return Array.isArray(value) && value.every((part) => typeof part === "string");
+  if (standard === null) return value === null || Number.isInteger(value);
+  return typeof value === typeof standard;
+}
+
+/** The runs last looked at, of whatever log directory: asked for before it is known which one this is. */
+export function lastFocus() {
+  try {
+    const keys = Object.keys(localStorage).filter((name) => name.startsWith(PREFIX));
+    const names = keys
+      .slice(-DIRECTORIES_READ)
+      .map((key) => String(JSON.parse(localStorage.getItem(key) ?? "").focus ?? ""));
+    return [...new Set([...names, ""])];
+  } catch {
+    return [""];
+  }
+}
+
+const store = new Store();
+addEventListener("pagehide", () => store.write());
+
+/**
+ * Reads what was stored for this log directory; what no longer has the right type is the default again.
+ * @param {string} directory
+ */
+export const open = (directory) => store.open(directory);
+
+/**
+ * Changes the selection, stores it and tells every listener which names changed.
+ * @param {Partial<State>} change
+ */
+export const set = (change) => store.set(change);
+
+/** @param {(changed: string[]) => void} listener */
+export const subscribe = (listener) => store.subscribe(listener);

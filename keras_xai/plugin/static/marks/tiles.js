@@ -1,0 +1,294 @@
+/** One sample's attribution where it is no image: signed bars, shaded tokens, a line with shaded steps. */
+import { at, dark, token } from "../core/colour.js";
+import { clip, fitted, h, hint, linear, s, short, widthOf } from "../core/dom.js";
+
+/** @typedef {import("../core/gallery.js").Gallery} Gallery */
+
+const ROW = 18; // pixels
+const ROWS = 8; // features with a bar of their own
+const FOR = 0.82; // of the diverging map
+const AGAINST = 0.18;
+
+/**
+ * A row of a sample's bars.
+ * @typedef {object} Row
+ * @property {string} name
+ * @property {string | null} value of the input; null for the sum of others
+ * @property {number | null} share null where there is no sum
+ */
+
+/**
+ * The rows of a sample's bars: the largest, and the others summed up; slopes have no sum.
+ * @param {Gallery} gallery
+ * @param {number} sample
+ * @returns {Row[]}
+ */
+function rowsOf(gallery, sample) {
+  const values = gallery.values(sample);
+  const nameOf = namesOf(gallery);
+  const features = Array.from(values, (_, f) => f);
+  /** @param {number} f @param {number} share */
+  const row = (f, share) => ({ name: nameOf(f), value: inputOf(gallery, sample, f), share });
+  const measured = features.filter((f) => Number.isFinite(values[f]));
+  const order = measured.sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]));
+  /** @type {Row[]} */
+  const rows = order.slice(0, ROWS).map((f) => row(f, values[f]));
+  const others = order.slice(ROWS);
+  if (others.length) {
+    const sum = others.reduce((total, f) => total + values[f], 0);
+    rows.push({ name: `${others.length} others`, value: null, share: gallery.method.slope ? null : sum });
+  }
+  const unmeasured = features.filter((f) => !Number.isFinite(values[f]));
+  rows.push(...unmeasured.slice(0, ROWS).map((f) => row(f, NaN)));
+  return rows;
+}
+
+/**
+ * What a sample's bars or shades stand for: the numbers that a scale has to hold.
+ * @param {Gallery} gallery
+ * @param {number} sample
+ * @returns {number[]}
+ */
+export function tileValues(gallery, sample) {
+  if (gallery.kind === "tokens") return wordsOf(gallery, sample).values;
+  if (gallery.kind === "series") return Array.from(gallery.values(sample));
+  return rowsOf(gallery, sample).flatMap(({ share }) => (Number.isFinite(share) ? Number(share) : []));
+}
+
+/**
+ * @param {Gallery} gallery
+ * @param {number} sample
+ */
+const commonReach = (gallery, sample) => gallery.reach(sample, (other) => tileValues(gallery, other));
+
+/**
+ * What a bar stands for: three digits of the longest one, so that points stand below each other; alone three of its own.
+ * @param {number} share
+ * @param {number} [high]
+ */
+function printed(share, high = Math.abs(share)) {
+  if (!Number.isFinite(share)) return "not measured";
+  const sign = share < 0 ? "−" : "+";
+  if (high >= 1e5) return `${sign}${short(Math.abs(share))}`;
+  const digits = Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(high || 1))));
+  const number = Math.abs(share).toFixed(digits);
+  const vanishes = share !== 0 && Number(number) === 0;
+  return `${sign}${vanishes ? Math.abs(share).toPrecision(1) : number}`;
+}
+
+/**
+ * Feature, its value, its contribution as number and bar. Lengths are proportional to contributions, on one scale for both
+ * signs and, unless another was chosen, for all tiles; the alerted feature is in the alarm colour.
+ * @param {Gallery} gallery
+ * @param {number} sample
+ * @param {number} width
+ * @param {Set<string>} alerted features in the alarm colour
+ * @param {Extent} [reach] the range of the bars, by default the gallery's
+ */
+export function barsTile(gallery, sample, width, alerted, reach = commonReach(gallery, sample)) {
+  const rows = rowsOf(gallery, sample);
+  const columns = columnsOf(width, reach);
+  const words = rows.map(({ name, share }) => (share === null ? name : `${name} ${printed(share)}`));
+  const height = (rows.length + 1) * ROW;
+  const svg = s("svg", { width, height: height + 2, role: "img", "aria-label": words.join("; ") });
+  const { zero } = columns;
+  svg.append(
+    s("text", { x: columns.value, y: 12, "text-anchor": "end", class: "head" }, "value"),
+    s("text", { x: columns.number - 40, y: 12, class: "head" }, gallery.method.slope ? "slope" : "contribution"),
+    s("line", { x1: zero, x2: zero, y1: ROW, y2: height, stroke: token("line-strong") }),
+  );
+  rows.forEach((row, r) => svg.append(...rowMarks(row, (r + 1) * ROW, columns, alerted.has(row.name))));
+  return hint(svg, (event) => {
+    const row = rows[Math.floor((event.clientY - svg.getBoundingClientRect().top) / ROW) - 1];
+    if (!row) return "";
+    const value = row.value === null ? "" : ` = ${row.value}`;
+    const share = row.share === null ? "" : `\n${printed(row.share)}`;
+    return `${row.name}${value}${share}`;
+  });
+}
+
+/**
+ * Where the columns of a tile stand: the zero line is where the range puts it.
+ * @param {number} width
+ * @param {Extent} reach
+ */
+function columnsOf(width, [low, high]) {
+  const bars = Math.max(60, Math.min(222, width * 0.7));
+  const unit = Math.max(20, width - bars) / (high - low);
+  return { value: bars - 54, number: bars - 6, unit, zero: bars - low * unit, high: Math.max(-low, high) };
+}
+
+/**
+ * @param {Row} row
+ * @param {number} y
+ * @param {ReturnType<typeof columnsOf>} columns
+ * @param {boolean} alarm
+ */
+function rowMarks({ name, value, share }, y, columns, alarm) {
+  let colour = token(value === null ? "text-2" : "text");
+  if (alarm) colour = token("alarm");
+  const weight = alarm ? 500 : 400;
+  const room = value === null ? columns.value : columns.value - 10 - widthOf(value, 400);
+  /** @param {number} x @param {string} words */
+  const number = (x, words) =>
+    s("text", { x, y: y + 13, "text-anchor": "end", style: { fill: token("text-2") } }, words);
+  /** @type {SVGElement[]} */
+  const marks = [
+    s("text", { x: 0, y: y + 13, style: { fill: colour, fontWeight: weight } }, fitted(name, room, weight)),
+  ];
+  if (value !== null) marks.push(number(columns.value, value));
+  if (share === null) return marks;
+  const style = { fill: token("text") };
+  marks.push(s("text", { x: columns.number, y: y + 13, "text-anchor": "end", style }, printed(share, columns.high)));
+  const length = Number.isFinite(share) ? Math.abs(share) * columns.unit : 0;
+  if (length <= 0) return marks;
+  const bar = s("rect", {
+    x: share < 0 ? columns.zero - length : columns.zero,
+    y: y + 3,
+    width: length,
+    height: 12,
+    class: "bar",
+    fill: at("diverging", share > 0 ? FOR : AGAINST),
+    opacity: value === null ? 0.55 : 1,
+  });
+  return [...marks, bar];
+}
+
+/**
+ * @param {Gallery} gallery
+ * @returns {(f: number) => string}
+ */
+function namesOf(gallery) {
+  const matches = gallery.featureNames?.length === gallery.length;
+  const names = matches ? gallery.featureNames : gallery.run.probe?.features;
+  return (f) => (names?.length === gallery.length ? names[f] : `column ${f}`);
+}
+
+/**
+ * @param {Gallery} gallery
+ * @param {number} sample
+ * @param {number} f
+ */
+function inputOf(gallery, sample, f) {
+  if (gallery.input?.data.length !== gallery.maps.data.length) return "";
+  const value = gallery.input.data[sample * gallery.length + f];
+  return clip(gallery.categories?.[f]?.[value] ?? short(value), 16);
+}
+
+/**
+ * The words of a sample and what each contributes; an embedding's columns, where the record kept them, sum to their word.
+ * @param {Gallery} gallery
+ * @param {number} sample
+ */
+function wordsOf(gallery, sample) {
+  const words = gallery.words?.[sample] ?? idsOf(gallery, sample);
+  const columns = gallery.length / words.length;
+  const all = gallery.values(sample);
+  const values = words.map((_, t) =>
+    all.subarray(Math.floor(t * columns), Math.floor((t + 1) * columns)).reduce((sum, value) => sum + value, 0),
+  );
+  return { words, values };
+}
+
+/**
+ * @param {Gallery} gallery
+ * @param {number} sample
+ * @returns {string[]}
+ */
+function idsOf(gallery, sample) {
+  if (!gallery.input) return Array.from({ length: gallery.shape[0] }, (_, t) => String(t));
+  const length = gallery.input.data.length / gallery.size;
+  return Array.from(gallery.input.data.subarray(sample * length, (sample + 1) * length), String);
+}
+
+/**
+ * A text whose words carry their attribution as shade, on the gallery's scale.
+ * @param {Gallery} gallery
+ * @param {number} sample
+ * @param {Extent} [reach]
+ */
+export function tokensRow(gallery, sample, reach = commonReach(gallery, sample)) {
+  const { words, values } = wordsOf(gallery, sample);
+  const high = Math.max(...reach.map(Math.abs));
+  /** @param {number} value */
+  const number = (value) => (gallery.magnitudes ? short(Math.abs(value)) : printed(value));
+  /** @type {Child[]} */
+  const spans = [];
+  words.forEach((word, t) => {
+    if (!word) return; // padding has no word
+    const share = values[t] / high;
+    const span = h("span", { style: Number.isFinite(share) ? shade(gallery, share) : {} }, word);
+    spans.push(
+      hint(span, () => `${word}  ${number(values[t])}`),
+      " ",
+    );
+  });
+  return h("span", { class: "tokens" }, spans);
+}
+
+/**
+ * A share of the scale as a background, and ink that can be read on it.
+ * @param {Gallery} gallery
+ * @param {number} share
+ */
+function shade(gallery, share) {
+  const size = Math.min(1, Math.abs(share));
+  const background = gallery.magnitudes ? at("sequential", size) : at("diverging", 0.5 + 0.5 * share);
+  const ink = dark() ? "#1c1c1c" : "#fff";
+  return { background, color: size > 0.5 ? ink : "" };
+}
+
+const LANES = 3; // channels of a series with a lane of their own
+const LANE = 40; // pixels
+const LINES_UNDER_POINTER = 8;
+
+/**
+ * The line of each channel under its name, over steps shaded by their attribution.
+ * @param {Gallery} gallery
+ * @param {number} sample
+ * @param {number} width
+ * @param {Extent} [reach]
+ */
+export function seriesTile(gallery, sample, width, reach = commonReach(gallery, sample)) {
+  const steps = gallery.shape[0];
+  const channels = gallery.shape[1] ?? 1;
+  const lanes = Math.min(LANES, channels);
+  const values = gallery.values(sample);
+  const high = Math.max(...reach.map(Math.abs));
+  const x = linear(0, steps, 0, width);
+  const names = gallery.run.probe?.features ?? [];
+  /** @param {number} c */
+  const name = (c) => names[c] ?? `channel ${c}`;
+  const drawn = Array.from({ length: lanes }, (_, c) => name(c)).join(", ");
+  const label = `${steps} steps of ${drawn}`;
+  const svg = s("svg", { width, height: lanes * LANE, role: "img", "aria-label": label });
+  for (let c = 0; c < lanes; c++) {
+    const [top, bottom] = [c * LANE + 14, (c + 1) * LANE - 4];
+    for (let t = 0; t < steps; t++) {
+      const share = values[t * channels + c] / high;
+      if (!Number.isFinite(share)) continue;
+      const fill = at("diverging", 0.5 + 0.5 * share);
+      svg.append(s("rect", { x: x(t), y: top, width: x(1) + 0.5, height: bottom - top, fill }));
+    }
+    svg.append(
+      s("text", { x: 0, y: top - 3 }, channels > 1 || names.length ? clip(name(c), 28) : ""),
+      s("line", { x1: 0, x2: width, y1: bottom, y2: bottom, stroke: token("line") }),
+    );
+    if (!gallery.input) continue;
+    const { data } = gallery.input;
+    const line = Array.from({ length: steps }, (_, t) => data[(sample * steps + t) * channels + c]);
+    const y = linear(Math.min(...line), Math.max(...line), bottom - 2, top + 1);
+    const points = line.map((value, t) => `${(x(t) + x(1) / 2).toFixed(1)} ${y(value).toFixed(1)}`);
+    const stroke = { stroke: token("text"), "stroke-width": 1.25, "stroke-linejoin": "round" };
+    svg.append(s("path", { d: `M${points.join("L")}`, fill: "none", ...stroke }));
+  }
+  if (channels > lanes) {
+    svg.append(s("text", { x: width, y: 11, "text-anchor": "end" }, `and ${channels - lanes} more`));
+  }
+  return hint(svg, (event) => {
+    const box = svg.getBoundingClientRect();
+    const t = Math.max(0, Math.min(steps - 1, Math.floor(((event.clientX - box.left) / box.width) * steps)));
+    const lines = Array.from({ length: channels }, (_, c) => `${name(c)}  ${printed(values[t * channels + c])}`);
+    return [`step ${t}`, ...lines.slice(0, LINES_UNDER_POINTER)].join("\n");
+  });
+}

@@ -1,0 +1,329 @@
+/**
+ * The records that the server sends, and what the modules hand to each other. For the type checker alone: it is neither
+ * shipped nor served. Axis letters as in `keras_xai.records`: B sample, E epoch, F feature, K class.
+ */
+
+type Source = "live" | "clean" | "data";
+type Verdict = "data changed" | "reliance moved";
+type Kind = "table" | "image" | "series" | "tokens";
+type ColourMap = "sequential" | "diverging" | "ember";
+type Theme = "light" | "dark";
+type Extent = [low: number, high: number];
+/** Rows and columns of a map of the input. */
+type Cells = [rows: number, columns: number];
+
+// Arrays, as `core/api.js` makes them of the server's bytes.
+
+interface Tensor<T> {
+  shape: number[];
+  data: T;
+}
+type IntTensor = Tensor<Int32Array>;
+type ByteTensor = Tensor<Uint8Array>;
+interface FloatTensor extends Tensor<Float32Array> {
+  steps?: undefined;
+  low?: undefined;
+}
+/** Maps as floats, or as bytes that stand for floats: `Quantized`. */
+type MapTensor = FloatTensor | import("./core/api.js").Quantized;
+type AnyTensor = IntTensor | ByteTensor | MapTensor;
+
+interface ArrayHeader {
+  name: string;
+  dtype: "float32" | "int32" | "uint8";
+  shape: number[];
+  offset: number;
+  /** the ends of each row's scale, of an array that is quantized */
+  low?: number[];
+  high?: number[];
+}
+/** An answer that came as bytes: a header, and every array under its name. */
+interface Framed {
+  arrays: ArrayHeader[];
+}
+
+// Answers of the routes.
+
+/** A run as the picker and the status line show it. */
+interface Card {
+  name: string;
+  error: string;
+  epochs: number;
+  last: { epoch: number; wall_time: number; seconds: number | null } | null;
+  alerts: number;
+  flags: Record<string, number>;
+  probe: { kind: Kind; size: number; hash: string } | null;
+  faults: number;
+  not_finite?: boolean;
+  stamp: string;
+}
+
+interface Index {
+  log_dir: string;
+  now: number;
+  runs: Card[];
+}
+
+/** `FeatureMove` of `keras_xai.records`. */
+type FeatureMove = [name: string, before: number, after: number, direction: number, z: number | null];
+
+interface AlertRecord {
+  epoch: number;
+  source: Source;
+  verdict: Verdict;
+  learning_rate_rising: boolean;
+  features: FeatureMove[];
+  score: number | null;
+  limit: number | null;
+  event: number;
+  lasted: number;
+  changed_words: string | null;
+}
+
+interface Method {
+  name: string;
+  title: string;
+  epochs: number[];
+  slope: boolean;
+}
+
+interface ProbeInfo {
+  kind: Kind;
+  size: number;
+  stored: boolean;
+  labels: number[] | null;
+  class_names: string[] | null;
+  features: string[];
+  inputs: string[];
+  cells?: Cells | null;
+}
+
+interface SourceInfo {
+  epochs: number[];
+  score: (number | null)[];
+  limit: number;
+  names: string[];
+  unmeasured: string[];
+}
+
+interface Run extends Omit<Card, "epochs" | "probe" | "alerts"> {
+  epochs: number[];
+  wall_times: number[];
+  learning_rate: (number | null)[];
+  logs: string[];
+  cost: number | null;
+  cost_once: number;
+  not_finite_since: number | null;
+  notes: { epoch: number | null; text: string; stopped: boolean }[];
+  stops: Record<string, string>;
+  passed_over: Record<string, string>;
+  alerts: AlertRecord[];
+  methods: Method[];
+  opens_with: string;
+  variables: string[];
+  layers: string[];
+  gradient_epochs: number[];
+  probe: ProbeInfo | null;
+  sources: Partial<Record<Source, SourceInfo>>;
+}
+
+interface Fact {
+  value: string;
+  was: string;
+  note: string;
+  alarm: boolean;
+}
+
+interface Summary {
+  sentence: string;
+  detail: string;
+  facts: Fact[];
+  alarm: boolean;
+  before: number;
+  faults: string[];
+  watch: string;
+  health: string;
+}
+
+interface ScaleInfo {
+  map: ColourMap;
+  low: string;
+  high: string;
+}
+
+/** What a figure says of itself beside its traces. */
+interface FigureMeta {
+  title?: string;
+  reading?: string;
+  scale?: ScaleInfo;
+  /** the figure is a heat map over epochs */
+  cells?: boolean;
+  /** "row": the epochs stand along the rows */
+  by?: string;
+  /** what each row stands for: names, or epochs */
+  rows?: any[];
+  labels?: string[];
+}
+
+/** A plotly figure. Traces and layout are plotly's own, and are handed on as they are. */
+interface Figure {
+  data: Record<string, any>[];
+  layout: Record<string, any> & { meta?: FigureMeta };
+}
+
+interface Importance extends Framed {
+  names: string[];
+  epochs: number[];
+  /** (E, F) */
+  share: FloatTensor;
+}
+
+interface Inputs extends Framed {
+  kind: Kind;
+  names: string[];
+  feature_names: string[] | null;
+  columns: string[][];
+  categories: (string[] | null)[][];
+  words?: string[][];
+  [array: `x${number}`]: ByteTensor;
+}
+
+/** What the model says of the gallery; the arrays are (E, B). */
+interface Outputs extends Framed {
+  epochs: number[];
+  task: string;
+  percent: boolean;
+  classes: boolean;
+  targets: Record<number, string>;
+  large_error: number;
+  target: IntTensor;
+  prediction: FloatTensor;
+  shown: FloatTensor;
+  trajectory: FloatTensor;
+  score: FloatTensor;
+  completeness_error?: FloatTensor;
+  r2?: FloatTensor;
+}
+
+/** Maps of one method at one epoch, (B, …) for each input. */
+interface AttributionMaps extends Framed {
+  epoch: number;
+  method: string;
+  /** the sides of maps that come as means */
+  whole?: Record<string, number[]>;
+  [maps: `v${number}`]: MapTensor;
+  [counts: `counts${number}`]: IntTensor;
+  [ends: `ends${number}`]: FloatTensor;
+}
+
+interface FilmStrip extends Framed {
+  epochs: number[];
+  maps: FloatTensor;
+}
+
+interface Suspect {
+  row: number;
+  confidence: number;
+  label: number;
+  prediction: number;
+}
+
+/** One layer's map over epochs. */
+interface LayerMap extends Framed {
+  epochs: number[];
+  read: boolean[];
+  layers: string[];
+  layer: string;
+  classes: string[];
+  colours: Record<Theme, string[]>;
+  gallery: number[];
+  suspects: Suspect[];
+  /** (E, B, 2) */
+  places: FloatTensor;
+  prediction?: IntTensor;
+  label?: IntTensor;
+  held_out?: ByteTensor;
+}
+
+interface ThemeColours {
+  tokens: Record<string, string>;
+  runs: string[];
+  maps: Record<ColourMap, string[]>;
+}
+
+/** Words that Python and JavaScript both print: `keras_xai.analysis.vocabulary`. */
+interface Vocabulary {
+  views: Record<string, string>;
+  sources: Record<Source, string>;
+  verdicts: Record<Verdict, string>;
+  statistics: Record<string, string>;
+}
+
+interface Presentation extends Record<Theme, ThemeColours> {
+  vocabulary: Vocabulary;
+}
+
+/** The answer of each route. */
+interface Answers {
+  index: Index;
+  run: Run;
+  summary: Summary;
+  figure: Figure;
+  importance: Importance;
+  inputs: Inputs;
+  outputs: Outputs;
+  attribution: AttributionMaps;
+  film: FilmStrip;
+  mapping: LayerMap;
+  theme: Presentation;
+}
+
+type Query = Record<string, string | number | undefined | null | (string | number)[]>;
+
+// What the modules hand to each other.
+
+/** What a view needs to know for one drawing. */
+interface Context {
+  server: import("./core/api.js").Server;
+  charts: import("./core/chart.js").Charts;
+  vocabulary: Vocabulary;
+  cards: Card[];
+  card: Card;
+  name: string;
+  run: Run | undefined;
+  /** names of the runs that are laid over each other */
+  picked: string[];
+  /** the place of a run among those ever seen, which is its colour */
+  place: (name: string) => number;
+  stampOf: (name: string) => string;
+  figureStamp: string;
+  theme: Theme;
+  /** pixels of height that a chart may have more in a tall window */
+  spare: number;
+  epoch: number | null;
+}
+/** The context of a run that was read and has epochs. */
+type RunContext = Context & { run: Run; epoch: number };
+
+/** A tab. It owns what it keeps between two drawings. */
+interface View {
+  /** Everything that decides which settings there are. */
+  settingsKey(context: RunContext): string;
+  settings(context: RunContext, rail: import("./core/controls.js").SettingsRail): HTMLElement[];
+  /** Asks the server for what `draw` will read. */
+  load(context: RunContext): void;
+  draw(root: HTMLElement, context: RunContext): void;
+  /** Shows another epoch without drawing anew, and says whether that was enough. */
+  step(context: RunContext): boolean;
+}
+
+type Child = Node | string | number | false | null | undefined | Child[];
+
+/** The part of plotly that is called. */
+interface PlotlyLibrary {
+  react(node: HTMLElement, data: object[], layout: object, config: object): Promise<unknown>;
+  purge(node: HTMLElement): void;
+}
+interface Window {
+  Plotly?: PlotlyLibrary;
+}

@@ -1,0 +1,370 @@
+/** Importance and drift: the score and its limit, the alerts in words, who rose and who fell. */
+import { chart, figureBehind, scoreKeys } from "../core/chart.js";
+import { legend, runColour } from "../core/colour.js";
+import { group } from "../core/controls.js";
+import { absent, h, panel, percent, position, short, signed } from "../core/dom.js";
+import { draw } from "../core/image.js";
+import { set, state } from "../core/state.js";
+import {
+  cellsOf,
+  changeFigure,
+  importanceMaps,
+  lacking,
+  largest,
+  measuredAt,
+  nowWords,
+  order,
+  row,
+  shareWords,
+} from "../marks/importance.js";
+import { linkToSamples } from "./links.js";
+import { BaseView } from "./view.js";
+
+const STRIP = 24; // maps of a strip
+const RUNS_COMPARED = 6;
+const FEATURES_COMPARED = 10;
+const FEATURES_OF_ALERT = 3;
+
+export class ImportanceDriftView extends BaseView {
+  /** @param {RunContext} context */
+  settingsKey({ run }) {
+    return Object.keys(run.sources).join();
+  }
+
+  /**
+   * @param {RunContext} context
+   * @param {import("../core/controls.js").SettingsRail} rail
+   */
+  settings({ run, vocabulary }, rail) {
+    if (!run.sources.live || !run.sources.clean) return [];
+    const title = "Importance measured on";
+    /** @param {Source} source @returns {[string, string]} */
+    const option = (source) => {
+      const name = vocabulary.sources[source];
+      return [source, name[0].toUpperCase() + name.slice(1)];
+    };
+    return [group(title, rail.segments("source", title, [option("clean"), option("live")], sourceOf(run)))];
+  }
+
+  /**
+   * @param {HTMLElement} root
+   * @param {RunContext} context
+   */
+  draw(root, context) {
+    const { run, name, server } = context;
+    const source = sourceOf(run);
+    if (!source) {
+      const code = "kx.ImportanceDrift(log_dir, probe)";
+      root.append(absent(run, "ImportanceDrift", "This run watches no importance", code));
+      return;
+    }
+    const importance = server.read("importance", { run: name, source }, run.stamp);
+    const panels = [
+      scorePanel(context),
+      alertsPanel(context),
+      ranksPanel(context, source, importance),
+      mapsPanel(context, source, importance),
+      differencesPanel(context, source, importance),
+    ];
+    root.append(h("div", { class: "grid" }, panels));
+  }
+}
+
+/**
+ * The source looked at: the one chosen, else the live rows, which see more.
+ * @param {Run} run
+ * @returns {"live" | "clean" | undefined}
+ */
+function sourceOf(run) {
+  const order = /** @type {("live" | "clean")[]} */ (["live", "clean"]);
+  if (state.source === "clean") order.reverse();
+  return order.find((source) => run.sources[source]);
+}
+
+/** @param {RunContext} context */
+function scorePanel(context) {
+  const score = chart(context, "drift_score", {
+    id: "drift score",
+    height: 204 + context.spare,
+    label: "Drift score over epochs with its limit and the alerts",
+  });
+  const meaning = " Score: the largest move of one feature in units of its own usual step.";
+  const note = h("p", { class: "note" }, rateWords(context.run, context.epoch), meaning);
+  return panel("c7", "Drift score", scoreKeys(context, true), score, note);
+}
+
+/**
+ * @param {Run} run
+ * @param {number} epoch
+ */
+function rateWords(run, epoch) {
+  const rates = run.learning_rate.filter((rate) => rate !== null);
+  if (!rates.length) return "Learning rate not known.";
+  const rate = short(Number(run.learning_rate[position(run.epochs, epoch)]));
+  if (new Set(rates).size === 1) return `Learning rate ${rate}, steady.`;
+  return `Learning rate ${rate}, was ${short(rates[0])} at first.`;
+}
+
+/** @param {RunContext} context */
+function alertsPanel(context) {
+  const { run, name, epoch, server } = context;
+  if (!run.alerts.length) {
+    const watch = server.read("summary", { run: name, epoch }, run.stamp)?.watch ?? "…";
+    return panel("c5", "Alerts", "", h("p", { class: "note" }, watch));
+  }
+  const note = run.methods.length ? "click: see the samples that moved most" : "";
+  const entries = eventsOf(run.alerts).map((event) => eventEntry(context, event));
+  return panel("c5", "Alerts", note, h("ul", { class: "alerts" }, entries));
+}
+
+/**
+ * Alerts of one cause, which are one entry, in the order of their first ones.
+ * @param {AlertRecord[]} alerts
+ */
+function eventsOf(alerts) {
+  /** @type {Map<number, AlertRecord[]>} */
+  const events = new Map();
+  for (const alert of alerts) events.set(alert.event, [...(events.get(alert.event) ?? []), alert]);
+  return [...events.values()];
+}
+
+/**
+ * @param {RunContext} context
+ * @param {AlertRecord[]} event
+ */
+function eventEntry(context, event) {
+  const { run, epoch, vocabulary } = context;
+  const [first] = event;
+  const last = Math.max(...event.map((alert) => alert.lasted));
+  const until = last > first.epoch ? ` to ${last}` : "";
+  const title = vocabulary.verdicts[first.verdict] ?? first.verdict;
+  const head = h("span", {}, title[0].toUpperCase() + title.slice(1));
+  const notes = [];
+  const changed = event.find((alert) => alert.changed_words)?.changed_words;
+  if (changed) notes.push(changed);
+  if (event.some((alert) => alert.learning_rate_rising)) notes.push("while the learning rate was rising");
+  const attributes = {
+    type: "button",
+    class: event.some((alert) => alert.epoch === epoch) ? "now" : "",
+    "data-key": `alert ${first.epoch} ${first.source}`,
+    onclick: () => set(run.methods.length ? linkToSamples(run, first.epoch) : { epoch: first.epoch }),
+  };
+  const button = h(
+    "button",
+    attributes,
+    h("span", { class: "head" }, head, h("span", { class: "alarm" }, `epoch ${first.epoch}${until}`)),
+    notes.map((note) => h("span", { class: "note" }, note)),
+    movesTable(context, event),
+  );
+  return h("li", {}, button);
+}
+
+/**
+ * The features of an event that moved; which rows differ is said of the event.
+ * @param {RunContext} context
+ * @param {AlertRecord[]} event
+ */
+function movesTable(context, event) {
+  const rows = event.flatMap((alert) => moveRows(context, alert));
+  if (!rows.length) return null;
+  const titles = ["feature", "share", "now", "z", "seen by, epoch"];
+  const head = titles.map((title) => h("th", { scope: "col" }, title));
+  return h("table", {}, h("tr", {}, head), rows);
+}
+
+/** By the sign of the mean signed attribution. @type {Record<number, string>} */
+const SPEAKS = { 1: " speaks for the explained class", "-1": " speaks against the explained class" };
+
+/**
+ * @param {RunContext} context
+ * @param {AlertRecord} alert
+ */
+function moveRows({ run, name, epoch, server, vocabulary }, alert) {
+  const { source } = alert;
+  const importance = run.sources[source] ? server.read("importance", { run: name, source }, run.stamp) : undefined;
+  const shares = importance ? row(importance.share, measuredAt(importance, epoch)) : null;
+  const moves = alert.features.filter(([, , , , z]) => z !== null).slice(0, FEATURES_OF_ALERT);
+  return moves.map(([feature, before, after, direction, z]) => {
+    const hasShares = source !== "data"; // the data score is of other units
+    const place = importance && hasShares ? importance.names.indexOf(feature) : -1;
+    const cells = [
+      h("td", { title: `${feature}${SPEAKS[direction] ?? ""}` }, feature),
+      h("td", {}, hasShares ? `${percent(before)} → ${percent(after)}` : "–"),
+      h("td", {}, shares && place >= 0 ? shareWords(shares[place]) : "–"),
+      h("td", {}, signed(z, 1)),
+      h("td", {}, `${vocabulary.sources[source]}, ${alert.epoch}`),
+    ];
+    return h("tr", {}, cells);
+  });
+}
+
+/**
+ * @param {RunContext} context
+ * @param {Source} source
+ * @param {Importance | undefined} importance
+ */
+function ranksPanel(context, source, importance) {
+  const { epoch, vocabulary } = context;
+  const ranks = chart(context, "rank_bump", {
+    parameters: { source, epoch },
+    overlays: false,
+    height: 296 + context.spare,
+    label: "Rank of the ten most important features over epochs",
+  });
+  const note = `${vocabulary.sources[source]}, rank 1 on top`;
+  const gaps = importance ? lacking(importance, epoch) : null;
+  return panel("c7", "Rank of the ten most important features", note, ranks, gaps);
+}
+
+/**
+ * @param {RunContext} context
+ * @param {Source} source
+ * @param {Importance | undefined} importance
+ */
+function mapsPanel(context, source, importance) {
+  const cells = importance ? cellsOf(context.run, importance) : null;
+  if (importance && cells) return imageMaps(context, importance, cells);
+  const title = "Importance by feature and epoch";
+  const parameters = { source, epoch: context.epoch };
+  const scale = figureBehind(context, "importance_map", parameters, false)?.layout.meta?.scale;
+  const options = { parameters, overlays: false, height: 286 + context.spare, label: title };
+  const scaleLegend = scale ? legend(scale.map, scale.low, scale.high) : "";
+  return panel("c5", title, scaleLegend, chart(context, "importance_map", options));
+}
+
+/**
+ * The importance as maps: before the alert and now, what changed, and a strip of all epochs.
+ * @param {RunContext} context
+ * @param {Importance} importance
+ * @param {Cells} cells
+ */
+function imageMaps(context, importance, cells) {
+  const { run, epoch, spare } = context;
+  const { epochs, names, share } = importance;
+  const alert = run.alerts.find((record) => record.epoch <= epoch);
+  const at = measuredAt(importance, epoch);
+  const base = alert ? Math.max(0, position(epochs, alert.epoch) - 1) : measuredAt(importance, epochs[0]);
+  const [before, after] = [row(share, base), row(share, at)];
+  const list = [
+    { title: alert ? "Before the alert" : "First epoch", epoch: epochs[base], values: before },
+    { title: nowWords(importance, epoch), epoch: epochs[at], values: after },
+  ];
+  const maps = importanceMaps(list, cells, names, spare);
+  const note = `epoch ${epochs[base]} → ${epochs[at]}`;
+  const change = changeFigure(before, after, cells, names, note, spare);
+  maps.append(change.figure);
+  const high = Math.max(largest(before), largest(after));
+  const legends = h("div", { class: "legends" }, legend("sequential", "0\u00a0%", percent(high)), change.scale);
+  return panel("c5", "Importance as a map of the input", "", maps, legends, strip(context, importance, cells));
+}
+
+/**
+ * The map at every epoch, or at twenty-four of them; a click goes there.
+ * @param {RunContext} context
+ * @param {Importance} importance
+ * @param {Cells} cells
+ */
+function strip({ run, epoch }, { epochs, share }, cells) {
+  const alerted = new Set(run.alerts.map((alert) => alert.epoch));
+  const places = evenly(epochs.length, STRIP);
+  const hi = largest(share.data);
+  const current = places.reduce((best, i) => (epochs[i] <= epoch ? i : best), places[0]);
+  const [height, width] = cells;
+  const buttons = places.map((i) => {
+    const canvas = h("canvas", {});
+    draw(canvas, { values: row(share, i), height, width, hi, size: 32, ratio: height / width, map: "sequential" });
+    const attributes = {
+      type: "button",
+      class: `${i === current ? "now" : ""} ${alerted.has(epochs[i]) ? "tick" : ""}`,
+      "aria-label": `Importance at epoch ${epochs[i]}`,
+      "data-key": `strip ${epochs[i]}`,
+      onclick: () => set({ epoch: epochs[i] }),
+    };
+    return h("button", attributes, canvas, String(epochs[i]));
+  });
+  return h("div", { class: "mini" }, buttons);
+}
+
+/**
+ * All of n places, or so many of them, evenly spread.
+ * @param {number} n
+ * @param {number} count
+ */
+function evenly(n, count) {
+  if (n <= count) return Array.from({ length: n }, (_, i) => i);
+  return [...new Set(Array.from({ length: count }, (_, k) => Math.round((k * (n - 1)) / (count - 1))))];
+}
+
+/**
+ * Several runs: who relies on what, side by side at this epoch or the nearest earlier one; null where there is one alone.
+ * @param {RunContext} context
+ * @param {Source} source
+ * @param {Importance | undefined} importance
+ */
+function differencesPanel(context, source, importance) {
+  const others = context.picked.filter((name) => name !== context.name);
+  if (!importance || !others.length) return null;
+  const names = [context.name, ...others].slice(0, RUNS_COMPARED);
+  const columns = names.flatMap((name) => columnOf(context, name, source) ?? []);
+  const [focus, ...rivals] = columns;
+  const comparable = rivals.filter(({ shares }) => [...shares.keys()].some((feature) => focus.shares.has(feature)));
+  if (!comparable.length) return null;
+  /** @param {string} feature */
+  const difference = (feature) => {
+    const share = focus.shares.get(feature) ?? NaN;
+    const differences = comparable.map(({ shares }) => Math.abs(share - (shares.get(feature) ?? NaN)));
+    return Math.max(0, ...differences.filter(Number.isFinite));
+  };
+  const features = [...focus.shares.keys()];
+  const largestFirst = order(features.map(difference)).slice(0, FEATURES_COMPARED);
+  const table = differencesTable(
+    context,
+    [focus, ...comparable],
+    largestFirst.map((i) => features[i]),
+    difference,
+  );
+  const note = `share of importance, ${context.vocabulary.sources[source]}, epoch ${context.epoch}`;
+  return panel("c12", "Where the ticked runs differ most", note, table);
+}
+
+/** @typedef {{name: string, epoch: number, shares: Map<string, number>}} Column */
+
+/**
+ * @param {RunContext} context
+ * @param {string} name
+ * @param {Source} source
+ * @returns {Column | null}
+ */
+function columnOf(context, name, source) {
+  const importance = context.server.read("importance", { run: name, source }, context.stampOf(name));
+  if (!importance?.epochs.length) return null;
+  const at = measuredAt(importance, context.epoch);
+  const values = row(importance.share, at);
+  return {
+    name,
+    epoch: importance.epochs[at],
+    shares: new Map(importance.names.map((feature, i) => [feature, values[i]])),
+  };
+}
+
+/**
+ * @param {RunContext} context
+ * @param {Column[]} columns
+ * @param {string[]} features
+ * @param {(feature: string) => number} difference
+ */
+function differencesTable(context, columns, features, difference) {
+  const heads = columns.map(({ name, epoch }) => {
+    const style = { color: runColour(context.place(name)) };
+    return h("th", { scope: "col", style }, epoch === context.epoch ? name : `${name} (epoch ${epoch})`);
+  });
+  const rows = features.map((feature) => {
+    const cells = columns.map(({ shares }) => {
+      const share = shares.get(feature);
+      return h("td", {}, share === undefined ? "–" : shareWords(share));
+    });
+    return h("tr", {}, h("td", {}, feature), cells, h("td", {}, `${(100 * difference(feature)).toFixed(2)} points`));
+  });
+  const first = h("th", { scope: "col" }, "feature");
+  return h("table", {}, h("tr", {}, first, heads, h("th", { scope: "col" }, "largest difference")), rows);
+}

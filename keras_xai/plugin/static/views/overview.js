@@ -1,0 +1,239 @@
+/** Overview: what happened in this run? One screen, nothing to set. */
+import { chart, figureBehind, scoreKeys } from "../core/chart.js";
+import { legend, token } from "../core/colour.js";
+import { absent, Deferred, h, key, panel, percent } from "../core/dom.js";
+import { set } from "../core/state.js";
+import {
+  alertedFeatures,
+  cellsOf,
+  importanceMaps,
+  lacking,
+  largest,
+  measuredAt,
+  nowWords,
+  order,
+  row,
+} from "../marks/importance.js";
+import { slope } from "../marks/slopes.js";
+import { linkToSamples } from "./links.js";
+import { BaseView } from "./view.js";
+
+const CHART_HEIGHT = 192;
+const SLOPE_HEIGHT = 184;
+const FEATURES = 7; // of a table, drawn as slopes
+const MOVED = 3; // features that rose, and that fell
+const ROWS_UNTIL_KNOWN = 6;
+
+export class OverviewView extends BaseView {
+  /** @type {{name: string, summary: Summary} | null} the last words: they stand in until those of the epoch are there */
+  #last = null;
+
+  /**
+   * @param {HTMLElement} root
+   * @param {RunContext} context
+   */
+  draw(root, context) {
+    const { run, name, epoch, server } = context;
+    const summary = server.read("summary", { run: name, epoch }, run.stamp) ?? this.#lastOf(name);
+    if (!summary) return root.append(h("p", { class: "note" }, "…"));
+    this.#last = { name, summary };
+    const source = sourceOf(run);
+    const importance = source ? server.read("importance", { run: name, source }, run.stamp) : undefined;
+    const deferred = new Deferred();
+    const panels = [
+      lead(summary, run, epoch),
+      facts(summary),
+      driftPanel(context, source),
+      importancePanel(context, importance, summary, deferred),
+      lossPanel(context),
+      movedPanel(context, importance, summary, deferred),
+      healthPanel(context),
+    ];
+    root.append(h("div", { class: "grid" }, panels));
+    deferred.fill();
+  }
+
+  /** @param {string} name */
+  #lastOf(name) {
+    return this.#last?.name === name ? this.#last.summary : null;
+  }
+}
+
+/**
+ * The source that a run is looked at by: live rows see more than the fixed probe.
+ * @param {Run} run
+ * @returns {Source | undefined}
+ */
+const sourceOf = (run) => /** @type {Source[]} */ (["live", "clean"]).find((source) => run.sources[source]);
+
+/**
+ * @param {Summary} summary
+ * @param {Run} run
+ * @param {number} epoch
+ */
+function lead(summary, run, epoch) {
+  const alert = run.alerts.find((record) => record.epoch <= epoch);
+  const link = alert && run.methods.length ? samplesLink(run, Math.max(epoch, alert.epoch)) : null;
+  const detail = h("p", {}, summary.detail, " ", link);
+  return h("div", { class: "lead c12" }, h("h1", {}, summary.sentence), faults(summary), detail);
+}
+
+/**
+ * @param {Run} run
+ * @param {number} epoch
+ */
+const samplesLink = (run, epoch) =>
+  h(
+    "button",
+    { class: "link", type: "button", "data-key": "samples", onclick: () => set(linkToSamples(run, epoch)) },
+    "See the samples that moved most →",
+  );
+
+/**
+ * What of the watch broke: said first, and in red.
+ * @param {Summary} summary
+ */
+function faults(summary) {
+  if (!summary.faults.length) return null;
+  const items = summary.faults.map((fault) => h("li", {}, fault));
+  return h("ul", { class: "faults alarm" }, items);
+}
+
+/** @param {Summary} summary */
+function facts(summary) {
+  const items = summary.facts.map((fact) => {
+    const value = h("b", {}, fact.value, " ", h("span", { class: "was" }, fact.was));
+    const note = h("span", { class: "note", title: fact.note }, fact.note);
+    return h("div", { class: fact.alarm ? "alarm" : "" }, value, note);
+  });
+  return h("div", { class: "facts c12" }, items);
+}
+
+/**
+ * @param {RunContext} context
+ * @param {Source | undefined} source
+ */
+function driftPanel(context, source) {
+  const out = panel("c7", "Drift score", source ? scoreKeys(context) : "");
+  if (!source) {
+    out.append(absent(context.run, "ImportanceDrift", "Not watched", "kx.ImportanceDrift(log_dir, probe)"));
+    return out;
+  }
+  const height = CHART_HEIGHT + context.spare;
+  const label = "Drift score over epochs with its limit";
+  out.append(chart(context, "drift_score", { id: "overview drift", height, label }));
+  return out;
+}
+
+/**
+ * @param {Run} run
+ * @param {string} otherwise
+ */
+const importanceNote = (run, otherwise) => h("p", { class: "note" }, sourceOf(run) ? "…" : otherwise);
+
+/**
+ * Importance at the first epoch, before the alert and now: maps of an image, slopes of anything else.
+ * @param {RunContext} context
+ * @param {Importance | undefined} importance
+ * @param {Summary} summary
+ * @param {Deferred} deferred
+ */
+function importancePanel(context, importance, summary, deferred) {
+  const { run, epoch, spare } = context;
+  if (!importance) return panel("c5", "Importance", "", importanceNote(run, "Not recorded."));
+  const at = measuredAt(importance, epoch);
+  const first = measuredAt(importance, importance.epochs[0]);
+  const cells = cellsOf(run, importance);
+  const gaps = lacking(importance, epoch);
+  if (!cells) {
+    const note = `share, epoch ${importance.epochs[first]} → ${importance.epochs[at]}`;
+    const out = panel("c5", "Most important features", note, gaps);
+    const features = order(row(importance.share, at)).slice(0, FEATURES);
+    return deferred.add(out, slopeBetween(context, importance, first, at, features));
+  }
+  const before = measuredAt(importance, summary.before);
+  const places = [{ place: first, title: "First epoch" }];
+  if (summary.alarm && before > 0 && before < at) places.push({ place: before, title: "Before the alert" });
+  places.push({ place: at, title: nowWords(importance, epoch) });
+  const maps = places.map(({ place, title }) => {
+    return { title, epoch: importance.epochs[place], values: row(importance.share, place) };
+  });
+  const high = Math.max(...maps.map(({ values }) => largest(values)));
+  const scale = legend("sequential", "0\u00a0%", percent(high));
+  const figures = importanceMaps(maps, cells, importance.names, spare);
+  return panel("c5", "Where the importance lies", scale, figures, gaps);
+}
+
+/**
+ * @param {RunContext} context
+ * @param {Importance} importance
+ * @param {number} before
+ * @param {number} after
+ * @param {number[]} features
+ * @returns {(width: number) => Node}
+ */
+function slopeBetween(context, importance, before, after, features) {
+  const [from, to] = [row(importance.share, before), row(importance.share, after)];
+  const alerted = alertedFeatures(context.run, context.epoch);
+  const data = { from, to, names: importance.names, alerted, features };
+  return (width) => slope(width, SLOPE_HEIGHT + context.spare, data);
+}
+
+/** @param {RunContext} context */
+function lossPanel(context) {
+  const { logs } = context.run;
+  if (!logs.includes("loss")) return panel("c4", "Loss", "", h("p", { class: "note" }, "No loss in the logs."));
+  const colour = token("text-2");
+  const keys = h("span", {}, key("training", colour), logs.includes("val_loss") && key("validation", colour, "dotted"));
+  return panel(
+    "c4",
+    "Loss",
+    keys,
+    chart(context, "loss", { height: CHART_HEIGHT + context.spare, label: "Loss over epochs" }),
+  );
+}
+
+/**
+ * The features that rose and fell most since before the alert.
+ * @param {RunContext} context
+ * @param {Importance | undefined} importance
+ * @param {Summary} summary
+ * @param {Deferred} deferred
+ */
+function movedPanel(context, importance, summary, deferred) {
+  const title = "What rose and fell";
+  if (!importance) return panel("c4", title, "", importanceNote(context.run, "Importance was not recorded."));
+  const before = measuredAt(importance, summary.before);
+  const at = measuredAt(importance, context.epoch);
+  const [from, to] = [row(importance.share, before), row(importance.share, at)];
+  const moved = order(to.map((value, i) => Math.abs(value - from[i])));
+  const rise = moved.filter((i) => to[i] > from[i]).slice(0, MOVED);
+  const fall = moved.filter((i) => to[i] <= from[i]).slice(0, MOVED);
+  const out = panel("c4", title, `share, epoch ${importance.epochs[before]} → ${importance.epochs[at]}`);
+  return deferred.add(out, slopeBetween(context, importance, before, at, [...rise, ...fall]));
+}
+
+/** @param {RunContext} context */
+function healthPanel(context) {
+  const title = "Gradient health";
+  if (!context.run.variables.length) {
+    return panel(
+      "c4",
+      title,
+      "",
+      absent(context.run, "WeightGradients", "Not recorded", "kx.WeightGradients(log_dir)"),
+    );
+  }
+  const parameters = { compact: 1 };
+  const figure = figureBehind(context, "heat_map", parameters, false);
+  const rows = figure?.layout.meta?.rows?.length ?? ROWS_UNTIL_KNOWN;
+  const heatMap = chart(context, "heat_map", {
+    id: "overview health",
+    parameters,
+    overlays: false,
+    height: Math.min(188 + context.spare, 26 + 22 * rows),
+    label: "Size of the gradients by layer and epoch",
+    onrow: (variable) => ({ view: "weight_gradients", variable }),
+  });
+  return panel("c4", title, "log RMS, layer × epoch", heatMap);
+}

@@ -1,0 +1,580 @@
+/** Attributions: the probe samples at the epoch of the slider, one chosen sample over all epochs, two of anything compared. */
+import { chart } from "../core/chart.js";
+import { legend, themeName } from "../core/colour.js";
+import { group } from "../core/controls.js";
+import { absent, Deferred, h, message, panel, percent } from "../core/dom.js";
+import { GalleryReader } from "../core/gallery.js";
+import { clipAt, draw, drawKept } from "../core/image.js";
+import { set, state } from "../core/state.js";
+import { alertedFeatures } from "../marks/importance.js";
+import { spark } from "../marks/slopes.js";
+import { barsTile, seriesTile, tokensRow } from "../marks/tiles.js";
+import { compare, comparableRuns } from "./compare.js";
+import { BaseView } from "./view.js";
+
+/** @typedef {import("../core/gallery.js").Gallery} Gallery */
+/** @typedef {import("../core/gallery.js").Reading} Reading */
+
+const DETAIL = 168; // pixels of the chosen sample
+const FRAME = 40; // pixels of a map of the film strip
+const CODE = 'kx.ProbeAttributions(log_dir, probe, method="integrated_gradients")';
+
+/** @type {[string, string][]} */
+const SORTS = [
+  ["probe", "Probe order"],
+  ["change", "Change since the alert"],
+  ["confidence", "Least confident first"],
+  ["error", "Completeness error"],
+];
+
+export class ProbeAttributionsView extends BaseView {
+  #reader = new GalleryReader();
+  #images = new Images();
+  #films = new Films();
+
+  /** @param {RunContext} context */
+  settingsKey(context) {
+    const { run } = context;
+    const names = run.methods.map((method) => method.name);
+    return [names, run.probe?.kind, hasSeveralInputs(run), comparableRuns(context).length].join();
+  }
+
+  /**
+   * @param {RunContext} context
+   * @param {import("../core/controls.js").SettingsRail} rail
+   */
+  settings(context, rail) {
+    const { run } = context;
+    const method = methodOf(run);
+    if (!method) return [];
+    /** @type {[string, string][]} */
+    const methods = run.methods.map(({ name, title }) => [name, title]);
+    const groups = [group("Method", rail.choice("method", "Method", methods, method.name))];
+    if (hasSeveralInputs(run)) {
+      /** @type {[number, string][]} */
+      const inputs = (run.probe?.inputs ?? []).map((name, i) => [i, name]);
+      groups.push(group("Input", rail.choice("input", "Input", inputs)));
+    }
+    groups.push(group("Sort samples by", rail.choice("sort", "Sort samples by", SORTS)));
+    groups.push(group("Compare", rail.choice("compare", "Compare", comparisons(context))));
+    return [...groups, ...(run.probe?.kind === "image" ? imageSettings(rail) : barSettings(rail))];
+  }
+
+  /** @param {RunContext} context */
+  load(context) {
+    const method = methodOf(context.run);
+    if (method) this.#reader.read(context, method);
+  }
+
+  /**
+   * @param {HTMLElement} root
+   * @param {RunContext} context
+   */
+  draw(root, context) {
+    const method = methodOf(context.run);
+    if (!method) {
+      root.append(absent(context.run, "ProbeAttributions", "This run wrote no attributions", CODE));
+      return;
+    }
+    if (state.compare !== "off") {
+      compare(root, context, method, this.#reader);
+      return;
+    }
+    const reading = this.#reader.read(context, method);
+    const { gallery } = reading;
+    if (!gallery) {
+      root.append(waiting(context, reading));
+      return;
+    }
+    const deferred = new Deferred();
+    const grid = h("div", { class: "grid" }, this.#gallerySection(context, gallery, deferred));
+    root.append(grid);
+    grid.append(this.#detail(context, gallery, Math.min(state.sample, gallery.size - 1)));
+    deferred.fill();
+    if (gallery.fresh) this.#reader.lookAhead(gallery);
+  }
+
+  /**
+   * The maps of another epoch, once they are there.
+   * @param {RunContext} context
+   */
+  step(context) {
+    const method = methodOf(context.run);
+    if (!method || state.compare !== "off" || context.run.probe?.kind !== "image") return false;
+    const { gallery, fresh, parameters } = this.#reader.read(context, method, { moving: true });
+    if (!gallery || context.server.refusal("attribution", parameters)) return false;
+    return this.#images.repaintMaps(gallery, fresh);
+  }
+
+  /**
+   * @param {RunContext} context
+   * @param {Gallery} gallery
+   * @param {Deferred} deferred
+   */
+  #gallerySection(context, gallery, deferred) {
+    const section = panel("c12", title(gallery, context), notes(gallery), notFinite(gallery));
+    if (!gallery.input && gallery.kind !== "table") {
+      section.append(h("p", { class: "note" }, 'The samples themselves were not written (store="none").'));
+    }
+    const samples = gallery.sorted();
+    if (gallery.kind === "image") section.append(this.#imageGrid(context, gallery, samples, deferred));
+    else if (gallery.kind === "tokens") section.append(tokensList(context, gallery, samples, deferred));
+    else section.append(barsGrid(context, gallery, samples, deferred));
+    return section;
+  }
+
+  /**
+   * @param {RunContext} context
+   * @param {Gallery} gallery
+   * @param {number[]} samples
+   * @param {Deferred} deferred
+   */
+  #imageGrid(context, gallery, samples, deferred) {
+    const tiles = samples.map((sample) => {
+      const input = gallery.input && this.#images.input(gallery, sample, gallery.tile);
+      const map = this.#images.map(gallery, sample, gallery.tile);
+      const pair = h("span", { class: gallery.input ? "pair" : "" }, input, map);
+      return tile(gallery, sample, caption(gallery, sample), pair, trajectory(context, gallery, sample, deferred));
+    });
+    return h("div", { class: "gallery" }, tiles);
+  }
+
+  /**
+   * The chosen sample large, its class probabilities, and a film strip of its map at every epoch.
+   * @param {RunContext} context
+   * @param {Gallery} gallery
+   * @param {number} sample
+   */
+  #detail(context, gallery, sample) {
+    const { truth } = gallery.judge(sample);
+    const name = truth === null ? "" : `: true class ${gallery.className(truth)}`;
+    const quality = gallery.quality(sample);
+    const section = panel("c12", `Sample ${sample}${name}`, [
+      quality && h("span", { class: gallery.warning(sample) ? "alarm" : "" }, quality),
+      h("span", {}, followedWords(gallery, sample)),
+      legendOf(gallery, [sample]),
+    ]);
+    const lines = chart(context, "sample_outputs", {
+      parameters: { method: gallery.method.name, sample, epoch: gallery.epoch },
+      overlays: false,
+      height: 184,
+      label: gallery.describe(sample),
+    });
+    if (gallery.kind !== "image") {
+      section.append(lines);
+      return section;
+    }
+    const input = gallery.input ? this.#images.input(gallery, sample, DETAIL) : h("span", {});
+    const map = this.#images.map(gallery, sample, DETAIL);
+    section.append(h("div", { class: "detail" }, input, map, lines), this.#films.strip(context, gallery, sample));
+    return section;
+  }
+}
+
+// What is chosen, and what can be.
+
+/**
+ * The method chosen, or the one that this kind of probe opens with.
+ * @param {Run} run
+ * @returns {Method | undefined}
+ */
+function methodOf(run) {
+  const byName = new Map(run.methods.map((method) => [method.name, method]));
+  return byName.get(state.method) ?? byName.get(run.opens_with) ?? run.methods[0];
+}
+
+/** @param {Run} run */
+const hasSeveralInputs = (run) => (run.probe?.inputs.length ?? 0) > 1;
+
+/** @param {RunContext} context */
+function comparisons(context) {
+  /** @type {[string, string][]} */
+  const options = [
+    ["off", "Nothing"],
+    ["epochs", "Two epochs"],
+  ];
+  if (comparableRuns(context).length || state.compare === "runs") options.push(["runs", "Two runs"]);
+  if (context.run.methods.length > 1) options.push(["methods", "Methods"]);
+  return options;
+}
+
+/** @param {import("../core/controls.js").SettingsRail} rail */
+function imageSettings(rail) {
+  const display = rail.segments("display", "Show", [
+    ["overlay", "Overlay"],
+    ["map", "Map"],
+  ]);
+  const values = rail.segments("values", "Values", [
+    ["magnitude", "Magnitude"],
+    ["signed", "Signed"],
+  ]);
+  /** @type {[string, string][]} */
+  const colours = [
+    ["ember", "Ember"],
+    ["sequential", "Blue"],
+  ];
+  const title = "Colours of magnitude";
+  return [
+    group("Show", display, values),
+    group("Overlay opacity", rail.range("opacity", "Overlay opacity", 0, 100, " %")),
+    group("Clip at percentile", rail.range("clip", "Clip at percentile", 80, 100)),
+    group(title, rail.choice("colours", title, colours, "ember")),
+  ];
+}
+
+/** @param {import("../core/controls.js").SettingsRail} rail */
+function barSettings(rail) {
+  const scale = rail.segments("scale", "Scale", [
+    ["common", "All samples"],
+    ["own", "Each its own"],
+  ]);
+  return [group("Scale", scale)];
+}
+
+// Words.
+
+/**
+ * Words until the maps are there, or why they are not.
+ * @param {RunContext} context
+ * @param {Reading} reading
+ */
+function waiting({ server, name }, { method, parameters }) {
+  const ofOutputs = { run: name, method: method.name };
+  const refusal = server.refusal("attribution", parameters) ?? server.refusal("outputs", ofOutputs);
+  if (refusal) return message("These attributions could not be read", refusal);
+  return h("p", { class: "note" }, "Reading the maps …");
+}
+
+/**
+ * "Saliency · epoch 19", and which epoch it is where the slider's was not recorded.
+ * @param {Gallery} gallery
+ * @param {RunContext} context
+ */
+function title(gallery, context) {
+  const same = gallery.epoch === context.epoch || gallery.notFiniteSince !== null;
+  return `${gallery.method.title} · epoch ${gallery.epoch}${same ? "" : " (the nearest earlier one)"}`;
+}
+
+/**
+ * Where scores are not finite: since when, and what is shown instead.
+ * @param {Gallery} gallery
+ */
+function notFinite({ epoch, notFiniteSince }) {
+  if (notFiniteSince === null) return null;
+  const shown = epoch < notFiniteSince ? `epoch ${epoch}, the last one before, is shown` : "there is nothing to show";
+  return h("p", { class: "note alarm" }, `The scores are not finite since epoch ${notFiniteSince}: ${shown}.`);
+}
+
+/** @param {number[]} values */
+function medianFinite(values) {
+  const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
+  return sorted.length ? sorted[sorted.length >> 1] : null;
+}
+
+const ERROR_MEANING =
+  "|sum of the attributions − change of the score| ÷ change of the score; the median of the samples, and how many are " +
+  "above the mark";
+const FIT_MEANING = "how much of the model around a sample its linear surrogate explains; the median of the samples";
+const WARNING_MEANING =
+  "The attributions do not add up to the change of the score: more steps, or another baseline, come nearer";
+
+/**
+ * What stands right of a title: how many are right, how complete the sums are, what the colours mean.
+ * @param {Gallery} gallery
+ * @returns {Child[]}
+ */
+function notes(gallery) {
+  const { score, samples } = gallery;
+  /** @type {Child[]} */
+  const parts = [];
+  if (score) parts.push(h("span", {}, `${score.right} of ${score.of} right`));
+  const error = medianFinite(samples.map((b) => gallery.error(b)));
+  if (error !== null) {
+    const large = samples.filter((b) => gallery.warning(b)).length;
+    const above = large ? `, ${large} above ${percent(gallery.outputs.large_error)}` : "";
+    const words = `completeness error ${percent(error)}${above}`;
+    parts.push(h("span", { class: large ? "alarm" : "", title: ERROR_MEANING }, words));
+  }
+  const fit = medianFinite(samples.map((b) => gallery.fit(b)));
+  if (fit !== null) parts.push(h("span", { title: FIT_MEANING }, `local R² ${fit.toFixed(2)}`));
+  return [...parts, legendOf(gallery)];
+}
+
+/**
+ * What the colours say, of all samples or of some.
+ * @param {Gallery} gallery
+ * @param {number[]} [samples]
+ */
+function legendOf(gallery, samples) {
+  const [low, high] = gallery.sides(samples);
+  if (gallery.magnitudes) return legend("sequential", low, high);
+  return legend(gallery.kind !== "image" || gallery.signed ? "diverging" : gallery.map, low, high);
+}
+
+/**
+ * @param {Gallery} gallery
+ * @param {number} sample
+ */
+function followedWords(gallery, sample) {
+  if (gallery.outputs.task === "numbers") return `${gallery.targetName(sample)} over epochs`;
+  if (!gallery.percents) return "output over epochs";
+  return `probability of each ${gallery.classes ? "class" : "label"} over epochs`;
+}
+
+/**
+ * "2 read as 3 … 100 %", below it what the colours speak for where the legend cannot say it, and what is wrong with the sum.
+ * @param {Gallery} gallery
+ * @param {number} sample
+ * @returns {Child[]}
+ */
+function caption(gallery, sample) {
+  const { value } = gallery.judge(sample);
+  const name = h("span", { class: "cap" }, h("span", {}, called(gallery, sample)), h("span", {}, value));
+  return [name, speaksFor(gallery, sample), warning(gallery, sample)];
+}
+
+/**
+ * A sample by its true class, and what it is read as where that differs; by its number and its class where it has none.
+ * @param {Gallery} gallery
+ * @param {number} sample
+ * @returns {Child[]}
+ */
+function called(gallery, sample) {
+  const { truth, predicted, right } = gallery.judge(sample);
+  const readAs = predicted === null ? "" : gallery.className(predicted);
+  if (truth === null) return [h("b", {}, `sample ${sample}`), readAs && ` ${readAs}`];
+  const wrong = right ? "" : h("span", { class: "alarm" }, ` read as ${readAs}`);
+  return [h("b", {}, gallery.className(truth)), wrong];
+}
+
+/**
+ * Which class a tile's colours speak for, where samples differ in that or it is not the true one.
+ * @param {Gallery} gallery
+ * @param {number} sample
+ */
+function speaksFor(gallery, sample) {
+  const image = gallery.kind === "image";
+  const differs = gallery.explainsAnother(sample) || (!image && gallery.isMixed);
+  if (!differs) return null;
+  if (image || gallery.kind === "tokens") return h("span", { class: "speaks" }, gallery.sides([sample])[1]);
+  return h("span", { class: "speaks" }, legendOf(gallery, [sample]));
+}
+
+/**
+ * @param {Gallery} gallery
+ * @param {number} sample
+ */
+function warning(gallery, sample) {
+  const words = gallery.warning(sample);
+  return words ? h("span", { class: "speaks alarm", title: WARNING_MEANING }, words) : null;
+}
+
+// Tiles.
+
+/**
+ * The output over epochs, drawn when its width is known.
+ * @param {RunContext} context
+ * @param {Gallery} gallery
+ * @param {number} sample
+ * @param {Deferred} deferred
+ * @param {number} [height]
+ */
+function trajectory(context, gallery, sample, deferred, height = 20) {
+  const place = h("span", { style: { display: "block" } });
+  if (!gallery.percents) return place;
+  const alert = context.run.alerts[0]?.epoch;
+  const { outputEpochs, outputAt } = gallery;
+  return deferred.add(place, (width) =>
+    spark(outputEpochs, gallery.trajectory(sample), outputAt, alert, width, height),
+  );
+}
+
+/**
+ * What a click on a sample does, and what those who listen are told.
+ * @param {Gallery} gallery
+ * @param {number} sample
+ */
+const choosing = (gallery, sample) => ({
+  type: "button",
+  "aria-pressed": String(sample === state.sample),
+  "aria-label": gallery.describe(sample),
+  "data-key": `sample ${sample}`,
+  onclick: () => set({ sample }),
+});
+
+/**
+ * @param {Gallery} gallery
+ * @param {number} sample
+ * @param {Child[]} children
+ */
+const tile = (gallery, sample, ...children) => h("button", { class: "tile", ...choosing(gallery, sample) }, children);
+
+/**
+ * Tables as bars, series as shaded lines.
+ * @param {RunContext} context
+ * @param {Gallery} gallery
+ * @param {number[]} samples
+ * @param {Deferred} deferred
+ */
+function barsGrid(context, gallery, samples, deferred) {
+  const alerted = alertedFeatures(context.run, context.epoch);
+  const tiles = samples.map((sample) => {
+    const line = trajectory(context, gallery, sample, deferred);
+    const place = deferred.add(h("span", { style: { display: "block" } }), (width) =>
+      gallery.kind === "series" ? seriesTile(gallery, sample, width) : barsTile(gallery, sample, width, alerted),
+    );
+    return tile(gallery, sample, caption(gallery, sample), line, place);
+  });
+  return h("div", { class: "bars" }, tiles);
+}
+
+/**
+ * @param {RunContext} context
+ * @param {Gallery} gallery
+ * @param {number[]} samples
+ * @param {Deferred} deferred
+ */
+function tokensList(context, gallery, samples, deferred) {
+  const rows = samples.map((sample) => {
+    const { value } = gallery.judge(sample);
+    const wrong = gallery.warning(sample);
+    const note = h("span", { class: "note" }, value);
+    const name = h("span", {}, called(gallery, sample), h("br", {}), note, speaksFor(gallery, sample));
+    const quality = h("span", { class: `note ${wrong ? "alarm" : ""}` }, wrong || gallery.quality(sample));
+    const line = h("span", {}, trajectory(context, gallery, sample, deferred, 28), quality);
+    return h("button", choosing(gallery, sample), name, tokensRow(gallery, sample), line);
+  });
+  return h("div", { class: "texts" }, rows);
+}
+
+/** The gallery's canvases outlive a drawing: a step of the slider paints the maps again, and nothing else. */
+class Images {
+  /** @type {Map<string, {canvas: HTMLCanvasElement, sample: number, size: number, look: any[]}>} by size and sample */
+  #inputs = new Map();
+  /** @type {Map<string, {canvas: HTMLCanvasElement, sample: number, size: number, look: any[]}>} by size and sample */
+  #maps = new Map();
+
+  /**
+   * One sample's input.
+   * @param {Gallery} gallery
+   * @param {number} sample
+   * @param {number} size
+   */
+  input(gallery, sample, size) {
+    const entry = Images.#entry(this.#inputs, sample, size);
+    const look = [gallery.input?.data, themeName()];
+    if (Images.#changed(entry, look)) draw(entry.canvas, gallery.inputImage(sample, size));
+    entry.look = look;
+    return entry.canvas;
+  }
+
+  /**
+   * One sample's map, as the settings have it.
+   * @param {Gallery} gallery
+   * @param {number} sample
+   * @param {number} size
+   */
+  map(gallery, sample, size) {
+    const entry = Images.#entry(this.#maps, sample, size);
+    const look = gallery.look(sample, size);
+    if (Images.#changed(entry, look)) {
+      drawKept(entry.canvas, gallery.maps, `${size} ${sample}`, look, () => gallery.mapImage(sample, size));
+    }
+    entry.look = look;
+    return entry.canvas;
+  }
+
+  /**
+   * Paints the maps that stand, where those of the epoch have arrived. False where none stands.
+   * @param {Gallery} gallery
+   * @param {boolean} fresh
+   */
+  repaintMaps(gallery, fresh) {
+    const standing = [...this.#maps.values()].filter(({ canvas }) => canvas.isConnected);
+    if (fresh) for (const { sample, size } of standing) this.map(gallery, sample, size);
+    return standing.length > 0;
+  }
+
+  /**
+   * @param {Map<string, {canvas: HTMLCanvasElement, sample: number, size: number, look: any[]}>} entries
+   * @param {number} sample
+   * @param {number} size
+   */
+  static #entry(entries, sample, size) {
+    const key = `${size} ${sample}`;
+    const entry = entries.get(key) ?? { canvas: h("canvas", { class: "thumb" }), sample, size, look: [] };
+    entries.set(key, entry);
+    return entry;
+  }
+
+  /**
+   * @param {{look: any[]}} entry
+   * @param {any[]} look
+   */
+  static #changed(entry, look) {
+    return !entry.look.length || look.some((part, i) => part !== entry.look[i]);
+  }
+}
+
+/** Film strips, each with its maps; they are painted again only when settings or theme changed. */
+class Films {
+  /** @type {WeakMap<FilmStrip, {key: string, frames: HTMLElement[]}>} */
+  #painted = new WeakMap();
+
+  /**
+   * A sample's map at every epoch; a click goes there.
+   * @param {RunContext} context
+   * @param {Gallery} gallery
+   * @param {number} sample
+   */
+  strip({ run, name, server }, gallery, sample) {
+    const parameters = { run: name, method: gallery.method.name, sample, input: gallery.part };
+    const film = server.read("film", parameters, run.stamp);
+    if (!film) return h("p", { class: "note" }, server.refusal("film", parameters) ?? "…");
+    const alerted = new Set(run.alerts.map((alert) => alert.epoch));
+    const current = film.epochs.reduce((best, epoch) => (epoch <= gallery.epoch ? epoch : best), film.epochs[0]);
+    const frames = this.#frames(film, gallery);
+    const buttons = film.epochs.map((epoch, i) => {
+      const attributes = {
+        type: "button",
+        class: `${epoch === current ? "now" : ""} ${alerted.has(epoch) ? "tick" : ""}`,
+        "aria-label": `Epoch ${epoch}`,
+        "data-key": `film ${epoch}`,
+        onclick: () => set({ epoch }),
+      };
+      return h("button", attributes, frames[i], String(epoch));
+    });
+    return h("div", { class: "film" }, buttons);
+  }
+
+  /**
+   * @param {FilmStrip} film
+   * @param {Gallery} gallery
+   */
+  #frames(film, gallery) {
+    const key = [themeName(), gallery.map, gallery.signed, state.clip].join();
+    const painted = this.#painted.get(film);
+    if (painted?.key === key) return painted.frames;
+    const frames = film.epochs.map((epoch, i) => filmFrame(film, gallery, epoch, i));
+    this.#painted.set(film, { key, frames });
+    return frames;
+  }
+}
+
+/**
+ * @param {FilmStrip} film
+ * @param {Gallery} gallery
+ * @param {number} epoch
+ * @param {number} i
+ */
+function filmFrame(film, gallery, epoch, i) {
+  const [, height, width] = film.maps.shape;
+  if (!gallery.isFinite(epoch)) {
+    return h("span", { class: "hatch", title: "not finite", style: { aspectRatio: `${width} / ${height}` } });
+  }
+  const values = film.maps.data.subarray(i * height * width, (i + 1) * height * width);
+  const colouring = gallery.colouring(clipAt(values, state.clip));
+  const canvas = h("canvas", {});
+  draw(canvas, { values, height, width, ...colouring, size: FRAME, ratio: height / width, smooth: gallery.coarse });
+  return canvas;
+}
