@@ -57,7 +57,7 @@ class Scenario:
 
 
 class Alarm(NamedTuple):
-    """What is kept of an alert."""
+    """The part of an alert that is written to a result."""
 
     epoch: int
     source: str
@@ -320,12 +320,12 @@ class Training:
         rows = self.lab.rows
         r = np.random.default_rng(10_000 + seed)
         order = r.permutation(len(rows.x))
-        here, there = order[: rows.training], order[rows.training : rows.training + rows.probe]
-        self.rows, self.labels = rows.x[here].copy(), rows.y[here].copy()
+        trained, probed = order[: rows.training], order[rows.training : rows.training + rows.probe]
+        self.rows, self.labels = rows.x[trained].copy(), rows.y[trained].copy()
         if scenario.noise:
             wrong = r.random(rows.training) < WRONG
             self.labels[wrong] = (self.labels + r.integers(1, rows.classes, rows.training))[wrong] % rows.classes
-        self.probe = kx.Probe(rows.x[there], rows.y[there])
+        self.probe = kx.Probe(rows.x[probed], rows.y[probed])
         self.change = int(r.integers(EARLIEST, LATEST + 1))
         self.guilty: list[int] = []
         # One generator a purpose: what a read draws must not change what the training draws.
@@ -334,7 +334,7 @@ class Training:
         self.epoch_rows, self.order = self.rows, np.arange(rows.training)
 
     def begin(self, epoch: int) -> None:
-        """What the epoch trains on and how fast."""
+        """Set what the epoch trains on and how fast."""
         if epoch == self._epoch:
             return
         self._epoch = epoch
@@ -382,7 +382,7 @@ class Training:
             )
             begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: self.begin(epoch))
             model.fit(_Batches(self), epochs=EPOCHS, shuffle=False, verbose=0, callbacks=[begin, watch])
-        return [_kept(alert) for alert in alerts]
+        return [_alarm_of(alert) for alert in alerts]
 
     def _piped(self, rows: NDArray[np.float32], r: np.random.Generator) -> NDArray[np.float32]:
         """Rows behind the random part of the pipeline."""
@@ -404,7 +404,7 @@ class Training:
         return np.asarray(self.lab.gradient(tf.constant(rows.x), tf.constant(rows.y)))
 
 
-def _kept(alert: Alert) -> Alarm:
+def _alarm_of(alert: Alert) -> Alarm:
     return Alarm(alert.epoch, alert.source, alert.verdict, [move.name for move in alert.features], alert.event)
 
 
@@ -425,7 +425,7 @@ class _Batches(keras.utils.PyDataset):
 
 
 class _Watch:
-    """What the callback does at the end of an epoch, without its engine and its files."""
+    """The work of the callback at the end of an epoch, without its engine and its files."""
 
     def __init__(self, training: Training) -> None:
         self._training = training
@@ -456,7 +456,7 @@ class _Watch:
             product = training._gradient(rows) * rows.x
             monitor.update(epoch, "live", *self._importance(product, rows), learning_rate=rate)
             changed = self._rows.changed
-        return [_kept(alert) for alert in monitor.end_update(epoch, inputs_changed=changed)]
+        return [_alarm_of(alert) for alert in monitor.end_update(epoch, inputs_changed=changed)]
 
     def _importance(self, values: NDArray[np.float32], rows: kx.Probe) -> tuple[NDArray[Any], NDArray[np.int8]]:
         attribution: Any = types.SimpleNamespace(values=values)

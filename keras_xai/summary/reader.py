@@ -59,7 +59,7 @@ class Log:
 
     @property
     def passed_over(self) -> dict[str, str]:
-        """What could not be read of what was read so far, by tag, in words; of the files themselves under ""."""
+        """Tags that could not be read as yet, and why, in words; of the files themselves under ""."""
         return dict(self._store.passed_over)
 
     @property
@@ -120,7 +120,7 @@ class Log:
 
     @functools.cached_property
     def notes(self) -> list[Note]:
-        """What the parts of the watch had to say in words, why one stopped among them; in the order of their epochs."""
+        """Sentences of the parts of the watch, why one stopped among them; in the order of their epochs."""
         notes = [Note(record.epoch, text) for record in self.history for text in record.notes]
         notes += [Note(record.epoch, record.reason, record.part, stopped=True) for record in self.stops]
         return sorted(notes, key=lambda note: note.epoch)
@@ -228,7 +228,7 @@ class Log:
 
     @property
     def _stored_samples(self) -> int | None:
-        """How many samples of the gallery were written, None where none was."""
+        """The number of samples of the gallery that were written, None where none was."""
         return None if self.probe is None or self.probe.x is None else self.probe.size
 
     # Importance and its alerts.
@@ -250,7 +250,7 @@ class Log:
 
     @functools.cached_property
     def data_score(self) -> Importance | None:
-        """How the live rows themselves moved over epochs; None unless they came out differently at every read.
+        """Movement of the live rows themselves over epochs; None unless they came out differently at every read.
 
         `share` (E, F) is the root mean square of a feature's distance to its mean over the two reads before, in units of its
         usual range, 0 to 3; the first two rows are NaN. `score` (E) is the largest |z| of it.
@@ -281,14 +281,14 @@ class Log:
 
     @functools.cached_property
     def samples(self) -> Samples | None:
-        """`records.Samples`: what became of each probe sample (B) over those epochs; None where nothing was recorded."""
+        """Training dynamics of each probe sample (B) over those epochs, a `records.Samples`; None where nothing was recorded."""
         return Samples.of(self.mappings)
 
     # Continuing a run.
 
     @functools.cached_property
     def constants(self) -> dict[str, Any]:
-        """What must not change for the run to be continued, by the name a user would give it."""
+        """Values that must not change for the run to be continued, by the names that a user would give them."""
         constants: dict[str, Any] = {}
         if self.probe is not None:
             constants["probe"] = self.probe.hash

@@ -14,6 +14,8 @@ from keras_xai.summary.provider import ProviderStore, Reads
 from keras_xai.summary.writer import Writer
 from tests.plugin.answers import HOME
 
+pytestmark = pytest.mark.oldest
+
 CHANNEL = 60_000  # bytes of an answer, instead of 256 MiB
 
 
@@ -28,7 +30,7 @@ def narrow(monkeypatch):
         return grpc_provider.make_stub(channel)
 
     monkeypatch.setattr(server_ingester, "_make_stub", stub)
-    monkeypatch.setattr(provider, "ANSWER", CHANNEL // 2)
+    monkeypatch.setattr(provider, "MAX_ANSWER", CHANNEL // 2)
     monkeypatch.setattr(parts, "PART", 1 << 60)  # as runs were written before there were parts
 
 
@@ -146,7 +148,7 @@ def test_what_did_not_grow_is_not_read_again():
     assert [len(first.series()[tag].rows) for tag in "ab"] == [1, 2]
     second = store_of(source, {"a": Listed(0), "b": Listed(1)}, before=first)
     assert [len(second.series()[tag].rows) for tag in "ab"] == [1, 2]
-    assert source.asked == [("a", provider.EVERYTHING), ("b", provider.EVERYTHING), ("b", provider.EVERYTHING)]
+    assert source.asked == [("a", provider.ALL_STEPS), ("b", provider.ALL_STEPS), ("b", provider.ALL_STEPS)]
 
 
 def test_the_last_step_is_asked_for_alone_unless_all_are_known():

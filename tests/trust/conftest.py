@@ -58,12 +58,12 @@ def trained(*callbacks: keras.callbacks.Callback, epochs: int = EPOCHS, **option
     return model
 
 
-def heard(function: Callable[[], Any]) -> tuple[Any, list[str]]:
-    """What a function returns, and the texts of the warnings on the way."""
-    with warnings.catch_warnings(record=True) as seen:
+def with_warnings(function: Callable[[], Any]) -> tuple[Any, list[str]]:
+    """Return what a function returns, and the texts of the warnings on the way."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = function()
-    return found, [str(w.message) for w in seen if issubclass(w.category, UserWarning)]
+        returned = function()
+    return returned, [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
 
 
 def state(model: keras.Model) -> list[np.ndarray]:
@@ -81,14 +81,14 @@ def assert_same(first: list[np.ndarray], second: list[np.ndarray]) -> None:
 @pytest.fixture(scope="session")
 def alone() -> Callable[[int], list[np.ndarray]]:
     """`alone(epochs)`: the state after so many epochs without us."""
-    known: dict[int, list[np.ndarray]] = {}
+    states: dict[int, list[np.ndarray]] = {}
 
-    def found(epochs: int) -> list[np.ndarray]:
-        if epochs not in known:
-            known[epochs] = state(trained(epochs=epochs))
-        return known[epochs]
+    def state_after(epochs: int) -> list[np.ndarray]:
+        if epochs not in states:
+            states[epochs] = state(trained(epochs=epochs))
+        return states[epochs]
 
-    return found
+    return state_after
 
 
 @pytest.fixture

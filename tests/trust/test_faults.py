@@ -20,7 +20,7 @@ import keras_xai as kx
 from keras_xai.summary.writer import Writer
 from tests.callbacks.conftest import small_data
 from tests.summary.conftest import epoch_of_records
-from tests.trust.conftest import EPOCHS, PARTS, At, assert_same, callback, heard, parts, state, trained
+from tests.trust.conftest import EPOCHS, PARTS, At, assert_same, callback, parts, state, trained, with_warnings
 from tests.trust.planting import ERRORS, planted
 
 # What a callback does in its hooks, and how many epochs are whole before it does it for the second time.
@@ -67,7 +67,7 @@ def test_a_fault_at_any_turn_of_any_callback(tmp_path, alone, name, turn, error)
 
     if whole == 0:
         setattr(hit, turn, planted(error))
-    model, said = heard(lambda: trained(At(1, strike if whole else lambda model: None), ours))
+    model, said = with_warnings(lambda: trained(At(1, strike if whole else lambda model: None), ours))
     assert_same(state(model), state(trained(At(1, end))) if turn == "record_last_epoch" else alone(epochs))
     assert model.history_of_fit == list(range(epochs))
     assert len(said) == 1, said
@@ -142,7 +142,7 @@ def test_a_fault_of_a_craft_or_of_the_disk(tmp_path, monkeypatch, alone, craft, 
     strike, hits, words = CRAFTS[craft]
     log_dir = tmp_path / "run"
     ours = callback(name, log_dir)
-    model, said = heard(lambda: trained(At(1, lambda model: strike(monkeypatch, log_dir, ours)), ours))
+    model, said = with_warnings(lambda: trained(At(1, lambda model: strike(monkeypatch, log_dir, ours)), ours))
     monkeypatch.undo()
     assert_same(state(model), alone(EPOCHS))
     struck = [part for part in parts(ours) if part in hits]
@@ -173,7 +173,7 @@ def test_a_directory_that_turns_read_only_before_the_first_epoch(tmp_path, monke
             monkeypatch.setattr("keras_xai.summary.writer.open", refuse, raising=False)
 
     ours = callback(name, tmp_path)
-    model, said = heard(lambda: trained(ours, Remount()))
+    model, said = with_warnings(lambda: trained(ours, Remount()))
     assert_same(state(model), alone(EPOCHS))
     assert len(said) == 1
     assert "Read-only file system" in said[0]
@@ -190,7 +190,7 @@ def test_a_model_of_nan_is_watched_to_its_end(tmp_path):
         model.layers[-1].kernel.assign(np.full(model.layers[-1].kernel.shape, np.nan))
 
     ours = callback("Explain", tmp_path)
-    model, said = heard(lambda: trained(At(1, poison), ours))
+    model, said = with_warnings(lambda: trained(At(1, poison), ours))
     assert_same(state(model), state(trained(At(1, poison))))
     assert said == []
     run = kx.load(tmp_path)["."]
@@ -243,7 +243,7 @@ def test_a_live_source_that_raises_in_the_middle(tmp_path, alone):
         return small_data()
 
     ours = kx.ImportanceDrift(tmp_path, small_data(), live=source)
-    model, said = heard(lambda: trained(ours))
+    model, said = with_warnings(lambda: trained(ours))
     assert_same(state(model), alone(EPOCHS))
     assert len(said) == 1
     assert "ConnectionError: the store is gone" in said[0]
@@ -268,7 +268,7 @@ def test_an_interrupt_passes_through(tmp_path, name, interrupt):
     with pytest.raises(interrupt):
         trained(At(1, strike), ours)
     assert kx.load(tmp_path)["."].epochs == [0]
-    _, said = heard(lambda: trained(callback(name, tmp_path), epochs=1))
+    _, said = with_warnings(lambda: trained(callback(name, tmp_path), epochs=1))
     assert said == []
     assert kx.load(tmp_path)["keras_xai-2"].epochs == [0]
 
@@ -283,7 +283,7 @@ def test_in_development_the_fault_itself_is_raised(tmp_path, name):
         with pytest.raises(MemoryError, match="planted"):
             trained(At(1, lambda model: setattr(hit, "record_epoch", planted("MemoryError"))), ours)
 
-    _, said = heard(fails)
+    _, said = with_warnings(fails)
     assert said == []
     assert kx.load(tmp_path)["."].epochs == [0]
 

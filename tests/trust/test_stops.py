@@ -12,7 +12,7 @@ import pytest
 import keras_xai as kx
 from keras_xai.records import Note, in_words, missing_epochs
 from tests.callbacks.conftest import small_data, small_model
-from tests.trust.conftest import PARTS, At, callback, heard, parts, trained
+from tests.trust.conftest import PARTS, At, callback, parts, trained, with_warnings
 from tests.trust.planting import planted
 
 SHORT = {"WeightGradients": "weight_gradients", "ProbeAttributions": "probe_attributions"}
@@ -33,7 +33,7 @@ def test_the_run_says_which_part_stopped_when_and_why(tmp_path, name, turn, toge
     late = turn == "record_epoch"
     if not late:
         strike()
-    heard(lambda: trained(*([At(1, strike)] if late else []), ours))
+    with_warnings(lambda: trained(*([At(1, strike)] if late else []), ours))
     run = kx.load(tmp_path)["."]
     assert [(stop.epoch, stop.part) for stop in run.stops] == [(int(late), SHORT[name])]
     assert "RuntimeError: planted" in run.stops[0].reason
@@ -51,7 +51,7 @@ def test_a_live_source_that_died_is_a_fact(tmp_path):
             raise ConnectionError("the store is gone")
         return small_data()
 
-    _, said = heard(lambda: trained(kx.ImportanceDrift(tmp_path, small_data(), live=source)))
+    _, said = with_warnings(lambda: trained(kx.ImportanceDrift(tmp_path, small_data(), live=source)))
     assert len(said) == 1
     run = kx.load(tmp_path)["."]
     assert [(stop.epoch, stop.part) for stop in run.stops] == [(1, "live_rows")]
@@ -61,7 +61,7 @@ def test_a_live_source_that_died_is_a_fact(tmp_path):
 def test_it_is_said_for_ever(tmp_path):
     """A training that goes on, its parts alive again, does not take it back."""
     ours = callback("ImportanceDrift", tmp_path)
-    heard(lambda: trained(At(1, lambda model: setattr(ours, "record_epoch", planted("RuntimeError"))), ours))
+    with_warnings(lambda: trained(At(1, lambda model: setattr(ours, "record_epoch", planted("RuntimeError"))), ours))
     trained(callback("ImportanceDrift", tmp_path), initial_epoch=2, epochs=4)
     run = kx.load(tmp_path)["."]
     assert [stop.epoch for stop in run.stops] == [1]
@@ -78,7 +78,7 @@ def test_a_full_disk_is_said_once_there_is_room_again(tmp_path):
         os.dup2(device, writer._file.fileno())
         os.close(device)
 
-    _, said = heard(lambda: trained(At(1, fill), ours))
+    _, said = with_warnings(lambda: trained(At(1, fill), ours))
     assert len(said) == 1
     run = kx.load(tmp_path)["."]
     assert run.epochs == [0]

@@ -13,7 +13,7 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.callbacks.directory_lock import DirectoryLock
-from tests.trust.conftest import At, callback, heard, trained
+from tests.trust.conftest import At, callback, trained, with_warnings
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,7 +72,7 @@ def test_a_second_process_in_the_middle_of_a_fit_writes_a_run_of_its_own(tmp_pat
             other.go()
             other.told()
 
-    _, said = heard(lambda: trained(At(1, meanwhile), callback("WeightGradients", tmp_path)))
+    _, said = with_warnings(lambda: trained(At(1, meanwhile), callback("WeightGradients", tmp_path)))
     fresh.end()
     resumed.end()
     assert said == []
@@ -116,7 +116,7 @@ def test_a_fit_in_another_thread_writes_a_run_of_its_own(tmp_path):
         thread.start()
         thread.join()
 
-    _, said = heard(lambda: trained(At(1, meanwhile), callback("WeightGradients", tmp_path)))
+    _, said = with_warnings(lambda: trained(At(1, meanwhile), callback("WeightGradients", tmp_path)))
     assert said == []
     assert epochs(tmp_path) == {".": [0, 1, 2], "keras_xai-2": [0, 1]}
 
@@ -161,6 +161,6 @@ def test_where_the_system_cannot_lock_a_claim_succeeds(tmp_path, monkeypatch):
 def test_only_the_chief_writes(tmp_path, monkeypatch):
     """The other workers of a distributed training do the same work, train the same, and make no file."""
     monkeypatch.setattr("keras_xai.backend.tensorflow.chief", lambda model: False)
-    _, said = heard(lambda: trained(callback("Explain", tmp_path / "run")))
+    _, said = with_warnings(lambda: trained(callback("Explain", tmp_path / "run")))
     assert said == []
     assert not (tmp_path / "run").exists()

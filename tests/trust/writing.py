@@ -16,7 +16,7 @@ from tests.summary.conftest import epoch_of_records
 
 
 class Member:
-    """What a session asks of those who take part."""
+    """A member of a session, as far as a session needs it."""
 
     name = "member"
 
