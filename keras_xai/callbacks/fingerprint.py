@@ -48,8 +48,8 @@ class Fingerprint(NamedTuple):
     @classmethod
     def of(cls, rows: Probe, like: Probe) -> Fingerprint:
         """Return that of rows whose features are those of the probe `like`; one pass over them."""
-        arrays = [like.as_table(as_numbers(rows.x))] if like.is_columns else rows.inputs
-        parts = [_sums(array, owner) for array, owner in zip(arrays, like.owners(), strict=True)]
+        arrays = [like.feature_map.as_table(as_numbers(rows.x))] if like.is_columns else rows.inputs
+        parts = [_sums(array, owner) for array, owner in zip(arrays, like.feature_map.owners(), strict=True)]
         whole = [entries for _, _, entries in parts if entries is not None]
         y: NDArray[Any] = np.zeros((rows.size, 1)) if rows.y is None else rows.y.reshape(rows.size, -1)
         return cls(
@@ -57,7 +57,7 @@ class Fingerprint(NamedTuple):
             columns=np.concatenate([by_column for _, by_column, _ in parts]),
             entries=np.concatenate(whole, 1) if len(whole) == len(parts) else None,
             labels=_sums(y, np.zeros(y.shape[1], np.int64))[0],
-            tokens=rows.inputs[0].astype(np.int64) if like.scored_by_word else None,
+            tokens=rows.inputs[0].astype(np.int64) if like.feature_map.by_word else None,
         )
 
     def compare(self, before: Fingerprint, like: Probe) -> Difference:
@@ -79,13 +79,13 @@ class Fingerprint(NamedTuple):
             share = (self.entries != before.entries).mean(0)
         else:
             share = np.where(self.columns != before.columns, np.nan, 0.0)
-        return dict(zip(like.own_features, share.tolist(), strict=True))
+        return dict(zip(like.feature_map.entry_names, share.tolist(), strict=True))
 
 
 def _words(tokens: NDArray[np.int64], before: NDArray[np.int64], like: Probe) -> dict[str, float]:
     """Return the words that came in the place of others, and in which share of the rows."""
     is_other = tokens != before
-    names = like.word_names
+    names = like.feature_map.word_names
     shares = {int(token): (is_other & (tokens == token)).any(1).mean() for token in np.unique(tokens[is_other])}
     return {names.get(token, f"token {token}"): float(share) for token, share in shares.items()}
 

@@ -353,7 +353,7 @@ class ImportanceDrift(RecordingCallback):
         if not in_groups:
             return chart.movement(probe.pooled(x))
         # The columns of a one-hot group always add up to one: they move, their sum does not.
-        x = probe.as_table(x) if probe.is_columns else x
+        x = probe.feature_map.as_table(x) if probe.is_columns else x
         squares = chart.movement(x.reshape(rows.size, -1)).reshape(1, *x.shape[1:]) ** 2
         return np.sqrt(probe.pooled(squares)[0] / probe.pooled(np.ones_like(squares))[0])
 

@@ -15,7 +15,8 @@ from keras_xai.callbacks.fingerprint import Difference, Fingerprint
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.frames import Names, Samples, as_arrays
 from keras_xai.labels import coded, of_output
-from keras_xai.probe import Probe, update_digest
+from keras_xai.probe import Probe
+from keras_xai.probe.chunks import update_digest
 from keras_xai.records import Changed, Digest
 
 MAX_ROWS = 256

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.probe import OTHER
+from keras_xai.probe.features import OTHER
 
 MAX_SCORED_ALONE = 500  # features: of more, the noise of thousands of tiny shares is what the chart would see
 TOP_FEATURES = 200  # that stand alone where the others are pooled

@@ -33,8 +33,10 @@ from keras_xai.figures.outputs import (
 )
 from keras_xai.figures.probe_attributions import method_named, method_title
 from keras_xai.figures.weight_gradients import layers, variables
+from keras_xai.image import cell_grid
 from keras_xai.judgement import not_finite_since, noted, part_name
 from keras_xai.probe import Probe
+from keras_xai.probe.gallery import balanced_rows
 from keras_xai.records import Alert, Attribution, Importance, Mappings
 from keras_xai.run import Run
 from keras_xai.summary.codec.probe import coded_texts
@@ -227,8 +229,9 @@ def probe(samples: Probe) -> dict[str, Any]:
         "inputs": input_names(samples),
     }
     if samples.kind == "image":
-        regular = not isinstance(samples.groups, np.ndarray) and len(samples.features) == math.prod(samples.cells)
-        out["cells"] = samples.cells if regular else None
+        cells = cell_grid(samples.image_shape)[1]
+        regular = not isinstance(samples.groups, np.ndarray) and len(samples.features) == math.prod(cells)
+        out["cells"] = cells if regular else None
     return out
 
 
@@ -254,11 +257,11 @@ def inputs(samples: Probe) -> bytes:
     parts = [part for part, _ in coded]
     categories: list[list[Any]] = [[list_of] * math.prod(part.shape[1:]) if list_of else [] for part, list_of in coded]
     if parts and samples.is_columns:
-        parts, categories = [samples.as_table(parts)], [[list_of for _, list_of in coded]]
+        parts, categories = [samples.feature_map.as_table(parts)], [[list_of for _, list_of in coded]]
     header: dict[str, Any] = {
         "kind": samples.kind,
         "names": input_names(samples),
-        "feature_names": samples.column_names if samples.is_columns else samples.feature_names,
+        "feature_names": samples.feature_map.column_names if samples.is_columns else samples.feature_names,
         "columns": _columns(samples),
         "categories": categories if any(map(any, categories)) else [],
     }
@@ -279,7 +282,7 @@ def _columns(samples: Probe) -> list[Sequence[str]]:
     """The names of each input that is a table beside others; nothing of any other input."""
     if samples.is_columns or len(samples.shapes) == 1:
         return []
-    return [samples.names_of(k) if len(shape) == 1 else () for k, shape in enumerate(samples.shapes)]
+    return [samples.feature_map.names_of(k) if len(shape) == 1 else () for k, shape in enumerate(samples.shapes)]
 
 
 def outputs(run: Run, method: str) -> bytes:
@@ -426,7 +429,7 @@ def gallery_rows(run: Run) -> list[int]:
     label = last.label
     if label is None or last.answer != "class" or run.probe.classes is None:
         return []
-    rows = Probe(np.zeros((len(label), 1), np.float32), np.asarray(label, np.int64)).gallery_rows(run.probe.size)
+    rows = balanced_rows(np.asarray(label, np.int64), len(label), run.probe.size)
     same = len(rows) == len(run.probe.classes) and bool((np.asarray(label)[rows] == run.probe.classes).all())
     return [int(row) for row in rows] if same else []
 

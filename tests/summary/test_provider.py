@@ -14,6 +14,8 @@ from keras_xai.summary.provider import ProviderStore, Reads
 from keras_xai.summary.writer import Writer
 from tests.plugin.answers import HOME
 
+pytestmark = pytest.mark.oldest
+
 CHANNEL = 60_000  # bytes of an answer, instead of 256 MiB
 
 

@@ -11,6 +11,8 @@ from keras_xai.records import Attribution, Epoch
 from keras_xai.summary.writer import Writer
 from tests.summary.runs import write
 
+pytestmark = pytest.mark.oldest
+
 
 def test_every_record_comes_back_as_it_was_written(tmp_path, records, probe):
     """Each kind of record, through a real event file."""

@@ -14,7 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.probe import KINDS, Probe
+from keras_xai.errors import InvalidInput
+from keras_xai.image import pixels
+from keras_xai.probe import Probe
+from keras_xai.probe.description import describe, probe_of
+from keras_xai.probe.kinds import KINDS
 from keras_xai.summary import checks
 from keras_xai.summary.arrays import pack
 from keras_xai.summary.checks import Unreadable
@@ -34,7 +38,7 @@ SHAPES_OF_COLUMN = ((), (1,))  # of a sample
 
 def encode(record: Probe) -> Iterator[Value]:
     """Encode a gallery: its description, and its samples where they are to be stored."""
-    about, blobs = record.description(), []
+    about, blobs = describe(record), []
     inputs = record.inputs if record.x is not None and record.store == "inputs" else []
     are_numbers = all(array.dtype.kind in "fiub" for array in inputs)
     if are_numbers or (record.is_columns and _letters(inputs) <= MAX_LETTERS):  # strings alone have no map
@@ -111,9 +115,12 @@ class About:
 
     def probe(self, values: Any = None) -> Probe:
         """Return the probe, with the values of its samples or without."""
-        probe = Probe.from_description(values, self.names, self.description)
+        try:
+            probe = probe_of(self.description, values, self.names)
+        except InvalidInput as error:
+            raise Unreadable(str(error)) from error
         is_image = probe.kind == "image"
-        if isinstance(probe.groups, np.ndarray) and not (is_image and probe.groups.shape == probe.pixels):
+        if isinstance(probe.groups, np.ndarray) and not (is_image and probe.groups.shape == pixels(probe.image_shape)):
             raise Unreadable(f"expected segments of the pixels of an image, got the shape {probe.groups.shape}")
         if is_image and isinstance(probe.groups, dict):
             raise Unreadable("expected segments of an image, got groups of columns")
