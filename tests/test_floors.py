@@ -31,12 +31,14 @@ LAW = {
     "figures": {"analysis", "events", "judgement", "recorded", "records", "probe"},
     "backend": {"records", "probe"},
     "gradients": {"backend", "running", "probe", "records"},
-    "attribution": {"backend", "probe", "frames", "records"},
-    "mapping": {"attribution", "backend", "probe", "records"},
+    "model": {"backend", "frames", "probe", "records"},
+    "attribution": {"backend", "frames", "model", "probe", "records"},
+    "mapping": {"backend", "model", "probe", "records"},
     "callbacks": {
         "gradients",
         "attribution",
         "mapping",
+        "model",
         "backend",
         "drift",
         "events",
@@ -58,7 +60,7 @@ LAW = {
 # A library, and the only rooms that may import it.
 ONLY = {
     "tensorflow": {"backend", "cli"},  # cli: to say which extra is missing
-    "keras": {"backend", "running", "gradients", "attribution", "mapping", "callbacks", "demo"},
+    "keras": {"backend", "running", "gradients", "model", "attribution", "mapping", "callbacks", "demo"},
     "google": {"summary"},
     "google_crc32c": {"summary"},
     "werkzeug": {"plugin"},
