@@ -39,10 +39,12 @@ def row(seed: int) -> tuple[bool, str]:
     later = [f"{a.epoch} {a.source}: {a.verdict}" for a in alerts if first is not None and a is not first]
     if first is None:
         return False, f"| {seed} | – | – | – | – | {len(early)} | | {fell} |"
-    found = first.epoch <= demo.PLANTED_EPOCH + 2 and first.features[0][0] in CORNER and first.verdict == "data changed"
+    found = (
+        first.epoch <= demo.PLANTED_EPOCH + 2 and first.features[0].name in CORNER and first.verdict == "data changed"
+    )
     return found and not early, (
         f"| {seed} | {first.epoch} | {first.source} | {first.verdict} "
-        f"| {first.features[0][0]}, z {first.features[0][4]:+.1f} "
+        f"| {first.features[0].name}, z {first.features[0].z:+.1f} "
         f"| {len(early)} | {'; '.join(later)} | {fell} |"
     )
 

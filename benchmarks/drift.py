@@ -1,4 +1,4 @@
-"""How many planted changes importance drift finds, how soon, what it says of them, and how often it is wrong.
+"""Measure how many planted changes importance drift finds, how soon, what it says of them, and how often it is wrong.
 
     python -m benchmarks.drift [--rows B3,B7] [--seeds 20] [--out docs/drift_results.md]
 
@@ -43,7 +43,7 @@ class Row:
     what: str
     scenarios: tuple[Scenario, ...]
     counts: tuple[str, ...] = ()  # whose alarms find a change; none: a silent row
-    found: float = 0.0  # the bars
+    detected: float = 0.0  # the bars
     located: float = 0.0
     judged: bool = False  # whether the verdict has a bar
     verdict: str = "data changed"  # the right one
@@ -200,7 +200,7 @@ def runs_of(row: Row, seeds: int) -> Iterator[Run]:
 
 
 def result(run: Run) -> dict[str, Any]:
-    """Train; what is kept is plain JSON."""
+    """Train, and return what is written to a file, as plain JSON."""
     began = time.perf_counter()
     training = Training(run.scenario, run.seed)
     alarms = training.in_fit() if run.through_fit else training.in_a_loop()
@@ -212,10 +212,10 @@ def result(run: Run) -> dict[str, Any]:
     }
 
 
-def measure(wanted: Iterable[Run], runs: Path) -> None:
+def measure(requested: Iterable[Run], runs: Path) -> None:
     """Whatever has no file yet."""
     runs.mkdir(parents=True, exist_ok=True)
-    missing = [run for run in dict.fromkeys(wanted) if not run.path(runs).exists()]
+    missing = [run for run in dict.fromkeys(requested) if not run.path(runs).exists()]
     lab = lambda run: (run.scenario.data, run.scenario.noise, run.scenario.optimizer)  # noqa: E731
     for key, group in itertools.groupby(missing, key=lab):
         began, count = time.perf_counter(), 0
@@ -242,9 +242,9 @@ def measure(wanted: Iterable[Run], runs: Path) -> None:
 class Outcome:
     """A row, as far as it is measured."""
 
-    found: Share
-    located: Share  # of those found
-    judged: Share  # every alarm within two epochs has the right verdict, of those found with live rows
+    detected: Share
+    located: Share  # of those detected
+    judged: Share  # every alarm within two epochs has the right verdict, of those detected with live rows
     false_alarms: Share  # epochs with an alarm, of all without a change
     seeds: tuple[int, int]  # the fewest and most of a scenario
     agreed: Share  # runs through `fit` that said the same as the loop
@@ -252,37 +252,37 @@ class Outcome:
 
 
 def outcome(row: Row, runs: Path, seeds: int) -> Outcome:
-    found = located = judged = false = quiet = agreed = through_fit = 0
+    detected = located = judged = false = quiet = agreed = through_fit = 0
     total, to_judge, to_locate, per_scenario = 0, 0, 0, dict.fromkeys(row.scenarios, 0)
     for run in runs_of(row, seeds):
         path = run.path(runs)
         if not path.exists():
             continue
-        told = json.loads(path.read_text())
+        measured = json.loads(path.read_text())
         total += 1
         per_scenario[dataclasses.replace(run.scenario, optimizer="adam")] += 1
-        change = told["change"] if row.counts else EPOCHS
-        alarms = told["alarms"]
+        change = measured["change"] if row.counts else EPOCHS
+        alarms = measured["alarms"]
         false += len({(a["epoch"], a["source"]) for a in alarms if a["epoch"] < change})
         quiet += change
         hits = [a for a in alarms if change <= a["epoch"] <= change + WITHIN and a["source"] in row.counts]
         if hits:
-            found += 1
-            if told["guilty"]:
+            detected += 1
+            if measured["guilty"]:
                 to_locate += 1
-                located += any(_guilty(name, told["guilty"]) for a in hits for name in a["features"][:FIRST])
+                located += any(_guilty(name, measured["guilty"]) for a in hits for name in a["features"][:FIRST])
             if run.scenario.live:  # who does not see the data cannot say that they changed
                 to_judge += 1
-                told_then = [a for a in alarms if change <= a["epoch"] <= change + WITHIN]
-                judged += all(a["verdict"] == row.verdict for a in told_then)
+                prompt_alarms = [a for a in alarms if change <= a["epoch"] <= change + WITHIN]
+                judged += all(a["verdict"] == row.verdict for a in prompt_alarms)
         again = run._replace(through_fit=True).path(runs)
         if again.exists():
             through_fit += 1
             agreed += json.loads(again.read_text())["alarms"] == alarms
-    shares = Share(found, total), Share(located, to_locate), Share(judged, to_judge)
+    shares = Share(detected, total), Share(located, to_locate), Share(judged, to_judge)
     missing = [
         word
-        for word, share, bar in zip(("found", "located"), shares, (row.found, row.located), strict=False)
+        for word, share, bar in zip(("found", "located"), shares, (row.detected, row.located), strict=False)
         if share.of and not share.reaches(bar)
     ]
     if row.judged and shares[2].of and not shares[2].reaches(0.95):
@@ -328,7 +328,7 @@ def table(runs: Path, seeds: int, keys: Iterable[str]) -> str:
             continue
         verdict = str(got.judged) if got.judged.of else ""
         lines.append(
-            f"| {key} | {row.what} | {few if few == many else f'{few} to {many}'} | {got.found if row.counts else ''} | "
+            f"| {key} | {row.what} | {few if few == many else f'{few} to {many}'} | {got.detected if row.counts else ''} | "
             f"{got.located if row.counts else ''} | {verdict} | {rate(got.false_alarms)} | "
             f"{got.agreed.count} of {got.agreed.of} | {bar(row, got)} |"
         )
@@ -338,7 +338,7 @@ def table(runs: Path, seeds: int, keys: Iterable[str]) -> str:
 def bar(row: Row, got: Outcome) -> str:
     if row.stretch:
         return "none"
-    words = [f"found ≥ {row.found:.0%}"] * bool(row.found) + [f"located ≥ {row.located:.0%}"] * bool(row.located)
+    words = [f"found ≥ {row.detected:.0%}"] * bool(row.detected) + [f"located ≥ {row.located:.0%}"] * bool(row.located)
     words += ["verdict ≥ 95%"] * bool(row.judged) + ["≤ 1"] * (not row.counts)
     return f"{', '.join(words)}: {'**missed** (' + ', '.join(got.missing) + ')' if got.missing else 'met'}"
 
@@ -350,22 +350,22 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("artifacts/drift"), help="the folder of the result files")
     parser.add_argument("--out", type=Path, help="write the table here")
     parser.add_argument("--through", choices=["loop", "fit", "both", "nothing"], default="both")
-    given = parser.parse_args()
-    keys = given.rows.split(",")
+    arguments = parser.parse_args()
+    keys = arguments.rows.split(",")
     if unknown := [key for key in keys if key not in ROWS]:
         parser.error(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
-    wanted = [run for key in keys for run in runs_of(ROWS[key], given.seeds)]
-    if given.through in ("loop", "both"):
-        measure(wanted, given.runs)
-    if given.through in ("fit", "both"):
-        measure((run._replace(through_fit=True) for run in wanted if run.seed % EVERY_TENTH == 0), given.runs)
-    page = table(given.runs, given.seeds, keys)
+    requested = [run for key in keys for run in runs_of(ROWS[key], arguments.seeds)]
+    if arguments.through in ("loop", "both"):
+        measure(requested, arguments.runs)
+    if arguments.through in ("fit", "both"):
+        measure((run._replace(through_fit=True) for run in requested if run.seed % EVERY_TENTH == 0), arguments.runs)
+    page = table(arguments.runs, arguments.seeds, keys)
     print(page)
-    if given.out is not None:
-        given.out.write_text(page)
+    if arguments.out is not None:
+        arguments.out.write_text(page)
 
 
 if __name__ == "__main__":

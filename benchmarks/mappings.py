@@ -31,7 +31,7 @@ from sklearn.metrics import roc_auc_score
 
 import keras_xai as kx
 from benchmarks._statistics import Share, wilson
-from keras_xai.figures.mappings import places
+from keras_xai.analysis.mappings import aligned_coordinates
 from keras_xai.records import Samples
 from keras_xai.run import Run as Log
 
@@ -241,7 +241,7 @@ def still(seed: int, log_dir: str) -> dict[str, Any]:
         rows = digits(np.random.default_rng(seed))
         keras.utils.set_random_seed(seed)
         run, _ = trained(net("digits", rows), rows, rows.y, f"{log_dir}/{k}", epochs=20, surrogates=())
-        maps.append([places(run.mappings, layer) for layer in range(len(run.mappings[0].features.layers))])
+        maps.append([aligned_coordinates(run.mappings, layer) for layer in range(len(run.mappings[0].features.layers))])
     steps = [float(np.linalg.norm(np.diff(one[4:], axis=0), axis=2).max()) for one in maps[0]]
     same = all(np.array_equal(a, b) for a, b in zip(*maps, strict=True))
     return {"step": max(steps), "steps": steps, "same": same}

@@ -12,37 +12,16 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from keras_xai.analysis.formatting import percent
+from keras_xai.analysis.overview import summary
+from keras_xai.analysis.vocabulary import SOURCES, view_title
 from keras_xai.errors import InvalidInput
 from keras_xai.events import events
 from keras_xai.figures import FIGURES
-from keras_xai.figures.importance_drift import SOURCES as SEEN_BY
-from keras_xai.figures.overview import summary
-from keras_xai.figures.words import percent
-from keras_xai.judgement import noted, why_absent
+from keras_xai.judgement import noted
 from keras_xai.printed import printable
-from keras_xai.records import Alert
+from keras_xai.records import Alert, FeatureMove
 from keras_xai.run import Run, load
-
-TITLES = {
-    "overview": "Overview",
-    "importance_drift": "Importance & drift",
-    "weight_gradients": "Weight gradients",
-    "probe_attributions": "Attributions",
-    "mappings": "Mappings",
-}
-# The callback that a figure lives on, and the property of a run that says whether it was there.
-SOURCES = {
-    "importance_drift": "ImportanceDrift",
-    "weight_gradients": "WeightGradients",
-    "probe_attributions": "ProbeAttributions",
-    "mappings": "ProbeMappings",
-}
-RECORDED = {
-    "importance_drift": "importance",
-    "weight_gradients": "weight_gradients",
-    "probe_attributions": "methods",
-    "mappings": "mappings",
-}
 
 STYLE = """
 :root { color-scheme: light; }
@@ -114,8 +93,8 @@ def _page(title: str, runs: dict[str, Run]) -> str:
 
     name = _text(title)
     if title not in runs:
-        runs = {title if run == "." else run: found for run, found in runs.items()}
-    links = " · ".join(f'<a href="#run{i}">{_text(run)}</a>' for i, run in enumerate(runs))
+        runs = {title if run_name == "." else run_name: run for run_name, run in runs.items()}
+    links = " · ".join(f'<a href="#run{i}">{_text(run_name)}</a>' for i, run_name in enumerate(runs))
     return "\n".join(
         [
             f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>Explain: {name}</title>',
@@ -128,12 +107,12 @@ def _page(title: str, runs: dict[str, Run]) -> str:
 
 
 def _text(text: object) -> str:
-    """A text from a file: its markup shows, and what would act on a reader too."""
+    """Return a text from a file: its markup shows, and what would act on a reader too."""
     return html.escape(printable(text))
 
 
 def _section(index: int, name: str, run: Run) -> str:
-    """One run; one that cannot be shown says why, and the others are shown."""
+    """Return one run; one that cannot be shown says why, and the others are shown."""
     try:
         return _run(index, name, run)
     except Exception as error:
@@ -142,26 +121,22 @@ def _section(index: int, name: str, run: Run) -> str:
 
 
 def _run(index: int, name: str, run: Run) -> str:
-    told = summary(run)
+    words = summary(run)
     facts = "".join(
         f"<li{' class=alarm' if fact.alarm else ''}><b>{_text(fact.value)}</b>"
         f"{_text(f'{fact.was} · {fact.note}' if fact.was else fact.note)}</li>"
-        for fact in told.facts
+        for fact in words.facts
     )
     parts = [
-        f'<h2 id="run{index}">{_text(name)}</h2>\n<p>{_text(told.sentence)}</p>',
-        *(f'<p class="fault">{_text(fault)}</p>' for fault in told.faults),
-        f"<p>{_text(told.detail)}</p>",
+        f'<h2 id="run{index}">{_text(name)}</h2>\n<p>{_text(words.sentence)}</p>',
+        *(f'<p class="fault">{_text(fault)}</p>' for fault in words.faults),
+        f"<p>{_text(words.detail)}</p>",
         f'<ul class="facts">{facts}</ul>' if facts else "",
         _alerts(run.alerts),
     ]
     for figure in FIGURES if run.epochs else ():
-        markup = f"<p>Nothing was recorded: {_text(why_absent(run, SOURCES.get(figure, figure)))}.</p>"
-        if figure not in SOURCES or getattr(run, RECORDED[figure]):
-            chart = run.figure(figure)
-            drawn = chart.to_html(full_html=False, include_plotlyjs=False, div_id=f"run{index}-{figure}")
-            markup = _wide(drawn, TITLES.get(figure, figure))
-        parts.append(f"<h3>{_text(TITLES.get(figure, figure))}</h3>\n{markup}")
+        title = view_title(figure)
+        parts.append(f"<h3>{_text(title)}</h3>\n{_figure(run, figure, title, f'run{index}-{figure}')}")
     notes = [f"epoch {note.epoch}: {noted(note)}" for note in run.notes]
     notes += [damage for damage in run.passed_over.values() if damage not in run.doubts]  # which are among the faults
     if notes:
@@ -169,14 +144,25 @@ def _run(index: int, name: str, run: Run) -> str:
     return "\n".join(filter(None, parts))
 
 
+def _figure(run: Run, name: str, title: str, node_id: str) -> str:
+    """Return a figure; words where nothing of its kind was recorded."""
+    chart = run.figure(name)
+    absent = (chart.layout.meta or {}).get("absent")
+    if absent is not None:
+        return f"<p>Nothing was recorded: {_text(absent)}.</p>"
+    return _wide(chart.to_html(full_html=False, include_plotlyjs=False, div_id=node_id), title)
+
+
 def _alerts(alerts: Iterable[Alert]) -> str:
-    """One row an event."""
+    """Return one row an event."""
     rows = []
     for event in events(alerts):
-        rows_changed = [str(event[0].changed)] if event[0].changed is not None else []
-        lines = [*rows_changed, *(_seen(alert) for alert in event if alert.features)]
+        first = event[0]
+        lines = [_sighting(alert) for alert in event if alert.features]
+        if first.changed is not None:
+            lines.insert(0, str(first.changed))
         rows.append(
-            f'<tr><td class="alarm">epoch {event[0].epoch}</td><td>{_text(event[0].verdict)}</td>'
+            f'<tr><td class="alarm">epoch {first.epoch}</td><td>{_text(first.verdict)}</td>'
             f"<td>{'<br>'.join(map(_text, lines))}</td></tr>"
         )
     head = "<tr><th></th><th>verdict</th><th>what moved, and where it was seen</th></tr>"
@@ -184,23 +170,20 @@ def _alerts(alerts: Iterable[Alert]) -> str:
     return f"<h3>Alerts</h3>\n{_wide(table, 'Alerts')}" if rows else ""
 
 
-def _seen(alert: Alert) -> str:
-    """The features that one alert names, with where and when they were seen: shares of different sources are not one scale."""
-    features = ", ".join(_moved(alert, feature) for feature in alert.features)
-    return f"{SEEN_BY.get(alert.source, alert.source)}, epoch {alert.epoch}: {features}"
+def _sighting(alert: Alert) -> str:
+    """Return the features that one alert names, with where and when: shares of different sources are not one scale."""
+    features = ", ".join(_moved(alert, move) for move in alert.features)
+    return f"{SOURCES.get(alert.source, alert.source)}, epoch {alert.epoch}: {features}"
 
 
-def _moved(alert: Alert, feature: tuple[str, float, float, int, float]) -> str:
-    name, before, after, _, z = feature
-    if math.isnan(z):
-        return name if math.isnan(after) else f"{name} in {percent(after)} of the rows"
-    return (
-        f"{name} (z {z:+.1f})"
-        if alert.source == "data"
-        else f"{name} {percent(before)} → {percent(after)} (z {z:+.1f})"
-    )
+def _moved(alert: Alert, move: FeatureMove) -> str:
+    if math.isnan(move.z):
+        return move.name if math.isnan(move.after) else f"{move.name} in {percent(move.after)} of the rows"
+    if alert.source == "data":
+        return f"{move.name} (z {move.z:+.1f})"
+    return f"{move.name} {percent(move.before)} → {percent(move.after)} (z {move.z:+.1f})"
 
 
 def _wide(markup: str, label: str) -> str:
-    """Something that a narrow window scrolls, by keyboard too."""
+    """Return something that a narrow window scrolls, by keyboard too."""
     return f'<div class="wide" role="region" tabindex="0" aria-label="{_text(label)}">{markup}</div>'

@@ -49,20 +49,28 @@ class Run(Log):
         return f"Run({len(self.epochs)} epochs, {len(self.alerts)} alerts)"
 
     def figure(self, name: str, **options: Any) -> Figure:
-        """Return the figure that the tab shows, for a notebook.
+        """Draw the figure that the tab shows, for a notebook.
 
         Args:
             name: one of `keras_xai.figures.FIGURES`.
+            **options: of this figure. All take `epoch` (as the run stood then; by default the last) and `look`, a
+                `keras_xai.figures.Look` (theme, name and colour of the run, other runs laid over it). Beside these
+                "weight_gradients" takes `variable` and `statistic`; "probe_attributions" `method` and `samples`, how many;
+                "importance_drift" `source`: "live", "clean" or "data"; "mappings" `layer` and `source`: "label",
+                "prediction", "held_out" or "correct".
 
         Raises:
-            InvalidInput: there is no such figure, or nothing of this kind was recorded.
+            InvalidInput: there is no such figure, or it takes no such option, or the run has nothing of the name given.
         """
         from plotly.graph_objects import Figure
 
-        from keras_xai.figures import FIGURES
+        from keras_xai.figures import FIGURES, options_of
 
         if name not in FIGURES:
             raise unknown("figure", name, FIGURES)
+        for option in options:
+            if option not in options_of(FIGURES[name]):
+                raise unknown(f"option of the figure {name!r}", option, options_of(FIGURES[name]))
         return Figure(FIGURES[name](self, **options))
 
 

@@ -23,7 +23,7 @@ ELSEWHERE = DOCS / "development"  # whose how-tos change a copy of the package: 
 def leaking_column(page):
     alerts = page["kx"].load("logs/leak")["."].alerts
     assert 14 <= alerts[0].epoch <= 16
-    assert any(a.source == "live" and a.verdict == "data changed" and a.features[0][0] == "refund" for a in alerts)
+    assert any(a.source == "live" and a.verdict == "data changed" and a.features[0].name == "refund" for a in alerts)
     assert page["probe"].features == ("contact", "tenure", "bill", "age", "refund")
 
 
@@ -31,7 +31,7 @@ def watermark(page):
     alert = page["alert"]
     assert 16 <= alert.epoch <= 18
     assert {(a.event, a.verdict) for a in page["alerts"]} == {(16, "data changed")}
-    assert alert.features[0][0] in {f"block ({row},{column})" for row in range(2) for column in range(2)}
+    assert alert.features[0].name in {f"block ({row},{column})" for row in range(2) for column in range(2)}
 
 
 def cheating(page):

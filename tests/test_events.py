@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from keras_xai import judgement
+from keras_xai.analysis.overview import event_sentence
 from keras_xai.events import events, line, with_events
-from keras_xai.figures.overview import event_sentence
 from keras_xai.page import report
 from keras_xai.records import Alert, Changed
 from keras_xai.run import Run, load

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
+from keras_xai.analysis.overview import summary
 from keras_xai.cli import main
-from keras_xai.figures.overview import figure, summary
+from keras_xai.figures.overview import figure
 from keras_xai.judgement import ALARM, QUIET, UNWATCHED, Judgement, judge, not_finite_since, overall
 from keras_xai.plugin.payload import card, whole
 from keras_xai.records import Alert, Epoch, Shares, Stop

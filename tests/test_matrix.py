@@ -18,9 +18,9 @@ import pytest
 import tensorflow as tf
 
 import keras_xai as kx
+from keras_xai.analysis.attributions import sample_title
+from keras_xai.analysis.overview import summary
 from keras_xai.cli import main
-from keras_xai.figures.overview import summary
-from keras_xai.figures.probe_attributions import sample_title
 from keras_xai.plugin import payload
 
 L = keras.layers

@@ -1,18 +1,21 @@
 """Records as plotly figures: plain dicts, for the tab, the notebook and the report alike.
 
-`FIGURES` are whole views, `PANELS` the charts they consist of. A new view is one file and one line.
+`FIGURES` are whole views, `PANELS` the charts they consist of. A new figure is one file and one line of `FIGURES`: then
+`run.figure(name)` draws it and the report shows it. A panel that the tab is to show is one line of `PANELS`.
+
+A figure is a function of a run and keyword arguments with defaults, its options; `look` is how it is to look.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from keras_xai.figures import importance_drift, mappings, overview, probe_attributions, weight_gradients
 from keras_xai.figures.colour import Theme
-from keras_xai.figures.theme import Look, Overlay
+from keras_xai.figures.options import options_of
+from keras_xai.figures.theme import Figure, Look, Overlay
 
-FIGURES: dict[str, Callable[..., dict[str, Any]]] = {
+FIGURES: dict[str, Callable[..., Figure]] = {
     "overview": overview.figure,
     "weight_gradients": weight_gradients.figure,
     "probe_attributions": probe_attributions.figure,
@@ -20,7 +23,7 @@ FIGURES: dict[str, Callable[..., dict[str, Any]]] = {
     "mappings": mappings.figure,
 }
 
-PANELS: dict[str, Callable[..., dict[str, Any]]] = {
+PANELS: dict[str, Callable[..., Figure]] = {
     "loss": overview.loss,
     "drift_score": importance_drift.drift_score,
     "rank_bump": importance_drift.rank_bump,
@@ -33,4 +36,5 @@ PANELS: dict[str, Callable[..., dict[str, Any]]] = {
     **mappings.PANELS,
 }
 
-__all__ = ["FIGURES", "PANELS", "Look", "Overlay", "Theme"]
+
+__all__ = ["FIGURES", "PANELS", "Figure", "Look", "Overlay", "Theme", "options_of"]

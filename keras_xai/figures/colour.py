@@ -55,7 +55,7 @@ RUNS: dict[Theme, tuple[str, ...]] = {
     "light": ("#00857a", "#7b52c4", "#9a6a00", "#a8447f", "#4f6b85", "#5f7a1f"),
     "dark": ("#4fc3b7", "#b497f0", "#e0b04a", "#e391c2", "#9fb6cc", "#b4cf6e"),
 }
-# Magnitudes leave the page, signed values leave a neutral middle, `ember` shows on top of a picture.
+# Magnitudes leave the page, signed values leave a neutral middle, `ember` shows on top of an image.
 STOPS: dict[Theme, dict[Map, tuple[str, ...]]] = {
     "light": {
         "sequential": ("#f2f6f9", "#c5dcea", "#84b4d2", "#4189b8", "#1b5f99", "#0b3a70", "#081d44"),
@@ -93,7 +93,7 @@ def run_colour(theme: Theme, index: int) -> str:
 
 def oklab(colours: tuple[str, ...]) -> Float:
     """Hex colours as OKLab (n, 3), where Euclidean distance is perceived distance."""
-    srgb = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in colours]) / 255
+    srgb = np.array([list(bytes.fromhex(colour[1:])) for colour in colours]) / 255
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     return np.asarray(np.cbrt(linear @ _LMS.T) @ _LAB.T)
 

@@ -10,18 +10,18 @@ from keras_xai.figures.theme import Figure, Look, chart
 
 LINE = 18  # pixels of a further line of a panel's title
 TITLE_LINE = 24  # and of the figure's
+OWN_LEFT, OWN_RIGHT, OWN_BOTTOM = 44, 10, 22  # margins of a panel that labels nothing of its own
 _AXIS_OF = {"xref": "x", "yref": "y"}
 
 
 def grid(
     look: Look, panels: Sequence[tuple[str, Figure]], *, columns: int = 2, title: str = "", row_height: int = 280
 ) -> Figure:
-    """Panels left to right, top to bottom, each under its title; `paper` marks stay inside their own panel."""
+    """Set panels left to right, top to bottom, each under its title; `paper` marks stay inside their own panel."""
     rows = -(-len(panels) // columns)
     more = LINE * max((name.count("<br>") for name, _ in panels), default=0)  # what titles of several lines need
-    below = max(
-        (panel["layout"].get("margin", {}).get("b", 22) - 22 for _, panel in panels), default=0
-    )  # of long labels
+    margins = [panel["layout"].get("margin", {}) for _, panel in panels]
+    below = max((margin.get("b", OWN_BOTTOM) - OWN_BOTTOM for margin in margins), default=0)  # of long labels
     head = TITLE_LINE * title.count("<br>")
     height = 40 + rows * (row_height + more + below) + (48 + head if title else 0)
     margin = {"l": 56, "r": 24, "t": (72 + head if title else 40) + more, "b": 32 + below}
@@ -38,9 +38,8 @@ def grid(
         top = 1 - row * (tall + gap)
         bottom = max(0.0, top - tall)
         # A panel that labels its rows or its lines asked for wide margins: it takes them from its own width.
-        margin = panel["layout"].get("margin", {})
-        left += min(0.2, max(0, margin.get("l", 44) - 44) / 1100)
-        right -= min(0.2, max(0, margin.get("r", 10) - 10) / 1100)
+        left += min(0.2, max(0, margins[index].get("l", OWN_LEFT) - OWN_LEFT) / 1100)
+        right -= min(0.2, max(0, margins[index].get("r", OWN_RIGHT) - OWN_RIGHT) / 1100)
         _place(out, panel, index, (left, right), (bottom, top))
         out["layout"]["annotations"].append(
             {
@@ -81,20 +80,20 @@ def _place(out: Figure, panel: Figure, index: int, x: tuple[float, float], y: tu
         out["data"].append(trace | {"xaxis": f"x{number}", "yaxis": f"y{axis}"})
     anchor = layout.get("xaxis", {}).get("anchor", "y").removeprefix("y")
     out["layout"][f"xaxis{number}"] = layout.get("xaxis", {}) | {"domain": list(x), "anchor": f"y{ids[anchor]}"}
-    for own, given in ids.items():
-        if own and f"yaxis{own}" not in layout:
+    for panel_id, grid_id in ids.items():
+        if panel_id and f"yaxis{panel_id}" not in layout:
             continue
-        axis = layout.get(f"yaxis{own}", {})
+        axis = layout.get(f"yaxis{panel_id}", {})
         domain = [y[0] + part * (y[1] - y[0]) for part in axis.get("domain", [0, 1])]
-        out["layout"][f"yaxis{given}"] = axis | {"domain": domain, "anchor": f"x{number}"}
+        out["layout"][f"yaxis{grid_id}"] = axis | {"domain": domain, "anchor": f"x{number}"}
         if "scaleanchor" in axis:  # pixels stay square against the panel's own axis
-            out["layout"][f"yaxis{given}"]["scaleanchor"] = f"x{number}"
+            out["layout"][f"yaxis{grid_id}"]["scaleanchor"] = f"x{number}"
     for kind in ("shapes", "annotations"):
         out["layout"][kind].extend(_moved(mark, number, inside) for mark in layout.get(kind, []))
 
 
 def _moved(mark: dict[str, Any], number: str, inside: Sequence[float]) -> dict[str, Any]:
-    """`paper` becomes the panel: the domain of its first axes, of which the upright one may be a part only."""
+    """Move a mark: `paper` becomes the panel, the domain of its first axes, of which the upright one may be a part only."""
     moved = dict(mark)
     for ref, letter in _AXIS_OF.items():
         moved[ref] = f"{letter}{number} domain" if mark.get(ref) == "paper" else f"{letter}{number}"

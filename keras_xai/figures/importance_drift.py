@@ -6,10 +6,30 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from keras_xai.figures.colour import colourscale
+from keras_xai.analysis.formatting import percent
+from keras_xai.analysis.importance import (
+    alerted_features,
+    burn_in_end,
+    importance_of,
+    leading_first,
+    measured_at,
+    ranks,
+    sources,
+)
+from keras_xai.analysis.vocabulary import SOURCES
 from keras_xai.figures.grid import grid
-from keras_xai.figures.measured import burn_in_end, place, ranks
+from keras_xai.figures.heat_map import (
+    cell_axis,
+    column_gap,
+    hatched,
+    heat_map,
+    label_length,
+    left_margin,
+    row_axis,
+    row_names,
+)
 from keras_xai.figures.theme import (
     LIGHT,
     Figure,
@@ -17,119 +37,110 @@ from keras_xai.figures.theme import (
     axis,
     chart,
     epoch_axis,
-    hatched,
     line,
     mark_alerts,
     mark_limit,
     mark_not_finite,
     mark_resumed,
     mark_span,
+    nothing,
     packed,
     text,
 )
-from keras_xai.figures.words import percent
 from keras_xai.judgement import not_finite_since, why_absent
 from keras_xai.recorded import Recorded
-from keras_xai.records import Importance
+from keras_xai.records import Importance, Source
 
-SOURCES = {"live": "live rows", "clean": "fixed probe", "data": "data score"}
-TOP = 10
-DENSE = 200  # epochs: beyond, curves would be denser than their pixels
-
-
-def importance_of(run: Recorded, source: str | None = None) -> tuple[str, Importance] | None:
-    """The importance asked for, or the first there is: live rows see more than the fixed probe."""
-    found = {"live": run.importance_live, "clean": run.importance, "data": run.data_score}
-    for name in (source, "live", "clean"):
-        importance = found.get(name) if name else None
-        if importance is not None and len(importance.epochs):
-            return str(name), importance
-    return None
+DASHES: dict[Source, str] = {"live": "solid", "clean": "2px,3px", "data": "6px,3px"}
+RANKED_FEATURES = 10
+MAP_ROWS = 13
+CURVED_EPOCHS = 200  # of more epochs curves would be denser than their pixels
+USUAL_LIMIT = 6.0  # the scale of an empty chart
 
 
-def position(epochs: Sequence[int] | np.ndarray[Any, Any], epoch: int | None) -> int:
-    """The place of the nearest earlier epoch; the last one for None, the first where none is earlier."""
-    if epoch is None:
-        return len(epochs) - 1
-    return max(0, int(np.searchsorted(np.asarray(epochs), epoch, side="right")) - 1)
-
-
-def guilty(run: Recorded, epoch: int | None = None) -> list[str]:
-    """The features that an alert up to an epoch names, three each: the only ones drawn in the alarm colour."""
-    past = [alert for alert in run.alerts if epoch is None or alert.epoch <= epoch]
-    return list(dict.fromkeys(feature[0] for alert in past for feature in alert.features[:3]))
-
-
-def drift_score(run: Recorded, look: Look = LIGHT, **_: Any) -> Figure:
-    """Largest standardised move of one feature at each epoch, with the limit it has to cross.
+def drift_score(run: Recorded, look: Look = LIGHT) -> Figure:
+    """Draw the largest standardised move of one feature at each epoch, with the limit it has to cross.
 
     Live rows solid, the fixed probe dotted, the data score dashed; other runs thin. The burn-in, in which no
     alarm is raised, is shaded. Where the learning rate moved it is drawn below, on an axis of its own.
     """
-    own = [
-        (source, importance, dash)
-        for source, dash in (("live", "solid"), ("clean", "2px,3px"), ("data", "6px,3px"))
-        if (found := importance_of(run, source)) is not None and found[0] == source
-        for importance in [found[1]]
-    ]
-    data: list[dict[str, Any]] = []
-    for other in look.others:
-        if (found := importance_of(other.run)) is not None:
-            data.append(
-                line(f"{other.name} {SOURCES[found[0]]}", found[1].epochs, found[1].score, look.of(other), width=1.25)
-            )
-    for source, importance, dash in reversed(own):
-        solid = len(own) == 1 or source == "live"
-        data.append(
-            line(
-                f"{look.name} {SOURCES[source]}" if look.others else SOURCES[source],
-                importance.epochs,
-                importance.score,
-                look.own,
-                width=2.25 if solid else 1.75,
-                dash="solid" if solid else dash,
-                hovertemplate="%{y:.1f}",
-            )
-        )
-    limits = {importance.limit: SOURCES[source] for source, importance, _ in reversed(own)}
-    seen = [v for trace in data for v in trace["y"] if v is not None]
-    high = max([max(limits, default=6.0) * 1.6, *(v * 1.08 for v in seen)])
+    recorded: dict[Source, Importance] = {}
+    for source, importance in sources(run).items():
+        if importance is not None and len(importance.epochs):
+            recorded[source] = importance
+    data = [*_other_scores(look), *_scores(look, recorded)]
+    limits = {importance.limit: SOURCES[source] for source, importance in reversed(recorded.items())}
+    values = [value for trace in data for value in trace["y"] if value is not None]
+    high = max([max(limits, default=USUAL_LIMIT) * 1.6, *(value * 1.08 for value in values)])
     panel = chart(
         look,
         data,
         xaxis=epoch_axis(look, run.epochs),
         yaxis=axis(look, range=[0, high], nticks=5, rangemode="tozero", hoverformat=".1f"),
     )
-    _mark_burn_in(run, look, panel, [importance for _, importance, _ in own])
-    mark_not_finite(look, panel, *_not_finite(run, own[0][1] if own else None))
-    for limit, source in limits.items():
-        mark_limit(look, panel, limit, f"limit {limit:g}" if len(limits) == 1 else f"limit {limit:g}, {source}")
+    _mark_burn_in(run, look, panel, list(recorded.values()))
+    mark_not_finite(look, panel, *_not_finite(run, next(iter(recorded.values()), None)))
+    for limit, source_name in limits.items():
+        mark_limit(look, panel, limit, f"limit {limit:g}" if len(limits) == 1 else f"limit {limit:g}, {source_name}")
     mark_alerts(look, panel, [alert.epoch for alert in run.alerts])
     mark_resumed(look, panel, run.history)
     _add_learning_rate(run, look, panel)
     return panel
 
 
-def _mark_burn_in(run: Recorded, look: Look, panel: Figure, sources: Sequence[Importance]) -> None:
-    """The epochs at which no alarm is possible yet: of the source that is through with them first."""
+def _other_scores(look: Look) -> list[dict[str, Any]]:
+    """Return a thin line for each run that is laid over this one."""
+    lines = []
+    for other in look.others:
+        choice = importance_of(other.run)
+        if choice is not None:
+            source, importance = choice
+            name = f"{other.name} {SOURCES[source]}"
+            lines.append(line(name, importance.epochs, importance.score, look.colour_of(other), width=1.25))
+    return lines
+
+
+def _scores(look: Look, recorded: dict[Source, Importance]) -> list[dict[str, Any]]:
+    """Return a line for each source of this run, the live rows on top."""
+    lines = []
+    for source, importance in reversed(recorded.items()):
+        solid = len(recorded) == 1 or source == "live"
+        lines.append(
+            line(
+                f"{look.name} {SOURCES[source]}" if look.others else SOURCES[source],
+                importance.epochs,
+                importance.score,
+                look.run_colour,
+                width=2.25 if solid else 1.75,
+                dash="solid" if solid else DASHES[source],
+                hovertemplate="%{y:.1f}",
+            )
+        )
+    return lines
+
+
+def _mark_burn_in(run: Recorded, look: Look, panel: Figure, importances: Sequence[Importance]) -> None:
+    """Shade the epochs at which no alarm is possible yet: of the source that is through with them first."""
     ends = {}
-    for importance in sources:
+    for importance in importances:
         end, since = burn_in_end(importance), not_finite_since(importance)
-        last = int(importance.epochs[-1]) if since is None else since
-        ends[last if end is None else end] = importance.burn_in
+        if end is None:
+            end = int(importance.epochs[-1]) if since is None else since
+        ends[end] = importance.burn_in
     if ends and run.epochs and min(ends) > run.epochs[0]:
         mark_span(look, panel, run.epochs[0], min(ends), f"burn-in: {ends[min(ends)]} updates")
 
 
 def _not_finite(run: Recorded, importance: Importance | None) -> tuple[int | None, int]:
-    """Since when no share is finite any more, and the last epoch of the run."""
+    """Return since when no share is finite any more, and the last epoch of the run."""
     return not_finite_since(importance), int(run.epochs[-1]) if run.epochs else 0
 
 
 def _add_learning_rate(run: Recorded, look: Look, panel: Figure) -> None:
+    """Draw the learning rate below the score; a steady rate is a word, not a line."""
     rates = np.array([record.learning_rate for record in run.history])
     if not np.isfinite(rates).any() or np.nanmin(rates) == np.nanmax(rates):
-        return  # a steady rate is a word, not a line
+        return
     panel["data"].append(
         line(
             "learning rate",
@@ -168,101 +179,109 @@ def _add_learning_rate(run: Recorded, look: Look, panel: Figure) -> None:
     )
 
 
-def rank_bump(
-    run: Recorded, look: Look = LIGHT, *, source: str | None = None, epoch: int | None = None, **_: Any
-) -> Figure:
-    """Rank over epochs of the ten features that lead at `epoch`; only alerted ones are coloured."""
-    found = importance_of(run, source)
-    if found is None:
+def rank_bump(run: Recorded, look: Look = LIGHT, *, source: str | None = None, epoch: int | None = None) -> Figure:
+    """Draw the rank over epochs of the ten features that lead at `epoch`; only alerted ones are coloured."""
+    choice = importance_of(run, source)
+    if choice is None:
         return chart(look, [])
-    importance = found[1]
-    at, rank = place(importance, epoch), ranks(importance.share)
-    known = np.flatnonzero(np.isfinite(rank[at]))
-    shown = known[np.argsort(rank[at][known])][:TOP]
-    top, hot = max(1, min(TOP, rank.shape[1])), set(guilty(run, epoch))
-    right = int(min(190, 68 + 6 * max([len(importance.names[f]) for f in shown], default=1)))
+    importance = choice[1]
+    at, rank = measured_at(importance, epoch), ranks(importance.share)
+    measured = np.flatnonzero(np.isfinite(rank[at]))
+    features = measured[np.argsort(rank[at][measured])][:RANKED_FEATURES]
+    lowest, alerted = max(1, min(RANKED_FEATURES, rank.shape[1])), set(alerted_features(run, epoch))
+    longest = max([len(importance.names[f]) for f in features], default=1)
+    right = int(min(190, 68 + 6 * longest))
+    lines = _rank_lines(look, importance, rank, features, lowest, alerted)
+    points = _rank_points(look, importance, rank, features, lowest)
     panel = chart(
         look,
-        _rank_lines(look, importance, rank, shown, top, hot),
+        [*lines, *points],
         xaxis=epoch_axis(look, importance.epochs.tolist()),
-        yaxis=axis(look, range=[top + 0.8, 0.6], tickvals=sorted({1, min(5, top), top})),
+        yaxis=axis(look, range=[lowest + 0.8, 0.6], tickvals=sorted({1, min(5, lowest), lowest})),
         margin={"l": 24, "r": right, "t": 12, "b": 22},
     )
-    for f in shown:
-        colour = look["alarm"] if importance.names[f] in hot else look["text"]
-        marks = {"xref": "paper", "y": int(rank[at, f]), "showarrow": False, "font": {"color": colour}}
+    for f in features:
+        is_alerted = importance.names[f] in alerted
+        font = {"color": look["alarm"] if is_alerted else look["text"]}
+        mark = {"xref": "paper", "x": 1, "y": int(rank[at, f]), "showarrow": False, "font": font}
         name = text(importance.names[f], (right - 56) // 6)
+        name = f"<b>{name}</b>" if is_alerted else name
+        share = percent(float(importance.share[at, f]))
         panel["layout"]["annotations"] += [
-            marks
-            | {
-                "x": 1,
-                "xanchor": "left",
-                "xshift": 10,
-                "text": f"<b>{name}</b>" if importance.names[f] in hot else name,
-            },
-            marks | {"x": 1, "xanchor": "right", "xshift": right, "text": percent(float(importance.share[at, f]))},
+            mark | {"xanchor": "left", "xshift": 10, "text": name},
+            mark | {"xanchor": "right", "xshift": right, "text": share},
         ]
     mark_not_finite(look, panel, *_not_finite(run, importance))
     mark_alerts(look, panel, [alert.epoch for alert in run.alerts])
     return panel
 
 
+def _is_dense(importance: Importance) -> bool:
+    """Return whether marks to find would take the browser seconds, ten thousand of them: then the lines are found."""
+    return len(importance.epochs) > CURVED_EPOCHS
+
+
 def _rank_lines(
-    look: Look,
-    importance: Importance,
-    rank: np.ndarray[Any, Any],
-    shown: np.ndarray[Any, Any],
-    top: int,
-    hot: set[str],
+    look: Look, importance: Importance, rank: NDArray[Any], features: NDArray[Any], lowest: int, alerted: set[str]
 ) -> list[dict[str, Any]]:
-    """A line a feature, the alerted ones on top, and the points that the pointer finds."""
-    data: list[dict[str, Any]] = []
-    dense = len(importance.epochs) > DENSE  # ten thousand marks to find would take the browser seconds
-    for f in sorted(shown, key=lambda f: importance.names[f] in hot):
-        name, alerted = importance.names[f], importance.names[f] in hot
-        x, y = s_curve(importance.epochs, np.minimum(rank[:, f], top + 0.7))
-        y = np.where(y < top + 0.7, y, np.nan)  # below the chart is not a rank: a line leaves and comes back
-        data.append(
+    """Return a line a feature, the alerted ones on top."""
+    below = lowest + 0.7
+    lines = []
+    for f in sorted(features, key=lambda f: importance.names[f] in alerted):
+        name, is_alerted = importance.names[f], importance.names[f] in alerted
+        x, y = s_curve(importance.epochs, np.minimum(rank[:, f], below))
+        y = np.where(y < below, y, np.nan)  # below the chart is not a rank: a line leaves and comes back
+        hover: dict[str, Any] = {"hoverinfo": "skip"}
+        if _is_dense(importance):
+            shares = packed(importance.share[:, f])
+            hover = {"customdata": shares, "hovertemplate": "rank %{y:d}, %{customdata:.2p}"}
+        lines.append(
             {
                 "type": "scatter",
                 "mode": "lines",
                 "x": packed(x),
                 "y": packed(y),
                 "name": text(name),
-                **(
-                    {"customdata": packed(importance.share[:, f]), "hovertemplate": "rank %{y:d}, %{customdata:.2p}"}
-                    if dense
-                    else {"hoverinfo": "skip"}
-                ),
-                "line": {"color": look["alarm"] if alerted else look["text-3"], "width": 3 if alerted else 1.25},
-                "opacity": 1 if alerted else 0.5,
+                **hover,
+                "line": {"color": look["alarm"] if is_alerted else look["text-3"], "width": 3 if is_alerted else 1.25},
+                "opacity": 1 if is_alerted else 0.5,
                 "meta": {"follows": True},
             }
         )
-    for f in () if dense else shown:  # smooth curves have points between epochs: what the pointer finds are these
-        there = np.flatnonzero(np.isfinite(rank[:, f]))
-        data.append(
+    return lines
+
+
+def _rank_points(
+    look: Look, importance: Importance, rank: NDArray[Any], features: NDArray[Any], lowest: int
+) -> list[dict[str, Any]]:
+    """Return what the pointer finds: smooth curves have points between epochs, these are at epochs."""
+    if _is_dense(importance):
+        return []
+    points = []
+    for f in features:
+        ranked = np.flatnonzero(np.isfinite(rank[:, f]))
+        points.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "marker": {"opacity": 0, "color": look["text-3"]},
                 "name": text(importance.names[f]),
-                "x": importance.epochs[there].tolist(),
-                "y": np.minimum(rank[there, f], top + 0.7).tolist(),
-                "text": [f"rank {rank[e, f]:.0f}, {percent(importance.share[e, f])}" for e in there],
+                "x": importance.epochs[ranked].tolist(),
+                "y": np.minimum(rank[ranked, f], lowest + 0.7).tolist(),
+                "text": [f"rank {rank[e, f]:.0f}, {percent(importance.share[e, f])}" for e in ranked],
                 "hovertemplate": "%{text}",
             }
         )
-    return data
+    return points
 
 
 def s_curve(x: Any, y: Any, steps: int = 10) -> tuple[Any, Any]:
-    """Points of a line that leaves and reaches every value level, so that crossings stay readable.
+    """Return points of a line that leaves and reaches every value level, so that crossings stay readable.
 
-    Between two points it is the smoothstep 3t² − 2t³: it never overshoots a rank. Long runs stay straight.
+    Between two points it is the smoothstep 3t² − 2t³: it never overshoots a rank. Long runs stay as they are.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    if len(x) < 2 or len(x) > DENSE:
+    if len(x) < 2 or len(x) > CURVED_EPOCHS:
         return x, y
     t = np.arange(steps) / steps
     along = (x[:-1, None] + np.diff(x)[:, None] * t).ravel()
@@ -272,97 +291,91 @@ def s_curve(x: Any, y: Any, steps: int = 10) -> tuple[Any, Any]:
 
 
 def importance_map(
-    run: Recorded, look: Look = LIGHT, *, source: str | None = None, epoch: int | None = None, rows: int = 13, **_: Any
+    run: Recorded,
+    look: Look = LIGHT,
+    *,
+    source: str | None = None,
+    epoch: int | None = None,
+    rows: int = MAP_ROWS,
 ) -> Figure:
-    """Feature × epoch as colour, the features that lead at `epoch` on top."""
-    found = importance_of(run, source)
-    if found is None:
+    """Draw feature × epoch as colour, the features that lead at `epoch` on top; hatched where a share was not measured."""
+    choice = importance_of(run, source)
+    if choice is None:
         return chart(look, [])
-    importance = found[1]
-    shown = _rows_of_map(importance.share[place(importance, epoch)], rows)
-    names = [importance.names[f] for f in shown]
-    z = 100 * importance.share[:, shown].T
-    hot, high = set(guilty(run, epoch)), float(np.nanmax(importance.share, initial=0.0)) or 1.0
-    left = int(min(190, 20 + 6 * max([len(name) for name in names], default=1)))
+    importance = choice[1]
+    features = leading_first(importance.share[measured_at(importance, epoch)], rows)
+    names = [importance.names[f] for f in features]
+    epochs = importance.epochs.tolist()
+    shares = importance.share[:, features].T
+    high = float(np.nanmax(importance.share, initial=0.0)) or 1.0
+    left = left_margin(names, 190, letter=6)
+    cells = heat_map(
+        look,
+        100 * shares,
+        0,
+        100 * high,
+        x=epochs,
+        xgap=column_gap(epochs),
+        ygap=1,
+        hovertemplate="%{customdata}<br>epoch %{x}: %{z:.2f} %<extra></extra>",
+        customdata=row_names(names, len(epochs)),
+        hoverongaps=False,
+    )
     return chart(
         look,
-        [
-            {
-                "type": "heatmap",
-                "x": [int(e) for e in importance.epochs],
-                "z": packed(z),
-                "zmin": 0,
-                "zmax": 100 * high,
-                "colorscale": colourscale(look.theme, "sequential"),
-                "showscale": False,
-                "xgap": 1 if len(importance.epochs) <= 120 else 0,
-                "ygap": 1,
-                "hovertemplate": "%{customdata}<br>epoch %{x}: %{z:.2f} %<extra></extra>",
-                "customdata": [[text(name)] * len(importance.epochs) for name in names],
-                "hoverongaps": False,
-            },
-            *_not_measured(look, importance, names, np.isfinite(z)),
-        ],
-        xaxis=cell_axis(look, importance.epochs.tolist()),
-        yaxis=axis(
-            look,
-            range=[len(names) - 0.5, -0.5],
-            showgrid=False,
-            tickvals=list(range(len(names))),
-            ticktext=[
-                f"<b><span style='color:{look['alarm']}'>{text(name, (left - 12) // 6)}</span></b>"
-                if name in hot
-                else text(name, (left - 12) // 6)
-                for name in names
-            ],
-        ),
+        [cells, *_not_measured(look, epochs, names, np.isfinite(shares))],
+        xaxis=cell_axis(look, epochs),
+        yaxis=row_axis(look, _feature_labels(look, names, set(alerted_features(run, epoch)), label_length(left))),
         margin={"l": left, "r": 4, "t": 4, "b": 22},
         hovermode="closest",
         meta={"cells": True, "scale": {"map": "sequential", "low": "0 %", "high": percent(high)}},
     )
 
 
-def _rows_of_map(share: np.ndarray[Any, Any], most: int) -> np.ndarray[Any, Any]:
-    """The features that lead, and below them those that were not measured."""
-    unknown = np.flatnonzero(~np.isfinite(share))[: most // 3] if np.isfinite(share).any() else np.zeros(0, np.int64)
-    order = np.argsort(-np.nan_to_num(share, nan=-1.0), kind="stable")
-    known = order[~np.isin(order, unknown)][: most - len(unknown)]
-    return np.concatenate([known, unknown])
+def _feature_labels(look: Look, names: Sequence[str], alerted: set[str], length: int) -> list[str]:
+    """Return the names of rows, the alerted ones in the alarm colour."""
+    labels = []
+    for name in names:
+        label = text(name, length)
+        if name in alerted:
+            label = f"<b><span style='color:{look['alarm']}'>{label}</span></b>"
+        labels.append(label)
+    return labels
 
 
-def _not_measured(look: Look, importance: Importance, names: Sequence[str], there: Any) -> list[dict[str, Any]]:
-    """Cells without a share: hatched, and said under the pointer."""
-    bars = hatched(look, importance.epochs.tolist(), there)
+def _not_measured(
+    look: Look, epochs: Sequence[int], names: Sequence[str], is_measured: NDArray[np.bool_]
+) -> list[dict[str, Any]]:
+    """Return the hatching of cells without a share, with words under the pointer."""
+    bars = hatched(look, epochs, is_measured)
     for bar in bars:
         bar.pop("hoverinfo")
-        bar |= {
-            "hovertext": [text(names[row]) for row in bar["y"]],
-            "hovertemplate": "%{hovertext}: not measured<extra></extra>",
-        }
+        bar["hovertext"] = [text(names[row]) for row in bar["y"]]
+        bar["hovertemplate"] = "%{hovertext}: not measured<extra></extra>"
     return bars
 
 
-def cell_axis(look: Look, epochs: list[int]) -> dict[str, Any]:
-    """The epoch axis of a heat map: a cell reaches half an epoch to both sides."""
-    out = epoch_axis(look, epochs)
-    step = min(np.diff(epochs), default=1)
-    out["range"] = [epochs[0] - step / 2, epochs[-1] + step / 2] if epochs else [0, 1]
-    return out
-
-
 def figure(run: Recorded, *, epoch: int | None = None, source: str | None = None, look: Look = LIGHT) -> Figure:
-    """Score, ranks and importance over epochs in one figure."""
-    options: dict[str, Any] = {"epoch": epoch, "source": source}
-    found = importance_of(run, source)
-    if found is None:
-        return chart(look, [], title={"text": text(f"No importance: {why_absent(run, 'ImportanceDrift')}", 160)})
-    at = int(found[1].epochs[place(found[1], epoch)])
+    """Draw score, ranks and importance over epochs in one figure.
+
+    Args:
+        epoch: whose leading features are drawn; by default the last.
+        source: what the importance was measured on, "live" (live rows), "clean" (fixed probe) or "data" (data score);
+            by default the first there is.
+    """
+    choice = importance_of(run, source)
+    if choice is None:
+        return nothing(look, "importance", why_absent(run, "ImportanceDrift"))
+    importance = choice[1]
+    at = int(importance.epochs[measured_at(importance, epoch)])
+    bump = rank_bump(run, look, source=source, epoch=epoch)
+    cells = importance_map(run, look, source=source, epoch=epoch)
     return grid(
         look,
         [
             ("Drift score", drift_score(run, look)),
-            (f"Rank of the most important features, epoch {at}", rank_bump(run, look, **options)),
-            ("Importance by feature and epoch, hatched: not measured", importance_map(run, look, **options)),
+            (f"Rank of the most important features, epoch {at}", bump),
+            ("Importance by feature and epoch, hatched: not measured", cells),
         ],
         columns=1,
         row_height=320,

@@ -11,11 +11,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.analysis.formatting import percent, short
+from keras_xai.analysis.mappings import (
+    aligned_coordinates,
+    at_epoch,
+    confusion_counts,
+    is_read,
+    layer_index,
+    layers,
+    mapping_health,
+    most_confused,
+    reliability_bins,
+    samples_until,
+)
+from keras_xai.analysis.outputs import class_name
 from keras_xai.errors import unknown
-from keras_xai.figures.colour import Theme, colourscale, srgb
+from keras_xai.figures.colour import Theme, srgb
 from keras_xai.figures.grid import grid
-from keras_xai.figures.importance_drift import cell_axis, position
-from keras_xai.figures.outputs import class_name
+from keras_xai.figures.heat_map import (
+    cell_axis,
+    column_gap,
+    hatched,
+    heat_map,
+    label_length,
+    left_margin,
+    row_axis,
+    row_names,
+)
+from keras_xai.figures.options import accepted
 from keras_xai.figures.theme import (
     LIGHT,
     Figure,
@@ -23,21 +46,21 @@ from keras_xai.figures.theme import (
     axis,
     chart,
     epoch_axis,
-    hatched,
     line,
     mark_alerts,
+    nothing,
     packed,
     text,
 )
-from keras_xai.figures.words import percent, short
 from keras_xai.judgement import why_absent
 from keras_xai.recorded import Recorded
-from keras_xai.records import Float, Mappings, Result, Samples
+from keras_xai.records import Float, Mappings, Result
 
-TAIL = 5  # epochs behind a point of the map
-ROWS = 16  # features of a surrogate
-SUSPECTS = 12
-BINS = 10
+TAIL_EPOCHS = 5  # behind a point of the map
+SURROGATE_ROWS = 16  # features of a surrogate
+SUSPECTS_MARKED = 12
+CLASS_LETTERS = 14
+READING_LETTERS = 72  # of a line above a panel
 
 READING = {
     "layer_map": (
@@ -101,58 +124,16 @@ STATISTICS: dict[str, Callable[[Mappings], Float]] = {
     "layer_participation": lambda record: record.features.participation,
     "layer_spread": lambda record: record.features.spread,
 }
-COLOURS = ("label", "prediction", "held_out", "correct")
+COLOURINGS = ("label", "prediction", "held_out", "correct")
 
 
 # What several panels need.
 
 
-def layers(records: Sequence[Mappings]) -> tuple[str, ...]:
-    """The layers of a run."""
-    return records[-1].features.layers if records else ()
-
-
-def layer_named(records: Sequence[Mappings], name: str | None) -> int:
-    """The place of the layer asked for, or of the last one before the logits."""
-    known = layers(records)
-    if name and name not in known:
-        raise unknown("layer", name, known)
-    return known.index(name) if name else max(0, len(known) - 2)
-
-
-def is_read(result: Result) -> NDArray[np.bool_]:
-    """(B) whether a sample's outputs are numbers: of NaN no class is told."""
-    return np.asarray(~np.isnan(np.asarray(result.logits, np.float32)).reshape(len(result.logits), -1).any(1))
-
-
-def at_epoch(records: Sequence[Mappings], epoch: int | None) -> int:
-    """The place of the nearest earlier record whose outputs are numbers; where none is, of the nearest earlier one."""
-    asked = position([record.epoch for record in records], epoch)
-    return next((at for at in range(asked, -1, -1) if is_read(records[at].result).any()), asked)
-
-
-def places(records: Sequence[Mappings], layer: int, reference: int | None = None) -> Float:
-    """Where each sample lies at each epoch, (E, B, 2), in units of the layer's own root mean square.
-
-    NaN at epochs whose outputs are not numbers: they lie nowhere.
-
-    Every epoch's principal coordinates are turned to those of the reference record (default the last) as far as a rotation
-    or reflection can (orthogonal Procrustes, Schönemann 1966); then the reference's first two axes are looked along. What
-    moves is what the training moved: a principal component analysis of each epoch would flip and jump by itself.
-    """
-    all_coordinates = [np.asarray(record.features.coordinates[layer], np.float64) for record in records]
-    turned_to = at_epoch(records, None) if reference is None else reference
-    found = []
-    for record, own in zip(records, all_coordinates, strict=True):
-        left, _, right = np.linalg.svd(own.T @ all_coordinates[turned_to])
-        turned = (own @ (left @ right))[:, :2]
-        found.append(turned if is_read(record.result).any() else np.full_like(turned, np.nan))
-    return np.stack(found) if found else np.zeros((0, 0, 2))
-
-
-def class_colours(theme: Theme, count: int, of: NDArray[Any] | None = None) -> list[str]:
-    """As many colours as there are classes, equally far apart around the circle, equally bright; those of some alone."""
-    angle = 2 * np.pi * ((np.arange(count) if of is None else np.asarray(of)) / max(1, count) + 0.07)
+def class_colours(theme: Theme, count: int, classes: NDArray[Any] | None = None) -> list[str]:
+    """Return as many colours as there are classes, equally far apart around the circle, equally bright; or those of some."""
+    numbers = np.arange(count) if classes is None else np.asarray(classes)
+    angle = 2 * np.pi * (numbers / max(1, count) + 0.07)
     lightness, chroma = (0.58, 0.13) if theme == "light" else (0.74, 0.12)
     return srgb(np.stack([np.full(len(angle), lightness), chroma * np.cos(angle), chroma * np.sin(angle)], 1))
 
@@ -164,6 +145,11 @@ def _panel(
     return chart(look, data, meta={"title": title, "reading": reading, **(meta or {})}, **layout)
 
 
+def _result_at(run: Recorded, epoch: int | None) -> Result | None:
+    records = run.mappings
+    return records[at_epoch(records, epoch)].result if records else None
+
+
 # Data → features.
 
 
@@ -172,88 +158,97 @@ def layer_map(
     look: Look = LIGHT,
     *,
     layer: str | None = None,
-    variable: str | None = None,
     epoch: int | None = None,
     reference: int | None = None,
     source: str | None = None,
-    **_: Any,
 ) -> Figure:
-    """The 2-D map of one layer at one epoch, with tails; coloured by `source`: label, prediction, held_out or correct.
+    """Draw the 2-D map of one layer at one epoch, with tails.
 
-    `variable` is another word for `layer`. `reference` is the epoch whose axes are drawn, default the last.
+    Args:
+        layer: its path; by default the last one before the logits.
+        reference: the epoch whose axes are drawn, by default the last.
+        source: what colours a sample: "label", "prediction", "held_out" or "correct".
     """
     records = run.mappings
-    by = source or ("label" if records and records[-1].result.label is not None else "prediction")
-    if by not in COLOURS:
-        raise unknown("colouring", by, COLOURS)
+    has_labels = bool(records) and records[-1].result.label is not None
+    colouring = source or ("label" if has_labels else "prediction")
+    if colouring not in COLOURINGS:
+        raise unknown("colouring", colouring, COLOURINGS)
     if not records:
         return _panel(look, "layer_map", [])
-    k, at = layer_named(records, layer or variable), at_epoch(records, epoch)
-    where = places(records, k, None if reference is None else at_epoch(records, reference))
-    now, tail = where[at], where[max(0, at - TAIL) : at + 1]
-    gaps = np.full((1, now.shape[0], 2), np.nan)
-    drawn = np.concatenate([tail, gaps]).transpose(1, 0, 2).reshape(-1, 2)
-    colours, words = _painted(run, look, records[at], by)
-    limit = 1.05 * float(np.nanmax(np.abs(where), initial=0.0) or 1.0)
+    k, at = layer_index(records, layer), at_epoch(records, epoch)
+    places = aligned_coordinates(records, k, None if reference is None else at_epoch(records, reference))
+    current, tail = places[at], places[max(0, at - TAIL_EPOCHS) : at + 1]
+    gaps = np.full((1, current.shape[0], 2), np.nan)  # between the tails of two samples
+    path = np.concatenate([tail, gaps]).transpose(1, 0, 2).reshape(-1, 2)
+    limit = 1.05 * float(np.nanmax(np.abs(places), initial=0.0) or 1.0)
+    tails = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": packed(path[:, 0]),
+        "y": packed(path[:, 1]),
+        "line": {"color": look["line-strong"], "width": 0.75},
+        "hoverinfo": "skip",
+    }
+    colours = _sample_colours(look, records[at].result, colouring)
+    points = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": packed(current[:, 0]),
+        "y": packed(current[:, 1]),
+        "marker": {"size": 7, "color": colours, "line": {"width": 1, "color": look["page"]}},
+        "text": _sample_words(run, records[at].result),
+        "hovertemplate": "%{text}<extra></extra>",
+    }
     return _panel(
         look,
         "layer_map",
-        [
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "x": packed(drawn[:, 0]),
-                "y": packed(drawn[:, 1]),
-                "line": {"color": look["line-strong"], "width": 0.75},
-                "hoverinfo": "skip",
-            },
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "x": packed(now[:, 0]),
-                "y": packed(now[:, 1]),
-                "marker": {"size": 7, "color": colours, "line": {"width": 1, "color": look["page"]}},
-                "text": words,
-                "hovertemplate": "%{text}<extra></extra>",
-            },
-        ],
+        [tails, points],
         xaxis=axis(look, visible=False, range=[-limit, limit]),
         yaxis=axis(look, visible=False, range=[-limit, limit], scaleanchor="x"),
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         hovermode="closest",
-        meta={"layer": layers(records)[k], "epoch": records[at].epoch, "by": by},
+        meta={"layer": layers(records)[k], "epoch": records[at].epoch, "by": colouring},
     )
 
 
-def _painted(run: Recorded, look: Look, record: Mappings, by: str) -> tuple[list[str], list[str]]:
-    """A colour and a line of words for every sample."""
-    result = record.result
-    size = len(result.certainty)
-    classes = result.answer == "class"
+def _sample_words(run: Recorded, result: Result) -> list[str]:
+    """Return a line of words for every sample."""
+    classes, read = result.answer == "class", is_read(result)
+    lines = []
+    for b in range(len(result.certainty)):
+        words = [f"sample {b}"]
+        if classes and read[b]:
+            words.append(f"read as {text(class_name(run, int(result.prediction[b])), 24)}")
+        elif classes:
+            words.append("outputs not finite")
+        if classes and result.label is not None:
+            words.append(f"label {text(class_name(run, int(result.label[b])), 24)}")
+        if result.held_out is not None and result.held_out[b]:
+            words.append("held out")
+        lines.append(", ".join(words))
+    return lines
 
-    def named(values: Any, b: int) -> str:
-        return text(class_name(run, int(values[b])), 24) if classes else ""
 
-    words, read = [], is_read(result)
-    for b in range(size):
-        said = f"read as {named(result.prediction, b)}" if read[b] else "outputs not finite"
-        parts = [f"sample {b}", said if classes else ""]
-        parts.append(f"label {named(result.label, b)}" if classes and result.label is not None else "")
-        parts.append("held out" if result.held_out is not None and result.held_out[b] else "")
-        words.append(", ".join(filter(None, parts)))
-    if by in ("label", "prediction"):
-        values = result.label if by == "label" else result.prediction
-        if not classes or values is None:
-            return [look["text-3"]] * size, words
-        return class_colours(look.theme, result.classes, values), words
-    flags = result.held_out if by == "held_out" else result.correct
-    marked = look["accent"] if by == "held_out" else look["text-3"]
-    other = look["text-3"] if by == "held_out" else look["alarm"]
-    return [look["text-3"] if flags is None else marked if flags[b] else other for b in range(size)], words
+def _sample_colours(look: Look, result: Result, colouring: str) -> list[str]:
+    """Return a colour for every sample."""
+    plain = [look["text-3"]] * len(result.certainty)
+    if colouring in ("label", "prediction"):
+        classes = result.label if colouring == "label" else result.prediction
+        if result.answer != "class" or classes is None:
+            return plain
+        return class_colours(look.theme, result.classes, classes)
+    if colouring == "held_out":
+        marks, yes, no = result.held_out, look["accent"], look["text-3"]
+    else:
+        marks, yes, no = result.correct, look["text-3"], look["alarm"]
+    if marks is None:
+        return plain
+    return [yes if mark else no for mark in marks]
 
 
 def layer_epoch(run: Recorded, look: Look, name: str) -> Figure:
-    """A statistic of every layer at every epoch; blank where there is none."""
+    """Draw a statistic of every layer at every epoch; hatched where there is none."""
     records = run.mappings
     if not records:
         return _panel(look, name, [])
@@ -263,159 +258,146 @@ def layer_epoch(run: Recorded, look: Look, name: str) -> Figure:
     if name in ("layer_stability", "layer_participation"):
         high = float(np.quantile(finite, 0.98)) if finite.size else 1.0
     low, high = (1.0 if name == "layer_participation" else 0.0), max(high, 1e-6)
-    return _cells(run, look, name, values, low, high, f"{low:g}", short(high) if high != 1 else "1")
+    return _layer_cells(run, look, name, values, low, high, f"{low:g}", short(high) if high != 1 else "1")
 
 
-def _cells(
+def _layer_cells(
     run: Recorded, look: Look, name: str, values: Float, low: float, high: float, pale: str, dark: str
 ) -> Figure:
     records = run.mappings
     names, epochs = layers(records), [record.epoch for record in records]
-    left = int(min(200, 20 + 6.2 * max(map(len, names), default=1)))
+    left = left_margin(names)
+    cells = heat_map(
+        look,
+        values,
+        low,
+        high if high > low else low + 1,
+        x=epochs,
+        xgap=column_gap(epochs),
+        ygap=1,
+        customdata=row_names(names, len(epochs)),
+        hovertemplate="%{customdata}<br>epoch %{x}: %{z:.3g}<extra></extra>",
+    )
     return _panel(
         look,
         name,
-        [
-            {
-                "type": "heatmap",
-                "x": epochs,
-                "z": packed(values),
-                "zmin": low,
-                "zmax": high if high > low else low + 1,
-                "colorscale": colourscale(look.theme, "sequential"),
-                "showscale": False,
-                "xgap": 1 if len(epochs) <= 120 else 0,
-                "ygap": 1,
-                "customdata": [[text(layer)] * len(epochs) for layer in names],
-                "hovertemplate": "%{customdata}<br>epoch %{x}: %{z:.3g}<extra></extra>",
-            },
-            *hatched(look, epochs, np.isfinite(values)),
-        ],
+        [cells, *hatched(look, epochs, np.isfinite(values))],
         xaxis=cell_axis(look, epochs),
-        yaxis=axis(
-            look,
-            range=[len(names) - 0.5, -0.5],
-            showgrid=False,
-            tickvals=list(range(len(names))),
-            ticktext=[text(layer, (left - 12) // 6) for layer in names],
-        ),
+        yaxis=row_axis(look, [text(layer, label_length(left)) for layer in names]),
         margin={"l": left, "r": 4, "t": 4, "b": 22},
         hovermode="closest",
         meta={"cells": True, "rows": list(names), "scale": {"map": "sequential", "low": pale, "high": dark}},
     )
 
 
-def layer_stability(run: Recorded, look: Look = LIGHT, **_: Any) -> Figure:
-    """1 − CKA to the record before."""
+def layer_stability(run: Recorded, look: Look = LIGHT) -> Figure:
+    """Draw 1 − CKA to the record before."""
     return layer_epoch(run, look, "layer_stability")
 
 
-def layer_dead(run: Recorded, look: Look = LIGHT, **_: Any) -> Figure:
-    """Share of dead units."""
+def layer_dead(run: Recorded, look: Look = LIGHT) -> Figure:
+    """Draw the share of dead units."""
     return layer_epoch(run, look, "layer_dead")
 
 
-def layer_saturation(run: Recorded, look: Look = LIGHT, **_: Any) -> Figure:
-    """Share of saturated activations."""
+def layer_saturation(run: Recorded, look: Look = LIGHT) -> Figure:
+    """Draw the share of saturated activations."""
     return layer_epoch(run, look, "layer_saturation")
 
 
-def layer_participation(run: Recorded, look: Look = LIGHT, **_: Any) -> Figure:
-    """Directions in use."""
+def layer_participation(run: Recorded, look: Look = LIGHT) -> Figure:
+    """Draw how many directions are in use."""
     return layer_epoch(run, look, "layer_participation")
 
 
-def layer_spread(run: Recorded, look: Look = LIGHT, **_: Any) -> Figure:
-    """How far samples differ."""
+def layer_spread(run: Recorded, look: Look = LIGHT) -> Figure:
+    """Draw how far samples differ."""
     return layer_epoch(run, look, "layer_spread")
 
 
-def _square(look: Look, shares: NDArray[Any]) -> dict[str, Any]:
-    """Values of 0 to 1 for each pair (n, n), as the cells of a grid."""
+def _square(
+    look: Look, shares: NDArray[Any], rows: Sequence[str], columns: Sequence[str], left: int, hover: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the trace and the layout of values of 0 to 1 for each pair: a grid of labelled cells."""
     return {
-        "type": "heatmap",
-        "z": packed(shares),
-        "zmin": 0,
-        "zmax": 1,
-        "colorscale": colourscale(look.theme, "sequential"),
-        "showscale": False,
-        "xgap": 1,
-        "ygap": 1,
+        "data": [heat_map(look, shares, 0, 1, xgap=1, ygap=1, **hover)],
+        "xaxis": axis(look, showgrid=False, tickvals=list(range(len(columns))), ticktext=list(columns)),
+        "yaxis": row_axis(look, rows),
+        "margin": {"l": left, "r": 4, "t": 4, "b": 22},
+        "hovermode": "closest",
     }
 
 
-def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, **_: Any) -> Figure:
-    """CKA between all layers at one epoch."""
+def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
+    """Draw CKA between all layers at one epoch."""
     records = run.mappings
     if not records:
         return _panel(look, "layer_likeness", [])
     record, names = records[at_epoch(records, epoch)], layers(records)
-    left = int(min(200, 20 + 6.2 * max(map(len, names), default=1)))
-    shown = [text(name, (left - 12) // 6) for name in names]
+    left = left_margin(names)
+    rows = [f"{k + 1} {text(name, label_length(left))}" for k, name in enumerate(names)]
+    numbers = [str(k + 1) for k in range(len(names))]
+    hover = {"customdata": _pairs(names), "hovertemplate": "%{customdata}: %{z:.2f}<extra></extra>"}
     return _panel(
         look,
         "layer_likeness",
-        [
-            _square(look, record.features.cka_layers)
-            | {
-                "customdata": [[f"{text(a)} and {text(b)}" for b in names] for a in names],
-                "hovertemplate": "%{customdata}: %{z:.2f}<extra></extra>",
-            }
-        ],
-        xaxis=axis(
-            look, showgrid=False, tickvals=list(range(len(names))), ticktext=[str(k + 1) for k in range(len(names))]
-        ),
-        yaxis=axis(
-            look,
-            showgrid=False,
-            range=[len(names) - 0.5, -0.5],
-            tickvals=list(range(len(names))),
-            ticktext=[f"{k + 1} {name}" for k, name in enumerate(shown)],
-        ),
-        margin={"l": left + 14, "r": 4, "t": 4, "b": 22},
-        hovermode="closest",
+        **_square(look, record.features.cka_layers, rows, numbers, left + 14, hover),
         meta={"scale": {"map": "sequential", "low": "0", "high": "1"}, "epoch": record.epoch},
     )
+
+
+def _pairs(names: Sequence[str]) -> list[list[str]]:
+    """Return "a and b" for every pair of names."""
+    labels = [text(name) for name in names]
+    return [_each(f"{first} and ", labels) for first in labels]
+
+
+def _each(prefix: str, labels: Sequence[str]) -> list[str]:
+    return [prefix + label for label in labels]
 
 
 # Features → decision.
 
 
-def readability(run: Recorded, look: Look = LIGHT, *, source: str | None = None, **_: Any) -> Figure:
-    """Readability of the label, or with `source="prediction"` of the model's own decision; chance is the palest colour."""
+def readability(run: Recorded, look: Look = LIGHT, *, source: str | None = None) -> Figure:
+    """Draw the accuracy of a linear probe in each layer; chance is the palest colour.
+
+    Args:
+        source: "prediction" for probes of the model's own decision, by default those of the label.
+    """
     records = run.mappings
     if not records:
         return _panel(look, "readability", [])
-    own = source == "prediction"
-    values = np.stack([r.decision.own_decision if own else r.decision.readability for r in records], 1).astype(
-        np.float64
-    )
-    chance = records[-1].decision.chance
-    return _cells(run, look, "readability", values, chance, 1.0, f"{short(chance)} (chance)", "1")
+    decisions = [record.decision for record in records]
+    if source == "prediction":
+        accuracies = [decision.own_decision for decision in decisions]
+    else:
+        accuracies = [decision.readability for decision in decisions]
+    values = np.stack(accuracies, 1).astype(np.float64)
+    chance = decisions[-1].chance
+    return _layer_cells(run, look, "readability", values, chance, 1.0, f"{short(chance)} (chance)", "1")
 
 
-def surrogates(run: Recorded, look: Look = LIGHT, **_: Any) -> Figure:
-    """R² of the linear surrogate, agreement of both, accuracy and held-out accuracy, over epochs."""
+def surrogates(run: Recorded, look: Look = LIGHT) -> Figure:
+    """Draw R² of the linear surrogate, agreement of both, accuracy and held-out accuracy, over epochs."""
     records = run.mappings
     epochs = [record.epoch for record in records]
-    data = []
-
-    def told(name: str, key: str) -> list[float]:
-        found = [record.decision.surrogates.get(name) for record in records]
-        return [float("nan") if one is None else float(getattr(one, key)) for one in found]
-
+    results = [record.result for record in records]
     series = [
-        ("linear: R²", told("linear", "r2"), look.own, "solid", 2.25),
-        ("linear: agreement", told("linear", "agreement"), look.own, "2px,3px", 1.5),
-        ("SVM: agreement", told("svm", "agreement"), look["text-3"], "2px,3px", 1.5),
-        ("accuracy", [record.result.accuracy for record in records], look["text"], "solid", 1.5),
-        ("held-out accuracy", [record.result.held_out_accuracy for record in records], look["text"], "6px,3px", 1.5),
+        ("linear: R²", _surrogate_figure(records, "linear", "r2"), look.run_colour, "solid", 2.25),
+        ("linear: agreement", _surrogate_figure(records, "linear", "agreement"), look.run_colour, "2px,3px", 1.5),
+        ("SVM: agreement", _surrogate_figure(records, "svm", "agreement"), look["text-3"], "2px,3px", 1.5),
+        ("accuracy", [result.accuracy for result in results], look["text"], "solid", 1.5),
+        ("held-out accuracy", [result.held_out_accuracy for result in results], look["text"], "6px,3px", 1.5),
     ]
+    data = []
     for name, values, colour, dash, width in series:
-        if np.isfinite(values).any():
-            more: dict[str, Any] = {"connectgaps": True, "mode": "lines+markers"} if name.startswith("SVM") else {}
-            data.append(line(name, epochs, values, colour, width=width, dash=dash, hovertemplate="%{y:.1%}", **more))
-    low = min([0.0, *(v for trace in data for v in trace["y"] if v is not None)])
+        if not np.isfinite(values).any():
+            continue
+        # An SVM is not fitted at every epoch.
+        more: dict[str, Any] = {"connectgaps": True, "mode": "lines+markers"} if name.startswith("SVM") else {}
+        data.append(line(name, epochs, values, colour, width=width, dash=dash, hovertemplate="%{y:.1%}", **more))
+    low = min([0.0, *(value for trace in data for value in trace["y"] if value is not None)])
     panel = _panel(
         look,
         "surrogates",
@@ -426,53 +408,53 @@ def surrogates(run: Recorded, look: Look = LIGHT, **_: Any) -> Figure:
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "font": {"size": 11, "color": look["text-2"]}},
         margin={"l": 44, "r": 10, "t": 30, "b": 22},
     )
-    raised = [since for record in records for _, kind, since in record.flags if kind == "memorising"]
-    mark_alerts(look, panel, raised)
+    mark_alerts(look, panel, [flag.since for record in records for flag in record.flags if flag.kind == "memorising"])
     return panel
 
 
+def _surrogate_figure(records: Sequence[Mappings], name: str, figure_name: str) -> list[float]:
+    """Return one figure of a surrogate over epochs, NaN where there is none."""
+    surrogates_of = [record.decision.surrogates.get(name) for record in records]
+    return [float("nan") if fit is None else float(getattr(fit, figure_name)) for fit in surrogates_of]
+
+
 def surrogate_coefficients(
-    run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, method: str | None = None, **_: Any
+    run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, method: str | None = None
 ) -> Figure:
-    """Coefficients of the features that count most at an epoch, by class; `method` is "linear" or "svm"."""
-    records = run.mappings
+    """Draw the coefficients of the features that count most at an epoch, by class.
+
+    Args:
+        method: the surrogate, "linear" or "svm"; by default, and for any other name, the linear one.
+    """
     name = method if method in ("linear", "svm") else "linear"
-    with_it = [record for record in records if name in record.decision.surrogates]
-    if not with_it:
+    records = [record for record in run.mappings if name in record.decision.surrogates]
+    if not records:
         return _panel(look, "surrogate_coefficients", [])
-    record = with_it[at_epoch(with_it, epoch)]
-    found = record.decision.surrogates[name]
-    weights = np.asarray(found.coefficients, np.float64)
-    rows = np.argsort(-np.abs(weights).max(1), kind="stable")[:ROWS]
+    record = records[at_epoch(records, epoch)]
+    surrogate = record.decision.surrogates[name]
+    weights = np.asarray(surrogate.coefficients, np.float64)
+    rows = np.argsort(-np.abs(weights).max(1), kind="stable")[:SURROGATE_ROWS]
     high = float(np.abs(weights[rows]).max()) or 1.0
-    names = [found.features[f] for f in rows]
-    classes = [text(class_name(run, c), 14) for c in found.classes]
-    left = int(min(200, 20 + 6.2 * max(map(len, names), default=1)))
+    names = [surrogate.features[f] for f in rows]
+    classes = [text(class_name(run, c), CLASS_LETTERS) for c in surrogate.classes]
+    left = left_margin(names)
+    cells = heat_map(
+        look,
+        weights[rows],
+        -high,
+        high,
+        colours="diverging",
+        xgap=1,
+        ygap=1,
+        customdata=[_each(f"{text(name)}, ", classes) for name in names],
+        hovertemplate="%{customdata}: %{z:.3g}<extra></extra>",
+    )
     return _panel(
         look,
         "surrogate_coefficients",
-        [
-            {
-                "type": "heatmap",
-                "z": packed(weights[rows]),
-                "zmin": -high,
-                "zmax": high,
-                "colorscale": colourscale(look.theme, "diverging"),
-                "showscale": False,
-                "xgap": 1,
-                "ygap": 1,
-                "customdata": [[f"{text(n)}, {c}" for c in classes] for n in names],
-                "hovertemplate": "%{customdata}: %{z:.3g}<extra></extra>",
-            }
-        ],
+        [cells],
         xaxis=axis(look, showgrid=False, tickvals=list(range(len(classes))), ticktext=classes),
-        yaxis=axis(
-            look,
-            showgrid=False,
-            range=[len(names) - 0.5, -0.5],
-            tickvals=list(range(len(names))),
-            ticktext=[text(n, (left - 12) // 6) for n in names],
-        ),
+        yaxis=row_axis(look, [text(name, label_length(left)) for name in names]),
         margin={"l": left, "r": 4, "t": 4, "b": 22},
         hovermode="closest",
         meta={"scale": {"map": "diverging", "low": f"−{short(high)}", "high": short(high)}, "epoch": record.epoch},
@@ -482,168 +464,113 @@ def surrogate_coefficients(
 # Decision → result.
 
 
-def samples_by(run: Recorded, epoch: int | None) -> Samples | None:
-    """What was known of the samples at an epoch."""
-    records = run.mappings
-    return Samples.of(records[: at_epoch(records, epoch) + 1]) if records else None
-
-
-def data_map(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, **_: Any) -> Figure:
-    """Mean confidence in the label against its variability over the epochs so far; the suspicious samples in red."""
-    found = samples_by(run, epoch)
-    if found is None or not np.isfinite(found.mean_confidence).any():
+def data_map(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
+    """Draw mean confidence in the label against its variability over the epochs so far; the suspicious samples in red."""
+    samples = samples_until(run, epoch)
+    if samples is None or not np.isfinite(samples.mean_confidence).any():
         return _panel(look, "data_map", [])
     record = run.mappings[at_epoch(run.mappings, epoch)]
-    suspects = set(found.suspects(SUSPECTS).tolist())
-    size = len(found.mean_confidence)
+    suspects = samples.suspects(SUSPECTS_MARKED).tolist()
     words = [
-        f"{told}<br>confidence {percent(float(c))}, right in {percent(float(r))} of the epochs"
-        for told, c, r in zip(
-            _painted(run, look, record, "label")[1], found.mean_confidence, found.correctness, strict=True
+        f"{sample}<br>confidence {percent(float(confidence))}, right in {percent(float(share))} of the epochs"
+        for sample, confidence, share in zip(
+            _sample_words(run, record.result), samples.mean_confidence, samples.correctness, strict=True
         )
     ]
+    colours = [look["alarm"] if b in suspects else look.run_colour for b in range(len(words))]
+    points = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": packed(samples.variability),
+        "y": packed(samples.mean_confidence),
+        "marker": {"size": 7, "color": colours, "opacity": 0.7, "line": {"width": 1, "color": look["page"]}},
+        "text": words,
+        "hovertemplate": "%{text}<extra></extra>",
+    }
     return _panel(
         look,
         "data_map",
-        [
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "x": packed(found.variability),
-                "y": packed(found.mean_confidence),
-                "marker": {
-                    "size": 7,
-                    "color": [look["alarm"] if b in suspects else look.own for b in range(size)],
-                    "opacity": 0.7,
-                    "line": {"width": 1, "color": look["page"]},
-                },
-                "text": words,
-                "hovertemplate": "%{text}<extra></extra>",
-            }
-        ],
+        [points],
         xaxis=axis(look, range=[-0.01, 0.51], nticks=6, title={"text": "variability", "font": {"size": 11}}),
         yaxis=axis(look, range=[-0.03, 1.03], tickformat=".0%", nticks=5),
         margin={"l": 44, "r": 10, "t": 12, "b": 38},
         hovermode="closest",
-        meta={"suspects": found.suspects(SUSPECTS).tolist()},
+        meta={"suspects": suspects},
     )
 
 
-def trajectories(
-    run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, sample: int | None = None, **_: Any
-) -> Figure:
-    """Confidence in the label over epochs: of one sample, or of those that are believed least at an epoch."""
-    records, found = run.mappings, samples_by(run, epoch)
-    if found is None:
+def trajectories(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, sample: int | None = None) -> Figure:
+    """Draw the confidence in the label over epochs: of one sample, or of those that are believed least at an epoch."""
+    records, samples = run.mappings, samples_until(run, epoch)
+    if samples is None:
         return _panel(look, "trajectories", [])
-    size = len(found.mean_confidence)
+    size = len(samples.mean_confidence)
     if sample is not None and not 0 <= sample < size:
         raise unknown("sample", sample, map(str, range(size)))
-    rows = found.suspects(SUSPECTS).tolist() if sample is None else [sample]
+    rows = samples.suspects(SUSPECTS_MARKED).tolist() if sample is None else [sample]
     confidence = np.stack([np.asarray(record.result.confidence, np.float64) for record in records])
     epochs = [record.epoch for record in records]
     middle = np.nanmedian(confidence, 1) if np.isfinite(confidence).all(1).any() else np.full(len(epochs), np.nan)
-    data = [
-        line(f"sample {b}", epochs, confidence[:, b], look["alarm"], width=1, hovertemplate="%{y:.1%}") for b in rows
-    ]
-    data.append(
-        line("median of all", epochs, middle, look["text-3"], width=2, dash="2px,3px", hovertemplate="%{y:.1%}")
-    )
+    hover = "%{y:.1%}"
+    data = [line(f"sample {b}", epochs, confidence[:, b], look["alarm"], width=1, hovertemplate=hover) for b in rows]
+    median = line("median of all", epochs, middle, look["text-3"], width=2, dash="2px,3px", hovertemplate=hover)
     return _panel(
         look,
         "trajectories",
-        data,
+        [*data, median],
         xaxis=epoch_axis(look, epochs),
         yaxis=axis(look, range=[-0.03, 1.03], tickformat=".0%", nticks=5),
         meta={"samples": rows},
     )
 
 
-def most_confused(result: Result, most: int = 20) -> NDArray[np.int64]:
-    """The classes that are taken for others most, or others for them; the first ones where so many are not. In order."""
-    pairs = np.stack([np.asarray(result.label), np.asarray(result.prediction)])
-    involved, times = np.unique(pairs[:, pairs[0] != pairs[1]], return_counts=True)
-    first = involved[np.argsort(-times, kind="stable")][:most].tolist()
-    rest = [k for k in range(min(result.classes, most + len(first))) if k not in first]
-    return np.sort(np.asarray([*first, *rest][:most], np.int64))
-
-
-def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, **_: Any) -> Figure:
-    """True against predicted classes at one epoch; of many classes those that are confused most."""
-    records = run.mappings
-    result = records[at_epoch(records, epoch)].result if records else None
+def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
+    """Draw true against predicted classes at one epoch; of many classes those that are confused most."""
+    result = _result_at(run, epoch)
     if result is None or result.answer != "class" or result.label is None or not is_read(result).any():
         return _panel(look, "confusion", [])
-    shown, read = most_confused(result), is_read(result)
-    true, said = (
-        np.asarray(classes)[read, None] == shown for classes in (result.label, result.prediction)
-    )  # (B, shown)
-    part = true.T.astype(np.int64) @ said.astype(np.int64)
-    share = part / np.maximum(true.sum(0)[:, None], 1)
-    names = [text(class_name(run, int(k)), 14) for k in shown]
-    left = int(min(120, 20 + 6.2 * max(map(len, names), default=1)))
+    classes = most_confused(result)
+    counts, share = confusion_counts(result, classes)
+    names = [text(class_name(run, int(k)), CLASS_LETTERS) for k in classes]
+    words = []
+    for true, row in zip(names, counts.tolist(), strict=True):
+        words.append([f"{true} read as {read}: {n}" for read, n in zip(names, row, strict=True)])
+    hover = {"customdata": words, "hovertemplate": "%{customdata} (%{z:.0%})<extra></extra>"}
     return _panel(
         look,
         "confusion",
-        [
-            _square(look, share)
-            | {
-                "customdata": [
-                    [f"{a} read as {b}: {int(part[i, j])}" for j, b in enumerate(names)] for i, a in enumerate(names)
-                ],
-                "hovertemplate": "%{customdata} (%{z:.0%})<extra></extra>",
-            }
-        ],
-        xaxis=axis(look, showgrid=False, tickvals=list(range(len(names))), ticktext=names),
-        yaxis=axis(
-            look, showgrid=False, range=[len(names) - 0.5, -0.5], tickvals=list(range(len(names))), ticktext=names
-        ),
-        margin={"l": left, "r": 4, "t": 4, "b": 22},
-        hovermode="closest",
+        **_square(look, share, names, names, left_margin(names, 120), hover),
         meta={"scale": {"map": "sequential", "low": "0 %", "high": "100 %"}},
     )
 
 
-def reliability(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, **_: Any) -> Figure:
-    """Accuracy against certainty at one epoch, ten bins of equal width, the size of a dot for the samples in it."""
-    records = run.mappings
-    result = records[at_epoch(records, epoch)].result if records else None
+def reliability(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
+    """Draw accuracy against certainty at one epoch, ten bins of equal width, the size of a dot for the samples in it."""
+    result = _result_at(run, epoch)
     if result is None or result.correct is None or result.answer != "class" or not np.isfinite(result.certainty).all():
         return _panel(look, "reliability", [])
-    certainty, hits = np.asarray(result.certainty, np.float64), result.correct.astype(np.float64)
-    bins = np.clip(np.ceil(certainty * BINS).astype(int) - 1, 0, BINS - 1)
-    count = np.bincount(bins, minlength=BINS)
-    there = np.flatnonzero(count)
-    x, y = (np.bincount(bins, values, BINS)[there] / count[there] for values in (certainty, hits))
+    bins = reliability_bins(result)
+    sizes = (22 * np.sqrt(bins.samples / bins.samples.max())).tolist()
+    dots = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": bins.certainty.tolist(),
+        "y": bins.accuracy.tolist(),
+        "line": {"color": look.run_colour, "width": 1.5},
+        "marker": {"size": sizes, "color": look.run_colour},
+        "text": [f"{n} samples" for n in bins.samples.tolist()],
+        "hovertemplate": "sure %{x:.0%}, right %{y:.0%}, %{text}<extra></extra>",
+    }
     panel = _panel(
         look,
         "reliability",
-        [
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "x": x.tolist(),
-                "y": y.tolist(),
-                "line": {"color": look.own, "width": 1.5},
-                "marker": {"size": (22 * np.sqrt(count[there] / count.max())).tolist(), "color": look.own},
-                "text": [f"{n} samples" for n in count[there].tolist()],
-                "hovertemplate": "sure %{x:.0%}, right %{y:.0%}, %{text}<extra></extra>",
-            }
-        ],
+        [dots],
         xaxis=axis(look, range=[-0.03, 1.03], tickformat=".0%", nticks=5, showgrid=False),
         yaxis=axis(look, range=[-0.03, 1.03], tickformat=".0%", nticks=5),
         hovermode="closest",
     )
-    panel["layout"]["shapes"].append(
-        {
-            "type": "line",
-            "x0": 0,
-            "y0": 0,
-            "x1": 1,
-            "y1": 1,
-            "line": {"color": look["text-3"], "width": 1, "dash": "4px,3px"},
-        }
-    )
+    dashed = {"color": look["text-3"], "width": 1, "dash": "4px,3px"}
+    panel["layout"]["shapes"].append({"type": "line", "x0": 0, "y0": 0, "x1": 1, "y1": 1, "line": dashed})
     panel["layout"]["annotations"].append(
         {
             "xref": "paper",
@@ -676,48 +603,42 @@ PANELS: dict[str, Callable[..., Figure]] = {
     "confusion": confusion,
     "reliability": reliability,
 }
-
-
-def health(run: Recorded, epoch: int | None = None) -> str:
-    """The flags in words; an empty string where nothing was recorded."""
-    records = run.mappings
-    if not records:
-        return ""
-    record = records[at_epoch(records, epoch)]
-    words = {
-        "dead layer": "{} is dead since epoch {}",
-        "non-finite": "{} gives NaN or infinite values since epoch {}",
-        "memorising": "the {} memorises since epoch {}",
-        "inference gap": "the {} is another one in inference since epoch {}",
-    }
-    told = [words.get(kind, f"{{}}: {kind} since epoch {{}}").format(name, since) for name, kind, since in record.flags]
-    still = [f"{name} since {since}" for name, kind, since in record.notes if kind == "stable"]
-    sentence = "; ".join(told) if told else "no flag"
-    return f"{sentence[0].upper()}{sentence[1:]}." + (f" Standing still: {', '.join(still)}." if still else "")
+# Of these the whole figure draws none: what they say is said by others.
+LEFT_OUT = ("layer_saturation", "layer_spread")
 
 
 def figure(
     run: Recorded, *, layer: str | None = None, epoch: int | None = None, source: str | None = None, look: Look = LIGHT
 ) -> Figure:
-    """Every panel that this run has something for, each under what it shows and how to read it."""
-    made = []
-    for name, panel in PANELS.items():
-        options: dict[str, Any] = {"layer": layer, "source": source} if name == "layer_map" else {}
-        one = panel(run, look, epoch=epoch, **options)
-        if not one["data"] or name in ("layer_saturation", "layer_spread"):
+    """Draw every panel that this run has something for, each under what it shows and how to read it.
+
+    Args:
+        layer: whose map is drawn, by its path; by default the last one before the logits.
+        epoch: as the run stood at this epoch; by default at the last.
+        source: what colours a sample of the map: "label", "prediction", "held_out" or "correct".
+    """
+    panels = []
+    for name, draw in PANELS.items():
+        if name in LEFT_OUT:
+            continue
+        # A colouring is no source of linear probes.
+        options = {"epoch": epoch, "layer": layer} | ({"source": source} if draw is layer_map else {})
+        panel = draw(run, look, **accepted(draw, options))
+        if not panel["data"]:
             continue
         title, reading = READING[name]
-        title = f"{title}: {text(one['layout']['meta']['layer'], 30)}" if name == "layer_map" else title
+        if draw is layer_map:
+            title = f"{title}: {text(panel['layout']['meta']['layer'], 30)}"
         note = f"<span style='font-size:12px;color:{look['text-2']}'>{_wrapped(reading)}</span>"
-        made.append((f"{title}<br>{note}", one))
-    if not made:
-        return chart(look, [], title={"text": text(f"No mappings: {why_absent(run, 'ProbeMappings')}", 160)})
-    return grid(look, made, title=text(health(run, epoch), 140), row_height=330)
+        panels.append((f"{title}<br>{note}", panel))
+    if not panels:
+        return nothing(look, "mappings", why_absent(run, "ProbeMappings"))
+    return grid(look, panels, title=text(mapping_health(run, epoch), 140), row_height=330)
 
 
-def _wrapped(sentence: str, most: int = 72) -> str:
-    """Two lines at most fit above a panel."""
-    if len(sentence) <= most:
+def _wrapped(sentence: str, letters: int = READING_LETTERS) -> str:
+    """Return a sentence in two lines, which is what fits above a panel."""
+    if len(sentence) <= letters:
         return sentence
-    cut = sentence.rfind(" ", 0, most)
+    cut = sentence.rfind(" ", 0, letters)
     return f"{sentence[:cut]}<br>{sentence[cut + 1 :]}"

@@ -1,4 +1,4 @@
-"""How every chart looks, and the few marks they share: epoch axis, alerts, limit, several runs in one chart.
+"""Theme of every chart, and the few marks they share: epoch axis, alerts, limit, several runs in one chart.
 
 A figure is a plain dict `{"data": [...], "layout": {...}}`: nothing here imports plotly, so that the tab pays for it
 only in the browser.
@@ -7,6 +7,7 @@ only in the browser.
 from __future__ import annotations
 
 import base64
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +34,7 @@ class Overlay:
 
 @dataclass(frozen=True)
 class Look:
-    """How a figure is to look: its theme, this run's name and colour, and the runs laid over it."""
+    """Look of a figure: its theme, this run's name and colour, and the runs laid over it."""
 
     theme: Theme = "light"
     name: str = "this run"
@@ -44,19 +45,21 @@ class Look:
         return TOKENS[self.theme][token]
 
     @property
-    def own(self) -> str:
+    def run_colour(self) -> str:
+        """The colour of this run."""
         return run_colour(self.theme, self.colour)
 
-    def of(self, other: Overlay) -> str:
+    def colour_of(self, other: Overlay) -> str:
+        """Return the colour of a run that is laid over this one."""
         return run_colour(self.theme, other.colour)
 
 
-def text(name: object, most: int = 60) -> str:
-    """A name from a user's program as plotly text: its markup must show, not act."""
-    shown = printable(str(name).replace("\n", " "))
-    if len(shown) > most:  # names differ at their ends as often as at their starts
-        shown = f"{shown[: most // 2]}…{shown[-(most - most // 2 - 1) :]}"
-    return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def text(name: object, length: int = 60) -> str:
+    """Return a name from a user's program as plotly text of at most so many letters: its markup must show, not act."""
+    line = printable(str(name).replace("\n", " "))
+    if len(line) > length:  # names differ at their ends as often as at their starts
+        line = f"{line[: length // 2]}…{line[-(length - length // 2 - 1) :]}"
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def packed(values: ArrayLike, dtype: str = "f4") -> dict[str, str]:
@@ -112,16 +115,17 @@ def axis(look: Look, **more: Any) -> dict[str, Any]:
 
 
 def epoch_axis(look: Look, epochs: Sequence[int], **more: Any) -> dict[str, Any]:
-    """The axis that all charts share, so that one epoch stands at one place."""
+    """Return the axis that all charts share, so that one epoch stands at one place."""
     first, last = (min(epochs), max(epochs)) if epochs else (0, 1)
+    ticks = epoch_ticks(first, last)
     return axis(
         look,
         showgrid=False,
         ticklabelstandoff=3,
         range=[first, last if last > first else first + 1],
         tickmode="array",
-        tickvals=(marks := epoch_ticks(first, last)),
-        ticktext=[str(mark) for mark in marks],
+        tickvals=ticks,
+        ticktext=[str(tick) for tick in ticks],
         hoverformat="d",
         spikethickness=1,
         spikedash="solid",
@@ -131,17 +135,18 @@ def epoch_axis(look: Look, epochs: Sequence[int], **more: Any) -> dict[str, Any]
     )
 
 
-def epoch_ticks(first: int, last: int, most: int = 7) -> list[int]:
-    """Round epochs and the last one; none so near the last that the labels touch."""
+def epoch_ticks(first: int, last: int, count: int = 7) -> list[int]:
+    """Return round epochs, about `count` of them, and the last one; none so near the last that the labels touch.
+
+    Example:
+        >>> epoch_ticks(0, 23)
+        [0, 4, 8, 12, 16, 20, 23]
+    """
     span = max(1, last - first)
-    step = next(
-        factor * power
-        for power in (10**p for p in range(9))
-        for factor in (1, 2, 4, 5)
-        if span / (factor * power) <= most
-    )
-    marks = [mark for mark in range(-(-first // step) * step, last, step) if last - mark > span / (most + 3)]
-    return [*marks, last]
+    steps = (factor * 10**power for power, factor in itertools.product(range(9), (1, 2, 4, 5)))
+    step = next(step for step in steps if span / step <= count)
+    ticks = [tick for tick in range(-(-first // step) * step, last, step) if last - tick > span / (count + 3)]
+    return [*ticks, last]
 
 
 def line(
@@ -171,7 +176,7 @@ def line(
 
 
 def mark_alerts(look: Look, panel: Figure, epochs: Sequence[int]) -> None:
-    """A thin red line with a small triangle at every alert, the same in every chart."""
+    """Mark every alert with a thin red line and a small triangle, the same in every chart."""
     for epoch in sorted(set(epochs)):
         panel["layout"]["shapes"].append(
             {
@@ -200,7 +205,7 @@ def mark_alerts(look: Look, panel: Figure, epochs: Sequence[int]) -> None:
 
 
 def mark_resumed(look: Look, panel: Figure, history: Sequence[Epoch]) -> None:
-    """A dotted line where an interrupted training went on."""
+    """Mark where an interrupted training went on with a dotted line."""
     for epoch in (record.epoch for record in history if record.resumed):
         line_at = {"type": "line", "x0": epoch - 0.5, "x1": epoch - 0.5, "yref": "paper", "y0": 0, "y1": 1}
         panel["layout"]["shapes"].append(line_at | {"line": {"color": look["text-3"], "width": 1, "dash": "dot"}})
@@ -219,7 +224,7 @@ def mark_resumed(look: Look, panel: Figure, history: Sequence[Epoch]) -> None:
 
 
 def mark_limit(look: Look, panel: Figure, limit: float, label: str) -> None:
-    """The dashed line that an alarm has to cross."""
+    """Mark the limit that an alarm has to cross with a dashed line."""
     panel["layout"]["shapes"].append(
         {
             "type": "line",
@@ -245,39 +250,8 @@ def mark_limit(look: Look, panel: Figure, limit: float, label: str) -> None:
     )
 
 
-def hatched(look: Look, epochs: Sequence[int], there: Any, rows: Sequence[Any] = ()) -> list[dict[str, Any]]:
-    """One bar for every unbroken stretch of cells (rows, epochs) without a value; `rows` are their places, else numbers."""
-    step = int(min(np.diff(epochs), default=1))
-    starts, lengths, places = [], [], []
-    for row, present in enumerate(there):
-        gaps = np.flatnonzero(np.diff(np.concatenate([[1], present.astype(int), [1]])))
-        for begin, end in zip(gaps[::2], gaps[1::2], strict=True):
-            starts.append(int(epochs[begin]) - step / 2)
-            lengths.append(int(epochs[end - 1]) - int(epochs[begin]) + step)
-            places.append(rows[row] if rows else row)
-    if not places:
-        return []
-    pattern = {"shape": "/", "fgcolor": look["line-strong"], "bgcolor": look["page"], "fillmode": "overlay"}
-    return [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "base": starts,
-            "x": lengths,
-            "y": places,
-            "width": 0.94,
-            "marker": {
-                "color": look["page"],
-                "line": {"width": 0},
-                "pattern": {**pattern, "size": 6, "solidity": 0.25},
-            },
-            "hoverinfo": "skip",
-        }
-    ]
-
-
 def mark_not_finite(look: Look, panel: Figure, since: int | None, last: int) -> None:
-    """The stretch of epochs from which on nothing is finite, said in the alarm colour."""
+    """Mark the stretch of epochs from which on nothing is finite, in the alarm colour."""
     if since is None:
         return
     mark_span(look, panel, since, max(last, since), f"not finite since epoch {since}")
@@ -291,7 +265,7 @@ def mark_not_finite(look: Look, panel: Figure, since: int | None, last: int) -> 
 
 
 def mark_span(look: Look, panel: Figure, start: float, end: float, label: str) -> None:
-    """A shaded stretch of epochs, named inside."""
+    """Shade a stretch of epochs, named inside."""
     panel["layout"]["shapes"].append(
         {
             "type": "rect",
@@ -318,6 +292,11 @@ def mark_span(look: Look, panel: Figure, start: float, end: float, label: str) -
             "font": {"color": look["text-3"]},
         }
     )
+
+
+def nothing(look: Look, subject: str, absent: str) -> Figure:
+    """Return the figure of what was not recorded: its title says why, and so does `meta.absent`, for the report."""
+    return chart(look, [], title={"text": text(f"No {subject}: {absent}", 160)}, meta={"absent": absent})
 
 
 LIGHT = Look()

@@ -1,4 +1,4 @@
-"""What was made for a browser and may be asked for again, as far as there is room for it."""
+"""A cache of what was made for a browser and may be asked for again, as far as there is room for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Latest(Generic[V]):
         return len(self._values)
 
     def get(self, key: Hashable) -> V | None:
-        """The value, which is the last one to go from now on; None where it is not known."""
+        """Return the value, which is the last one to go from now on; None where the cache does not hold it."""
         with self._lock:
             if key not in self._values:
                 return None

@@ -19,10 +19,10 @@ Tags = tuple[dict[str, Any], dict[str, Any]]  # what is listed of each tag of te
 
 
 @dataclass
-class Known:
+class ListedRun:
     """One run as it was listed."""
 
-    path: str  # its name there
+    path: str  # its name in the data provider
     stamp: tuple[Any, ...]  # changes with every record
     store: ProviderStore
     run: Run
@@ -31,51 +31,53 @@ class Known:
     logged: str = ""  # the fault that stands in the log already
 
 
-def listed(
-    provider: Any, protos: Protos | None, context: Any, experiment: str, before: Mapping[str, Known], pool: Executor
-) -> dict[str, Known]:
-    """Every run by its name; of `before` those to which nothing was added since are the same."""
-    ask = {"ctx": context, "experiment_id": experiment, "plugin_name": NAME}
-    tags = _tags(provider, ask, pool)
+def list_runs(
+    provider: Any, protos: Protos | None, context: Any, experiment: str, before: Mapping[str, ListedRun], pool: Executor
+) -> dict[str, ListedRun]:
+    """List every run by its name; of `before` those to which nothing was added since are the same."""
+    query = {"ctx": context, "experiment_id": experiment, "plugin_name": NAME}
+    tags = _tags(provider, query, pool)
     names = display_names(tags)
     if "." in names.values():  # a run in the log directory itself goes by the directory's name
         about = provider.experiment_metadata(context, experiment_id=experiment)
         names = display_names(tags, PurePath(about.data_location).name)
-    earlier = {known.path: known for known in before.values()}
+    earlier = {listed.path: listed for listed in before.values()}
     runs = {}
     for path in sorted(tags):
-        known = _known(Reads(provider, context, experiment, path, protos), tags[path], earlier.get(path))
-        if known.card is not None and known.card["name"] != names[path]:  # another one came that has its name
-            known = replace(known, card=None)
-        runs[names[path]] = known
+        listed = _list_run(Reads(provider, context, experiment, path, protos), tags[path], earlier.get(path))
+        if listed.card is not None and listed.card["name"] != names[path]:  # another one came that has its name
+            listed = replace(listed, card=None)
+        runs[names[path]] = listed
     return runs
 
 
-def _known(reads: Reads, tags: Tags | Exception, earlier: Known | None) -> Known:
+def _list_run(reads: Reads, tags: Tags | Exception, earlier: ListedRun | None) -> ListedRun:
     logged = "" if earlier is None else earlier.logged
     if isinstance(tags, Exception):
         store = ProviderStore(reads, {}, {})
-        return Known(reads.place, (), store, Run(store), fault=reason(tags), logged=logged)
+        return ListedRun(reads.place, (), store, Run(store), fault=reason(tags), logged=logged)
     every = {**tags[0], **tags[1]}
     stamp = tuple(sorted((tag, series.max_step, series.max_wall_time) for tag, series in every.items()))
     if earlier is not None and earlier.stamp == stamp and not earlier.fault:
         return earlier
     store = ProviderStore(reads, *tags, None if earlier is None else earlier.store)
-    return Known(reads.place, stamp, store, Run(store), logged=logged)
+    return ListedRun(reads.place, stamp, store, Run(store), logged=logged)
 
 
-def _tags(provider: Any, ask: dict[str, Any], pool: Executor) -> Mapping[str, Tags | Exception]:
-    """What is listed of each run; where that is too long for one answer it is asked for run by run, and may be too long for
-    one alone."""
+def _tags(provider: Any, query: dict[str, Any], pool: Executor) -> Mapping[str, Tags | Exception]:
+    """List the tags of each run.
+
+    Where that is too long for one answer it is asked for run by run, and may be too long for one alone.
+    """
     try:
-        return _asked(provider, ask, pool)
+        return _list_tags(provider, query, pool)
     except Exception as error:
         if not is_too_long(error):
             raise
     tags: dict[str, Tags | Exception] = {}
-    for run in provider.list_runs(ask["ctx"], experiment_id=ask["experiment_id"]):
+    for run in provider.list_runs(query["ctx"], experiment_id=query["experiment_id"]):
         try:
-            tags |= _asked(provider, {**ask, "run_tag_filter": RunTagFilter(runs=[run.run_id])}, pool)
+            tags |= _list_tags(provider, {**query, "run_tag_filter": RunTagFilter(runs=[run.run_id])}, pool)
         except Exception as error:
             if not is_too_long(error):
                 raise
@@ -83,15 +85,15 @@ def _tags(provider: Any, ask: dict[str, Any], pool: Executor) -> Mapping[str, Ta
     return tags
 
 
-def _asked(provider: Any, ask: dict[str, Any], pool: Executor) -> dict[str, Tags]:
-    """Tensors and blobs side by side: the fast loader's answers come from another process."""
-    listing = pool.submit(provider.list_blob_sequences, **ask)
-    tensors, blobs = provider.list_tensors(**ask), listing.result()
+def _list_tags(provider: Any, query: dict[str, Any], pool: Executor) -> dict[str, Tags]:
+    """List tensors and blobs side by side: the fast loader's answers come from another process."""
+    listing = pool.submit(provider.list_blob_sequences, **query)
+    tensors, blobs = provider.list_tensors(**query), listing.result()
     return {run: (tensors.get(run, {}), blobs.get(run, {})) for run in {*tensors, *blobs}}
 
 
 def reason(error: Exception) -> str:
-    """An error in one line."""
+    """Return an error in one line."""
     details = getattr(error, "details", None)  # of the data server's, whose text is a page
     name, text = ("TensorBoard's data server", details()) if callable(details) else (type(error).__name__, str(error))
     return f"{name}: {(str(text).strip().splitlines() or [''])[0][:300]}"

@@ -1,4 +1,4 @@
-"""What TensorBoard imports at every start: it must be light, and must not fail."""
+"""Entry of the plugin, which TensorBoard imports at every start: it must be light, and must not fail."""
 
 from __future__ import annotations
 

@@ -1,120 +1,45 @@
-"""Records as the browser gets them: JSON, or a JSON header followed by raw arrays."""
+"""Answers of the routes: what of a run the browser gets, as JSON or as framed arrays."""
 
 from __future__ import annotations
 
-import json
 import math
-import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.analysis.vocabulary import vocabulary
-from keras_xai.events import events
-from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, ramp
-from keras_xai.figures.importance_drift import position
-from keras_xai.figures.mappings import at_epoch, class_colours, is_read, layer_named, places, samples_by
-from keras_xai.figures.mappings import layers as layers_of
-from keras_xai.figures.outputs import (
-    LARGE_ERROR,
-    SLOPES,
+from keras_xai.analysis import gradients, mappings
+from keras_xai.analysis import importance as importances
+from keras_xai.analysis.attributions import method_named, method_title, parts_of
+from keras_xai.analysis.outputs import (
+    LARGE_COMPLETENESS_ERROR,
+    SLOPE_METHODS,
     class_name,
     explained,
     has_classes,
     is_percent,
     predicted,
     probabilities,
-    shown,
     target_name,
+    title_value,
     trajectory,
 )
-from keras_xai.figures.probe_attributions import method_named, method_title
-from keras_xai.figures.weight_gradients import layers, variables
+from keras_xai.analysis.vocabulary import vocabulary
+from keras_xai.events import events
+from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, ramp
+from keras_xai.figures.mappings import class_colours
 from keras_xai.image import cell_grid
 from keras_xai.judgement import not_finite_since, noted, part_name
+from keras_xai.plugin.framing import LEVELS, Quantized, framed, means, quantized
 from keras_xai.probe import Probe
-from keras_xai.probe.gallery import balanced_rows
-from keras_xai.records import Alert, Attribution, Importance, Mappings
+from keras_xai.records import Alert, Attribution, Epoch, Importance
 from keras_xai.run import Run
 from keras_xai.summary.codec.probe import coded_texts
 
-FILM = 24  # epochs of a film strip: more are too small to see
 SUSPECTS = 16
-MANY = 1000  # classes: of more those are named that occur
-THUMB = 32  # and its maps are at most so many pixels a side
-
-
-def plain(value: Any) -> Any:
-    """Anything of ours as what JSON knows; a number that is not finite is null."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value
-
-
-def dumps(value: Any) -> str:
-    """Strict JSON."""
-    return json.dumps(plain(value), allow_nan=False, separators=(",", ":"))
-
-
-@dataclass(frozen=True)
-class Steps:
-    """An array in 255 steps from `low` to `high`, which are one a row of its first axis: a quarter of the bytes."""
-
-    values: NDArray[np.uint8]
-    low: NDArray[np.float32]
-    high: NDArray[np.float32]
-
-
-def steps(values: NDArray[Any]) -> Steps:
-    """Maps as steps. Exact for what was written so: the ends of the scale are among the values."""
-    flat = np.asarray(values, np.float32).reshape(len(values), -1)
-    low, high = (flat.min(1), flat.max(1)) if flat.size else (np.zeros(len(flat), "f4"),) * 2
-    scale = 255 / np.where(high > low, high - low, 1)
-    counted = flat - low[:, None]  # in place from here on: an epoch of large maps is millions of values
-    counted *= scale[:, None]
-    return Steps(np.rint(counted, out=counted).astype(np.uint8).reshape(np.shape(values)), low, high)
-
-
-def framed(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any] | Steps]) -> bytes:
-    """`uint32 length | JSON header | arrays`, each array at a multiple of four bytes from the header's end.
-
-    The header lists them under `arrays`: name, dtype ("float32", "int32" or "uint8"), shape, offset; and for `Steps`,
-    whose bytes stand for floats, the ends of their scales: low, high.
-    """
-    parts, listed, offset = [], [], 0
-    for name, given in arrays.items():
-        ends = {"low": given.low, "high": given.high} if isinstance(given, Steps) else {}
-        array = given.values if isinstance(given, Steps) else given
-        kind = "u1" if array.dtype == np.uint8 else "<i4" if np.issubdtype(array.dtype, np.integer) else "<f4"
-        content = np.ascontiguousarray(array, kind).tobytes()
-        listed.append(
-            {
-                "name": name,
-                "dtype": {"u1": "uint8", "<i4": "int32", "<f4": "float32"}[kind],
-                "shape": list(array.shape),
-                "offset": offset,
-                **ends,
-            }
-        )
-        padding = -len(content) % 4
-        parts.append(content + bytes(padding))
-        offset += len(content) + padding
-    head = dumps({**header, "arrays": listed}).encode()
-    head += b" " * (-len(head) % 4)
-    return struct.pack("<I", len(head)) + head + b"".join(parts)
+WATCHED_LOSSES = ("loss", "val_loss")
 
 
 def theme() -> dict[str, Any]:
@@ -127,7 +52,7 @@ def theme() -> dict[str, Any]:
 
 
 def card(name: str, run: Run) -> dict[str, Any]:
-    """What the run picker, the status line and the poll need of a run."""
+    """Return what the run picker, the status line and the poll need of a run."""
     last = run.history[-1] if run.history else None
     probe = run.probe_described
     return {
@@ -136,89 +61,103 @@ def card(name: str, run: Run) -> dict[str, Any]:
         "epochs": len(run.epochs),
         "last": None if last is None else {"epoch": last.epoch, "wall_time": last.wall_time, "seconds": last.seconds},
         "alerts": len(events(run.alerts)),  # those of one cause are one
-        "flags": _counts([kind for _, kind in dict.fromkeys((n, k) for n, k, _ in run.flags)]),
+        "flags": _flag_counts(run),
         "probe": None if probe is None else {"kind": probe.kind, "size": probe.size, "hash": probe.hash},
         "faults": len(run.stops) + bool(run.missing_epochs),
-        "not_finite": bool(
-            last and not all(map(math.isfinite, (last.logs[k] for k in ("loss", "val_loss") if k in last.logs)))
-        ),
+        "not_finite": last is not None and not _is_finite(last),
         "stamp": f"{len(run.epochs)}.{last.wall_time if last else 0:.3f}",
     }
 
 
 def unread(name: str, fault: str) -> dict[str, Any]:
-    """The card of a run that cannot be read: why."""
+    """Return the card of a run that cannot be read: why."""
     nothing: dict[str, Any] = {"epochs": 0, "last": None, "alerts": 0, "flags": {}, "probe": None, "faults": 0}
     return {"name": name, "error": fault, **nothing, "stamp": fault}
 
 
-def _counts(kinds: Sequence[str]) -> dict[str, int]:
-    return {kind: list(kinds).count(kind) for kind in dict.fromkeys(kinds)}
+def _is_finite(record: Epoch) -> bool:
+    return all(math.isfinite(record.logs[key]) for key in WATCHED_LOSSES if key in record.logs)
+
+
+def _flag_counts(run: Run) -> dict[str, int]:
+    """Return how many variables and layers carry each kind of flag."""
+    pairs = dict.fromkeys((name, kind) for name, kind, _ in run.flags)
+    kinds = [kind for _, kind in pairs]
+    return {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
 
 
 def whole(name: str, run: Run) -> dict[str, Any]:
-    """A run without its arrays: history, alerts, names, scores."""
-    history = run.history
-    keys = list(dict.fromkeys(key for record in history for key in record.logs))
-    once = sum(r.once_seconds for r in history)
-    seconds, cost = sum(r.seconds for r in history) - once, sum(r.cost_seconds for r in history) - once
+    """Return a run without its arrays: history, alerts, names, scores."""
+    history, records = run.history, run.weight_gradients
+    cost, once = _cost(history)
     return {
         **card(name, run),
         "epochs": run.epochs,
-        "wall_times": [r.wall_time for r in history],
-        "learning_rate": [r.learning_rate for r in history],
-        "logs": keys,
-        "cost": cost / seconds if seconds > 0 else None,
+        "wall_times": [record.wall_time for record in history],
+        "learning_rate": [record.learning_rate for record in history],
+        "logs": list(dict.fromkeys(key for record in history for key in record.logs)),
+        "cost": cost,
         "cost_once": once,
         "not_finite_since": not_finite_since(run.importance_live or run.importance),
         "notes": notes(run),
         "stops": {part_name(stop.part): f"Stopped at epoch {stop.epoch}: {stop.reason}." for stop in run.stops},
         "passed_over": run.passed_over,
-        "alerts": [alert(a, run) for a in run.alerts],
-        "methods": [
-            {"name": m, "title": method_title(m), "epochs": run.attribution_epochs(m), "slope": m in SLOPES}
-            for m in run.methods
-        ],
+        "alerts": [alert(record, run) for record in run.alerts],
+        "methods": [_method(run, method) for method in run.methods],
         "opens_with": method_named(run, None),
-        "variables": variables(run.weight_gradients),
-        "layers": list(layers(run.weight_gradients)),
-        "gradient_epochs": [r.epoch for r in run.weight_gradients],
+        "variables": gradients.variables(records),
+        "layers": list(gradients.layers(records)),
+        "gradient_epochs": [record.epoch for record in records],
         "probe": None if run.probe is None else probe(run.probe),
         "sources": {
-            source: {
-                "epochs": found.epochs,
-                "score": found.score,
-                "limit": found.limit,
-                "names": found.names,
-                "unmeasured": found.unmeasured,
-            }
-            for source, found in (("live", run.importance_live), ("clean", run.importance), ("data", run.data_score))
-            if found is not None
+            source: _source(importance)
+            for source, importance in importances.sources(run).items()
+            if importance is not None
         },
     }
 
 
+def _cost(history: Sequence[Epoch]) -> tuple[float | None, float]:
+    """Return what the callbacks cost as a share of the training time, and the seconds beside it that came once."""
+    once = sum(record.once_seconds for record in history)
+    seconds = sum(record.seconds for record in history) - once
+    cost = sum(record.cost_seconds for record in history) - once
+    return (cost / seconds if seconds > 0 else None), once
+
+
+def _method(run: Run, name: str) -> dict[str, Any]:
+    epochs = run.attribution_epochs(name)
+    return {"name": name, "title": method_title(name), "epochs": epochs, "slope": name in SLOPE_METHODS}
+
+
+def _source(importance: Importance) -> dict[str, Any]:
+    return {
+        "epochs": importance.epochs,
+        "score": importance.score,
+        "limit": importance.limit,
+        "names": importance.names,
+        "unmeasured": importance.unmeasured,
+    }
+
+
 def notes(run: Run) -> list[dict[str, Any]]:
-    """What the callbacks noted, and what could not be read."""
-    said = [{"epoch": n.epoch, "text": noted(n), "stopped": n.stopped} for n in run.notes]
-    return said + [{"epoch": None, "text": why, "stopped": False} for why in run.passed_over.values()]
+    """Return what the callbacks noted, and what could not be read."""
+    entries: list[dict[str, Any]] = []
+    for note in run.notes:
+        entries.append({"epoch": note.epoch, "text": noted(note), "stopped": note.stopped})
+    for damage in run.passed_over.values():
+        entries.append({"epoch": None, "text": damage, "stopped": False})
+    return entries
 
 
 def alert(record: Alert, run: Run) -> dict[str, Any]:
-    """An alert with the share of its features at every later look: `lasted` is the last epoch over the limit."""
-    source = {"live": run.importance_live, "clean": run.importance, "data": run.data_score}[record.source]
-    lasted = record.epoch
-    if source is not None:
-        later = source.epochs > record.epoch
-        over = later & (source.score > source.limit)  # NaN is not over
-        ends = source.epochs[later & ~over]
-        lasted = max([lasted, *source.epochs[over & (source.epochs < min(ends, default=np.inf))].tolist()])
+    """Return an alert, until when it `lasted`, and in words how many rows differ."""
     changed = None if record.changed is None else str(record.changed)
-    return {**asdict(record), "lasted": lasted, "changed_words": changed}
+    return {**asdict(record), "lasted": importances.lasted_until(record, run), "changed_words": changed}
 
 
 def probe(samples: Probe) -> dict[str, Any]:
-    """The gallery without its values."""
+    """Return the gallery without its values."""
     out: dict[str, Any] = {
         "kind": samples.kind,
         "size": samples.size,
@@ -236,8 +175,10 @@ def probe(samples: Probe) -> dict[str, Any]:
 
 
 def input_names(samples: Probe) -> list[str]:
-    """The model's inputs, by the user's keys or by number; one where they are the columns of a table; none where they were
-    not written."""
+    """Return the names of the model's inputs, by the user's keys or by number.
+
+    One where they are the columns of a table; none where they were not written.
+    """
     if samples.x is None:
         return []
     if samples.is_columns:
@@ -245,19 +186,19 @@ def input_names(samples: Probe) -> list[str]:
     return list(samples.x) if isinstance(samples.x, Mapping) else [f"input {i}" for i in range(len(samples.inputs))]
 
 
-def importance(found: Importance) -> bytes:
-    """The shares of one source over epochs."""
-    return framed({"names": found.names, "epochs": found.epochs}, {"share": found.share})
+def importance(record: Importance) -> bytes:
+    """Return the shares of one source over epochs."""
+    return framed({"names": record.names, "epochs": record.epochs}, {"share": record.share})
 
 
 def inputs(samples: Probe) -> bytes:
-    """The gallery's values: images as bytes on one scale, words for tokens."""
+    """Return the gallery's values: images as bytes on one scale, words for tokens."""
     parts = [np.asarray(part) for part in samples.inputs] if samples.x is not None else []
     coded = [coded_texts(part) for part in parts]
     parts = [part for part, _ in coded]
-    categories: list[list[Any]] = [[list_of] * math.prod(part.shape[1:]) if list_of else [] for part, list_of in coded]
+    categories: list[list[Any]] = [[words] * math.prod(part.shape[1:]) if words else [] for part, words in coded]
     if parts and samples.is_columns:
-        parts, categories = [samples.feature_map.as_table(parts)], [[list_of for _, list_of in coded]]
+        parts, categories = [samples.feature_map.as_table(parts)], [[words for _, words in coded]]
     header: dict[str, Any] = {
         "kind": samples.kind,
         "names": input_names(samples),
@@ -267,26 +208,40 @@ def inputs(samples: Probe) -> bytes:
     }
     arrays = {}
     for index, part in enumerate(parts):
-        if samples.kind == "image" and part.ndim in (3, 4):
-            low, high = float(part.min()), float(part.max())
-            part = np.round(255 * (part - low) / ((high - low) or 1.0)).astype(np.uint8)
-        elif samples.kind == "tokens" and samples.vocabulary:
-            words = samples.vocabulary
-            known = dict(words.items() if isinstance(words, Mapping) else enumerate(words))
-            header["words"] = [[str(known.get(int(t), int(t))) for t in row.ravel()] for row in part]
-        arrays[f"x{index}"] = part
+        if samples.kind == "tokens" and samples.vocabulary:
+            header["words"] = _words(samples, part)
+        is_image = samples.kind == "image" and part.ndim in (3, 4)
+        arrays[f"x{index}"] = _as_bytes(part) if is_image else part
     return framed(header, arrays)
 
 
+def _as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return images on one scale, from the darkest to the brightest value."""
+    low, high = float(images.min()), float(images.max())
+    return np.round(LEVELS * (images - low) / ((high - low) or 1.0)).astype(np.uint8)
+
+
+def _words(samples: Probe, tokens: NDArray[Any]) -> list[list[str]]:
+    """Return the words of each text; a token that the vocabulary does not hold is its number."""
+    vocabulary = samples.vocabulary or {}
+    words = dict(vocabulary.items() if isinstance(vocabulary, Mapping) else enumerate(vocabulary))
+    texts = tokens.reshape(len(tokens), -1).astype(np.int64).tolist()
+    return [_words_of(text, words) for text in texts]
+
+
+def _words_of(text: Sequence[int], words: Mapping[Any, Any]) -> list[str]:
+    return [str(words.get(token, token)) for token in text]
+
+
 def _columns(samples: Probe) -> list[Sequence[str]]:
-    """The names of each input that is a table beside others; nothing of any other input."""
+    """Return the names of each input that is a table beside others; nothing of any other input."""
     if samples.is_columns or len(samples.shapes) == 1:
         return []
     return [samples.feature_map.names_of(k) if len(shape) == 1 else () for k, shape in enumerate(samples.shapes)]
 
 
 def outputs(run: Run, method: str) -> bytes:
-    """What the model says of the gallery over epochs.
+    """Return what the model says of the gallery over epochs.
 
     As (E, B) the target, the predicted class as `prediction` (NaN: none), the number at a sample's title, the explained value
     and what its trajectory follows; probabilities or raw outputs (E, B, K).
@@ -297,7 +252,7 @@ def outputs(run: Run, method: str) -> bytes:
     arrays = {
         "target": table.target,
         "prediction": predicted(table),
-        "shown": shown(table),
+        "shown": title_value(table),
         "explained": explained(table),
         "trajectory": trajectory(table, None if run.probe is None else run.probe.classes),
         "score": table.score,
@@ -316,77 +271,63 @@ def outputs(run: Run, method: str) -> bytes:
         "percent": is_percent(table),
         "classes": has_classes(table),
         "targets": {int(t): target_name(run, table, int(t)) for t in np.unique(table.target)},
-        "large_error": LARGE_ERROR,
+        "large_error": LARGE_COMPLETENESS_ERROR,
     }
     return framed(header, arrays)
 
 
-def attribution(found: Attribution, most: int | None = None, sample: int | None = None) -> bytes:
-    """The maps of one method at one epoch, every input of the model under its own name; those of images in steps.
+def attribution(record: Attribution, most: int | None = None, sample: int | None = None) -> bytes:
+    """Return the maps of one method at one epoch, every input of the model under its own name; those of images in steps.
 
     Of images that are shown at most `most` pixels wide, a map that is twice as wide comes as the means of what falls
     together, and with it under `whole` the sides that it had, how many of its values were at each step between its
     `ends`, which percentiles are read from, as `counts`. With `sample` it is the maps of this one alone, as they are.
     """
-    header: dict[str, Any] = {"epoch": found.epoch, "method": found.method}
-    arrays: dict[str, NDArray[Any] | Steps] = {}
-    for k, part in enumerate(parts_of(found)):
-        part = part if sample is None else part[sample : sample + 1]
-        if part.ndim != 3 or found.kind != "image":
+    header: dict[str, Any] = {"epoch": record.epoch, "method": record.method}
+    arrays: dict[str, NDArray[Any] | Quantized] = {}
+    for k, values in enumerate(parts_of(record)):
+        part = values if sample is None else values[sample : sample + 1]
+        if part.ndim != 3 or record.kind != "image":
             arrays[f"v{k}"] = part
             continue
-        maps = steps(part)
+        maps = quantized(part)
         step = part.shape[2] // most if most and part.size else 1
-        arrays[f"v{k}"] = means(maps, step) if step > 1 else maps
-        if step > 1:
-            header.setdefault("whole", {})[f"v{k}"] = part.shape[1:]
-            arrays[f"counts{k}"] = np.stack([np.bincount(row.ravel(), minlength=256) for row in maps.values])
-            arrays[f"ends{k}"] = np.stack([maps.low, maps.high], 1)
+        if step <= 1:
+            arrays[f"v{k}"] = maps
+            continue
+        arrays[f"v{k}"] = means(maps, step)
+        arrays[f"counts{k}"] = np.stack([np.bincount(row.ravel(), minlength=LEVELS + 1) for row in maps.values])
+        arrays[f"ends{k}"] = np.stack([maps.low, maps.high], 1)
+        header.setdefault("whole", {})[f"v{k}"] = part.shape[1:]
     return framed(header, arrays)
 
 
-def means(maps: Steps, step: int) -> Steps:
-    """(B, ⌈h/step⌉, ⌈w/step⌉) means of step × step values each, of fewer at the right and lower edge."""
-    sums, sides = maps.values, maps.values.shape
-    for axis in (1, 2):  # rows first: whole rows are added in one go
-        here = (slice(None),) * axis
-        parts = [sums[(*here, slice(k, None, step))] for k in range(min(step, sides[axis]))]
-        sums = parts[0].astype(np.uint32)
-        for part in parts[1:]:
-            sums[(*here, slice(part.shape[axis]))] += part
-    height, width = (np.minimum(step, side - np.arange(0, side, step)) for side in sides[1:])
-    unit = ((maps.high - maps.low) / 255)[:, None, None]
-    return steps(maps.low[:, None, None] + unit * sums / np.outer(height, width))
-
-
 def mapping(run: Run, layer: str | None = None) -> bytes:
-    """One layer's map over epochs, turned towards the last, and what each sample of the probe is and is taken for.
+    """Return one layer's map over epochs, turned towards the last, and what each sample of the probe is and is taken for.
 
     Of a run without mappings only that there are no epochs. `gallery` are the rows of the probe whose attributions were
-    written, in the gallery's order.
+    written, in the gallery's order. Classes are numbered by their place in `classes`.
     """
     records = run.mappings
     if not records:
         return framed({"epochs": []}, {})
-    k, last = layer_named(records, layer), records[-1].result
-    classes = classes_of(records)
+    k, last = mappings.layer_index(records, layer), records[-1].result
+    read = np.stack([mappings.is_read(record.result) for record in records])  # (E, B)
+    classes, names = mappings.listed_classes(records), mappings.layers(records)
     header = {
         "epochs": [record.epoch for record in records],
-        "read": [bool(is_read(record.result).any()) for record in records],  # at the others nothing is finite
-        "layers": layers_of(records),
-        "layer": layers_of(records)[k],
+        "read": read.any(1).tolist(),  # at the others nothing is finite
+        "layers": names,
+        "layer": names[k],
         "classes": [class_name(run, int(c)) for c in classes],
         "colours": {theme: class_colours(theme, last.classes, classes) for theme in THEMES},
-        "gallery": gallery_rows(run),
-        "suspects": suspects(run, classes),
+        "gallery": mappings.gallery_rows(run),
+        "suspects": [_suspect(suspect, classes) for suspect in mappings.suspects(run, SUSPECTS)],
     }
-    arrays: dict[str, NDArray[Any]] = {"places": places(records, k)}
+    arrays: dict[str, NDArray[Any]] = {"places": mappings.aligned_coordinates(records, k)}
     if classes.size:
-        said = np.stack([record.result.prediction for record in records])
-        read = np.stack([is_read(record.result) for record in records])
-        arrays["prediction"] = np.where(read, np.searchsorted(classes, said), -1).astype(
-            np.int32
-        )  # −1: of NaN no class
+        predictions = np.searchsorted(classes, np.stack([record.result.prediction for record in records]))
+        arrays["prediction"] = np.where(read, predictions, -1).astype(np.int32)  # −1: of NaN no class
     if classes.size and last.label is not None:
         arrays["label"] = np.searchsorted(classes, last.label).astype(np.int32)
     if last.held_out is not None:
@@ -394,74 +335,7 @@ def mapping(run: Run, layer: str | None = None) -> bytes:
     return framed(header, arrays)
 
 
-def classes_of(records: Sequence[Mappings]) -> NDArray[np.int64]:
-    """The classes that the page knows by their place in this list: all, or of very many those that occur."""
-    last = records[-1].result
-    if last.answer != "class":
-        return np.zeros(0, np.int64)
-    if last.classes <= MANY:
-        return np.arange(last.classes)
-    labels = [] if last.label is None else [last.label]
-    return np.unique(np.concatenate([*labels, *(record.result.prediction for record in records)]))
-
-
-def suspects(run: Run, classes: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """The samples to look at first: their label was believed least, over all epochs. Classes by their place in `classes`."""
-    found, last = samples_by(run, None), run.mappings[at_epoch(run.mappings, None)].result
-    if found is None or last.answer != "class" or last.label is None:
-        return []
-    return [
-        {
-            "row": int(b),
-            "confidence": float(found.mean_confidence[b]),
-            "label": int(np.searchsorted(classes, last.label[b])),
-            "prediction": int(np.searchsorted(classes, last.prediction[b])),
-        }
-        for b in found.suspects(SUSPECTS)
-    ]
-
-
-def gallery_rows(run: Run) -> list[int]:
-    """The rows of the whole probe that the gallery shows; none where that cannot be told."""
-    if run.probe is None or not run.mappings:
-        return []
-    last = run.mappings[-1].result
-    label = last.label
-    if label is None or last.answer != "class" or run.probe.classes is None:
-        return []
-    rows = balanced_rows(np.asarray(label, np.int64), len(label), run.probe.size)
-    same = len(rows) == len(run.probe.classes) and bool((np.asarray(label)[rows] == run.probe.classes).all())
-    return [int(row) for row in rows] if same else []
-
-
-def parts_of(found: Attribution) -> list[NDArray[Any]]:
-    """The values of an attribution, one array an input; those of a table that comes by columns as one (B, F)."""
-    values = found.values
-    held = values.values() if isinstance(values, Mapping) else values if isinstance(values, list) else [values]
-    parts = [np.asarray(part) for part in held]
-    columns = found.kind == "table" and len(parts) > 1 and all(part.shape[1:] in ((), (1,)) for part in parts)
-    return [np.stack([part.reshape(-1) for part in parts], 1)] if columns else parts
-
-
-def film_epochs(epochs: Sequence[int], alerts: Sequence[int], most: int = FILM) -> list[int]:
-    """At most `most` epochs for a film strip: evenly spread, the first, the last and the alerted among them."""
-    if len(epochs) <= most:
-        return list(epochs)
-    marked = [epochs[position(epochs, e)] for e in alerts][: most - 2]
-    even = [epochs[round(i)] for i in np.linspace(0, len(epochs) - 1, most)]
-    chosen = {epochs[0], epochs[-1], *marked}
-    for epoch in even:  # those nearest to an alert give way
-        if len(chosen) < most:
-            chosen.add(epoch)
-    return sorted(chosen)
-
-
-def thumb(values: NDArray[Any]) -> NDArray[np.float32]:
-    """(B, h, w) averaged down to at most 32 × 32."""
-    values = np.asarray(values, np.float32)
-    h, w = values.shape[1:]
-    step = -(-max(h, w) // THUMB)
-    if step > 1:
-        values = np.pad(values, ((0, 0), (0, -h % step), (0, -w % step)), mode="edge")
-        values = values.reshape(len(values), values.shape[1] // step, step, values.shape[2] // step, step).mean((2, 4))
-    return values
+def _suspect(suspect: mappings.Suspect, classes: NDArray[np.int64]) -> dict[str, Any]:
+    """Return a suspicious sample, its classes by their place in `classes`."""
+    label, prediction = np.searchsorted(classes, [suspect.label, suspect.prediction]).tolist()
+    return {"row": suspect.row, "confidence": suspect.confidence, "label": label, "prediction": prediction}

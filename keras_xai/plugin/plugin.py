@@ -7,7 +7,7 @@ import itertools
 import logging
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -18,14 +18,19 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug import Request, Response
 
+from keras_xai.analysis.attributions import parts_of, thumbnails
+from keras_xai.analysis.epochs import film_epochs
+from keras_xai.analysis.gradients import gradient_health
+from keras_xai.analysis.importance import sources
+from keras_xai.analysis.overview import summary
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.figures import PANELS, Look, Overlay
 from keras_xai.figures.colour import THEMES
-from keras_xai.figures.overview import summary
-from keras_xai.figures.weight_gradients import health
+from keras_xai.figures.options import accepted
 from keras_xai.plugin import payload
+from keras_xai.plugin.framing import dumps, framed
 from keras_xai.plugin.latest import Latest
-from keras_xai.plugin.listing import Known, listed, reason
+from keras_xai.plugin.listing import ListedRun, list_runs, reason
 from keras_xai.plugin.loader import NAME
 from keras_xai.plugin.protos import protos
 from keras_xai.plugin.static_files import files, plotly, plotly_partial, version
@@ -36,29 +41,32 @@ from keras_xai.run import Run
 logger = logging.getLogger("keras_xai")
 
 T = TypeVar("T")
-EXPERIMENTS = 4  # whose runs are kept: a request can name any
-FILMS = 1 << 26  # bytes of film strips
-MOST_OVERLAYS = 24
-DAY = 86_400
+Handler = Callable[["Plugin", Request], Response]
+EXPERIMENTS_KEPT = 4  # whose runs are kept: a request can name any
+FILM_BYTES = 1 << 26  # of film strips
+OVERLAYS_DRAWN = 24
+READERS = 16  # threads
+DAY = 86_400  # seconds
 YEAR = 365 * DAY
 # What a panel reads of the runs laid over it, beside what their cards are made of.
-LAID_OVER = {
+READ_OF_OVERLAYS = {
     "update_ratio": ("weight_gradients",),
     "drift_score": ("importance", "importance_live", "data_score"),
 }
-FIRST = ("history", "alerts", "flags", "stops", "probe_described")  # what a run's card in the picker is made of
-WHOLE = (
-    "probe",
-    "weight_gradients",
-    "importance",
-    "importance_live",
-    "data_score",
-)  # and what is told of it as a whole
+# What a run's card in the picker is made of, and what a run as a whole.
+READ_FOR_CARD = ("history", "alerts", "flags", "stops", "probe_described")
+READ_FOR_RUN = ("probe", "weight_gradients", "importance", "importance_live", "data_score")
+# Options of a panel that a request may give, as text and as whole numbers.
+TEXT_OPTIONS = ("source", "statistic", "variable", "method", "by", "layer")
+NUMBER_OPTIONS = ("epoch", "sample")
+COMPACT = {"compact": True, "kernels_only": True, "labels": 16}
 
 
-def route(answer: Callable[[Plugin, Request], Response]) -> Callable[[Plugin, Request], Response]:
-    """A user's mistake is a 400 in the words of `InvalidInput`; what nobody foresaw is logged, and a 404 that names it: a
-    data server that is gone, a run that vanished, a fault of ours."""
+def route(answer: Handler) -> Handler:
+    """Answer a user's mistake with a 400 in the words of `InvalidInput`.
+
+    What nobody foresaw is logged, and a 404 that names it: a data server that is gone, a run that vanished, a fault of ours.
+    """
 
     @functools.wraps(answer)
     def wrapped(self: Plugin, request: Request) -> Response:
@@ -83,14 +91,14 @@ class Plugin(base_plugin.TBPlugin):
     def __init__(self, context: base_plugin.TBContext) -> None:
         self._provider = without_delay(context.data_provider)
         self._protos = protos(context, self._provider)
-        self._seen: Latest[dict[str, Known]] = Latest(EXPERIMENTS)
-        self._pool = ThreadPoolExecutor(16, "keras_xai")
-        self._thumbs: Latest[list[Any]] = Latest(FILMS)
+        self._listings: Latest[dict[str, ListedRun]] = Latest(EXPERIMENTS_KEPT)
+        self._pool = ThreadPoolExecutor(READERS, "keras_xai")
+        self._thumbnails: Latest[list[Any]] = Latest(FILM_BYTES)
         self._numbers: weakref.WeakKeyDictionary[Run, int] = weakref.WeakKeyDictionary()
-        self._number = itertools.count()
+        self._next_number = itertools.count()
 
     def is_active(self) -> bool:
-        """False: it is asked at every reload and must not block; data alone makes the tab appear."""
+        """Return False: it is asked at every reload and must not block; data alone makes the tab appear."""
         return False
 
     def data_plugin_names(self) -> Iterable[str]:
@@ -146,13 +154,14 @@ class Plugin(base_plugin.TBPlugin):
     def index(self, request: Request) -> Response:
         context, experiment = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
         about = self._provider.experiment_metadata(context, experiment_id=experiment)
-        runs = self._runs(request, fresh=True)
+        runs = self._runs(request, refresh=True)
         answer: dict[str, Any] = {"log_dir": escaped(about.data_location), "now": time.time()}
-        name = _focused(request, [name for name, known in runs.items() if not known.fault])
+        name = _focused(request, [name for name, listed in runs.items() if not listed.fault])
         if name is not None:  # a page that opens: what it would ask next, of the run that it shows
-            answer["run"] = self._attempt(runs[name], lambda: self._whole(name, runs[name].run))
+            listed = runs[name]
+            answer["run"] = self._attempt(listed, lambda: self._whole(name, listed.run))
         answer["runs"] = [
-            known.card if not known.fault else payload.unread(n, known.fault) for n, known in runs.items()
+            payload.unread(run_name, listed.fault) if listed.fault else listed.card for run_name, listed in runs.items()
         ]
         return _json(request, answer)
 
@@ -161,16 +170,16 @@ class Plugin(base_plugin.TBPlugin):
         return _json(request, self._whole(*self._run(request)))
 
     def _whole(self, name: str, run: Run) -> dict[str, Any]:
-        reads: list[Callable[[], Any]] = [functools.partial(getattr, run, part) for part in WHOLE]
+        reads: list[Callable[[], Any]] = [functools.partial(getattr, run, part) for part in READ_FOR_RUN]
         reads += [functools.partial(run.attribution_epochs, method) for method in run.methods]
-        list(self._pool.map(lambda read: read(), reads))  # side by side, as in `_look`
+        list(self._pool.map(lambda read: read(), reads))  # side by side, as in `_list`
         return payload.whole(name, run)
 
     @route
     def summary(self, request: Request) -> Response:
         _, run = self._run(request)
         epoch = _integer(request, "epoch")
-        return _json(request, {**asdict(summary(run, epoch)), "health": health(run, epoch)})
+        return _json(request, {**asdict(summary(run, epoch)), "health": gradient_health(run, epoch)})
 
     @route
     def figure(self, request: Request) -> Response:
@@ -182,23 +191,15 @@ class Plugin(base_plugin.TBPlugin):
             colour=_integer(request, "colour", low=0) or 0,
             others=self._overlays(request, name),
         )
-        needed = itertools.product([other.run for other in look.others], LAID_OVER.get(request.args["name"], ()))
+        parts = READ_OF_OVERLAYS.get(request.args["name"], ())
+        needed = itertools.product([other.run for other in look.others], parts)
         list(self._pool.map(lambda job: getattr(*job), needed))
-        options: dict[str, Any] = {
-            key: request.args[key]
-            for key in ("source", "statistic", "variable", "method", "by", "layer")
-            if request.args.get(key)
-        }
-        numbers = {key: n for key in ("epoch", "sample") if (n := _integer(request, key)) is not None}
-        if "compact" in request.args:
-            options |= {"compact": True, "kernels_only": True, "labels": 16}
-        return _json(request, panel(run, look, **options, **numbers))
+        return _json(request, panel(run, look, **accepted(panel, _options(request))))
 
     @route
     def importance(self, request: Request) -> Response:
         _, run = self._run(request)
-        found = {"live": run.importance_live, "clean": run.importance, "data": run.data_score}
-        importance = _choice(request, "source", found)
+        importance = _choice(request, "source", {str(name): record for name, record in sources(run).items()})
         if importance is None:
             raise errors.NotFoundError("this run has no importance of this source")
         return _bytes(request, payload.importance(importance))
@@ -219,13 +220,13 @@ class Plugin(base_plugin.TBPlugin):
     def attribution(self, request: Request) -> Response:
         _, run = self._run(request)
         method = _choice(request, "method", {m: m for m in run.methods})
-        found = run.attribution(method, _required(request, "epoch"))
-        if found is None:
+        record = run.attribution(method, _required(request, "epoch"))
+        if record is None:
             raise errors.NotFoundError("this method was not recorded at this epoch, or its record is damaged")
         sample = _integer(request, "sample")
-        if sample is not None and sample >= len(payload.parts_of(found)[0]):
+        if sample is not None and sample >= len(parts_of(record)[0]):
             raise errors.NotFoundError("there is no map of this sample")
-        return _bytes(request, payload.attribution(found, _integer(request, "most", low=1), sample))
+        return _bytes(request, payload.attribution(record, _integer(request, "most", low=1), sample))
 
     @route
     def film(self, request: Request) -> Response:
@@ -233,91 +234,105 @@ class Plugin(base_plugin.TBPlugin):
         method = _choice(request, "method", {m: m for m in run.methods})
         sample, part = _required(request, "sample"), _integer(request, "input") or 0
         frames, epochs = [], []
-        for epoch in payload.film_epochs(run.attribution_epochs(method), [a.epoch for a in run.alerts]):
-            maps = self._thumb(run, method, epoch, part)
+        for epoch in film_epochs(run.attribution_epochs(method), [alert.epoch for alert in run.alerts]):
+            maps = self._thumbnails_of(run, method, epoch, part)
             if maps is not None and sample < len(maps):
                 frames.append(maps[sample])
                 epochs.append(epoch)
         if not frames or len({frame.shape for frame in frames}) > 1:
             raise errors.NotFoundError("there is no map of this sample")
-        return _bytes(request, payload.framed({"epochs": epochs}, {"maps": np.stack(frames)}))
+        return _bytes(request, framed({"epochs": epochs}, {"maps": np.stack(frames)}))
 
     @route
     def mapping(self, request: Request) -> Response:
         _, run = self._run(request)
         return _bytes(request, payload.mapping(run, request.args.get("layer")))
 
-    def _thumb(self, run: Run, method: str, epoch: int, part: int) -> Any:
+    def _thumbnails_of(self, run: Run, method: str, epoch: int, part: int) -> Any:
+        """Return the thumbnails of one input's maps at one epoch; None where it has none."""
         if run not in self._numbers:
-            self._numbers[run] = next(self._number)
+            self._numbers[run] = next(self._next_number)
         key = self._numbers[run], method, epoch
-        thumbs = self._thumbs.get(key)
-        if thumbs is None:
-            found = run.attribution(method, epoch)
-            parts = payload.parts_of(found) if found is not None else []
-            thumbs = [payload.thumb(maps) if maps.ndim == 3 else None for maps in parts]
-            self._thumbs.put(key, thumbs, 1 + sum(thumb.nbytes for thumb in thumbs if thumb is not None))
-        return thumbs[part] if part < len(thumbs) else None
+        images = self._thumbnails.get(key)
+        if images is None:
+            record = run.attribution(method, epoch)
+            parts = parts_of(record) if record is not None else []
+            images = [thumbnails(maps) if maps.ndim == 3 else None for maps in parts]
+            self._thumbnails.put(key, images, 1 + sum(image.nbytes for image in images if image is not None))
+        return images[part] if part < len(images) else None
 
     # The runs themselves, kept as long as nothing new was written.
 
-    def _runs(self, request: Request, fresh: bool = False) -> dict[str, Known]:
-        """Every run by its name, as the last `index` saw it: what a page asks for is what that told it of."""
+    def _runs(self, request: Request, refresh: bool = False) -> dict[str, ListedRun]:
+        """Return every run by its name, as the last `index` listed it: a page asks for what that told it of."""
         context, experiment = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
-        seen = self._seen.get(experiment)
-        if seen is None or fresh:
-            seen = self._seen.put(experiment, self._look(request, context, experiment, seen or {}))
-        return seen
-
-    def _look(self, request: Request, context: Any, experiment: str, before: dict[str, Known]) -> dict[str, Known]:
-        runs = listed(self._provider, self._protos, context, experiment, before, self._pool)
-        # Side by side: the fast loader's answers come from another process.
-        new = [known for known in runs.values() if known.card is None and not known.fault]
-        reads = [*itertools.product(new, FIRST)]
-        if (name := _focused(request, [*runs])) is not None:
-            reads += itertools.product([runs[name]], WHOLE)
-        list(self._pool.map(lambda job: self._attempt(job[0], lambda: getattr(job[0].run, job[1])), reads))
-        for name, known in runs.items():
-            if known.card is None and not known.fault:
-                known.card = self._attempt(known, functools.partial(payload.card, name, known.run))
+        runs = self._listings.get(experiment)
+        if runs is None or refresh:
+            runs = self._listings.put(experiment, self._list(request, context, experiment, runs or {}))
         return runs
 
-    def _attempt(self, known: Known, read: Callable[[], Any]) -> Any:
-        """What is read of one run; a fault is that of this run alone: the others are shown."""
+    def _list(
+        self, request: Request, context: Any, experiment: str, before: dict[str, ListedRun]
+    ) -> dict[str, ListedRun]:
+        runs = list_runs(self._provider, self._protos, context, experiment, before, self._pool)
+        # Side by side: the fast loader's answers come from another process.
+        unread = [listed for listed in runs.values() if listed.card is None and not listed.fault]
+        reads = [*itertools.product(unread, READ_FOR_CARD)]
+        focused = _focused(request, [*runs])
+        if focused is not None:
+            reads += itertools.product([runs[focused]], READ_FOR_RUN)
+        list(self._pool.map(lambda job: self._attempt(job[0], lambda: getattr(job[0].run, job[1])), reads))
+        for name, listed in runs.items():
+            if listed.card is None and not listed.fault:
+                listed.card = self._attempt(listed, functools.partial(payload.card, name, listed.run))
+        return runs
+
+    def _attempt(self, listed: ListedRun, read: Callable[[], Any]) -> Any:
+        """Return what is read of one run; a fault is that of this run alone: the others are shown."""
         try:
             return read()
         except Exception as error:
-            known.fault = reason(error)
-            if known.fault != known.logged:  # once, however often the page asks
-                logger.warning("the run %s cannot be read", printable(known.path), exc_info=error)
-                known.logged = known.fault
+            listed.fault = reason(error)
+            if listed.fault != listed.logged:  # once, however often the page asks
+                logger.warning("the run %s cannot be read", printable(listed.path), exc_info=error)
+                listed.logged = listed.fault
 
     def _run(self, request: Request) -> tuple[str, Run]:
         name, runs = request.args.get("run", ""), self._runs(request)
         if name not in runs:
-            runs = self._runs(request, fresh=True)
+            runs = self._runs(request, refresh=True)
         return name, _readable(runs, name)
 
     def _overlays(self, request: Request, focus: str) -> tuple[Overlay, ...]:
         names, colours = request.args.getlist("overlay"), request.args.getlist("overlay_colour")
         runs = self._runs(request) if names else {}
-        out = []
-        for index, name in enumerate(names[:MOST_OVERLAYS]):
+        overlays = []
+        for index, name in enumerate(names[:OVERLAYS_DRAWN]):
             run = _readable(runs, name)
             colour = colours[index] if index < len(colours) and colours[index].isdecimal() else "0"
             if name != focus:
-                out.append(Overlay(name, run, int(colour[:6])))
-        return tuple(out)
+                overlays.append(Overlay(name, run, int(colour[:6])))
+        return tuple(overlays)
+
+
+def _options(request: Request) -> dict[str, Any]:
+    """Return the options of a panel that a request gives, whatever panel it asks for."""
+    options: dict[str, Any] = {key: request.args[key] for key in TEXT_OPTIONS if request.args.get(key)}
+    for key in NUMBER_OPTIONS:
+        number = _integer(request, key)
+        if number is not None:
+            options[key] = number
+    return options | COMPACT if "compact" in request.args else options
 
 
 def _focused(request: Request, names: list[str]) -> str | None:
-    """The run that a page shows when it opens: one that it knows of, else the first; None where no page opens."""
+    """Return the run that a page shows when it opens: one that it knows of, else the first; None where no page opens."""
     if not names or "focus" not in request.args:
         return None
     return next((name for name in request.args.getlist("focus") if name in names), names[0])
 
 
-def _readable(runs: dict[str, Known], name: str) -> Run:
+def _readable(runs: dict[str, ListedRun], name: str) -> Run:
     if name not in runs:
         raise errors.NotFoundError(str(unknown("run", name, runs)))
     if runs[name].fault:
@@ -334,14 +349,14 @@ def _script(request: Request, read: Callable[[], bytes]) -> Response:
 
 
 def _json(request: Request, value: Any, expires: int = 0) -> Response:
-    return http_util.Respond(request, payload.dumps(value), "application/json", expires=expires)
+    return http_util.Respond(request, dumps(value), "application/json", expires=expires)
 
 
 def _bytes(request: Request, content: bytes) -> Response:
     return http_util.Respond(request, content, "application/octet-stream")
 
 
-def _choice(request: Request, key: str, table: dict[str, T], default: str = "") -> T:
+def _choice(request: Request, key: str, table: Mapping[str, T], default: str = "") -> T:
     value = request.args.get(key, default)
     if value not in table:
         raise unknown(key, value, table)

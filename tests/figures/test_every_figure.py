@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keras_xai.analysis.attributions import sample_title
+from keras_xai.analysis.epochs import position
+from keras_xai.analysis.gradients import decades, gradient_health, table, without_common_path
+from keras_xai.analysis.importance import ranks
 from keras_xai.errors import InvalidInput
-from keras_xai.figures import FIGURES, PANELS, Look, Overlay
-from keras_xai.figures.importance_drift import position, s_curve
-from keras_xai.figures.measured import ranks
-from keras_xai.figures.probe_attributions import sample_title
+from keras_xai.figures import FIGURES, PANELS, Look, Overlay, options_of
+from keras_xai.figures.importance_drift import s_curve
 from keras_xai.figures.theme import epoch_ticks, text
-from keras_xai.figures.weight_gradients import health, span, table, without_common_path
 from keras_xai.records import STATISTICS, Gradients, Outputs
 from keras_xai.run import load
 
@@ -139,10 +140,10 @@ def test_linear_statistics_keep_their_zeros(runs):
 
 def test_scales_fit_the_run():
     """Half decades around the bulk; an empty run has a scale too."""
-    low, high = span(np.array([[1e-5, 1e-3, 1e-2, 2e-2]]))
+    low, high = decades(np.array([[1e-5, 1e-3, 1e-2, 2e-2]]))
     assert low <= -4.5
     assert high == -1.5
-    assert span(np.array([[np.nan, 0.0]])) == (-8, 0)
+    assert decades(np.array([[np.nan, 0.0]])) == (-8, 0)
 
 
 def test_variables_that_come_later_are_gaps(runs):
@@ -161,11 +162,11 @@ def test_variables_that_come_later_are_gaps(runs):
 
 def test_health_is_told_in_words(runs):
     """How many variables carry a flag, which, since when and why; the thresholds where none does."""
-    assert health(runs["pictures/clean"]).startswith(
+    assert gradient_health(runs["pictures/clean"]).startswith(
         "1 of 4 variables dead. head/kernel has had no gradient since epoch 9"
     )
-    assert health(runs["pictures/clean"], 3).startswith("No flag.")
-    assert health(runs["waiting"]) == ""
+    assert gradient_health(runs["pictures/clean"], 3).startswith("No flag.")
+    assert gradient_health(runs["waiting"]) == ""
 
 
 def test_the_ridge_draws_one_curve_an_epoch(runs):
@@ -298,7 +299,7 @@ def test_a_long_run_costs_few_marks():
 @given(st.integers(1, 400), st.integers(1, 60))
 def test_binning_keeps_the_largest(epochs, most):
     """At most so many columns, each the largest of its neighbours by a slow twin; an empty column is a gap."""
-    from keras_xai.figures.weight_gradients import binned
+    from keras_xai.analysis.gradients import binned
 
     values = np.sin(np.arange(2 * epochs)).reshape(2, epochs)
     values[1] = np.nan
@@ -344,7 +345,7 @@ def layered(epochs=4):
 
 def test_layers_are_merged_as_the_records_merge_them():
     """All epochs at once give what `Gradients.by_layer` gives one by one, for every statistic."""
-    from keras_xai.figures.weight_gradients import layer_table, layers
+    from keras_xai.analysis.gradients import layer_table, layers
     from keras_xai.records import STATISTICS
 
     records = layered()
@@ -423,3 +424,35 @@ def test_a_curve_ends_at_the_point_before_a_gap():
     _, y = s_curve(np.arange(4), np.array([1.0, 2, np.nan, np.nan]))
     assert y[10] == 2
     assert np.isnan(y[11:]).all()
+
+
+def test_an_option_that_does_not_exist_is_refused_with_those_that_do(runs):
+    """A typo is an error in words, in the notebook; what the documentation of `run.figure` names is taken."""
+    run = runs["columns"]
+    with pytest.raises(InvalidInput, match=r"Did you mean 'epoch'.* Known: .*'source'"):
+        run.figure("importance_drift", epochs=3)
+    with pytest.raises(InvalidInput, match="There is no option of the figure 'overview' 'source'"):
+        run.figure("overview", source="live")
+    documented = type(run).figure.__doc__
+    for name, draw in FIGURES.items():
+        assert f'"{name}"' in documented or options_of(draw) == ("epoch", "look")
+        for option in options_of(draw):
+            assert f"`{option}`" in documented, (name, option)
+
+
+def test_a_new_figure_is_one_file_and_one_line(runs, told_directory, monkeypatch, tmp_path):
+    """A function of a run, entered in `FIGURES`: the notebook draws it, its options are checked, the report shows it."""
+    import keras_xai as kx
+    from keras_xai.figures.theme import LIGHT, chart, epoch_axis, line
+
+    def figure(run, *, smooth=1, look=LIGHT):
+        losses = [record.logs["loss"] for record in run.history]
+        return chart(look, [line("loss", run.epochs, losses, look.run_colour)], xaxis=epoch_axis(look, run.epochs))
+
+    monkeypatch.setitem(FIGURES, "loss_curve", figure)
+    run = runs["columns"]
+    assert run.figure("loss_curve", smooth=3).data[0].name == "loss"
+    with pytest.raises(InvalidInput, match="Did you mean 'smooth'"):
+        run.figure("loss_curve", smoth=3)
+    page = kx.report(told_directory / "columns", tmp_path / "report.html").read_text()
+    assert "<h3>Loss curve</h3>" in page

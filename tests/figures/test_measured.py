@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import plotly.graph_objects as go
 
+from keras_xai.analysis.importance import burn_in_end, measured_at, unmeasured_at
+from keras_xai.analysis.overview import summary
 from keras_xai.figures import PANELS
-from keras_xai.figures.measured import burn_in_end, missing, place
-from keras_xai.figures.overview import summary
 from keras_xai.judgement import is_scored
 from keras_xai.records import Importance
 
@@ -43,10 +43,10 @@ GONE = [[0.2, 0.5, 0.3], [0.3, 0.4, 0.3], [NAN] * 3, [NAN] * 3]
 def test_the_last_measured_epoch_is_shown():
     """Of a run whose shares end; where none ever was it is the nearest."""
     gone = run_of(GONE).importance
-    assert [place(gone, epoch) for epoch in (0, 1, 2, None)] == [0, 1, 1, 1]
-    assert place(run_of([[NAN] * 3] * 2).importance, 1) == 1
-    assert missing(run_of(SOME).importance) == ["c"]
-    assert missing(gone) == []
+    assert [measured_at(gone, epoch) for epoch in (0, 1, 2, None)] == [0, 1, 1, 1]
+    assert measured_at(run_of([[NAN] * 3] * 2).importance, 1) == 1
+    assert unmeasured_at(run_of(SOME).importance) == ["c"]
+    assert unmeasured_at(gone) == []
 
 
 def test_updates_that_are_not_finite_do_not_end_the_burn_in():

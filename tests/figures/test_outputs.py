@@ -7,18 +7,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from keras_xai.figures import FIGURES, PANELS, Look
-from keras_xai.figures.outputs import (
+from keras_xai.analysis.attributions import is_magnitude, method_named, reach_of, sample_title
+from keras_xai.analysis.outputs import (
     explained,
-    finite_place,
+    finite_at,
     number,
     predicted,
     probabilities,
-    shown,
     sides,
+    title_value,
     trajectory,
 )
-from keras_xai.figures.probe_attributions import is_magnitude, method_named, reach_of, sample_title
+from keras_xai.figures import FIGURES, PANELS, Look
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution, Outputs
 
@@ -74,7 +74,7 @@ def test_a_margin_is_no_probability():
     """A hinge loss has no link: the raw output is shown, without a percent sign."""
     table = outputs([2.5], "binary", target=0, prediction=1, score=-2.5)
     np.testing.assert_allclose(probabilities(table)[0, 0], [2.5])
-    assert number(table, float(shown(table)[0, 0])) == "2.5"
+    assert number(table, float(title_value(table)[0, 0])) == "2.5"
     assert sample_title(run_of(table), "integrated_gradients", 0, None) == "malignant read as benign, 2.5"
 
 
@@ -108,9 +108,9 @@ def test_outputs_that_are_not_finite_are_read_as_nothing():
     table = outputs([[0.2], [NAN], [NAN]], "binary", "sigmoid", prediction=1, score=1.0)
     table.score[1:] = NAN
     np.testing.assert_array_equal(predicted(table)[:, 0], [1, NAN, NAN])
-    assert finite_place(table, None) == (0, 1)
-    assert finite_place(table, 0) == (0, None)
-    assert finite_place(outputs([[NAN]], "binary", score=NAN), None) == (0, 0)
+    assert finite_at(table, None) == (0, 1)
+    assert finite_at(table, 0) == (0, None)
+    assert finite_at(outputs([[NAN]], "binary", score=NAN), None) == (0, 0)
     figure = FIGURES["probe_attributions"](run_of(table))
     assert "not finite since epoch 1" in figure["layout"]["title"]["text"]
 

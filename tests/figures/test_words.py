@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from keras_xai.figures.overview import event_sentence, events, summary
-from keras_xai.figures.words import count, percent, power, short
+from keras_xai.analysis.formatting import count, percent, power, short
+from keras_xai.analysis.overview import event_sentence, events, summary
 from keras_xai.records import Alert, Importance
 from keras_xai.run import Run
 from keras_xai.summary.store import FileStore

@@ -12,9 +12,11 @@ import pytest
 from scipy.linalg import orthogonal_procrustes
 
 import keras_xai as kx
+from keras_xai.analysis.mappings import aligned_coordinates, mapping_health
 from keras_xai.errors import InvalidInput
 from keras_xai.figures import FIGURES, Look
-from keras_xai.figures.mappings import PANELS, READING, class_colours, health, places
+from keras_xai.figures.mappings import PANELS, READING, class_colours
+from keras_xai.figures.options import accepted
 from keras_xai.plugin import payload
 from keras_xai.probe import Probe
 from keras_xai.summary.writer import Writer
@@ -55,7 +57,7 @@ def test_plotly_accepts_every_panel(run, empty, name):
     make = PANELS.get(name) or FIGURES[name]
     for told in (run, empty):
         for theme in ("light", "dark"):
-            made = make(told, look=Look(theme), epoch=3)
+            made = make(told, look=Look(theme), **accepted(make, {"epoch": 3}))
             go.Figure(made)
             named = {key: value for key, value in made["layout"].items() if key != "meta"}  # names as data, for clicks
             shown = json.dumps({"data": made["data"], "layout": named}, allow_nan=False)
@@ -84,7 +86,7 @@ def test_the_whole_figure_titles_its_panels(run):
 def test_places_are_turned_towards_the_reference():
     """scipy's orthogonal Procrustes, epoch by epoch; the reference itself is not turned."""
     records = [mappings_of(epoch) for epoch in range(4)]
-    found = places(records, 1, reference=2)
+    found = aligned_coordinates(records, 1, reference=2)
     towards = records[2].features.coordinates[1].astype(np.float64)
     for e, record in enumerate(records):
         own = record.features.coordinates[1].astype(np.float64)
@@ -100,7 +102,7 @@ def test_a_rotated_epoch_does_not_move_on_the_map():
     coordinates = records[1].features.coordinates.astype(np.float64) @ turn
     features = dataclasses.replace(records[1].features, coordinates=coordinates.astype(np.float16))
     records[1] = dataclasses.replace(records[1], features=features)
-    found = places(records, 0)
+    found = aligned_coordinates(records, 0)
     assert np.abs(found[1] - found[0]).max() < 0.01
 
 
@@ -108,7 +110,7 @@ def test_the_map_draws_samples_with_tails(run):
     """One dot a sample at the epoch asked for, coloured by its label; tails of five epochs."""
     panel = PANELS["layer_map"](run, layer="head/hidden", epoch=6)
     tails, dots = panel["data"]
-    where = places(run.mappings, 1)
+    where = aligned_coordinates(run.mappings, 1)
     np.testing.assert_allclose(unpacked(dots["x"]), where[6, :, 0], rtol=1e-5)
     path = unpacked(tails["y"]).reshape(12, 7)
     np.testing.assert_allclose(path[:, :6], where[1:7, :, 1].T, rtol=1e-5)
@@ -177,11 +179,11 @@ def test_classes_have_colours_of_their_own():
 
 def test_flags_are_told_in_words(run, empty):
     """Since when, and what stands still."""
-    words = health(run)
+    words = mapping_health(run)
     assert "is dead since epoch 1" in words
     assert "Standing still: head/hidden since 2." in words
-    assert health(run, 0) == "No flag."
-    assert health(empty) == ""
+    assert mapping_health(run, 0) == "No flag."
+    assert mapping_health(empty) == ""
 
 
 def test_of_very_many_classes_only_those_that_occur_cost_anything(tmp_path):

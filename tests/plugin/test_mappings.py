@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_xai.figures.mappings import places
+from keras_xai.analysis.mappings import aligned_coordinates
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution, Epoch
 from keras_xai.run import load
@@ -48,7 +48,7 @@ def test_the_route_holds_the_map_of_a_layer(client, directory):
     header, found = arrays(client.get(HOME + "mapping", query_string={"run": RUN, "layer": "stem/conv"}).data)
     assert (header["layer"], header["layers"], header["epochs"]) == ("stem/conv", [*LAYERS], list(range(EPOCHS)))
     assert header["classes"] == ["<b>cat</b>", "dog", "owl"]
-    np.testing.assert_allclose(found["places"], places(run.mappings, 0), atol=1e-5)
+    np.testing.assert_allclose(found["places"], aligned_coordinates(run.mappings, 0), atol=1e-5)
     np.testing.assert_array_equal(found["prediction"], [record.result.prediction for record in run.mappings])
     np.testing.assert_array_equal(found["label"], np.arange(SAMPLES) % 3)
     np.testing.assert_array_equal(found["held_out"], np.arange(SAMPLES) >= 8)
@@ -127,7 +127,7 @@ def test_outputs_that_are_not_finite_are_no_class_and_no_place():
     """Of NaN nothing is read: the last epoch before is shown, and the map is turned towards that one."""
     from types import SimpleNamespace
 
-    from keras_xai.figures.mappings import at_epoch, is_read, places
+    from keras_xai.analysis.mappings import at_epoch, is_read
 
     turn = np.array([[0.0, 1], [-1, 0]])
     where = np.array([[1.0, 0], [0, 2], [-1, -2]])
@@ -142,6 +142,6 @@ def test_outputs_that_are_not_finite_are_no_class_and_no_place():
     records = [record(0, where @ turn, one), record(1, where, one), record(2, 0 * where, nan)]
     assert [at_epoch(records, epoch) for epoch in (0, 1, 2, None)] == [0, 1, 1, 1]
     np.testing.assert_array_equal(is_read(records[2].result), [False] * 3)
-    found = places(records, 0)
+    found = aligned_coordinates(records, 0)
     np.testing.assert_allclose(found[:2], [where, where], atol=1e-6)
     assert np.isnan(found[2]).all()

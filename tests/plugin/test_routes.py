@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from keras_xai.figures import PANELS
 from keras_xai.plugin import payload
+from keras_xai.plugin.framing import framed, quantized
 from keras_xai.records import Attribution
 from tests.plugin.answers import HOME, LOADERS, RUN, arrays
 
@@ -162,7 +163,7 @@ MISTAKES = [
 def test_maps_travel_in_the_steps_they_were_written_in(values):
     """What was rounded to 255 steps between its ends comes back the same; a flat map stays flat."""
     rows = np.stack([values, 2 * values]).astype(np.float32)
-    _, found = arrays(payload.framed({}, {"v": payload.steps(rows)}))
+    _, found = arrays(framed({}, {"v": quantized(rows)}))
     np.testing.assert_allclose(found["v"], rows, atol=1e-6)
 
 

@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2
 
+from keras_xai.analysis.attributions import parts_of, thumbnails
+from keras_xai.analysis.gradients import gradient_health
+from keras_xai.analysis.overview import summary
 from keras_xai.figures import FIGURES, PANELS, Look
-from keras_xai.figures.overview import summary
-from keras_xai.figures.weight_gradients import health
+from keras_xai.figures.options import accepted
 from keras_xai.judgement import judge
 from keras_xai.plugin import payload
+from keras_xai.plugin.framing import dumps
 from keras_xai.probe import Probe
 from keras_xai.records import STATISTICS, Alert, Attribution, Epoch, FeatureMove, Gradients, Shares
 from keras_xai.run import Run
@@ -323,13 +326,20 @@ def everything(name: str, run: Run) -> dict[str, str]:
         payload.outputs(run, method)
         for record in run.attributions(method)[:2]:
             payload.attribution(record, 2)
-            [payload.thumb(part) for part in payload.parts_of(record) if part.ndim == 3]
+            [thumbnails(part) for part in parts_of(record) if part.ndim == 3]
     for draw in FIGURES.values():
-        payload.dumps(draw(run, epoch=2)).encode()
+        dumps(draw(run, epoch=2)).encode()
     for panel in PANELS.values():
-        payload.dumps(panel(run, Look(), epoch=2, sample=1, by="layers", method="lime")).encode()
-    answers = [payload.card(name, run), payload.whole(name, run), dataclasses.asdict(summary(run, 2)), health(run)]
-    payload.dumps(answers).encode()
+        dumps(
+            panel(run, Look(), **accepted(panel, {"epoch": 2, "sample": 1, "by": "layers", "method": "lime"}))
+        ).encode()
+    answers = [
+        payload.card(name, run),
+        payload.whole(name, run),
+        dataclasses.asdict(summary(run, 2)),
+        gradient_health(run),
+    ]
+    dumps(answers).encode()
     if run.probe is not None:
         payload.inputs(run.probe)
     payload.mapping(run)

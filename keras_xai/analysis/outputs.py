@@ -1,30 +1,34 @@
-"""What the outputs of a probe sample say, as every view shows them: classes, labels or numbers by the recorded task."""
+"""Outputs of the probe samples as every view shows them: classes, labels or numbers by the recorded task."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from keras_xai.figures.words import percent, short
+from keras_xai.analysis.epochs import position
+from keras_xai.analysis.formatting import percent, short
 from keras_xai.recorded import Recorded
 from keras_xai.records import Float, Outputs
 
-SUM = -1  # the target that stands for the sum of all columns
-SLOPES = ("saliency", "smoothgrad")  # gradients at the input: how steep the score is, not what a value contributes
-LARGE_ERROR = 0.05  # a completeness error above which a sum of attributions is marked
+SUM_OF_COLUMNS = -1  # as a target: the sum of all columns was explained
+SLOPE_METHODS = (
+    "saliency",
+    "smoothgrad",
+)  # gradients at the input: how steep the score is, not what a value contributes
+LARGE_COMPLETENESS_ERROR = 0.05  # above which a sum of attributions is marked
 
 
 def is_percent(table: Outputs) -> bool:
-    """Whether outputs are shown as probabilities; a margin and a number are shown as they are."""
+    """Return whether outputs are shown as probabilities; a margin and a number are shown as they are."""
     return table.task in ("binary", "classes", "labels") and table.link != ""
 
 
 def has_classes(table: Outputs) -> bool:
-    """Whether a sample is read as one class."""
+    """Return whether a sample is read as one class."""
     return table.task in ("binary", "classes")
 
 
 def probabilities(table: Outputs) -> Float:
-    """Outputs (E, B, K) as probabilities; margins and numbers as they are.
+    """Return outputs (E, B, K) as probabilities; margins and numbers as they are.
 
     Logits are finished with the recorded link. One column of two classes becomes two, class 0 first.
     """
@@ -33,12 +37,15 @@ def probabilities(table: Outputs) -> Float:
         return values
     if _are_logits(table, values):
         with np.errstate(invalid="ignore"):  # of infinite logits there is no probability: NaN
-            values = _softmax(values) if table.link == "softmax" and values.shape[-1] > 1 else _sigmoid(values)
-    return np.concatenate([1 - values, values], axis=-1) if table.task == "binary" and values.shape[-1] == 1 else values
+            softmax = table.link == "softmax" and values.shape[-1] > 1
+            values = _softmax(values) if softmax else _sigmoid(values)
+    if table.task == "binary" and values.shape[-1] == 1:
+        return np.concatenate([1 - values, values], axis=-1)
+    return values
 
 
 def _are_logits(table: Outputs, values: Float) -> bool:
-    """Whether outputs are what the link is applied to: outside 0 to 1, or the explained score itself."""
+    """Return whether outputs are what the link is applied to: outside 0 to 1, or the explained score itself."""
     finite = values[np.isfinite(values)]
     if table.space == "probability" or not finite.size:
         return False
@@ -48,9 +55,11 @@ def _are_logits(table: Outputs, values: Float) -> bool:
         return False
     score = np.asarray(table.score, np.float64)
     signed = score * np.where(table.target == 0, -1, 1) if table.task == "binary" else score
-    explained = _column(values, np.zeros_like(table.target) if table.task == "binary" else table.target)
-    known = np.isfinite(explained) & np.isfinite(signed)
-    return bool(known.any()) and bool(np.allclose(explained[known], signed[known], rtol=1e-4, atol=1e-6))
+    column = _column(values, np.zeros_like(table.target) if table.task == "binary" else table.target)
+    finite_pairs = np.isfinite(column) & np.isfinite(signed)
+    if not finite_pairs.any():
+        return False
+    return bool(np.allclose(column[finite_pairs], signed[finite_pairs], rtol=1e-4, atol=1e-6))
 
 
 def _sigmoid(values: Float) -> Float:
@@ -63,17 +72,17 @@ def _softmax(values: Float) -> Float:
 
 
 def _column(values: Float, column: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Float:
-    """(E, B) one column of (E, B, K) each, the sum for `SUM`; NaN for a column that was not kept."""
+    """Return (E, B): one column of (E, B, K) each, the sum for `SUM_OF_COLUMNS`; NaN for a column that was not recorded."""
     width = values.shape[-1]
     if not width:
         return np.full(column.shape, np.nan)
     picked = np.take_along_axis(values, np.clip(column, 0, width - 1)[..., None].astype(np.int64), -1)[..., 0]
     picked = np.where(column < width, picked, np.nan)
-    return np.asarray(np.where(column == SUM, values.sum(-1), picked), np.float64)
+    return np.asarray(np.where(column == SUM_OF_COLUMNS, values.sum(-1), picked), np.float64)
 
 
 def predicted(table: Outputs) -> Float:
-    """(E, B) the class that a sample is read as; NaN where there is none: no classes, or outputs that are not finite."""
+    """Return (E, B): the class that a sample is read as; NaN where there is none: no classes, or outputs that are not finite."""
     if not has_classes(table):
         return np.full(table.target.shape, np.nan)
     finite = np.isfinite(table.outputs).all(-1) & np.isfinite(table.prediction)
@@ -81,14 +90,14 @@ def predicted(table: Outputs) -> Float:
 
 
 def explained(table: Outputs) -> Float:
-    """(E, B) what is shown of the explained class, label or column: its probability, or its raw value."""
+    """Return (E, B): the probability of the explained class or label, or the raw value of the explained column."""
     values = probabilities(table)
     single = values.shape[-1] == 1 and table.task in ("binary", "number")
     return _column(values, np.zeros_like(table.target) if single else np.asarray(table.target, np.int64))
 
 
-def shown(table: Outputs) -> Float:
-    """(E, B) the number at a sample's title: of the predicted class where there are classes, else what is explained."""
+def title_value(table: Outputs) -> Float:
+    """Return (E, B): the number at a sample's title, of the predicted class where there is one, else of what is explained."""
     if not has_classes(table):
         return explained(table)
     values, classes = probabilities(table), predicted(table)
@@ -99,7 +108,7 @@ def shown(table: Outputs) -> Float:
 
 
 def trajectory(table: Outputs, classes: np.ndarray[tuple[int], np.dtype[np.int64]] | None) -> Float:
-    """(E, B) what is followed over epochs: the true class where there is one, else what is explained."""
+    """Return (E, B): what is followed over epochs, the true class where there is one, else what is explained."""
     values = probabilities(table)
     if classes is None or not has_classes(table) or values.shape[-1] == 1 or len(classes) != table.target.shape[1]:
         return explained(table)
@@ -107,19 +116,19 @@ def trajectory(table: Outputs, classes: np.ndarray[tuple[int], np.dtype[np.int64
 
 
 def number(table: Outputs, value: float) -> str:
-    """A shown number in words: 97 %, or 21.5."""
+    """Print such a number: 97 %, or 21.5."""
     return percent(value) if is_percent(table) else short(value)
 
 
 def class_name(run: Recorded, index: int) -> str:
-    """The name of a class, or its number."""
+    """Return the name of a class, or its number."""
     names = run.probe.class_names if run.probe is not None else None
     return names[index] if names and 0 <= index < len(names) else str(index)
 
 
 def target_name(run: Recorded, table: Outputs, target: int) -> str:
-    """What a target stands for: the class, the label or the column that was explained."""
-    if target == SUM:
+    """Return the name of a target: the class, the label or the column that was explained."""
+    if target == SUM_OF_COLUMNS:
         return "the sum of all outputs"
     names = run.probe.class_names if run.probe is not None else None
     if has_classes(table) or (names and 0 <= target < len(names) and table.task != "number"):
@@ -129,31 +138,34 @@ def target_name(run: Recorded, table: Outputs, target: int) -> str:
     return f"output {target}" if table.task == "numbers" else "the output"
 
 
-def finite_place(table: Outputs, epoch: int | None) -> tuple[int, int | None]:
-    """The place of the epoch to show, and since when scores are not finite where those of the epoch asked for are not.
+def finite_at(table: Outputs, epoch: int | None) -> tuple[int, int | None]:
+    """Return the index of the epoch to show, and since when scores are not finite where those of `epoch` are not.
 
     The nearest earlier epoch; where none of its scores is finite, the last one before at which some are.
     """
-    asked = len(table.epochs) - 1 if epoch is None else int(np.searchsorted(table.epochs, epoch, side="right")) - 1
-    asked = max(0, asked)
+    nearest = position(table.epochs, epoch)
     finite = np.asarray(np.isfinite(table.score).any(1))
-    before = np.flatnonzero(finite[: asked + 1])
-    if finite[asked]:
-        return asked, None
-    since = int(table.epochs[before[-1] + 1 if before.size else 0])
-    return (int(before[-1]) if before.size else asked), since
+    if finite[nearest]:
+        return nearest, None
+    before = np.flatnonzero(finite[:nearest])
+    if not before.size:
+        return nearest, int(table.epochs[0])
+    return int(before[-1]), int(table.epochs[before[-1] + 1])
 
 
 def sides(
     run: Recorded, table: Outputs, targets: np.ndarray[tuple[int], np.dtype[np.int64]], method: str
 ) -> tuple[str, str]:
-    """What a negative and a positive attribution say: "against malignant", "for malignant"."""
+    """Say what a negative and a positive attribution mean: "against malignant", "for malignant"."""
     names = list(dict.fromkeys(target_name(run, table, int(target)) for target in targets))
-    mixed, graded = len(names) > 1, has_classes(table) or table.task == "labels"
-    of = "the class named at each sample" if mixed else names[0] if names else "the output"
-    if method in SLOPES:
-        score = "score" if mixed else f"score of {of}" if graded else of
-        return f"{score} falls", "rises as the value grows"
+    graded = has_classes(table) or table.task == "labels"
+    mixed = len(names) > 1
+    target = names[0] if names else "the output"
+    if method in SLOPE_METHODS:
+        graph = f"score of {target}" if graded else target
+        return f"{'score' if mixed else graph} falls", "rises as the value grows"
+    if mixed and graded:
+        return "against", "for the class named at each sample"
     if mixed:
-        return ("against", f"for {of}") if graded else ("lowers", "raises the output named at each sample")
-    return (f"against {of}", f"for {of}") if graded else (f"lowers {of}", f"raises {of}")
+        return "lowers", "raises the output named at each sample"
+    return (f"against {target}", f"for {target}") if graded else (f"lowers {target}", f"raises {target}")

@@ -1,0 +1,194 @@
+"""Attributions as the views show them: which method, which rows of a sample, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_xai.analysis.formatting import percent
+from keras_xai.analysis.outputs import (
+    LARGE_COMPLETENESS_ERROR,
+    SLOPE_METHODS,
+    class_name,
+    finite_at,
+    has_classes,
+    number,
+    predicted,
+    title_value,
+)
+from keras_xai.errors import unknown
+from keras_xai.recorded import Recorded
+from keras_xai.records import Attribution, Float, Outputs
+
+TABLE_ROWS = 8  # features of a table with a bar of their own: the others are one row
+THUMBNAIL_PIXELS = 32  # a side of a thumbnail, at most
+MAP_PIXELS = 64  # a side of a map in a figure, at most
+
+# Methods that are spelled by their papers; the names of the others are words.
+METHOD_TITLES = {
+    "input_x_gradient": "Input × gradient",
+    "grad_cam": "Grad-CAM",
+    "score_cam": "Score-CAM",
+    "smoothgrad": "SmoothGrad",
+    "deeplift": "DeepLIFT",
+    "kernel_shap": "Kernel SHAP",
+    "lime": "LIME",
+    "rise": "RISE",
+}
+
+
+def method_title(method: str) -> str:
+    """Return a method as people write it.
+
+    Example:
+        >>> method_title("grad_cam"), method_title("integrated_gradients")
+        ('Grad-CAM', 'Integrated gradients')
+    """
+    return METHOD_TITLES.get(method, method.replace("_", " ").capitalize())
+
+
+def method_named(run: Recorded, method: str | None) -> str:
+    """Return the method asked for, else the one that a view opens with, "" where none was written.
+
+    Images open with saliency, which sees what the model could react to. Tables, texts and series open with
+    contributions, integrated gradients first: a slope is none.
+
+    Raises:
+        InvalidInput: the run has no such method.
+    """
+    if method and method not in run.methods:
+        raise unknown("method", method, run.methods)
+    if method:
+        return method
+    image = run.probe is not None and run.probe.kind == "image"
+    contributions = [name for name in run.methods if name not in SLOPE_METHODS]
+    preferred = ("saliency", "integrated_gradients") if image else ("integrated_gradients", *contributions)
+    return next((name for name in (*preferred, *run.methods) if name in run.methods), "")
+
+
+def is_magnitude(kind: str, method: str) -> bool:
+    """Return whether values are shown without a sign: a word has no value that could grow."""
+    return kind == "tokens" and method in SLOPE_METHODS
+
+
+def recorded_epoch(run: Recorded, method: str, epoch: int | None) -> int:
+    """Return the epoch whose attributions are shown for another one."""
+    table = run.outputs(method)
+    return 0 if table is None else int(table.epochs[finite_at(table, epoch)[0]])
+
+
+def inputs_of(attribution: Attribution | None) -> list[Any]:
+    """Return the values of an attribution, one array an input."""
+    if attribution is None:
+        return []
+    values = attribution.values
+    if isinstance(values, Mapping):
+        return list(values.values())
+    return values if isinstance(values, list) else [values]
+
+
+def parts_of(attribution: Attribution) -> list[NDArray[Any]]:
+    """Return the values of an attribution, one array an input; those of a table that comes by columns as one (B, F)."""
+    parts = [np.asarray(part) for part in inputs_of(attribution)]
+    is_table = attribution.kind == "table" and len(parts) > 1
+    if is_table and all(part.shape[1:] in ((), (1,)) for part in parts):
+        return [np.stack([part.reshape(-1) for part in parts], 1)]
+    return parts
+
+
+def rows_of(run: Recorded, method: str, parts: Sequence[Any], sample: int) -> tuple[list[str], Float]:
+    """Return what the bars of a sample stand for, and their values: of a table the largest, and the others summed up.
+
+    Slopes have no sum: their others are left out.
+    """
+    flat = np.concatenate([np.asarray(part[sample], np.float64).ravel() for part in parts])
+    names = feature_names(run, sample, len(flat))
+    kind = run.probe.kind if run.probe is not None else "table"
+    if kind != "table":
+        return names, np.abs(flat) if is_magnitude(kind, method) else flat
+    measured, unmeasured = np.flatnonzero(np.isfinite(flat)), np.flatnonzero(~np.isfinite(flat))[:TABLE_ROWS]
+    order = measured[np.argsort(-np.abs(flat[measured]), kind="stable")]
+    largest, others = order[:TABLE_ROWS], order[TABLE_ROWS:]
+    row_names, values = [names[f] for f in largest], flat[largest]
+    if others.size and method not in SLOPE_METHODS:
+        row_names.append(f"{len(others)} others")
+        values = np.append(values, flat[others].sum())
+    return [*row_names, *(names[f] for f in unmeasured)], np.append(values, flat[unmeasured])
+
+
+def reach_of(values: Float) -> tuple[float, float]:
+    """Return the range that bars need, zero within."""
+    finite = values[np.isfinite(values)]
+    low, high = min(0.0, float(finite.min(initial=0))), max(0.0, float(finite.max(initial=0)))
+    return (low, high) if high > low else (0.0, 1.0)
+
+
+def feature_names(run: Recorded, sample: int, size: int) -> list[str]:
+    """Return a name for each of so many values: the words of a text, the columns of a table, else numbers."""
+    probe = run.probe
+    if probe is None:
+        return [str(i) for i in range(size)]
+    if probe.kind == "tokens" and probe.x is not None and probe.vocabulary and not isinstance(probe.x, (list, dict)):
+        words = dict(probe.vocabulary.items() if hasattr(probe.vocabulary, "items") else enumerate(probe.vocabulary))
+        return [str(words.get(int(token), token)) for token in np.asarray(probe.x[sample]).ravel()][:size]
+    if probe.is_columns:
+        names = list(probe.feature_map.column_names)
+    elif probe.kind == "table" and not isinstance(probe.groups, dict) and probe.feature_count == size:
+        names = list(probe.features)
+    else:
+        names = list(probe.feature_names or ())
+    return names if len(names) == size else [f"{probe.kind} {i}" for i in range(size)]
+
+
+def true_class(run: Recorded, table: Outputs, sample: int) -> int | None:
+    """Return the true class of a sample, None where it has none."""
+    classes = run.probe.classes if run.probe is not None and has_classes(table) else None
+    return None if classes is None or sample >= len(classes) else int(classes[sample])
+
+
+def sample_title(run: Recorded, method: str, sample: int, epoch: int | None) -> str:
+    """Return a sample in a few words: `7 read as 3, 60 %`; `sample 4, 21.5` where there are no classes."""
+    table = run.outputs(method)
+    if table is None:
+        return f"sample {sample}"
+    at, _ = finite_at(table, epoch)
+    true, prediction = true_class(run, table, sample), predicted(table)[at, sample]
+    value = title_value(table)[at, sample]
+    name = f"sample {sample}" if true is None else class_name(run, true)
+    if true is not None and np.isfinite(prediction) and int(prediction) != true:
+        name = f"{name} read as {class_name(run, int(prediction))}"
+    elif true is None and np.isfinite(prediction):
+        name = f"{name}: {class_name(run, int(prediction))}"
+    return f"{name}, {number(table, float(value))}" if np.isfinite(value) else name
+
+
+def error_warning(table: Outputs, at: int, sample: int) -> str:
+    """Say why a sample's attributions are not to be added up, "" where they may be."""
+    if table.completeness_error is None:
+        return ""
+    error = float(table.completeness_error[at, sample])
+    return f"completeness error {percent(error)}" if error > LARGE_COMPLETENESS_ERROR else ""
+
+
+def pooled_map(values: Float, pixels: int = MAP_PIXELS) -> Float:
+    """Return a map (h, w) with at most so many pixels a side: the mean of what falls together."""
+    step = -(-max(values.shape) // pixels)
+    return values if step == 1 else np.asarray(_block_means(values[None], step)[0])
+
+
+def thumbnails(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return maps (B, h, w) averaged down to at most 32 × 32."""
+    maps = np.asarray(values, np.float32)
+    step = -(-max(maps.shape[1:]) // THUMBNAIL_PIXELS)
+    return _block_means(maps, step) if step > 1 else maps
+
+
+def _block_means(maps: NDArray[Any], step: int) -> NDArray[Any]:
+    """Return the means of step × step pixels of (B, h, w); at the right and lower edge the last pixel is repeated."""
+    size, height, width = maps.shape
+    padded = np.pad(maps, ((0, 0), (0, -height % step), (0, -width % step)), mode="edge")
+    blocks = padded.reshape(size, padded.shape[1] // step, step, padded.shape[2] // step, step)
+    return np.asarray(blocks.mean((2, 4)))

@@ -1,0 +1,35 @@
+"""Choice among the recorded epochs: the one that stands for another, and those of a film strip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FILM_EPOCHS = 24  # of a film strip: more are too small to see
+
+
+def position(epochs: Sequence[int] | NDArray[Any], epoch: int | None) -> int:
+    """Return the index of the nearest earlier epoch; of the last one for None, of the first where none is earlier.
+
+    Example:
+        >>> position([0, 2, 4], 3), position([0, 2, 4], None), position([2, 4], 1)
+        (1, 2, 0)
+    """
+    if epoch is None:
+        return len(epochs) - 1
+    return max(0, int(np.searchsorted(np.asarray(epochs), epoch, side="right")) - 1)
+
+
+def film_epochs(epochs: Sequence[int], alerts: Sequence[int], count: int = FILM_EPOCHS) -> list[int]:
+    """Choose at most `count` epochs for a film strip: evenly spread, the first, the last and the alerted among them."""
+    if len(epochs) <= count:
+        return list(epochs)
+    alerted = [epochs[position(epochs, epoch)] for epoch in alerts][: count - 2]
+    chosen = {epochs[0], epochs[-1], *alerted}
+    for index in np.linspace(0, len(epochs) - 1, count):
+        if len(chosen) < count:  # an even one that is near an alert gives way to it
+            chosen.add(epochs[round(index)])
+    return sorted(chosen)

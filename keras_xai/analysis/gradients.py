@@ -1,0 +1,207 @@
+"""Gradient statistics as tables over epochs, by variable or by layer, and the flags in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from keras_xai.analysis.epochs import position
+from keras_xai.analysis.formatting import short
+from keras_xai.errors import unknown
+from keras_xai.recorded import Recorded
+from keras_xai.records import STATISTICS, Flag, Float, Gradients, layer_of
+
+# Thresholds of the flags, where a record does not say which were in force.
+DEFAULT_THRESHOLDS = {"dead": 0.999, "vanishing": 1e-7, "exploding": 100.0}
+# What else a statistic of several variables is worked out from.
+INGREDIENTS = {"update_ratio": ("weight_norm",), "std": ("rms", "mean")}
+
+
+def variables(records: Sequence[Gradients]) -> tuple[str, ...]:
+    """Return the variables of a run, as the last record names them."""
+    return records[-1].names if records else ()
+
+
+def layers(records: Sequence[Gradients]) -> dict[str, tuple[str, ...]]:
+    """Return the variables of each layer, by the layer's path; nothing where the record holds no sizes to weight them with."""
+    if not records or len(records[-1].sizes) != len(records[-1].names):
+        return {}
+    members: dict[str, tuple[str, ...]] = {}
+    for name in records[-1].names:
+        layer = layer_of(name)
+        members[layer] = (*members.get(layer, ()), name)
+    return members
+
+
+def variable_named(run: Recorded, name: str | None) -> str:
+    """Return the variable or the layer asked for, or the first variable.
+
+    Raises:
+        InvalidInput: the run has neither a variable nor a layer of this name.
+    """
+    names, layer_names = variables(run.weight_gradients), layers(run.weight_gradients)
+    if name and name not in names and name not in layer_names:
+        raise unknown("variable", name, (*names, *layer_names))
+    return name or (names[0] if names else "")
+
+
+def members_of(run: Recorded, name: str) -> tuple[str, ...]:
+    """Return the variables behind a name: itself, or those of the layer."""
+    if name in variables(run.weight_gradients):
+        return (name,)
+    return layers(run.weight_gradients).get(name, (name,))
+
+
+def without_common_path(names: Sequence[str], depth: int = 2) -> list[str]:
+    """Return variable paths without the model's own name, where all of them begin with it and are at least so deep."""
+    first_parts = {name.split("/", 1)[0] for name in names}
+    if len(first_parts) > 1 or any(name.count("/") < depth for name in names):
+        return list(names)
+    return [name.split("/", 1)[1] for name in names]
+
+
+def table(records: Sequence[Gradients], statistic: str, names: Sequence[str] | None = None) -> Float:
+    """Return a statistic as (V, E), NaN where a variable was not there or nothing was captured.
+
+    Raises:
+        InvalidInput: no such statistic.
+    """
+    if statistic not in STATISTICS:
+        raise unknown("gradient statistic", statistic, STATISTICS)
+    names = variables(records) if names is None else tuple(names)
+    values = np.full((len(names), len(records)), np.nan)
+    rows: list[int] = []
+    last_names: tuple[str, ...] | None = None
+    for e, record in enumerate(records):
+        if record.names != last_names:  # the same all along, unless layers were added or unfrozen between two fits
+            places = {name: v for v, name in enumerate(record.names)}
+            rows = [places.get(name, -1) for name in names]
+            last_names = record.names
+        column = record.statistics[statistic]
+        if min(rows, default=0) >= 0:
+            values[:, e] = column[rows]
+        else:
+            values[:, e] = [column[v] if v >= 0 else np.nan for v in rows]
+    return values
+
+
+def layer_table(records: Sequence[Gradients], statistic: str, groups: Sequence[Sequence[str]]) -> Float:
+    """Return a statistic of groups of variables as (L, E): of all their entries that got a gradient, as one.
+
+    Moments are weighted by size, norms add up as squares; the same figures as `Gradients.by_layer`, for all epochs at
+    once.
+    """
+    sizes = dict(zip(records[-1].names, records[-1].sizes, strict=True))
+    names = [name for group in groups for name in group]
+    needed = {statistic, "zero_fraction", *INGREDIENTS.get(statistic, ())}
+    tables = {name: table(records, name, names) for name in needed}
+    merged = np.full((len(groups), len(records)), np.nan)
+    begin = 0
+    for row, group in enumerate(groups):
+        part = slice(begin, begin + len(group))
+        begin += len(group)
+        captured = np.isfinite(tables["zero_fraction"][part])
+        entries = np.where(captured, np.reshape([sizes[name] for name in group], (-1, 1)), 0.0)
+        values = {name: np.where(captured, whole[part], 0.0) for name, whole in tables.items()}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            merged[row] = np.where(captured.any(0), _merged(values, entries, statistic), np.nan)
+    return merged
+
+
+def _merged(values: Mapping[str, Float], entries: Float, statistic: str) -> Float:
+    """Return (E): one group's variables (M, E) as one, each with so many entries (M, E)."""
+    share = entries / entries.sum(0)
+    if statistic == "rms":
+        return np.sqrt((share * values["rms"] ** 2).sum(0))
+    if statistic == "std":
+        mean = (share * values["mean"]).sum(0)
+        return np.sqrt(np.maximum(0, (share * values["rms"] ** 2).sum(0) - mean**2))
+    if statistic == "max":
+        return np.asarray(values["max"].max(0))
+    if statistic == "nonfinite":
+        return np.asarray(values["nonfinite"].sum(0))
+    if statistic == "weight_norm":
+        return np.sqrt((values["weight_norm"] ** 2).sum(0))
+    if statistic == "update_ratio":
+        moved = np.isfinite(values["update_ratio"])
+        weight = (values["weight_norm"] ** 2).sum(0)
+        update = np.where(moved, values["update_ratio"] * values["weight_norm"], 0.0)
+        return np.where(moved.any(0) & (weight > 0), np.sqrt((update**2).sum(0) / weight), np.nan)
+    return np.asarray((share * values[statistic]).sum(0))
+
+
+def series(run: Recorded, variable: str | None, statistic: str) -> tuple[list[int], Float]:
+    """Return the epochs, and (E) a statistic of one variable or layer; NaN where it is not above zero."""
+    name, records = variable_named(run, variable), run.weight_gradients
+    members = members_of(run, name)
+    alone = members == (name,)
+    (values,) = table(records, statistic, members) if alone else layer_table(records, statistic, [members])
+    return [record.epoch for record in records], np.where(values > 0, values, np.nan)
+
+
+def histogram(record: Gradients, members: Sequence[str]) -> Float:
+    """Return (bins): how many gradients of some variables fell into each bin, at one epoch."""
+    rows = [record.names.index(name) for name in members if name in record.names]
+    counts: Float = np.nan_to_num(np.asarray(record.histogram[rows], np.float64)).sum(0)
+    return counts
+
+
+def binned(epochs: list[int], values: Float, columns: int) -> tuple[list[int], Float]:
+    """Return (V, E) in at most so many columns: each the largest of as many neighbours, named for the first of them.
+
+    The largest, so that a single bad epoch of a long run is still seen.
+    """
+    step = -(-len(epochs) // columns)
+    if step <= 1:
+        return epochs, values
+    padded = np.pad(values, ((0, 0), (0, -len(epochs) % step)), constant_values=np.nan)
+    return epochs[::step], np.fmax.reduce(padded.reshape(len(values), -1, step), axis=2)
+
+
+def decades(values: Float) -> tuple[float, float]:
+    """Return the ends of a logarithmic colour scale, as powers of ten: fitted to the run, so that a factor of two is visible."""
+    logs = np.log10(values[np.isfinite(values) & (values > 0)])
+    if not logs.size:
+        return -8.0, 0.0
+    low, high = np.floor(2 * np.quantile(logs, 0.06)) / 2, np.ceil(2 * np.quantile(logs, 0.99)) / 2
+    return float(low), float(max(high, low + 0.5))
+
+
+def row_flags(record: Gradients, groups: Mapping[str, Sequence[str]]) -> list[Flag]:
+    """Return the flags of a record's rows: a layer has those of its variables, from the first epoch of each kind."""
+    row_of = {name: row for row, members in groups.items() for name in members}
+    since: dict[tuple[str, str], int] = {}
+    for flag in record.flags:
+        key = row_of.get(flag.name, flag.name), flag.kind
+        since[key] = min(flag.since, since.get(key, flag.since))
+    return [Flag(name, kind, epoch) for (name, kind), epoch in since.items()]
+
+
+def gradient_health(run: Recorded, epoch: int | None = None) -> str:
+    """Say which flags stand at an epoch; an empty string where no gradient was recorded."""
+    records = run.weight_gradients
+    if not records:
+        return ""
+    record = records[position([r.epoch for r in records], epoch)]
+    if record.missing:
+        return f"Not captured: {record.missing}"
+    limits = DEFAULT_THRESHOLDS | dict(record.thresholds)
+    zeros, small, times = f"{100 * limits['dead']:g}\u00a0%", short(limits["vanishing"]), f"{limits['exploding']:g}"
+    if not record.flags:
+        return (
+            f"No flag. Dead: more than {zeros} zeros. Vanishing: RMS under {small}. "
+            f"Exploding: {times} × the median of the epochs before."
+        )
+    first = min(record.flags, key=lambda flag: flag.since)
+    since = f"since epoch {first.since}"
+    reasons = {
+        "dead": f"has had no gradient {since}: more than {zeros} of its gradients are exactly zero",
+        "vanishing": f"vanishes {since}: its RMS is under {small}",
+        "exploding": f"explodes {since}: its RMS is over {times} times the median of the epochs before",
+        "non-finite": f"has NaN or infinite gradients {since}",
+    }
+    reason = reasons.get(first.kind, f"is {first.kind} {since}")
+    kinds = " or ".join(sorted({flag.kind for flag in record.flags}))
+    flagged = len({flag.name for flag in record.flags})
+    return f"{flagged} of {len(record.names)} variables {kinds}. {first.name} {reason}."

@@ -1,0 +1,193 @@
+"""Facts of a run's mappings over epochs: maps whose axes agree, samples to look at first, flags in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_xai.analysis.epochs import position
+from keras_xai.errors import unknown
+from keras_xai.probe.gallery import balanced_rows
+from keras_xai.recorded import Recorded
+from keras_xai.records import Float, Mappings, Result, Samples
+
+CLASSES_LISTED = 1000  # of more classes those are named that occur
+CLASSES_OF_CONFUSION = 20
+RELIABILITY_BINS = 10
+
+
+def layers(records: Sequence[Mappings]) -> tuple[str, ...]:
+    """Return the layers of a run."""
+    return records[-1].features.layers if records else ()
+
+
+def layer_index(records: Sequence[Mappings], name: str | None) -> int:
+    """Return the index of the layer asked for, or of the last one before the logits.
+
+    Raises:
+        InvalidInput: the run has no such layer.
+    """
+    names = layers(records)
+    if name and name not in names:
+        raise unknown("layer", name, names)
+    return names.index(name) if name else max(0, len(names) - 2)
+
+
+def is_read(result: Result) -> NDArray[np.bool_]:
+    """Return (B): whether a sample's outputs are numbers; of NaN no class is told."""
+    logits = np.asarray(result.logits, np.float32).reshape(len(result.logits), -1)
+    return np.asarray(~np.isnan(logits).any(1))
+
+
+def at_epoch(records: Sequence[Mappings], epoch: int | None) -> int:
+    """Return the index of the nearest earlier record whose outputs are numbers; where none is, of the nearest earlier one."""
+    nearest = position([record.epoch for record in records], epoch)
+    for at in range(nearest, -1, -1):
+        if is_read(records[at].result).any():
+            return at
+    return nearest
+
+
+def aligned_coordinates(records: Sequence[Mappings], layer: int, reference: int | None = None) -> Float:
+    """Return where each sample lies at each epoch, (E, B, 2), in units of the layer's own root mean square.
+
+    NaN at epochs whose outputs are not numbers: they lie nowhere.
+
+    Every epoch's principal coordinates are turned to those of the reference record (default the last) as far as a rotation
+    or reflection can (orthogonal Procrustes, Schönemann 1966); then the reference's first two axes are looked along. What
+    moves is what the training moved: a principal component analysis of each epoch would flip and jump by itself.
+    """
+    coordinates = [np.asarray(record.features.coordinates[layer], np.float64) for record in records]
+    towards = at_epoch(records, None) if reference is None else reference
+    planes = []
+    for record, own_axes in zip(records, coordinates, strict=True):
+        left, _, right = np.linalg.svd(own_axes.T @ coordinates[towards])
+        plane = (own_axes @ (left @ right))[:, :2]
+        planes.append(plane if is_read(record.result).any() else np.full_like(plane, np.nan))
+    return np.stack(planes) if planes else np.zeros((0, 0, 2))
+
+
+def samples_until(run: Recorded, epoch: int | None) -> Samples | None:
+    """Return what was known of the samples at an epoch; None of a run without mappings."""
+    records = run.mappings
+    return Samples.of(records[: at_epoch(records, epoch) + 1]) if records else None
+
+
+def listed_classes(records: Sequence[Mappings]) -> NDArray[np.int64]:
+    """Return the classes that a page knows by their place in this list: all, or of very many those that occur."""
+    last = records[-1].result
+    if last.answer != "class":
+        return np.zeros(0, np.int64)
+    if last.classes <= CLASSES_LISTED:
+        return np.arange(last.classes)
+    labels = [] if last.label is None else [last.label]
+    return np.unique(np.concatenate([*labels, *(record.result.prediction for record in records)]))
+
+
+class Suspect(NamedTuple):
+    """A sample whose label was believed little over all epochs: mislabelled, or hard."""
+
+    row: int  # of the probe
+    confidence: float  # mean over epochs
+    label: int
+    prediction: int  # at the last epoch
+
+
+def suspects(run: Recorded, count: int) -> list[Suspect]:
+    """Return the samples to look at first, the least believed in front; none without labels that are classes."""
+    samples = samples_until(run, None)
+    if samples is None:
+        return []
+    last = run.mappings[at_epoch(run.mappings, None)].result
+    if last.answer != "class" or last.label is None:
+        return []
+    rows = samples.suspects(count).tolist()
+    return [
+        Suspect(row, float(samples.mean_confidence[row]), int(last.label[row]), int(last.prediction[row]))
+        for row in rows
+    ]
+
+
+def gallery_rows(run: Recorded) -> list[int]:
+    """Return the rows of the whole probe that the gallery shows; none where that cannot be told.
+
+    The rows are not written: they are chosen again from the labels, and believed where the gallery has the same labels.
+    """
+    if run.probe is None or not run.mappings:
+        return []
+    last = run.mappings[-1].result
+    if last.label is None or last.answer != "class" or run.probe.classes is None:
+        return []
+    label = np.asarray(last.label, np.int64)
+    rows = balanced_rows(label, len(label), run.probe.size)
+    if len(rows) != len(run.probe.classes) or not (label[rows] == run.probe.classes).all():
+        return []
+    return [int(row) for row in rows]
+
+
+def most_confused(result: Result, count: int = CLASSES_OF_CONFUSION) -> NDArray[np.int64]:
+    """Return the classes that are taken for others most, or others for them; the first ones where so many are not. In order."""
+    pairs = np.stack([np.asarray(result.label), np.asarray(result.prediction)])
+    involved, times = np.unique(pairs[:, pairs[0] != pairs[1]], return_counts=True)
+    first = involved[np.argsort(-times, kind="stable")][:count].tolist()
+    others = [k for k in range(min(result.classes, count + len(first))) if k not in first]
+    return np.sort(np.asarray([*first, *others][:count], np.int64))
+
+
+def confusion_counts(result: Result, classes: NDArray[np.int64]) -> tuple[NDArray[np.int64], Float]:
+    """Return (K, K) samples of some classes by true and predicted class, and the same as shares of the true class."""
+    if result.label is None:
+        raise ValueError("a confusion needs labels")
+    read = is_read(result)
+    true = (np.asarray(result.label)[read, None] == classes).astype(np.int64)  # (B, K)
+    predicted = (np.asarray(result.prediction)[read, None] == classes).astype(np.int64)
+    counts = true.T @ predicted
+    return counts, np.asarray(counts / np.maximum(true.sum(0)[:, None], 1))
+
+
+class Reliability(NamedTuple):
+    """Accuracy against certainty in the bins that hold samples, (bins) each."""
+
+    certainty: Float  # mean of the bin
+    accuracy: Float
+    samples: NDArray[np.int64]  # in the bin
+
+
+def reliability_bins(result: Result, bins: int = RELIABILITY_BINS) -> Reliability:
+    """Return accuracy against certainty in bins of equal width."""
+    if result.correct is None:
+        raise ValueError("a reliability needs labels")
+    certainty = np.asarray(result.certainty, np.float64)
+    correct = result.correct.astype(np.float64)
+    bin_of = np.clip(np.ceil(certainty * bins).astype(int) - 1, 0, bins - 1)
+    count = np.bincount(bin_of, minlength=bins)
+    filled = np.flatnonzero(count)
+    means = [np.bincount(bin_of, values, bins)[filled] / count[filled] for values in (certainty, correct)]
+    return Reliability(means[0], means[1], count[filled])
+
+
+FLAG_SENTENCES = {
+    "dead layer": "{name} is dead since epoch {since}",
+    "non-finite": "{name} gives NaN or infinite values since epoch {since}",
+    "memorising": "the {name} memorises since epoch {since}",
+    "inference gap": "the {name} is another one in inference since epoch {since}",
+}
+
+
+def mapping_health(run: Recorded, epoch: int | None = None) -> str:
+    """Say which flags stand at an epoch, and which layers stand still; an empty string where nothing was recorded."""
+    records = run.mappings
+    if not records:
+        return ""
+    record = records[at_epoch(records, epoch)]
+    clauses = []
+    for flag in record.flags:
+        template = FLAG_SENTENCES.get(flag.kind, f"{{name}}: {flag.kind} since epoch {{since}}")
+        clauses.append(template.format(name=flag.name, since=flag.since))
+    stable = [f"{note.name} since {note.since}" for note in record.notes if note.kind == "stable"]
+    sentence = "; ".join(clauses) or "no flag"
+    standing = f" Standing still: {', '.join(stable)}." if stable else ""
+    return f"{sentence[0].upper()}{sentence[1:]}.{standing}"

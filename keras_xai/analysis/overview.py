@@ -1,0 +1,351 @@
+"""Summary of a run in words: the sentence, the line below it, and four figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_xai.analysis.epochs import position
+from keras_xai.analysis.formatting import count, percent, short
+from keras_xai.analysis.importance import burn_in_end, importance_of, measured_at, unmeasured_at
+from keras_xai.events import events
+from keras_xai.judgement import is_scored, judge, not_finite_since
+from keras_xai.recorded import Recorded
+from keras_xai.records import VERDICT_WORDS, Alert, Importance
+
+Event = Sequence[Alert]  # alerts of one cause
+
+FEATURES_LISTED = 5
+LATER_EVENTS_TOLD = 2
+ACCURACY_LOSS = 0.05  # a fall of an accuracy that is marked
+
+GRADIENT_FLAG_VERBS = {
+    "dead": "get no gradient",
+    "vanishing": "get hardly any gradient",
+    "exploding": "get exploding gradients",
+}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One figure of the overview: what it is now, what it was, and whether that is wrong."""
+
+    value: str
+    was: str
+    note: str
+    alarm: bool = False
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Summary of a run at one epoch."""
+
+    sentence: str
+    detail: str
+    facts: tuple[Fact, ...]
+    alarm: bool
+    before: int  # the epoch that "was" refers to
+    feature: str  # the feature that moved, or the most important one; "" without an importance
+    faults: tuple[str, ...] = ()  # what of the watch broke, a sentence each
+    watch: str = ""  # what the absence of alerts amounts to; "" where there are some
+    not_finite: int | None = None  # the epoch from which on no importance is finite
+    missing: tuple[str, ...] = ()  # features whose importance was not measured
+
+
+def event_sentence(event: Event) -> str:
+    """Say what happened: "Epoch 14: the training data changed in block (0,0), and by epoch 16 the model relies on it."."""
+    rate = " while the learning rate was rising" if any(alert.learning_rate_rising for alert in event) else ""
+    changed = next((a for a in event if a.source != "clean" and a.verdict == "data changed"), None)
+    if changed is None:
+        first = event[0]
+        return f"Epoch {first.epoch}: {_seen_on_probe(first)}{rate}."
+    start = _change(event, changed)
+    moved = next((a for a in event if a.source == "clean" or a.verdict == "reliance moved"), None)
+    if moved is None:
+        return f"Epoch {changed.epoch}: {start}{rate}."
+    if moved.epoch < changed.epoch:
+        return f"Epoch {moved.epoch}: {_move(moved)}, and at epoch {changed.epoch} {start}{rate}."
+    return f"Epoch {changed.epoch}: {start}, and by epoch {moved.epoch} {_answer(event, moved)}{rate}."
+
+
+def _seen_on_probe(alert: Alert) -> str:
+    """Say what an alert of the fixed probe alone amounts to."""
+    return VERDICT_WORDS[alert.verdict] if alert.verdict == "data changed" else _move(alert)
+
+
+def _change(event: Event, changed: Alert) -> str:
+    """Say what changed: the labels alone, or the data and where."""
+    rows = changed.changed
+    if rows is not None and rows.labels and not rows.rows:
+        return "the training labels changed"
+    where = first_feature(telling_alert(event))
+    return f"{VERDICT_WORDS['data changed']} in {where}" if where else VERDICT_WORDS["data changed"]
+
+
+def _move(alert: Alert) -> str:
+    return f"{VERDICT_WORDS['reliance moved']} {_direction(alert)}"
+
+
+def _answer(event: Event, moved: Alert) -> str:
+    """Say what the model makes of a change of the data."""
+    where = first_feature(telling_alert(event))
+    same = next((move for move in moved.features if move.name == where), None)
+    if same is not None:
+        return "the model relies on it" if same.after >= same.before else "the model relies less on it"
+    changed_too = {move.name for alert in event if alert.source != "clean" for move in alert.features}
+    name = first_feature(moved)
+    if name in changed_too and moved.features[0].after >= moved.features[0].before:
+        return f"the model relies on {name}, which changed too"
+    return _move(moved)
+
+
+def telling_alert(event: Event) -> Alert:
+    """Return the alert that says best which features it is about: by what the model makes of the rows, else by the rows."""
+    named = [alert for alert in event if alert.features]
+    live = [alert for alert in named if alert.source == "live"]
+    return [*live, *named, event[0]][0]
+
+
+def first_feature(alert: Alert) -> str:
+    """Return the name of the feature that moved most, "" where an alert names none."""
+    return alert.features[0].name if alert.features else ""
+
+
+def _direction(alert: Alert) -> str:
+    """Return "to" or "away from" the feature that moved most."""
+    if not alert.features:
+        return "elsewhere"
+    move = alert.features[0]
+    by_score = alert.source == "data" or move.before == move.after
+    rose = not move.z < 0 if by_score else move.after > move.before
+    return f"{'to' if rose else 'away from'} {move.name}"
+
+
+def summary(run: Recorded, epoch: int | None = None) -> Summary:
+    """Return the sentence, the line below it and the four figures, as they stood at `epoch` (default: the last)."""
+    epochs = list(run.epochs)
+    if not epochs:
+        return _without_epochs(run)
+    current = epochs[position(epochs, epoch)]
+    past = events([alert for alert in run.alerts if alert.epoch <= current])
+    importance = _importance_for(run, past)
+    before = _epoch_before(epochs, past)
+    feature = first_feature(telling_alert(past[0])) if past else _leading_feature(importance, current)
+    facts = (
+        _metric(run, current, before if past else None),
+        _score(importance, current),
+        _share(importance, feature, current, before, alarm=bool(past)),
+        _flags(run, current),
+    )
+    judgement = judge(run, current)
+    faults = _as_sentences(judgement.faults)
+    return Summary(
+        _sentence(run, past, current, watched=not faults),
+        _detail(run, past, importance, current, before),
+        facts,
+        bool(past),
+        before,
+        feature,
+        faults,
+        watch="" if past else _watch(run, current, _as_sentences(judgement.faults or judgement.gaps)),
+        not_finite=not_finite_since(importance, current),
+        missing=() if importance is None else tuple(unmeasured_at(importance, current)),
+    )
+
+
+def _without_epochs(run: Recorded) -> Summary:
+    if run.probe is None:
+        detail = "Nothing is written yet. The first record arrives when the first epoch ends."
+    else:
+        size = count(run.probe.size, "sample")
+        detail = f"The run has written its probe of {size} but no epoch. The first arrives when the first epoch ends."
+    return Summary("No epochs yet.", detail, (), False, 0, "", _as_sentences(judge(run).faults))
+
+
+def _importance_for(run: Recorded, past: Sequence[Event]) -> Importance | None:
+    """Return the importance that the first event was seen on, else the first there is."""
+    source = past[0][0].source if past else None
+    choice = importance_of(run, None if source == "data" else source)
+    return choice[1] if choice else None
+
+
+def _epoch_before(epochs: Sequence[int], past: Sequence[Event]) -> int:
+    """Return the last epoch before the first event; without one the first epoch."""
+    earlier = [e for e in epochs if past and e < past[0][0].epoch]
+    return earlier[-1] if earlier else epochs[0]
+
+
+def _watch(run: Recorded, current: int, unwatched: Sequence[str]) -> str:
+    """Say what it means that there is no alert: calm is claimed only where an alarm was possible."""
+    choice = importance_of(run)
+    if unwatched:
+        return f"None so far. {' '.join(unwatched)}"
+    if choice is None or not is_scored(choice[1], current):
+        return "None so far: within the burn-in no alarm is possible."
+    return "None. No feature moved by more than its limit since the burn-in."
+
+
+def _as_sentences(clauses: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{clause[:1].upper()}{clause[1:].rstrip('.')}." for clause in clauses)
+
+
+def _sentence(run: Recorded, past: Sequence[Event], current: int, *, watched: bool) -> str:
+    if past:
+        return event_sentence(past[0])
+    flagged = _flagged(run, current)
+    if flagged is not None:
+        names, total, kind, since = flagged
+        silent = kind == "dead" and 2 * names > total
+        advice = "the model has stopped learning" if silent else "look at its weight gradients"
+        verb = GRADIENT_FLAG_VERBS.get(kind, "get gradients that are not finite")
+        return f"Since epoch {since}, {names} of {count(total, 'variable')} {verb}: {advice}."
+    if not watched:
+        return "No alert so far, but not all of this training was watched."
+    choice = importance_of(run)
+    if choice is None:
+        recorded = count(len([e for e in run.epochs if e <= current]), "epoch")
+        flags = ", no gradient flag" if run.weight_gradients else " recorded"
+        return f"{recorded}{flags}; nothing here watches what the model relies on."
+    if not is_scored(choice[1], current):
+        return "No alert so far: still too early to say what is usual for this run."
+    return "No alert so far: the model goes on relying on what it relied on before."
+
+
+def _detail(run: Recorded, past: Sequence[Event], importance: Importance | None, current: int, before: int) -> str:
+    parts = []
+    if importance is not None:
+        parts += _highest_score(importance, current, alarmed=bool(past))
+        parts += _not_measured(importance, current)
+    for key, label in (("loss", "Training loss"), ("val_loss", "Validation loss")):
+        old, new = _log(run, key, before), _log(run, key, current)
+        if not np.isfinite(new) or not (past or key == "val_loss"):
+            continue
+        if past and before < current:
+            parts.append(f"{label} since epoch {before}: {short(old)} → {short(new)}.")
+        else:
+            parts.append(f"{label} {short(new)}.")
+    for event in past[1 : 1 + LATER_EVENTS_TOLD]:
+        sentence = event_sentence(event)
+        parts.append(f"Later, {sentence[0].lower()}{sentence[1:]}")
+    others = len(past) - 1 - LATER_EVENTS_TOLD
+    if others > 0:
+        parts.append(f"And {count(others, 'later alert')}.")
+    return " ".join(parts)
+
+
+def _highest_score(importance: Importance, current: int, *, alarmed: bool) -> list[str]:
+    score = np.where(importance.epochs <= current, importance.score, np.nan)
+    if not np.isfinite(score).any():
+        return []
+    at = int(np.nanargmax(score))
+    name = "Score" if alarmed else "Highest score"
+    early = "" if is_scored(importance, current) else f", within the burn-in of {importance.burn_in} updates"
+    return [f"{name} {score[at]:.1f} at epoch {importance.epochs[at]}, limit {importance.limit:g}{early}."]
+
+
+def _not_measured(importance: Importance, current: int) -> list[str]:
+    names = unmeasured_at(importance, current)
+    if not names:
+        return []
+    others = len(names) - FEATURES_LISTED
+    more = f" and {count(others, 'other')}" if others > 0 else ""
+    return [f"Importance not measured: {', '.join(names[:FEATURES_LISTED])}{more}."]
+
+
+def accuracy_key(run: Recorded) -> str | None:
+    """Return the log that a reader looks at first: validation accuracy, else another metric, else a loss."""
+    recorded = dict.fromkeys(key for record in run.history for key in record.logs)
+    keys = [key for key in recorded if not key.startswith("xai_")]
+    metrics = [key for key in keys if "loss" not in key]
+    ordered = [
+        *(key for key in metrics if key.startswith("val_") and "acc" in key),
+        *(key for key in metrics if "acc" in key),
+        *(key for key in metrics if key.startswith("val_")),
+        *(key for key in ("val_loss", "loss") if key in keys),
+    ]
+    return ordered[0] if ordered else None
+
+
+def _log(run: Recorded, key: str, epoch: int) -> float:
+    records = [record for record in run.history if record.epoch <= epoch and key in record.logs]
+    return float(records[-1].logs[key]) if records else float("nan")
+
+
+def _metric(run: Recorded, current: int, before: int | None) -> Fact:
+    key = accuracy_key(run)
+    if key is None:
+        return Fact("–", "", "no metric in the logs")
+    new = _log(run, key, current)
+    old = float("nan") if before is None else _log(run, key, before)
+    is_accuracy = "acc" in key
+    show = percent if is_accuracy else short
+    label = key.replace("val_", "validation ").replace("_", " ")
+    label = label.replace("sparse categorical ", "").replace("binary ", "")
+    was = f"was {show(old)}" if np.isfinite(old) and before is not None and before < current else ""
+    return Fact(show(new), was, label, alarm=bool(is_accuracy and old - new > ACCURACY_LOSS))
+
+
+def _score(importance: Importance | None, current: int) -> Fact:
+    if importance is None:
+        return Fact("–", "", "drift score: not recorded")
+    at = position(importance.epochs, current)
+    score, epoch = float(importance.score[at]), int(importance.epochs[at])
+    limit = f"of {importance.limit:g}"
+    since = not_finite_since(importance, current)
+    if since is not None:
+        return Fact("–", limit, f"drift score: not finite since epoch {since}", alarm=True)
+    end = burn_in_end(importance)
+    early = end is None or epoch < end
+    burn_in = f"burn-in of {importance.burn_in} updates" if end is None else f"burn-in until epoch {end}"
+    if not np.isfinite(score):
+        note = f"drift score: {burn_in}" if early else f"drift score, epoch {epoch}: not measured"
+        return Fact("–", limit, note)
+    note = f"drift score, epoch {epoch}"
+    if early:
+        note = f"{note}: {burn_in}"
+    return Fact(f"{score:.1f}", limit, note, alarm=score > importance.limit and not early)
+
+
+def _leading_feature(importance: Importance | None, current: int) -> str:
+    if importance is None:
+        return ""
+    share = importance.share[measured_at(importance, current)]
+    return importance.names[int(np.nanargmax(share))] if np.isfinite(share).any() else ""
+
+
+def _share(importance: Importance | None, feature: str, current: int, before: int, *, alarm: bool) -> Fact:
+    if importance is None or feature not in importance.names:
+        return Fact("–", "", f"{feature}: no share recorded" if feature else "importance: not recorded")
+    at, f = measured_at(importance, current), importance.names.index(feature)
+    share, old = importance.share[at], float(importance.share[measured_at(importance, before), f])
+    was = f"was {percent(old)}" if before < current and np.isfinite(old) else ""
+    if not np.isfinite(share[f]):
+        return Fact("–", was, f"{feature}: not measured", alarm=alarm)
+    rank, measured = 1 + int(np.sum(share > share[f])), int(np.isfinite(share).sum())
+    since = not_finite_since(importance, current)
+    when = "" if since is None else f"at epoch {importance.epochs[at]}: "
+    return Fact(percent(float(share[f])), was, f"{when}{feature}, rank {rank} of {measured}", alarm=alarm)
+
+
+def _flagged(run: Recorded, current: int) -> tuple[int, int, str, int] | None:
+    """Return how many variables carry a flag, of how many, the commonest kind and its first epoch."""
+    records = [record for record in run.weight_gradients if record.epoch <= current]
+    if not records or not records[-1].flags:
+        return None
+    flags, total = records[-1].flags, len(records[-1].names)
+    kinds = [flag.kind for flag in flags]
+    commonest = max(dict.fromkeys(kinds), key=kinds.count)
+    since = min(flag.since for flag in flags if flag.kind == commonest)
+    return len({flag.name for flag in flags}), total, commonest, since
+
+
+def _flags(run: Recorded, current: int) -> Fact:
+    if not run.weight_gradients:
+        return Fact("–", "", "gradient flags: not recorded")
+    flagged = _flagged(run, current)
+    if flagged is None:
+        return Fact("none", "", "variables with a gradient flag")
+    names, total, kind, since = flagged
+    return Fact(str(names), f"of {total}", f"variables flagged: {kind} since epoch {since}", alarm=True)

@@ -1,0 +1,101 @@
+"""Parts that heat maps share: the cells, a labelled row for each of them, and the epochs along their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from keras_xai.figures.colour import Map, colourscale
+from keras_xai.figures.theme import Look, axis, epoch_axis, packed, text
+
+LETTER = 6.2  # pixels of a letter of a label
+LABEL_PADDING = 20  # pixels beside it
+COLUMNS_WITH_GAPS = 120  # of more columns a gap would take what a cell has
+
+
+def left_margin(labels: Sequence[str], most: int = 200, letter: float = LETTER) -> int:
+    """Return the pixels that the labels of the rows need, and at most so many."""
+    return int(min(most, LABEL_PADDING + letter * max(map(len, labels), default=1)))
+
+
+def label_length(left: int) -> int:
+    """Return how many letters go into a margin."""
+    return (left - 12) // 6
+
+
+def heat_map(
+    look: Look, values: ArrayLike, low: float, high: float, *, colours: Map = "sequential", **more: Any
+) -> Any:
+    """Return the trace of values (rows, columns) between two ends of a scale; `more` are plotly's own settings."""
+    return {
+        "type": "heatmap",
+        "z": packed(values),
+        "zmin": low,
+        "zmax": high,
+        "colorscale": colourscale(look.theme, colours),
+        "showscale": False,
+        **more,
+    }
+
+
+def column_gap(columns: Sequence[Any]) -> int:
+    """Return the pixels between two columns."""
+    return 1 if len(columns) <= COLUMNS_WITH_GAPS else 0
+
+
+def row_axis(look: Look, labels: Sequence[str], ticks: Sequence[Any] | None = None, **more: Any) -> dict[str, Any]:
+    """Return the axis of rows from top to bottom; `labels` are plotly text, at `ticks` or one a row."""
+    rows = len(labels) if ticks is None else len(ticks)
+    return axis(
+        look,
+        **{
+            "range": [rows - 0.5, -0.5],
+            "showgrid": False,
+            "tickvals": list(range(rows)) if ticks is None else list(ticks),
+            "ticktext": list(labels),
+            **more,
+        },
+    )
+
+
+def cell_axis(look: Look, epochs: list[int]) -> dict[str, Any]:
+    """Return the epoch axis of a heat map: a cell reaches half an epoch to both sides."""
+    out = epoch_axis(look, epochs)
+    step = min(np.diff(epochs), default=1)
+    out["range"] = [epochs[0] - step / 2, epochs[-1] + step / 2] if epochs else [0, 1]
+    return out
+
+
+def row_names(names: Sequence[str], columns: int) -> list[list[str]]:
+    """Return the names of the rows for every cell, for the box under the pointer."""
+    return [[text(name)] * columns for name in names]
+
+
+def hatched(
+    look: Look, epochs: Sequence[int], is_measured: NDArray[np.bool_], rows: Sequence[Any] = ()
+) -> list[dict[str, Any]]:
+    """Return one bar for every unbroken stretch of cells (rows, epochs) without a value; none where there is no such cell.
+
+    `rows` are the places of the rows on their axis, by default their numbers.
+    """
+    step = int(min(np.diff(epochs), default=1))
+    starts, lengths, places = [], [], []
+    for row, measured in enumerate(is_measured):
+        edges = np.flatnonzero(np.diff(np.concatenate([[1], measured.astype(int), [1]])))
+        for begin, end in zip(edges[::2], edges[1::2], strict=True):
+            starts.append(int(epochs[begin]) - step / 2)
+            lengths.append(int(epochs[end - 1]) - int(epochs[begin]) + step)
+            places.append(rows[row] if rows else row)
+    if not places:
+        return []
+    pattern = {"shape": "/", "fgcolor": look["line-strong"], "bgcolor": look["page"], "fillmode": "overlay"}
+    marker = {
+        "color": look["page"],
+        "line": {"width": 0},
+        "pattern": {**pattern, "size": 6, "solidity": 0.25},
+    }
+    bar = {"type": "bar", "orientation": "h", "width": 0.94, "hoverinfo": "skip", "marker": marker}
+    return [{**bar, "base": starts, "x": lengths, "y": places}]
