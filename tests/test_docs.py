@@ -59,7 +59,9 @@ def memorises(page):
     assert ("model", "memorising") in {flag[:2] for record in page["flagged"] for flag in record.flags}
     r2 = page["history"]["xai_surrogate_r2"]
     assert max(r2) - r2[-1] > 0.1
-    right = [(read_as == page["truth"][page["rows"]])[page["bad"]].mean() for read_as in page["record"].decision.read_as]
+    right = [
+        (read_as == page["truth"][page["rows"]])[page["bad"]].mean() for read_as in page["record"].decision.read_as
+    ]
     assert right[0] > right[-1]
     assert page["memorised"] > 0.5
 
