@@ -5,13 +5,12 @@ breast cancer table and the digits: 15 % of the training labels are wrong, and G
 layer of the model or by the pipeline, anew at each read. Tables are standardised and have one more column of idle noise:
 the one that leaks later.
 
-`Training.in_a_loop` is a compiled loop with the product's own charts, scores and pooling; `Training.in_fit` is
-`model.fit` with the real callback.
+`Training.in_a_loop` is a compiled loop with the product's own `DriftMonitor`; `Training.in_fit` is `model.fit` with the
+real callback.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import tempfile
 import types
@@ -27,15 +26,11 @@ from sklearn import datasets
 
 import keras_xai as kx
 from keras_xai.attribution.importance import class_importance, global_importance
-from keras_xai.callbacks.importance_drift import LIMIT, LIMIT_PER_CLASS, TOLD
 from keras_xai.callbacks.live_rows import LiveRows
-from keras_xai.drift.causes import REACHES, Causes
-from keras_xai.drift.data_score import DataScore
-from keras_xai.drift.detector import Chart, Update
-from keras_xai.records import Alert, Source
+from keras_xai.drift.monitor import DriftMonitor, DriftSettings
+from keras_xai.records import Alert
 
 EPOCHS = 60
-COOLDOWN = 3  # updates, the callback's default
 EARLIEST, LATEST = 25, 35  # the epoch of the change is drawn between them
 WRONG = 0.15  # of the labels of a noisy data set
 SIGMA = {"breast_cancer": 0.7, "digits": 0.35}  # of the noise
@@ -62,7 +57,7 @@ class Scenario:
 
 
 class Alarm(NamedTuple):
-    """What is kept of an alert."""
+    """The part of an alert that is written to a result."""
 
     epoch: int
     source: str
@@ -325,12 +320,12 @@ class Training:
         rows = self.lab.rows
         r = np.random.default_rng(10_000 + seed)
         order = r.permutation(len(rows.x))
-        here, there = order[: rows.training], order[rows.training : rows.training + rows.probe]
-        self.rows, self.labels = rows.x[here].copy(), rows.y[here].copy()
+        trained, probed = order[: rows.training], order[rows.training : rows.training + rows.probe]
+        self.rows, self.labels = rows.x[trained].copy(), rows.y[trained].copy()
         if scenario.noise:
             wrong = r.random(rows.training) < WRONG
             self.labels[wrong] = (self.labels + r.integers(1, rows.classes, rows.training))[wrong] % rows.classes
-        self.probe = kx.Probe(rows.x[there], rows.y[there])
+        self.probe = kx.Probe(rows.x[probed], rows.y[probed])
         self.change = int(r.integers(EARLIEST, LATEST + 1))
         self.guilty: list[int] = []
         # One generator a purpose: what a read draws must not change what the training draws.
@@ -339,7 +334,7 @@ class Training:
         self.epoch_rows, self.order = self.rows, np.arange(rows.training)
 
     def begin(self, epoch: int) -> None:
-        """What the epoch trains on and how fast."""
+        """Set what the epoch trains on and how fast."""
         if epoch == self._epoch:
             return
         self._epoch = epoch
@@ -361,16 +356,16 @@ class Training:
         return int(np.argsort(-importance)[r.integers(3)])
 
     def in_a_loop(self) -> list[Alarm]:
-        """Train in one compiled call an epoch, beside the parts of the callback in the callback's order."""
+        """Train in one compiled call an epoch, and explain it for the monitor of the callback."""
         watch = _Watch(self)
-        found: list[Alarm] = []
+        alarms: list[Alarm] = []
         for epoch in range(EPOCHS):
             self.begin(epoch)
             self.lab.epoch(
                 tf.constant(self.epoch_rows), tf.constant(self.lab.targets(self.labels)), tf.constant(self.order)
             )
-            found += watch.update(epoch)
-        return found
+            alarms += watch.update(epoch)
+        return alarms
 
     def in_fit(self) -> list[Alarm]:
         """Train by `model.fit` with the real callback."""
@@ -387,7 +382,7 @@ class Training:
             )
             begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: self.begin(epoch))
             model.fit(_Batches(self), epochs=EPOCHS, shuffle=False, verbose=0, callbacks=[begin, watch])
-        return [_kept(alert) for alert in alerts]
+        return [_alarm_of(alert) for alert in alerts]
 
     def _piped(self, rows: NDArray[np.float32], r: np.random.Generator) -> NDArray[np.float32]:
         """Rows behind the random part of the pipeline."""
@@ -409,8 +404,8 @@ class Training:
         return np.asarray(self.lab.gradient(tf.constant(rows.x), tf.constant(rows.y)))
 
 
-def _kept(alert: Alert) -> Alarm:
-    return Alarm(alert.epoch, alert.source, alert.verdict, [feature[0] for feature in alert.features], alert.event)
+def _alarm_of(alert: Alert) -> Alarm:
+    return Alarm(alert.epoch, alert.source, alert.verdict, [move.name for move in alert.features], alert.event)
 
 
 class _Batches(keras.utils.PyDataset):
@@ -430,62 +425,41 @@ class _Batches(keras.utils.PyDataset):
 
 
 class _Watch:
-    """The callback's charts, score, pooling and verdict, without files."""
+    """The work of the callback at the end of an epoch, without its engine and its files."""
 
     def __init__(self, training: Training) -> None:
         self._training = training
-        limit = LIMIT_PER_CLASS if training.scenario.per_class else LIMIT
-        self._clean, self._live, self._data = Chart(limit), Chart(limit), DataScore()
-        self._rows = LiveRows(training.live, training.probe) if training.scenario.live else None
+        scenario, self._classes = training.scenario, tuple(range(training.lab.rows.classes))
+        self._rows = LiveRows(training.live, training.probe) if scenario.live else None
         if self._rows is not None:
             self._rows.check()
-        self._last_data_alarm = self._last_difference = -EPOCHS
-        self._causes = Causes()
+        self._monitor = DriftMonitor(
+            training.probe.features,
+            DriftSettings.of(per_class=scenario.per_class),
+            classes=[str(number) for number in self._classes],
+            live=scenario.live,
+        )
 
     def update(self, epoch: int) -> list[Alarm]:
-        training, probe = self._training, self._training.probe
+        training, monitor, probe = self._training, self._monitor, self._training.probe
         rate = float(training.lab.optimizer.learning_rate.numpy())
-        names = self._names()
-        update = self._clean.update(self._share(training._gradient(probe), probe), rate)
-        drafts = [self._draft(epoch, "clean", names, update)] if update.alarm else []
-        over = update.score > self._clean.limit
-        if self._rows is None:
-            return [_kept(alert) for alert in self._causes.joined(epoch, drafts, over=over)]
-        rows = self._rows.read()
-        if (difference := self._rows.difference) is not None and epoch - self._last_difference > COOLDOWN:
-            self._last_difference = epoch
-            features = tuple((name, 0.0, share, 0, np.nan) for name, share in difference.shares)
-            drafts.append(Alert(epoch, "data", "data changed", False, features, changed=difference.changed))
-        if not self._rows.repeats:
-            update = self._data.update(self._data.movement(probe.pooled(rows.x)).astype(np.float32))
-            if update.alarm:
-                self._last_data_alarm = epoch
-                drafts.append(self._draft(epoch, "data", list(probe.features), update))
-        update = self._live.update(self._share(training._gradient(rows) * rows.x, rows), rate)
-        over |= update.score > self._live.limit
-        if update.alarm:
-            drafts.append(self._draft(epoch, "live", names, update))
-        if self._rows.changed or epoch - self._last_data_alarm <= REACHES:
-            drafts = [dataclasses.replace(alert, verdict="data changed") for alert in drafts]
-        return [_kept(alert) for alert in self._causes.joined(epoch, drafts, over=over)]
+        monitor.begin_update()
+        gradient = training._gradient(probe)
+        monitor.update(epoch, "clean", *self._importance(gradient, probe), learning_rate=rate)
+        changed = False
+        if self._rows is not None:
+            rows = self._rows.read()
+            if self._rows.difference is not None:
+                monitor.report_change(epoch, self._rows.difference.changed, self._rows.difference.shares)
+            if not self._rows.repeats:
+                monitor.update_inputs(epoch, monitor.inputs.movement(probe.pooled(rows.x)))
+            product = training._gradient(rows) * rows.x
+            monitor.update(epoch, "live", *self._importance(product, rows), learning_rate=rate)
+            changed = self._rows.changed
+        return [_alarm_of(alert) for alert in monitor.end_update(epoch, inputs_changed=changed)]
 
-    def _draft(self, epoch: int, source: Source, names: list[str], update: Update) -> Alert:
-        moved = tuple((names[f], 0.0, 0.0, 0, float(update.z[f])) for f in update.guilty()[:TOLD])
-        return Alert(epoch, source, "reliance moved", update.rising, moved, update.score)
-
-    def _share(self, values: NDArray[np.float32], rows: kx.Probe) -> NDArray[np.float32]:
+    def _importance(self, values: NDArray[np.float32], rows: kx.Probe) -> tuple[NDArray[Any], NDArray[np.int8]]:
         attribution: Any = types.SimpleNamespace(values=values)
         if self._training.scenario.per_class:
-            magnitude, _ = class_importance(attribution, self._training.probe, rows.classes, self._classes())
-        else:
-            magnitude, _ = global_importance(attribution, self._training.probe)
-        return (magnitude / magnitude.sum()).astype(np.float32)
-
-    def _classes(self) -> tuple[int, ...]:
-        return tuple(range(self._training.lab.rows.classes))
-
-    def _names(self) -> list[str]:
-        features = self._training.probe.features
-        if not self._training.scenario.per_class:
-            return list(features)
-        return [f"{name}, class {c}" for c in self._classes() for name in features]
+            return class_importance(attribution, self._training.probe, rows.classes, self._classes)
+        return global_importance(attribution, self._training.probe)

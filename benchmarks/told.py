@@ -26,7 +26,7 @@ def train(size: int, watched: bool) -> dict[str, float]:
     import numpy as np
 
     import keras_xai as kx
-    from keras_xai.callbacks.cost import Cost
+    from keras_xai.callbacks.overhead import Stopwatch
     from keras_xai.gradients import tap
 
     tap.clock = time.process_time
@@ -47,7 +47,7 @@ def train(size: int, watched: bool) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as log_dir:
         ours = [kx.WeightGradients(log_dir, on_flag=lambda record: None)] if watched else []
         for callback in ours:
-            callback.cost = Cost(time.process_time)
+            callback.cost = Stopwatch(time.process_time)
         model.fit(x, y, batch_size=32, epochs=3, verbose=0, callbacks=[*ours, Clock()])
         history = kx.load(log_dir)["."].history if watched else []
     first, *later = np.diff(marks).tolist()

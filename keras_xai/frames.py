@@ -21,7 +21,7 @@ class Samples(NamedTuple):
 
     arrays: Any  # an array (B, ...), a list or a dict of such
     names: list[Names]  # of each input's columns; None where no frame names them
-    taken_apart: bool = False  # whether the dict was made here, of a frame's columns
+    split_from_frame: bool = False  # the dict was made here, of a frame's columns
 
 
 def as_arrays(x: Any, name: str = "x", most: int | None = None) -> Samples:
@@ -160,7 +160,7 @@ def _table(frame: Any, name: str) -> Samples:
     if all(column.dtype.kind in "fiub" for column in columns):
         return Samples(np.stack(columns, 1), [_given(frame.columns)])
     apart = {key: column[:, None] for key, column in zip(names, columns, strict=True)}
-    return Samples(apart, [None] * len(names), taken_apart=True)
+    return Samples(apart, [None] * len(names), split_from_frame=True)
 
 
 def _columns(frame: Any, schema: Mapping[str, Any], name: str) -> list[NDArray[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,6 +43,22 @@ def pixels(shape: Sequence[int]) -> tuple[int, int]:
     """Return (H, W) of one image (H, W), (H, W, C) or (C, H, W)."""
     height, width = shape[1:] if is_channels_first(shape) else shape[:2]
     return height, width
+
+
+def cell_grid(shape: Sequence[int], cells: int = SCORED_CELLS) -> tuple[int, tuple[int, int]]:
+    """Return the side of a square cell in pixels, and how many cells (h, w) cover an image.
+
+    Args:
+        shape: of one image.
+        cells: at most, along its longer side.
+
+    Example:
+        >>> cell_grid((33, 20, 3))
+        (3, (11, 7))
+    """
+    height, width = pixels(shape)
+    side = math.ceil(max(height, width) / cells)
+    return side, (math.ceil(height / side), math.ceil(width / side))
 
 
 def cell_edges(length: int, cells: int) -> NDArray[np.int64]:

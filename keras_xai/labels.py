@@ -46,6 +46,34 @@ def coded(y: Any, class_names: Sequence[str] | None = None) -> tuple[NDArray[Any
     return _of_series(cast(Any, series), class_names)
 
 
+def guess_classes(y: NDArray[Any] | None) -> NDArray[np.int64] | None:
+    """Return labels (B, ...) as classes (B,), or None where they do not look like classes.
+
+    One-hot rows, the signs −1 and +1, whole numbers from 0 are classes; floats only where they take few values.
+
+    Example:
+        >>> guess_classes(np.array([-1.0, 1.0, 1.0])).tolist()
+        [0, 1, 1]
+    """
+    if y is None or not y.size:
+        return None
+    if y.ndim == 2 and y.shape[1] > 1 and _is_one_hot(y):
+        return y.argmax(1).astype(np.int64)
+    if y.size != len(y) or y.dtype.kind not in "iuf":
+        return None
+    values = y.reshape(-1)
+    different = np.unique(values)
+    if np.isin(different, (-1, 1)).all() and different[0] == -1:
+        return (values > 0).astype(np.int64)
+    whole = bool((different == np.round(different)).all() and different[0] >= 0)
+    few_values = y.dtype.kind in "iu" or len(different) <= max(2, len(y) // 8)
+    return values.astype(np.int64) if few_values and whole else None
+
+
+def _is_one_hot(y: NDArray[Any]) -> bool:
+    return bool(((y == 0) | (y == 1)).all() and (y.sum(1) == 1).all())
+
+
 def of_output(y: Any, output: Any, size: int | None = None, whose: str = "y holds") -> Any:
     """The labels of one output, where y holds those of several: a dict, or a list or tuple of arrays.
 

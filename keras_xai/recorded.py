@@ -1,4 +1,4 @@
-"""What figures and judgements may ask of a run: the records, by name. `keras_xai.run.Run` answers it."""
+"""The members of a run that figures and judgements may ask for: its records, by name. `keras_xai.run.Run` has them."""
 
 from __future__ import annotations
 

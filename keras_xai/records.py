@@ -27,7 +27,7 @@ Link = Literal["", "softmax", "sigmoid"]
 Answer = Literal["class", "labels", "value"]
 Target = Literal["label", "prediction"]
 
-# The words that a record may hold, in the order in which they are told.
+# The words that a record may hold, in the order in which they are shown.
 SPACES: tuple[Space, ...] = get_args(Space)
 TASKS: tuple[TaskKind, ...] = get_args(TaskKind)
 LINKS: tuple[Link, ...] = get_args(Link)
@@ -102,12 +102,12 @@ def layer_of(path: str) -> str:
 
 
 def missing_epochs(epochs: Sequence[int]) -> list[int]:
-    """The epochs between the first and the last that are not there."""
+    """Return the epochs between the first and the last that are missing."""
     return sorted(set(range(min(epochs), max(epochs))) - set(epochs)) if epochs else []
 
 
 def in_words(epochs: Sequence[int]) -> str:
-    """Sorted epochs as text: "epoch 3", "epochs 3 to 5 and 9"."""
+    """Return sorted epochs as text: "epoch 3", "epochs 3 to 5 and 9"."""
     stretches: list[list[int]] = []
     for epoch in epochs:
         if stretches and epoch == stretches[-1][1] + 1:
@@ -140,7 +140,7 @@ class Note(NamedTuple):
     epoch: int
     text: str
     part: str = ""  # which part, where that is known
-    stopped: bool = False  # whether it says that the part ended before the training did
+    stopped: bool = False  # True where it says that the part ended before the training did
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +170,7 @@ class Gradients:
         object.__setattr__(self, "flags", _as_flags(self.flags))
 
     def by_layer(self) -> Gradients:
-        """The same figures for each layer as a whole: over the entries of its variables that got a gradient.
+        """Return the same figures for each layer as a whole: over the entries of its variables that got a gradient.
 
         A layer is named by its variables' path without the last part. Flags stay with the variables.
 
@@ -180,27 +180,33 @@ class Gradients:
         return self._merged([layer_of(name) for name in self.names])
 
     def overall(self) -> Gradients:
-        """The same figures for the whole gradient, as one row named "all"."""
+        """Return the same figures for the whole gradient, as one row named "all"."""
         return self._merged(["all"] * len(self.names))
 
     def _merged(self, keys: list[str]) -> Gradients:
+        """Return a record with one row for each key, of the variables that have it."""
         if len(self.sizes) != len(self.names):
             raise ValueError("this record holds no sizes of its variables")
         rows: dict[str, list[int]] = {}
         for v, key in enumerate(keys):
             rows.setdefault(key, []).append(v)
         merged = [self._whole(members) for members in rows.values()]
+        statistics = {}
+        for name in self.statistics:
+            statistics[name] = np.asarray([row[name] for row in merged], np.float32)
+        histograms = [self.histogram[members].sum(0) for members in rows.values()]
+        sizes = np.asarray(self.sizes, np.int64)
         return dataclasses.replace(
             self,
             names=tuple(rows),
-            statistics={s: np.asarray([row[s] for row in merged], np.float32) for s in self.statistics},
-            histogram=np.stack([self.histogram[m].sum(0) for m in rows.values()]) if rows else self.histogram,
+            statistics=statistics,
+            histogram=np.stack(histograms) if rows else self.histogram,
             flags=(),
-            sizes=tuple(sum(self.sizes[v] for v in members) for members in rows.values()),
+            sizes=tuple(int(sizes[members].sum()) for members in rows.values()),
         )
 
     def _whole(self, members: list[int]) -> dict[str, float]:
-        """Moments add up weighted by size, norms as squares."""
+        """Return the statistics of some variables together: moments add up weighted by size, norms as squares."""
         captured = [v for v in members if np.isfinite(self.statistics["zero_fraction"][v])]
         if not captured:
             return dict.fromkeys(self.statistics, float("nan"))
@@ -225,17 +231,18 @@ class Gradients:
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """What each part of the input contributed to the score that was explained.
+    """The part of the explained score that each part of the input contributed.
 
     `values` is float32 with the shape of the input (a list or dict of such where the model takes several; (B, h, w)
     for the CAM family, (B, T) for tokens); read back from a log directory images are (B, H, W), the sum over channels.
     `score` and `baseline_score` (B) are in `space`: "logit" before the last softmax or sigmoid, "probability" where the
     model has no such logit, "raw" for regression. `completeness_error` (B) is |Σ values − (score − baseline_score)| /
     max(|score − baseline_score|, 1e-6), None where the method promises no such sum. `r2` (B), at most 1, is how well the
-    line fits that stands for the model (LIME), None for what fits none. `quadrature_error` (B) estimates how far the map is
-    from the integral that it stands for, Σ |Δ values| / Σ |values|, from two rules of every other step; None for what adds up
-    no steps, and in older files. `task` says what the outputs are: "binary" (one unit: class 1 or not; class 0 is explained
-    by the negative logit, or by 1 − p), "classes" (one of K), "labels" (each of K, yes or no), "number" or "numbers".
+    linear model fits that stands for the network (LIME), None for what fits none. `quadrature_error` (B) estimates how far the
+    map is from the integral that it stands for, Σ |Δ values| / Σ |values|, from two rules of every other step; None for what
+    adds up no steps, and in older files. `task` says what the outputs are: "binary" (one unit: class 1 or not; class 0 is
+    explained by the negative logit, or by 1 − p), "classes" (one of K), "labels" (each of K, yes or no), "number" or
+    "numbers".
     """
 
     method: str
@@ -261,7 +268,7 @@ class Attribution:
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """What an `Attribution` says beside its maps, over epochs."""
+    """The figures of an `Attribution` beside its maps, over epochs."""
 
     method: str
     epochs: NDArray[np.int64]  # (E)
@@ -326,38 +333,44 @@ class Importance:
 
 
 def _unmeasured(names: tuple[str, ...], share: NDArray[np.floating[Any]]) -> tuple[str, ...]:
-    """Whose shares (E, F) are NaN wherever others have some."""
-    known = np.isfinite(share)
-    scored = known.any(1)
-    return (
-        tuple(name for name, some in zip(names, known[scored].any(0), strict=True) if not some) if scored.any() else ()
-    )
+    """Return the features whose shares (E, F) are NaN wherever others have some."""
+    is_finite = np.isfinite(share)
+    scored_epochs = is_finite.any(1)
+    if not scored_epochs.any():
+        return ()
+    is_measured = is_finite[scored_epochs].any(0)
+    return tuple(name for name, measured in zip(names, is_measured, strict=True) if not measured)
 
 
 class Changed(NamedTuple):
-    """How many of the live rows differ from the read before; −1: they differ, and how many is not known, since the rows
-    of before a resumed training are not kept."""
+    """Numbers of live rows that differ from the read before.
+
+    −1: they differ, and how many is not known, since the rows of before a resumed training are not kept.
+    """
 
     rows: int  # whose inputs differ
     labels: int  # whose label differs
     of: int  # rows in all
 
     def __str__(self) -> str:
-        rows = "other rows" if self.rows < 0 else f"{self.rows} of {self.of} rows" if self.rows else ""
-        labels = "other labels" if self.labels < 0 else f"labels: {self.labels} of {self.of}" if self.labels else ""
-        return f"the live rows are not what they were: {', '.join(filter(None, [rows, labels]))}"
+        parts = []
+        if self.rows:
+            parts.append("other rows" if self.rows < 0 else f"{self.rows} of {self.of} rows")
+        if self.labels:
+            parts.append("other labels" if self.labels < 0 else f"labels: {self.labels} of {self.of}")
+        return f"the live rows are not what they were: {', '.join(parts)}"
 
 
-WORDS: dict[Verdict, str] = {
+VERDICT_WORDS: dict[Verdict, str] = {
     "data changed": "the training data changed",
     "reliance moved": "the model moved its reliance",
 }
-SEEN: dict[Source, str] = {
+SOURCE_WORDS: dict[Source, str] = {
     "clean": "seen on the fixed probe",
     "live": "seen on the live rows",
     "data": "seen in the live rows themselves",
 }
-ADVICE: dict[Verdict, str] = {
+VERDICT_ADVICE: dict[Verdict, str] = {
     "data changed": "Compare what the data pipeline gives since this epoch with what it gave before, and go back to the "
     "weights of before if the change was not meant.",
     "reliance moved": "Look at these features on some samples (tab Explain, or keras-xai report), and go back to the "
@@ -398,29 +411,30 @@ class Alert:
 
     def __str__(self) -> str:
         rate = " The learning rate was rising." if self.learning_rate_rising else ""
-        return f"epoch {self.epoch} (Keras prints {self.epoch + 1}): {self.what}; {self.seen}.{rate}"
+        return f"epoch {self.epoch} (Keras prints {self.epoch + 1}): {self.description}; {self.evidence}.{rate}"
 
     @property
-    def what(self) -> str:
-        """What happened: the verdict, its features, and how many rows differ."""
+    def description(self) -> str:
+        """The verdict, its features, and how many rows differ."""
         moves = ", ".join(self._moved(move) for move in self.features[:3])
         if self.changed is not None and self.changed.labels and not self.changed.rows:
             moves = "" if math.isnan(self.score) else f"moved: {moves}"  # these are not what changed
             return "; ".join(filter(None, ["the training labels changed", moves, str(self.changed)]))
-        changed = "" if self.changed is None else str(self.changed)
-        return "; ".join(filter(None, [f"{WORDS[self.verdict]}{f': {moves}' if moves else ''}", changed]))
+        verdict = VERDICT_WORDS[self.verdict]
+        verdict = f"{verdict}: {moves}" if moves else verdict
+        return verdict if self.changed is None else f"{verdict}; {self.changed}"
 
     @property
-    def seen(self) -> str:
-        """Who saw it, by which score."""
+    def evidence(self) -> str:
+        """The rows on which it was seen, and the score."""
         if not math.isfinite(self.score):
-            return SEEN[self.source]
-        return f"{SEEN[self.source]}, score {self.score:.1f}, limit {self.limit:g}"
+            return SOURCE_WORDS[self.source]
+        return f"{SOURCE_WORDS[self.source]}, score {self.score:.1f}, limit {self.limit:g}"
 
     @property
     def advice(self) -> str:
-        """What to do next."""
-        return ADVICE[self.verdict]
+        """The next thing to do."""
+        return VERDICT_ADVICE[self.verdict]
 
     def _moved(self, move: FeatureMove) -> str:
         name = printable(move.name)
@@ -433,7 +447,7 @@ class Alert:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What the layers make of the probe: data → features. One entry a layer (L), in the order they are called; the last
+    """Representations of the probe in the layers: data → features. One entry a layer (L), in the order they are called; the last
     one is what the model says, its logits where it has some.
 
     `mean`, `std`, `saturation`, `dead` are over all activations of probe and positions, padded steps left out; the
@@ -477,17 +491,17 @@ class Surrogate:
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """How well the decision can be read, by a linear readout with every sample left out in turn: features → decision.
+    """Decodability of the decision from each layer, by a linear probe with every sample left out in turn: features → decision.
 
     `readability` (L) is its accuracy on `target`: "label", or "prediction" where there are no labels (R² for numbers);
-    `own_decision` (L) the same on the model's own class. `read_as` (L, B) is the class that the readout sees in each
-    sample, −1 where there is none to see.
+    `own_decision` (L) the same on the model's own class. `read_as` (L, B) is the class that the linear probe predicts for
+    each sample, −1 where there is none.
     """
 
     target: Target
     readability: Float
     standard_error: Float  # (L)
-    chance: float  # of a readout that knows no layer: the largest class
+    chance: float  # accuracy without any layer: the share of the largest class
     own_decision: Float
     read_as: Integer
     surrogates: Mapping[str, Surrogate] = field(default_factory=dict)  # "linear", "svm"
@@ -495,9 +509,9 @@ class Decision:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What the model says of each sample, and how sure it is: decision → result.
+    """The output of the model for each sample, and how sure it is: decision → result.
 
-    `answer` says what that is: "class" (one of K), "labels" (each of K true or not) or "value" (a number). Shapes and
+    `answer` is the kind of output: "class" (one of K), "labels" (each of K true or not) or "value" (a number). Shapes and
     figures below are for classes. Labels: `prediction` is (B, K) of 0 and 1, `correct` means all of them, the other figures are
     over all pairs of sample and label. Values: `prediction` is the output, the other figures are NaN.
     """
@@ -531,7 +545,7 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Mappings:
-    """How data became features, features a decision and a decision a result at the end of one epoch."""
+    """The way from data to features, from features to a decision and to a result, at the end of one epoch."""
 
     epoch: int
     features: Features
@@ -551,10 +565,10 @@ class Mappings:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """What became of each probe sample over the recorded epochs: how easily it was learned, how often it was lost again.
+    """Training dynamics of each probe sample over the recorded epochs: how easily it was learned, how often it was forgotten.
 
     `mean_confidence` and `variability` are mean and standard deviation over epochs of the probability given to the true
-    class, a place on the data map (Swayamdipta et al. 2020). `forgetting` counts the steps from right to wrong (Toneva et
+    class, the axes of the data map (Swayamdipta et al. 2020). `forgetting` counts the steps from right to wrong (Toneva et
     al. 2019). NaN, and −1 for whole numbers, where there is no label.
     """
 
@@ -568,7 +582,7 @@ class Samples:
 
     @classmethod
     def of(cls, records: Sequence[Mappings]) -> Samples | None:
-        """From records in the order of their epochs, None from none. A part of a run tells what was known by then."""
+        """Return the dynamics over records in the order of their epochs, None for no records."""
         if not records:
             return None
         results = [record.result for record in records]
@@ -582,10 +596,11 @@ class Samples:
             forgetting = (right[:-1] & ~right[1:]).sum(0)
             first = np.where(right.any(0), epochs[right.argmax(0)], -1)
             share = right.mean(0)
-        said = np.stack([r.prediction.reshape(size, -1) for r in results])
-        moved = (
-            (said[1:] != said[:-1]).any(2).mean(1) if results[0].answer != "value" else np.full(len(said) - 1, np.nan)
-        )
+        predictions = np.stack([r.prediction.reshape(size, -1) for r in results])
+        if results[0].answer == "value":
+            moved = np.full(len(results) - 1, np.nan)
+        else:
+            moved = (predictions[1:] != predictions[:-1]).any(2).mean(1)
         return cls(
             epochs=epochs,
             mean_confidence=confidence.mean(0),
@@ -597,6 +612,6 @@ class Samples:
         )
 
     def suspects(self, most: int = 20) -> NDArray[np.int64]:
-        """The samples to look at first: rows of the probe, the lowest mean confidence in front."""
-        known = np.flatnonzero(np.isfinite(self.mean_confidence))
-        return known[np.argsort(self.mean_confidence[known], kind="stable")][:most]
+        """Return the samples to look at first: rows of the probe, the lowest mean confidence in front."""
+        labelled = np.flatnonzero(np.isfinite(self.mean_confidence))
+        return labelled[np.argsort(self.mean_confidence[labelled], kind="stable")][:most]

@@ -1,4 +1,4 @@
-"""Reading a log directory back: `kx.load`."""
+"""Reading of a log directory: `kx.load`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_xai.errors import InvalidInput, unknown
-from keras_xai.summary.reader import FileStore, Log
+from keras_xai.summary.reader import Log
 from keras_xai.summary.runs import directories
+from keras_xai.summary.store import FileStore
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 
 class Run(Log):
-    """Everything one training said about itself, as records and numpy arrays; see `keras_xai.records`.
+    """Everything that one training recorded, as records and numpy arrays; see `keras_xai.records`.
 
     Lazy: a property reads its records on first use and keeps them. Values that are damaged, foreign or from a newer
     version are passed over with a warning.
+
+    | member | what it is |
+    |---|---|
+    | `epochs`, `history` | the epochs, and for each its time, cost, learning rate and logs |
+    | `weight_gradients` | statistics, histograms and flags by variable |
+    | `probe`, `attributions(method)`, `outputs(method)` | the gallery, its maps, and what the model said of it |
+    | `importance`, `importance_live`, `data_score` | shares of the features over epochs, and how unusual their move is |
+    | `alerts`, `notes`, `stops` | what happened, and what the callbacks had to say |
+    | `mappings`, `samples` | features, decision and result; what became of each sample |
+    | `figure(name)` | the figure of the tab |
+
+    Example:
+        >>> import keras, numpy as np, tempfile
+        >>> import keras_xai as kx
+        >>> x = np.random.default_rng(0).normal(size=(128, 4)).astype("float32")
+        >>> y = (x[:, 0] > 0).astype("int32")
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        >>> log_dir = tempfile.mkdtemp()
+        >>> history = model.fit(x, y, epochs=2, verbose=0, callbacks=[kx.Explain(log_dir, (x, y))])
+        >>> run = kx.load(log_dir)["."]
+        >>> run.epochs, run.importance.share.shape, run.attributions("saliency")[1].values.shape
+        ([0, 1], (2, 4), (16, 4))
     """
 
     def __repr__(self) -> str:
@@ -51,7 +75,7 @@ class Run(Log):
 
 
 def load(log_dir: str | os.PathLike[str]) -> dict[str, Run]:
-    """Every run below a directory, by the `log_dir` it was written to, relative to `log_dir`; itself is ".".
+    """Return every run below a directory, by the `log_dir` it was written to, relative to `log_dir`; itself is ".".
 
     A later training into the same directory is a run of its own, "run1/keras_xai-2". Needs neither Keras nor TensorFlow.
 

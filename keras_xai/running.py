@@ -1,4 +1,4 @@
-"""Which trainings are running: a fit that was broken off leaves its callbacks behind, one that runs inside another does not."""
+"""Trainings that are running: a fit that was broken off leaves its callbacks behind, one that runs inside another does not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import FrameType
 
 
 def is_running(params: object) -> bool:
-    """Whether a fit goes on, in any thread.
+    """Return True while a fit goes on, in any thread.
 
     A fit that ended with an error never says so to its callbacks. It is over when no function on any stack holds the list
     of its callbacks.

@@ -27,6 +27,8 @@ def test_the_examples_of_a_module_print_what_they_say(name, tmp_path, monkeypatc
     from tests import reader
 
     monkeypatch.chdir(tmp_path)
+    # The clock stands still: on a slow machine a progress bar would be among what is printed.
+    monkeypatch.setattr("keras_xai.attribution.progress.clock", lambda: 0.0)
     examples = [test for test in doctest.DocTestFinder().find(importlib.import_module(name)) if test.examples]
     assert examples, "the example stands outside of a docstring"
     for test in examples:

@@ -44,6 +44,7 @@ def trained(tmp_path_factory):
     return logs, model, probe
 
 
+@pytest.mark.oldest
 def test_the_files_say_what_the_model_does(trained):
     """The last epoch read back equals the trained model, asked again."""
     logs, model, probe = trained
@@ -62,6 +63,7 @@ def test_the_files_say_what_the_model_does(trained):
     )  # the last step follows the record
 
 
+@pytest.mark.oldest
 @pytest.mark.parametrize("loader", LOADERS)
 def test_tensorboard_serves_what_the_files_say(trained, wsgi, loader, wait_until):
     """Both data loaders, every epoch, the same numbers as `kx.load`."""

@@ -13,7 +13,7 @@ from keras_xai.events import events, line, with_events
 from keras_xai.page import report
 from keras_xai.records import Alert, Changed
 from keras_xai.run import Run, load
-from keras_xai.summary.reader import FileStore
+from keras_xai.summary.store import FileStore
 from keras_xai.summary.writer import Writer
 
 MOVED = (("dose", 0.12, 0.4, 1, 8.0),)

@@ -11,6 +11,8 @@ from keras_xai.frames import as_arrays
 from keras_xai.labels import coded, of_output
 from keras_xai.probe import Probe
 
+pytestmark = pytest.mark.oldest
+
 N = 12
 AGE = np.linspace(20, 70, N)  # float64, as frames have it
 VISITS = np.arange(N) % 5

@@ -55,6 +55,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.oldest
 @pytest.mark.parametrize("part", BROKEN)
 def test_a_part_that_stopped_is_seen_everywhere(tmp_path, capsys, part):
     """In `check`, the overview, the report and the tab; nowhere is the run called quiet."""

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from keras_xai.errors import InvalidInput
+from keras_xai.image import cell_grid
 from keras_xai.probe import Probe
+from keras_xai.probe.description import describe, probe_of
+from keras_xai.probe.gallery import balanced_rows
 
 images = np.zeros((6, 8, 8, 1), np.float32)
 table = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -82,7 +85,7 @@ def test_images_are_pooled_to_at_most_sixteen_cells_a_side():
     """Each cell is the sum of its pixels; the rest at the border counts."""
     pixels = np.random.default_rng(0).random((2, 33, 20, 3)).astype(np.float32)
     probe = Probe(pixels)
-    assert probe.cells == (11, 7)
+    assert cell_grid(probe.image_shape) == (3, (11, 7))
     pooled = probe.pooled(pixels).reshape(2, 11, 7)
     assert pooled[1, 10, 6] == pytest.approx(pixels[1, 30:33, 18:20].sum(), rel=1e-6)
     assert pooled.sum() == pytest.approx(pixels.sum(), rel=1e-6)
@@ -119,10 +122,10 @@ def test_the_gallery_takes_the_first_rows_of_each_class_and_the_rest_from_the_la
     """Class-balanced, in row order within a class."""
     y = [0, 0, 0, 1, 1, 2]
     probe = Probe(np.zeros((6, 2), np.float32), y)
-    assert probe.gallery_rows(3).tolist() == [0, 3, 5]
-    assert probe.gallery_rows(4).tolist() == [0, 1, 3, 5]
-    assert probe.gallery_rows(5).tolist() == [0, 1, 3, 4, 5]
-    assert sorted(probe.gallery_rows(99)) == list(range(6))
+    assert balanced_rows(probe.classes, 6, 3).tolist() == [0, 3, 5]
+    assert balanced_rows(probe.classes, 6, 4).tolist() == [0, 1, 3, 5]
+    assert balanced_rows(probe.classes, 6, 5).tolist() == [0, 1, 3, 4, 5]
+    assert sorted(balanced_rows(probe.classes, 6, 99)) == list(range(6))
     assert probe.gallery(4).y.tolist() == [0, 0, 1, 2]
 
 
@@ -169,7 +172,7 @@ def test_every_feature_has_a_mask_and_the_masks_part_the_input(shape, how):
     """What permutation importance shuffles together: each entry in exactly one feature, the one it is pooled into."""
     x = np.random.default_rng(0).random((2, *shape)).astype(np.float32)
     probe = Probe(x, **how)
-    masks = np.stack([m[0] for m in probe.feature_masks()])
+    masks = np.stack([m[0] for m in probe.feature_map.masks()])
     assert masks.shape == (len(probe.features), *shape)
     np.testing.assert_array_equal(masks.sum(0), 1)
     entries = tuple(range(2, 2 + len(shape)))
@@ -178,7 +181,7 @@ def test_every_feature_has_a_mask_and_the_masks_part_the_input(shape, how):
 
 def test_the_masks_of_a_picture_fit_in_memory():
     """One truth value for each cell and entry, and no table of entries against entries."""
-    masks = Probe(np.zeros((1, 224, 224, 3), np.float32)).feature_masks()
+    masks = Probe(np.zeros((1, 224, 224, 3), np.float32)).feature_map.masks()
     assert sum(m.nbytes for parts in masks for m in parts) == 256 * 224 * 224 * 3
 
 
@@ -221,7 +224,7 @@ def test_columns_by_name_are_grouped_like_a_table():
     twin = Probe(table[:, :2], feature_names=["age", "dose"], groups=groups)
     assert probe.features == twin.features == ("both",)
     np.testing.assert_array_equal(probe.pooled(probe.x), twin.pooled(twin.x))
-    assert [[bool(mask.all()) for mask in masks] for masks in probe.feature_masks()] == [[True, True]]
+    assert [[bool(mask.all()) for mask in masks] for masks in probe.feature_map.masks()] == [[True, True]]
 
 
 def test_names_of_several_inputs_are_one_for_each_or_those_of_one():
@@ -251,7 +254,7 @@ def test_a_table_beside_a_picture_is_pooled_by_columns_and_the_picture_by_cells(
     assert len(pooled) == probe.feature_count == 3 + 11 * 7
     np.testing.assert_array_equal(pooled["row: column 1"], table[:, 1])
     assert pooled["scan: block (10,6)"][1] == pytest.approx(x["scan"][1, 30:, 18:].sum(), rel=1e-6)
-    masks = np.array([[mask.sum() for mask in masks] for masks in probe.feature_masks()])
+    masks = np.array([[mask.sum() for mask in masks] for masks in probe.feature_map.masks()])
     assert masks.sum(0).tolist() == [x[name][0].size for name in order]
 
 
@@ -304,3 +307,43 @@ def test_tokens_by_position_are_asked_for():
     assert Probe(TOKENS, kind="tokens", vocabulary=many).features == ("word 0", "word 1", "word 2", "word 3", "other")
     twice = Probe(TOKENS, kind="tokens", vocabulary={1: "bank", 2: "bank", 3: "other"})
     assert twice.features == ("token 0", "bank (token 1)", "bank (token 2)", "other (token 3)", "other")
+
+
+def test_a_probe_does_not_change():
+    """It can be shared: another one is made instead."""
+    probe = Probe(table)
+    with pytest.raises(AttributeError, match="make another one with another x"):
+        probe.x = table + 1
+    with pytest.raises(AttributeError, match="colour"):
+        probe.colour = "red"
+
+
+def born(**fields):
+    """A probe in each way that one is made, with some fields changed behind the checks of its arguments."""
+    probe = Probe(table, [0, 1, 0, 1], class_names=["a", "b"])
+    yield lambda: probe._with(**fields)
+    yield lambda: probe.gallery(4)._with(**fields)
+    described = describe(probe)
+    names = {"y": "labels", "decided_classes": "classes"}
+    changed = {
+        names.get(name, name): getattr(value, "tolist", lambda value=value: value)() for name, value in fields.items()
+    }
+    x = changed.pop("x", None)
+    yield lambda: probe_of(described | changed, table if x is None else np.asarray(x), probe.feature_names)
+
+
+@pytest.mark.parametrize("way", range(3))
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"x": table[:3]},
+        {"y": np.array([0, 1])},
+        {"y": np.array([0, 1, 0, 5])},
+        {"decided_classes": np.array([9, 0, 0, 0])},
+    ],
+    ids=["rows", "labels", "class", "decided"],
+)
+def test_what_does_not_go_together_is_refused_however_a_probe_is_made(fields, way):
+    """By a constructor, from another probe, or read back."""
+    with pytest.raises(InvalidInput):
+        list(born(**fields))[way]()

@@ -17,10 +17,12 @@ PACKAGE = Path(__file__).parent.parent / "keras_xai"
 ROOMS = (
     "__init__.py",
     "analysis",
-    "callbacks/claim.py",
-    "callbacks/explain.py",
+    "callbacks",
+    "drift",
+    "events.py",
     "figures",
     "image.py",
+    "judgement.py",
     "mapping/__init__.py",
     "mapping/calibration.py",
     "mapping/cka.py",
@@ -36,8 +38,11 @@ ROOMS = (
     "page.py",
     "plugin",
     "printed.py",
+    "recorded.py",
+    "records.py",
     "run.py",
-    "summary/event_files.py",
+    "running.py",
+    "summary",
     "tree.py",
 )
 

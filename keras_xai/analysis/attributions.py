@@ -135,7 +135,7 @@ def feature_names(run: Recorded, sample: int, size: int) -> list[str]:
         words = dict(probe.vocabulary.items() if hasattr(probe.vocabulary, "items") else enumerate(probe.vocabulary))
         return [str(words.get(int(token), token)) for token in np.asarray(probe.x[sample]).ravel()][:size]
     if probe.is_columns:
-        names = list(probe.column_names)
+        names = list(probe.feature_map.column_names)
     elif probe.kind == "table" and not isinstance(probe.groups, dict) and probe.feature_count == size:
         names = list(probe.features)
     else:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from keras_xai.analysis.epochs import position
 from keras_xai.errors import unknown
-from keras_xai.probe import Probe
+from keras_xai.probe.gallery import balanced_rows
 from keras_xai.recorded import Recorded
 from keras_xai.records import Float, Mappings, Result, Samples
 
@@ -122,7 +122,7 @@ def gallery_rows(run: Recorded) -> list[int]:
     if last.label is None or last.answer != "class" or run.probe.classes is None:
         return []
     label = np.asarray(last.label, np.int64)
-    rows = Probe(np.zeros((len(label), 1), np.float32), label).gallery_rows(run.probe.size)
+    rows = balanced_rows(label, len(label), run.probe.size)
     if len(rows) != len(run.probe.classes) or not (label[rows] == run.probe.classes).all():
         return []
     return [int(row) for row in rows]

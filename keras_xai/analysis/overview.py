@@ -13,7 +13,7 @@ from keras_xai.analysis.importance import burn_in_end, importance_of, measured_a
 from keras_xai.events import events
 from keras_xai.judgement import is_scored, judge, not_finite_since
 from keras_xai.recorded import Recorded
-from keras_xai.records import WORDS, Alert, Importance
+from keras_xai.records import VERDICT_WORDS, Alert, Importance
 
 Event = Sequence[Alert]  # alerts of one cause
 
@@ -72,7 +72,7 @@ def event_sentence(event: Event) -> str:
 
 def _seen_on_probe(alert: Alert) -> str:
     """Say what an alert of the fixed probe alone amounts to."""
-    return WORDS[alert.verdict] if alert.verdict == "data changed" else _move(alert)
+    return VERDICT_WORDS[alert.verdict] if alert.verdict == "data changed" else _move(alert)
 
 
 def _change(event: Event, changed: Alert) -> str:
@@ -81,11 +81,11 @@ def _change(event: Event, changed: Alert) -> str:
     if rows is not None and rows.labels and not rows.rows:
         return "the training labels changed"
     where = first_feature(telling_alert(event))
-    return f"{WORDS['data changed']} in {where}" if where else WORDS["data changed"]
+    return f"{VERDICT_WORDS['data changed']} in {where}" if where else VERDICT_WORDS["data changed"]
 
 
 def _move(alert: Alert) -> str:
-    return f"{WORDS['reliance moved']} {_direction(alert)}"
+    return f"{VERDICT_WORDS['reliance moved']} {_direction(alert)}"
 
 
 def _answer(event: Event, moved: Alert) -> str:

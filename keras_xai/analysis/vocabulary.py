@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keras_xai.records import WORDS, Source
+from keras_xai.records import VERDICT_WORDS, Source
 
 # The views of the tab and the whole figures, in the order in which they are shown.
 VIEWS: dict[str, str] = {
@@ -38,4 +38,4 @@ def view_title(name: str) -> str:
 
 def vocabulary() -> dict[str, Mapping[Any, str]]:
     """Return everything that the tab prints in these words."""
-    return {"views": VIEWS, "sources": SOURCES, "verdicts": WORDS, "statistics": STATISTICS}
+    return {"views": VIEWS, "sources": SOURCES, "verdicts": VERDICT_WORDS, "statistics": STATISTICS}

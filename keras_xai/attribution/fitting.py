@@ -10,7 +10,8 @@ import numpy as np
 
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.frames import Names, Samples
-from keras_xai.probe import Probe, doubt
+from keras_xai.probe import Probe
+from keras_xai.probe.kinds import ambiguous_kind
 
 IMAGE = (
     "Conv2D",
@@ -51,7 +52,7 @@ def settled(model: keras.Model, probe: Probe) -> Probe:
 def arrays_for(model: keras.Model, samples: Samples) -> Any:
     """Bare samples in the inputs that the model names, as `settled` has those of a probe."""
     x, names = samples.arrays, samples.names[0]
-    wanted = _wanted(model, x, names, samples.taken_apart)
+    wanted = _wanted(model, x, names, samples.split_from_frame)
     return x if wanted is None else {name: _part(x, name, names) for name in wanted}
 
 
@@ -66,11 +67,11 @@ def inputs_by_name(model: keras.Model) -> dict[str, Any]:
 
 def _by_name(model: keras.Model, probe: Probe) -> Probe:
     names = probe.feature_names if len(probe.shapes) == 1 else None
-    wanted = _wanted(model, probe.x, names, probe.taken_apart)
+    wanted = _wanted(model, probe.x, names, probe.split_from_frame)
     return probe if wanted is None else probe.with_inputs(wanted, lambda value, name: _part(value, name, names))
 
 
-def _wanted(model: keras.Model, x: Any, names: Names, taken_apart: bool) -> list[str] | None:
+def _wanted(model: keras.Model, x: Any, names: Names, split_from_frame: bool) -> list[str] | None:
     """The model's inputs in the order of the samples; None where they are taken as they are."""
     inputs = inputs_by_name(model)
     if isinstance(x, Mapping):
@@ -78,7 +79,7 @@ def _wanted(model: keras.Model, x: Any, names: Names, taken_apart: bool) -> list
         if not 0 < len(inputs) == len(chosen) < len(x):
             return None
         # Of a model that takes a dict Keras hands over the first keys of all, sorted, whatever their names are.
-        if not taken_apart and isinstance(model.input, Mapping) and sorted(x)[: len(inputs)] != sorted(inputs):
+        if not split_from_frame and isinstance(model.input, Mapping) and sorted(x)[: len(inputs)] != sorted(inputs):
             more = [name for name in x if name not in inputs]
             raise InvalidInput(
                 f"x holds {listed(more)}, which the model does not take: `fit` would give it other columns in their place; "
@@ -111,13 +112,13 @@ def _kind_in(model: keras.Model, probe: Probe) -> str:
     if array.ndim == 4:
         if _first_reader(layers) == "image":
             return "image"
-        raise doubt(array)
+        raise ambiguous_kind(array)
     takes = [tuple(tensor.shape[1:]) for tensor in getattr(model, "inputs", None) or []]
     if len(takes) == 1 and len(takes[0]) == 3 and takes[0][-1] == 1:  # Keras adds the axis of the channel
         return "image"
     kind = _first_reader(layers)
     if not kind:
-        raise doubt(array)
+        raise ambiguous_kind(array)
     return kind
 
 

@@ -111,7 +111,7 @@ def importance(
     """
     probe = settled(model, Probe.of(probe))
     if method == "permutation":
-        return list(probe.own_features), _permutation(model, probe, seed, n_repeats)
+        return list(probe.feature_map.entry_names), _permutation(model, probe, seed, n_repeats)
     if method not in METHODS:
         raise unknown("importance method", method, [*METHODS, "permutation"])
     if not METHODS[method].on_input:
@@ -127,7 +127,7 @@ def importance(
     values = global_importance(found, probe)[0]
     if can_exchange(probe) and METHODS[method].differentiates and (held or not values.all()):
         return list(probe.features), _by_exchange(model, probe, method, values)
-    unmeasured = probe.of_inputs(held)
+    unmeasured = probe.feature_map.in_inputs(held)
     if notice := not_asked(probe, unmeasured):
         warnings.warn(notice, stacklevel=2)
     return list(probe.features), np.where(unmeasured, np.nan, values)
@@ -154,7 +154,7 @@ def _permutation(model: keras.Model, probe: Probe, seed: int, n_repeats: int) ->
         )
     generator = np.random.default_rng(seed)
     orders = np.stack([generator.permutation(probe.size) for _ in range(n_repeats)]).astype(np.int32)
-    return _Losses(model, probe, orders, probe.feature_masks()).increases().mean(1)
+    return _Losses(model, probe, orders, probe.feature_map.masks()).increases().mean(1)
 
 
 class _Losses(Engine):

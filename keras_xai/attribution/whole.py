@@ -50,7 +50,7 @@ def measuring(model: keras.Model, probe: Probe, name: str, method: Method) -> Me
         return _exchange(model, probe, ~nothing)
     if not method.differentiates:
         return Measuring(explainer, name, nothing, "")
-    held = probe.of_inputs(explainer.engine.held)
+    held = probe.feature_map.in_inputs(explainer.engine.held)
     if not table:
         return Measuring(explainer, name, held, not_asked(probe, held))
     silent = held | (explainer.magnitudes_now()[name] == 0)

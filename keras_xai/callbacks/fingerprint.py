@@ -1,4 +1,4 @@
-"""Which rows and which features of some samples are other ones than before, without keeping a copy of the samples."""
+"""Rows and features of some samples that are other ones than before, found without a copy of the samples."""
 
 from __future__ import annotations
 
@@ -11,24 +11,28 @@ from numpy.typing import NDArray
 from keras_xai.probe import Probe
 from keras_xai.records import Changed
 
-TOLD = 5  # features that a difference names
-FEW = 1024  # features of which it is kept in which rows they differ
-ENTRIES = 2**18  # that are worked on at a time, in 8 bytes each
+MAX_NAMED = 5  # features that a difference names
+MAX_COMPARED = 1024  # features; of more it is not known in which rows one differs
+ENTRIES_AT_ONCE = 2**18  # of 8 bytes each
 
 
 class Difference(NamedTuple):
-    """What is another one than before."""
+    """The difference of two reads of the same rows."""
 
     changed: Changed
-    shares: tuple[
-        tuple[str, float], ...
-    ] = ()  # the parts that differ, and in which share of the rows; the largest first
+    # The parts that differ, and in which share of the rows, 0 to 1; the largest first.
+    shares: tuple[tuple[str, float], ...] = ()
 
     def joined(self, later: Difference) -> Difference:
-        """This and a later one, told as one."""
-        pairs = zip(self.changed[:2], later.changed[:2], strict=True)
-        rows, labels = (-1 if min(pair) < 0 else max(pair) for pair in pairs)
+        """Return this and a later one as one."""
+        rows = _larger(self.changed.rows, later.changed.rows)
+        labels = _larger(self.changed.labels, later.changed.labels)
         return Difference(Changed(rows, labels, later.changed.of), later.shares or self.shares)
+
+
+def _larger(first: int, second: int) -> int:
+    """Return the larger of two counts, of which −1 is one that is not known."""
+    return -1 if min(first, second) < 0 else max(first, second)
 
 
 class Fingerprint(NamedTuple):
@@ -43,9 +47,9 @@ class Fingerprint(NamedTuple):
 
     @classmethod
     def of(cls, rows: Probe, like: Probe) -> Fingerprint:
-        """Of rows whose features are those of the probe `like`; one pass over them."""
-        arrays = [like.as_table(as_numbers(rows.x))] if like.is_columns else rows.inputs
-        parts = [_sums(array, owner) for array, owner in zip(arrays, like.owners(), strict=True)]
+        """Return that of rows whose features are those of the probe `like`; one pass over them."""
+        arrays = [like.feature_map.as_table(as_numbers(rows.x))] if like.is_columns else rows.inputs
+        parts = [_sums(array, owner) for array, owner in zip(arrays, like.feature_map.owners(), strict=True)]
         whole = [entries for _, _, entries in parts if entries is not None]
         y: NDArray[Any] = np.zeros((rows.size, 1)) if rows.y is None else rows.y.reshape(rows.size, -1)
         return cls(
@@ -53,51 +57,50 @@ class Fingerprint(NamedTuple):
             columns=np.concatenate([by_column for _, by_column, _ in parts]),
             entries=np.concatenate(whole, 1) if len(whole) == len(parts) else None,
             labels=_sums(y, np.zeros(y.shape[1], np.int64))[0],
-            tokens=rows.inputs[0].astype(np.int64) if like.scored_by_word else None,
+            tokens=rows.inputs[0].astype(np.int64) if like.feature_map.by_word else None,
         )
 
-    def against(self, before: Fingerprint, like: Probe) -> Difference:
-        """What differs from `before`, which is of as many rows."""
+    def compare(self, before: Fingerprint, like: Probe) -> Difference:
+        """Return what differs from `before`, which is of as many rows."""
         labels = self.labels != before.labels
         shares = {"labels": float(labels.mean())} | self._shares(before, like)
-        named = sorted(((name, share) for name, share in shares.items() if share != 0), key=lambda part: -part[1])[
-            :TOLD
-        ]
+        differing = [(name, share) for name, share in shares.items() if share != 0]
+        named = sorted(differing, key=lambda part: -part[1])[:MAX_NAMED]
         if labels.any() and "labels" not in dict(named):
-            named[-1] = ("labels", shares["labels"])  # whose change is never told as one of the inputs alone
+            named[-1] = ("labels", shares["labels"])  # a change of labels is never shown as one of the inputs alone
         changed = Changed(int((self.rows != before.rows).sum()), int(labels.sum()), len(labels))
         return Difference(changed, tuple(named))
 
     def _shares(self, before: Fingerprint, like: Probe) -> dict[str, float]:
-        """In which share of the rows each feature differs; NaN where that is not known, 0 where it does not."""
+        """Return in which share of the rows each feature differs; NaN where that is not known, 0 where it does not."""
         if self.tokens is not None and before.tokens is not None:
             return _words(self.tokens, before.tokens, like)
         if self.entries is not None and before.entries is not None:
             share = (self.entries != before.entries).mean(0)
         else:
             share = np.where(self.columns != before.columns, np.nan, 0.0)
-        return dict(zip(like.own_features, share.tolist(), strict=True))
+        return dict(zip(like.feature_map.entry_names, share.tolist(), strict=True))
 
 
-def _words(now: NDArray[np.int64], before: NDArray[np.int64], like: Probe) -> dict[str, float]:
-    """The words that came in the place of others, and in which share of the rows."""
-    other = now != before
-    names = like.word_names
-    shares = {int(token): (other & (now == token)).any(1).mean() for token in np.unique(now[other])}
+def _words(tokens: NDArray[np.int64], before: NDArray[np.int64], like: Probe) -> dict[str, float]:
+    """Return the words that came in the place of others, and in which share of the rows."""
+    is_other = tokens != before
+    names = like.feature_map.word_names
+    shares = {int(token): (is_other & (tokens == token)).any(1).mean() for token in np.unique(tokens[is_other])}
     return {names.get(token, f"token {token}"): float(share) for token, share in shares.items()}
 
 
 def _sums(
     array: NDArray[Any], owner: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64] | None]:
-    """(B), (F) and, of few features, (B, F): the sum of the entries' bits, each times an odd number of its own."""
+    """Return (B), (F) and, of few features, (B, F): the sum of the entries' bits, each times an odd number of its own."""
     owners, size = owner.reshape(-1), len(array)
     order = np.argsort(owners, kind="stable")
     starts = np.flatnonzero(np.diff(owners[order], prepend=-1))
     odd, of_rows = _odd(len(owners), 0), _odd(size, 1)
     by_row, by_column = np.zeros(size, np.uint64), np.zeros(len(starts), np.uint64)
-    entries = np.zeros((size, len(starts)), np.uint64) if len(starts) <= FEW else None
-    step = max(1, ENTRIES // max(1, len(owners)))
+    entries = np.zeros((size, len(starts)), np.uint64) if len(starts) <= MAX_COMPARED else None
+    step = max(1, ENTRIES_AT_ONCE // max(1, len(owners)))
     for begin in range(0, size, step):
         rows = slice(begin, begin + step)
         bits = _bits(array[rows])
@@ -112,12 +115,12 @@ def _sums(
 
 
 def _odd(count: int, seed: int) -> NDArray[np.uint64]:
-    """Odd numbers of 64 bits."""
+    """Return odd numbers of 64 bits."""
     return np.random.default_rng(seed).integers(0, 2**63, count, np.uint64) * np.uint64(2) + np.uint64(1)
 
 
 def _bits(array: NDArray[Any]) -> NDArray[np.uint64]:
-    """(B, N) the bytes of each entry as a number."""
+    """Return (B, N) the bytes of each entry as a number."""
     flat = np.ascontiguousarray(as_numbers(array).reshape(len(array), -1))
     if flat.dtype.itemsize > 8:
         flat = flat.astype(np.float64)
@@ -125,7 +128,7 @@ def _bits(array: NDArray[Any]) -> NDArray[np.uint64]:
 
 
 def as_numbers(values: Any) -> Any:
-    """Rows whose texts are numbers from 0 to 1, equal for equal texts: enough to see that they changed."""
+    """Return rows whose texts are numbers from 0 to 1, equal for equal texts: enough to see that they changed."""
     if isinstance(values, dict):
         return {key: as_numbers(array) for key, array in values.items()}
     if isinstance(values, list):

@@ -15,12 +15,13 @@ from keras_xai.callbacks.fingerprint import Difference, Fingerprint
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.frames import Names, Samples, as_arrays
 from keras_xai.labels import coded, of_output
-from keras_xai.probe import Probe, update_digest
+from keras_xai.probe import Probe
+from keras_xai.probe.chunks import update_digest
 from keras_xai.records import Changed, Digest
 
-MOST = 256  # rows
-SPAN = 3  # comparisons of reads that a tested move reaches back: a change, and two epochs until it is felt
-SETTLED = 3  # reads: a source that differs at each of the first ones is made so, nobody changed it
+MAX_ROWS = 256
+COMPARED_READS = 3  # that a tested move reaches back: a change, and two epochs until it is felt
+FIRST_READS = 3  # a source that differs at each of them is made so, nobody changed it
 
 SHUFFLED = (
     "The same rows must come in the same order every time: read before shuffle(), or use "
@@ -29,7 +30,7 @@ SHUFFLED = (
 
 
 class LiveRows:
-    """At most 256 rows of a source in its own order, and whether they are still what they were.
+    """At most 256 rows of a source in its own order, compared with what they were.
 
     Args:
         source: arrays (x, y) by reference, a `PyDataset`, a `tf.data.Dataset`, or a callable -> (x, y).
@@ -37,6 +38,11 @@ class LiveRows:
 
     Raises:
         InvalidInput: the source gives no (x, y), or is a data set that shuffles at each read.
+
+    Attributes:
+        difference: what differs from the read before, where that is certain; None where nothing does.
+        repeats: two reads in a row give the same rows.
+        shape: of the rows, one for each input.
     """
 
     def __init__(self, source: Any, like: Probe) -> None:
@@ -44,12 +50,12 @@ class LiveRows:
         self._like = like
         self._digests: list[Digest] = []  # of the rows and the labels of the last reads
         self._reads = 0
-        self._differed = [0, 0]  # of the first reads, rows and labels
-        self._print: Fingerprint | None = None  # of the last read; None where it is not known
-        self._steady = False  # whether a read of another epoch has repeated: only then is another one news
-        self._pending: Difference | None = None  # a difference from before that was known
-        self.difference: Difference | None = None  # certain, and seen by the last read
-        self.repeats = True  # whether two reads in a row give the same rows
+        self._differing = [0, 0]  # of the first reads those with other rows, and with other labels
+        self._fingerprint: Fingerprint | None = None  # of the last read; None where it is not known
+        self._is_steady = False  # a read of another epoch has repeated: only then is a difference a change
+        self._pending: Difference | None = None  # from before it was steady
+        self.difference: Difference | None = None
+        self.repeats = True
         self.shape: tuple[tuple[int, ...], ...] = ()
 
     def check(self, like: Probe | None = None) -> Probe:
@@ -62,58 +68,59 @@ class LiveRows:
             InvalidInput: they do not, or the rows do not look like the probe's.
         """
         self._like = self._like if like is None else like
-        before = _digests(self._checked())  # one read is let go before the next one: they may be large
-        rows = self._checked()
-        now = _digests(rows)
-        if before.labels != now.labels:
+        first = _digests(self._labelled_rows())  # one read is let go before the next one: they may be large
+        rows = self._labelled_rows()
+        digest = _digests(rows)
+        if first.labels != digest.labels:
             raise InvalidInput(f"live gave other rows at its second read: the labels differ. {SHUFFLED}")
-        if rows.kind != self._like.kind or [a.shape[1:] for a in rows.inputs] != [
-            a.shape[1:] for a in self._like.inputs
-        ]:
+        shapes, expected = _sample_shapes(rows), _sample_shapes(self._like)
+        if rows.kind != self._like.kind or shapes != expected:
             raise InvalidInput(
-                f"live gives samples of shape {[a.shape[1:] for a in rows.inputs]}, the probe holds "
-                f"{[a.shape[1:] for a in self._like.inputs]}: both are what `fit` gets."
+                f"live gives samples of shape {shapes}, the probe holds {expected}: both are what `fit` gets."
             )
-        self.repeats = before.rows == now.rows
+        self.repeats = first.rows == digest.rows
         self.shape = tuple(a.shape for a in rows.inputs)
-        self._digests = [now]
-        self._reads, self._differed = 0, [0, 0]
-        self._steady, self._pending, self.difference = False, None, None
-        self._print = Fingerprint.of(rows, self._like)
+        self._digests = [digest]
+        self._reads, self._differing = 0, [0, 0]
+        self._is_steady, self._pending, self.difference = False, None, None
+        self._fingerprint = Fingerprint.of(rows, self._like)
         return rows
 
-    def _checked(self) -> Probe:
+    def _labelled_rows(self) -> Probe:
         rows = self._rows()
         if rows.y is None:
             raise InvalidInput("live gives rows without labels: expected (x, y).")
         return rows
 
     def resume(self, digests: Sequence[Digest], *, repeats: bool) -> None:
-        """Go on from the reads of a run that is continued: what changed while training was down is seen, too.
+        """Go on from the reads of a run that is continued: what changed while training was down counts, too.
 
         Args:
             digests: of its reads, in their order.
-            repeats: whether two reads in a row gave the same rows.
+            repeats: two reads in a row gave the same rows.
         """
         self.repeats = repeats
-        if digests:
-            self._reads = len(digests) - 1  # the first one takes the place of the read before training
-            self._differed = [
-                sum(a[k] != b[k] for a, b in itertools.pairwise(digests[: SETTLED + 1])) for k in range(2)
-            ]
-            if self._digests[-1:] != [digests[-1]]:
-                self._print = None  # the rows are other ones already, and those of before are not kept
-            self._digests = list(digests[-SPAN:])
-            pairs = [self._alike(*pair) for pair in itertools.pairwise(digests)]
-            self._steady = any(pairs) or len(digests) > SETTLED
+        if not digests:
+            return
+        self._reads = len(digests) - 1  # the first one takes the place of the read before training
+        first_pairs = list(itertools.pairwise(digests[: FIRST_READS + 1]))
+        self._differing = [
+            sum(before.rows != after.rows for before, after in first_pairs),
+            sum(before.labels != after.labels for before, after in first_pairs),
+        ]
+        if self._digests[-1:] != [digests[-1]]:
+            self._fingerprint = None  # the rows are other ones already, and those of before are not kept
+        self._digests = list(digests[-COMPARED_READS:])
+        pairs = [self._repeat(*pair) for pair in itertools.pairwise(digests)]
+        self._is_steady = any(pairs) or len(digests) > FIRST_READS
 
     @property
     def digest(self) -> Digest:
-        """Of the rows and the labels of the last read, 24 bits each."""
+        """The check sums of the last read."""
         return self._digests[-1]
 
     def read(self) -> Probe:
-        """The rows now.
+        """Read the rows anew.
 
         Raises:
             InvalidInput: they changed their number or shape since `check`, or are other rows at every epoch.
@@ -123,54 +130,55 @@ class LiveRows:
             raise InvalidInput(
                 f"live gave rows of shape {[a.shape for a in rows.inputs]}, before training {list(self.shape)}."
             )
-        before, now = self._digests[-1], _digests(rows)
-        self._digests = [*self._digests, now][-SPAN - 1 :]
+        before, digest = self._digests[-1], _digests(rows)
+        self._digests = [*self._digests, digest][-COMPARED_READS - 1 :]
         self._reads += 1
-        if self._reads <= SETTLED:
-            self._differed = [n + (a != b) for n, a, b in zip(self._differed, before, now, strict=True)]
-            self._settle()
-        self._compare(rows, before, now)
+        if self._reads <= FIRST_READS:
+            self._differing[0] += before.rows != digest.rows
+            self._differing[1] += before.labels != digest.labels
+            self._judge_source()
+        self._compare(rows, before, digest)
         return rows
 
-    def _alike(self, before: Digest, now: Digest) -> bool:
-        """Whether two reads are the same, as far as this source repeats."""
-        return before.labels == now.labels and (before.rows == now.rows or not self.repeats)
+    def _repeat(self, before: Digest, after: Digest) -> bool:
+        """Return True where two reads are the same, as far as this source repeats."""
+        return before.labels == after.labels and (before.rows == after.rows or not self.repeats)
 
-    def _compare(self, rows: Probe, before: Digest, now: Digest) -> None:
-        """Say what differs from the read before, once it is known that reads of different epochs repeat."""
+    def _compare(self, rows: Probe, before: Digest, digest: Digest) -> None:
+        """Set `difference` from the read before, once it is known that reads of different epochs repeat."""
         self.difference = None
-        if self._alike(before, now):
-            self._steady = True
+        if self._repeat(before, digest):
+            self._is_steady = True
             self.difference, self._pending = self._pending, None
-            if self._print is None:
-                self._print = Fingerprint.of(rows, self._like)
+            if self._fingerprint is None:
+                self._fingerprint = Fingerprint.of(rows, self._like)
             return
-        printed = Fingerprint.of(rows, self._like)
-        difference = self._difference(printed, before, now)
-        self._print = printed
+        fingerprint = Fingerprint.of(rows, self._like)
+        difference = self._difference(fingerprint, before, digest)
+        self._fingerprint = fingerprint
         if not self.repeats and difference.changed.labels == 0:
             self._pending = None  # rows that are drawn anew at each read
-        elif self._steady:
+        elif self._is_steady:
             self.difference = difference
         else:
             self._pending = difference if self._pending is None else self._pending.joined(difference)
 
-    def _difference(self, printed: Fingerprint, before: Digest, now: Digest) -> Difference:
-        if self._print is None:  # the rows of before a resumed training are not kept
-            rows, labels = (-int(a != b) for a, b in zip(before, now, strict=True))
-            difference = Difference(Changed(rows, labels, len(printed.labels)))
+    def _difference(self, fingerprint: Fingerprint, before: Digest, digest: Digest) -> Difference:
+        if self._fingerprint is None:  # the rows of before a resumed training are not kept
+            rows, labels = -int(before.rows != digest.rows), -int(before.labels != digest.labels)
+            difference = Difference(Changed(rows, labels, len(fingerprint.labels)))
         else:
-            difference = printed.against(self._print, self._like)
+            difference = fingerprint.compare(self._fingerprint, self._like)
         return difference if self.repeats else _labels_alone(difference)
 
-    def _settle(self) -> None:
-        """Two reads in a row do not tell of what a source does between epochs, as a `PyDataset` in `on_epoch_end`."""
-        rows, labels = self._differed
-        if labels == SETTLED:
+    def _judge_source(self) -> None:
+        """Judge the source by its first reads: two in a row say nothing of what a `PyDataset` does in `on_epoch_end`."""
+        rows, labels = self._differing
+        if labels == FIRST_READS:
             raise InvalidInput(
-                f"live gave other rows at each of its first {SETTLED} epochs: the labels differ. {SHUFFLED}"
+                f"live gave other rows at each of its first {FIRST_READS} epochs: the labels differ. {SHUFFLED}"
             )
-        if rows == SETTLED:
+        if rows == FIRST_READS:
             self.repeats = False
             if self._pending is not None:  # rows that differ are the rule here, labels are not
                 of_labels = _labels_alone(self._pending)
@@ -178,19 +186,22 @@ class LiveRows:
 
     @property
     def changed(self) -> bool:
-        """Whether rows (where reads repeat) or labels came out differently within the last three reads: a move over two
+        """True where rows (where reads repeat) or labels came out differently within the last three reads: a move over two
         epochs that is felt at the end of the second began with a change before the first."""
-        return not all(self._alike(*pair) for pair in itertools.pairwise(self._digests))
+        return not all(self._repeat(*pair) for pair in itertools.pairwise(self._digests))
 
     def _rows(self) -> Probe:
         x, y = self._read_source()
         like = self._like
         y = of_output(y, like.output, whose="live gives")
-        labels = None if y is None else coded(y[:MOST] if hasattr(y, "__getitem__") else y, like.class_names)[0]
-        return Probe(self._inputs_of(as_arrays(x, "live", MOST)), labels, kind=like.kind or None, output=like.output)
+        labels = None
+        if y is not None:
+            labels, *_ = coded(y[:MAX_ROWS] if hasattr(y, "__getitem__") else y, like.class_names)
+        inputs = self._inputs_of(as_arrays(x, "live", MAX_ROWS))
+        return Probe(inputs, labels, kind=like.kind or None, output=like.output)
 
     def _inputs_of(self, samples: Samples) -> Any:
-        """Arrays in the inputs, the order and the shape of columns that the probe has."""
+        """Return arrays in the inputs, the order and the shape of columns that the probe has."""
         arrays, like = samples.arrays, self._like
         names = samples.names[0]
         if like.keys is None:
@@ -210,17 +221,20 @@ class LiveRows:
         }
 
     def _check_names(self, names: Names) -> None:
-        """That the columns of a frame stand where those of the probe do."""
-        own = self._like.feature_names
-        if names is not None and own is not None and set(names) == set(own) and names != own:
+        """Check that the columns of a frame stand where those of the probe do."""
+        expected = self._like.feature_names
+        if names is None or expected is None or names == expected:
+            return
+        if set(names) == set(expected):
             raise InvalidInput(
-                f"live gives the columns {listed(names)}, the probe holds {listed(own)}: expected the same order, as `fit` gets."
+                f"live gives the columns {listed(names)}, the probe holds {listed(expected)}: expected the same order, as `fit` "
+                f"gets."
             )
 
 
 def copied_rows(source: Any) -> int:
-    """How many rows a read of a source brings into memory: of arrays by reference none."""
-    return 0 if source is None or isinstance(source, (Probe, tuple, list)) else MOST
+    """Return how many rows a read of a source brings into memory: of arrays by reference none."""
+    return 0 if source is None or isinstance(source, (Probe, tuple, list)) else MAX_ROWS
 
 
 def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
@@ -233,10 +247,10 @@ def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
     if callable(source):
 
         def called() -> tuple[Any, Any]:
-            found = source()
-            if not isinstance(found, (tuple, list)) or len(found) < 2:
-                raise InvalidInput(f"live() returned {type(found).__name__}: expected (x, y).")
-            return found[0], found[1]
+            pair = source()
+            if not isinstance(pair, (tuple, list)) or len(pair) < 2:
+                raise InvalidInput(f"live() returned {type(pair).__name__}: expected (x, y).")
+            return pair[0], pair[1]
 
         return called
     if hasattr(source, "__next__"):
@@ -256,8 +270,8 @@ def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
 
 
 def _first_rows(source: Any) -> tuple[Any, Any]:
-    """x and y of the first batches, in whatever structure they come."""
-    batches, seen = [], 0
+    """Return x and y of the first batches, in whatever structure they come."""
+    batches, rows = [], 0
     items = map(source.__getitem__, range(len(source))) if hasattr(source, "__getitem__") else iter(source)
     for batch in items:
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
@@ -266,19 +280,23 @@ def _first_rows(source: Any) -> tuple[Any, Any]:
         if any(a.ndim == 0 for a in keras.tree.flatten(arrays)):
             raise InvalidInput("live gives single samples: expected batches (x, y), as of dataset.batch(32).")
         batches.append(arrays)
-        seen += len(keras.tree.flatten(arrays)[0])
-        if seen >= MOST:
+        rows += len(keras.tree.flatten(arrays)[0])
+        if rows >= MAX_ROWS:
             break
     if not batches:
         raise InvalidInput("live gave no batch (x, y).")
-    x, y = keras.tree.map_structure(lambda *parts: np.concatenate(parts)[:MOST], *batches)
+    x, y = keras.tree.map_structure(lambda *parts: np.concatenate(parts)[:MAX_ROWS], *batches)
     return x, y
 
 
 def _labels_alone(difference: Difference) -> Difference:
-    """Without what rows that are drawn anew differ in."""
+    """Return a difference without what rows that are drawn anew differ in."""
     shares = tuple(part for part in difference.shares if part[0] == "labels")
     return Difference(difference.changed._replace(rows=0), shares)
+
+
+def _sample_shapes(rows: Probe) -> list[tuple[int, ...]]:
+    return [array.shape[1:] for array in rows.inputs]
 
 
 def _digests(rows: Probe) -> Digest:

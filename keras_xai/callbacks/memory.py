@@ -1,4 +1,4 @@
-"""What a callback will take of memory for its probe, told before it takes it."""
+"""The memory that a callback will take for its probe, said before it takes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIVE_COPIES = 2  # the batches of a source, and the rows that are made of them
 
 @dataclasses.dataclass(frozen=True)
 class Need:
-    """What one callback holds beside the probe itself, in samples as float32.
+    """The memory of one callback beside the probe itself, in samples as float32.
 
     Args:
         probe: whose arrays it keeps.
@@ -36,14 +36,14 @@ class Need:
 
     @property
     def bytes(self) -> int:
-        """Of its own."""
+        """Bytes of its own."""
         shapes = [array.shape for array in self.probe.inputs]
         samples = self.passes * self.rows_of_pass + GALLERY_COPIES * self.gallery + LIVE_COPIES * self.live
         return sample_bytes(shapes) * samples
 
     @property
     def rows_of_pass(self) -> int:
-        """How many samples one pass takes, at most: the model is not known yet."""
+        """The number of samples that one pass takes, at most: the model is not known yet."""
         return min(self.probe.size, chunk_rows(self.probe.x, convolves=self.probe.kind == "image"))
 
 
@@ -52,7 +52,7 @@ _collected: contextvars.ContextVar[list[Need] | None] = contextvars.ContextVar("
 
 @contextlib.contextmanager
 def collected() -> Iterator[list[Need]]:
-    """Callbacks that are made inside say nothing by themselves: their needs are in the list, to be told together."""
+    """Collect the needs of callbacks that are made inside, which say nothing by themselves."""
     needs: list[Need] = []
     token = _collected.set(needs)
     try:
@@ -62,7 +62,7 @@ def collected() -> Iterator[list[Need]]:
 
 
 def expect(need: Need) -> list[Need]:
-    """In the constructor of a callback: all that it needs, and a warning where that is much."""
+    """Return, in the constructor of a callback, all that it needs, and warn where that is much."""
     needs = _collected.get()
     if needs is None:
         warn_of([need], stacklevel=4)
@@ -72,7 +72,7 @@ def expect(need: Need) -> list[Need]:
 
 
 def warn_of(needs: Sequence[Need], *, stacklevel: int) -> None:
-    """One warning for callbacks with one probe that take more than 1 GiB together."""
+    """Warn of callbacks with one probe that take more than 1 GiB together."""
     total = expected_bytes(needs)
     if total <= WARN_ABOVE:
         return
@@ -88,7 +88,7 @@ def warn_of(needs: Sequence[Need], *, stacklevel: int) -> None:
 
 
 def expected_bytes(needs: Sequence[Need]) -> int:
-    """What callbacks with one probe take together at their peak, its arrays counted once."""
+    """Return the bytes that callbacks with one probe take together at their peak, its arrays counted once."""
     return _held_bytes(needs[0].probe) + sum(need.bytes for need in needs) if needs else 0
 
 

@@ -13,7 +13,7 @@ from keras_xai.attribution import METHODS
 from keras_xai.attribution.explainer import Explainer, is_built
 from keras_xai.attribution.fitting import settled
 from keras_xai.attribution.method import Method, named
-from keras_xai.callbacks.base import Watcher
+from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.memory import Need, expect
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import InvalidInput, check_int
@@ -22,11 +22,12 @@ from keras_xai.probe import Probe
 from keras_xai.records import Attribution
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
+from keras_xai.tree import leaves, like, map_leaves
 
 Methods = str | Sequence[str] | Mapping[str, Mapping[str, Any]]
 
 
-class ProbeAttributions(Watcher):
+class ProbeAttributions(RecordingCallback):
     """Explains a fixed gallery of samples at each epoch's end, by the engine of `attribute`, compiled once.
 
     Args:
@@ -44,7 +45,7 @@ class ProbeAttributions(Watcher):
     Raises:
         InvalidInput: at construction or at train begin: unknown methods, options, layers; samples that do not fit.
 
-    Cost:
+    Stopwatch:
         The methods' passes over the gallery, an epoch. Integrated gradients take 8 steps here, and 64 for the samples whose
         completeness error is above 5 %. Where it stays there the record says so, once, and a warning if it does for a tenth
         of the samples.
@@ -63,8 +64,8 @@ class ProbeAttributions(Watcher):
     """
 
     name: ClassVar[str] = "probe_attributions"
-    of_one_fit: ClassVar[Mapping[str, Any]] = {"_explainer": None}
-    cheaper: ClassVar[str] = "fewer methods, samples=8 or every=5 in ProbeAttributions"
+    fit_state: ClassVar[Mapping[str, Any]] = {"_explainer": None}
+    cost_hint: ClassVar[str] = "fewer methods, samples=8 or every=5 in ProbeAttributions"
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class ProbeAttributions(Watcher):
     ) -> None:
         super().__init__(log_dir, every=every, on_error=on_error)
         samples = check_int("samples", samples, expected="the number of samples in the gallery, 1 or more")
-        self.probe = self._given = Probe.of(probe)
+        self.probe = self._original_probe = Probe.of(probe)
         self.samples = samples
         self.gallery = self.probe.gallery(self.samples)
         self.needs = expect(Need(self.probe, passes=4, gallery=self.gallery.size))
@@ -89,12 +90,12 @@ class ProbeAttributions(Watcher):
         self.jit_compile = bool(jit_compile)
 
     def check(self) -> None:
-        self.probe = settled(self.model, self._given)
+        self.probe = settled(self.model, self._original_probe)
         self.gallery = self.probe.gallery(self.samples)
         self._explainer: Explainer | None = None
-        self._incomplete: set[tuple[str, bool]] = set()  # methods of which a word was said, and whether of many samples
+        self._remarked: set[tuple[str, bool]] = set()  # methods of which something was said; True: of many samples
         self._past_target: Any = None
-        self._shown: Probe | None = None  # as it was written
+        self._written_gallery: Probe | None = None
 
     def is_built(self) -> bool:
         return is_built(self.model, self.probe)
@@ -104,94 +105,100 @@ class ProbeAttributions(Watcher):
         self.note(self._explainer.task.remark)
         self._continue_with_past_target()
 
-    def shown(self) -> Probe | None:
-        self._shown = self.gallery if self._explainer is None else self._explainer.probe
-        return self._shown
+    def gallery_probe(self) -> Probe | None:
+        self._written_gallery = self.gallery if self._explainer is None else self._explainer.probe
+        return self._written_gallery
 
-    def begin(self, epoch: int, past: Log | None) -> None:
-        before = None if past is None else next((past.outputs(name) for name in self.methods), None)
-        self._past_target = None if before is None else before.target[-1]
+    def on_run_start(self, epoch: int, past: Log | None) -> None:
+        outputs = None if past is None else next((past.outputs(name) for name in self.methods), None)
+        self._past_target = None if outputs is None else outputs.target[-1]
         self._continue_with_past_target()
 
     def _continue_with_past_target(self) -> None:
-        """Without labels a resumed run goes on explaining the classes that were predicted when it began."""
+        """Explain, where there are no labels, the classes that were predicted when a continued run began."""
         if self._explainer is not None and self._explainer.target is None and self._past_target is not None:
             self._explainer.target = self._past_target
 
-    def observe(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
+    def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
         assert self._explainer is not None
-        found = self._explainer()
+        attributions = self._explainer()
         self.warn_once(self._explainer.engine.side_effects)
-        for name, (text, many) in self._explainer.remarks(found).items():
-            if (name, many) not in self._incomplete:
-                self._incomplete |= {(name, many), (name, False)}
-                (self.warn if many else self.note)(text)
-        return [*self._settled_late(), *(self._written(attribution, epoch) for attribution in found.values())]
+        for name, (text, of_many) in self._explainer.remarks(attributions).items():
+            if (name, of_many) in self._remarked:
+                continue
+            self._remarked |= {(name, of_many), (name, False)}
+            if of_many:
+                self.warn(text)
+            else:
+                self.note(text)
+        return [*self._late_gallery(), *(self._as_recorded(record, epoch) for record in attributions.values())]
 
-    def _settled_late(self) -> list[Record]:
-        """The gallery once more, where the model that says what its labels are was built after it was written."""
+    def _late_gallery(self) -> list[Record]:
+        """Return the gallery once more, where the model that says what its labels are was built after it was written."""
         assert self._explainer is not None
-        late = self._shown is self.gallery
-        self._shown = self._explainer.probe
-        return [self._shown] if late else []
+        is_late = self._written_gallery is self.gallery
+        self._written_gallery = self._explainer.probe
+        return [self._written_gallery] if is_late else []
 
-    def catch_up(self, epoch: int) -> Iterable[Record]:
-        return self.observe(epoch, {})
+    def record_last_epoch(self, epoch: int) -> Iterable[Record]:
+        return self.record_epoch(epoch, {})
 
     def close(self) -> None:
         self._explainer = None  # its graph holds the model
 
-    def _written(self, found: Attribution, epoch: int) -> Attribution:
-        """As the log keeps it: an image's map is its signed channel sum, an input without a gradient NaN."""
-        values = found.values
-        if self._explainer is not None and self.methods[found.method].differentiates:
-            values = _without(values, self._explainer.engine.held)
-        return dataclasses.replace(found, epoch=epoch, values=_channel_sum(values, self.gallery))
+    def _as_recorded(self, record: Attribution, epoch: int) -> Attribution:
+        """Return a record as the log has it: an image's map is its signed channel sum, an input without a gradient NaN."""
+        values = record.values
+        if self._explainer is not None and self.methods[record.method].differentiates:
+            values = _without_inputs(values, self._explainer.engine.held)
+        return dataclasses.replace(record, epoch=epoch, values=_channel_sum(values, self.gallery))
 
 
 def chosen_methods(method: Methods, options: Mapping[str, Any], seed: int) -> dict[str, Method]:
-    """The methods by name, with their options and the defaults of a callback.
+    """Return the methods by name, with their options and the defaults of a callback.
 
     Raises:
         InvalidInput: none at all, unknown names or options, options that could belong to several methods.
     """
-    asked: dict[str, Mapping[str, Any]]
+    options_by_name: dict[str, Mapping[str, Any]]
     if isinstance(method, str):
-        asked = {method: options}
+        options_by_name = {method: options}
     elif isinstance(method, Mapping):
-        asked = {str(name): dict(given or {}) for name, given in method.items()}
+        options_by_name = {str(name): dict(options_of or {}) for name, options_of in method.items()}
     else:
-        asked = {str(name): {} for name in method}
-    if not asked:
+        options_by_name = {str(name): {} for name in method}
+    if not options_by_name:
         raise InvalidInput(f"method={method!r}: expected at least one of {', '.join(METHODS)}.")
     if options and not isinstance(method, str):
         raise InvalidInput(
-            f"{', '.join(options)} could belong to any of {', '.join(asked)}: write method={{name: {{option: value}}}}."
+            f"{', '.join(options)} could belong to any of {', '.join(options_by_name)}: write method={{name: {{option: value}}}}."
         )
     chosen = {}
-    for name, given in asked.items():
-        seeded = (
-            {"seed": seed} if name in METHODS and "seed" in {f.name for f in dataclasses.fields(METHODS[name])} else {}
-        )
-        chosen[name] = named(name, seeded | dict(given), METHODS).for_callback(given)
+    for name, options_of in options_by_name.items():
+        seeded = {"seed": seed, **options_of} if "seed" in method_options(name) else options_of
+        chosen[name] = named(name, seeded, METHODS).for_callback(options_of)
     return chosen
 
 
-def _without(values: Any, held: Sequence[int]) -> Any:
-    """The same with NaN for the inputs that no gradient leads to: what was not asked is not zero."""
-    if not held or not isinstance(values, (dict, list)):
+def method_options(name: str) -> tuple[str, ...]:
+    """Return the names of a method's own options; none where there is no such method."""
+    return tuple(field.name for field in dataclasses.fields(METHODS[name])) if name in METHODS else ()
+
+
+def _without_inputs(values: Any, unreached: Sequence[int]) -> Any:
+    """Return values with NaN for the inputs that no gradient reaches: what was not asked for is not zero."""
+    if not unreached or not isinstance(values, (dict, list)):
         return values
-    parts = list(values.values()) if isinstance(values, dict) else values
-    known = [np.full_like(part, np.nan) if k in held else part for k, part in enumerate(parts)]
-    return dict(zip(values, known, strict=True)) if isinstance(values, dict) else known
+    reached = [np.full_like(part, np.nan) if k in unreached else part for k, part in enumerate(leaves(values))]
+    return like(values, reached)
 
 
 def _channel_sum(values: Any, probe: Probe) -> Any:
-    """Maps (B, H, W) of an image (B, H, W, C) or (B, C, H, W); of several inputs those that are images."""
-    if isinstance(values, dict):
-        return {name: _channel_sum(part, probe) for name, part in values.items()}
-    if isinstance(values, list):
-        return [_channel_sum(part, probe) for part in values]
-    if probe.kind != "image" or values.ndim != 4:
-        return values
-    return values.sum(channel_axis(values.shape[1:]))
+    """Return maps (B, H, W) of an image (B, H, W, C) or (B, C, H, W); of several inputs those that are images."""
+
+    def summed(array: Any) -> Any:
+        if probe.kind != "image" or array.ndim != 4:
+            return array
+        return array.sum(channel_axis(array.shape[1:]))
+
+    return map_leaves(summed, values)

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from keras_xai.attribution.engine import check_fit, smooth
 from keras_xai.attribution.explainer import check_built, is_built
 from keras_xai.attribution.fitting import settled
-from keras_xai.callbacks.base import Watcher
+from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.memory import Need, expect
-from keras_xai.callbacks.on_flag import OnFlag, answer, checked
-from keras_xai.callbacks.placed import Placed
+from keras_xai.callbacks.model_parts import ModelParts
+from keras_xai.callbacks.response import Response, check_response, respond
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import InvalidInput, MappingAlarm, check_int, unknown
 from keras_xai.mapping.decision import Target, linear_probes
 from keras_xai.mapping.features import decomposition_of, features, restored
-from keras_xai.mapping.flags import Flags, held_out_gap, training_gap
+from keras_xai.mapping.flags import Flags, HeldOutGap, held_out_gap, training_gap
 from keras_xai.mapping.gram import GramDecomposition, single_threaded_blas
 from keras_xai.mapping.predictions import Predictions
 from keras_xai.mapping.reading import Reader, Reading, refusal, remarks, still_by_design
@@ -33,31 +33,33 @@ from keras_xai.mapping.result import result
 from keras_xai.mapping.surrogate import Columns, linear, pooled_inputs, svm
 from keras_xai.mapping.task import ProbeTask
 from keras_xai.probe import Probe
-from keras_xai.records import Decision, Flag, Mappings, Surrogate
+from keras_xai.records import Decision, Flag, Mappings, Result, Surrogate
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
 logger = logging.getLogger("keras_xai")
 
 SURROGATES = ("linear", "svm")
-FEW, MANY = 128, 1024  # probe rows below which a readability is rough, and above which it is dear
-RARELY = 5  # the SVM is fitted every fifth epoch
-UNFORESEEN = "its output could not be made a row of features for each sample"
+MIN_PROBE_ROWS, MAX_PROBE_ROWS = 128, 1024  # below, an accuracy is rough; above, an epoch takes long
+EPOCHS_BETWEEN_SVMS = 5
+UNREADABLE_LAYER = "its output could not be made a row of features for each sample"
 
 
-class ProbeMappings(Watcher):
+class ProbeMappings(RecordingCallback):
     """Records, for a fixed probe, how data become features, features a decision and a decision a result.
 
     At each epoch's end the model is run on the probe once. From each layer's activations follow their mean, spread, dead and
-    saturated units, the directions in use, likeness (CKA) to the record before, to the first and between layers, and
-    principal coordinates for a map that does not jump; how well label and own decision are read from it by a straight line,
-    every sample left out in turn; what a linear regression and a linear SVM from the inputs explain of the model; and each
+    saturated units, the directions in use, similarity (CKA) to the record before, to the first and between layers, and
+    principal coordinates for a map that does not jump; how well a linear probe reads label and own decision from it, every
+    sample left out in turn; what a linear regression and a linear SVM from the inputs explain of the model; and each
     sample's logits, with accuracy, calibration and confusion. `kx.load(...)[...].mappings` and `.samples` read it back.
 
-    With `log="all"` `logs` get, in every epoch from the first, NaN before there is a figure: `xai_surrogate_r2` (share of
-    the logits that a straight line explains, at most 1), `xai_confidence_gap` (mean certainty − accuracy), `xai_churn`
-    (share of samples with another prediction than in the record before), `xai_dead_units` (share of units that are zero
-    throughout).
+    With `log="all"` `logs` get, in every epoch from the first, NaN before there is a figure:
+
+    - `xai_surrogate_r2`: R² of a linear model of the inputs for the logits, at most 1;
+    - `xai_confidence_gap`: mean maximum probability − accuracy, above 0 is too sure;
+    - `xai_churn`: share of samples with another prediction than in the record before, 0 to 1;
+    - `xai_dead_units`: share of units that are zero throughout, 0 to 1.
 
     Args:
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
@@ -80,7 +82,7 @@ class ProbeMappings(Watcher):
         InvalidInput: at construction or at train begin: layers that were named and do not exist or give nothing to read, one
             class only, labels that do not fit, an output that is no scores (n, K).
 
-    Cost:
+    Stopwatch:
         One forward pass over the probe, one eigenvalue problem a layer of its width or the probe's size.
 
     Example:
@@ -98,7 +100,8 @@ class ProbeMappings(Watcher):
     """
 
     name: ClassVar[str] = "probe_mappings"
-    of_one_fit: ClassVar[Mapping[str, Any]] = {"_reader": None, "_answers": None}
+    cost_hint: ClassVar[str] = "a probe of 256 rows, fewer layers, surrogates=() or every=5 in ProbeMappings"
+    fit_state: ClassVar[Mapping[str, Any]] = {"_reader": None, "_answers": None}
 
     def __init__(
         self,
@@ -110,23 +113,24 @@ class ProbeMappings(Watcher):
         every: Every = 1,
         surrogates: Sequence[str] = SURROGATES,
         coordinates: int = 16,
-        on_flag: OnFlag = "warn",
+        on_flag: Response[Mappings] = "warn",
         on_error: str = "warn",
         log: str = "default",
     ) -> None:
         super().__init__(log_dir, every=every, on_error=on_error, log=log)
-        self.probe = self._given = Probe.of(probe)
+        self.probe = self._original_probe = Probe.of(probe)
         self._paths = _checked_paths(layers)
         self.held_out = _checked_rows(held_out, self.probe.size)
         self.surrogates = (surrogates,) if isinstance(surrogates, str) else tuple(surrogates)
         for name in self.surrogates:
             if name not in SURROGATES:
                 raise unknown("surrogate", name, SURROGATES)
+        check_response("on_flag", on_flag, "records.Mappings")
         self.coordinates = check_int("coordinates", coordinates, 2, "a number of coordinates, 2 or more")
-        self.on_flag = checked(on_flag)
+        self.on_flag = on_flag
         self._check_probe()
         self.needs = expect(Need(self.probe, passes=4))
-        self._forget()
+        self._reset()
 
     def _check_probe(self) -> None:
         size, classes = self.probe.size, self.probe.classes
@@ -136,32 +140,31 @@ class ProbeMappings(Watcher):
             raise InvalidInput(
                 f"All {size} labels of the probe are {classes[0]}: there is nothing to tell apart; give rows of every class."
             )
-        if size < FEW:
+        if size < MIN_PROBE_ROWS:
             warnings.warn(
                 f"The probe has {size} rows: an accuracy that is read from a layer has a standard error of up to "
-                f"{0.5 / math.sqrt(size):.3f}; give {FEW} or more.",
+                f"{0.5 / math.sqrt(size):.3f}; give {MIN_PROBE_ROWS} or more.",
                 stacklevel=3,
             )
-        elif size > MANY:
+        elif size > MAX_PROBE_ROWS:
             warnings.warn(
                 f"The probe has {size} rows: a wide layer costs an eigenvalue problem of that size at every epoch; 256 are "
                 f"enough.",
                 stacklevel=3,
             )
 
-    def _forget(self) -> None:
-        """What belongs to one fit."""
+    def _reset(self) -> None:
+        """Forget the fit before."""
         self._reader: Reader | None = None
-        self._answers: ProbeTask | None = None
+        self._task: ProbeTask | None = None
         self._flags = Flags()
-        self._standing: frozenset[tuple[str, str]] = frozenset()
-        self._news: list[Flag] = []
+        self._active_flags: frozenset[tuple[str, str]] = frozenset()
+        self._new_flags: list[Flag] = []
         self._record: Mappings | None = None
         self._previous: Sequence[GramDecomposition | None] | None = None
         self._earliest: Sequence[GramDecomposition | None] | None = None
-        self._said: NDArray[Any] | None = None
+        self._last_prediction: NDArray[Any] | None = None
         self._columns: Columns | None = None
-        self._past: Sequence[Mappings] = ()
         self._layers: tuple[str, ...] = ()  # the names of a run that is continued
         self._figures = dict.fromkeys(
             ("xai_surrogate_r2", "xai_confidence_gap", "xai_churn", "xai_dead_units"), float("nan")
@@ -170,8 +173,8 @@ class ProbeMappings(Watcher):
     # The lifecycle.
 
     def check(self) -> None:
-        self.probe = settled(self.model, self._given)
-        self._forget()
+        self.probe = settled(self.model, self._original_probe)
+        self._reset()
 
     def is_built(self) -> bool:
         return is_built(self.model, self.probe)
@@ -187,19 +190,20 @@ class ProbeMappings(Watcher):
             self.note(remark)
         self._reader = reader
         assert reader.question.task is not None
-        self._answers = ProbeTask(reader.question.task, probe)
-        if self.surrogates and (found := pooled_inputs(probe)) is not None:
-            self._columns = Columns.of(*found)
+        self._task = ProbeTask(reader.question.task, probe)
+        columns = pooled_inputs(probe) if self.surrogates else None
+        if columns is not None:
+            self._columns = Columns.of(*columns)
 
     def _first_reading(self, reader: Reader) -> Reading:
-        """With the layers; of the model's output alone where something fails in them that nobody foresaw."""
+        """Read once, with the layers; without them where something fails in them that nobody foresaw."""
         try:
             return reader.read()
         except InvalidInput:
             raise
         except Exception as error:
             fault = error
-        reader.exclude_layers(UNFORESEEN)
+        reader.exclude_layers(UNREADABLE_LAYER)
         try:
             reading = reader.read()
         except InvalidInput:
@@ -214,137 +218,150 @@ class ProbeMappings(Watcher):
         logger.debug("the layers could not be read", exc_info=fault)
         return reading
 
-    def constants(self) -> Mapping[str, Any]:
-        return {} if self._reader is None else {"layers": Placed(tuple(layer.name for layer in self._reader.layers))}
+    def run_identity(self) -> Mapping[str, Any]:
+        if self._reader is None:
+            return {}
+        return {"layers": ModelParts(tuple(layer.name for layer in self._reader.layers))}
 
-    def shown(self) -> Probe | None:
+    def gallery_probe(self) -> Probe | None:
         return self.probe.gallery(0)
 
-    def begin(self, epoch: int, past: Log | None) -> None:
-        self._past = [] if past is None else past.mappings
-        if self._past:
-            logs = {record.epoch: record.logs for record in past.history} if past is not None else {}
-            gaps = {r.epoch: held_out_gap(logs.get(r.epoch, {}), r.result) for r in self._past}
-            self._flags.replay(self._past, {epoch: gap for epoch, gap in gaps.items() if gap is not None})
-            last = self._past[-1]
-            self._standing = frozenset((name, kind) for name, kind, _ in last.flags)
-            self._previous, self._earliest = restored(last.features), restored(self._past[0].features)
-            self._said = last.result.prediction
-            self._layers = last.features.layers  # a model that was saved and loaded has other paths
+    def on_run_start(self, epoch: int, past: Log | None) -> None:
+        records = [] if past is None else past.mappings
+        if past is None or not records:
+            return
+        logs = {record.epoch: record.logs for record in past.history}
+        gaps = {}
+        for record in records:
+            gap = held_out_gap(logs.get(record.epoch, {}), record.result)
+            if gap is not None:
+                gaps[record.epoch] = gap
+        self._flags.replay(records, gaps)
+        last = records[-1]
+        self._active_flags = frozenset((flag.name, flag.kind) for flag in last.flags)
+        self._previous, self._earliest = restored(last.features), restored(records[0].features)
+        self._last_prediction = last.result.prediction
+        self._layers = last.features.layers  # a model that was saved and loaded has other paths
 
-    def observe(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
-        record = self._looked(epoch, logs)
-        self._news = [flag for flag in record.flags if flag[:2] not in self._standing]
-        self._standing = frozenset((name, kind) for name, kind, _ in record.flags)
+    def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
+        record = self._recorded_mappings(epoch, logs)
+        self._new_flags = [flag for flag in record.flags if (flag.name, flag.kind) not in self._active_flags]
+        self._active_flags = frozenset((flag.name, flag.kind) for flag in record.flags)
         self._record = record
-        self.tell(logs, self._figures)
+        self.log_figures(logs, self._figures)
         return [record]
 
-    def skip(self, epoch: int, logs: dict[str, Any]) -> None:
-        self.tell(logs, self._figures)
+    def carry_forward(self, epoch: int, logs: dict[str, Any]) -> None:
+        self.log_figures(logs, self._figures)
 
-    def catch_up(self, epoch: int) -> Iterable[Record]:
-        return self.observe(epoch, {})
+    def record_last_epoch(self, epoch: int) -> Iterable[Record]:
+        return self.record_epoch(epoch, {})
 
-    def act(self) -> None:
-        news, self._news = self._news, []
-        if not news or self._record is None:
+    def on_epoch_written(self) -> None:
+        flags, self._new_flags = self._new_flags, []
+        if not flags or self._record is None:
             return
-        text = f"epoch {self._record.epoch}: {self._flags.sentence(news, self._record)}."
-        answer(self, self.on_flag, text, self._record, MappingAlarm)
+        text = f"epoch {self._record.epoch}: {self._flags.sentence(flags, self._record)}."
+        respond(self.on_flag, self._record, text, model=self.model, alarm=MappingAlarm, warn=self.warn)
 
     def close(self) -> None:
         self._reader = None  # its graphs hold the model
 
     # One epoch.
 
-    def _looked(self, epoch: int, logs: Mapping[str, Any]) -> Mappings:
+    def _recorded_mappings(self, epoch: int, logs: Mapping[str, Any]) -> Mappings:
         assert self._reader is not None
-        assert self._answers is not None
-        reader, answers = self._reader, self._answers
+        assert self._task is not None
+        reader, task = self._reader, self._task
         reading = reader.read()
         self.warn_once(reader.side_effects)
-        with (
-            single_threaded_blas(),
-            np.errstate(all="ignore"),
-        ):  # a training that ended in NaN is recorded as what it is
-            told = answers.predictions(reading)
-            factors = [decomposition_of(matrix) for matrix in reading.matrices]
-            made = features(reader.layers, reading.matrices, factors, self._previous, self._earliest, self.coordinates)
-            made = dataclasses.replace(made, layers=self._layers) if len(self._layers) == len(made.layers) else made
-            decision = self._decision(epoch, answers, told, factors, reading)
-            shown = result(told, answers.label, self.held_out, keep_label=self.probe.store == "inputs")
+        # A training that ended in NaN is recorded as what it is.
+        with single_threaded_blas(), np.errstate(all="ignore"):
+            predictions = task.predictions(reading)
+            decompositions = [decomposition_of(matrix) for matrix in reading.matrices]
+            representation = features(
+                reader.layers, reading.matrices, decompositions, self._previous, self._earliest, self.coordinates
+            )
+            if len(self._layers) == len(representation.layers):
+                representation = dataclasses.replace(representation, layers=self._layers)
+            decision = self._decision(epoch, task, predictions, decompositions, reading)
+            outcome = result(predictions, task.label, self.held_out, keep_label=self.probe.store == "inputs")
         r2 = decision.surrogates["linear"].r2 if "linear" in decision.surrogates else math.nan
-        normalises = any(isinstance(one, keras.layers.BatchNormalization) for one in self.model._flatten_layers())
-        gap = training_gap(logs, shown) if normalises else math.nan
-        apart = held_out_gap(logs, shown)
-        if normalises and gap > self._flags.thresholds["inference gap"]:
-            apart = None  # the model is another one in inference: that says nothing of what it knows by heart
-        flags, notes = self._flags.judge(epoch, made, shown, r2, gap, apart, still_by_design(reader, reading))
+        inference_gap, memory_gap = self._gaps(logs, outcome)
+        constant_layers = still_by_design(reader, reading)
+        flags, notes = self._flags.judge(epoch, representation, outcome, r2, inference_gap, memory_gap, constant_layers)
         self._figures = {
             "xai_surrogate_r2": r2,
-            "xai_confidence_gap": shown.confidence_gap,
-            "xai_churn": self._churn(told),
-            "xai_dead_units": _dead_units(made.dead, made.width),
+            "xai_confidence_gap": outcome.confidence_gap,
+            "xai_churn": self._churn(predictions),
+            "xai_dead_units": _dead_units(representation.dead, representation.width),
         }
-        self._previous, self._said = factors, told.prediction
-        self._earliest = factors if self._earliest is None else self._earliest
-        return Mappings(epoch, made, decision, shown, flags, notes, self._flags.thresholds)
+        self._previous, self._last_prediction = decompositions, predictions.prediction
+        self._earliest = decompositions if self._earliest is None else self._earliest
+        return Mappings(epoch, representation, decision, outcome, flags, notes, self._flags.thresholds)
+
+    def _gaps(self, logs: Mapping[str, Any], outcome: Result) -> tuple[float, HeldOutGap | None]:
+        """Return how far the probe's accuracy lies under the training metric, NaN without a batch normalisation; and how
+        far that of held-out rows does, None where that cannot be judged."""
+        layers = self.model._flatten_layers()
+        has_normalisation = any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
+        inference_gap = training_gap(logs, outcome) if has_normalisation else math.nan
+        if inference_gap > self._flags.thresholds["inference gap"]:
+            return inference_gap, None  # the model is another one in inference: that says nothing of what it memorised
+        return inference_gap, held_out_gap(logs, outcome)
 
     def _decision(
         self,
         epoch: int,
-        answers: ProbeTask,
-        told: Predictions,
-        factors: Sequence[GramDecomposition | None],
+        task: ProbeTask,
+        predictions: Predictions,
+        decompositions: Sequence[GramDecomposition | None],
         reading: Reading,
     ) -> Decision:
-        itself = Target.of_predictions(told)
-        target = answers.target or itself
-        read, *rest = linear_probes([target] if target is itself else [target, itself], factors)
-        again = rest[0] if rest else read
+        model_itself = Target.of_predictions(predictions)
+        target = task.target or model_itself
+        targets = [target] if target is model_itself else [target, model_itself]
+        probes_by_target = linear_probes(targets, decompositions)
+        of_target, of_model = probes_by_target[0], probes_by_target[-1]
         return Decision(
-            target="prediction" if target is itself else "label",
-            readability=np.asarray([one.score for one in read], np.float32),
-            standard_error=np.asarray([one.standard_error for one in read], np.float32),
+            target="prediction" if target is model_itself else "label",
+            readability=np.asarray([linear_probe.score for linear_probe in of_target], np.float32),
+            standard_error=np.asarray([linear_probe.standard_error for linear_probe in of_target], np.float32),
             chance=target.chance,
-            own_decision=np.asarray([one.score for one in again], np.float32),
-            read_as=np.stack([one.prediction for one in read]),
-            surrogates=self._surrogates(epoch, told, reading),
+            own_decision=np.asarray([linear_probe.score for linear_probe in of_model], np.float32),
+            read_as=np.stack([linear_probe.prediction for linear_probe in of_target]),
+            surrogates=self._surrogates(epoch, predictions, reading),
         )
 
-    def _surrogates(self, epoch: int, told: Predictions, reading: Reading) -> dict[str, Surrogate]:
-        columns = self._columns
-        if (
-            columns is None
-            and self.surrogates
-            and reading.embedding is not None
-            and np.isfinite(reading.embedding).all()
-        ):
-            columns = Columns.of([f"embedding {k}" for k in range(reading.embedding.shape[1])], reading.embedding)
-        if columns is None or not np.isfinite(told.logits).all():
+    def _surrogates(self, epoch: int, predictions: Predictions, reading: Reading) -> dict[str, Surrogate]:
+        columns, embedding = self._columns, reading.embedding
+        if columns is None and self.surrogates and embedding is not None and np.isfinite(embedding).all():
+            columns = Columns.of([f"embedding {k}" for k in range(embedding.shape[1])], embedding)
+        if columns is None or not np.isfinite(predictions.logits).all():
             return {}
-        found: dict[str, Surrogate] = {}
+        surrogates: dict[str, Surrogate] = {}
         if "linear" in self.surrogates:
-            found["linear"] = linear(columns, told)
+            surrogates["linear"] = linear(columns, predictions)
         epochs = (self.params or {}).get("epochs")
-        last = epoch == epochs - 1 if epochs else False
-        if "svm" in self.surrogates and (self._earliest is None or last or epoch % RARELY == 0):
-            fitted = svm(columns, told)
-            found |= {} if fitted is None else {"svm": fitted}
-        return found
+        is_last = epoch == epochs - 1 if epochs else False
+        if "svm" in self.surrogates and (self._earliest is None or is_last or epoch % EPOCHS_BETWEEN_SVMS == 0):
+            fitted = svm(columns, predictions)
+            if fitted is not None:
+                surrogates["svm"] = fitted
+        return surrogates
 
-    def _churn(self, told: Predictions) -> float:
-        if self._said is None or told.answer == "value" or self._said.shape != told.prediction.shape:
+    def _churn(self, predictions: Predictions) -> float:
+        """Return the share of samples with another prediction than in the record before, NaN where there is none."""
+        last, prediction = self._last_prediction, predictions.prediction
+        if last is None or predictions.answer == "value" or last.shape != prediction.shape:
             return math.nan
-        moved = (self._said != told.prediction).reshape(len(told.prediction), -1).any(1)
-        return float(moved.mean())
+        return float((last != prediction).reshape(len(prediction), -1).any(1).mean())
 
 
 def _dead_units(dead: NDArray[np.floating[Any]], width: NDArray[np.integer[Any]]) -> float:
-    """Of the layers where zero says that a unit is dead."""
-    known = np.isfinite(dead)
-    return float((dead[known] @ width[known]) / width[known].sum()) if known.any() else math.nan
+    """Return the share of dead units in the layers where zero says that a unit is dead, NaN where there is no such layer."""
+    layers = np.isfinite(dead)
+    return float((dead[layers] @ width[layers]) / width[layers].sum()) if layers.any() else math.nan
 
 
 def _checked_paths(layers: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -1,4 +1,4 @@
-"""When a callback looks."""
+"""The schedule on which a callback looks at the model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Schedule:
         self._every = every
 
     def due(self, epoch: int, first: int, last: int | None) -> bool:
-        """Whether `epoch` is looked at in a fit that began at `first` and is to end with `last`."""
+        """Return True where `epoch` is looked at in a fit that began at `first` and is to end with `last`."""
         if epoch in (first, last):
             return True
         return bool(self._every(epoch)) if callable(self._every) else epoch % self._every == 0

@@ -1,1 +1,1 @@
-"""When a move of importance is news: control charts on numpy arrays, no framework."""
+"""The decision that a move of importance is news: control charts on numpy arrays, no framework."""

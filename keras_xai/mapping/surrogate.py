@@ -14,7 +14,8 @@ from keras_xai.image import SURROGATE_CELLS, cell_edges, grid_mean
 from keras_xai.mapping.gram import GramDecomposition
 from keras_xai.mapping.predictions import Predictions
 from keras_xai.mapping.ridge import ridge
-from keras_xai.probe import Probe, parts_of
+from keras_xai.probe import Probe
+from keras_xai.probe.chunks import row_chunks
 from keras_xai.records import Surrogate
 
 Array = NDArray[np.float64]
@@ -63,7 +64,7 @@ def pooled_inputs(probe: Probe) -> tuple[list[str], Array] | None:
     for k, (key, array) in enumerate(zip(keys, probe.inputs, strict=True)):
         if array.dtype.kind not in "fiub":
             continue
-        chunks = [_pooled(np.asarray(rows, np.float64), probe, _names_in(probe, k)) for rows in parts_of(array)]
+        chunks = [_pooled(np.asarray(rows, np.float64), probe, _names_in(probe, k)) for rows in row_chunks(array)]
         column_names = chunks[0][0]
         if len(probe.inputs) > 1 and not probe.is_columns:
             column_names = [f"{key}: {name}" for name in column_names]
@@ -75,10 +76,10 @@ def pooled_inputs(probe: Probe) -> tuple[list[str], Array] | None:
 def _names_in(probe: Probe, k: int) -> Sequence[str]:
     """Names of the columns or channels of input k; () for an image, whose cells have names of their own."""
     if probe.is_columns:
-        return [probe.column_names[k]]
+        return [probe.feature_map.column_names[k]]
     if probe.kind == "image" and probe.inputs[k].ndim > 2:
         return ()
-    return probe.names_of(k)
+    return probe.feature_map.names_of(k)
 
 
 def _pooled(a: Array, probe: Probe, given_names: Sequence[str]) -> tuple[list[str], Array]:

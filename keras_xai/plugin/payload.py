@@ -30,12 +30,13 @@ from keras_xai.analysis.vocabulary import vocabulary
 from keras_xai.events import events
 from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, ramp
 from keras_xai.figures.mappings import class_colours
+from keras_xai.image import cell_grid
 from keras_xai.judgement import not_finite_since, noted, part_name
 from keras_xai.plugin.framing import LEVELS, Quantized, framed, means, quantized
 from keras_xai.probe import Probe
 from keras_xai.records import Alert, Attribution, Epoch, Importance
 from keras_xai.run import Run
-from keras_xai.summary.metadata import coded_texts
+from keras_xai.summary.codec.probe import coded_texts
 
 SUSPECTS = 16
 WATCHED_LOSSES = ("loss", "val_loss")
@@ -167,8 +168,9 @@ def probe(samples: Probe) -> dict[str, Any]:
         "inputs": input_names(samples),
     }
     if samples.kind == "image":
-        regular = not isinstance(samples.groups, np.ndarray) and len(samples.features) == math.prod(samples.cells)
-        out["cells"] = samples.cells if regular else None
+        cells = cell_grid(samples.image_shape)[1]
+        regular = not isinstance(samples.groups, np.ndarray) and len(samples.features) == math.prod(cells)
+        out["cells"] = cells if regular else None
     return out
 
 
@@ -196,11 +198,11 @@ def inputs(samples: Probe) -> bytes:
     parts = [part for part, _ in coded]
     categories: list[list[Any]] = [[words] * math.prod(part.shape[1:]) if words else [] for part, words in coded]
     if parts and samples.is_columns:
-        parts, categories = [samples.as_table(parts)], [[words for _, words in coded]]
+        parts, categories = [samples.feature_map.as_table(parts)], [[words for _, words in coded]]
     header: dict[str, Any] = {
         "kind": samples.kind,
         "names": input_names(samples),
-        "feature_names": samples.column_names if samples.is_columns else samples.feature_names,
+        "feature_names": samples.feature_map.column_names if samples.is_columns else samples.feature_names,
         "columns": _columns(samples),
         "categories": categories if any(map(any, categories)) else [],
     }
@@ -235,7 +237,7 @@ def _columns(samples: Probe) -> list[Sequence[str]]:
     """Return the names of each input that is a table beside others; nothing of any other input."""
     if samples.is_columns or len(samples.shapes) == 1:
         return []
-    return [samples.names_of(k) if len(shape) == 1 else () for k, shape in enumerate(samples.shapes)]
+    return [samples.feature_map.names_of(k) if len(shape) == 1 else () for k, shape in enumerate(samples.shapes)]
 
 
 def outputs(run: Run, method: str) -> bytes:

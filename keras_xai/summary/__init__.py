@@ -1,1 +1,1 @@
-"""Event files: records in, records out. `metadata` alone knows the wire."""
+"""Event files: records in, records out. `metadata` describes the wire, `codec` has one file for each kind of record."""

@@ -1,4 +1,4 @@
-"""An array as one blob, a *map*, and back: eight bits for what is for eyes, and never more made than the bytes allow.
+"""An array as one blob, a *map*, and back: eight bits for what is for eyes, and never a larger array than the bytes allow.
 
 `KXA1`, dtype (0 float32, 1 uint8 between lo and hi, 2 int32, 3 float16), rank, two bytes unused, lo and hi as float32, the
 dimensions as uint32, then the values, zlib; everything little-endian.
@@ -24,7 +24,7 @@ _DTYPES = (np.dtype("<f4"), np.dtype("u1"), np.dtype("<i4"), np.dtype("<f2"))
 
 
 def pack(array: NDArray[Any], *, eight_bits: bool = False) -> bytes:
-    """One array as a blob. With `eight_bits` the values are rounded to 255 steps between their minimum and maximum."""
+    """Return one array as a blob. With `eight_bits` the values are rounded to 255 steps between their minimum and maximum."""
     array = np.asarray(array)
     low, high = 0.0, 0.0
     if np.issubdtype(array.dtype, np.integer) and not eight_bits:
@@ -45,16 +45,16 @@ def pack(array: NDArray[Any], *, eight_bits: bool = False) -> bytes:
     return _HEADER.pack(b"KXA1", code, values.ndim, low, high) + shape + zlib.compress(values.tobytes(), level)
 
 
-SIDE_BY_SIDE = 1 << 18  # bytes of one epoch's maps from which on threads pay; zlib lets go of the interpreter
+PARALLEL_ABOVE = 1 << 18  # bytes of one epoch's maps; of fewer, threads cost more than they save. zlib releases the GIL
 _INFLATERS = ThreadPoolExecutor(4, "keras_xai unpack")  # they begin when there is something to do
-ROOM = 1 << 28  # bytes that the arrays of one record may take; more where they are not mostly air:
-DENSE = 16  # bytes for each one of the record
-_LARGEST = 1e37  # of a scale's ends: the distance of two is still a float32
+# Bytes that the arrays of one record may take: 256 MiB, or so many for each byte of the record where it is hardly compressed.
+MAX_BYTES, MAX_EXPANSION = 1 << 28, 16
+_MAX_SCALE = 1e37  # of a scale's ends: the distance of two is still a float32
 
 
 @dataclass(frozen=True)
 class _Head:
-    """What a blob says of its array, before anything is made of it."""
+    """The head of a blob, which says how large its array is before anything is inflated."""
 
     code: int
     shape: tuple[int, ...]
@@ -71,7 +71,7 @@ class _Head:
             shape = struct.unpack_from(f"<{rank}I", blob, _HEADER.size)
         except struct.error as error:
             raise Unreadable(f"expected an array of ours: {error}") from error
-        if code == 1 and not -_LARGEST < low <= high < _LARGEST:
+        if code == 1 and not -_MAX_SCALE < low <= high < _MAX_SCALE:
             raise Unreadable(f"expected the ends of a scale, got {low:g} and {high:g}")
         return cls(code, sides(shape), low, high, _HEADER.size + 4 * rank)
 
@@ -81,13 +81,13 @@ class _Head:
         return math.prod(self.shape) * _DTYPES[self.code].itemsize
 
     @property
-    def made(self) -> int:
-        """Bytes of the array that is made of them."""
+    def array_bytes(self) -> int:
+        """Bytes of the array that they become."""
         return self.stored * (4 if self.code == 1 else 1)
 
 
 def unpack(blob: bytes) -> NDArray[Any]:
-    """The array of a blob: float32, int32 or float16.
+    """Return the array of a blob: float32, int32 or float16.
 
     Raises:
         Unreadable: not a blob of ours, damaged, or more than so few bytes may ask for.
@@ -96,12 +96,16 @@ def unpack(blob: bytes) -> NDArray[Any]:
 
 
 def unpacked(blobs: Sequence[bytes]) -> list[NDArray[Any]]:
-    """The arrays of the blobs of one record. What all of them say they take is looked at before anything is inflated."""
-    heads, held = [_Head.of(blob) for blob in blobs], sum(map(len, blobs))
-    made = sum(head.made for head in heads)
-    if made > max(ROOM, DENSE * held):
-        raise Unreadable(f"{held:,} bytes ask for {made:,}: a record is made into {ROOM >> 20} MiB at most")
-    inflate = map if held <= SIDE_BY_SIDE else _INFLATERS.map
+    """Return the arrays of the blobs of one record, unless all of them together would take too much: then nothing is inflated.
+
+    Raises:
+        Unreadable: as for `unpack`.
+    """
+    heads, size = [_Head.of(blob) for blob in blobs], sum(map(len, blobs))
+    array_bytes = sum(head.array_bytes for head in heads)
+    if array_bytes > max(MAX_BYTES, MAX_EXPANSION * size):
+        raise Unreadable(f"{size:,} bytes ask for {array_bytes:,}: a record is made into {MAX_BYTES >> 20} MiB at most")
+    inflate = map if size <= PARALLEL_ABOVE else _INFLATERS.map
     return list(inflate(_inflated, blobs, heads))
 
 

@@ -1,6 +1,6 @@
-"""What a value from a file must be before a record is made of it: each check returns it, or says what came instead.
+"""Checks of values from a file before a record is made of them: each returns the value, or says what came instead.
 
-Everything that is read passes through here once, in `metadata`; what comes behind may rely on it.
+Everything that is read passes through here once, in `codec`; what comes behind may rely on it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EPOCHS = 10**9  # an epoch is less
 COUNTS = 2**53  # and so is a number of entries: beyond, floats and browsers cannot count
 SIDE = 2**32  # and a side of an array, as the wire writes it
 SIDES = 8  # an array has at most
-_SHOWN = 60  # characters of a value in a message
+_MAX_TEXT = 60  # characters of a value in a message
 
 Shape = tuple[int | None, ...]  # None is any
 
@@ -30,7 +30,7 @@ class Unreadable(ValueError):
 
 
 def parsed(content: bytes | str) -> dict[str, Any]:
-    """A JSON object."""
+    """Return a JSON object."""
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of thousands of digits, too deep
@@ -39,7 +39,7 @@ def parsed(content: bytes | str) -> dict[str, Any]:
 
 
 def members(value: Any) -> dict[str, Any]:
-    """What a JSON object holds, by its names."""
+    """Return the members of a JSON object, by their names."""
     if not isinstance(value, dict):
         raise _unfit("a JSON object", value)
     for name in value:
@@ -48,14 +48,14 @@ def members(value: Any) -> dict[str, Any]:
 
 
 def several(value: Any, each: Callable[[Any], T], count: int | None = None) -> tuple[T, ...]:
-    """A JSON list with every entry checked by `each`; `count` of them where that is known."""
+    """Return a JSON list with every entry checked by `each`; `count` of them where that is known."""
     if not isinstance(value, list) or count not in (None, len(value)):
         raise _unfit("a list" if count is None else f"a list of {count}", value)
     return tuple(each(entry) for entry in value)
 
 
 def text(value: Any) -> str:
-    """Text that can be written: without halves of characters."""
+    """Return text that can be written: without halves of characters."""
     if not isinstance(value, str):
         raise _unfit("text", value)
     try:
@@ -65,34 +65,34 @@ def text(value: Any) -> str:
     return value
 
 
-def word(value: Any, known: Sequence[W]) -> W:
-    """One of the words that this version knows."""
-    if not isinstance(value, str) or value not in known:
-        raise _unfit(f"one of {', '.join(known)}", value)
-    return known[known.index(value)]
+def word(value: Any, words: Sequence[W]) -> W:
+    """Return one of the words that this version knows."""
+    if not isinstance(value, str) or value not in words:
+        raise _unfit(f"one of {', '.join(words)}", value)
+    return words[words.index(value)]
 
 
 def flag(value: Any) -> bool:
-    """True or false."""
+    """Return true or false."""
     if not isinstance(value, bool):
         raise _unfit("true or false", value)
     return value
 
 
 def whole(value: Any, low: int = 0, high: int = COUNTS) -> int:
-    """A whole number of `low` or more, under `high`."""
+    """Return a whole number of `low` or more, under `high`."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value < high:
         raise _unfit(f"a whole number from {low} and under {high}", value)
     return value
 
 
 def epoch(step: Any) -> int:
-    """The number of an epoch."""
+    """Return the number of an epoch."""
     return whole(step, 0, EPOCHS)
 
 
 def number(value: Any) -> float:
-    """A float as JSON takes it: null is NaN, an infinity is a text."""
+    """Return a float as JSON takes it: null is NaN, an infinity is a text."""
     if value is None:
         return math.nan
     if value in ("inf", "-inf"):
@@ -106,7 +106,7 @@ def number(value: Any) -> float:
 
 
 def amount(value: Any, high: float = math.inf) -> float:
-    """A finite number of 0 or more, under `high`."""
+    """Return a finite number of 0 or more, under `high`."""
     size = number(value)
     if not 0 <= size < high:
         raise _unfit(f"a finite number from 0{'' if high == math.inf else f' and under {high:g}'}", value)
@@ -114,12 +114,12 @@ def amount(value: Any, high: float = math.inf) -> float:
 
 
 def numbers(value: Any) -> dict[str, float]:
-    """Named numbers."""
+    """Return named numbers."""
     return {name: number(entry) for name, entry in members(value).items()}
 
 
 def unique(names: Iterable[str]) -> tuple[str, ...]:
-    """Names, none of them there twice."""
+    """Return names, none of which is there twice."""
     names = tuple(names)
     if len(set(names)) < len(names):
         raise Unreadable(f"expected {len(names)} names that differ, got {_cut(names)}")
@@ -127,7 +127,7 @@ def unique(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def entry(mapping: Mapping[str, Any], name: str) -> Any:
-    """What stands under a name that must be there."""
+    """Return the value under a name that must be there."""
     if name not in mapping:
         raise Unreadable(f"{name!r} is missing")
     return mapping[name]
@@ -137,7 +137,7 @@ def entry(mapping: Mapping[str, Any], name: str) -> Any:
 
 
 def sides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The sides of an array that can be made: of an empty one as well, whose other sides take no room."""
+    """Return the sides of an array that can be made: of an empty one as well, whose other sides take no room."""
     whole = len(shape) <= SIDES and all(0 <= side < SIDE for side in shape)
     if not whole or math.prod(max(1, side) for side in shape) >= COUNTS:
         raise Unreadable(f"expected the shape of an array, got sides of {', '.join(map(str, shape[:SIDES]))}")
@@ -145,17 +145,17 @@ def sides(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def floats(array: Any, shape: Shape) -> NDArray[Any]:
-    """Floats of a shape, NaN and infinities among them."""
+    """Return floats of a shape, NaN and infinities among them."""
     return _array(array, shape, "f", "floats")
 
 
 def numeric(array: Any, shape: Shape) -> NDArray[Any]:
-    """Numbers of a shape, of any type."""
+    """Return numbers of a shape, of any type."""
     return _array(array, shape, "fiu", "numbers")
 
 
 def finite(array: Any, shape: Shape) -> NDArray[Any]:
-    """Floats of a shape, each finite."""
+    """Return floats of a shape, each finite."""
     values = floats(array, shape)
     if not np.isfinite(values).all():
         raise Unreadable(f"expected finite numbers of shape {_words(shape)}")
@@ -163,7 +163,7 @@ def finite(array: Any, shape: Shape) -> NDArray[Any]:
 
 
 def shares(array: Any, shape: Shape, high: float = 1.0) -> NDArray[Any]:
-    """Floats from 0 to `high`, or NaN."""
+    """Return floats from 0 to `high`, or NaN."""
     values = floats(array, shape)
     within = (values >= -1e-3) & (values <= high + 1e-3)
     if not (within.all() or (within | np.isnan(values)).all()):
@@ -172,7 +172,7 @@ def shares(array: Any, shape: Shape, high: float = 1.0) -> NDArray[Any]:
 
 
 def wholes(array: Any, shape: Shape, low: int, high: int) -> NDArray[np.int64]:
-    """Whole numbers of `low` or more, under `high`, in whatever type they came."""
+    """Return whole numbers of `low` or more, under `high`, in whatever type they came."""
     values = numeric(array, shape)
     if values.size:
         if values.dtype.kind == "f" and not (values == np.rint(values)).all():  # NaN is not itself
@@ -209,7 +209,7 @@ def _cut(value: Any) -> str:
     if isinstance(value, (list, tuple, dict)):
         return f"{len(value)} entries"  # which can be anything, and any depth
     try:
-        shown = repr(value)
+        words = repr(value)
     except ValueError:  # an integer of more digits than Python prints
-        shown = "a very large number"
-    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+        words = "a very large number"
+    return words if len(words) <= _MAX_TEXT else f"{words[:_MAX_TEXT]}…"

@@ -15,12 +15,20 @@ import google_crc32c
 from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import event_pb2
 
-from keras_xai.summary.metadata import masked, masked_crc
-
 LONGEST = 1 << 29  # bytes of one event: neither written nor read beyond
 _PIECE = 1 << 24
 _HEAD = struct.Struct("<QI")  # length, its check sum
 _FOOT = 4  # bytes of the data's check sum
+
+
+def masked_crc(data: bytes) -> bytes:
+    """Return the check sum of a record: CRC-32C, rotated and offset, since the CRC of a CRC would be weak."""
+    return masked(int(google_crc32c.value(data)))
+
+
+def masked(crc: int) -> bytes:
+    """Return a CRC-32C as it stands in a file."""
+    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def framed(data: bytes) -> bytes:

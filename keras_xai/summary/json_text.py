@@ -11,7 +11,7 @@ import numpy as np
 
 
 def json_of(value: Any) -> bytes:
-    """JSON as every reader takes it: NaN is null, an infinity is a string."""
+    """Return JSON as every reader takes it: NaN is null, an infinity is a string."""
 
     def plain(v: Any) -> Any:
         if isinstance(v, Mapping):
@@ -19,7 +19,9 @@ def json_of(value: Any) -> bytes:
         if isinstance(v, (list, tuple, np.ndarray)):
             return [plain(x) for x in v]
         if isinstance(v, (float, np.floating)):
-            return float(v) if math.isfinite(v) else None if math.isnan(v) else str(float(v))
+            if math.isfinite(v):
+                return float(v)
+            return None if math.isnan(v) else str(float(v))
         return v.item() if isinstance(v, np.generic) else v
 
     return json.dumps(plain(value), ensure_ascii=False).encode()

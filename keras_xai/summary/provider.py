@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.summary.checks import Unreadable
-from keras_xai.summary.metadata import PLUGIN, Content, content_of
-from keras_xai.summary.reader import Row, Series, pass_over
+from keras_xai.summary.store import Row, Series, pass_over
+from keras_xai.summary.tag_constants import PLUGIN
+from keras_xai.summary.tensors import Content, content_of
 
-EVERYTHING = 1_000_000_000  # `downsample` is mandatory on reads; the hint TensorBoard offers would lose epochs
-BLOBS = 1 << 16  # of one step: one a sample and input of the model
-ANSWER = 1 << 27  # bytes of one answer where all of a series was too much for one
+ALL_STEPS = 1_000_000_000  # `downsample` is mandatory on reads; the hint TensorBoard offers would lose epochs
+MAX_BLOBS = 1 << 16  # of one step: one a sample and input of the model
+MAX_ANSWER = 1 << 27  # bytes of one answer where all of a series was too much for one
 Sized = tuple[int, Callable[[], Any], int]  # a row, and the bytes that it takes in an answer
 Read = Callable[[int], list[Row]]  # so many steps of a series, evenly likely ones and the last
 
@@ -27,18 +28,18 @@ class Protos(Protocol):
     blobs_too: bool
 
     def read(self, experiment_id: str, run: str, tag: str, most: int) -> list[tuple[int, Any]]:
-        """A step and its protocol buffer, `most` of them, the last among them."""
+        """Return steps with their protocol buffers, `most` of them, the last among them."""
 
 
 class Reads:
-    """What is asked of TensorBoard's data provider about one run.
+    """Questions to TensorBoard's data provider about one run.
 
     Args:
         provider: of TensorBoard.
         context: of the request.
         experiment_id: of the request.
         run: its name there.
-        protos: what is asked instead of the provider, which makes arrays of whatever size a tensor names.
+        protos: read in place of the provider, which makes arrays of whatever size a tensor names.
     """
 
     # More threads only wait for each other; these begin when there is something to do.
@@ -51,7 +52,7 @@ class Reads:
         self.passed_over: dict[str, str] = {}
 
     def tensors(self, tag: str, most: int) -> list[Row]:
-        """So many steps of a series of tensors."""
+        """Return `most` steps of a series of tensors."""
         try:
             return self._rows(self._tensors if self._protos is None else self._files, tag, most)
         except (ArithmeticError, LookupError, TypeError, ValueError, MemoryError) as error:
@@ -60,28 +61,28 @@ class Reads:
             return []
 
     def blobs(self, tag: str, longest: int, most: int) -> list[Row]:
-        """So many steps of a series of blobs, `longest` of them at one step, which are read one by one when they are needed."""
+        """Return `most` steps of a series of blobs, `longest` of them at one step; each blob is read when it is needed."""
         if self._protos is not None and self._protos.blobs_too:
             return self._rows(self._files, tag, most)
-        if longest > BLOBS:
-            pass_over(self, tag, f"{tag} is passed over: {longest:,} blobs of one step, more than {BLOBS:,}")
+        if longest > MAX_BLOBS:
+            pass_over(self, tag, f"{tag} is passed over: {longest:,} blobs of one step, more than {MAX_BLOBS:,}")
             return []
         return self._rows(self._sequences, tag, most)
 
     def _rows(self, ask: Callable[[str, int], list[Sized]], tag: str, most: int) -> list[Row]:
-        """What is asked for; of a series that is longer than one answer may be as many steps as go into one."""
+        """Return the steps; of a series that is longer than one answer may be as many as go into one."""
         try:
             rows = ask(tag, most)
         except Exception as error:
             if most == 1 or not is_too_long(error):
                 raise
             size = max((size for _, _, size in ask(tag, 1)), default=1)
-            rows = ask(tag, max(1, ANSWER // max(1, size)))
-            shown = f"{len(rows)} of its steps, the last and others at random, are shown; kx.load reads all of them"
-            pass_over(self, tag, f"{tag} is too long for one answer of TensorBoard's data server: {shown}")
+            rows = ask(tag, max(1, MAX_ANSWER // max(1, size)))
+            outcome = f"{len(rows)} of its steps, the last and others at random, are shown; kx.load reads all of them"
+            pass_over(self, tag, f"{tag} is too long for one answer of TensorBoard's data server: {outcome}")
         return [(step, read) for step, read, _ in rows]
 
-    def _asked(self, tag: str, most: int) -> dict[str, Any]:
+    def _question(self, tag: str, most: int) -> dict[str, Any]:
         from tensorboard.data.provider import RunTagFilter
 
         about = {"experiment_id": self._experiment, "plugin_name": PLUGIN, "downsample": most}
@@ -93,14 +94,17 @@ class Reads:
         return [(step, functools.partial(content_of, tensor), tensor.ByteSize()) for step, tensor in steps]
 
     def _tensors(self, tag: str, most: int) -> list[Sized]:
-        rows = self._provider.read_tensors(self._context, **self._asked(tag, most))
+        rows = self._provider.read_tensors(self._context, **self._question(tag, most))
         steps = rows.get(self._run, {}).get(tag, ())
         return [(int(d.step), functools.partial(_plain, d.numpy), _bytes_of(d.numpy)) for d in steps]
 
     def _sequences(self, tag: str, most: int) -> list[Sized]:
-        rows = self._provider.read_blob_sequences(self._context, **self._asked(tag, most))
-        steps = [(int(d.step), [v.blob_key for v in d.values]) for d in rows.get(self._run, {}).get(tag, ())]
-        return [(step, functools.partial(self._fetch, keys), sum(map(len, keys))) for step, keys in steps]
+        rows = self._provider.read_blob_sequences(self._context, **self._question(tag, most))
+        steps: list[Sized] = []
+        for datum in rows.get(self._run, {}).get(tag, ()):
+            keys = [blob.blob_key for blob in datum.values]
+            steps.append((int(datum.step), functools.partial(self._fetch, keys), sum(map(len, keys))))
+        return steps
 
     def _fetch(self, keys: Sequence[str]) -> list[bytes]:
         # Side by side: one call a blob, and TensorBoard's fast loader is another process.
@@ -121,25 +125,30 @@ class ProviderStore:
         self, reads: Reads, tensors: Mapping[str, Any], blobs: Mapping[str, Any], before: ProviderStore | None = None
     ) -> None:
         self.place, self.passed_over = reads.place, reads.passed_over
-        wanted = {tag: (listed, functools.partial(reads.tensors, tag)) for tag, listed in tensors.items()}
-        wanted |= {
-            tag: (listed, functools.partial(reads.blobs, tag, listed.max_length)) for tag, listed in blobs.items()
-        }
-        self._series: dict[str, Lazy] = {}
-        for tag, (listed, read) in wanted.items():
-            stamp = listed.plugin_content, listed.max_step, listed.max_wall_time
-            self._series[tag] = Lazy(stamp, read)
-            known = before._series.get(tag) if before is not None else None
-            if before is not None and known is not None and known.stamp == stamp:
-                self._series[tag].remember(known)
-                if tag in before.passed_over:
-                    self.passed_over[tag] = before.passed_over[tag]
+        self._series: dict[str, LazySeries] = {}
+        for tag, listed in tensors.items():
+            self._series[tag] = LazySeries(_stamp(listed), functools.partial(reads.tensors, tag))
+        for tag, listed in blobs.items():
+            read = functools.partial(reads.blobs, tag, listed.max_length)
+            self._series[tag] = LazySeries(_stamp(listed), read)
+        if before is not None:
+            self._remember(before)
+
+    def _remember(self, before: ProviderStore) -> None:
+        """Take over what was read of series that did not grow."""
+        for tag, series in self._series.items():
+            earlier = before._series.get(tag)
+            if earlier is None or earlier.stamp != series.stamp:
+                continue
+            series.remember(earlier)
+            if tag in before.passed_over:
+                self.passed_over[tag] = before.passed_over[tag]
 
     def series(self) -> dict[str, Series]:
         return dict(self._series)
 
 
-class Lazy:
+class LazySeries:
     """A series whose steps are read on first use, all of them or the last one alone."""
 
     def __init__(self, stamp: tuple[bytes, int, float], read: Read) -> None:
@@ -147,21 +156,26 @@ class Lazy:
         self.constants = stamp[0]
         self._read = read
 
-    def remember(self, earlier: Lazy) -> None:
+    def remember(self, earlier: LazySeries) -> None:
         """Take over what was read of the same series before."""
         self.__dict__ |= {name: earlier.__dict__[name] for name in ("rows", "last") if name in earlier.__dict__}
 
     @functools.cached_property
     def rows(self) -> list[Row]:
-        return self._read(EVERYTHING)
+        return self._read(ALL_STEPS)
 
     @functools.cached_property
     def last(self) -> Row | None:
         return next(reversed(self.__dict__.get("rows") or self._read(1)), None)
 
 
+def _stamp(listed: Any) -> tuple[bytes, int, float]:
+    """Return what changes when a series grows: its constants, last step and last time."""
+    return listed.plugin_content, listed.max_step, listed.max_wall_time
+
+
 def is_too_long(error: Exception) -> bool:
-    """Whether an answer was longer than a gRPC channel takes."""
+    """Return True where an answer was longer than a gRPC channel takes."""
     code = getattr(error, "code", None)
     return callable(code) and getattr(code(), "name", "") == "RESOURCE_EXHAUSTED"
 
@@ -171,7 +185,7 @@ def _bytes_of(array: NDArray[Any]) -> int:
 
 
 def _plain(array: NDArray[Any]) -> Content:
-    """TensorBoard gives strings as an array of objects, and fills a large shape up with one."""
+    """Return a content as from a file: TensorBoard gives strings as an array of objects, and fills a large shape up with one."""
     array = np.asarray(array)
     if array.dtype.kind not in "OSU":
         return array

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import functools
 import math
-import warnings
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from tensorboard.compat.proto import event_pb2
 
 from keras_xai.events import with_events
-from keras_xai.printed import printable
 from keras_xai.probe import Probe
 from keras_xai.records import (
     SOURCES,
     Alert,
     Attribution,
     Epoch,
+    Flag,
     Gradients,
     Importance,
     Mappings,
@@ -33,147 +29,48 @@ from keras_xai.records import (
     Stop,
     missing_epochs,
 )
-from keras_xai.summary import mappings, metadata
+from keras_xai.summary import tag_constants
 from keras_xai.summary.checks import Unreadable
-from keras_xai.summary.event_files import events
-from keras_xai.summary.metadata import PLUGIN
+from keras_xai.summary.codec import alert, attribution, epoch, gradients, importance, mappings, probe, stop
+from keras_xai.summary.codec.inputs import Inputs, inputs_of
+from keras_xai.summary.parts import series_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
+from keras_xai.summary.store import Row, Series, Store, pass_over
+from keras_xai.summary.tag_constants import no_constants
 
 A = TypeVar("A")
 T = TypeVar("T")
-Row = tuple[int, Callable[[], Any]]  # a step, and what reads its content: an array, or a list of bytes
-
-
-class Series(Protocol):
-    """What one tag says: its constants, and a content for each step."""
-
-    @property
-    def constants(self) -> bytes: ...
-
-    @property
-    def rows(self) -> Sequence[Row]:
-        """Every step."""
-
-    @property
-    def last(self) -> Row | None:
-        """The one written last."""
-
-
-class Place(Protocol):
-    """Where something is read from."""
-
-    place: str  # what a warning calls it
-    passed_over: dict[str, str]  # what could not be read, by tag, in words; of the files themselves under ""
-
-
-class Store(Place, Protocol):
-    """Where the series of one run come from."""
-
-    def series(self) -> dict[str, Series]:
-        """By tag."""
-
-
-def pass_over(store: Place, tag: str, why: str) -> None:
-    """Note what is not read of a run; the first time that something of a tag is not, say it."""
-    if tag not in store.passed_over:
-        warnings.warn(printable(f"{store.place}: {why}"), stacklevel=3)
-    store.passed_over[tag] = why
-
-
-@dataclass
-class Kept:
-    """A series that is in memory."""
-
-    constants: bytes
-    rows: list[Row] = field(default_factory=list)
-
-    @property
-    def last(self) -> Row | None:
-        return self.rows[-1] if self.rows else None
-
-
-class FileStore:
-    """The event files of one directory, what is whole of them."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = Path(directory)
-        self.place = str(self.directory)
-        self.passed_over: dict[str, str] = {}
-
-    def series(self) -> dict[str, Series]:
-        kept: dict[str, Kept] = {}
-        damage: list[str] = []
-        paths = self._paths(damage)
-        if len(paths) > 1:  # a run of one empty file says itself that there is nothing
-            damage += [f"{path.name} is empty: what it held is lost" for path in paths if _is_empty(path)]
-        for path in paths:
-            for event in events(path, damage):
-                if event.HasField("session_log") and event.session_log.status == event_pb2.SessionLog.START:
-                    _purge(kept, event.step)
-                for value in event.summary.value if event.HasField("summary") else ():
-                    plugin = value.metadata.plugin_data
-                    if value.tag not in kept:
-                        if plugin.plugin_name != PLUGIN:
-                            continue
-                        kept[value.tag] = Kept(plugin.content)
-                    read = functools.partial(metadata.content_of, value.tensor)
-                    kept[value.tag].rows.append((int(event.step), read))
-        if damage:
-            pass_over(self, "", "; ".join(damage))
-        return dict(kept)
-
-    def _paths(self, damage: list[str]) -> list[Path]:
-        """In the order in which they were begun. Plain files alone: to open a pipe would wait for ever."""
-        try:
-            return sorted(path for path in self.directory.iterdir() if "tfevents" in path.name and path.is_file())
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            damage.append(f"the directory cannot be read: {error.strerror}")
-            return []
-
-
-def _is_empty(path: Path) -> bool:
-    try:
-        return not path.stat().st_size
-    except OSError:  # which is said where it is opened
-        return False
-
-
-def _purge(kept: dict[str, Kept], start: int) -> None:
-    """TensorBoard's rule: what a restarted file repeats, earlier files never said."""
-    for series in kept.values():
-        series.rows = [row for row in series.rows if row[0] < start]
-
 
 # The tags that a verdict rests upon.
-_JUDGED = (metadata.EPOCH, metadata.GRADIENTS, metadata.IMPORTANCE, metadata.ALERT, metadata.STOP)
+_JUDGED = (epoch.TAG, gradients.TAG, importance.TAG, alert.TAG, stop.TAG)
 
 
 class Log:
     """The records of one run, decoded when asked for and kept.
 
     A value that is foreign, damaged or from a newer version is passed over with one warning; what is whole is read.
+
+    Axis letters: B probe sample, F feature, V variable, E epoch, K class. Epochs count from 0.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._limit: float = math.inf
+        self._end: float = math.inf  # the first epoch that is no part of it
 
     @property
     def passed_over(self) -> dict[str, str]:
-        """What could not be read of what was read so far, by tag, in words; of the files themselves under ""."""
+        """Tags that could not be read as yet, and why, in words; of the files themselves under ""."""
         return dict(self._store.passed_over)
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Of these what a verdict on the run would rest upon: epochs, alerts, importance and gradients."""
+        """Those of `passed_over` on which a verdict on the run would rest: epochs, alerts, importance and gradients."""
         return tuple(why for tag, why in self.passed_over.items() if not tag or tag.startswith(_JUDGED))
 
-    def before(self, epoch: int) -> Log:
-        """The same run, up to but without `epoch`."""
+    def before(self, end: int) -> Log:
+        """Return the same run, up to but without the epoch `end`."""
         log = type(self)(self._store)
-        log._limit = epoch
+        log._end = end
         return log
 
     @functools.cached_property
@@ -181,78 +78,26 @@ class Log:
         """The parts of each series in their order, by its tag."""
         parts: dict[str, dict[int, Series]] = {}
         for tag, series in self._store.series().items():
-            whole, number = metadata.series_of(tag)
+            whole, number = series_of(tag)
             parts.setdefault(whole, {})[number] = series
-            if whole.startswith(metadata.ALERT) and whole.removeprefix(metadata.ALERT) not in SOURCES:
+            if whole.startswith(alert.TAG) and whole.removeprefix(alert.TAG) not in SOURCES:
                 pass_over(
                     self._store, whole, f"{whole} is passed over: alerts of a kind that this version does not know"
                 )
-        return {tag: [numbered[k] for k in sorted(numbered)] for tag, numbered in parts.items()}
+        return {tag: list(dict(sorted(numbered.items())).values()) for tag, numbered in parts.items()}
+
+    # The training.
 
     @functools.cached_property
     def epochs(self) -> list[int]:
-        """The epochs that were written, sorted."""
+        """The epochs that were recorded, sorted."""
         return sorted({record.epoch for record in self.history})
 
     @functools.cached_property
     def history(self) -> list[Epoch]:
-        """One `Epoch` an epoch."""
-        return self._decoded(metadata.EPOCH, _nothing, lambda step, _, content: metadata.decode_epoch(step, content))
-
-    @functools.cached_property
-    def probe(self) -> Probe | None:
-        """The samples of the gallery with their labels and names, None where none were written."""
-        found = self._decoded(
-            metadata.PROBE, metadata.AboutProbe.of, lambda _, about, content: metadata.decode_probe(about, content)
-        )
-        return found[-1] if found else None
-
-    @functools.cached_property
-    def probe_described(self) -> Probe | None:
-        """The same without the values of its samples, which are not read."""
-        return self._about(metadata.PROBE, lambda data: metadata.AboutProbe.of(data).probe())
-
-    @functools.cached_property
-    def weight_gradients(self) -> list[Gradients]:
-        """One `Gradients` a scheduled epoch."""
-        missing = dict(
-            self._decoded(metadata.MISSING, _nothing, lambda step, _, content: metadata.decode_missing(step, content))
-        )
-        return self._decoded(
-            metadata.GRADIENTS,
-            metadata.AboutGradients.of,
-            lambda step, about, table: metadata.decode_gradients(step, about, table, missing.get(step, "")),
-        )
-
-    @functools.cached_property
-    def flags(self) -> tuple[tuple[str, str, int], ...]:
-        """The gradient flags that stand at the last record, which alone is read."""
-        last = next((part.last for part in reversed(self._series.get(metadata.GRADIENTS, [])) if part.last), None)
-        about = self._about(metadata.GRADIENTS, metadata.AboutGradients.of)
-        if last is None or about is None:
-            return ()
-        records = self._each(
-            metadata.GRADIENTS, [last], lambda step, table: metadata.decode_gradients(step, about, table)
-        )
-        return records[0].flags if records else ()
-
-    @functools.cached_property
-    def alerts(self) -> list[Alert]:
-        """In order of their epochs, a cause before its effect; those of one cause share `event` and verdict."""
-        found: list[Alert] = []
-        for source in reversed(SOURCES):
-            tag = metadata.ALERT + source
-            found += self._decoded(tag, functools.partial(metadata.about_alerts, source=source), metadata.decode_alert)
-        return with_events(found)
-
-    @functools.cached_property
-    def stops(self) -> list[Stop]:
-        """The parts of the watch that ended before the training did, in the order of their epochs."""
-        stops: list[Stop] = []
-        for tag in sorted(tag for tag in self._series if tag.startswith(metadata.STOP)):
-            about = functools.partial(metadata.about_stop, part=tag.removeprefix(metadata.STOP))
-            stops += self._decoded(tag, about, metadata.decode_stop)
-        return sorted(stops, key=lambda stop: stop.epoch)
+        """One `records.Epoch` an epoch: wall time in seconds since 1970, seconds and those of our callbacks among them, learning
+        rate (NaN where the optimizer has none), and Keras' `logs` with our own figures."""
+        return self._decoded(epoch.TAG, no_constants, epoch.decode)
 
     @functools.cached_property
     def missing_epochs(self) -> list[int]:
@@ -260,185 +105,216 @@ class Log:
         return missing_epochs(self.epochs)
 
     @functools.cached_property
-    def notes(self) -> list[Note]:
-        """What the parts of the watch had to say in words, why one stopped among them; in the order of their epochs."""
-        said = [Note(record.epoch, text) for record in self.history for text in record.notes]
-        said += [Note(stop.epoch, stop.reason, stop.part, stopped=True) for stop in self.stops]
-        return sorted(said, key=lambda note: note.epoch)
-
-    def shares(self, source: Source) -> list[Shares]:
-        """The updates of one source: "clean", "live" or "data"."""
-        about = functools.partial(metadata.AboutShares.of, source=source)
-        return self._decoded(metadata.IMPORTANCE + source, about, metadata.decode_shares)
-
-    @functools.cached_property
-    def importance(self) -> Importance | None:
-        """Of the fixed probe, over epochs."""
-        return _stacked(self.shares("clean"))
-
-    @functools.cached_property
-    def importance_live(self) -> Importance | None:
-        """Of the live rows, over epochs."""
-        return _stacked(self.shares("live"))
-
-    @functools.cached_property
-    def data_score(self) -> Importance | None:
-        """How the live rows themselves moved, over epochs."""
-        return _stacked(self.shares("data"))
-
-    @functools.cached_property
-    def mappings(self) -> list[Mappings]:
-        """One `Mappings` a scheduled epoch: data → features → decision → result."""
-        records = self._decoded(metadata.MAPPINGS, metadata.about_mappings, mappings.decode)
-        return self._alike(metadata.MAPPINGS, records, mappings.shape)
-
-    @functools.cached_property
-    def samples(self) -> Samples | None:
-        """What became of each probe sample over those epochs; None where nothing was recorded."""
-        return Samples.of(self.mappings)
-
-    @functools.cached_property
-    def methods(self) -> tuple[str, ...]:
-        """The attribution methods that were written, in the order of their tags."""
-        tags = (tag for tag in self._series if tag.startswith(metadata.ATTRIBUTIONS))
-        return tuple(sorted(filter(None, (tag.removeprefix(metadata.ATTRIBUTIONS) for tag in tags))))
-
-    def outputs(self, method: str) -> Outputs | None:
-        """Targets, predictions, scores and outputs of the gallery over epochs; reads no map."""
-        tag = metadata.OUTPUTS + method
-        about = self._about(tag, metadata.AboutOutputs.of)
-        tables = self._decoded(tag, metadata.AboutOutputs.of, metadata.decode_outputs)
-        rows = self._alike(tag, tables, lambda row: len(row[1]))
-        if about is None or not rows:
-            return None
-        width = min(table.shape[1] for _, table in rows)
-        cube = np.stack([table[:, :width] for _, table in rows])
-        # What is not there for every sample of every epoch is in none: a run may have been continued by a later version.
-        measured = about.quadrature and width > 5 + about.r2
-        fits = about.r2 and width > 5
-        end = width - measured
-        task, link = about.read_as(end - 5 - fits)
-        target = cube[:, :, 0].astype(np.int64)
-        if about.task is None and task == "binary":
-            target = np.ones_like(target)  # an older version explained class 1, and called it 0
-        return Outputs(
-            method=method,
-            epochs=np.asarray([step for step, _ in rows]),
-            target=target,
-            prediction=cube[:, :, 1],
-            score=cube[:, :, 2],
-            baseline_score=cube[:, :, 3],
-            completeness_error=cube[:, :, 4] if about.complete else None,
-            outputs=cube[:, :, 5 : end - fits],
-            space=about.space,
-            r2=cube[:, :, end - 1] if fits else None,
-            quadrature_error=cube[:, :, -1] if measured else None,
-            task=task,
-            link=link,
-        )
-
-    def attribution_epochs(self, method: str) -> list[int]:
-        """The epochs at which a method was written."""
-        parts = self._series.get(metadata.ATTRIBUTIONS + method, [])
-        return sorted({step for part in parts for step, _ in part.rows if 0 <= step < self._limit})
-
-    def attribution(self, method: str, epoch: int) -> Attribution | None:
-        """One method at one epoch; reads only that epoch's maps. Images are (B, H, W), their signed channel sum."""
-        found = self._attributions(method, lambda step: step == epoch)
-        return found[-1] if found else None
-
-    def attributions(self, method: str) -> list[Attribution]:
-        """One method at every epoch."""
-        return self._attributions(method, lambda step: True)
-
-    def _attributions(self, method: str, wanted: Callable[[int], bool]) -> list[Attribution]:
-        tag, table = metadata.ATTRIBUTIONS + method, self.outputs(method)
-        if table is None:
-            return []
-        places, rows, stored = {int(e): k for k, e in enumerate(table.epochs)}, table.target.shape[1], self._stored
-        if stored is not None and rows > stored:
-            pass_over(self._store, tag, f"{tag} is passed over: maps of {rows} samples, the probe has {stored}")
-            return []
-
-        def decode(step: int, inputs: metadata.Inputs, blobs: Any) -> tuple[int, Any]:
-            epoch, values = metadata.decode_attribution(step, inputs, blobs)
-            if step in places and metadata.samples_of(values) != rows:
-                raise Unreadable(f"maps of {metadata.samples_of(values)} samples, outputs of {rows}")
-            return epoch, values
-
-        found = []
-        for step, values in self._decoded(tag, metadata.inputs_of, decode, wanted):
-            if step not in places:
-                continue
-            k = places[step]
-            baseline, said = table.baseline_score[k], table.prediction[k]
-            whole = table.task in ("binary", "classes", "labels") and _are_whole(said)
-            found.append(
-                Attribution(
-                    method=method,
-                    values=values,
-                    target=table.target[k],
-                    score=table.score[k],
-                    baseline_score=None if np.isnan(baseline).all() else baseline,
-                    prediction=said.astype(np.int64) if whole else said,
-                    completeness_error=None if table.completeness_error is None else table.completeness_error[k],
-                    space=table.space,
-                    outputs=table.outputs[k],
-                    epoch=step,
-                    kind="" if self.probe is None else self.probe.kind,
-                    r2=None if table.r2 is None else table.r2[k],
-                    task=table.task,
-                    link=table.link,
-                    quadrature_error=None if table.quadrature_error is None else table.quadrature_error[k],
-                )
-            )
-        return found
-
-    @property
-    def _stored(self) -> int | None:
-        """How many samples of the gallery were written, None where none was."""
-        return None if self.probe is None or self.probe.x is None else self.probe.size
-
-    @functools.cached_property
     def resumed(self) -> list[int]:
         """The epochs with which an interrupted training went on."""
         return [record.epoch for record in self.history if record.resumed]
 
     @functools.cached_property
+    def stops(self) -> list[Stop]:
+        """The parts of the watch that ended before the training did, in the order of their epochs."""
+        stops: list[Stop] = []
+        for tag in sorted(tag for tag in self._series if tag.startswith(stop.TAG)):
+            about = functools.partial(stop.about, part=tag.removeprefix(stop.TAG))
+            stops += self._decoded(tag, about, stop.decode)
+        return sorted(stops, key=lambda record: record.epoch)
+
+    @functools.cached_property
+    def notes(self) -> list[Note]:
+        """Sentences of the parts of the watch, why one stopped among them; in the order of their epochs."""
+        notes = [Note(record.epoch, text) for record in self.history for text in record.notes]
+        notes += [Note(record.epoch, record.reason, record.part, stopped=True) for record in self.stops]
+        return sorted(notes, key=lambda note: note.epoch)
+
+    # Weight gradients.
+
+    @functools.cached_property
+    def weight_gradients(self) -> list[Gradients]:
+        """One `records.Gradients` a scheduled epoch.
+
+        `statistics` are float32 (V) by name, of the entries of a variable's gradient over the sampled steps; `histogram` is
+        (V, bins) of counts over `bin_edges`. A row is NaN where the variable got no gradient, all are where nothing was
+        captured, and `missing` says why.
+        """
+        reasons = dict(self._decoded(gradients.TAG_OF_MISSING, no_constants, gradients.decode_missing))
+
+        def decode(step: int, about: gradients.About, table: Any) -> Gradients:
+            return gradients.decode(step, about, table, reasons.get(step, ""))
+
+        return self._decoded(gradients.TAG, gradients.About.of, decode)
+
+    @functools.cached_property
+    def flags(self) -> tuple[Flag, ...]:
+        """The gradient flags that stand at the last record, which alone is read."""
+        last = next((part.last for part in reversed(self._series.get(gradients.TAG, [])) if part.last), None)
+        about = self._about(gradients.TAG, gradients.About.of)
+        if last is None or about is None:
+            return ()
+        records = self._each(gradients.TAG, [last], lambda step, table: gradients.decode(step, about, table))
+        return records[0].flags if records else ()
+
+    @functools.cached_property
     def variable_sizes(self) -> tuple[int, ...]:
-        """How many entries each variable has whose gradients were recorded; empty where that is not known."""
-        return self._about(metadata.GRADIENTS, lambda data: metadata.AboutGradients.of(data).sizes) or ()
+        """(V) how many entries each variable has whose gradients were recorded; empty where that is not known."""
+        return self._about(gradients.TAG, lambda data: gradients.About.of(data).sizes) or ()
+
+    # The probe and its attributions.
+
+    @functools.cached_property
+    def probe(self) -> Probe | None:
+        """The samples of the gallery (B) with their labels and names, None where none were written.
+
+        Images are rounded to 8 bits, each within its own range. `x` is None where `store="none"`.
+        """
+        probes = self._decoded(probe.TAG, probe.About.of, probe.decode)
+        return probes[-1] if probes else None
+
+    @functools.cached_property
+    def probe_described(self) -> Probe | None:
+        """The same without the values of its samples, which are not read."""
+        return self._about(probe.TAG, lambda data: probe.About.of(data).probe())
+
+    @functools.cached_property
+    def methods(self) -> tuple[str, ...]:
+        """The attribution methods that were written, in the order of their tags."""
+        tags = [tag for tag in self._series if tag.startswith(attribution.TAG)]
+        return tuple(sorted(filter(None, (tag.removeprefix(attribution.TAG) for tag in tags))))
+
+    def attributions(self, method: str) -> list[Attribution]:
+        """Return one `records.Attribution` for each epoch at which a method was written.
+
+        `values` are float32 of the gallery's shape, images (B, H, W): the signed sum over channels. An input that no gradient
+        reaches is NaN. They are in the units of `score`: see `space`.
+        """
+        return self._attributions(method, lambda step: True)
+
+    def attribution(self, method: str, epoch: int) -> Attribution | None:
+        """Return one method at one epoch, None where there is none; reads only that epoch's maps."""
+        records = self._attributions(method, lambda step: step == epoch)
+        return records[-1] if records else None
+
+    def attribution_epochs(self, method: str) -> list[int]:
+        """Return the epochs at which a method was written, sorted."""
+        parts = self._series.get(attribution.TAG + method, [])
+        return sorted({step for part in parts for step, _ in part.rows if 0 <= step < self._end})
+
+    def outputs(self, method: str) -> Outputs | None:
+        """Return targets, predictions, scores (E, B) and outputs (E, B, K) of the gallery over epochs; reads no map."""
+        tag = attribution.TAG_OF_OUTPUTS + method
+        about = self._about(tag, attribution.AboutOutputs.of)
+        tables = self._decoded(tag, attribution.AboutOutputs.of, attribution.decode_outputs)
+        rows = self._of_one_shape(tag, tables, lambda row: len(row[1]))
+        return None if about is None or not rows else _outputs(method, about, rows)
+
+    def _attributions(self, method: str, selects: Callable[[int], bool]) -> list[Attribution]:
+        tag, outputs = attribution.TAG + method, self.outputs(method)
+        if outputs is None:
+            return []
+        rows, stored = outputs.target.shape[1], self._stored_samples
+        if stored is not None and rows > stored:
+            pass_over(self._store, tag, f"{tag} is passed over: maps of {rows} samples, the probe has {stored}")
+            return []
+        index = {int(number): k for k, number in enumerate(outputs.epochs)}
+
+        def decode(step: int, inputs: Inputs, blobs: Any) -> tuple[int, Any]:
+            number, values = attribution.decode(step, inputs, blobs)
+            samples = attribution.samples_of(values)
+            if step in index and samples != rows:
+                raise Unreadable(f"maps of {samples} samples, outputs of {rows}")
+            return number, values
+
+        kind = "" if self.probe is None else self.probe.kind
+        maps = self._decoded(tag, inputs_of, decode, selects)
+        return [_attribution(outputs, index[step], values, kind) for step, values in maps if step in index]
+
+    @property
+    def _stored_samples(self) -> int | None:
+        """The number of samples of the gallery that were written, None where none was."""
+        return None if self.probe is None or self.probe.x is None else self.probe.size
+
+    # Importance and its alerts.
+
+    @functools.cached_property
+    def importance(self) -> Importance | None:
+        """Global importance on the fixed probe over epochs, None where none was recorded.
+
+        `share` (E, F) is each feature's part of the sum over features of mean |attribution|, 0 to 1; a row is NaN where the
+        importance was not finite or all zero, a column where the method cannot measure the feature. `score` (E) is the largest
+        |z| of a move, in units of a feature's usual move; NaN before there are six moves to compare with.
+        """
+        return _stacked(self.shares("clean"))
+
+    @functools.cached_property
+    def importance_live(self) -> Importance | None:
+        """The same on the live rows; None where none were watched."""
+        return _stacked(self.shares("live"))
+
+    @functools.cached_property
+    def data_score(self) -> Importance | None:
+        """Movement of the live rows themselves over epochs; None unless they came out differently at every read.
+
+        `share` (E, F) is the root mean square of a feature's distance to its mean over the two reads before, in units of its
+        usual range, 0 to 3; the first two rows are NaN. `score` (E) is the largest |z| of it.
+        """
+        return _stacked(self.shares("data"))
+
+    def shares(self, source: Source) -> list[Shares]:
+        """Return the updates of one source, "clean", "live" or "data", in the order of their epochs."""
+        about = functools.partial(importance.About.of, source=source)
+        return self._decoded(importance.TAG + source, about, importance.decode)
+
+    @functools.cached_property
+    def alerts(self) -> list[Alert]:
+        """All `records.Alert` in order of their epochs, a cause before its effect; those of one cause share `event` and
+        verdict."""
+        alerts: list[Alert] = []
+        for source in reversed(SOURCES):
+            alerts += self._decoded(alert.TAG + source, functools.partial(alert.about, source=source), alert.decode)
+        return with_events(alerts)
+
+    # Mappings.
+
+    @functools.cached_property
+    def mappings(self) -> list[Mappings]:
+        """One `records.Mappings` a scheduled epoch: data → features → decision → result. All have the last one's shapes."""
+        records = self._decoded(mappings.TAG, mappings.About.of, mappings.decode)
+        return self._of_one_shape(mappings.TAG, records, mappings.shape)
+
+    @functools.cached_property
+    def samples(self) -> Samples | None:
+        """Training dynamics of each probe sample (B) over those epochs, a `records.Samples`; None where nothing was recorded."""
+        return Samples.of(self.mappings)
+
+    # Continuing a run.
 
     @functools.cached_property
     def constants(self) -> dict[str, Any]:
-        """What must not change for the run to be continued, by the name a user would give it."""
-        found: dict[str, Any] = {}
+        """Values that must not change for the run to be continued, by the names that a user would give them."""
+        constants: dict[str, Any] = {}
         if self.probe is not None:
-            found["probe"] = self.probe.hash
-        for tag, name in (
-            (metadata.GRADIENTS, "variables"),
-            (metadata.IMPORTANCE + "clean", "features"),
-            (metadata.MAPPINGS, "layers"),
-        ):
-            if (names := self._about(tag, lambda data: tuple(data.names))) is not None:
-                found[name] = names
-        if updates := self.shares("clean")[-1:]:
-            found |= {"method": updates[0].method, "limit": updates[0].limit}
-        if updates := self.shares("live")[-1:]:
-            found |= {"live method": updates[0].method, "limit": updates[0].limit}
-        return found
+            constants["probe"] = self.probe.hash
+        named = {"variables": gradients.TAG, "features": importance.TAG + "clean", "layers": mappings.TAG}
+        for name, tag in named.items():
+            names = self._about(tag, lambda data: tuple(data.names))
+            if names is not None:
+                constants[name] = names
+        methods: dict[Source, str] = {"clean": "method", "live": "live method"}
+        for source, name in methods.items():
+            updates = self.shares(source)
+            if updates:
+                constants |= {name: updates[-1].method, "limit": updates[-1].limit}
+        return constants
 
     # From tags to records.
 
     def _about(self, tag: str, make: Callable[[PluginData], A]) -> A | None:
-        """What all records of a series have in common. None where there is no such series, or where that is not readable,
-        which is said."""
+        """Return what all records of a series have in common. None where there is no such series, or where that is not
+        readable, which is noted."""
         if tag not in self._series:
             return None
         try:
             for part in self._series[tag]:
-                data = metadata.constants(part.constants)
-                if not metadata.continues(data):
+                data = tag_constants.constants(part.constants)
+                if not tag_constants.continues(data):
                     return make(data)
             raise Unreadable("the part with its names is missing")
         except Unreadable as error:
@@ -450,45 +326,99 @@ class Log:
         tag: str,
         make: Callable[[PluginData], A],
         decode: Callable[[int, A, Any], T],
-        wanted: Callable[[int], bool] = lambda step: True,
+        selects: Callable[[int], bool] = lambda step: True,
     ) -> list[T]:
-        """The records of a series in the order of their steps; of several at one step the last one written stands."""
+        """Return the records of a series in the order of their steps; of several at one step the last one written stands."""
         about = self._about(tag, make)
         if about is None:
             return []
-        rows = [row for part in self._series[tag] for row in part.rows]
-        latest = {step: read for step, read in rows if step < self._limit and wanted(step)}
+        latest: dict[int, Callable[[], Any]] = {}
+        for part in self._series[tag]:
+            latest |= {step: read for step, read in part.rows if step < self._end and selects(step)}
         return self._each(tag, sorted(latest.items()), lambda step, content: decode(step, about, content))
 
     def _each(self, tag: str, rows: Sequence[Row], decode: Callable[[int, Any], T]) -> list[T]:
-        """The records that can be read."""
-        records, failed = [], []
+        """Return the records that can be read."""
+        records, failures = [], []
         for step, read in rows:
             try:
                 records.append(decode(step, read()))
             except Exception as error:  # `Unreadable`, and what else bytes can do: it costs this step alone
-                failed.append(f"epoch {step} ({error or type(error).__name__})")
-        if failed:
-            many = f"{len(failed)} of {len(rows)} steps are" if len(rows) > 1 else "it is"
-            pass_over(self._store, tag, f"{tag}: {many} damaged and passed over: {failed[0]}")
+                failures.append(f"epoch {step} ({error or type(error).__name__})")
+        if failures:
+            many = f"{len(failures)} of {len(rows)} steps are" if len(rows) > 1 else "it is"
+            pass_over(self._store, tag, f"{tag}: {many} damaged and passed over: {failures[0]}")
         return records
 
-    def _alike(self, tag: str, records: list[T], shape: Callable[[T], Hashable]) -> list[T]:
-        """The records of the last one's shape: those of another one do not go into one array over epochs."""
-        kept = [record for record in records if shape(record) == shape(records[-1])]
-        if len(kept) < len(records):
-            other = f"{len(records) - len(kept)} of {len(records)} steps have another shape than the last"
+    def _of_one_shape(self, tag: str, records: list[T], shape: Callable[[T], Hashable]) -> list[T]:
+        """Return the records of the last one's shape: those of another one do not go into one array over epochs."""
+        fitting = [record for record in records if shape(record) == shape(records[-1])]
+        if len(fitting) < len(records):
+            other = f"{len(records) - len(fitting)} of {len(records)} steps have another shape than the last"
             pass_over(self._store, tag, f"{tag}: {other} and are passed over")
-        return kept
+        return fitting
 
 
-def _nothing(data: PluginData) -> bool:
-    """Of tags whose constants say nothing but the version."""
-    return True
+def _outputs(method: str, about: attribution.AboutOutputs, rows: Sequence[tuple[int, NDArray[Any]]]) -> Outputs:
+    """Return tables of outputs, of as many samples each, over epochs."""
+    width = min(table.shape[1] for _, table in rows)
+    cube = np.stack([table[:, :width] for _, table in rows])
+    # What is not there for every sample of every epoch is in none: a run may have been continued by a later version.
+    has_quadrature = about.quadrature and width > 5 + about.r2
+    has_r2 = about.r2 and width > 5
+    end_of_r2 = width - has_quadrature
+    end = end_of_r2 - has_r2
+    task, link = about.read_as(end - 5)
+    target = cube[:, :, 0].astype(np.int64)
+    if about.task is None and task == "binary":
+        target = np.ones_like(target)  # an older version explained class 1, and called it 0
+    return Outputs(
+        method=method,
+        epochs=np.asarray([step for step, _ in rows]),
+        target=target,
+        prediction=cube[:, :, 1],
+        score=cube[:, :, 2],
+        baseline_score=cube[:, :, 3],
+        completeness_error=cube[:, :, 4] if about.complete else None,
+        outputs=cube[:, :, 5:end],
+        space=about.space,
+        r2=cube[:, :, end] if has_r2 else None,
+        quadrature_error=cube[:, :, -1] if has_quadrature else None,
+        task=task,
+        link=link,
+    )
+
+
+def _attribution(outputs: Outputs, k: int, values: Any, kind: str) -> Attribution:
+    """Return the maps of one epoch with what its outputs say, those of row `k`."""
+
+    def at_epoch(array: NDArray[Any] | None) -> NDArray[Any] | None:
+        return None if array is None else array[k]
+
+    baseline, prediction = outputs.baseline_score[k], outputs.prediction[k]
+    if outputs.task in ("binary", "classes", "labels") and _are_whole(prediction):
+        prediction = prediction.astype(np.int64)
+    return Attribution(
+        method=outputs.method,
+        values=values,
+        target=outputs.target[k],
+        score=outputs.score[k],
+        baseline_score=None if np.isnan(baseline).all() else baseline,
+        prediction=prediction,
+        completeness_error=at_epoch(outputs.completeness_error),
+        space=outputs.space,
+        outputs=outputs.outputs[k],
+        epoch=int(outputs.epochs[k]),
+        kind=kind,
+        r2=at_epoch(outputs.r2),
+        task=outputs.task,
+        link=outputs.link,
+        quadrature_error=at_epoch(outputs.quadrature_error),
+    )
 
 
 def _are_whole(numbers: NDArray[Any]) -> bool:
-    """Whether all of them are whole, as classes are; NaN is not."""
+    """Return True where all of them are whole, as classes are; NaN is not."""
     whole = np.isfinite(numbers) & (numbers == np.round(numbers)) & (np.abs(numbers) < 2**31)
     return bool(whole.all())
 
@@ -496,12 +426,13 @@ def _are_whole(numbers: NDArray[Any]) -> bool:
 def _stacked(updates: Sequence[Shares]) -> Importance | None:
     if not updates:
         return None
+    first = updates[0]
     return Importance(
-        epochs=np.asarray([u.epoch for u in updates]),
-        names=updates[0].names,
-        share=np.stack([u.share for u in updates]),
-        score=np.asarray([u.score for u in updates], np.float64),
-        limit=updates[0].limit,
-        burn_in=updates[0].burn_in,
-        method=updates[0].method,
+        epochs=np.asarray([update.epoch for update in updates]),
+        names=first.names,
+        share=np.stack([update.share for update in updates]),
+        score=np.asarray([update.score for update in updates], np.float64),
+        limit=first.limit,
+        burn_in=first.burn_in,
+        method=first.method,
     )

@@ -1,39 +1,40 @@
-"""Run directories, and what they are called: each by a name of its own that can be printed."""
+"""Run directories, and their names: each its own, and one that can be printed."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from keras_xai.printed import escaped
-from keras_xai.summary.metadata import PLUGIN
+from keras_xai.summary.tag_constants import PLUGIN
 
 _RUN = re.compile(rf"{PLUGIN}(-\d+)?", re.ASCII)
 
 
 def directories(root: Path) -> list[tuple[str, Path]]:
-    """(name, directory) of every run below `root`, and of `root` where it is one; in the order of their paths."""
+    """Return (name, directory) of every run below `root`, and of `root` where it is one; in the order of their paths."""
     paths = {os.path.relpath(path, root): path for path in _run_directories(root)}
     names = display_names(paths)
     return [(names[run], path) for run, path in sorted(paths.items(), key=lambda item: item[1])]
 
 
 def _run_directories(root: Path) -> Iterator[Path]:
-    """Directories with the name of a run that hold event files, or cannot be looked into. Links are not followed below."""
-    waiting = [root]
-    while waiting:
-        directory = waiting.pop()
+    """Yield directories with the name of a run that hold event files, or cannot be read. Links are not followed below."""
+    stack = [root]
+    while stack:
+        directory = stack.pop()
         below = _entries(directory)
         if _RUN.fullmatch(directory.name) and (below is None or any("tfevents" in entry.name for entry in below)):
             yield directory
         if directory == root or not directory.is_symlink():
-            waiting += [directory / entry.name for entry in below or () if _leads_on(entry)]
+            stack += [directory / entry.name for entry in below or () if _leads_on(entry)]
 
 
 def _entries(directory: Path) -> list[os.DirEntry[str]] | None:
-    """What a directory holds, None where that cannot be known."""
+    """Return the entries of a directory, None where it cannot be read."""
     try:
         with os.scandir(directory) as entries:
             return list(entries)
@@ -42,40 +43,43 @@ def _entries(directory: Path) -> list[os.DirEntry[str]] | None:
 
 
 def _leads_on(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a directory to look into."""
+    """Return True where an entry is a directory to look into."""
     try:
         return entry.is_dir() and (not entry.is_symlink() or _RUN.fullmatch(entry.name) is not None)
     except OSError:
         return False
 
 
-def display_names(runs: Iterable[str], own: str = "") -> dict[str, str]:
-    r"""The user's name of each run directory, by its path relative to the log directory.
+def display_names(runs: Iterable[str], root_name: str = "") -> dict[str, str]:
+    r"""Return the user's name of each run directory, by its path relative to the log directory.
 
     "run1/keras_xai" is "run1", "keras_xai" is ".", later runs keep their own: "run1/keras_xai-2". Names differ: where two
     runs would have one, both go by their whole paths, and where those are alike once escaped, with each `\` doubled.
 
     Args:
         runs: paths, with either slash, that differ.
-        own: what the log directory's own run goes by in place of ".", unless another one has that name.
+        root_name: the name of the log directory's own run in place of ".", unless another one has that name.
 
     Example:
         >>> display_names(["a/keras_xai", "keras_xai-2", "keras_xai-2/keras_xai"])
         {'a/keras_xai': 'a', 'keras_xai-2': 'keras_xai-2', 'keras_xai-2/keras_xai': 'keras_xai-2/keras_xai'}
     """
     forms = {run: _forms(run) for run in runs}
-    level = dict.fromkeys(forms, 0)
-    while raised := [run for run in _clashing({run: forms[run][k] for run, k in level.items()}) if level[run] < 2]:
-        for run in raised:
+    level = dict.fromkeys(forms, 0)  # which of its forms a run goes by
+    while True:
+        names = {run: forms[run][k] for run, k in level.items()}
+        clashing = [run for run in _clashing(names) if level[run] < 2]
+        if not clashing:
+            break
+        for run in clashing:
             level[run] += 1
-    names = {run: forms[run][k] for run, k in level.items()}
-    if own and escaped(own) not in names.values():
-        names = {run: escaped(own) if name == "." else name for run, name in names.items()}
+    if root_name and escaped(root_name) not in names.values():
+        names = {run: escaped(root_name) if name == "." else name for run, name in names.items()}
     return names
 
 
 def _forms(run: str) -> tuple[str, str, str]:
-    """What a run may be called, the shortest first; no two runs have the same last one."""
+    """Return the names that a run may have, the shortest first; no two runs have the same last one."""
     parts = [part for part in re.split(r"[/\\]", run) if part not in ("", ".")]
     if parts and parts[-1] == PLUGIN:
         parts = parts[:-1]
@@ -83,8 +87,8 @@ def _forms(run: str) -> tuple[str, str, str]:
 
 
 def _clashing(names: dict[str, str]) -> list[str]:
-    """The runs that share a name with another one."""
+    """Return the runs that share a name with another one."""
     owners: dict[str, list[str]] = {}
     for run, name in names.items():
         owners.setdefault(name, []).append(run)
-    return [run for runs in owners.values() if len(runs) > 1 for run in runs]
+    return list(itertools.chain.from_iterable(runs for runs in owners.values() if len(runs) > 1))

@@ -20,7 +20,10 @@ from pathlib import Path
 from tensorboard.compat.proto import event_pb2, summary_pb2
 
 from keras_xai.summary.event_files import framed
-from keras_xai.summary.metadata import Record, continuing, encode, part_of, step, value
+from keras_xai.summary.metadata import Record, encode, step
+from keras_xai.summary.parts import part_of
+from keras_xai.summary.tag_constants import continuing
+from keras_xai.summary.tensors import value
 
 
 class Writer:
@@ -43,8 +46,8 @@ class Writer:
         self._file = open(self.path, "xb", buffering=0)  # noqa: SIM115 - closed by close(), or when the writer is gone
         self._finalizer = weakref.finalize(self, self._file.close)
         self._size = 0  # bytes that are whole
-        self._waiting: list[bytes] = []
-        self._seen: set[str] = set()
+        self._unflushed: list[bytes] = []
+        self._tags: set[str] = set()  # whose constants are written
         self._append([event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")])
         begin = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._append([event_pb2.Event(wall_time=time.time(), step=start, session_log=begin)])
@@ -54,18 +57,18 @@ class Writer:
         """Append each record as one event at its own epoch. All of them, or none where one fails."""
         if self._file.closed:
             raise ValueError(f"{self.path} is closed")
-        events, fresh = [], set[str]()
+        events, tags = [], set(self._tags)
         for record in records:
-            encoded, values = list(encode(record)), []
-            at = step(record)
-            for series, data, content in encoded:
-                known, tag = self._seen | fresh, part_of(series, data, at, content)
-                about = continuing(data) if series in known else data
-                values.append(value(tag, about, content, first=tag not in known))
-                fresh |= {series, tag}
-            events.append(event_pb2.Event(wall_time=time.time(), step=at, summary=summary_pb2.Summary(value=values)))
+            values, epoch = [], step(record)
+            for series, data, content in list(encode(record)):
+                tag = part_of(series, data, epoch, content)
+                constants = continuing(data) if series in tags else data
+                values.append(value(tag, constants, content, first=tag not in tags))
+                tags |= {series, tag}
+            summary = summary_pb2.Summary(value=values)
+            events.append(event_pb2.Event(wall_time=time.time(), step=epoch, summary=summary))
         self._append(events)
-        self._seen |= fresh  # not before: a tag's constants stand in its first event
+        self._tags = tags  # not before: a tag's constants stand in its first event
 
     def flush(self) -> None:
         """Hand everything to the operating system: from here on it survives the process.
@@ -75,13 +78,13 @@ class Writer:
         """
         if self._file.closed:
             return
-        data = memoryview(b"".join(self._waiting))
-        self._waiting = []
+        data = memoryview(b"".join(self._unflushed))
+        self._unflushed = []
         try:
-            now = os.fstat(self._file.fileno())
-            if not now.st_nlink:  # a write would succeed, and be lost
+            status = os.fstat(self._file.fileno())
+            if not status.st_nlink:  # a write would succeed, and be lost
                 raise FileNotFoundError(errno.ENOENT, "The event file was removed", str(self.path))
-            if stat.S_ISREG(now.st_mode) and now.st_size < self._size:  # a write would succeed, behind a hole
+            if stat.S_ISREG(status.st_mode) and status.st_size < self._size:  # a write would succeed, behind a hole
                 raise OSError(errno.EIO, "The event file was cut short by somebody else", str(self.path))
             written = 0
             while written < len(data):
@@ -110,10 +113,10 @@ class Writer:
                 self.path.unlink()
 
     def _append(self, events: Iterable[event_pb2.Event]) -> None:
-        self._waiting += [framed(event.SerializeToString()) for event in events]
+        self._unflushed += [framed(event.SerializeToString()) for event in events]
 
     def _give_up(self) -> None:
-        """Half a frame at the end would hide whatever came after it; so nothing does."""
+        """Cut the file back to what is whole, and close it: half a frame at its end would hide whatever came after it."""
         try:
             whole = min(self._size, os.fstat(self._file.fileno()).st_size)
             os.ftruncate(self._file.fileno(), whole)
@@ -124,8 +127,11 @@ class Writer:
 
 
 def _name(directory: Path) -> str:
-    """A name that sorts after every event file there: readers take files in the order of their names."""
-    taken = [int(m.group(1)) for p in directory.iterdir() if (m := re.match(r"events\.out\.tfevents\.(\d+)", p.name))]
-    second = max([int(time.time()), *(t + 1 for t in taken)])
+    """Return a name that sorts after every event file there: readers take files in the order of their names."""
+    second = int(time.time())
+    for path in directory.iterdir():
+        match = re.match(r"events\.out\.tfevents\.(\d+)", path.name)
+        if match:
+            second = max(second, int(match.group(1)) + 1)
     host = re.sub(r"[^\w-]", "_", socket.gethostname())
     return f"events.out.tfevents.{second:010d}.{host}.{os.getpid()}"

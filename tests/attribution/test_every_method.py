@@ -14,6 +14,8 @@ from keras_xai.attribution.method import named
 
 from .conftest import MODELS
 
+pytestmark = pytest.mark.oldest
+
 layers = keras.layers
 FEW = {"kernel_shap": 64, "lime": 64, "rise": 64, "smoothgrad": 6}  # draws: laws hold for any number
 MAPS = [name for name, method in METHODS.items() if not method.on_input]

@@ -22,7 +22,7 @@ def twin(model, probe, seed=0):
     x = [np.asarray(a) for a in probe.inputs]
     shuffled = [
         [lost([np.where(m[None], a[order], a) for a, m in zip(x, masks, strict=True)]) for order in orders]
-        for masks in probe.feature_masks()
+        for masks in probe.feature_map.masks()
     ]
     return np.mean(shuffled, 1) - lost(x)
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from keras_xai.callbacks.base import Watcher
+from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.records import Shares
 from tests.callbacks.conftest import small_model
 
 
-class Probing(Watcher):
+class Probing(RecordingCallback):
     """Writes one small record an epoch, and fails where it is told to."""
 
     name = "probing"
@@ -29,22 +29,22 @@ class Probing(Watcher):
     def check(self):
         self._maybe("check")
 
-    def begin(self, epoch, past):
-        self._maybe("begin")
+    def on_run_start(self, epoch, past):
+        self._maybe("on_run_start")
 
-    def observe(self, epoch, logs):
+    def record_epoch(self, epoch, logs):
         if epoch == 1:
-            self._maybe("observe")
+            self._maybe("record_epoch")
         return [Shares(epoch, self.source, ("a",), np.ones(1, np.float32), 0.0, 6.0)]
 
-    def act(self):
-        self._maybe("act")
+    def on_epoch_written(self):
+        self._maybe("on_epoch_written")
 
     def close(self):
         self._maybe("close")
 
 
-@pytest.mark.parametrize("where", ["check", "begin", "observe", "act", "close"])
+@pytest.mark.parametrize("where", ["check", "on_run_start", "record_epoch", "on_epoch_written", "close"])
 def test_a_fault_costs_a_warning_and_the_callback_never_the_training(tmp_path, model, fit, where):
     """Training goes on to the same weights, one warning names the cause, what was recorded before is read."""
     plain = small_model()
@@ -54,10 +54,10 @@ def test_a_fault_costs_a_warning_and_the_callback_never_the_training(tmp_path, m
         history = fit(model, watch := Probing(tmp_path, where))
     assert len([w for w in seen if "broken" in str(w.message)]) == 1
     assert len(history.epoch) == 3
-    assert watch.retired
+    assert watch.disabled
     for a, b in zip(model.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    if where == "observe":
+    if where == "record_epoch":
         run = kx.load(tmp_path)["."]
         assert run.importance.epochs.tolist() == [0]
         assert "broken" in run.history[-1].notes[0]
@@ -66,13 +66,13 @@ def test_a_fault_costs_a_warning_and_the_callback_never_the_training(tmp_path, m
 def test_in_development_faults_are_raised(tmp_path, model, fit):
     """on_error="raise"."""
     with pytest.raises(RuntimeError, match="broken"):
-        fit(model, Probing(tmp_path, "observe", on_error="raise"))
+        fit(model, Probing(tmp_path, "record_epoch", on_error="raise"))
 
 
 def test_a_keyboard_interrupt_passes_through(tmp_path, model, fit):
     """It is the user's, not ours."""
     with pytest.raises(KeyboardInterrupt):
-        fit(model, Probing(tmp_path, "observe", KeyboardInterrupt()))
+        fit(model, Probing(tmp_path, "record_epoch", KeyboardInterrupt()))
 
 
 def test_misuse_found_at_train_begin_reaches_the_user(tmp_path, model, fit):
@@ -110,7 +110,7 @@ def test_callbacks_of_one_directory_share_one_file_and_one_epoch_record(tmp_path
 def test_a_retired_callback_does_not_hold_up_the_others(tmp_path, model, fit):
     """The epoch records go on."""
     with pytest.warns(UserWarning, match="broken"):
-        fit(model, Probing(tmp_path, "observe"), Probing(tmp_path, source="live"))
+        fit(model, Probing(tmp_path, "record_epoch"), Probing(tmp_path, source="live"))
     run = kx.load(tmp_path)["."]
     assert run.epochs == [0, 1, 2]
     assert any("broken" in note for note in run.history[1].notes)
@@ -152,7 +152,7 @@ def test_after_an_aborted_fit_the_same_callback_works_again(tmp_path, model, fit
 
 def test_a_retired_callback_takes_part_in_the_next_training(tmp_path, model, fit):
     """The fault may be gone; silence would be worse."""
-    watch = Probing(tmp_path, "observe")
+    watch = Probing(tmp_path, "record_epoch")
     with pytest.warns(UserWarning, match="broken"):
         fit(model, watch)
     watch.fails = None

@@ -118,19 +118,19 @@ def test_rows_that_change_at_every_epoch_from_then_on_have_a_cooldown(tmp_path):
 
 def test_a_late_alarm_is_put_down_to_the_change(tmp_path, monkeypatch):
     """Live and fixed probe alarm two epochs after the rows changed: the data, not the model."""
-    from keras_xai.drift.detector import Chart
+    from keras_xai.drift.control_chart import ControlChart
 
-    plain = Chart.update
+    plain = ControlChart.update
 
     def late(self, share, learning_rate=1.0):
         import dataclasses
 
         update = plain(self, share, learning_rate)
-        hit = np.arange(len(update.z)) == 1
         alarm = self._updates == CHANGE + 3
-        return dataclasses.replace(update, alarm=alarm, hit=hit if alarm else update.hit & False)
+        exceeds = (np.arange(len(update.z)) == 1) & alarm
+        return dataclasses.replace(update, alarm=alarm, exceeds=exceeds)
 
-    monkeypatch.setattr(Chart, "update", late)
+    monkeypatch.setattr(ControlChart, "update", late)
     x, y, model = table()
 
     def change():

@@ -1,4 +1,4 @@
-"""All three in one line."""
+"""All of them in one line."""
 
 import keras
 import numpy as np
@@ -75,3 +75,50 @@ def test_an_alarm_that_raises_leaves_the_others_epoch_whole(tmp_path, model, fit
     assert caught.value.alert.epoch == 10
     assert run.epochs[-1] == 10
     assert run.weight_gradients[-1].epoch == run.attributions("saliency")[-1].epoch == 10
+
+
+@pytest.mark.filterwarnings("ignore:The probe has 96 rows")
+def test_what_is_set_for_one_of_them_goes_before_what_is_set_for_all(tmp_path, data):
+    """Each gets the arguments that it has, and an option of the single method is one of the gallery."""
+    flags, alerts = [], []
+    ours = kx.Explain(
+        tmp_path,
+        data,
+        method="integrated_gradients",
+        every=5,
+        on_flag=flags.append,
+        on_drift=alerts.append,
+        on_error="raise",
+        gradients={"every": 1, "thresholds": {"epochs": 2}},
+        attributions={"samples": 4, "n_steps": 3},
+        drift={"limit": 8, "method": "input_x_gradient"},
+        mappings={"coordinates": 3, "on_flag": "stop"},
+    )
+    gradients, attributions, mappings, drift = ours.callbacks
+    assert [part._schedule.due(5, 0, 9) for part in ours.callbacks] == [True] * 4
+    assert [part._schedule.due(1, 0, 9) for part in ours.callbacks] == [True, False, False, False]
+    assert {part.on_error for part in ours.callbacks} == {"raise"}
+    assert (gradients.on_flag, mappings.on_flag, drift.on_drift) == (flags.append, "stop", alerts.append)
+    assert (attributions.samples, attributions.methods["integrated_gradients"].n_steps) == (4, 3)
+    assert (drift.settings.limit, drift.method, mappings.coordinates) == (8, "input_x_gradient", 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"gradients": {"sample_per_epoch": 1}}, "option of WeightGradients 'sample_per_epoch'.*'samples_per_epoch'"),
+        ({"drift": {"limits": 8}}, "option of ImportanceDrift 'limits'.*Did you mean 'limit'"),
+        ({"mappings": {"surrogate": ()}}, "option of ProbeMappings 'surrogate'.*Did you mean 'surrogates'"),
+        ({"attributions": {"sampels": 8}}, "option of ProbeAttributions 'sampels'.*Did you mean 'samples'"),
+        ({"attributions": {"steps": 8}, "method": "integrated_gradients"}, "'steps'.*Did you mean 'n_steps'"),
+        ({"attributions": {"log_dir": "elsewhere"}}, "option of ProbeAttributions 'log_dir'"),
+        ({"attributions": {"samples": 8}, "method": None}, "method=None: there is no gallery"),
+        ({"drift": 8}, "drift=8: expected a dict of options of ImportanceDrift"),
+        ({"on_flag": "shout"}, "on_flag='shout': expected 'warn', 'stop', 'raise' or a function"),
+        ({"on_drift": "shout"}, "on_drift='shout': expected 'warn', 'stop', 'raise' or a function"),
+    ],
+)
+def test_an_option_that_none_has_is_refused_at_construction(tmp_path, data, options, text):
+    """With the nearest name."""
+    with pytest.raises(kx.InvalidInput, match=text):
+        kx.Explain(tmp_path, data, **options)

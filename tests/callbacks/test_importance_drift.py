@@ -367,7 +367,7 @@ def test_the_rate_that_is_scored_is_the_rate_that_is_recorded(tmp_path, model, d
 
     class Halve(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            seen.append(watch.rate)
+            seen.append(watch.learning_rate)
             self.model.optimizer.learning_rate = self.model.optimizer.learning_rate / 2
 
     watch = kx.ImportanceDrift(tmp_path, data, on_error="raise")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from keras_xai.callbacks.placed import Placed
+from keras_xai.callbacks.model_parts import ModelParts
 
 layers = keras.layers
 X = np.random.default_rng(0).normal(size=(128, 6)).astype(np.float32)
@@ -60,4 +60,4 @@ def test_a_loaded_model_continues_its_run(tmp_path, make):
 )
 def test_parts_are_matched_by_place_size_and_kind(then, sizes, same):
     """Another path alone makes no other model."""
-    assert Placed(("net/hidden/kernel", "net/hidden/bias"), (12, 3)).continues(then, sizes) == same
+    assert ModelParts(("net/hidden/kernel", "net/hidden/bias"), (12, 3)).continues(then, sizes) == same

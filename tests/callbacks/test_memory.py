@@ -13,7 +13,6 @@ import pytest
 
 import keras_xai as kx
 from benchmarks._probe_memory import ROWS
-from keras_xai import probe as probes
 from keras_xai.attribution.engine import CHUNK_BYTES, Engine, chunk_rows, smooth
 from keras_xai.attribution.explainer import Explainer
 from keras_xai.attribution.importance import PooledRows, class_importance, global_importance
@@ -21,6 +20,7 @@ from keras_xai.attribution.integrated_gradients import IntegratedGradients
 from keras_xai.attribution.saliency import Saliency
 from keras_xai.callbacks.live_rows import LiveRows
 from keras_xai.callbacks.memory import WARN_ABOVE, Need, expected_bytes
+from keras_xai.probe import chunks
 
 R = np.random.default_rng(0)
 MIB = 2**20
@@ -30,9 +30,7 @@ def large(rows: int, side: int = 512, dtype: str = "float32") -> kx.Probe:
     """Of images that are the same sample again and again: it has the size and takes none of it."""
     image = np.zeros((1, side, side, 3), dtype)
     probe = kx.Probe(np.broadcast_to(image, (2, side, side, 3)), [0, 1])
-    probe.x, probe.size = np.broadcast_to(image, (rows, side, side, 3)), rows
-    probe.y = np.arange(rows) % 2
-    return probe
+    return probe._with(x=np.broadcast_to(image, (rows, side, side, 3)), size=rows, y=np.arange(rows) % 2)
 
 
 MAKERS = {
@@ -157,8 +155,8 @@ def test_parts_change_no_bit(monkeypatch, kind):
     """Hash and pooled values of a few rows at a time are those of all at once."""
     whole = kx.Probe(**KINDS[kind])
     values = [whole.pooled(whole.x), whole.pooled(whole.x, np.abs)]
-    monkeypatch.setattr(probes, "PART", 8 * 4 * int(np.prod(whole.shape)))
-    assert len(list(probes.parts_of(whole.inputs[0]))) == 6
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 8 * 4 * int(np.prod(whole.shape)))
+    assert len(list(chunks.row_chunks(whole.inputs[0]))) == 6
     parts = kx.Probe(**KINDS[kind])
     assert parts.hash == whole.hash
     np.testing.assert_array_equal(parts.pooled(parts.x), values[0])

@@ -11,6 +11,7 @@ import tensorflow as tf
 import keras_xai as kx
 from keras_xai.analysis.attributions import parts_of
 from keras_xai.plugin import payload
+from keras_xai.probe.gallery import balanced_rows
 
 R = np.random.default_rng(0)
 N = 128
@@ -134,7 +135,7 @@ def test_text_is_kept_with_the_gallery(tmp_path):
             watch = kx.ProbeAttributions(tmp_path / store, kx.Probe(x, Y, store=store), "occlusion", samples=4)
             by_columns("town").fit(x, Y, epochs=1, verbose=0, callbacks=[watch])
     probe = kx.load(tmp_path / "inputs")["."].probe
-    rows = kx.Probe(x, Y).gallery_rows(4)
+    rows = balanced_rows(kx.Probe(x, Y).classes, len(Y), 4)
     assert probe.x["town"].tolist() == TOWN[rows].tolist()
     assert b'"categories":[[null,null,null,["Bergen","Oslo"]]]' in payload.inputs(probe)
     hidden = kx.load(tmp_path / "none")["."].probe
@@ -148,7 +149,7 @@ def test_names_of_classes_come_from_the_labels(tmp_path):
     one_input().fit(TABLE, Y, epochs=2, verbose=0, callbacks=[watch])
     run = kx.load(tmp_path)["."]
     assert run.probe.class_names == ("healthy", "sick")
-    assert run.probe.y.tolist() == Y[kx.Probe(TABLE, Y).gallery_rows(16)].tolist()
+    assert run.probe.y.tolist() == Y[balanced_rows(kx.Probe(TABLE, Y).classes, len(Y), 16)].tolist()
     strange = kx.ImportanceDrift(tmp_path / "b", (TABLE, words), live=(TABLE, np.where(Y, "sick", "well")))
     with pytest.raises(kx.InvalidInput, match="'well'"):
         one_input().fit(TABLE, Y, verbose=0, callbacks=[strange])

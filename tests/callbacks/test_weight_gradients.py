@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import keras_xai as kx
-from keras_xai.callbacks.base import Watcher
+from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.errors import GradientAlarm, InvalidInput
 from keras_xai.records import STATISTICS
 from tests.gradients import by_hand
@@ -349,5 +349,5 @@ def test_a_fault_of_ours_retires_the_callback(tmp_path, monkeypatch):
 
 def test_it_is_a_keras_callback():
     """With the shared lifecycle."""
-    assert issubclass(kx.WeightGradients, Watcher)
+    assert issubclass(kx.WeightGradients, RecordingCallback)
     assert issubclass(kx.WeightGradients, keras.callbacks.Callback)

@@ -11,7 +11,7 @@ from keras_xai.analysis.formatting import count, percent, power, short
 from keras_xai.analysis.overview import event_sentence, events, summary
 from keras_xai.records import Alert, Importance
 from keras_xai.run import Run
-from keras_xai.summary.reader import FileStore
+from keras_xai.summary.store import FileStore
 
 
 def alert(epoch, source, verdict, name="dose", before=0.02, after=0.5, z=9.0, rising=False):

@@ -55,6 +55,7 @@ def plain(situation):
     return fitted(situation, [])
 
 
+@pytest.mark.oldest
 def test_weights_are_bit_identical_with_and_without(recorded, sampled, plain):
     """Recording changes nothing in the training, whether all steps are recorded or some."""
     for model in (recorded[0], sampled):
@@ -82,6 +83,7 @@ def test_everything_beside_a_demanding_training_changes_no_bit(situation, tmp_pa
     assert kx.load(tmp_path)["."].epochs == [0, 1]
 
 
+@pytest.mark.oldest
 def test_statistics_equal_those_of_a_training_written_out_by_hand(situation, recorded):
     """Every statistic of every variable, against whole gradients replayed in eager mode."""
     model = made(situation)
@@ -110,6 +112,7 @@ def test_statistics_equal_those_of_a_training_written_out_by_hand(situation, rec
                     np.testing.assert_allclose(got[name], twin[name], rtol=situation.rtol, err_msg=name)
 
 
+@pytest.mark.oldest
 def test_histogram_counts_each_nonzero_entry_once(situation, recorded):
     """Octaves hold every finite entry that is not zero."""
     model, records = recorded
@@ -123,6 +126,7 @@ def test_histogram_counts_each_nonzero_entry_once(situation, recorded):
         assert (record.statistics["max"] < 2 * lowest).all()
 
 
+@pytest.mark.oldest
 def test_nothing_is_left_behind(recorded, plain):
     """The model has its own train function again, and the optimizers their own `apply`; no variable was added."""
     model = recorded[0]

@@ -13,6 +13,8 @@ import keras_xai as kx
 from tests.gradients import by_hand
 from tests.gradients.situations import LOSS, X, Y, sgd
 
+pytestmark = pytest.mark.oldest
+
 NOISE = np.random.default_rng(2).normal(size=(44, 4)).astype(np.float32)
 
 

@@ -8,9 +8,9 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.records import Mappings, Samples
-from keras_xai.summary import mappings as wire
 from keras_xai.summary.checks import Unreadable
-from keras_xai.summary.metadata import about_mappings, encode
+from keras_xai.summary.codec import mappings as wire
+from keras_xai.summary.metadata import encode
 from keras_xai.summary.writer import Writer
 
 
@@ -142,7 +142,7 @@ def test_the_confusion_counts_true_against_predicted(mappings):
 def test_damaged_records_are_unreadable_and_nothing_worse(mappings):
     """A flipped byte in the JSON or in an array, a blob too few: `Unreadable`, or a record."""
     ((_, data, blobs),) = encode(mappings(1))
-    about = about_mappings(data)
+    about = wire.About.of(data)
     r = np.random.default_rng(0)
     for k in range(300):
         damaged = [bytearray(b) for b in blobs]

@@ -35,6 +35,7 @@ def python_client(wsgi, told_directory):
     return wsgi(told_directory, "python")
 
 
+@pytest.mark.oldest
 def test_every_route_says_what_was_written(client, told_directory):
     """Index, run, summary, importance, inputs, outputs, attribution and film hold the story's numbers."""
     index = client.get(HOME + "index").json
@@ -103,6 +104,7 @@ def test_the_tab_appears_for_data_alone(client, wait_until):
     assert listed["loading_mechanism"]["type"] == "IFRAME"
 
 
+@pytest.mark.oldest
 def test_no_epoch_is_lost(wsgi, story, tmp_path, wait_until):
     """TensorBoard's own limits, ten tensors or blobs of a custom plugin, do not hold here."""
     story(tmp_path, kind="table", moves=None).write(*range(130))
@@ -114,6 +116,7 @@ def test_no_epoch_is_lost(wsgi, story, tmp_path, wait_until):
         assert run["methods"][0]["epochs"] == list(range(130))
 
 
+@pytest.mark.oldest
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", PANELS)
 @pytest.mark.parametrize("run", ["pictures/clean", "columns", "words", "sensors", "waiting"])
@@ -379,6 +382,7 @@ def test_samples_that_were_not_written_are_not_served(wsgi, tmp_path):
     assert found == {}
 
 
+@pytest.mark.oldest
 def test_plotly_comes_from_the_installed_package(python_client):
     """The script is served gzipped, cacheable, and is plotly's own."""
     answer = python_client.get(HOME + "plotly.min.js", headers={"Accept-Encoding": "gzip"})
@@ -391,6 +395,7 @@ def test_plotly_comes_from_the_installed_package(python_client):
     assert gzip.decompress(answer.data) == own.read_bytes()
 
 
+@pytest.mark.oldest
 def test_the_tab_loads_the_part_of_plotly_that_it_draws_with(python_client):
     """A quarter of the script, with every kind of trace of ours and its licence, and no maps."""
     import gzip

@@ -11,8 +11,7 @@ from tensorboard.compat.proto import event_pb2
 
 import keras_xai as kx
 from keras_xai.summary import event_files
-from keras_xai.summary.event_files import events, framed
-from keras_xai.summary.metadata import masked_crc
+from keras_xai.summary.event_files import events, framed, masked_crc
 from keras_xai.summary.writer import Writer
 from tests.summary.runs import write
 

@@ -17,7 +17,11 @@ from tensorboard.compat.proto import tensor_pb2, types_pb2
 from keras_xai.records import Alert, Epoch, Stop
 from keras_xai.summary.arrays import pack, unpack, unpacked
 from keras_xai.summary.checks import Unreadable
-from keras_xai.summary.metadata import about_stop, content_of, decode_alert, decode_epoch, decode_stop, encode
+from keras_xai.summary.codec import alert as alert_codec
+from keras_xai.summary.codec import epoch as epoch_codec
+from keras_xai.summary.codec import stop as stop_codec
+from keras_xai.summary.metadata import content_of, encode
+from keras_xai.summary.tag_constants import no_constants
 
 floats = st.floats(width=32, allow_nan=True, allow_infinity=True)
 
@@ -57,7 +61,7 @@ def test_damaged_bytes_are_unreadable_and_nothing_worse(noise, at, byte):
 def test_a_damaged_epoch_is_unreadable(body):
     """JSON that is not an epoch of ours is passed over by the reader."""
     with pytest.raises(Unreadable):
-        decode_epoch(0, [body])
+        epoch_codec.decode(0, (), [body])
 
 
 def test_the_step_of_a_record_is_written_where_there_is_one(records):
@@ -65,9 +69,9 @@ def test_the_step_of_a_record_is_written_where_there_is_one(records):
     *tables, alert, epoch = records(1)
     stop = Stop(1, "live_rows", "the source failed")
     back = {
-        Alert: lambda data, content: decode_alert(1, "live", content),
-        Epoch: lambda data, content: decode_epoch(1, content),
-        Stop: lambda data, content: decode_stop(1, about_stop(data, "live_rows"), content),
+        Alert: lambda data, content: alert_codec.decode(1, alert_codec.about(data, "live"), content),
+        Epoch: lambda data, content: epoch_codec.decode(1, no_constants(data), content),
+        Stop: lambda data, content: stop_codec.decode(1, stop_codec.about(data, "live_rows"), content),
     }
     for record in (alert, epoch, stop):
         for step in (None, 200):

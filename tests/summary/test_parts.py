@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 import keras_xai as kx
 from keras_xai.records import STATISTICS, Epoch, Gradients
-from keras_xai.summary import metadata
+from keras_xai.summary import parts
+from keras_xai.summary.codec import epoch as epoch_codec
+from keras_xai.summary.codec import gradients as gradients_codec
 from keras_xai.summary.event_files import events
-from keras_xai.summary.metadata import PART, part_of, series_of
+from keras_xai.summary.parts import PART, part_of, series_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
 from keras_xai.summary.writer import Writer
 from tests.plugin.answers import HOME, LOADERS
@@ -40,7 +42,7 @@ def written(directory, epochs, start=0):
 @pytest.fixture
 def small(monkeypatch):
     """Parts of four epochs: of 560 bytes each."""
-    monkeypatch.setattr(metadata, "PART", 4 * 560)
+    monkeypatch.setattr(parts, "PART", 4 * 560)
 
 
 def tags(path):
@@ -58,12 +60,12 @@ def tags(path):
 def test_parts_hold_an_even_number_of_epochs_and_the_names_once(tmp_path, small):
     """A power of two; the constants of a later part are those of the first."""
     counts, data = tags(written(tmp_path, range(21)))
-    series = {tag: count for tag, count in counts.items() if series_of(tag)[0] == metadata.GRADIENTS}
-    assert series == {metadata.GRADIENTS: 4, **{f"{metadata.GRADIENTS}/part-{k}": 4 for k in (1, 2, 3, 4)}} | {
-        f"{metadata.GRADIENTS}/part-5": 1
+    series = {tag: count for tag, count in counts.items() if series_of(tag)[0] == gradients_codec.TAG}
+    assert series == {gradients_codec.TAG: 4, **{f"{gradients_codec.TAG}/part-{k}": 4 for k in (1, 2, 3, 4)}} | {
+        f"{gradients_codec.TAG}/part-5": 1
     }
     assert [len(data[tag].names) for tag in series] == [10, 0, 0, 0, 0, 0]
-    assert sum(count for tag, count in counts.items() if series_of(tag)[0] == metadata.EPOCH) == 21
+    assert sum(count for tag, count in counts.items() if series_of(tag)[0] == epoch_codec.TAG) == 21
 
 
 def test_parts_are_read_as_one_series(tmp_path, small):
@@ -109,9 +111,9 @@ def test_parts_without_the_one_that_holds_the_names_are_passed_over(tmp_path, sm
 
 def test_runs_of_before_are_read_as_they_were_written(tmp_path, small, monkeypatch):
     """One tag of any length, continued in parts by a later training."""
-    monkeypatch.setattr(metadata, "PART", 1 << 60)
+    monkeypatch.setattr(parts, "PART", 1 << 60)
     written(tmp_path, range(10))
-    monkeypatch.setattr(metadata, "PART", 4 * 560)
+    monkeypatch.setattr(parts, "PART", 4 * 560)
     written(tmp_path, range(10, 14), 10)
     assert [record.epoch for record in kx.load(tmp_path)["."].weight_gradients] == list(range(14))
 

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from keras_xai.records import STATISTICS, Epoch, Gradients
-from keras_xai.summary import metadata, provider
+from keras_xai.summary import parts, provider
+from keras_xai.summary.checks import Unreadable
+from keras_xai.summary.codec import gradients
 from keras_xai.summary.provider import ProviderStore, Reads
 from keras_xai.summary.writer import Writer
 from tests.plugin.answers import HOME
+
+pytestmark = pytest.mark.oldest
 
 CHANNEL = 60_000  # bytes of an answer, instead of 256 MiB
 
@@ -26,8 +30,8 @@ def narrow(monkeypatch):
         return grpc_provider.make_stub(channel)
 
     monkeypatch.setattr(server_ingester, "_make_stub", stub)
-    monkeypatch.setattr(provider, "ANSWER", CHANNEL // 2)
-    monkeypatch.setattr(metadata, "PART", 1 << 60)  # as runs were written before there were parts
+    monkeypatch.setattr(provider, "MAX_ANSWER", CHANNEL // 2)
+    monkeypatch.setattr(parts, "PART", 1 << 60)  # as runs were written before there were parts
 
 
 def write(directory, epochs, variables=3, logs=1):
@@ -57,7 +61,7 @@ def test_a_series_too_long_for_one_answer_is_thinned_and_said(narrow, tmp_path, 
     assert 5 < len(run["gradient_epochs"]) < 30
     assert run["gradient_epochs"][-1] == 59
     assert f"{len(run['gradient_epochs'])} of its steps" in run["notes"][-1]["text"]
-    assert "kx.load reads all of them" in run["passed_over"][metadata.GRADIENTS]
+    assert "kx.load reads all of them" in run["passed_over"][gradients.TAG]
     for panel in ("heat_map", "ridge", "loss"):
         assert client.get(HOME + "figure", query_string={"run": "long", "name": panel}).status_code == 200
 
@@ -144,7 +148,7 @@ def test_what_did_not_grow_is_not_read_again():
     assert [len(first.series()[tag].rows) for tag in "ab"] == [1, 2]
     second = store_of(source, {"a": Listed(0), "b": Listed(1)}, before=first)
     assert [len(second.series()[tag].rows) for tag in "ab"] == [1, 2]
-    assert source.asked == [("a", provider.EVERYTHING), ("b", provider.EVERYTHING), ("b", provider.EVERYTHING)]
+    assert source.asked == [("a", provider.ALL_STEPS), ("b", provider.ALL_STEPS), ("b", provider.ALL_STEPS)]
 
 
 def test_the_last_step_is_asked_for_alone_unless_all_are_known():
@@ -177,5 +181,5 @@ def test_one_string_for_a_large_shape_is_not_taken_for_many():
     source = Provider({"a": [Datum(0, np.full(2**20, b"x", object)), Datum(1, np.array([b"{}"], object))]})
     (_, large), (_, small) = store_of(source, {"a": Listed(1)}).series()["a"].rows
     assert small() == [b"{}"]
-    with pytest.raises(metadata.Unreadable, match="one string, got 1048576"):
+    with pytest.raises(Unreadable, match="one string, got 1048576"):
         large()

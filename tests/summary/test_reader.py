@@ -11,6 +11,8 @@ from keras_xai.records import Attribution, Epoch
 from keras_xai.summary.writer import Writer
 from tests.summary.runs import write
 
+pytestmark = pytest.mark.oldest
+
 
 def test_every_record_comes_back_as_it_was_written(tmp_path, records, probe):
     """Each kind of record, through a real event file."""
@@ -97,7 +99,7 @@ def test_runs_are_named_as_the_user_named_them(tmp_path, records):
 
 def test_a_newer_record_is_passed_over_and_said(tmp_path, records, monkeypatch):
     """A tag of a later schema is a warning, the rest is read."""
-    monkeypatch.setattr("keras_xai.summary.metadata.SCHEMA", 2)
+    monkeypatch.setattr("keras_xai.summary.tag_constants.SCHEMA", 2)
     write(tmp_path / "keras_xai", records, [0])
     monkeypatch.undo()
     with pytest.warns(UserWarning, match="schema version 2"):

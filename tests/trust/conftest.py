@@ -34,14 +34,13 @@ def callback(name: str, log_dir: Any, **options: Any) -> keras.callbacks.Callbac
     x, y = small_data()
     quiet: Any = lambda record: None  # noqa: E731
     if name == "WeightGradients":
-        return kx.WeightGradients(log_dir, on_flag=quiet, **options)
+        return kx.WeightGradients(log_dir, **{"on_flag": quiet, **options})
     if name == "ProbeAttributions":
         return kx.ProbeAttributions(log_dir, (x, y), "saliency", samples=6, **options)
     if name == "ImportanceDrift":
-        return kx.ImportanceDrift(log_dir, (x, y), on_drift=quiet, **options)
-    made = kx.Explain(log_dir, (x, y), method="saliency", on_drift=quiet, **options)
-    made.callbacks[0].on_flag = quiet
-    return made
+        return kx.ImportanceDrift(log_dir, (x, y), **{"on_drift": quiet, **options})
+    options = {"on_drift": quiet, "on_flag": quiet, **options}
+    return kx.Explain(log_dir, (x, y), method="saliency", **options)
 
 
 def parts(ours: keras.callbacks.Callback) -> dict[str, Any]:
@@ -59,12 +58,12 @@ def trained(*callbacks: keras.callbacks.Callback, epochs: int = EPOCHS, **option
     return model
 
 
-def heard(function: Callable[[], Any]) -> tuple[Any, list[str]]:
-    """What a function returns, and the texts of the warnings on the way."""
-    with warnings.catch_warnings(record=True) as seen:
+def with_warnings(function: Callable[[], Any]) -> tuple[Any, list[str]]:
+    """Return what a function returns, and the texts of the warnings on the way."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = function()
-    return found, [str(w.message) for w in seen if issubclass(w.category, UserWarning)]
+        returned = function()
+    return returned, [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
 
 
 def state(model: keras.Model) -> list[np.ndarray]:
@@ -82,14 +81,14 @@ def assert_same(first: list[np.ndarray], second: list[np.ndarray]) -> None:
 @pytest.fixture(scope="session")
 def alone() -> Callable[[int], list[np.ndarray]]:
     """`alone(epochs)`: the state after so many epochs without us."""
-    known: dict[int, list[np.ndarray]] = {}
+    states: dict[int, list[np.ndarray]] = {}
 
-    def found(epochs: int) -> list[np.ndarray]:
-        if epochs not in known:
-            known[epochs] = state(trained(epochs=epochs))
-        return known[epochs]
+    def state_after(epochs: int) -> list[np.ndarray]:
+        if epochs not in states:
+            states[epochs] = state(trained(epochs=epochs))
+        return states[epochs]
 
-    return found
+    return state_after
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from keras_xai.plugin.framing import dumps
 from keras_xai.probe import Probe
 from keras_xai.records import STATISTICS, Alert, Attribution, Epoch, FeatureMove, Gradients, Shares
 from keras_xai.run import Run
-from keras_xai.summary import metadata
+from keras_xai.summary import codec
 from keras_xai.summary.arrays import pack, unpack
 from keras_xai.summary.event_files import framed
 from keras_xai.summary.metadata import encode, step, value
@@ -54,20 +54,20 @@ class Value:
 def probe_of(kind: str) -> Probe:
     """Four samples."""
     r = np.random.default_rng(0)
-    pictures, rows = r.random((4, 6, 5, 1), "f4"), r.random((4, 3), "f4")
-    made: dict[str, Callable[[], Probe]] = {
+    images, rows = r.random((4, 6, 5, 1), "f4"), r.random((4, 3), "f4")
+    builders: dict[str, Callable[[], Probe]] = {
         "table": lambda: Probe(rows, LABELS, feature_names=["a", "b", "c"], class_names=["x", "y", "z"]),
-        "image": lambda: Probe(pictures, LABELS, class_names=["x", "y", "z"]),
-        "segments": lambda: Probe(pictures, LABELS, groups=r.integers(0, 3, (6, 5))),
+        "image": lambda: Probe(images, LABELS, class_names=["x", "y", "z"]),
+        "segments": lambda: Probe(images, LABELS, groups=r.integers(0, 3, (6, 5))),
         "groups": lambda: Probe(rows, LABELS, groups={"g": [0, 1], "h": [2]}),
         "tokens": lambda: Probe(r.integers(0, 3, (4, 5)), LABELS, kind="tokens", vocabulary=["", "good", "bad"]),
         "series": lambda: Probe(r.random((4, 7, 2), "f4"), LABELS, kind="series"),
-        "several": lambda: Probe({"picture": pictures, "row": rows}, LABELS),
+        "several": lambda: Probe({"picture": images, "row": rows}, LABELS),
         "columns": lambda: Probe({"a": rows[:, 0], "b": rows[:, 1:2], "c": np.array(list("xyxz"), object)}, LABELS),
         "unstored": lambda: Probe(rows, LABELS, store="none"),
         "numbers": lambda: Probe(rows, rows[:, 0]),
     }
-    return made[kind]()
+    return builders[kind]()
 
 
 def epoch_of(epoch: int, probe: Probe, kind: str) -> Iterator[Any]:
@@ -112,14 +112,14 @@ ALERTS = {"clean": "reliance moved", "live": "reliance moved", "data": "data cha
 def write(directory: Path, values: Iterable[Value]) -> Path:
     """An event file of the values, each in an event of its own; the constants travel with the first of a tag."""
     start = event_pb2.Event(wall_time=1.7e9, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
-    seen: set[str] = set()
+    tags: set[str] = set()  # whose constants are written
     frames = [framed(start.SerializeToString())]
     for entry in values:
-        made = value(entry.tag, entry.data, entry.content, first=entry.tag not in seen)
-        entry.plain(made.tensor)
-        seen.add(entry.tag)
+        encoded = value(entry.tag, entry.data, entry.content, first=entry.tag not in tags)
+        entry.plain(encoded.tensor)
+        tags.add(entry.tag)
         wall_time = 1.7e9 + max(0, min(entry.step, 10**6))
-        event = event_pb2.Event(wall_time=wall_time, step=entry.step, summary=summary_pb2.Summary(value=[made]))
+        event = event_pb2.Event(wall_time=wall_time, step=entry.step, summary=summary_pb2.Summary(value=[encoded]))
         frames.append(framed(event.SerializeToString()))
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "events.out.tfevents.1700000000.host.1"
@@ -193,8 +193,8 @@ def table(edit: Callable[[Any], Any]) -> Change:
 
     def change(entry: Value) -> None:
         numbers = np.array(entry.content)
-        made = edit(numbers)
-        entry.content = np.asarray(numbers if made is None else made, "f4")
+        edited = edit(numbers)
+        entry.content = np.asarray(numbers if edited is None else edited, "f4")
 
     return change
 
@@ -222,14 +222,14 @@ def tensor(**fields: Any) -> Change:
     """Fields of the protocol buffer, which are set as they are: `dims` are the sides of its shape."""
 
     def change(entry: Value) -> None:
-        def plain(made: Any) -> None:
+        def plain(tensor: Any) -> None:
             for k, side in enumerate(fields.get("dims", ())):
-                made.tensor_shape.dim[k].size = side
+                tensor.tensor_shape.dim[k].size = side
             if "dtype" in fields:
-                made.dtype = fields["dtype"]
+                tensor.dtype = fields["dtype"]
             if "float_val" in fields:
-                made.tensor_content = b""
-                made.float_val.extend(fields["float_val"])
+                tensor.tensor_content = b""
+                tensor.float_val.extend(fields["float_val"])
 
         entry.plain = plain
 
@@ -348,13 +348,13 @@ def everything(name: str, run: Run) -> dict[str, str]:
 
 
 TAGS = {
-    "probe": metadata.PROBE,
-    "epoch": metadata.EPOCH,
-    "gradients": metadata.GRADIENTS,
-    "maps": metadata.ATTRIBUTIONS + "saliency",
-    "outputs": metadata.OUTPUTS + "saliency",
-    "shares": metadata.IMPORTANCE + "clean",
-    "moves": metadata.IMPORTANCE + "data",
-    "alert": metadata.ALERT + "clean",
-    "mappings": metadata.MAPPINGS,
+    "probe": codec.probe.TAG,
+    "epoch": codec.epoch.TAG,
+    "gradients": codec.gradients.TAG,
+    "maps": codec.attribution.TAG + "saliency",
+    "outputs": codec.attribution.TAG_OF_OUTPUTS + "saliency",
+    "shares": codec.importance.TAG + "clean",
+    "moves": codec.importance.TAG + "data",
+    "alert": codec.alert.TAG + "clean",
+    "mappings": codec.mappings.TAG,
 }

@@ -30,22 +30,21 @@ def model(scope: Any = None, **options: Any) -> keras.Model:
     keras.utils.set_random_seed(0)
     with scope or tf.init_scope():
         layers = [keras.Input((4,)), keras.layers.Dense(6, activation="relu"), keras.layers.Dense(3)]
-        made = keras.Sequential(layers)
+        network = keras.Sequential(layers)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        made.compile(keras.optimizers.Adam(0.01), loss, **options)
-    return made
+        network.compile(keras.optimizers.Adam(0.01), loss, **options)
+    return network
 
 
-def fit(made: keras.Model, *callbacks: keras.callbacks.Callback) -> keras.Model:
-    made.fit(*small_data(), batch_size=32, epochs=EPOCHS, verbose=0, callbacks=list(callbacks))
-    return made
+def fit(network: keras.Model, *callbacks: keras.callbacks.Callback) -> keras.Model:
+    network.fit(*small_data(), batch_size=32, epochs=EPOCHS, verbose=0, callbacks=list(callbacks))
+    return network
 
 
 def watch(log_dir: Path) -> kx.Explain:
     x, y = small_data()
-    ours = kx.Explain(log_dir, (x, y), live=(x, y), on_drift=lambda alert: None, on_error="raise")
-    ours.callbacks[0].on_flag = lambda record: None
-    return ours
+    quiet: Any = lambda record: None  # noqa: E731
+    return kx.Explain(log_dir, (x, y), live=(x, y), on_drift=quiet, on_flag=quiet, on_error="raise")
 
 
 def right(strategy: tf.distribute.Strategy, log_dir: Path) -> None:
@@ -62,12 +61,12 @@ def right(strategy: tf.distribute.Strategy, log_dir: Path) -> None:
     _, values = kx.importance(plain, small_data())
     np.testing.assert_allclose(run.importance.share[-1], values / values.sum(), rtol=1e-5)
     gallery = kx.Probe(*small_data()).gallery(16)
-    for method, found in Explainer(plain, gallery, chosen_methods(run.methods, {}, 0))().items():
-        np.testing.assert_allclose(run.attributions(method)[-1].values, found.values, rtol=1e-4, atol=1e-5)
+    for method, record in Explainer(plain, gallery, chosen_methods(run.methods, {}, 0))().items():
+        np.testing.assert_allclose(run.attributions(method)[-1].values, record.values, rtol=1e-4, atol=1e-5)
 
 
 def outcome(train: Callable[[], Any]) -> str:
-    """How a training ends: nothing, or the error's kind and where it comes from, without addresses and names."""
+    """Return how a training ends: nothing, or the error's kind and where it comes from, without addresses and names."""
     try:
         train()
     except Exception as error:

@@ -10,7 +10,7 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 
 import keras_xai as kx
 from benchmarks._crash_runs import EPOCHS, loaded, records, series, served, share, verdict, whole_file
-from keras_xai.summary import metadata
+from keras_xai.summary.tag_constants import SCHEMA, plugin_data
 from keras_xai.summary.writer import Writer
 from tests.plugin.answers import HOME, LOADERS
 from tests.trust.conftest import callback, trained
@@ -82,12 +82,12 @@ def foreign(writer, tag, plugin, content):
 def test_foreign_and_future_records_are_passed_over_and_said(tmp_path, wsgi, wait_until):
     """Another plugin's tag, a tag of a later version, a kind that nobody knows: ours are read as if they were alone."""
     writer = Writer(tmp_path / "run" / "keras_xai")
-    later = metadata._data(1)
-    later.schema_version = metadata.SCHEMA + 1
+    later = plugin_data(1)
+    later.schema_version = SCHEMA + 1
     foreign(writer, "loss", "scalars", b"")
     foreign(writer, "keras_xai/alert/live", "keras_xai", later.SerializeToString())
     foreign(writer, "keras_xai/importance/data", "keras_xai", b"\xff\xff no message")
-    foreign(writer, "keras_xai/never/heard/of", "keras_xai", metadata._data(1).SerializeToString())
+    foreign(writer, "keras_xai/never/heard/of", "keras_xai", plugin_data(1).SerializeToString())
     for epoch in range(3):
         writer.write(records(epoch))
     writer.close()

@@ -20,19 +20,19 @@ import keras_xai as kx
 from keras_xai.summary.writer import Writer
 from tests.callbacks.conftest import small_data
 from tests.summary.conftest import epoch_of_records
-from tests.trust.conftest import EPOCHS, PARTS, At, assert_same, callback, heard, parts, state, trained
+from tests.trust.conftest import EPOCHS, PARTS, At, assert_same, callback, parts, state, trained, with_warnings
 from tests.trust.planting import ERRORS, planted
 
 # What a callback does in its hooks, and how many epochs are whole before it does it for the second time.
 TURNS = {
     "check": ("on_train_begin", 0),
-    "constants": ("on_train_begin", 0),
-    "shown": ("on_train_begin", 0),
-    "begin": ("on_epoch_begin", 0),
-    "observe": ("on_epoch_end", 1),
-    "skip": ("on_epoch_end", 1),
-    "act": ("on_epoch_end", 1),
-    "catch_up": ("on_train_end", 2),
+    "run_identity": ("on_train_begin", 0),
+    "gallery_probe": ("on_train_begin", 0),
+    "on_run_start": ("on_epoch_begin", 0),
+    "record_epoch": ("on_epoch_end", 1),
+    "carry_forward": ("on_epoch_end", 1),
+    "on_epoch_written": ("on_epoch_end", 1),
+    "record_last_epoch": ("on_train_end", 2),
     "close": ("on_train_end", 3),
 }
 WHOLE = list(itertools.product((*PARTS, "Explain"), TURNS, ERRORS))
@@ -51,14 +51,15 @@ def test_a_fault_at_any_turn_of_any_callback(tmp_path, alone, name, turn, error)
     """The training ends as without us, one warning names hook and cause, what came before is read, others go on."""
     ours = callback(name, tmp_path)
     mine = parts(ours)
-    hit = mine[name] if name in mine else mine[PARTS[len(turn + error) % 3]]
-    if turn in ("skip", "catch_up"):
+    struck = name if name in mine else PARTS[len(turn + error) % 3]  # of Explain one after the other
+    hit = mine[struck]
+    if turn in ("carry_forward", "record_last_epoch"):
         hit._schedule._every = lambda epoch: epoch != 1
-    epochs = 2 if turn == "catch_up" else EPOCHS
+    epochs = 2 if turn == "record_last_epoch" else EPOCHS
     hook, whole = TURNS[turn]
 
     def end(model):
-        model.stop_training = turn == "catch_up"  # the last epoch is then one that was not scheduled
+        model.stop_training = turn == "record_last_epoch"  # the last epoch is then one that was not scheduled
 
     def strike(model):
         setattr(hit, turn, planted(error))
@@ -66,15 +67,15 @@ def test_a_fault_at_any_turn_of_any_callback(tmp_path, alone, name, turn, error)
 
     if whole == 0:
         setattr(hit, turn, planted(error))
-    model, said = heard(lambda: trained(At(1, strike if whole else lambda model: None), ours))
-    assert_same(state(model), state(trained(At(1, end))) if turn == "catch_up" else alone(epochs))
+    model, said = with_warnings(lambda: trained(At(1, strike if whole else lambda model: None), ours))
+    assert_same(state(model), state(trained(At(1, end))) if turn == "record_last_epoch" else alone(epochs))
     assert model.history_of_fit == list(range(epochs))
     assert len(said) == 1, said
     assert hook in said[0]
     assert "planted" in said[0]
     assert type(hit).__name__ in said[0]
-    assert hit.retired
-    assert not any(other.retired for other in mine.values() if other is not hit)
+    assert hit.disabled
+    assert not any(other.disabled for other in mine.values() if other is not hit)
     runs = kx.load(tmp_path)
     assert set(runs) <= {"."}
     read = runs["."].epochs if runs else []
@@ -116,7 +117,7 @@ def broken(path, error="RuntimeError"):
 CRAFTS = {
     "a method": (broken("keras_xai.attribution.engine.Engine._run"), PARTS[1:], "planted"),
     "a statistic": (broken("keras_xai.callbacks.weight_gradients.derived"), PARTS[:1], "planted"),
-    "the detector": (broken("keras_xai.drift.detector.Chart.update"), PARTS[2:], "planted"),
+    "the detector": (broken("keras_xai.drift.control_chart.ControlChart.update"), PARTS[2:], "planted"),
     "the sampling": (broken("keras_xai.gradients.sampling.Sampling.due"), PARTS[:1], "on_train_batch_begin"),
     "reading the sums": (broken("keras_xai.gradients.tap.Tap.collect", "MemoryError"), PARTS[:1], "planted"),
     "the writer": (broken("keras_xai.summary.writer.Writer.flush", "OSError"), PARTS, "planted"),
@@ -141,15 +142,15 @@ def test_a_fault_of_a_craft_or_of_the_disk(tmp_path, monkeypatch, alone, craft, 
     strike, hits, words = CRAFTS[craft]
     log_dir = tmp_path / "run"
     ours = callback(name, log_dir)
-    model, said = heard(lambda: trained(At(1, lambda model: strike(monkeypatch, log_dir, ours)), ours))
+    model, said = with_warnings(lambda: trained(At(1, lambda model: strike(monkeypatch, log_dir, ours)), ours))
     monkeypatch.undo()
     assert_same(state(model), alone(EPOCHS))
     struck = [part for part in parts(ours) if part in hits]
     assert len(said) == (1 if craft in SHARED else len(struck)), said
     for part in struck:
-        assert parts(ours)[part].retired
+        assert parts(ours)[part].disabled
         assert any(part in text and words in text for text in said)
-    assert all(part.retired == (part_name in struck) for part_name, part in parts(ours).items())
+    assert all(part.disabled == (part_name in struck) for part_name, part in parts(ours).items())
     if craft == "a removed directory":
         assert not log_dir.exists()
         return
@@ -172,11 +173,11 @@ def test_a_directory_that_turns_read_only_before_the_first_epoch(tmp_path, monke
             monkeypatch.setattr("keras_xai.summary.writer.open", refuse, raising=False)
 
     ours = callback(name, tmp_path)
-    model, said = heard(lambda: trained(ours, Remount()))
+    model, said = with_warnings(lambda: trained(ours, Remount()))
     assert_same(state(model), alone(EPOCHS))
     assert len(said) == 1
     assert "Read-only file system" in said[0]
-    assert all(part in said[0] and mine.retired for part, mine in parts(ours).items())
+    assert all(part in said[0] and mine.disabled for part, mine in parts(ours).items())
 
 
 # What the user, the model or the data does wrong while training runs.
@@ -189,7 +190,7 @@ def test_a_model_of_nan_is_watched_to_its_end(tmp_path):
         model.layers[-1].kernel.assign(np.full(model.layers[-1].kernel.shape, np.nan))
 
     ours = callback("Explain", tmp_path)
-    model, said = heard(lambda: trained(At(1, poison), ours))
+    model, said = with_warnings(lambda: trained(At(1, poison), ours))
     assert_same(state(model), state(trained(At(1, poison))))
     assert said == []
     run = kx.load(tmp_path)["."]
@@ -242,11 +243,11 @@ def test_a_live_source_that_raises_in_the_middle(tmp_path, alone):
         return small_data()
 
     ours = kx.ImportanceDrift(tmp_path, small_data(), live=source)
-    model, said = heard(lambda: trained(ours))
+    model, said = with_warnings(lambda: trained(ours))
     assert_same(state(model), alone(EPOCHS))
     assert len(said) == 1
     assert "ConnectionError: the store is gone" in said[0]
-    assert not ours.retired
+    assert not ours.disabled
     run = kx.load(tmp_path)["."]
     assert run.importance.epochs.tolist() == [0, 1, 2]
     assert run.importance_live.epochs.tolist() == [0]
@@ -261,13 +262,13 @@ def test_an_interrupt_passes_through(tmp_path, name, interrupt):
         def interrupted(*args):
             raise interrupt
 
-        next(iter(parts(ours).values())).observe = interrupted
+        next(iter(parts(ours).values())).record_epoch = interrupted
 
     ours = callback(name, tmp_path)
     with pytest.raises(interrupt):
         trained(At(1, strike), ours)
     assert kx.load(tmp_path)["."].epochs == [0]
-    _, said = heard(lambda: trained(callback(name, tmp_path), epochs=1))
+    _, said = with_warnings(lambda: trained(callback(name, tmp_path), epochs=1))
     assert said == []
     assert kx.load(tmp_path)["keras_xai-2"].epochs == [0]
 
@@ -280,17 +281,16 @@ def test_in_development_the_fault_itself_is_raised(tmp_path, name):
 
     def fails():
         with pytest.raises(MemoryError, match="planted"):
-            trained(At(1, lambda model: setattr(hit, "observe", planted("MemoryError"))), ours)
+            trained(At(1, lambda model: setattr(hit, "record_epoch", planted("MemoryError"))), ours)
 
-    _, said = heard(fails)
+    _, said = with_warnings(fails)
     assert said == []
     assert kx.load(tmp_path)["."].epochs == [0]
 
 
 def test_a_warning_that_the_users_filter_made_an_error_is_theirs(tmp_path):
     """With `-W error` our warnings end the training as others do, as themselves, and nothing is left half done."""
-    ours = callback("WeightGradients", tmp_path)
-    ours.on_flag = "warn"
+    ours = callback("WeightGradients", tmp_path, on_flag="warn")
 
     def poison(model):
         model.layers[-1].kernel.assign(np.full(model.layers[-1].kernel.shape, np.nan))

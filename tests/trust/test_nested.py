@@ -12,7 +12,7 @@ import pytest
 
 import keras_xai as kx
 from tests.callbacks.conftest import small_data, small_model
-from tests.trust.conftest import assert_same, heard, state
+from tests.trust.conftest import assert_same, state, with_warnings
 
 X, Y = small_data()
 
@@ -56,7 +56,7 @@ def test_a_fit_inside_a_fit(tmp_path, hook, before):
         fit(small_model(3), watch(tmp_path), epochs=2)
 
     both = [watch(tmp_path), Inner(hook, inside)]
-    model, said = heard(lambda: fit(small_model(), *(both[::-1] if before else both)))
+    model, said = with_warnings(lambda: fit(small_model(), *(both[::-1] if before else both)))
     assert said == []
     assert epochs_of(tmp_path) == [[0, 1], [0, 1, 2, 3]]
     assert_same(state(model), state(fit(small_model(), Inner(hook, lambda outer: fit(small_model(3), epochs=2)))))
@@ -74,7 +74,7 @@ def test_the_same_model_is_trained_inside_its_own_fit(tmp_path):
         outer = [watch(log_dir)] if log_dir else []
         return fit(small_model(), *outer, Inner("on_epoch_end", inside))
 
-    model, said = heard(lambda: trained(tmp_path))
+    model, said = with_warnings(lambda: trained(tmp_path))
     assert said == []
     assert_same(state(model), state(trained(None)))
     runs = kx.load(tmp_path).values()
@@ -102,7 +102,7 @@ def test_a_data_generator_that_trains(tmp_path):
     def outer():
         small_model().fit(Source(), epochs=4, verbose=0, shuffle=False, callbacks=[watch(tmp_path)])
 
-    _, said = heard(outer)
+    _, said = with_warnings(outer)
     assert said == []
     assert epochs_of(tmp_path) == [[0, 1], [0, 1, 2, 3]]
 
@@ -163,7 +163,7 @@ def test_one_callback_cannot_watch_two_fits_at_once(tmp_path):
             fit(small_model(3), shared)
         told.append(str(caught.value))
 
-    model, said = heard(lambda: fit(small_model(), shared, Inner("on_epoch_end", inside)))
+    model, said = with_warnings(lambda: fit(small_model(), shared, Inner("on_epoch_end", inside)))
     assert len(told) == 1
     assert said == []
     assert_same(state(model), state(fit(small_model())))
@@ -206,7 +206,7 @@ def test_a_callback_is_used_again_for_another_model(tmp_path, part):
         other = keras.Model(inputs, outputs)
         other.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
         fit(other, ours, epochs=3)
-    assert not ours.retired
+    assert not ours.disabled
     assert {name: run.epochs for name, run in kx.load(tmp_path).items()} == {".": [0, 1], "keras_xai-2": [0, 1, 2]}
 
 
@@ -222,6 +222,6 @@ def test_a_copy_of_a_used_explain_is_one_of_its_own(tmp_path):
         alone = state(fit(small_model(1), epochs=2))
         assert_same(state(fit(small_model(1), second, epochs=2)), alone)
         fit(small_model(2), ours, epochs=2)
-    assert not any(part.retired for explain in (ours, first, second) for part in explain.callbacks)
+    assert not any(part.disabled for explain in (ours, first, second) for part in explain.callbacks)
     assert epochs_of(tmp_path) == [[0, 1]] * 3
     assert all(len(run.weight_gradients) == 2 and run.importance is not None for run in kx.load(tmp_path).values())

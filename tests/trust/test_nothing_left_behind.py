@@ -142,8 +142,7 @@ def test_nothing_is_left_behind(tmp_path, name, end):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The probe has 16 rows")
         warnings.filterwarnings("ignore", "epoch .*gradient")
-        ours = kx.Explain(tmp_path, probe, on_error="raise")
-        ours.callbacks[0].on_flag = lambda record: None
+        ours = kx.Explain(tmp_path, probe, on_flag=lambda record: None, on_error="raise")
         watched, found = after(situation, end, ours)
     assert process() == before
     for what, expected in without.items():

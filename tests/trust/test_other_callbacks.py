@@ -12,7 +12,7 @@ import pytest
 
 import keras_xai as kx
 from tests.callbacks.conftest import small_data
-from tests.trust.conftest import At, assert_same, callback, heard, state
+from tests.trust.conftest import At, assert_same, callback, state, with_warnings
 
 EPOCHS = 4
 ORDERS = ("ours first", "ours last", "ours between")
@@ -145,7 +145,7 @@ def test_a_training_that_is_backed_up_and_restored(tmp_path, order):
         return fit(directory, *args)[0]
 
     without = broken(tmp_path / "alone")
-    made, said = heard(lambda: broken(tmp_path / "watched", order))
+    made, said = with_warnings(lambda: broken(tmp_path / "watched", order))
     assert said == []
     assert_same(state(made), state(without))
     assert {name: run.epochs for name, run in kx.load(tmp_path / "watched" / "logs").items()} == {".": [0, 1, 2, 3]}
@@ -159,7 +159,7 @@ def test_a_training_that_ends_on_nan(tmp_path, order):
         model.layers[-1].kernel.assign(np.full(model.layers[-1].kernel.shape, np.nan))
 
     _, history = fit(tmp_path / "alone", extra=[At(1, poison)])
-    (_, watched), said = heard(lambda: fit(tmp_path / "watched", order, extra=[At(1, poison)]))
+    (_, watched), said = with_warnings(lambda: fit(tmp_path / "watched", order, extra=[At(1, poison)]))
     assert len(watched["loss"]) == len(history["loss"]) == 2
     assert kx.load(tmp_path / "watched" / "logs")["."].epochs == [0, 1]
     assert all("importance" not in text for text in said)

@@ -12,6 +12,8 @@ import tensorflow as tf
 
 import keras_xai as kx
 
+pytestmark = pytest.mark.oldest
+
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(64, 6)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(np.int64)

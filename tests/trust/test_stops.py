@@ -12,14 +12,14 @@ import pytest
 import keras_xai as kx
 from keras_xai.records import Note, in_words, missing_epochs
 from tests.callbacks.conftest import small_data, small_model
-from tests.trust.conftest import PARTS, At, callback, heard, parts, trained
+from tests.trust.conftest import PARTS, At, callback, parts, trained, with_warnings
 from tests.trust.planting import planted
 
 SHORT = {"WeightGradients": "weight_gradients", "ProbeAttributions": "probe_attributions"}
 SHORT |= {"ImportanceDrift": "importance_drift"}
 
 
-@pytest.mark.parametrize("turn", ["check", "constants", "begin", "observe"])
+@pytest.mark.parametrize("turn", ["check", "run_identity", "on_run_start", "record_epoch"])
 @pytest.mark.parametrize("name", PARTS)
 @pytest.mark.parametrize("together", [False, True])
 def test_the_run_says_which_part_stopped_when_and_why(tmp_path, name, turn, together):
@@ -30,10 +30,10 @@ def test_the_run_says_which_part_stopped_when_and_why(tmp_path, name, turn, toge
     def strike(model=None):
         setattr(hit, turn, planted("RuntimeError"))
 
-    late = turn == "observe"
+    late = turn == "record_epoch"
     if not late:
         strike()
-    heard(lambda: trained(*([At(1, strike)] if late else []), ours))
+    with_warnings(lambda: trained(*([At(1, strike)] if late else []), ours))
     run = kx.load(tmp_path)["."]
     assert [(stop.epoch, stop.part) for stop in run.stops] == [(int(late), SHORT[name])]
     assert "RuntimeError: planted" in run.stops[0].reason
@@ -51,7 +51,7 @@ def test_a_live_source_that_died_is_a_fact(tmp_path):
             raise ConnectionError("the store is gone")
         return small_data()
 
-    _, said = heard(lambda: trained(kx.ImportanceDrift(tmp_path, small_data(), live=source)))
+    _, said = with_warnings(lambda: trained(kx.ImportanceDrift(tmp_path, small_data(), live=source)))
     assert len(said) == 1
     run = kx.load(tmp_path)["."]
     assert [(stop.epoch, stop.part) for stop in run.stops] == [(1, "live_rows")]
@@ -61,7 +61,7 @@ def test_a_live_source_that_died_is_a_fact(tmp_path):
 def test_it_is_said_for_ever(tmp_path):
     """A training that goes on, its parts alive again, does not take it back."""
     ours = callback("ImportanceDrift", tmp_path)
-    heard(lambda: trained(At(1, lambda model: setattr(ours, "observe", planted("RuntimeError"))), ours))
+    with_warnings(lambda: trained(At(1, lambda model: setattr(ours, "record_epoch", planted("RuntimeError"))), ours))
     trained(callback("ImportanceDrift", tmp_path), initial_epoch=2, epochs=4)
     run = kx.load(tmp_path)["."]
     assert [stop.epoch for stop in run.stops] == [1]
@@ -78,7 +78,7 @@ def test_a_full_disk_is_said_once_there_is_room_again(tmp_path):
         os.dup2(device, writer._file.fileno())
         os.close(device)
 
-    _, said = heard(lambda: trained(At(1, fill), ours))
+    _, said = with_warnings(lambda: trained(At(1, fill), ours))
     assert len(said) == 1
     run = kx.load(tmp_path)["."]
     assert run.epochs == [0]
@@ -88,8 +88,7 @@ def test_a_full_disk_is_said_once_there_is_room_again(tmp_path):
 
 def test_an_alarm_that_the_user_asked_for_is_no_stop(tmp_path):
     """Neither is misuse, an interrupt, or a warning that became an error."""
-    ours = callback("WeightGradients", tmp_path)
-    ours.on_flag = "raise"
+    ours = callback("WeightGradients", tmp_path, on_flag="raise")
 
     def poison(model):
         model.layers[-1].kernel.assign(np.full(model.layers[-1].kernel.shape, np.nan))
@@ -177,7 +176,7 @@ def test_notes_are_in_order_and_say_whose_they_are(tmp_path):
     hit = parts(ours)["ProbeAttributions"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trained(At(1, lambda model: setattr(hit, "observe", planted("MemoryError"))), ours)
+        trained(At(1, lambda model: setattr(hit, "record_epoch", planted("MemoryError"))), ours)
     notes = kx.load(tmp_path)["."].notes
     assert notes == sorted(notes, key=lambda note: note.epoch)
     assert Note(1, "on_epoch_end: MemoryError: planted", "probe_attributions", stopped=True) in notes

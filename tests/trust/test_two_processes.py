@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import keras_xai as kx
-from keras_xai.callbacks.claim import Claim
-from tests.trust.conftest import At, callback, heard, trained
+from keras_xai.callbacks.directory_lock import DirectoryLock
+from tests.trust.conftest import At, callback, trained, with_warnings
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,7 +72,7 @@ def test_a_second_process_in_the_middle_of_a_fit_writes_a_run_of_its_own(tmp_pat
             other.go()
             other.told()
 
-    _, said = heard(lambda: trained(At(1, meanwhile), callback("WeightGradients", tmp_path)))
+    _, said = with_warnings(lambda: trained(At(1, meanwhile), callback("WeightGradients", tmp_path)))
     fresh.end()
     resumed.end()
     assert said == []
@@ -116,7 +116,7 @@ def test_a_fit_in_another_thread_writes_a_run_of_its_own(tmp_path):
         thread.start()
         thread.join()
 
-    _, said = heard(lambda: trained(At(1, meanwhile), callback("WeightGradients", tmp_path)))
+    _, said = with_warnings(lambda: trained(At(1, meanwhile), callback("WeightGradients", tmp_path)))
     assert said == []
     assert epochs(tmp_path) == {".": [0, 1, 2], "keras_xai-2": [0, 1]}
 
@@ -125,14 +125,14 @@ def test_a_fit_in_another_thread_writes_a_run_of_its_own(tmp_path):
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_worker_holds_no_claim(tmp_path):
     """One that loads data and outlives a killed training must not keep others from continuing it."""
-    claim = Claim.of(tmp_path / "run")
+    claim = DirectoryLock.acquire(tmp_path / "run")
     held = multiprocessing.get_context("fork").Barrier(2)
     worker = multiprocessing.get_context("fork").Process(target=lambda: (held.wait(30), held.wait(30)))
     worker.start()
     held.wait(30)
-    assert Claim.of(tmp_path / "run") is None  # the child's end is closed; that gives nothing back
+    assert DirectoryLock.acquire(tmp_path / "run") is None  # the child's end is closed; that gives nothing back
     claim.release()
-    again = Claim.of(tmp_path / "run")
+    again = DirectoryLock.acquire(tmp_path / "run")
     assert again is not None
     again.release()
     held.wait(30)
@@ -141,10 +141,10 @@ def test_a_forked_worker_holds_no_claim(tmp_path):
 
 def test_a_claim_ends_with_its_object(tmp_path):
     """An aborted training whose callbacks are gone holds nothing."""
-    claim = Claim.of(tmp_path)
-    assert Claim.of(tmp_path) is None
+    claim = DirectoryLock.acquire(tmp_path)
+    assert DirectoryLock.acquire(tmp_path) is None
     del claim
-    assert Claim.of(tmp_path) is not None
+    assert DirectoryLock.acquire(tmp_path) is not None
 
 
 def test_where_the_system_cannot_lock_a_claim_succeeds(tmp_path, monkeypatch):
@@ -153,14 +153,14 @@ def test_where_the_system_cannot_lock_a_claim_succeeds(tmp_path, monkeypatch):
     def refuse(*args):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr("keras_xai.callbacks.claim.fcntl.flock", refuse)
-    assert Claim.of(tmp_path) is not None
-    assert Claim.of(tmp_path) is not None
+    monkeypatch.setattr("keras_xai.callbacks.directory_lock.fcntl.flock", refuse)
+    assert DirectoryLock.acquire(tmp_path) is not None
+    assert DirectoryLock.acquire(tmp_path) is not None
 
 
 def test_only_the_chief_writes(tmp_path, monkeypatch):
     """The other workers of a distributed training do the same work, train the same, and make no file."""
     monkeypatch.setattr("keras_xai.backend.tensorflow.chief", lambda model: False)
-    _, said = heard(lambda: trained(callback("Explain", tmp_path / "run")))
+    _, said = with_warnings(lambda: trained(callback("Explain", tmp_path / "run")))
     assert said == []
     assert not (tmp_path / "run").exists()

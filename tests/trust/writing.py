@@ -9,27 +9,28 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from keras_xai.callbacks.cost import Spent
-from keras_xai.callbacks.session import Session, checked_directory
+from keras_xai.callbacks.overhead import TimeSpent
+from keras_xai.callbacks.run_directory import checked_directory
+from keras_xai.callbacks.session import RunSession
 from tests.summary.conftest import epoch_of_records
 
 
 class Member:
-    """What a session asks of those who take part."""
+    """A member of a session, as far as a session needs it."""
 
     name = "member"
 
 
 def main(log_dir: str, start: int, count: int) -> None:
     fit, member = {"epochs": start + count}, Member()
-    session = Session.of(checked_directory(log_dir), fit)
+    session = RunSession.of(checked_directory(log_dir), fit)
     print("ready", flush=True)
     sys.stdin.readline()
     session.join(member, {}, None)
     for epoch in range(start, start + count):
-        session.begin(epoch)
+        session.begin_epoch(epoch)
         session.write(epoch_of_records(epoch)[:-1])
-        session.finish(member, "member", Spent(0.1), {"loss": 1.0})
+        session.complete_epoch(member, "member", TimeSpent(0.1), {"loss": 1.0})
         assert session._writer is not None
         print(epoch, Path(session._writer.path).parent.name, flush=True)
         sys.stdin.readline()

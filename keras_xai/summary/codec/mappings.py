@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,26 +27,40 @@ from keras_xai.summary import checks
 from keras_xai.summary.arrays import pack, unpacked
 from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.json_text import json_of
+from keras_xai.summary.plugin_data_pb2 import PluginData
+from keras_xai.summary.tag_constants import PLUGIN, options, plugin_data
+from keras_xai.summary.tensors import Value
 
-# What is drawn one by one, and the layers in pairs: zeros hardly take room in a file.
-SAMPLES, LAYERS = 1 << 16, 1 << 9
+TAG = f"{PLUGIN}/mappings"
+
+# Samples are drawn one by one, layers in pairs, and zeros hardly take room in a file: there has to be an end.
+MAX_SAMPLES, MAX_LAYERS = 1 << 16, 1 << 9
 
 # The columns of a mappings record that have one number a layer: of its features, then of its decision.
-_OF_LAYERS = (
-    ("width", "mean", "std", "saturation", "dead", "spread", "participation", "cka_previous", "cka_first")
-    + ("scale", "captured"),
-    ("readability", "standard_error", "own_decision"),
+_NUMBERS_OF_FEATURES = (
+    "width",
+    "mean",
+    "std",
+    "saturation",
+    "dead",
+    "spread",
+    "participation",
+    "cka_previous",
+    "cka_first",
+    "scale",
+    "captured",
 )
-_OF_RESULT = ("accuracy", "confidence_gap", "ece", "ece_floor", "held_out_accuracy")
+_NUMBERS_OF_DECISION = ("readability", "standard_error", "own_decision")
+_NUMBERS_OF_RESULT = ("accuracy", "confidence_gap", "ece", "ece_floor", "held_out_accuracy")
 
 
-def encode(record: Mappings) -> tuple[dict[str, Any], list[bytes]]:
-    """The options of the tag, and the blobs of one epoch: a JSON string with the single numbers, then a map for each array
-    that it names."""
+def encode(record: Mappings) -> Iterator[Value]:
+    """Encode a record: a JSON string with the single numbers, then a map for each array that it names."""
     features, decision, result = record.features, record.decision, record.result
-    parts = zip((features, decision), _OF_LAYERS, strict=True)
+    columns = [getattr(features, name) for name in _NUMBERS_OF_FEATURES]
+    columns += [getattr(decision, name) for name in _NUMBERS_OF_DECISION]
     arrays = {
-        "layers": np.stack([np.asarray(getattr(part, c), np.float32) for part, names in parts for c in names], 1),
+        "layers": np.stack([np.asarray(column, np.float32) for column in columns], 1),
         "cka_layers": features.cka_layers,
         "coordinates": features.coordinates,
         "read_as": decision.read_as,
@@ -56,15 +70,15 @@ def encode(record: Mappings) -> tuple[dict[str, Any], list[bytes]]:
     }
     if result.columns is not None:
         arrays["columns"] = result.columns
-    for key in ("correct", "label", "held_out"):
-        if (each := getattr(result, key)) is not None:
-            arrays[key] = each.astype(np.int32) if each.dtype == bool else each
+    for name, array in (("correct", result.correct), ("label", result.label), ("held_out", result.held_out)):
+        if array is not None:
+            arrays[name] = array.astype(np.int32) if array.dtype == bool else array
     for name, surrogate in decision.surrogates.items():
         arrays[f"surrogate {name}"] = surrogate.coefficients
     body = {
         "arrays": list(arrays),
         "chance": decision.chance,
-        **{name: getattr(result, name) for name in _OF_RESULT},
+        **{name: getattr(result, name) for name in _NUMBERS_OF_RESULT},
         "surrogates": {
             name: {"agreement": s.agreement, "r2": s.r2, "classes": s.classes}
             for name, s in decision.surrogates.items()
@@ -80,12 +94,13 @@ def encode(record: Mappings) -> tuple[dict[str, Any], list[bytes]]:
         "features": next((s.features for s in decision.surrogates.values()), ()),
         "thresholds": dict(record.thresholds),
     }
-    return about, [json_of(body), *map(pack, arrays.values())]
+    data = plugin_data(PluginData.MAPPINGS, names=features.layers, options=about)
+    yield TAG, data, [json_of(body), *map(pack, arrays.values())]
 
 
 @dataclass(frozen=True, eq=False)
-class AboutMappings:
-    """What all mappings of a run have in common."""
+class About:
+    """Constants that all mappings of a run have in common."""
 
     layers: tuple[str, ...]
     target: Target
@@ -95,10 +110,11 @@ class AboutMappings:
     thresholds: Mapping[str, float]
 
     @classmethod
-    def of(cls, names: Iterable[str], about: Mapping[str, Any]) -> AboutMappings:
-        layers = checks.unique(names)
-        if not 0 < len(layers) <= LAYERS:
-            raise Unreadable(f"expected the names of {LAYERS} layers at most, got {len(layers)}")
+    def of(cls, data: PluginData) -> About:
+        """Check the constants of the tag."""
+        about, layers = options(data), checks.unique(data.names)
+        if not 0 < len(layers) <= MAX_LAYERS:
+            raise Unreadable(f"expected the names of {MAX_LAYERS} layers at most, got {len(layers)}")
         return cls(
             layers=layers,
             target=checks.word(checks.entry(about, "target"), TARGETS),
@@ -109,7 +125,7 @@ class AboutMappings:
         )
 
 
-def decode(epoch: int, about: AboutMappings, blobs: Any) -> Mappings:
+def decode(epoch: int, about: About, blobs: Any) -> Mappings:
     if not isinstance(blobs, list) or not blobs:
         raise Unreadable("expected a JSON object and arrays")
     epoch, body = checks.epoch(epoch), checks.parsed(bytes(blobs[0]))
@@ -128,14 +144,14 @@ def decode(epoch: int, about: AboutMappings, blobs: Any) -> Mappings:
     )
 
 
-def _columns(about: AboutMappings, arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """The numbers of the layers, by their names in the records."""
-    names = [*_OF_LAYERS[0], *_OF_LAYERS[1]]
+def _columns(about: About, arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Return the numbers of the layers, by their names in the records."""
+    names = [*_NUMBERS_OF_FEATURES, *_NUMBERS_OF_DECISION]
     table = checks.floats(checks.entry(arrays, "layers"), (len(about.layers), len(names)))
     return dict(zip(names, table.T, strict=True))
 
 
-def _features(about: AboutMappings, arrays: Mapping[str, Any], size: int) -> Features:
+def _features(about: About, arrays: Mapping[str, Any], size: int) -> Features:
     count, column = len(about.layers), _columns(about, arrays)
     coordinates = checks.finite(checks.entry(arrays, "coordinates"), (count, size, None))
     if coordinates.shape[2] < 2:
@@ -143,25 +159,25 @@ def _features(about: AboutMappings, arrays: Mapping[str, Any], size: int) -> Fea
     width = checks.wholes(column["width"], (count,), 0, 2**31)
     return Features(
         about.layers,
-        **{name: column[name] for name in _OF_LAYERS[0]} | {"width": width},
+        **{name: column[name] for name in _NUMBERS_OF_FEATURES} | {"width": width},
         cka_layers=checks.floats(checks.entry(arrays, "cka_layers"), (count, count)),
         coordinates=coordinates,
     )
 
 
-def _decision(about: AboutMappings, body: Mapping[str, Any], arrays: Mapping[str, Any], size: int) -> Decision:
+def _decision(about: About, body: Mapping[str, Any], arrays: Mapping[str, Any], size: int) -> Decision:
     column = _columns(about, arrays)
     surrogates = checks.members(checks.entry(body, "surrogates"))
     return Decision(
         target=about.target,
-        **{name: column[name] for name in _OF_LAYERS[1]},
+        **{name: column[name] for name in _NUMBERS_OF_DECISION},
         chance=checks.number(checks.entry(body, "chance")),
         read_as=checks.wholes(checks.entry(arrays, "read_as"), (len(about.layers), size), -1, about.classes),
         surrogates={name: _surrogate(about, name, entry, arrays) for name, entry in surrogates.items()},
     )
 
 
-def _surrogate(about: AboutMappings, name: str, entry: Any, arrays: Mapping[str, Any]) -> Surrogate:
+def _surrogate(about: About, name: str, entry: Any, arrays: Mapping[str, Any]) -> Surrogate:
     body = checks.members(entry)
     classes = checks.several(checks.entry(body, "classes"), lambda value: checks.whole(value, 0, about.classes))
     if not about.features or not classes:
@@ -176,16 +192,18 @@ def _surrogate(about: AboutMappings, name: str, entry: Any, arrays: Mapping[str,
     )
 
 
-def _result(about: AboutMappings, body: Mapping[str, Any], arrays: Mapping[str, Any]) -> Result:
+def _result(about: About, body: Mapping[str, Any], arrays: Mapping[str, Any]) -> Result:
     sure = checks.shares(checks.entry(arrays, "sure"), (None, 2))
     size, columns = len(sure), arrays.get("columns")
-    if not 0 < size <= SAMPLES:
-        raise Unreadable(f"expected {SAMPLES:,} samples at most, got {size:,}")
+    if not 0 < size <= MAX_SAMPLES:
+        raise Unreadable(f"expected {MAX_SAMPLES:,} samples at most, got {size:,}")
     if columns is not None:
         columns = checks.wholes(columns, (size, None), -1, about.classes)
     logits = checks.floats(checks.entry(arrays, "logits"), (size, None))
     # A single column says "class 1 or not"; of more than 64 classes those are kept that the columns name.
-    widths = {columns.shape[1]} if columns is not None else {1, 2} if about.classes == 2 else {about.classes}
+    widths = {1, 2} if about.classes == 2 else {about.classes}
+    if columns is not None:
+        widths = {columns.shape[1]}
     if logits.shape[1] not in widths:
         raise Unreadable(f"expected logits of {about.classes} classes, got {logits.shape[1]} columns")
     label = arrays.get("label")
@@ -193,19 +211,19 @@ def _result(about: AboutMappings, body: Mapping[str, Any], arrays: Mapping[str, 
         answer=about.answer,
         classes=about.classes,
         logits=logits,
-        prediction=_said(about, checks.entry(arrays, "prediction"), size),
+        prediction=_prediction(about, checks.entry(arrays, "prediction"), size),
         confidence=sure[:, 0],
         certainty=sure[:, 1],
         columns=columns,
-        label=None if label is None else _said(about, label, size),
+        label=None if label is None else _prediction(about, label, size),
         correct=_truths(arrays.get("correct"), size),
         held_out=_truths(arrays.get("held_out"), size),
-        **{name: checks.number(checks.entry(body, name)) for name in _OF_RESULT},
+        **{name: checks.number(checks.entry(body, name)) for name in _NUMBERS_OF_RESULT},
     )
 
 
-def _said(about: AboutMappings, array: Any, size: int) -> NDArray[Any]:
-    """What a model says of its samples, or should have said: classes; truths or numbers in one or several columns."""
+def _prediction(about: About, array: Any, size: int) -> NDArray[Any]:
+    """Check the predictions of samples, or their labels: classes; truths or numbers in one or several columns."""
     if about.answer == "class":
         return checks.wholes(array, (size,), 0, about.classes)
     shape = (size,) if np.ndim(array) == 1 else (size, about.classes)
@@ -216,16 +234,16 @@ def _truths(array: Any, size: int) -> NDArray[np.bool_] | None:
     return None if array is None else checks.wholes(array, (size,), 0, 2).astype(bool)
 
 
-def _flags(entries: Any, known: Sequence[str], epoch: int) -> tuple[Flag, ...]:
+def _flags(entries: Any, kinds: Sequence[str], epoch: int) -> tuple[Flag, ...]:
     def flag(entry: Any) -> Flag:
         name, kind, since = checks.several(entry, lambda part: part, 3)
-        return Flag(checks.text(name), checks.word(kind, known), checks.whole(since, 0, epoch + 1))
+        return Flag(checks.text(name), checks.word(kind, kinds), checks.whole(since, 0, epoch + 1))
 
     return checks.several(entries, flag)
 
 
 def shape(record: Mappings) -> tuple[Any, ...]:
-    """What the records of one run share, so that they go into arrays over epochs."""
+    """Return the shapes that the records of one run share, so that they go into arrays over epochs."""
     result = record.result
-    there = [None if array is None else array.shape for array in (result.label, result.correct, result.held_out)]
-    return record.features.coordinates.shape, result.prediction.shape, *there
+    optional = [None if array is None else array.shape for array in (result.label, result.correct, result.held_out)]
+    return record.features.coordinates.shape, result.prediction.shape, *optional

@@ -6,14 +6,14 @@ import keras
 import pytest
 
 import keras_xai as kx
-from keras_xai.callbacks.base import Watcher
-from keras_xai.callbacks.cost import Cost, Ledger
+from keras_xai.callbacks.base import RecordingCallback
+from keras_xai.callbacks.overhead import OverheadLedger, Stopwatch
 
 
 def test_nested_hooks_count_once_and_hands_can_add():
     """The outermost hook's time, plus what was added; a take starts anew."""
     ticks = itertools.count(0, 10)
-    cost = Cost(lambda: next(ticks))
+    cost = Stopwatch(lambda: next(ticks))
     with cost, cost:
         pass
     cost.add(2.5)
@@ -25,7 +25,7 @@ def test_nested_hooks_count_once_and_hands_can_add():
 def test_a_running_hook_is_counted_up_to_now():
     """`take` inside a hook counts its time so far, and leaves the rest to the next take."""
     now = [0.0]
-    cost = Cost(lambda: now[0])
+    cost = Stopwatch(lambda: now[0])
     with cost:
         now[0] = 3.0
         assert cost.take().seconds == 3.0
@@ -36,14 +36,14 @@ def test_a_running_hook_is_counted_up_to_now():
 def test_what_is_made_for_a_fit_comes_once():
     """It is part of what is counted, never more."""
     now = [0.0]
-    cost = Cost(lambda: now[0])
+    cost = Stopwatch(lambda: now[0])
     with cost:
         with cost.once():
             now[0] = 3.0
         now[0] = 4.0
-    cost.of_these_once(0.5)
+    cost.mark_once(0.5)
     assert cost.take() == (4.0, 3.5)
-    cost.of_these_once(9.0)
+    cost.mark_once(9.0)
     assert cost.take() == (0.0, 0.0)
 
 
@@ -52,7 +52,7 @@ CHEAPER = {"gallery": "samples=8", "gradients": "samples_per_epoch=1"}
 
 def test_a_ledger_says_once_which_part_costs_what_and_what_to_change():
     """Above 5 % of an epoch, from the third on; what comes once weighs in none."""
-    ledger = Ledger()
+    ledger = OverheadLedger()
     said = []
     for epoch in range(6):
         once = {"gallery": 44.0} if epoch == 0 else {}
@@ -72,7 +72,7 @@ def test_a_ledger_says_once_which_part_costs_what_and_what_to_change():
 
 def test_what_comes_once_is_never_held_against_an_epoch():
     """Thirty seconds of compiling, and little behind: no notice, and a line that tells both apart."""
-    ledger = Ledger()
+    ledger = OverheadLedger()
     for epoch in range(5):
         once = {"gradients": 30.0} if epoch == 0 else {}
         ledger.enter(100.0 + sum(once.values()), {"gradients": 0.04 + sum(once.values())}, once)
@@ -84,7 +84,7 @@ def test_what_comes_once_is_never_held_against_an_epoch():
 
 def test_the_first_pass_of_a_graph_is_a_pass_too():
     """All of it was measured as compiling; what an epoch takes is taken off when that is known."""
-    ledger = Ledger()
+    ledger = OverheadLedger()
     ledger.enter(10.0, {"gallery": 5.0}, {"gallery": 5.0})
     assert ledger.once == 5.0
     ledger.enter(10.0, {"gallery": 2.0})
@@ -96,31 +96,31 @@ def test_the_first_pass_of_a_graph_is_a_pass_too():
 @pytest.mark.parametrize(("training", "ours"), [(100.0, 5.0), (1.0, 0.5)], ids=["five per cent", "seconds in all"])
 def test_a_ledger_is_silent_where_the_cost_is_small(training, ours):
     """Five per cent are allowed, and so is any share of next to nothing."""
-    ledger = Ledger()
+    ledger = OverheadLedger()
     for _ in range(5):
         ledger.enter(training, {"gradients": ours})
         assert ledger.notice(CHEAPER) is None
 
 
-class Slow(Watcher):
+class Slow(RecordingCallback):
     """Takes three seconds an epoch of a clock, and one at either end of the training."""
 
     name = "slow"
-    cheaper = "every=5 in Slow"
+    cost_hint = "every=5 in Slow"
 
     def __init__(self, log_dir, now):
         super().__init__(log_dir, on_error="raise")
-        self.now, self.cost = now, Cost(lambda: now[0])
+        self.now, self.cost = now, Stopwatch(lambda: now[0])
 
     def check(self):
         self.now[0] += 1.0
 
-    def observe(self, epoch, logs):
+    def record_epoch(self, epoch, logs):
         self.now[0] += 3.0
         return ()
 
     def close(self):
-        self.now[0] += 1.0 if self._seen else 0.0
+        self.now[0] += 1.0 if self._last_epoch else 0.0
 
 
 def slow_fit(tmp_path, fit, model, monkeypatch, **options):

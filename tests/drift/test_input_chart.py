@@ -1,11 +1,11 @@
-"""The data score against a slow twin, and on noise it must and must not notice."""
+"""The chart of the inputs against a slow twin, and on noise it must and must not notice."""
 
 import math
 
 import numpy as np
 import pytest
 
-from keras_xai.drift.data_score import DataScore
+from keras_xai.drift.input_chart import InputDriftChart
 
 
 def slow_movement(reads, first):
@@ -31,21 +31,21 @@ def test_the_movement_equals_its_slow_twin():
     r = np.random.default_rng(0)
     base = r.normal(size=(20, 4)) * [1, 10, 0, 0.001]
     reads = [base + r.standard_cauchy((20, 4)) for _ in range(5)]
-    score = DataScore()
-    found = [score.movement(read) for read in reads]
-    assert np.isnan(found[0]).all()
-    assert np.isnan(found[1]).all()
+    chart = InputDriftChart()
+    movements = [chart.movement(read) for read in reads]
+    assert np.isnan(movements[0]).all()
+    assert np.isnan(movements[1]).all()
     for t in range(2, 5):
-        np.testing.assert_allclose(found[t], slow_movement(reads[: t + 1], reads[0]), rtol=1e-12)
+        np.testing.assert_allclose(movements[t], slow_movement(reads[: t + 1], reads[0]), rtol=1e-12)
 
 
 def test_the_score_is_a_shrunk_z_of_the_last_twelve():
     """By hand: (q − mean) / (√ of half own, half pooled variance + 1e-4)."""
     r = np.random.default_rng(1)
     q = 0.1 + 0.01 * r.random((20, 3))
-    score = DataScore()
+    chart = InputDriftChart()
     for t in range(20):
-        update = score.update(q[t])
+        update = chart.update(q[t])
         if t >= 6:
             history = q[max(0, t - 12) : t]
             variance = history.var(0)
@@ -60,12 +60,12 @@ def test_redrawn_noise_is_silent_and_a_change_under_it_is_found(seed):
     """256 rows with fresh noise at every read: no alarm in 30 reads, one at the read where a column is zeroed."""
     r = np.random.default_rng(seed)
     base = r.normal(size=(256, 8))
-    score, alarms = DataScore(), []
+    chart, alarms = InputDriftChart(), []
     for t in range(40):
         rows = base + 0.7 * r.normal(size=base.shape)
         if t >= 30:
             rows[:, 3] = 0.7 * r.normal(size=256)
-        update = score.update(score.movement(rows))
+        update = chart.update(chart.movement(rows))
         if update.alarm:
-            alarms.append((t, int(update.guilty()[0])))
+            alarms.append((t, int(update.features_over_limit()[0])))
     assert alarms[0] == (30, 3)

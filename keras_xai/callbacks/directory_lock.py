@@ -1,4 +1,4 @@
-"""Who writes to a run directory: one process at a time."""
+"""The lock on a run directory: one process writes at a time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if sys.platform != "win32":
 logger = logging.getLogger("keras_xai")
 
 
-class Claim:
+class DirectoryLock:
     """A run directory held for one writer.
 
     An advisory lock on the directory itself: no file is made that could outlive its writer, and the system gives it
     back when the process ends, however it ends. Where the system has no such lock (Windows, some network file systems)
-    a claim always succeeds.
+    it is always had.
     """
 
     def __init__(self, handle: int | None) -> None:
@@ -28,8 +28,8 @@ class Claim:
         _held.add(self)
 
     @classmethod
-    def of(cls, directory: Path) -> Claim | None:
-        """A claim on `directory`, which is made if need be; None where somebody else holds it.
+    def acquire(cls, directory: Path) -> DirectoryLock | None:
+        """Return a lock on `directory`, which is made if need be; None where somebody else holds it.
 
         Raises:
             OSError: the directory cannot be made or opened.
@@ -57,12 +57,12 @@ def _close(handle: int | None) -> None:
         os.close(handle)
 
 
-_held: weakref.WeakSet[Claim] = weakref.WeakSet()
+_held: weakref.WeakSet[DirectoryLock] = weakref.WeakSet()
 
 
 def _release_all() -> None:
-    for claim in list(_held):
-        claim.release()
+    for lock in list(_held):
+        lock.release()
 
 
 # A worker that is forked to load data would hold its parent's lock, and go on holding it when the parent is killed.

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from keras_xai.drift.detector import Chart
+from keras_xai.drift.control_chart import ControlChart
 
 
 def slow_score(shares, rates, limit=6.0):
-    """The definition, one feature and one lag at a time, in plain Python: (score, z of each feature, hit features)."""
+    """The definition, one feature and one lag at a time, in plain Python: (score, z of each feature, which exceed)."""
     now, features = len(shares) - 1, len(shares[0])
     best, moved = [0.0] * features, [0.0] * features
     scored = False
@@ -30,25 +30,25 @@ def slow_score(shares, rates, limit=6.0):
             z = (move - centre[f]) / ((math.sqrt((variance[f] + pooled) / 2) + 1e-4) * factor)
             if abs(z) > abs(best[f]):
                 best[f], moved[f] = z, move
-    hit = [abs(z) > limit and abs(m) >= 0.002 for z, m in zip(best, moved, strict=True)]
-    return (max(map(abs, best)) if scored else math.nan), best, hit
+    exceeds = [abs(z) > limit and abs(m) >= 0.002 for z, m in zip(best, moved, strict=True)]
+    return (max(map(abs, best)) if scored else math.nan), best, exceeds
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_chart_equals_its_slow_twin(seed):
-    """40 updates of random shares under a changing learning rate: the same scores, hits and alarms."""
+    """40 updates of random shares under a changing learning rate: the same scores, features over the limit and alarms."""
     r = np.random.default_rng(seed)
     shares = r.dirichlet(np.full(5, 5000.0), 40)
     shares[25] = [0.6, 0.1, 0.1, 0.1, 0.1]
     rates = np.where(np.arange(40) < 20, 1e-3, 3e-3)
-    chart, last = Chart(), -100
+    chart, last = ControlChart(), -100
     for t in range(40):
         update = chart.update(shares[t], rates[t])
-        score, z, hit = slow_score(shares[: t + 1].tolist(), rates[: t + 1].tolist())
+        score, z, exceeds = slow_score(shares[: t + 1].tolist(), rates[: t + 1].tolist())
         np.testing.assert_allclose(update.score, score, rtol=1e-9)
         np.testing.assert_allclose(update.z, z, rtol=1e-9)
-        assert update.hit.tolist() == hit
-        alarm = any(hit) and t >= 8 and t - last > 3
+        assert update.exceeds.tolist() == exceeds
+        alarm = any(exceeds) and t >= 8 and t - last > 3
         assert update.alarm == alarm
         if alarm:
             last = t
@@ -57,19 +57,19 @@ def test_the_chart_equals_its_slow_twin(seed):
 
 def test_a_jump_out_of_stillness_has_a_closed_form():
     """Nothing ever moved, so the scale is its floor of 1e-4: a jump of 0.01 scores 100."""
-    chart = Chart()
+    chart = ControlChart()
     for _ in range(10):
         assert not chart.update(np.array([0.5, 0.5])).alarm
     update = chart.update(np.array([0.51, 0.49]))
     assert update.score == pytest.approx(100.0, rel=1e-9)
     assert update.alarm
-    assert update.guilty().tolist() == [0, 1]
+    assert update.features_over_limit().tolist() == [0, 1]
     np.testing.assert_allclose(update.after - update.before, [0.01, -0.01])
 
 
 def test_a_move_too_small_to_matter_is_no_alarm():
     """|Δshare| under 0.002 is no alarm, however rare."""
-    chart = Chart()
+    chart = ControlChart()
     for _ in range(10):
         chart.update(np.array([0.5, 0.5]))
     update = chart.update(np.array([0.5019, 0.4981]))
@@ -82,7 +82,7 @@ def test_what_cannot_be_scored_leaves_the_chart_as_it_was(importance):
     """An importance of zeros or NaN is skipped: the chart goes on as if it had not been there."""
     r = np.random.default_rng(0)
     shares = r.dirichlet(np.full(2, 50.0), 20)
-    with_gap, without = Chart(), Chart()
+    with_gap, without = ControlChart(), ControlChart()
     for t, share in enumerate(shares):
         if t == 12:
             assert math.isnan(with_gap.update(np.array(importance)).score)
@@ -91,7 +91,7 @@ def test_what_cannot_be_scored_leaves_the_chart_as_it_was(importance):
 
 def test_burn_in_and_cooldown_count_updates():
     """No alarm before update 8; after one none for three more."""
-    chart, alarms = Chart(), []
+    chart, alarms = ControlChart(), []
     for t in range(30):
         share = np.array([0.5, 0.5]) + (0.1 * (-1) ** (t // 5) if t >= 7 else 0.0) * np.array([1, -1])
         if chart.update(share).alarm:
@@ -105,7 +105,7 @@ def test_a_rising_learning_rate_widens_the_scale_and_a_falling_one_does_not_narr
     """The same move scores less by the factor of the rates; a drop of the rate leaves the score as it is."""
 
     def score(rate):
-        chart = Chart()
+        chart = ControlChart()
         for _ in range(10):
             chart.update(np.array([0.5, 0.5]), 1.0)
         return chart.update(np.array([0.51, 0.49]), rate)
@@ -120,7 +120,7 @@ def test_an_unknown_learning_rate_is_no_jump():
     """A rate that is not known counts as the one before: the scale stays what it was."""
 
     def scores(unknown):
-        r, chart = np.random.default_rng(0), Chart()
+        r, chart = np.random.default_rng(0), ControlChart()
         return [chart.update(r.dirichlet(np.full(3, 50.0)), unknown if t == 12 else 1e-3).score for t in range(16)]
 
     np.testing.assert_array_equal(scores(math.nan), scores(1e-3))

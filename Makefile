@@ -1,0 +1,23 @@
+# make setup | check | fix | docs | bench NAME=overhead
+
+.PHONY: help setup check fix docs bench
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+setup:  ## install the package and what its tests need, into the active environment
+	python -m pip install -e ".[test]"
+
+check:  ## everything that CI runs: tests, lint, format, types
+	python -m pytest -n 2
+
+fix:  ## lint and format what can be changed by itself
+	ruff check --fix .
+	ruff format .
+	@if [ -d tools/javascript/node_modules ]; then npm --prefix tools/javascript run format; fi
+
+docs:  ## run the code of the pages, of the how-tos and of the docstrings
+	python -m pytest -q tests/test_docs.py tests/test_docstrings.py tests/test_development.py
+
+bench:  ## run one benchmark: make bench NAME=overhead
+	python -m benchmarks.$(NAME)

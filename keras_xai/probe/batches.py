@@ -1,0 +1,81 @@
+"""The first samples of a data set, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_xai.errors import InvalidInput
+from keras_xai.labels import of_output
+from keras_xai.tree import leaves, like
+
+
+def first_samples(dataset: Iterable[Any], size: int, output: Any = None) -> tuple[Any, NDArray[Any]]:
+    """Join the first batches (x, y) of a data set.
+
+    Args:
+        dataset: an iterable of batches, or indexed by their number, as a `PyDataset`. Single samples are stacked.
+        size: samples to take.
+        output: whose labels to take, where y holds those of several outputs.
+
+    Returns:
+        (x, y) of `size` samples, or of all there are; x in the structure of a batch.
+
+    Raises:
+        InvalidInput: no batch, batches that are not (x, y), arrays of different lengths.
+    """
+    batches: list[tuple[Any, NDArray[Any]]] = []
+    count = 0
+    for batch in _each_batch(dataset):
+        if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+            raise InvalidInput(
+                f"Expected batches (x, y), got {type(batch).__name__}; map the data set to (x, y) first."
+            )
+        batches.append((_as_arrays(batch[0]), _as_arrays(of_output(batch[1], output))))
+        count += _batch_size(*batches[-1]) or 1
+        if count >= size:
+            break
+    if not batches:
+        raise InvalidInput("The data set gave no batch to make a probe of.")
+    first_x, _ = batches[0]
+    join = np.concatenate if _batch_size(*batches[0]) is not None else np.stack
+    # By key, not by order: batches of dicts may name their inputs in any.
+    by_key = [x if isinstance(x, dict) else dict(enumerate(leaves(x))) for x, _ in batches]
+    joined = [join([batch[key] for batch in by_key])[:size] for key in by_key[0]]
+    return like(first_x, joined), join([y for _, y in batches])[:size]
+
+
+def _each_batch(dataset: Any) -> Iterator[Any]:
+    if hasattr(dataset, "__getitem__"):
+        return (dataset[i] for i in range(len(dataset)))
+    return iter(dataset)
+
+
+def _as_arrays(part: Any) -> Any:
+    """Return x or y of one batch as arrays; single samples stay single."""
+    if isinstance(part, Mapping):
+        return {str(key): np.asarray(value) for key, value in part.items()}
+    if isinstance(part, (list, tuple)) and part and all(hasattr(value, "shape") for value in part):
+        return [np.asarray(value) for value in part]
+    return np.asarray(part)
+
+
+def _batch_size(x: Any, y: NDArray[Any]) -> int | None:
+    """Return the number of samples of a batch; None where it is no batch but a single sample.
+
+    Raises:
+        InvalidInput: arrays of different lengths, as single samples and batches without labels have.
+    """
+    arrays = [*leaves(x), y]
+    if any(array.ndim == 0 for array in arrays):
+        return None
+    lengths = {len(array) for array in arrays}
+    if len(lengths) > 1:
+        raise InvalidInput(
+            f"A batch holds arrays of shape {' and '.join(str(array.shape) for array in arrays)}: expected as many rows in "
+            f"each; of single samples make batches first, as dataset.batch(32)."
+        )
+    return lengths.pop()

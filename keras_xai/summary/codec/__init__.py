@@ -1,0 +1,27 @@
+"""The wire form of each kind of record, one file a kind.
+
+Each file names its tags, has `encode(record)`, which yields tagged values, and `decode(epoch, about, content)`, where `about`
+is what the tag's constants say: see `about`, or `About.of`. What does not fit is `Unreadable` there, and nowhere else: those
+who read records need no checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from keras_xai.probe import Probe
+from keras_xai.records import Alert, Attribution, Epoch, Gradients, Mappings, Shares, Stop
+from keras_xai.summary.codec import alert, attribution, epoch, gradients, importance, mappings, probe, stop
+from keras_xai.summary.tensors import Value
+
+CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
+    Epoch: epoch.encode,
+    Gradients: gradients.encode,
+    Attribution: attribution.encode,
+    Shares: importance.encode,
+    Alert: alert.encode,
+    Mappings: mappings.encode,
+    Probe: probe.encode,
+    Stop: stop.encode,
+}

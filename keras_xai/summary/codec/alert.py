@@ -1,0 +1,63 @@
+"""`Alert` on the wire: one JSON string under a tag of its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from keras_xai.records import VERDICTS, Alert, Changed, FeatureMove, Source
+from keras_xai.summary import checks
+from keras_xai.summary.checks import Unreadable
+from keras_xai.summary.codec.json_body import body_of, step_of
+from keras_xai.summary.plugin_data_pb2 import PluginData
+from keras_xai.summary.tag_constants import PLUGIN, named_source, plugin_data
+from keras_xai.summary.tensors import Value, only_string
+
+TAG = f"{PLUGIN}/alert/"  # and the source
+
+
+def encode(record: Alert) -> Iterator[Value]:
+    """Encode an alert."""
+    yield TAG + record.source, plugin_data(PluginData.ALERT, method=record.source), [body_of(record, "source")]
+
+
+def about(data: PluginData, source: Source) -> Source:
+    """Return what all alerts of a tag have in common: their source."""
+    return named_source(data, source)
+
+
+def decode(epoch: int, source: Source, content: Any) -> Alert:
+    """Decode an alert."""
+    body = checks.parsed(only_string(content))
+    return Alert(
+        epoch=checks.epoch(epoch),
+        source=source,
+        verdict=checks.word(checks.entry(body, "verdict"), VERDICTS),
+        learning_rate_rising=checks.flag(checks.entry(body, "learning_rate_rising")),
+        features=checks.several(checks.entry(body, "features"), _move),
+        score=checks.number(body.get("score")),
+        limit=checks.number(body.get("limit")),
+        event=None if body.get("event") is None else checks.epoch(body["event"]),
+        changed=None if body.get("changed") is None else _changed(body["changed"]),
+        step=step_of(body),
+    )
+
+
+def _changed(counts: Any) -> Changed:
+    """Decode how many of the live rows differ."""
+    rows, labels, of = checks.several(counts, lambda count: checks.whole(count, -1), 3)
+    if not max(rows, labels) <= of:
+        raise Unreadable(f"expected at most {of} rows that differ, got {max(rows, labels)}")
+    return Changed(rows, labels, of)
+
+
+def _move(feature: Any) -> FeatureMove:
+    """Decode one feature of an alert."""
+    name, before, after, direction, z = checks.several(feature, lambda entry: entry, 5)
+    return FeatureMove(
+        name=checks.text(name),
+        before=checks.number(before),
+        after=checks.number(after),
+        direction=checks.whole(direction, -1, 2),
+        z=checks.number(z),
+    )

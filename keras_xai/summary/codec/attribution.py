@@ -1,0 +1,115 @@
+"""`Attribution` on the wire: a map for each gallery sample, and a float32 table of what was said of it.
+
+The table is [B, 5 + K]: target, prediction, score, baseline score, completeness error, outputs; then R² and the quadrature
+error, where there are some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_xai.records import LINKS, SPACES, TASKS, Attribution, Link, Space, TaskKind
+from keras_xai.summary import checks
+from keras_xai.summary.arrays import pack
+from keras_xai.summary.checks import Unreadable
+from keras_xai.summary.codec.inputs import Inputs, decode_values
+from keras_xai.summary.plugin_data_pb2 import PluginData
+from keras_xai.summary.tag_constants import PLUGIN, options, plugin_data
+from keras_xai.summary.tensors import Value
+from keras_xai.tree import leaves
+
+TAG = f"{PLUGIN}/attributions/"  # and the method
+TAG_OF_OUTPUTS = f"{PLUGIN}/outputs/"  # and the method
+
+
+def encode(record: Attribution) -> Iterator[Value]:
+    """Encode maps and outputs of one method; one input after the other in each sample."""
+    values = record.values
+    parts = leaves(values)
+    size = len(parts[0])
+    image = record.kind == "image"
+    blobs = [pack(part[b], eight_bits=image and part.ndim > 2) for b in range(size) for part in parts]
+    options: dict[str, Any] = {"inputs": list(values) if isinstance(values, Mapping) else len(parts)}
+    yield TAG + record.method, plugin_data(PluginData.ATTRIBUTION, method=record.method, options=options), blobs
+
+    nan = np.full(size, np.nan)
+    prediction = np.asarray(record.prediction, np.float64).reshape(size, -1)[:, 0]
+    columns = [
+        np.asarray(record.target, np.float64).reshape(size),
+        prediction,
+        record.score,
+        nan if record.baseline_score is None else record.baseline_score,
+        nan if record.completeness_error is None else record.completeness_error,
+    ]
+    table = np.stack([np.asarray(c, np.float32) for c in columns], 1)
+    if record.outputs is not None:
+        table = np.concatenate([table, np.asarray(record.outputs, np.float32).reshape(size, -1)[:, :64]], 1)
+    if record.r2 is not None:
+        table = np.concatenate([table, np.asarray(record.r2, np.float32).reshape(size, 1)], 1)
+    if record.quadrature_error is not None:
+        table = np.concatenate([table, np.asarray(record.quadrature_error, np.float32).reshape(size, 1)], 1)
+    options = {
+        "space": record.space,
+        "task": record.task,
+        "link": record.link,
+        "complete": record.completeness_error is not None,
+        "r2": record.r2 is not None,
+        "quadrature": record.quadrature_error is not None,
+    }
+    yield TAG_OF_OUTPUTS + record.method, plugin_data(PluginData.OUTPUTS, method=record.method, options=options), table
+
+
+@dataclass(frozen=True, eq=False)
+class AboutOutputs:
+    """Constants that all outputs of one method have in common."""
+
+    space: Space
+    complete: bool
+    r2: bool
+    quadrature: bool
+    task: TaskKind | None  # None where an older version wrote it
+    link: Link
+
+    @classmethod
+    def of(cls, data: PluginData) -> AboutOutputs:
+        about = options(data)
+        space = checks.word(about.get("space", "raw"), SPACES)
+        complete, r2, quadrature = (checks.flag(about.get(name, False)) for name in ("complete", "r2", "quadrature"))
+        task = about.get("task")
+        link = checks.word(about.get("link", ""), LINKS)
+        return cls(space, complete, r2, quadrature, None if task is None else checks.word(task, TASKS), link)
+
+    def read_as(self, width: int) -> tuple[TaskKind, Link]:
+        """Return task and link of outputs with so many columns; an older version wrote them in their space alone."""
+        if self.task is not None:
+            return self.task, self.link
+        if self.space == "raw":
+            return ("number" if width <= 1 else "numbers"), ""
+        return ("binary", "sigmoid") if width == 1 else ("classes", "softmax")
+
+
+def decode_outputs(epoch: int, about: AboutOutputs, table: Any) -> tuple[int, NDArray[Any]]:
+    """Decode an epoch, and the table of its outputs as it was written."""
+    table = checks.floats(table, (None, None))
+    if not len(table) or table.shape[1] < 5 + about.r2 + about.quadrature:
+        raise Unreadable(f"expected five columns or more for each sample, got the shape {table.shape}")
+    checks.wholes(table[:, 0], (len(table),), -1, 2**31)
+    return checks.epoch(epoch), table
+
+
+def decode(epoch: int, inputs: Inputs, blobs: Any) -> tuple[int, Any]:
+    """Decode an epoch, and its maps."""
+    values = decode_values(inputs, blobs)
+    for part in leaves(values):
+        checks.floats(part, (None,) * part.ndim)
+    return checks.epoch(epoch), values
+
+
+def samples_of(values: Any) -> int:
+    """Return how many samples the values of one or several inputs are of."""
+    return len(leaves(values)[0])

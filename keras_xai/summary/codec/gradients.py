@@ -1,0 +1,85 @@
+"""`Gradients` on the wire: a float32 table [V, statistics + flags + steps + bins], and why nothing was captured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_xai.records import FLAGS, STATISTICS, Flag, Gradients
+from keras_xai.summary import checks
+from keras_xai.summary.checks import Unreadable
+from keras_xai.summary.plugin_data_pb2 import PluginData
+from keras_xai.summary.tag_constants import PLUGIN, options, plugin_data
+from keras_xai.summary.tensors import Value, only_string
+
+TAG = f"{PLUGIN}/weight_gradients"
+TAG_OF_MISSING = f"{PLUGIN}/weight_gradients/missing"
+
+
+def encode(record: Gradients) -> Iterator[Value]:
+    """Encode gradients, and why there are none where there are none."""
+    since = np.full((len(record.names), len(FLAGS)), np.nan)
+    for flag in record.flags:
+        since[record.names.index(flag.name), FLAGS.index(flag.kind)] = flag.since
+    columns = [np.stack([record.statistics[s] for s in STATISTICS], 1), since]
+    columns += [np.full((len(record.names), 1), record.steps), record.histogram]
+    about = {"sizes": list(record.sizes), "thresholds": dict(record.thresholds)}
+    data = plugin_data(PluginData.GRADIENTS, names=record.names, bin_edges=record.bin_edges.tolist(), options=about)
+    yield TAG, data, np.concatenate(columns, 1).astype(np.float32)
+    if record.missing:
+        yield TAG_OF_MISSING, plugin_data(PluginData.GRADIENTS_NOTE), [record.missing.encode()]
+
+
+@dataclass(frozen=True, eq=False)
+class About:
+    """Constants that all gradients of a run have in common."""
+
+    names: tuple[str, ...]
+    edges: NDArray[np.float32]
+    sizes: tuple[int, ...]
+    thresholds: Mapping[str, float]
+
+    @classmethod
+    def of(cls, data: PluginData) -> About:
+        about, names = options(data), checks.unique(data.names)
+        edges = np.asarray(data.bin_edges, np.float32)
+        if len(edges) == 1 or not (np.isfinite(edges).all() and (edges > 0).all() and (np.diff(edges) > 0).all()):
+            raise Unreadable(f"expected rising edges of bins above 0, got {len(edges)} others")
+        sizes = checks.several(about.get("sizes", []), checks.whole)
+        if len(sizes) not in (0, len(names)):
+            raise Unreadable(f"expected the sizes of {len(names)} variables, got {len(sizes)}")
+        return cls(names, edges, sizes, checks.numbers(about.get("thresholds", {})))
+
+
+def decode(epoch: int, about: About, table: Any, missing: str = "") -> Gradients:
+    """Decode gradients; `missing` is said of their epoch under a tag of its own."""
+    names, s, f = about.names, len(STATISTICS), len(FLAGS)
+    table = checks.floats(table, (len(names), s + f + 1 + max(0, len(about.edges) - 1)))
+    epoch, since = checks.epoch(epoch), table[:, s : s + f]
+    steps = checks.wholes(table[:, s + f], (len(names),), 0, 2**31)
+    histogram = checks.finite(table[:, s + f + 1 :], (len(names), None))
+    if (histogram < 0).any():
+        raise Unreadable("expected counts in a histogram, got some below 0")
+    raised = np.argwhere(~np.isnan(since))
+    checks.wholes(since[~np.isnan(since)], (len(raised),), 0, int(np.float32(epoch)) + 1)
+    return Gradients(
+        epoch=epoch,
+        names=names,
+        statistics={name: table[:, k] for k, name in enumerate(STATISTICS)},
+        histogram=histogram,
+        bin_edges=about.edges,
+        steps=int(steps[0]) if len(names) else 0,
+        flags=tuple(Flag(names[v], FLAGS[k], int(since[v, k])) for v, k in raised),
+        missing=missing,
+        sizes=about.sizes,
+        thresholds=about.thresholds,
+    )
+
+
+def decode_missing(epoch: int, about: object, content: Any) -> tuple[int, str]:
+    """Decode why no gradients were captured at an epoch."""
+    return checks.epoch(epoch), only_string(content).decode(errors="replace")

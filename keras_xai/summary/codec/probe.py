@@ -1,0 +1,247 @@
+"""`Probe` on the wire: its description in the constants, a map for each gallery sample; for several inputs, input after input.
+
+Texts are numbers of words in a sorted list, which stands in the constants.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_xai.errors import InvalidInput
+from keras_xai.image import pixels
+from keras_xai.probe import Probe
+from keras_xai.probe.description import describe, probe_of
+from keras_xai.probe.kinds import KINDS
+from keras_xai.summary import checks
+from keras_xai.summary.arrays import pack
+from keras_xai.summary.checks import Unreadable
+from keras_xai.summary.codec.inputs import Inputs, count_of, decode_values, inputs_in
+from keras_xai.summary.plugin_data_pb2 import PluginData
+from keras_xai.summary.tag_constants import PLUGIN, options, plugin_data
+from keras_xai.summary.tensors import Value
+from keras_xai.tree import leaves, like
+
+TAG = f"{PLUGIN}/probe"
+MAX_LETTERS = 1 << 16  # that the texts in the columns of a gallery may have in all: of longer ones nothing is written
+MAX_NAMELESS = 1 << 18  # features that a probe may have without a name for each in the file
+
+Shape = tuple[int, ...]
+SHAPES_OF_COLUMN = ((), (1,))  # of a sample
+
+
+def encode(record: Probe) -> Iterator[Value]:
+    """Encode a gallery: its description, and its samples where they are to be stored."""
+    about, blobs = describe(record), []
+    inputs = record.inputs if record.x is not None and record.store == "inputs" else []
+    are_numbers = all(array.dtype.kind in "fiub" for array in inputs)
+    if are_numbers or (record.is_columns and _letters(inputs) <= MAX_LETTERS):  # strings alone have no map
+        coded = [coded_texts(array) for array in inputs]
+        if any(words for _, words in coded):
+            about["texts"] = [words for _, words in coded]
+        is_image = record.kind == "image"
+        for row in range(record.size):
+            blobs += [pack(codes[row], eight_bits=is_image and codes.ndim > 2) for codes, _ in coded]
+    yield TAG, plugin_data(PluginData.PROBE, names=record.feature_names or (), options=about), blobs
+
+
+def coded_texts(array: NDArray[Any]) -> tuple[NDArray[Any], list[str] | None]:
+    """Return texts as numbers of words, and the words, sorted; numbers as they are, and None."""
+    if array.dtype.kind not in "OUS":
+        return array, None
+    texts = [word.decode(errors="replace") if isinstance(word, bytes) else str(word) for word in array.ravel().tolist()]
+    words, codes = np.unique(np.asarray(texts, object), return_inverse=True)
+    return codes.reshape(array.shape), words.tolist()
+
+
+def _letters(inputs: list[NDArray[Any]]) -> int:
+    return sum(sum(map(len, array.ravel().tolist())) for array in inputs if array.dtype.kind in "OUS")
+
+
+@dataclass(frozen=True, eq=False)
+class About:
+    """A probe's description, each part of it checked, and the names of its features."""
+
+    names: tuple[str, ...] | None
+    inputs: Inputs
+    description: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, data: PluginData) -> About:
+        """Check the constants of a probe's tag."""
+        about = options(data)
+        size = checks.whole(checks.entry(about, "size"), 0, 2**31)
+        shape = _shape(checks.entry(about, "shape"))
+        kind = checks.word(checks.entry(about, "kind"), KINDS)
+        inputs, shapes, texts = inputs_in(about), _shapes(about, shape), _words_of(about)
+        is_columns = kind == "table" and all(side in SHAPES_OF_COLUMN for side in shapes)
+        if texts and not is_columns:
+            raise Unreadable("expected words in the columns of a table alone")
+        if kind == "image" and all(len(side) < 2 for side in shapes):
+            raise Unreadable(f"expected the shape of a sample of kind {kind}, got {shape}")
+        is_columns = is_columns and len(shapes) > 1
+        words = checks.members(about.get("vocabulary") or {})
+        description = {
+            "kind": kind,
+            "shape": shape,
+            "shapes": shapes,
+            "inputs": inputs,
+            "texts": texts,
+            "size": size,
+            "labels": None if about.get("labels") is None else _labels(about["labels"], size),
+            "class_names": _texts(about.get("class_names")),
+            "output": _output(about.get("output")),
+            "segments": None if about.get("segments") is None else _segments(about["segments"]),
+            "groups": _groups(about.get("groups"), len(shapes) if is_columns else math.prod(shape)),
+            "vocabulary": {_token(token): checks.text(name) for token, name in words.items()},
+            "store": checks.word(about.get("store", "inputs"), ("inputs", "none")),
+            "hash": checks.text(about.get("hash", "")),
+        }
+        if "classes" in about:  # an older version left it to the labels
+            classes = about["classes"]
+            description["classes"] = None if classes is None else checks.several(classes, _class, size)
+        # Of several inputs each may have a column of the same name.
+        may_repeat = len(shapes) > 1 and not is_columns
+        names = tuple(data.names) if may_repeat else checks.unique(data.names)
+        if isinstance(inputs, int) and inputs == 1:
+            _check_names(names, kind, shape)
+        return cls(names or None, inputs, description)
+
+    def probe(self, values: Any = None) -> Probe:
+        """Return the probe, with the values of its samples or without."""
+        try:
+            probe = probe_of(self.description, values, self.names)
+        except InvalidInput as error:
+            raise Unreadable(str(error)) from error
+        is_image = probe.kind == "image"
+        if isinstance(probe.groups, np.ndarray) and not (is_image and probe.groups.shape == pixels(probe.image_shape)):
+            raise Unreadable(f"expected segments of the pixels of an image, got the shape {probe.groups.shape}")
+        if is_image and isinstance(probe.groups, dict):
+            raise Unreadable("expected segments of an image, got groups of columns")
+        if probe.feature_count > max(MAX_NAMELESS, len(self.names or ())):
+            raise Unreadable(
+                f"{probe.feature_count:,} features without names: {MAX_NAMELESS:,} at most can be numbered"
+            )
+        return probe
+
+
+def decode(epoch: int, about: About, blobs: Any) -> Probe:
+    """Decode a gallery, which belongs to no epoch."""
+    if isinstance(blobs, list) and not blobs:
+        return about.probe()
+    values, size = decode_values(about.inputs, blobs), about.description["size"]
+    arrays = leaves(values)
+    shapes = [
+        (size, *shape) for shape in about.description["shapes"]
+    ]  # an older file has that of the first input alone
+    fits = [array.shape for array in arrays[: len(shapes)]] == shapes
+    if not fits or not all(np.isfinite(array).all() for array in arrays):
+        raise Unreadable(f"expected finite samples of shape {shapes[: checks.SIDES]}, got {arrays[0].shape}")
+    words = about.description["texts"]
+    if words:
+        values = like(values, [_text_of(array, words_of) for array, words_of in zip(arrays, words, strict=True)])
+    return about.probe(values)
+
+
+def _shape(sides: Any) -> Shape:
+    return checks.several(sides, lambda side: checks.whole(side, 1, checks.SIDE))
+
+
+def _shapes(about: Mapping[str, Any], first: Shape) -> tuple[Shape, ...]:
+    """Return the shape of a sample for each input; of the first one alone where a file has no more."""
+    if "shapes" not in about:
+        shapes: tuple[Shape, ...] = (first,)
+    else:
+        shapes, count = checks.several(about["shapes"], _shape), count_of(inputs_in(about))
+        if len(shapes) != count or shapes[0] != first:
+            shortened = shapes[: checks.SIDES]
+            raise Unreadable(f"expected the shapes of {count} inputs, the first one {first}, got {shortened}")
+    for shape in shapes:
+        if len(shape) > checks.SIDES:
+            raise Unreadable(f"expected the shape of a sample, got {shape[: checks.SIDES]} and more sides")
+    return shapes
+
+
+def _check_names(names: tuple[str, ...], kind: str, shape: Shape) -> None:
+    """Check that there is a name for each feature, where there are names; an image's features may be of any number."""
+    if not names or kind == "image":
+        return
+    expected = math.prod(shape[-1:] if kind == "series" else shape)
+    if len(names) != expected and (shape or kind != "series"):
+        raise Unreadable(f"expected the names of {expected} features, got {len(names)}")
+
+
+def _output(output: Any) -> int | str | None:
+    """Return the number or the name of the output that is explained; None where there is but one."""
+    if isinstance(output, int):
+        return checks.whole(output, -(2**31))
+    return checks.text(output) if output else None
+
+
+def _class(number: Any) -> int:
+    return checks.whole(number, 0, 2**31)
+
+
+def _text_of(codes: NDArray[Any], words: tuple[str, ...] | None) -> NDArray[Any]:
+    """Return the words that numbers stand for; numbers where there are no words."""
+    if words is None:
+        return codes
+    if codes.dtype.kind not in "iu" or codes.min() < 0 or codes.max() >= len(words):
+        raise Unreadable(
+            f"expected numbers of {len(words)} words, got {codes.dtype} from {codes.min()} to {codes.max()}"
+        )
+    return np.asarray(words, object)[codes]
+
+
+def _words_of(about: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, ...]:
+    """Return of each input the words that its numbers stand for, None where they are numbers; () where all are."""
+    if about.get("texts") is None:
+        return ()
+    return checks.several(about["texts"], _texts, count_of(inputs_in(about)))
+
+
+def _texts(names: Any) -> tuple[str, ...] | None:
+    return None if names is None else checks.several(names, checks.text)
+
+
+def _labels(labels: Any, size: int) -> NDArray[Any]:
+    """Return of each sample a class, or numbers."""
+    try:
+        array = np.asarray(labels)
+    except ValueError as error:
+        raise Unreadable(f"labels: {error}") from error
+    fits = array.dtype.kind in "if" and array.shape[:1] == (size,) and np.isfinite(array).all()
+    if not fits or (array.dtype.kind == "i" and not (np.abs(array) < 2**31).all()):
+        raise Unreadable(f"expected labels of {size} samples, got {array.dtype} of shape {array.shape}")
+    return array
+
+
+def _segments(rows: Any) -> NDArray[Any]:
+    """Return (H, W) of whole numbers."""
+    table = checks.several(rows, lambda row: checks.several(row, lambda side: checks.whole(side, -(2**31), 2**31)))
+    if len({len(row) for row in table}) > 1:
+        raise Unreadable("expected segments in rows of one length")
+    return np.asarray(table, np.int64).reshape(len(table), -1)
+
+
+def _groups(groups: Any, count: int) -> dict[str, list[int]] | None:
+    """Return the columns of each group, of so many columns."""
+    if groups is None:
+        return None
+
+    def column(value: Any) -> int:
+        return checks.whole(value, 0, count)
+
+    return {name: list(checks.several(columns, column)) for name, columns in checks.members(groups).items()}
+
+
+def _token(text: str) -> int:
+    if not re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
+        raise Unreadable(f"expected the number of a token, got {text[:20]!r}")
+    return int(text)

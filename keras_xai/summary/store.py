@@ -1,0 +1,121 @@
+"""The series of one run, wherever they are read from, and the event files of a directory as such a place."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from tensorboard.compat.proto import event_pb2
+
+from keras_xai.printed import printable
+from keras_xai.summary.event_files import events
+from keras_xai.summary.tag_constants import PLUGIN
+from keras_xai.summary.tensors import content_of
+
+Row = tuple[int, Callable[[], Any]]  # a step, and what reads its content: an array, or a list of bytes
+
+
+class Series(Protocol):
+    """The content of one tag: its constants, and a content for each step."""
+
+    @property
+    def constants(self) -> bytes: ...
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """Every step."""
+
+    @property
+    def last(self) -> Row | None:
+        """The one written last."""
+
+
+class Place(Protocol):
+    """Something that records are read from."""
+
+    place: str  # what a warning calls it
+    passed_over: dict[str, str]  # what could not be read, by tag, in words; of the files themselves under ""
+
+
+class Store(Place, Protocol):
+    """The source of the series of one run."""
+
+    def series(self) -> dict[str, Series]:
+        """Return them by tag."""
+
+
+def pass_over(store: Place, tag: str, why: str) -> None:
+    """Note what is not read of a run; warn the first time that something of a tag is not."""
+    if tag not in store.passed_over:
+        warnings.warn(printable(f"{store.place}: {why}"), stacklevel=3)
+    store.passed_over[tag] = why
+
+
+@dataclass
+class SeriesInMemory:
+    """A series that was read whole."""
+
+    constants: bytes
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def last(self) -> Row | None:
+        return self.rows[-1] if self.rows else None
+
+
+class FileStore:
+    """The event files of one directory, as far as they are whole."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = Path(directory)
+        self.place = str(self.directory)
+        self.passed_over: dict[str, str] = {}
+
+    def series(self) -> dict[str, Series]:
+        by_tag: dict[str, SeriesInMemory] = {}
+        damage: list[str] = []
+        paths = self._paths(damage)
+        if len(paths) > 1:  # a run of one empty file says itself that there is nothing
+            damage += [f"{path.name} is empty: what it held is lost" for path in paths if _is_empty(path)]
+        for path in paths:
+            for event in events(path, damage):
+                if event.HasField("session_log") and event.session_log.status == event_pb2.SessionLog.START:
+                    _purge(by_tag, event.step)
+                for value in event.summary.value if event.HasField("summary") else ():
+                    plugin = value.metadata.plugin_data
+                    if value.tag not in by_tag:
+                        if plugin.plugin_name != PLUGIN:
+                            continue
+                        by_tag[value.tag] = SeriesInMemory(plugin.content)
+                    read = functools.partial(content_of, value.tensor)
+                    by_tag[value.tag].rows.append((int(event.step), read))
+        if damage:
+            pass_over(self, "", "; ".join(damage))
+        return dict(by_tag)
+
+    def _paths(self, damage: list[str]) -> list[Path]:
+        """Return the files in the order in which they were begun. Plain files alone: to open a pipe would wait for ever."""
+        try:
+            return sorted(path for path in self.directory.iterdir() if "tfevents" in path.name and path.is_file())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            damage.append(f"the directory cannot be read: {error.strerror}")
+            return []
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return not path.stat().st_size
+    except OSError:  # which is said where it is opened
+        return False
+
+
+def _purge(by_tag: dict[str, SeriesInMemory], start: int) -> None:
+    """Drop, by TensorBoard's rule, what a restarted file repeats."""
+    for series in by_tag.values():
+        series.rows = [row for row in series.rows if row[0] < start]

@@ -1,0 +1,87 @@
+"""docs/development: the how-tos are followed step by step in a copy of the package, and do what they say."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.test_floors import LAW
+
+ROOT = Path(__file__).parent.parent
+PAGES = ROOT / "docs" / "development"
+HOW_TOS = sorted(PAGES.glob("add_a_*.md"))
+BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def changed(text: str, diff: str) -> str:
+    """A file's text after a diff without line numbers: its lines of context stand in the file once."""
+    lines = diff.splitlines(keepends=True)
+    before = "".join(line[1:] for line in lines if line[0] in " -")
+    after = "".join(line[1:] for line in lines if line[0] in " +")
+    assert text.count(before) == 1, f"this stands {text.count(before)} times in the file:\n{before}"
+    return text.replace(before, after)
+
+
+def follow(page: Path, copy: Path) -> str:
+    """Write the files and make the changes that a page describes; return the code that tries the result."""
+    code = ""
+    for language, file, content in BLOCK.findall(page.read_text(encoding="utf-8")):
+        path = copy / file.strip()
+        if language == "diff":
+            path.write_text(changed(path.read_text(encoding="utf-8"), content), encoding="utf-8")
+        elif language == "python" and file.strip():
+            assert not path.exists(), f"{page.name} writes {file.strip()}, which is there"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, encoding="utf-8")
+        elif language == "python":
+            code += content
+    return code
+
+
+@pytest.mark.parametrize("page", HOW_TOS, ids=lambda page: page.stem)
+def test_a_how_to_does_what_it_says(page, tmp_path):
+    """Its files and changes in a copy of the package, then the code that tries them, in a process of its own."""
+    shutil.copytree(ROOT / "keras_xai", tmp_path / "keras_xai", ignore=shutil.ignore_patterns("__pycache__"))
+    code = follow(page, tmp_path)
+    assert code, "the page does not try what it adds"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-4000:]
+
+
+def test_the_architecture_names_every_room():
+    """In its table: a new room says there what it is for."""
+    text = (PAGES / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+)(?:/|\.py)`", text[text.index("## Rooms") : text.index("## The life")]))
+    assert set(LAW) - named == set()
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.stem)
+def test_files_that_a_page_names_are_there(page):
+    """Paths of the repository in code marks."""
+    text = page.read_text(encoding="utf-8")
+    written = {file.strip() for language, file, _ in BLOCK.findall(text) if language == "python"}
+    named = set(re.findall(r"`((?:keras_xai|tests|benchmarks|docs|examples|tools)/[\w/.]*)`", text)) - written
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    modules = re.findall(r"python -m (benchmarks\.\w+)", text)
+    assert [name for name in modules if not (ROOT / (name.replace(".", "/") + ".py")).exists()] == []
+
+
+def test_the_glossary_is_in_order():
+    """Every term once, by the alphabet."""
+    terms = re.findall(r"^\*\*(.+?)\*\*", (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(terms) >= 30
+    assert terms == sorted(set(terms), key=str.lower)
