@@ -27,12 +27,14 @@ def changed(text: str, diff: str) -> str:
 
 
 def follow(page: Path, copy: Path) -> str:
-    """Write the files and make the changes that a page describes; return the code that tries the result."""
+    """Write the files, run the commands and make the changes of a page; return the code that tries the result."""
     code = ""
     for language, file, content in BLOCK.findall(page.read_text(encoding="utf-8")):
         path = copy / file.strip()
         if language == "diff":
             path.write_text(changed(path.read_text(encoding="utf-8"), content), encoding="utf-8")
+        elif language == "sh":
+            subprocess.run(content, shell=True, cwd=copy, check=True)
         elif language == "python" and file.strip():
             assert not path.exists(), f"{page.name} writes {file.strip()}, which is there"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +47,8 @@ def follow(page: Path, copy: Path) -> str:
 @pytest.mark.parametrize("page", HOW_TOS, ids=lambda page: page.stem)
 def test_a_how_to_does_what_it_says(page, tmp_path):
     """Its files and changes in a copy of the package, then the code that tries them, in a process of its own."""
-    shutil.copytree(ROOT / "keras_xai", tmp_path / "keras_xai", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("keras_xai", "tests/backend"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     code = follow(page, tmp_path)
     assert code, "the page does not try what it adds"
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "TF_CPP_MIN_LOG_LEVEL": "3"}
