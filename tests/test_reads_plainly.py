@@ -21,6 +21,7 @@ ROOMS = (
     "backend/apply_hook.py",
     "backend/building_time.py",
     "backend/gradient_table.py",
+    "backend/keras_tree.py",
     "backend/python_state.py",
     "backend/recorder.py",
     "backend/tensorflow/datasets.py",
