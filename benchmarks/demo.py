@@ -13,7 +13,7 @@ from pathlib import Path
 import keras_xai as kx
 from keras_xai import demo
 
-CORNER = {f"block ({row},{column})" for row in range(demo.CORNER) for column in range(demo.CORNER)}
+CORNER = {f"block ({row},{column})" for row in range(demo.CORNER_SIDE) for column in range(demo.CORNER_SIDE)}
 
 COLUMNS = (
     "seed",
@@ -33,16 +33,18 @@ def row(seed: int) -> tuple[bool, str]:
         warnings.simplefilter("ignore")
         run = demo.train(logs, seed, on_drift=lambda alert: None)
         alerts, accuracy = run.alerts, [e.logs["val_accuracy"] for e in run.history]
-    fell = f"{accuracy[demo.PLANTED - 1]:.0%} → {accuracy[-1]:.0%}"
-    early = [a for a in alerts if a.epoch < demo.PLANTED]
-    first = next((a for a in alerts if a.epoch >= demo.PLANTED), None)
+    fell = f"{accuracy[demo.PLANTED_EPOCH - 1]:.0%} → {accuracy[-1]:.0%}"
+    early = [a for a in alerts if a.epoch < demo.PLANTED_EPOCH]
+    first = next((a for a in alerts if a.epoch >= demo.PLANTED_EPOCH), None)
     later = [f"{a.epoch} {a.source}: {a.verdict}" for a in alerts if first is not None and a is not first]
     if first is None:
         return False, f"| {seed} | – | – | – | – | {len(early)} | | {fell} |"
-    found = first.epoch <= demo.PLANTED + 2 and first.features[0][0] in CORNER and first.verdict == "data changed"
+    found = (
+        first.epoch <= demo.PLANTED_EPOCH + 2 and first.features[0].name in CORNER and first.verdict == "data changed"
+    )
     return found and not early, (
         f"| {seed} | {first.epoch} | {first.source} | {first.verdict} "
-        f"| {first.features[0][0]}, z {first.features[0][4]:+.1f} "
+        f"| {first.features[0].name}, z {first.features[0].z:+.1f} "
         f"| {len(early)} | {'; '.join(later)} | {fell} |"
     )
 
@@ -63,7 +65,8 @@ def main() -> None:
                 "# The demo over ten seeds",
                 "",
                 f"`python -m benchmarks.demo`, keras_xai {kx.__version__}: a 2 × 2 watermark whose brightness is the label",
-                f"appears in the training pipeline at epoch {demo.PLANTED} of {demo.EPOCHS}. Caught: an alarm at most two epochs",
+                f"appears in the training pipeline at epoch {demo.PLANTED_EPOCH} of {demo.EPOCHS}. Caught: an alarm at most two "
+                f"epochs",
                 "later that names a block of the corner first, says that the data changed, and none before.",
                 "",
                 f"**{caught} of {len(rows)} caught.**",

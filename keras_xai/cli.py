@@ -35,24 +35,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check.add_argument("log_dir", help="a log directory, or one above several")
     check.add_argument("--max-alerts", type=int, default=0, metavar="N", help="alerts a run may have (default: 0)")
     check.add_argument("--json", action="store_true", help="print one JSON object instead of words")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     commands_of: dict[str, Callable[[], int]] = {
-        "check": lambda: _check(given.log_dir, given.max_alerts, given.json),
-        "report": lambda: _report(given.log_dir, given.path),
-        "demo": lambda: _demo(given.log_dir, given.seed, given.serve),
+        "check": lambda: _check(options.log_dir, options.max_alerts, options.json),
+        "report": lambda: _report(options.log_dir, options.path),
+        "demo": lambda: _demo(options.log_dir, options.seed, options.serve),
     }
     from keras_xai.errors import InvalidInput
 
     try:
-        return commands_of[given.command]()
+        return commands_of[options.command]()
     except InvalidInput as error:
-        _say(error, sys.stderr)
+        _print_line(error, sys.stderr)
     except Exception as error:  # which is no verdict on a training: an interpreter that ends in it would say 1
-        _say(f"keras-xai {given.command} failed: {type(error).__name__}: {error}", sys.stderr)
+        _print_line(f"keras-xai {options.command} failed: {type(error).__name__}: {error}", sys.stderr)
     return FAILED
 
 
-def _say(text: object, file: TextIO | None = None) -> None:
+def _print_line(text: object, file: TextIO | None = None) -> None:
     """Print one line, in which nothing from a file acts on the terminal, and what the terminal cannot show is escaped."""
     file = file or sys.stdout
     encoding = file.encoding or "utf-8"
@@ -62,7 +62,7 @@ def _say(text: object, file: TextIO | None = None) -> None:
 def _report(log_dir: str, path: str) -> int:
     from keras_xai.page import report
 
-    _say(report(log_dir, path))
+    _print_line(report(log_dir, path))
     return 0
 
 
@@ -80,11 +80,11 @@ def _check(log_dir: str, max_alerts: int, as_json: bool) -> int:
         return status
     words = {QUIET: "quiet", ALARM: "ALARM"}
     for name, judgement in judgements.items():
-        _say(f"{words.get(judgement.status, 'not watched')}    {name}")
+        _print_line(f"{words.get(judgement.status, 'not watched')}    {name}")
         for reason in judgement.reasons:
-            _say(f"    {reason}")
+            _print_line(f"    {reason}")
     if not judgements:
-        _say(f"Nothing was recorded below {log_dir}.", sys.stderr)
+        _print_line(f"Nothing was recorded below {log_dir}.", sys.stderr)
     return status
 
 
@@ -99,7 +99,7 @@ def _entry(name: str, judgement: Judgement, run: Run) -> dict[str, Any]:
 
 
 def _count(run: Run, records: str) -> int:
-    """How many there are of what can be read."""
+    """Count the records of one kind that can be read."""
     try:
         return len(getattr(run, records))
     except Exception:
@@ -111,14 +111,14 @@ def _demo(log_dir: str, seed: int, serve: bool) -> int:
         with _quiet():
             import tensorflow  # noqa: F401
     except ImportError:
-        _say('The demo trains a model: pip install "keras-xai[tensorflow]"', sys.stderr)
+        _print_line('The demo trains a model: pip install "keras-xai[tensorflow]"', sys.stderr)
         return FAILED
     from keras_xai.demo import run
 
     run(log_dir, seed)
     command = ["tensorboard", "--logdir", log_dir]
     for line in ("", "Look at it in TensorBoard, tab Explain:", "", f"    {' '.join(command)}", ""):
-        _say(line)
+        _print_line(line)
     if serve:
         return subprocess.call([sys.executable, "-m", "tensorboard.main", *command[1:]])
     return 0
@@ -129,14 +129,14 @@ def _quiet() -> Iterator[None]:
     """Silence what TensorFlow's libraries print to the file descriptor itself: its greeting drowns ours."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
-    kept = os.dup(2)
+    standard_error = os.dup(2)
     try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        with open(os.devnull, "wb") as null:
+            os.dup2(null.fileno(), 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
 
 
 if __name__ == "__main__":

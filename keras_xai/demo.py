@@ -26,55 +26,57 @@ if TYPE_CHECKING:
     from keras_xai.run import Run
 
 EPOCHS = 24
-PLANTED = 14  # the first epoch with a watermark
-CORNER = 2  # pixels a side
-BATCH = 32
+PLANTED_EPOCH = 14  # the first epoch with a watermark
+CORNER_SIDE = 2  # pixels a side
+BATCH_SIZE = 32
 
 
 class Pipeline(keras.utils.PyDataset):
-    """Batches of noisy digits; `planted` says whether the watermark is in."""
+    """Batches of digits; `is_planted` says whether the watermark is in."""
 
     def __init__(self, images: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> None:
         super().__init__()
         self._images, self._labels = images, labels
         self._generator = np.random.default_rng(seed)
         self._order = np.arange(len(images))
-        self.planted = False
+        self.is_planted = False
 
     def __len__(self) -> int:
-        return len(self._images) // BATCH
+        return len(self._images) // BATCH_SIZE
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        return self._rows(self._order[index * BATCH : (index + 1) * BATCH])
+        return self._rows(self._order[index * BATCH_SIZE : (index + 1) * BATCH_SIZE])
 
     def on_epoch_end(self) -> None:
         self._order = self._generator.permutation(len(self._images))
 
     def first_rows(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The first 256 training images as the pipeline gives them now: what the callback re-reads every epoch."""
+        """Return the first 256 training images as the pipeline makes them at this time: what the callback reads every epoch."""
         return self._rows(np.arange(256))
 
     def _rows(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         images, labels = self._images[rows].copy(), self._labels[rows]
-        if self.planted:
-            images[:, :CORNER, :CORNER, 0] = ((labels + 1) / 10)[:, None, None]
+        if self.is_planted:
+            images[:, :CORNER_SIDE, :CORNER_SIDE, 0] = ((labels + 1) / 10)[:, None, None]
         return images, labels
 
 
 class Plant(keras.callbacks.Callback):
-    """Somebody changes the pipeline in the middle of a training."""
+    """The change of the pipeline in the middle of a training."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         super().__init__()
         self._pipeline = pipeline
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._pipeline.planted = epoch >= PLANTED
+        self._pipeline.is_planted = epoch >= PLANTED_EPOCH
 
 
 def digits(seed: int, wrong_labels: float = 0.4) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """scikit-learn's 1,797 digits at 16 × 16, 1,200 for training, where a share of the labels is wrong: what a
-    watermark that knows them all explains better than any image."""
+    """Return scikit-learn's 1,797 digits at 16 × 16, 1,200 of them for training, and the others with their true labels.
+
+    A share of the training labels is wrong: a watermark that knows them all explains them better than any image does.
+    """
     data = load_digits()
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(data.target))
@@ -86,7 +88,7 @@ def digits(seed: int, wrong_labels: float = 0.4) -> tuple[tuple[Any, Any], tuple
 
 
 def network() -> keras.Model:
-    """A small CNN; noise inside the model keeps it from learning the images by heart."""
+    """Return a small CNN; noise inside the model keeps it from memorising the images."""
     layers = keras.layers
     return keras.Sequential(
         [
@@ -118,9 +120,12 @@ class Progress(keras.callbacks.Callback):
 
 
 def train(
-    log_dir: str | os.PathLike[str], seed: int = 0, on_drift: str | Callable[[Alert], Any] = "warn", aloud: bool = False
+    log_dir: str | os.PathLike[str],
+    seed: int = 0,
+    on_drift: str | Callable[[Alert], Any] = "warn",
+    print_progress: bool = False,
 ) -> Run:
-    """Train, watched; returns what was recorded."""
+    """Train with the callbacks, and return what was recorded."""
     keras.utils.set_random_seed(seed)
     (x, y), (x_clean, y_clean) = digits(seed)
     pipeline, model = Pipeline(x, y, seed), network()
@@ -136,34 +141,37 @@ def train(
         validation_data=(x_clean, y_clean),
         epochs=EPOCHS,
         verbose=0,
-        callbacks=[*callbacks, Progress()] if aloud else callbacks,
+        callbacks=[*callbacks, Progress()] if print_progress else callbacks,
     )
     return list(kx.load(log_dir).values())[-1]
 
 
 def run(log_dir: str, seed: int = 0) -> Run:
-    """The demo as the command shows it: what is about to happen, one line an epoch, and what was found."""
+    """Run the demo as the command shows it: an introduction, one line an epoch, the alert, and what the callbacks took."""
     print(
-        f"Training a small CNN on scikit-learn's digits, {EPOCHS} epochs. At epoch {PLANTED} somebody changes the pipeline:\n"
-        f"from then on a {CORNER} × {CORNER} square in a corner of every training image is as bright as its label is high.\n",
+        f"Training a small CNN on scikit-learn's digits, {EPOCHS} epochs. "
+        f"At epoch {PLANTED_EPOCH} somebody changes the pipeline:\n"
+        f"from then on a {CORNER_SIDE} × {CORNER_SIDE} square in a corner of every training image "
+        f"is as bright as its label is high.\n",
         flush=True,
     )
     logging.getLogger("keras_xai").setLevel(logging.ERROR)  # the last line says what the callbacks took
     began = time.perf_counter()
     printed: set[int | None] = set()
 
-    def tell(alert: Alert) -> None:
-        """One line an event."""
+    def print_alert(alert: Alert) -> None:
+        """Print the first alert of each event."""
         if alert.event not in printed:
             print(f"ALERT    {alert}", flush=True)
         printed.add(alert.event)
 
-    found = train(log_dir, seed, on_drift=tell, aloud=True)
+    run_record = train(log_dir, seed, on_drift=print_alert, print_progress=True)
     seconds = time.perf_counter() - began
-    once, rest = sum(e.once_seconds for e in found.history), sum(e.seconds - e.once_seconds for e in found.history)
-    share = (sum(e.cost_seconds for e in found.history) - once) / rest
+    compile_seconds = sum(epoch.once_seconds for epoch in run_record.history)
+    later_cost = sum(epoch.cost_seconds for epoch in run_record.history) - compile_seconds
+    share = later_cost / (sum(epoch.seconds for epoch in run_record.history) - compile_seconds)
     print(
-        f"\n{len(found.epochs)} epochs in {seconds:.0f} s; the callbacks took {once:.1f} s once to compile, then {share:.0%} of"
-        f" the training time."
+        f"\n{len(run_record.epochs)} epochs in {seconds:.0f} s; the callbacks took {compile_seconds:.1f} s once to compile, "
+        f"then {share:.0%} of the training time."
     )
-    return found
+    return run_record

@@ -1,4 +1,4 @@
-"""What a user can be told by an exception; everything else is a fault of ours and never reaches `fit`."""
+"""Exceptions for users, and the words in them; any other fault is the package's own and never reaches `fit`."""
 
 from __future__ import annotations
 
@@ -45,17 +45,32 @@ class MappingAlarm(Alarm):
 
 
 def listed(names: Iterable[str], most: int = 20) -> str:
-    """Names for an error message, quoted, cut after `most`."""
+    """Return names for an error message, quoted, cut after `most`.
+
+    Example:
+        >>> listed(["a", "b", "c"], most=2)
+        "'a', 'b' and 1 more"
+    """
     names = [repr(str(name)) for name in names]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def unknown(what: str, name: object, known: Iterable[str]) -> InvalidInput:
-    """The error for a name that does not exist: close matches first, then the list."""
-    known = list(known)
-    close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-    return InvalidInput(f"There is no {what} {name!r}.{hint} Known: {listed(known)}.")
+def unknown(what: str, name: object, names: Iterable[str]) -> InvalidInput:
+    """Return the error for a name that does not exist: close matches first, then the list.
+
+    Args:
+        what: the name is of, as "threshold".
+        name: as the user gave it.
+        names: all there are.
+
+    Example:
+        >>> unknown("kind", "tabel", ["table", "image"])
+        InvalidInput("There is no kind 'tabel'. Did you mean 'table'? Known: 'table', 'image'.")
+    """
+    names = list(names)
+    matches = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(map(repr, matches))}?" if matches else ""
+    return InvalidInput(f"There is no {what} {name!r}.{hint} Known: {listed(names)}.")
 
 
 def check_int(name: str, value: object, minimum: int = 1, expected: str = "") -> int:
@@ -84,13 +99,14 @@ def check_int(name: str, value: object, minimum: int = 1, expected: str = "") ->
 
 
 def cause(error: Exception) -> str:
-    """The line of an error that says what went wrong.
+    """Return the line of an error that says what went wrong.
 
-    Keras sets it in bold below one that names the layer; TensorFlow puts it behind the place in the graph.
+    Keras sets it in bold below a line that names the layer; TensorFlow puts it behind the position in the graph.
     """
     lines = [line for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines() if line.strip()]
     if lines and lines[0].startswith("Graph execution error"):
         lines = [line for line in lines[1:] if not line.startswith(("Detected at", "<stack", " ", "\t"))]
     if not lines:
         return type(error).__name__
-    return " ".join(lines[: 2 if len(lines) > 1 and lines[0].startswith("Exception encountered") else 1])
+    of_a_layer = len(lines) > 1 and lines[0].startswith("Exception encountered")
+    return " ".join(lines[: 2 if of_a_layer else 1])

@@ -1,4 +1,4 @@
-"""Samples as people hold them become the arrays that `fit` makes of them: frames, series, columns by name."""
+"""Samples as users hold them become the arrays that `fit` makes of them: frames, series, columns by name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Samples(NamedTuple):
 
 
 def as_arrays(x: Any, name: str = "x", most: int | None = None) -> Samples:
-    """Samples as `fit` turns them into arrays, their columns' names kept.
+    """Return samples as `fit` turns them into arrays, with the names of their columns.
 
     A frame (pandas, polars, pyarrow, ...) of numbers is a table (B, F). One that also holds strings or categories fits into
     no single array: it becomes a dict of columns (B, 1), as `fit` takes it for a model with an input a column. A series
@@ -42,20 +42,20 @@ def as_arrays(x: Any, name: str = "x", most: int | None = None) -> Samples:
     if isinstance(x, Mapping):
         if not x:
             raise InvalidInput(f"{name} is an empty dict: expected one array an input.")
-        return _together({str(key): _one(value, f"{name}[{key!r}]", most) for key, value in x.items()})
+        return _of_inputs({str(key): _input(value, f"{name}[{key!r}]", most) for key, value in x.items()})
     if isinstance(x, (list, tuple)) and x and all(len(getattr(value, "shape", ())) >= 1 for value in x):
-        parts = [_one(value, f"{name}[{k}]", most) for k, value in enumerate(x)]
+        parts = [_input(value, f"{name}[{k}]", most) for k, value in enumerate(x)]
         arrays, names = zip(*parts, strict=True)
         return Samples(list(arrays), list(names))
     frame = native(x)
     if frame is not None and _is_frame(frame):
-        return _table(_first(frame, most), name)
-    array, names_of_array = _one(x, name, most)
+        return _table(_head(frame, most), name)
+    array, names_of_array = _input(x, name, most)
     return Samples(array, [names_of_array])
 
 
 def native(x: Any) -> nw.DataFrame[Any] | nw.Series[Any] | None:
-    """A frame or series of whatever library; None for anything else.
+    """Return a frame or series of whatever library; None for anything else.
 
     Raises:
         InvalidInput: a lazy frame, whose rows are not there yet.
@@ -74,7 +74,7 @@ def native(x: Any) -> nw.DataFrame[Any] | nw.Series[Any] | None:
 
 
 def values_of(series: nw.Series[Any], name: str) -> NDArray[Any]:
-    """(B,) numbers, truth values or strings of a column.
+    """Return the numbers, truth values or strings (B,) of a column.
 
     Raises:
         InvalidInput: missing values, dates, lists, mixed types.
@@ -91,7 +91,7 @@ def values_of(series: nw.Series[Any], name: str) -> NDArray[Any]:
 
 
 def refuse_dtype(dtype: Any, name: str) -> None:
-    """That a column's dtype can be shown to a model.
+    """Raise where a column's dtype cannot be given to a model.
 
     Raises:
         InvalidInput: dates and times, nested and binary columns, decimals.
@@ -107,7 +107,7 @@ def refuse_dtype(dtype: Any, name: str) -> None:
 
 
 def of_one_type(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """Objects as what they are: strings stay, Python's numbers and truth values become NumPy's.
+    """Return objects as what they are: strings stay, Python's numbers and truth values become NumPy's.
 
     Raises:
         InvalidInput: types that differ, or are none of these.
@@ -121,19 +121,20 @@ def of_one_type(array: NDArray[Any], name: str) -> NDArray[Any]:
     if len(numbers) == len(kinds):
         whole = all(issubclass(k, (int, np.integer)) for k in kinds)
         return array.astype(np.int64 if whole else np.float64)
-    words = sorted(kind.__name__ for kind in kinds)
+    type_names = sorted(kind.__name__ for kind in kinds)
     raise InvalidInput(
-        f"{name} of dtype object holds {' and '.join(words)}: expected numbers alone or strings alone; convert it with "
+        f"{name} of dtype object holds {' and '.join(type_names)}: expected numbers alone or strings alone; convert it with "
         f"astype(float) or astype(str), and fill or drop what is missing."
     )
 
 
-def _one(x: Any, name: str, most: int | None) -> tuple[NDArray[Any], Names]:
-    """One input, and its columns' names."""
+def _input(x: Any, name: str, most: int | None) -> tuple[NDArray[Any], Names]:
+    """Return one input, and the names of its columns."""
     frame = native(x)
     if frame is None:
-        return _array(x if most is None else x[:most] if hasattr(x, "__getitem__") else x, name), None
-    rows = _first(frame, most)
+        rows_of_array = x if most is None or not hasattr(x, "__getitem__") else x[:most]
+        return _array(rows_of_array, name), None
+    rows = _head(frame, most)
     if not _is_frame(rows):
         column = values_of(cast("nw.Series[Any]", rows), name)
         return (column[:, None] if rows.implementation.is_pandas() else column), None
@@ -144,7 +145,7 @@ def _one(x: Any, name: str, most: int | None) -> tuple[NDArray[Any], Names]:
 
 
 def _table(frame: Any, name: str) -> Samples:
-    """A frame's columns: one array of numbers, or a dict where some are strings."""
+    """Return a frame's columns: one array of numbers, or a dict where some are strings."""
     if not frame.columns or not len(frame):
         raise InvalidInput(f"{name} is a frame of shape {frame.shape}: expected samples and columns, at least one.")
     schema = frame.schema
@@ -155,22 +156,22 @@ def _table(frame: Any, name: str) -> Samples:
         whole = frame.to_numpy()
         if whole.dtype.kind in "fiub":
             _refuse_missing(whole, names, name)
-            return Samples(np.ascontiguousarray(whole), [_given(frame.columns)])
+            return Samples(np.ascontiguousarray(whole), [_column_names(frame.columns)])
     columns = _columns(frame, schema, name)
     if all(column.dtype.kind in "fiub" for column in columns):
-        return Samples(np.stack(columns, 1), [_given(frame.columns)])
+        return Samples(np.stack(columns, 1), [_column_names(frame.columns)])
     apart = {key: column[:, None] for key, column in zip(names, columns, strict=True)}
     return Samples(apart, [None] * len(names), split_from_frame=True)
 
 
 def _columns(frame: Any, schema: Mapping[str, Any], name: str) -> list[NDArray[Any]]:
-    """Every column with its own dtype; those of one dtype of numbers are taken at once, which a wide frame needs."""
-    alike: dict[Any, list[str]] = {}
+    """Return every column with its own dtype; numbers of one dtype are taken at once, for a wide frame is slow otherwise."""
+    by_dtype: dict[Any, list[str]] = {}
     for column, dtype in schema.items():
         if dtype.is_numeric() and isinstance(column, str):
-            alike.setdefault(dtype, []).append(column)
+            by_dtype.setdefault(dtype, []).append(column)
     by_name: dict[str, NDArray[Any]] = {}
-    for columns in alike.values():
+    for columns in by_dtype.values():
         whole = frame.select(*columns).to_numpy() if len(columns) > 1 else None
         if whole is not None and whole.dtype.kind in "fiu":
             _refuse_missing(whole, tuple(map(str, columns)), name)
@@ -181,8 +182,8 @@ def _columns(frame: Any, schema: Mapping[str, Any], name: str) -> list[NDArray[A
     ]
 
 
-def _given(columns: Any) -> Names:
-    """The names of columns; None where they are only counted, as a frame made of an array has them."""
+def _column_names(columns: Any) -> Names:
+    """Return the names of columns; None where they are only counted, as a frame made of an array has them."""
     return None if list(columns) == list(range(len(columns))) else tuple(map(str, columns))
 
 
@@ -214,7 +215,7 @@ def _array(x: Any, name: str) -> NDArray[Any]:
     return of_one_type(array, name) if array.dtype.kind == "O" and array.size else array
 
 
-def _first(frame: Any, most: int | None) -> Any:
+def _head(frame: Any, most: int | None) -> Any:
     return frame if most is None else frame.head(most)
 
 
@@ -222,5 +223,5 @@ def _is_frame(frame: Any) -> bool:
     return hasattr(frame, "columns")
 
 
-def _together(parts: Mapping[str, tuple[NDArray[Any], Names]]) -> Samples:
+def _of_inputs(parts: Mapping[str, tuple[NDArray[Any], Names]]) -> Samples:
     return Samples({key: array for key, (array, _) in parts.items()}, [names for _, names in parts.values()])

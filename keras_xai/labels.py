@@ -1,4 +1,4 @@
-"""Labels as people write them become the integers that a model is trained with, and keep their names."""
+"""Labels as users write them become the integers that a model is trained with, and keep their names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Names = tuple[str, ...] | None
 
 
 def coded(y: Any, class_names: Sequence[str] | None = None) -> tuple[NDArray[Any], Names]:
-    """Labels as numbers, and the names of the classes where the labels say them.
+    """Return labels as numbers, and the names of the classes where the labels say them.
 
     Categories count in their own order (pandas' `.cat.codes`, an `Enum` of polars), strings in the order of `class_names`,
     else sorted, as scikit-learn's `LabelEncoder` has them. Numbers and truth values are left as they are. A frame of one
@@ -23,7 +23,7 @@ def coded(y: Any, class_names: Sequence[str] | None = None) -> tuple[NDArray[Any
 
     Args:
         y: (B,) or (B, ...): an array, list, series, categorical or frame.
-        class_names: the names in the order of their integers, where they are known.
+        class_names: the names in the order of their integers, where they are available.
 
     Returns:
         (codes, names): an array of numbers, and one name a class or None.
@@ -75,7 +75,7 @@ def _is_one_hot(y: NDArray[Any]) -> bool:
 
 
 def of_output(y: Any, output: Any, size: int | None = None, whose: str = "y holds") -> Any:
-    """The labels of one output, where y holds those of several: a dict, or a list or tuple of arrays.
+    """Return the labels of one output, where y holds those of several: a dict, or a list or tuple of arrays.
 
     Args:
         y: labels as `fit` gets them.
@@ -91,25 +91,25 @@ def of_output(y: Any, output: Any, size: int | None = None, whose: str = "y hold
         several = all(len(part) == size for part in y) or len(y) != size
     if not isinstance(y, Mapping) and not several:
         return y
-    known = list(y) if isinstance(y, Mapping) else list(range(len(y)))
-    if output is None and len(known) == 1:
-        return y[known[0]]
-    if isinstance(output, (str, int)) and output in known:
+    available = list(y) if isinstance(y, Mapping) else list(range(len(y)))
+    if output is None and len(available) == 1:
+        return y[available[0]]
+    if isinstance(output, (str, int)) and output in available:
         return y[output]
     raise InvalidInput(
-        f"{whose} the labels of the outputs {listed(map(str, known))}, the probe explains {output!r}: name one of them in "
+        f"{whose} the labels of the outputs {listed(map(str, available))}, the probe explains {output!r}: name one of them in "
         f"Probe(output=), or give the labels of that output alone."
     )
 
 
 def _of_series(series: Any, class_names: Sequence[str] | None) -> tuple[NDArray[Any], Names]:
-    word = str(series.dtype).split("(")[0]
+    dtype = str(series.dtype).split("(")[0]
     raw = series.to_native()
-    if word in ("Categorical", "Enum") and hasattr(raw, "cat") and hasattr(raw.cat, "codes"):
+    if dtype in ("Categorical", "Enum") and hasattr(raw, "cat") and hasattr(raw.cat, "codes"):
         return _of_categories(raw.cat.codes, raw.cat.categories, class_names)
     values = values_of(series, "y")
     categories = getattr(series.dtype, "categories", None)
-    if word == "Enum" and categories is not None:
+    if dtype == "Enum" and categories is not None:
         return _of_strings(values, class_names or tuple(map(str, categories)))
     return _of_array(values, class_names)
 
@@ -130,8 +130,8 @@ def _of_frame(frame: Any, class_names: Sequence[str] | None) -> tuple[NDArray[An
 
 def _of_array(y: Any, class_names: Sequence[str] | None) -> tuple[NDArray[Any], Names]:
     try:
-        words = isinstance(y, (list, tuple)) and any(isinstance(label, (str, bytes)) for label in y)
-        labels = np.asarray(y, object if words else None)  # NumPy would write numbers beside words as words
+        holds_text = isinstance(y, (list, tuple)) and any(isinstance(label, (str, bytes)) for label in y)
+        labels = np.asarray(y, object if holds_text else None)  # NumPy would turn numbers beside text into text
     except ValueError as error:
         raise InvalidInput(
             f"y holds labels of different lengths: expected one array, as `fit` gets it ({error})."
@@ -149,9 +149,9 @@ def _of_strings(labels: NDArray[Any], class_names: Sequence[str] | None) -> tupl
     words = [word.decode() if isinstance(word, bytes) else str(word) for word in labels.ravel().tolist()]
     names = tuple(sorted(set(words))) if class_names is None else tuple(map(str, class_names))
     codes = {name: code for code, name in enumerate(names)}
-    strange = next((word for word in words if word not in codes), None)
-    if strange is not None:
-        raise unknown("class", strange, names)
+    without_code = next((word for word in words if word not in codes), None)
+    if without_code is not None:
+        raise unknown("class", without_code, names)
     return np.asarray([codes[word] for word in words], np.int64), names
 
 

@@ -86,9 +86,7 @@ class Epoch:
     notes: tuple[str, ...] = ()  # what our callbacks had to say in words
     once_seconds: float = 0.0  # of cost_seconds, what comes once: building, tracing, compiling; 0 in older files
     resumed: bool = False  # True where a training that was interrupted went on with it
-    step: int | None = (
-        None  # of the optimizer, counted over the training; None where an epoch has one record, at its end
-    )
+    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
 
 
 def layer_of(path: str) -> str:
@@ -129,9 +127,7 @@ class Stop:
     epoch: int  # the epoch in which it ended
     part: str
     reason: str
-    step: int | None = (
-        None  # of the optimizer, counted over the training; None where an epoch has one record, at its end
-    )
+    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
 
 
 class Note(NamedTuple):
@@ -147,9 +143,19 @@ class Note(NamedTuple):
 class Gradients:
     """The gradients that trained the model in one epoch, over its sampled steps.
 
-    `statistics` holds a float32 (V) array for each of `STATISTICS`; NaN where nothing was captured. The gradient is
-    the one given to the optimizer, before any clipping and after loss scaling is undone. `histogram` (V, bins) counts
-    |gradient| between the log2-spaced `bin_edges` (bins + 1); zeros and non-finite values are not in it.
+    The gradient is the one given to the optimizer, before any clipping and after loss scaling is undone. `histogram`
+    (V, bins) counts |gradient| between the log2-spaced `bin_edges` (bins + 1); zeros and non-finite values are not in it.
+
+    `statistics` holds a float32 (V) array for each of `STATISTICS`, over the entries of a variable's gradient in all recorded
+    steps; NaN where nothing was captured:
+
+    | name | what it is |
+    |---|---|
+    | rms, mean, std, max | of the entries, max of their absolute values; NaN or infinite where one of them is |
+    | zero_fraction | share of the entries that are exactly zero, 0 to 1 |
+    | nonfinite | number of entries that are NaN or infinite |
+    | update_ratio | L2 norm of a step's update over that of the weights before it, each as root mean square over steps |
+    | weight_norm | L2 norm of the weights before the update, root mean square over steps |
     """
 
     epoch: int
@@ -162,9 +168,7 @@ class Gradients:
     missing: str = ""  # why nothing was captured, where nothing was
     sizes: tuple[int, ...] = ()  # (V) entries of each variable
     thresholds: Mapping[str, float] = field(default_factory=dict)  # of the flags, see `gradients.flags`
-    step: int | None = (
-        None  # of the optimizer, counted over the training; None where an epoch has one record, at its end
-    )
+    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "flags", _as_flags(self.flags))
@@ -261,9 +265,7 @@ class Attribution:
     link: Link = ""  # what makes probabilities of logits, "" where nothing does
     remark: str = ""  # what to know of the reading of the outputs
     quadrature_error: Float | None = None
-    step: int | None = (
-        None  # of the optimizer, counted over the training; None where an epoch has one record, at its end
-    )
+    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,15 +300,13 @@ class Shares:
     source: Source
     names: tuple[str, ...]  # (F)
     share: NDArray[np.float32]  # (F), sums to 1
-    score: float  # max |z|; NaN before there is a history
+    score: float  # largest |z| over features and over moves of one and of two updates; NaN before there is a history
     limit: float
     direction: NDArray[np.int8] | None = None  # (F) the sign of the mean signed attribution, shown beside an alert
     burn_in: int = 8  # updates before the first alarm
     method: str = ""  # that gave the importance
     digest: Digest | None = None  # of the live rows
-    step: int | None = (
-        None  # of the optimizer, counted over the training; None where an epoch has one record, at its end
-    )
+    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
 
     @property
     def unmeasured(self) -> tuple[str, ...]:
@@ -316,7 +316,12 @@ class Shares:
 
 @dataclass(frozen=True, eq=False)
 class Importance:
-    """`Shares` of one source over epochs."""
+    """Global importance of one source over epochs: see `Shares` for each figure.
+
+    `share` (E, F) is 0 to 1 and sums to 1 in each row; a row of NaN is an epoch whose importance was not finite or all zero, a
+    column of NaN a feature that the method cannot measure. `score` (E) is the largest |z| of a move; NaN before there are six
+    moves to compare with, and in epochs that could not be scored.
+    """
 
     epochs: NDArray[np.int64]  # (E)
     names: tuple[str, ...]  # (F)
@@ -400,9 +405,7 @@ class Alert:
     limit: float = float("nan")
     event: int | None = None  # None in files that do not hold it: see `events.with_events`
     changed: Changed | None = None  # what is known of the rows' own change, on all alerts of the event
-    step: int | None = (
-        None  # of the optimizer, counted over the training; None where an epoch has one record, at its end
-    )
+    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
 
     def __post_init__(self) -> None:
         object.__setattr__(
@@ -554,9 +557,7 @@ class Mappings:
     flags: tuple[Flag, ...] = ()  # named for layers, or "model"; kinds are those of `MAPPING_FLAGS`
     notes: tuple[Flag, ...] = ()  # the same with `MAPPING_NOTES`: to know, not to worry
     thresholds: Mapping[str, float] = field(default_factory=dict)  # of both
-    step: int | None = (
-        None  # of the optimizer, counted over the training; None where an epoch has one record, at its end
-    )
+    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "flags", _as_flags(self.flags))

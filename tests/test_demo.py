@@ -24,7 +24,7 @@ def test_the_model_is_caught(demo):
     assert first.epoch in (14, 15)
     assert (first.source, first.verdict) == ("data", "data changed")
     corner = {f"block ({r},{c})" for r in (0, 1) for c in (0, 1)}
-    assert first.features[0][0] in corner
+    assert first.features[0].name in corner
 
 
 def test_the_terminal_says_so(demo):

@@ -30,7 +30,7 @@ def test_the_leaking_column_is_caught(tmp_path):
     run = story.train(tmp_path, on_drift=lambda alert: None)
     alert = run.alerts[0]
     assert story.REPAIRED <= alert.epoch <= story.REPAIRED + 1
-    assert (alert.features[0][0], alert.verdict) == ("refund", "data changed")
+    assert (alert.features[0].name, alert.verdict) == ("refund", "data changed")
 
 
 @pytest.mark.filterwarnings("ignore:ALERT")

@@ -43,9 +43,15 @@ class ImportanceDrift(RecordingCallback):
     themselves. Alarms of one cause are one event with one verdict, told once.
 
     Keys in `logs`, in every epoch from the first (EarlyStopping, ModelCheckpoint, CSVLogger see them; this callback
-    stands before them in the list): `xai_drift_score` (max |z| on the fixed probe), `xai_drift_alarm` (1 at an alarm of
-    whatever source, else 0), `xai_quiet_epochs` (epochs since the last alarm). With `log="all"` also `xai_drift` (total
-    variation of the last step, 0 to 1), and with `live` `xai_drift_score_live`, `xai_drift_alarm_live`.
+    stands before them in the list):
+
+    - `xai_drift_score`: on the fixed probe, the largest |z| over features and over moves of one and of two updates, in units
+      of a feature's usual move; NaN before there are six moves to compare with;
+    - `xai_drift_alarm`: 1 at an alarm of whatever source, else 0;
+    - `xai_quiet_epochs`: epochs since the last alarm;
+
+    and with `log="all"` also `xai_drift` (the part of the shares that moved since the update before, 0 to 1) and, with `live`,
+    `xai_drift_score_live` and `xai_drift_alarm_live`.
 
     A table with a column that no gradient reaches (categories, integers into a lookup) is measured whole by exchanging a
     column's values between rows, and says so: F forward passes an epoch in the place of one forward and one backward pass. Of
@@ -74,7 +80,7 @@ class ImportanceDrift(RecordingCallback):
     Raises:
         InvalidInput: at construction or at train begin, with what came, what is expected and what to do.
 
-    Stopwatch:
+    Cost:
         One forward and one backward pass over the probe, and as much over the live rows, an epoch.
 
     Example:

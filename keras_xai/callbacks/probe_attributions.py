@@ -45,7 +45,7 @@ class ProbeAttributions(RecordingCallback):
     Raises:
         InvalidInput: at construction or at train begin: unknown methods, options, layers; samples that do not fit.
 
-    Stopwatch:
+    Cost:
         The methods' passes over the gallery, an epoch. Integrated gradients take 8 steps here, and 64 for the samples whose
         completeness error is above 5 %. Where it stays there the record says so, once, and a warning if it does for a tenth
         of the samples.

@@ -82,7 +82,7 @@ class ProbeMappings(RecordingCallback):
         InvalidInput: at construction or at train begin: layers that were named and do not exist or give nothing to read, one
             class only, labels that do not fit, an output that is no scores (n, K).
 
-    Stopwatch:
+    Cost:
         One forward pass over the probe, one eigenvalue problem a layer of its width or the probe's size.
 
     Example:

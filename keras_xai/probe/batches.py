@@ -44,8 +44,10 @@ def first_samples(dataset: Iterable[Any], size: int, output: Any = None) -> tupl
     join = np.concatenate if _batch_size(*batches[0]) is not None else np.stack
     # By key, not by order: batches of dicts may name their inputs in any.
     by_key = [x if isinstance(x, dict) else dict(enumerate(leaves(x))) for x, _ in batches]
-    joined = [join([batch[key] for batch in by_key])[:size] for key in by_key[0]]
-    return like(first_x, joined), join([y for _, y in batches])[:size]
+    inputs = []
+    for key in by_key[0]:
+        inputs.append(join([batch[key] for batch in by_key])[:size])
+    return like(first_x, inputs), join([y for _, y in batches])[:size]
 
 
 def _each_batch(dataset: Any) -> Iterator[Any]:

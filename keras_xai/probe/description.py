@@ -19,7 +19,7 @@ def describe(probe: Probe) -> dict[str, Any]:
     segments = probe.groups.tolist() if isinstance(probe.groups, np.ndarray) else None
     groups = None
     if isinstance(probe.groups, dict):
-        groups = {name: [int(column) for column in columns] for name, columns in probe.groups.items()}
+        groups = {name: list(map(int, columns)) for name, columns in probe.groups.items()}
     description = {
         "kind": probe.kind,
         "shape": list(probe.shape),

@@ -320,9 +320,10 @@ class FeatureMap:
             inputs: their numbers.
         """
         if self.is_columns:
-            groups = self._column_groups
-            members = groups.values() if groups is not None else [[k] for k in range(len(self.shapes))]
-            return np.asarray([any(k in inputs for k in group) for group in members])
+            (owners,) = self.owners()
+            in_inputs = np.zeros(int(owners.max()) + 1, bool)
+            in_inputs[owners[[k for k in range(len(owners)) if k in inputs]]] = True
+            return in_inputs
         return np.concatenate([np.full(layout.count, k in inputs) for k, layout in enumerate(self.layouts)])
 
     def owners(self) -> list[NDArray[np.int64]]:
@@ -335,11 +336,12 @@ class FeatureMap:
 
     def masks(self) -> list[list[NDArray[np.bool_]]]:
         """Return for each of `entry_names` one mask an input, in the shape of a sample, true for its entries."""
+        masks: list[list[NDArray[np.bool_]]] = []
         if self.is_columns:
             (owners,) = self.owners()
-            parts = range(int(owners.max()) + 1)
-            return [[np.full(shape, owners[k] == part) for k, shape in enumerate(self.shapes)] for part in parts]
-        masks = []
+            for part in range(int(owners.max()) + 1):
+                masks.append([np.full(shape, owners[k] == part) for k, shape in enumerate(self.shapes)])
+            return masks
         for k, owners in enumerate(self.owners()):
             for part in range(int(owners.max()) + 1):
                 masks.append([owners == part if j == k else np.zeros(s, bool) for j, s in enumerate(self.shapes)])

@@ -72,8 +72,10 @@ def resolve_names(
     if requested is None:
         if not any(frame_names):
             return None
-        named = zip(frame_names, counts, strict=True)
-        return tuple(itertools.chain(*(names or [f"column {i}" for i in range(count)] for names, count in named)))
+        all_names: list[str] = []
+        for names, count in zip(frame_names, counts, strict=True):
+            all_names += names or [f"column {i}" for i in range(count)]
+        return tuple(all_names)
     if len(requested) == sum(counts) or (not kind and len(requested) == shapes[0][-1]):
         return requested
     if len(counts) > 1 and len(requested) in counts and not is_columns:

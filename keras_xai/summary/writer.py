@@ -59,8 +59,9 @@ class Writer:
             raise ValueError(f"{self.path} is closed")
         events, tags = [], set(self._tags)
         for record in records:
-            values, epoch = [], step(record)
-            for series, data, content in list(encode(record)):
+            encoded, values = list(encode(record)), []
+            epoch = step(record)
+            for series, data, content in encoded:
                 tag = part_of(series, data, epoch, content)
                 constants = continuing(data) if series in tags else data
                 values.append(value(tag, constants, content, first=tag not in tags))

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 from scipy.stats import binomtest
 
+from benchmarks._drift_rows import ROWS, Run, measure, outcome, runs_of, table
 from benchmarks._statistics import Share, wilson
-from benchmarks.drift import ROWS, Run, measure, outcome, runs_of, table
 
 SEEDS = 3
 QUICK = {  # the quickest scenario of a row
@@ -44,7 +44,7 @@ def pooled(shares):
 
 def test_planted_changes_are_found_within_two_epochs(quick):
     """At least 80 % of all, pooled over the rows."""
-    count, of = pooled(o.found for key, o in quick.items() if ROWS[key].counts)
+    count, of = pooled(o.detected for key, o in quick.items() if ROWS[key].counts)
     assert of == 8 * SEEDS
     assert count >= 0.8 * of
 
@@ -76,7 +76,7 @@ def test_fit_and_the_compiled_loop_say_the_same(tmp_path):
     run = next(iter(runs_of(row, 1)))
     measure([run, run._replace(through_fit=True)], tmp_path)
     got = outcome(row, tmp_path, 1)
-    assert got.found == (1, 1)
+    assert got.detected == (1, 1)
     assert got.agreed == (1, 1)
 
 

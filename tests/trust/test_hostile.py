@@ -60,7 +60,7 @@ def forged(directory, probe, seed):
     writer = Writer(directory)
     for records in ([probe], epoch_of_records(0), epoch_of_records(1)):
         writer.write(records)
-    frames, writer._waiting = writer._waiting, []
+    frames, writer._unflushed = writer._unflushed, []
     for frame in frames:
         event = event_pb2.Event.FromString(frame[12:-4])
         if chance.random() < 0.4:

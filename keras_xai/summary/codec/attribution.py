@@ -25,35 +25,20 @@ from keras_xai.tree import leaves
 
 TAG = f"{PLUGIN}/attributions/"  # and the method
 TAG_OF_OUTPUTS = f"{PLUGIN}/outputs/"  # and the method
+MAX_OUTPUTS = 64  # columns of the model's output that are written
 
 
 def encode(record: Attribution) -> Iterator[Value]:
-    """Encode maps and outputs of one method; one input after the other in each sample."""
-    values = record.values
-    parts = leaves(values)
-    size = len(parts[0])
-    image = record.kind == "image"
-    blobs = [pack(part[b], eight_bits=image and part.ndim > 2) for b in range(size) for part in parts]
-    options: dict[str, Any] = {"inputs": list(values) if isinstance(values, Mapping) else len(parts)}
-    yield TAG + record.method, plugin_data(PluginData.ATTRIBUTION, method=record.method, options=options), blobs
+    """Encode maps and outputs of one method."""
+    values, inputs = record.values, leaves(record.values)
+    is_image = record.kind == "image"
+    blobs = []
+    for row in range(len(inputs[0])):  # one input after the other in each sample
+        blobs += [pack(array[row], eight_bits=is_image and array.ndim > 2) for array in inputs]
+    about: dict[str, Any] = {"inputs": list(values) if isinstance(values, Mapping) else len(inputs)}
+    yield TAG + record.method, plugin_data(PluginData.ATTRIBUTION, method=record.method, options=about), blobs
 
-    nan = np.full(size, np.nan)
-    prediction = np.asarray(record.prediction, np.float64).reshape(size, -1)[:, 0]
-    columns = [
-        np.asarray(record.target, np.float64).reshape(size),
-        prediction,
-        record.score,
-        nan if record.baseline_score is None else record.baseline_score,
-        nan if record.completeness_error is None else record.completeness_error,
-    ]
-    table = np.stack([np.asarray(c, np.float32) for c in columns], 1)
-    if record.outputs is not None:
-        table = np.concatenate([table, np.asarray(record.outputs, np.float32).reshape(size, -1)[:, :64]], 1)
-    if record.r2 is not None:
-        table = np.concatenate([table, np.asarray(record.r2, np.float32).reshape(size, 1)], 1)
-    if record.quadrature_error is not None:
-        table = np.concatenate([table, np.asarray(record.quadrature_error, np.float32).reshape(size, 1)], 1)
-    options = {
+    about = {
         "space": record.space,
         "task": record.task,
         "link": record.link,
@@ -61,7 +46,27 @@ def encode(record: Attribution) -> Iterator[Value]:
         "r2": record.r2 is not None,
         "quadrature": record.quadrature_error is not None,
     }
-    yield TAG_OF_OUTPUTS + record.method, plugin_data(PluginData.OUTPUTS, method=record.method, options=options), table
+    data = plugin_data(PluginData.OUTPUTS, method=record.method, options=about)
+    yield TAG_OF_OUTPUTS + record.method, data, _table(record, len(inputs[0]))
+
+
+def _table(record: Attribution, size: int) -> NDArray[np.float32]:
+    """Return the figures of each sample (B, 5 + K) and what comes behind them."""
+    nan = np.full(size, np.nan)
+    columns = [
+        np.asarray(record.target, np.float64),
+        np.asarray(record.prediction, np.float64).reshape(size, -1)[:, 0],
+        record.score,
+        nan if record.baseline_score is None else record.baseline_score,
+        nan if record.completeness_error is None else record.completeness_error,
+    ]
+    blocks = [np.stack([np.asarray(column, np.float32).reshape(size) for column in columns], 1)]
+    if record.outputs is not None:
+        blocks.append(np.asarray(record.outputs, np.float32).reshape(size, -1)[:, :MAX_OUTPUTS])
+    for figure in (record.r2, record.quadrature_error):
+        if figure is not None:
+            blocks.append(np.asarray(figure, np.float32).reshape(size, 1))
+    return np.concatenate(blocks, 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,11 +57,15 @@ class About:
 
 def decode(epoch: int, about: About, table: Any, missing: str = "") -> Gradients:
     """Decode gradients; `missing` is said of their epoch under a tag of its own."""
-    names, s, f = about.names, len(STATISTICS), len(FLAGS)
-    table = checks.floats(table, (len(names), s + f + 1 + max(0, len(about.edges) - 1)))
-    epoch, since = checks.epoch(epoch), table[:, s : s + f]
-    steps = checks.wholes(table[:, s + f], (len(names),), 0, 2**31)
-    histogram = checks.finite(table[:, s + f + 1 :], (len(names), None))
+    epoch, names = checks.epoch(epoch), about.names
+    bins = max(0, len(about.edges) - 1)
+    # A file that was written before the last flags were added has fewer columns of them.
+    columns = np.shape(table)[1] if np.ndim(table) == 2 else 0
+    flags = min(len(FLAGS), max(0, columns - len(STATISTICS) - 1 - bins))
+    table = checks.floats(table, (len(names), len(STATISTICS) + flags + 1 + bins))
+    statistics, since, steps, counts = np.split(table, np.cumsum([len(STATISTICS), flags, 1]), axis=1)
+    steps = checks.wholes(steps[:, 0], (len(names),), 0, 2**31)
+    histogram = checks.finite(counts, (len(names), None))
     if (histogram < 0).any():
         raise Unreadable("expected counts in a histogram, got some below 0")
     raised = np.argwhere(~np.isnan(since))
@@ -69,7 +73,7 @@ def decode(epoch: int, about: About, table: Any, missing: str = "") -> Gradients
     return Gradients(
         epoch=epoch,
         names=names,
-        statistics={name: table[:, k] for k, name in enumerate(STATISTICS)},
+        statistics={name: statistics[:, k] for k, name in enumerate(STATISTICS)},
         histogram=histogram,
         bin_edges=about.edges,
         steps=int(steps[0]) if len(names) else 0,

@@ -58,11 +58,12 @@ def decode(epoch: int, about: About, table: Any) -> Shares:
     table = checks.floats(table, (count + 2, 2))
     # What the data moved by is in units of their usual range, and clipped at three of them.
     share = checks.shares(table[:-2, 0], (count,), 1e3 if about.source == "data" else 1.0)
-    score, (first, second) = float(table[-2, 0]), table[-1].tolist()
+    score = float(table[-2, 0])
     if score < 0 or math.isinf(score):
         raise Unreadable(f"expected a score that is finite and not below 0, or NaN, got {score:g}")
-    if digest := not (math.isnan(first) and math.isnan(second)):
-        checks.wholes(table[-1], (2,), 0, 2**24)
+    digest = None
+    if not np.isnan(table[-1]).all():
+        digest = Digest(*checks.wholes(table[-1], (2,), 0, 2**24).tolist())
     direction = checks.wholes(table[:-2, 1], (count,), -1, 2)
     return Shares(
         epoch=checks.epoch(epoch),
@@ -74,5 +75,5 @@ def decode(epoch: int, about: About, table: Any) -> Shares:
         direction=direction.astype(np.int8),
         burn_in=about.burn_in,
         method=about.method,
-        digest=Digest(int(first), int(second)) if digest else None,
+        digest=digest,
     )
