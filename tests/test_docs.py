@@ -46,22 +46,24 @@ def no_alarm(page):
     assert page["always"].importance.names[page["always"].importance.share[-1].argmax()] == "leak"
     assert page["ramp"].importance.names[page["gained"].argmax()] == "leak"
     assert page["gained"].max() > 0.3
-    assert page["seen"][4] == 0
-    assert page["felt"][4] > 0.1
+    assert page["by_input_x_gradient"][4] == 0
+    assert page["by_saliency"][4] > 0.1
 
 
 def wrong_labels(page):
     assert page["np"].isin(page["suspects"], page["wrong"]).mean() >= 0.9
-    assert (page["hidden"][page["seen"]] == page["truth"][page["rows"]][page["seen"]]).mean() >= 0.9
+    assert (page["read_as"] == page["truth"][page["rows"]])[page["mislabelled"]].mean() >= 0.9
 
 
 def memorises(page):
-    assert ("model", "memorising") in {flag[:2] for record in page["told"] for flag in record.flags}
+    assert ("model", "memorising") in {flag[:2] for record in page["flagged"] for flag in record.flags}
     r2 = page["history"]["xai_surrogate_r2"]
     assert max(r2) - r2[-1] > 0.1
-    right = [(seen == page["truth"][page["rows"]])[page["bad"]].mean() for seen in page["record"].decision.read_as]
+    right = [
+        (read_as == page["truth"][page["rows"]])[page["bad"]].mean() for read_as in page["record"].decision.read_as
+    ]
     assert right[0] > right[-1]
-    assert page["given"] > 0.5
+    assert page["memorised"] > 0.5
 
 
 def attributions(page):

@@ -12,9 +12,6 @@ FILES = sorted(
     [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "examples").glob("*.py")]
 )
 
-# Benchmarks that a test imports all the same: what it needs of them is to move.
-PENDING = {"benchmarks.drift"}
-
 
 def module_path(name: str) -> Path | None:
     """The file of a module of tests or benchmarks; None for any other module."""
@@ -24,8 +21,8 @@ def module_path(name: str) -> Path | None:
 
 
 def is_runnable(path: Path) -> bool:
-    """Return whether a file is a test, or a script that runs by itself."""
-    return path.name.startswith("test_") or '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+    """Return whether a file is a test or its fixtures, or a script that runs by itself."""
+    return path.name.startswith(("test_", "conftest")) or '__name__ == "__main__"' in path.read_text(encoding="utf-8")
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -44,5 +41,5 @@ def imported_modules(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_is_imported_from_a_test_or_a_benchmark(path):
     """Whoever changes a test changes that test alone."""
-    paths = {name: module_path(name) for name in imported_modules(path) - PENDING}
+    paths = {name: module_path(name) for name in imported_modules(path)}
     assert [name for name, file in paths.items() if file is not None and is_runnable(file)] == []

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 from scipy.stats import binomtest
 
+from benchmarks._drift_rows import ROWS, Run, measure, outcome, runs_of, table
 from benchmarks._statistics import Share, wilson
-from benchmarks.drift import ROWS, Run, measure, outcome, runs_of, table
 
 SEEDS = 3
 QUICK = {  # the quickest scenario of a row

@@ -18,10 +18,10 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.summary.writer import Writer
-from tests.callbacks.conftest import small_data
-from tests.summary.conftest import epoch_of_records
-from tests.trust.conftest import EPOCHS, PARTS, At, assert_same, callback, parts, state, trained, with_warnings
+from tests.callbacks.small_training import small_data
+from tests.summary.epoch_records import epoch_of_records
 from tests.trust.planting import ERRORS, planted
+from tests.trust.trainings import EPOCHS, PARTS, At, assert_same, callback, parts, state, trained, with_warnings
 
 # What a callback does in its hooks, and how many epochs are whole before it does it for the second time.
 TURNS = {

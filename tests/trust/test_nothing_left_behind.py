@@ -23,7 +23,7 @@ import tensorflow as tf
 import keras_xai as kx
 from keras_xai.gradients.tap import TrainFunctionTap
 from tests.gradients.situations import SITUATIONS, made
-from tests.trust.conftest import assert_same, state
+from tests.trust.trainings import assert_same, state
 
 ALWAYS = ("functional", "eager", "xla", "subclassed")
 ENDS = ("ended", "broken by its data", "broken by a callback")

@@ -21,6 +21,7 @@ export const MODULES = [
   "runs",
   "shell",
   "views/compare",
+  "views/figure_panel",
   "views/importance_drift",
   "views/links",
   "views/mappings",

@@ -59,8 +59,11 @@ def decode(epoch: int, about: About, table: Any, missing: str = "") -> Gradients
     """Decode gradients; `missing` is said of their epoch under a tag of its own."""
     epoch, names = checks.epoch(epoch), about.names
     bins = max(0, len(about.edges) - 1)
-    table = checks.floats(table, (len(names), len(STATISTICS) + len(FLAGS) + 1 + bins))
-    statistics, since, steps, counts = np.split(table, np.cumsum([len(STATISTICS), len(FLAGS), 1]), axis=1)
+    # A file that was written before the last flags were added has fewer columns of them.
+    columns = np.shape(table)[1] if np.ndim(table) == 2 else 0
+    flags = min(len(FLAGS), max(0, columns - len(STATISTICS) - 1 - bins))
+    table = checks.floats(table, (len(names), len(STATISTICS) + flags + 1 + bins))
+    statistics, since, steps, counts = np.split(table, np.cumsum([len(STATISTICS), flags, 1]), axis=1)
     steps = checks.wholes(steps[:, 0], (len(names),), 0, 2**31)
     histogram = checks.finite(counts, (len(names), None))
     if (histogram < 0).any():

@@ -90,8 +90,8 @@ function epochToShow(outputs, epochs, epoch) {
   const at = position(outputs.epochs, epoch);
   if (finite[at]) return [epoch, null];
   const last = finite.lastIndexOf(true, at);
-  const shown = last < 0 ? epoch : epochs[position(epochs, outputs.epochs[last])];
-  return [shown, outputs.epochs[last + 1]];
+  const finiteEpoch = last < 0 ? epoch : epochs[position(epochs, outputs.epochs[last])];
+  return [finiteEpoch, outputs.epochs[last + 1]];
 }
 
 /**
@@ -101,7 +101,7 @@ function epochToShow(outputs, epochs, epoch) {
  * @property {number} epoch that is shown
  * @property {number | null} notFiniteSince
  * @property {Query} parameters of its maps
- * @property {boolean} fresh whether the maps are those of the epoch, or of one before that stand in for them
+ * @property {boolean} current whether the maps are those of the epoch, or of one before that stand in for them
  * @property {Gallery | null} gallery null until everything is there
  */
 
@@ -147,9 +147,9 @@ export class GalleryReader {
     const maps = ofEpoch ?? (compared ? undefined : this.#lastMaps.get(key));
     const inputs = stored ? (server.read("inputs", { run: name }, "once") ?? null) : null;
     const complete = maps && outputs && (inputs || !stored);
-    const data = { run, method, epoch, notFiniteSince, parameters, written, fresh: Boolean(ofEpoch), moving, server };
+    const data = { run, method, epoch, notFiniteSince, parameters, written, current: Boolean(ofEpoch), moving, server };
     const gallery = complete ? new Gallery({ ...data, maps, outputs, inputs }) : null;
-    return { method, epoch, notFiniteSince, parameters, fresh: Boolean(ofEpoch), gallery };
+    return { method, epoch, notFiniteSince, parameters, current: Boolean(ofEpoch), gallery };
   }
 
   /**
@@ -193,7 +193,7 @@ const tileOf = (run) => (run.probe?.stored ? TILE : TILE_ALONE);
  * @property {number | null} notFiniteSince
  * @property {Query} parameters
  * @property {string} written the stamp of the maps
- * @property {boolean} fresh
+ * @property {boolean} current
  * @property {boolean} moving
  * @property {import("./api.js").Server} server
  * @property {AttributionMaps} maps
@@ -211,7 +211,7 @@ export class Gallery {
     this.notFiniteSince = data.notFiniteSince;
     this.parameters = data.parameters;
     this.written = data.written;
-    this.fresh = data.fresh;
+    this.current = data.current;
     this.moving = data.moving;
     this.server = data.server;
     this.outputs = outputs;
@@ -281,7 +281,7 @@ export class Gallery {
    * @returns {[maps: MapTensor, row: number]}
    */
   #source(sample, size) {
-    if (!this.spread || !this.fresh || size <= this.tile) return [this.maps, sample];
+    if (!this.spread || !this.current || size <= this.tile) return [this.maps, sample];
     const parameters = { ...this.parameters, most: undefined, sample };
     const whole = this.moving
       ? this.server.peek("attribution", parameters, this.written)

@@ -260,22 +260,22 @@ function paintMap(context, drawing, values) {
  * @param {() => Drawing} drawing
  */
 export function drawKept(canvas, values, key, look, drawing) {
-  const kept = memo.once(values, `image ${key}`, () => ({
+  const entry = memo.once(values, `image ${key}`, () => ({
     look: /** @type {any[]} */ ([]),
     image: /** @type {HTMLCanvasElement | null} */ (null),
   }));
-  if (look.some((part, i) => part !== kept.look[i])) {
+  if (look.some((part, i) => part !== entry.look[i])) {
     draw(canvas, drawing());
-    kept.look = look;
-    kept.image = null;
+    entry.look = look;
+    entry.image = null;
     return;
   }
-  if (!kept.image) {
-    kept.image = document.createElement("canvas");
-    draw(kept.image, drawing());
+  if (!entry.image) {
+    entry.image = document.createElement("canvas");
+    draw(entry.image, drawing());
   }
-  resize(canvas, kept.image.width, kept.image.height);
-  context2d(canvas).drawImage(kept.image, 0, 0);
+  resize(canvas, entry.image.width, entry.image.height);
+  context2d(canvas).drawImage(entry.image, 0, 0);
 }
 
 /**

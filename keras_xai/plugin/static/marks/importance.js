@@ -99,8 +99,8 @@ export function lacking(importance, epoch) {
   const at = measuredAt(importance, epoch);
   if (since !== null) {
     const earlier = at < position(importance.epochs, epoch);
-    const shown = earlier ? `: epoch ${importance.epochs[at]}, the last one before, is shown` : "";
-    return h("p", { class: "note alarm" }, `The importance is not finite since epoch ${since}${shown}.`);
+    const instead = earlier ? `: epoch ${importance.epochs[at]}, the last one before, is shown` : "";
+    return h("p", { class: "note alarm" }, `The importance is not finite since epoch ${since}${instead}.`);
   }
   const shares = row(importance.share, at);
   const names = importance.names.filter((_, i) => !Number.isFinite(shares[i]));

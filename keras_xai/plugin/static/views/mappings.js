@@ -1,10 +1,10 @@
 /** Mappings: how data become features, features a decision, a decision a result. The map moves with the slider. */
-import { chart, figureBehind } from "../core/chart.js";
-import { dark, legend, themeName, token } from "../core/colour.js";
+import { dark, themeName, token } from "../core/colour.js";
 import { group } from "../core/controls.js";
 import { absent, clamp, context2d, h, hideTip, hint, key, linear, panel, percent, position } from "../core/dom.js";
 import { Memo } from "../core/memo.js";
 import { set, state } from "../core/state.js";
+import { figurePanel } from "./figure_panel.js";
 import { linkToSample } from "./links.js";
 import { BaseView } from "./view.js";
 
@@ -12,12 +12,10 @@ const TAIL = 5; // epochs behind a point
 const HEIGHT = 380;
 const POINTER_REACH = 9; // pixels from a point that are still meant for it
 const CLASSES_NAMED = 10;
-const CHART_HEIGHT = 236;
 
 /**
- * The other panels, three or two in a row. `still` has no epoch to click on; `ofEpoch` is drawn for the slider's epoch.
- * Title, reading and scale are the figure's own: a new panel of the server's is one entry here.
- * @type {{name: string, span: string, still?: boolean, ofEpoch?: boolean}[]}
+ * The other panels, three or two in a row: a new panel of the server's is one entry here.
+ * @type {import("./figure_panel.js").FigurePanel[]}
  */
 const PANELS = [
   { name: "readability", span: "c7" },
@@ -132,22 +130,6 @@ function colouringOf(map) {
   return names.find((name) => name === state.points) ?? names[0];
 }
 
-/**
- * A panel of the server's own words and drawing; none where this run has nothing for it.
- * @param {RunContext} context
- * @param {(typeof PANELS)[number]} entry
- */
-function figurePanel(context, { name, span, still = false, ofEpoch = false }) {
-  const parameters = ofEpoch ? { epoch: context.epoch } : {};
-  const figure = figureBehind(context, name, parameters, false);
-  if (figure && !figure.data.length) return [];
-  const { title, reading, scale } = figure?.layout.meta ?? {};
-  const options = { parameters, overlays: false, still, height: CHART_HEIGHT + context.spare, label: title ?? name };
-  const note = h("p", { class: "note reading" }, reading);
-  const scaleLegend = scale && legend(scale.map, scale.low, scale.high);
-  return [panel(span, title ?? "…", scaleLegend, note, chart(context, name, options))];
-}
-
 // The map of one layer.
 
 /**
@@ -171,8 +153,8 @@ function notFinite(map, epoch) {
   if (map.read[nearest]) return null;
   const earlier = at < nearest;
   const since = map.epochs[earlier ? at + 1 : 0];
-  const shown = earlier ? `: epoch ${map.epochs[at]}, the last one before, is shown` : "";
-  return h("p", { class: "note alarm" }, `The outputs are not finite since epoch ${since}${shown}.`);
+  const instead = earlier ? `: epoch ${map.epochs[at]}, the last one before, is shown` : "";
+  return h("p", { class: "note alarm" }, `The outputs are not finite since epoch ${since}${instead}.`);
 }
 
 /** What is seen of the plane, kept with the places of the samples. */
@@ -240,17 +222,17 @@ class SampleMap {
    * @param {number} epoch
    */
   panel(map, epoch) {
-    const shown = map.epochs[placeOf(map, epoch)];
+    const drawnEpoch = map.epochs[placeOf(map, epoch)];
     const size = map.places.shape[1];
     this.#canvas.setAttribute("role", "img");
-    this.#canvas.setAttribute("aria-label", `Map of ${size} samples in ${map.layer} at epoch ${shown}`);
+    this.#canvas.setAttribute("aria-label", `Map of ${size} samples in ${map.layer} at epoch ${drawnEpoch}`);
     const legends = h("div", { class: "legends dots" }, colourKeys(map));
     const reading =
       "Near is alike to this layer; tails come from the last five epochs. Every epoch is turned towards the last one, so " +
       "that only the training moves a point.";
     const title = `Where the samples lie in ${map.layer}`;
     const note = h("p", { class: "note" }, reading);
-    return panel("c7", title, `epoch ${shown}`, notFinite(map, epoch), this.#canvas, legends, note);
+    return panel("c7", title, `epoch ${drawnEpoch}`, notFinite(map, epoch), this.#canvas, legends, note);
   }
 
   /**

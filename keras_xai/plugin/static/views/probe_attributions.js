@@ -91,7 +91,7 @@ export class ProbeAttributionsView extends BaseView {
     root.append(grid);
     grid.append(this.#detail(context, gallery, Math.min(state.sample, gallery.size - 1)));
     deferred.fill();
-    if (gallery.fresh) this.#reader.lookAhead(gallery);
+    if (gallery.current) this.#reader.lookAhead(gallery);
   }
 
   /**
@@ -101,9 +101,9 @@ export class ProbeAttributionsView extends BaseView {
   step(context) {
     const method = methodOf(context.run);
     if (!method || state.compare !== "off" || context.run.probe?.kind !== "image") return false;
-    const { gallery, fresh, parameters } = this.#reader.read(context, method, { moving: true });
+    const { gallery, current, parameters } = this.#reader.read(context, method, { moving: true });
     if (!gallery || context.server.refusal("attribution", parameters)) return false;
-    return this.#images.repaintMaps(gallery, fresh);
+    return this.#images.repaintMaps(gallery, current);
   }
 
   /**
@@ -261,8 +261,8 @@ function title(gallery, context) {
  */
 function notFinite({ epoch, notFiniteSince }) {
   if (notFiniteSince === null) return null;
-  const shown = epoch < notFiniteSince ? `epoch ${epoch}, the last one before, is shown` : "there is nothing to show";
-  return h("p", { class: "note alarm" }, `The scores are not finite since epoch ${notFiniteSince}: ${shown}.`);
+  const instead = epoch < notFiniteSince ? `epoch ${epoch}, the last one before, is shown` : "there is nothing to show";
+  return h("p", { class: "note alarm" }, `The scores are not finite since epoch ${notFiniteSince}: ${instead}.`);
 }
 
 /** @param {number[]} values */
@@ -487,11 +487,11 @@ class Images {
   /**
    * Paints the maps that stand, where those of the epoch have arrived. False where none stands.
    * @param {Gallery} gallery
-   * @param {boolean} fresh
+   * @param {boolean} current
    */
-  repaintMaps(gallery, fresh) {
+  repaintMaps(gallery, current) {
     const standing = [...this.#maps.values()].filter(({ canvas }) => canvas.isConnected);
-    if (fresh) for (const { sample, size } of standing) this.map(gallery, sample, size);
+    if (current) for (const { sample, size } of standing) this.map(gallery, sample, size);
     return standing.length > 0;
   }
 
