@@ -61,6 +61,17 @@ def loss_scale(
     return optimizer.loss_scale_factor
 
 
+def update_counter(optimizer: keras.optimizers.Optimizer) -> Variable:
+    """Return the variable that counts an optimizer's updates: not its calls, where gradients accumulate or are skipped.
+
+    Up to Keras 3.8 a `LossScaleOptimizer` has a counter of its own that stands still.
+    """
+    while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
+    counter: Variable = optimizer.iterations
+    return counter
+
+
 def _remove(entry: object, outer: ApplyHook | None) -> None:
     """Take a hook away; may be called more than once."""
     _thread.hook = outer

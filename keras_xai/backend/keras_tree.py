@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,14 +18,15 @@ def flatten_with_path(structure: Any) -> list[tuple[tuple[str | int, ...], Any]]
         >>> flatten_with_path({"b": [3, 4], "a": 1})
         [(('a',), 1), (('b', 0), 3), (('b', 1), 4)]
     """
-    leaves = keras.tree.flatten(structure)
-    # Keras orders keys by rules of its own: it is given numbers to put in the leaves' places.
-    numbers = keras.tree.pack_sequence_as(structure, list(range(len(leaves))))
-    paths = {number: path for path, number in _walk(numbers, ())}
-    return [(paths[number], leaf) for number, leaf in enumerate(leaves)]
+    # Keras orders keys by rules of its own, and packs an OrderedDict in another order than 3.6 flattens it: leaves are
+    # recognised. One that stands in several places is the same wherever it stands.
+    paths: defaultdict[int, deque[tuple[str | int, ...]]] = defaultdict(deque)
+    for path, leaf in _walk(structure, ()):
+        paths[id(leaf)].append(path)
+    return [(paths[id(leaf)].popleft(), leaf) for leaf in keras.tree.flatten(structure)]
 
 
-def _walk(structure: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], int]]:
+def _walk(structure: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     if isinstance(structure, Mapping):
         for key, value in structure.items():
             yield from _walk(value, (*path, key))

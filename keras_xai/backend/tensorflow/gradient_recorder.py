@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import keras
 import tensorflow as tf
 
-from keras_xai.backend.apply_hook import loss_scale, with_apply_hook
+from keras_xai.backend.apply_hook import loss_scale, update_counter, with_apply_hook
 from keras_xai.backend.gradient_table import GradientTable, Variable, merge_sums
 from keras_xai.backend.python_state import python_state_kept
 from keras_xai.backend.recorder import GradientRecorder, NotCaptured, TrainFunction
@@ -65,8 +65,8 @@ class ApplyCall(NamedTuple):
 
     def add(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Add the call to the sums, after it was made."""
-        # `iterations` counts updates: it stands still while gradients accumulate, and where the scale overflowed.
-        changed = read_value(optimizer.iterations) > self.iterations
+        # The counter stands still while gradients accumulate, and where the scale overflowed.
+        changed = read_value(update_counter(optimizer)) > self.iterations
         self.sums.add(
             self.gradients,
             self.variables,
@@ -259,7 +259,7 @@ class StepRecorder:
             read_values(with_gradient),
             scale=loss_scale(optimizer, read_value),
             is_applied=optimizer.check_finite(gradients) if scales_loss else True,
-            iterations=read_value(optimizer.iterations),
+            iterations=read_value(update_counter(optimizer)),
         )
 
     def _sums_of(self, variables: Sequence[Variable]) -> GradientSums:
