@@ -1,4 +1,4 @@
-"""Pictures of every view, in both themes and at three widths.
+"""Screenshots of every view, in both themes and at three widths.
 
     python -m benchmarks.screenshots [--logs LOGDIR] [--out artifacts] [--run NAME] [--epoch N]
                                      [--scene S] [--theme T] [--width W]
@@ -100,8 +100,8 @@ def fit(model: Any, data: Any, held_out: Any, callbacks: list[Any], epochs: int 
 
     keras.utils.set_random_seed(0)
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-    given = {"x": data[0], "y": data[1]} if isinstance(data, tuple) else {"x": data}
-    model.fit(**given, validation_data=held_out, epochs=epochs, verbose=0, callbacks=callbacks)
+    rows = {"x": data[0], "y": data[1]} if isinstance(data, tuple) else {"x": data}
+    model.fit(**rows, validation_data=held_out, epochs=epochs, verbose=0, callbacks=callbacks)
 
 
 def fit_mapped(log_dir: Path) -> None:
@@ -236,10 +236,12 @@ DRAWN = """() => {
 }"""
 
 
-def pictures(url: str, browser: Any, directory: Path, given: argparse.Namespace, scenes: dict[str, Any]) -> list[str]:
-    """Writes the pictures; returns what the page complained of."""
+def take_screenshots(
+    url: str, browser: Any, directory: Path, options: argparse.Namespace, scenes: dict[str, Any]
+) -> list[str]:
+    """Write the screenshots; return what the page complained of."""
     complaints: list[str] = []
-    for theme in given.theme or THEMES:
+    for theme in options.theme or THEMES:
         context = browser.new_context()
         page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -251,19 +253,21 @@ def pictures(url: str, browser: Any, directory: Path, given: argparse.Namespace,
             ),
         )
         page.goto(f"{url}/?darkMode={str(theme == 'dark').lower()}#keras_xai")
-        for name in given.scene or scenes:
-            for width in given.width or WIDTHS:
+        for name in options.scene or scenes:
+            for width in options.width or WIDTHS:
                 page.set_viewport_size({"width": width, "height": HEIGHTS[width]})
-                kept = json.dumps(scenes[name])
+                selection = json.dumps(scenes[name])
                 # Without its frame, which would keep its own state when it goes.
                 page.evaluate("() => { for (const frame of document.querySelectorAll('iframe')) frame.remove(); }")
-                page.evaluate("([place, kept]) => localStorage.setItem(place, kept)", [f"keras_xai:{directory}", kept])
+                page.evaluate(
+                    "([place, text]) => localStorage.setItem(place, text)", [f"keras_xai:{directory}", selection]
+                )
                 page.reload()
                 page.frame_locator(FRAME).locator("main .grid, main .empty").first.wait_for(timeout=60_000)
                 frame = next(frame for frame in page.frames if "name=keras_xai" in frame.url)
                 frame.wait_for_function(DRAWN, timeout=60_000)
                 page.wait_for_timeout(700)  # the last map is painted after the last chart
-                path = given.out / f"{name}_{theme}_{width}.png"
+                path = options.out / f"{name}_{theme}_{width}.png"
                 page.screenshot(path=path)
                 print(path, flush=True)
         context.close()
@@ -279,22 +283,22 @@ def main() -> int:
     parser.add_argument("--scene", action="append", help="only this one; may be repeated")
     parser.add_argument("--theme", choices=THEMES, action="append", help="only this one")
     parser.add_argument("--width", choices=WIDTHS, type=int, action="append", help="only this one; may be repeated")
-    given = parser.parse_args()
+    options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    own = {"focus": given.run, "runs": [given.run] if given.run else None, "epoch": given.epoch}
+    own = {"focus": options.run, "runs": [options.run] if options.run else None, "epoch": options.epoch}
     chosen = {key: value for key, value in own.items() if value is not None}
-    scenes = {name: {**scene, **chosen} for name, scene in (SCENES if given.logs else MORE).items()}
-    if unknown := set(given.scene or ()) - set(scenes):
+    scenes = {name: {**scene, **chosen} for name, scene in (SCENES if options.logs else MORE).items()}
+    if unknown := set(options.scene or ()) - set(scenes):
         parser.error(f"no scene {', '.join(sorted(unknown))}; there are {', '.join(scenes)}")
-    given.out.mkdir(parents=True, exist_ok=True)
+    options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="keras_xai_") as fitted:
-        directory = (given.logs or Path(fitted)).resolve()
-        if not given.logs:
+        directory = (options.logs or Path(fitted)).resolve()
+        if not options.logs:
             fit_all(directory)
         with served(directory) as url, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=browser_path(), args=list(OPTIONS))
-            complaints = pictures(url, browser, directory, given, scenes)
+            complaints = take_screenshots(url, browser, directory, options, scenes)
             browser.close()
     for complaint in complaints:
         print(complaint, file=sys.stderr)

@@ -130,24 +130,24 @@ def table_run(directory: Path, epochs: int, variables: int, features: int, alert
     for epoch in range(epochs):
         sizes = np.exp(random_numbers.normal(-5, 1, variables)).astype("f4")
         counts = random_numbers.integers(0, 100, (variables, 40)).astype("f4")
-        found: list[Any] = [Gradients(epoch, names, dict.fromkeys(STATISTICS, sizes), counts, edges, 3)]
+        records: list[Any] = [Gradients(epoch, names, dict.fromkeys(STATISTICS, sizes), counts, edges, 3)]
         for source in ("clean", "live"):
             score = float(random_numbers.gamma(2, 0.8)) if epoch > 7 else float("nan")
             share = (walk[epoch] / walk[epoch].sum()).astype("f4")
-            found.append(Shares(epoch, source, tuple(probe.features), share, score, 6.0))
+            records.append(Shares(epoch, source, tuple(probe.features), share, score, 6.0))
         if epoch == alert:
             moved = ((probe.features[3], 0.01, 0.1, 1, 8.0),)
-            found.append(Alert(epoch, "live", "data changed", False, moved, 8.0, 6.0))
-        found.append(explained(probe, epoch, random_numbers.normal(size=(16, features)).astype("f4"), random_numbers))
-        writer.write([*found, ended(epoch, epochs)])
+            records.append(Alert(epoch, "live", "data changed", False, moved, 8.0, 6.0))
+        records.append(explained(probe, epoch, random_numbers.normal(size=(16, features)).astype("f4"), random_numbers))
+        writer.write([*records, ended(epoch, epochs)])
     writer.close()
 
 
 def image_run(directory: Path, epochs: int, samples: int, side: int) -> None:
     """A spot that wanders over noise, on every sample at every epoch."""
     random_numbers = np.random.default_rng(0)
-    pictures = random_numbers.random((samples, side, side, 3), "f4")
-    probe = Probe(pictures, np.arange(samples) % 10)
+    images = random_numbers.random((samples, side, side, 3), "f4")
+    probe = Probe(images, np.arange(samples) % 10)
     writer = Writer(directory / "keras_xai")
     writer.write([probe])
     y, x = np.mgrid[:side, :side] / side
@@ -203,8 +203,8 @@ class Tab:
         """What a visitor of before left: without touching anything of ours, so that the cache stays as it was."""
         self.page.goto(f"{self.url}/data/environment")
         self.page.wait_for_timeout(AT_REST)
-        kept = [f"keras_xai:{directory}", json.dumps(state)]
-        self.page.evaluate("([place, kept]) => localStorage.setItem(place, kept)", kept)
+        entry = [f"keras_xai:{directory}", json.dumps(state)]
+        self.page.evaluate("([place, text]) => localStorage.setItem(place, text)", entry)
 
     def open(self, what: str, count: int = 1) -> float:
         """Seconds from the begin of the frame to the frame in which it stands."""
@@ -212,7 +212,7 @@ class Tab:
         return float(self.page.evaluate("([what, count]) => until(what, count)", [what, count])) / 1000
 
     def parts(self) -> tuple[float, float, float]:
-        """Seconds to three moments of an opening, see `PARTS_OF_OPENING`."""
+        """Return the seconds to three points of an opening, see `PARTS_OF_OPENING`."""
         program = """() => {
             const files = performance.getEntriesByType('resource');
             const of = (name) => files.filter((file) => file.name.includes(name));
@@ -255,11 +255,11 @@ def ready(url: str, runs: dict[str, int]) -> None:
 
     for _ in range(600):
         with urlopen(f"{url}/data/plugin/keras_xai/index") as answer:
-            found = {card["name"]: card["epochs"] for card in json.load(answer)["runs"]}
-        if found == runs:
+            read = {card["name"]: card["epochs"] for card in json.load(answer)["runs"]}
+        if read == runs:
             return
         time.sleep(0.5)
-    raise SystemExit(f"TensorBoard read {found}, expected {runs}")
+    raise SystemExit(f"TensorBoard read {read}, expected {runs}")
 
 
 # What is measured.
@@ -271,15 +271,15 @@ PARTS_OF_OPENING = (
 )
 
 
-def opening(playwright: Any, root: Path, given: argparse.Namespace, complaints: list[str]) -> list[Row]:
+def opening(playwright: Any, root: Path, options: argparse.Namespace, complaints: list[str]) -> list[Row]:
     """The tab opens: gallery, then charts; a fresh server and browser, then a browser's third visit."""
     table_run(root / "table", 24, 14, 30, alert=14)
     image_run(root / "image", 24, 16, 28)
     gallery: dict[str, list[float]] = {"cold": [], "warm": []}
     charts: dict[str, list[float]] = {"cold": [], "warm": []}
     parts: list[tuple[float, float, float]] = []
-    for view, what, found in (("probe_attributions", "gallery", gallery), ("overview", "charts", charts)):
-        for _ in range(given.rounds):
+    for view, what, visits in (("probe_attributions", "gallery", gallery), ("overview", "charts", charts)):
+        for _ in range(options.rounds):
             state = {"view": view, "focus": "image" if what == "gallery" else "table"}
             with served(root) as url, tempfile.TemporaryDirectory() as profile:
                 ready(url, {"image": 24, "table": 24})
@@ -291,8 +291,8 @@ def opening(playwright: Any, root: Path, given: argparse.Namespace, complaints: 
                         if (what, visit) == ("gallery", "warm"):
                             parts.append(tab.parts())
                         tab.settle()
-                    if visit in found:
-                        found[visit].append(seconds)
+                    if visit in visits:
+                        visits[visit].append(seconds)
     return [
         least("shell and gallery painted after the tab opens, cold", gallery["cold"], 0.3),
         least("shell and gallery painted after the tab opens, warm", gallery["warm"], 0.3),
@@ -305,13 +305,13 @@ def opening(playwright: Any, root: Path, given: argparse.Namespace, complaints: 
     ]
 
 
-def slider(playwright: Any, root: Path, given: argparse.Namespace, complaints: list[str]) -> list[Row]:
-    """A usual gallery: sixteen small pictures over 300 epochs, more than are fetched ahead."""
+def slider(playwright: Any, root: Path, options: argparse.Namespace, complaints: list[str]) -> list[Row]:
+    """A usual gallery: sixteen small images over 300 epochs, more than are fetched ahead."""
     return sliding(playwright, root, complaints, epochs=300, samples=16, side=28)
 
 
-def wide(playwright: Any, root: Path, given: argparse.Namespace, complaints: list[str]) -> list[Row]:
-    """The largest gallery: 32 pictures of 224 × 224 over 100 epochs."""
+def wide(playwright: Any, root: Path, options: argparse.Namespace, complaints: list[str]) -> list[Row]:
+    """The largest gallery: 32 images of 224 × 224 over 100 epochs."""
     return sliding(playwright, root, complaints, epochs=100, samples=32, side=224)
 
 
@@ -372,8 +372,8 @@ def steps(tab: Tab, count: int) -> list[float]:
     meter.send("Performance.enable", {"timeDomain": "threadTicks"})
 
     def spent() -> float:
-        found = meter.send("Performance.getMetrics")["metrics"]
-        return float(next(entry["value"] for entry in found if entry["name"] == "TaskDuration"))
+        metrics = meter.send("Performance.getMetrics")["metrics"]
+        return float(next(entry["value"] for entry in metrics if entry["name"] == "TaskDuration"))
 
     seconds = []
     for _ in range(count // 10):
@@ -384,31 +384,31 @@ def steps(tab: Tab, count: int) -> list[float]:
     return seconds
 
 
-def long(playwright: Any, root: Path, given: argparse.Namespace, complaints: list[str]) -> list[Row]:
+def long(playwright: Any, root: Path, options: argparse.Namespace, complaints: list[str]) -> list[Row]:
     """1000 epochs × 300 layers × 100 features: nothing is lost, and each view stands a second after it was asked for."""
     table_run(root / "long", 1000, 300, 100, alert=400)
     rows = []
     with served(root) as url:
         ready(url, {"long": 1000})
-        found = views(playwright, root, url, given, complaints, {"focus": "long"})
+        times = views(playwright, root, url, options, complaints, {"focus": "long"})
         rows.append(Row("1000 epochs × 300 layers × 100 features: epochs shown", "1000", "1000", True))
     rows += [
-        least(f"… {TITLES[view]}, from the click to its last chart", seconds, 1.0) for view, seconds in found.items()
+        least(f"… {TITLES[view]}, from the click to its last chart", seconds, 1.0) for view, seconds in times.items()
     ]
     return rows
 
 
-def many(playwright: Any, root: Path, given: argparse.Namespace, complaints: list[str]) -> list[Row]:
+def many(playwright: Any, root: Path, options: argparse.Namespace, complaints: list[str]) -> list[Row]:
     """Twenty runs, all of them ticked."""
     names = [f"run{i:02d}" for i in range(20)]
     for seed, name in enumerate(names):
         table_run(root / name, 50, 30, 30, alert=30, seed=seed)
     with served(root) as url:
         ready(url, dict.fromkeys(names, 50))
-        found = views(playwright, root, url, given, complaints, {"focus": names[0], "runs": names, "seen": names})
+        times = views(playwright, root, url, options, complaints, {"focus": names[0], "runs": names, "seen": names})
     return [
         least(f"20 runs ticked: {TITLES[view]}, from the click to its last chart", seconds, 2.0)
-        for view, seconds in found.items()
+        for view, seconds in times.items()
     ]
 
 
@@ -421,21 +421,21 @@ TITLES = {
 
 
 def views(
-    playwright: Any, root: Path, url: str, given: argparse.Namespace, complaints: list[str], state: dict[str, Any]
+    playwright: Any, root: Path, url: str, options: argparse.Namespace, complaints: list[str], state: dict[str, Any]
 ) -> dict[str, list[float]]:
     """Seconds to each view, every time on a page that has not shown it yet."""
-    found: dict[str, list[float]] = {view: [] for view in CHARTS}
+    times: dict[str, list[float]] = {view: [] for view in CHARTS}
     with tempfile.TemporaryDirectory() as profile, browsing(playwright, Path(profile)) as context:
-        for _ in range(given.rounds):
+        for _ in range(options.rounds):
             for view in CHARTS:
                 tab = Tab(context, url, complaints)
                 elsewhere = "overview" if view != "overview" else "weight_gradients"
                 tab.keep(root, **state, view=elsewhere)
                 tab.open("charts", CHARTS[elsewhere])
                 tab.settle()
-                found[view].append(tab.switch(view))
+                times[view].append(tab.switch(view))
                 tab.page.close()
-    return found
+    return times
 
 
 # Without a browser.
@@ -443,22 +443,22 @@ def views(
 
 START = """
 import importlib.metadata, sys
-found = importlib.metadata.entry_points
+original = importlib.metadata.entry_points
 if sys.argv.pop(1) == 'without':
-    def entry_points(**given):
-        kept = [entry for entry in found(**given) if not entry.value.startswith('keras_xai')]
-        return importlib.metadata.EntryPoints(kept)
+    def entry_points(**names):
+        others = [entry for entry in original(**names) if not entry.value.startswith('keras_xai')]
+        return importlib.metadata.EntryPoints(others)
     importlib.metadata.entry_points = entry_points
 from tensorboard.main import run_main
 run_main()
 """
 
 
-def start(playwright: Any, root: Path, given: argparse.Namespace, complaints: list[str]) -> list[Row]:
+def start(playwright: Any, root: Path, options: argparse.Namespace, complaints: list[str]) -> list[Row]:
     """CPU seconds until TensorBoard listens, with the plugin and without it in turn, in an order drawn anew each time."""
     (root / "nothing").mkdir()
     ratios = []
-    for pair in range(given.pairs + 1):
+    for pair in range(options.pairs + 1):
         order = random.Random(pair).sample(("with", "without"), 2)
         spent = {kind: started(kind, root / "nothing") for kind in order}
         if pair:  # the first pair fills the file system's cache
@@ -484,7 +484,7 @@ def started(kind: str, directory: Path) -> float:
     return spent / os.sysconf("SC_CLK_TCK")
 
 
-def requests(playwright: Any, root: Path, given: argparse.Namespace, complaints: list[str]) -> list[Row]:
+def requests(playwright: Any, root: Path, options: argparse.Namespace, complaints: list[str]) -> list[Row]:
     """Random parameters on every route of TensorBoard's own application: answers of 200, 400 or 404."""
     table_run(root / "table", 12, 6, 8, alert=9)
     image_run(root / "image", 6, 4, 16)
@@ -508,7 +508,7 @@ def requests(playwright: Any, root: Path, given: argparse.Namespace, complaints:
     routes = ["index", "run", "summary", "figure", "importance", "inputs", "outputs", "attribution", "film", "theme"]
     routes += ["static/index.js", "static/../plugin.py", "plotly.partial.min.js", "mapping"]
     codes: dict[int, int] = {}
-    for _ in range(given.requests):
+    for _ in range(options.requests):
         route = draw.choice(routes)
         query = {key: draw.choice(words) for key in draw.sample(keys, draw.randrange(6))}
         if draw.random() < 0.8:  # else hardly any request would come past the first check
@@ -518,7 +518,7 @@ def requests(playwright: Any, root: Path, given: argparse.Namespace, complaints:
         code = client.get(f"/data/plugin/keras_xai/{route}", query_string=query).status_code
         codes[code] = codes.get(code, 0) + 1
     told = ", ".join(f"{number:,} × {code}" for code, number in sorted(codes.items()))
-    return [Row(f"{given.requests:,} requests of random parameters", told, "no 500", set(codes) <= {200, 400, 404})]
+    return [Row(f"{options.requests:,} requests of random parameters", told, "no 500", set(codes) <= {200, 400, 404})]
 
 
 def application(root: Path) -> Any:
@@ -574,23 +574,23 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
+    options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
     rows: list[Row] = []
     complaints: list[str] = []
     with sync_playwright() as playwright:
-        for part in given.only:
+        for part in options.only:
             with tempfile.TemporaryDirectory(prefix="keras_xai_") as root:
-                for row in PARTS[part](playwright, Path(root), given, complaints):
+                for row in PARTS[part](playwright, Path(root), options, complaints):
                     rows.append(row)
                     print(f"{row.what}: {row.measured}, bar {row.bar}: {verdict(row)}", flush=True)
     said = "nothing" if not complaints else f"{len(complaints)}: {complaints[0]}"
     rows.append(Row("browser console: errors, CSP violations, requests off the host", said, "nothing", not complaints))
     print(table(rows))
-    if given.out:
+    if options.out:
         text = DOCUMENT.format(version=kx.__version__, table=table(rows), machine=machine())
-        given.out.write_text(text, encoding="utf-8")
+        options.out.write_text(text, encoding="utf-8")
     return 0 if all(row.met for row in rows) else 1
 
 

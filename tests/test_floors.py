@@ -30,10 +30,11 @@ LAW = {
     "analysis": {"events", "judgement", "recorded", "records", "probe"},
     "figures": {"analysis", "events", "judgement", "recorded", "records", "probe"},
     "backend": {"records", "probe"},
-    "gradients": {"backend", "running", "probe", "records"},
+    "flag_tracker": {"records"},
+    "gradients": {"backend", "flag_tracker", "running", "probe", "records"},
     "model": {"backend", "frames", "probe", "records"},
     "attribution": {"backend", "frames", "model", "probe", "records"},
-    "mapping": {"backend", "model", "probe", "records"},
+    "mapping": {"backend", "flag_tracker", "model", "probe", "records"},
     "callbacks": {
         "gradients",
         "attribution",

@@ -20,11 +20,12 @@ from keras_xai.records import Link
 if TYPE_CHECKING:  # what is imported for its types alone would import the framework
     import keras
 
+    from keras_xai.backend.recorder import GradientRecorder, TrainFunction
+
 Tensor = Any  # of the framework
 Tensors = list[Tensor]
-Progress = Callable[
-    [int], None
-]  # called on the host with the number of rounds that a loop has done since the last call
+# Called on the host with the number of rounds that a loop has done since the last call.
+Progress = Callable[[int], None]
 
 
 class NoRule(ValueError):
@@ -298,32 +299,18 @@ class Backend(Protocol):
     def reshuffles(self, source: Any) -> bool:
         """Return True for a data set of the framework's own that shuffles anew at each read."""
 
-    # Training; not typed yet.
+    # Training.
 
-    @property
-    def GradientSums(self) -> Any:  # noqa: N802
-        """Running sums on the device: `.add(...)`, `.read()`, `.reset()`."""
+    def gradient_recorder(
+        self, model: keras.Model, plain: TrainFunction, announce: Callable[[int], None]
+    ) -> GradientRecorder:
+        """A recorder of the gradients that train `model`.
 
-    def present(self, variable: Any) -> Tensor:
-        """Return a variable's value at this point of the program."""
+        Args:
+            model: whose train function is made.
+            plain: the model's own train function.
+            announce: is called with the number of variables before a recording function is compiled, which takes long.
+        """
 
-    def weights(self, variables: Sequence[Any]) -> Tensors:
-        """Return the values of several, as float32."""
-
-    def building(self) -> Any:
-        """Return the graph that is being built, None where operations run at once."""
-
-    def sealed(self, graph: Any) -> bool:
-        """Return True where a compiled function of the user's own lies in between."""
-
-    def own_randomness(self, graph: Any) -> list[str]:
-        """Return the random operations that keep their state in the graph itself."""
-
-    def ran(self, error: Exception) -> bool:
-        """Return True for an error that comes from running a step, not from building it."""
-
-    def replicas(self, model: keras.Model) -> int:
-        """Return the number of copies of the model that train in step."""
-
-    def chief(self, model: keras.Model) -> bool:
-        """Return True in the process that writes, of several."""
+    def is_chief(self, model: keras.Model) -> bool:
+        """True where this process is the one that writes, of several that train one model together."""

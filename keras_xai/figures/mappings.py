@@ -91,7 +91,7 @@ READING = {
     ),
     "readability": (
         "Where the decision can be read",
-        "Accuracy of a straight line from the layer, each sample left out: pale is chance, dark is all right.",
+        "Accuracy of a linear probe of the layer, each sample left out: pale is chance, dark is all right.",
     ),
     "surrogates": (
         "How simple the model still is",
@@ -99,7 +99,7 @@ READING = {
         "memorising.",
     ),
     "surrogate_coefficients": (
-        "What the line uses",
+        "What the linear surrogate uses",
         "Effect of a feature on each class, per standard deviation: orange speaks for it, blue against.",
     ),
     "data_map": (

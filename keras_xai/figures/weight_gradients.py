@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,13 +128,7 @@ def heat_map(
     if not variables(records):
         return chart(look, [])
     scale, groups = SCALES[statistic], layers(records) if by == "layers" else {}
-    if groups:
-        names, values = tuple(groups), layer_table(records, statistic, list(groups.values()))
-    else:
-        names, values = variables(records), table(records, statistic)
-    if kernels_only:
-        rows = _without_biases(names)
-        names, values = tuple(names[row] for row in rows), values[rows]
+    names, values = _statistic_rows(run, statistic, groups, kernels_only=kernels_only)
     columns = MAP_COLUMNS // 2 if compact else MAP_COLUMNS
     epochs, values = binned([record.epoch for record in records], values, columns)
     colours = colours_of(values, scale)
@@ -157,30 +151,37 @@ def heat_map(
         **_hover(values, scale, coarse=compact or values.size > EXACT_CELLS),
     )
     every = -(-len(names) // labels)  # only so many rows are labelled
+    row_labels = [text(name, cells.label_length(left)) for name in label_names[::every]]
+    rows: dict[str, Any] = {"ticks": row_ids[::every], "range": [len(names) - 0.5, -0.5], "type": "category"}
+    ends = {"map": "sequential", "low": colours.low_words, "high": colours.high_words}
     panel = chart(
         look,
         [trace, *cells.hatched(look, epochs, np.isfinite(colours.values), row_ids)],
         xaxis=cells.cell_axis(look, epochs),
-        yaxis=cells.row_axis(
-            look,
-            [text(name, cells.label_length(left)) for name in label_names[::every]],
-            row_ids[::every],
-            range=[len(names) - 0.5, -0.5],
-            type="category",
-        ),
+        yaxis=cells.row_axis(look, row_labels, **rows),
         margin={"l": left, "r": _flag_margin(flags, compact), "t": 4, "b": 22},
         hovermode="closest",
-        meta={
-            "cells": True,
-            "rows": list(names),
-            "labels": list(label_names),
-            "scale": {"map": "sequential", "low": colours.low_words, "high": colours.high_words},
-        },
+        meta={"cells": True, "rows": list(names), "labels": list(label_names), "scale": ends},
     )
     for flag in flags:
         words = flag.kind if compact else f"{flag.kind} since {flag.since}"
         panel["layout"]["annotations"].append(_flag_mark(look, row_ids[names.index(flag.name)], words))
     return panel
+
+
+def _statistic_rows(
+    run: Recorded, statistic: str, groups: Mapping[str, Sequence[str]], *, kernels_only: bool
+) -> tuple[tuple[str, ...], Float]:
+    """Return the names of the rows, and their values (rows, E): of groups of variables, or where there are none of each."""
+    records = run.weight_gradients
+    if groups:
+        names, values = tuple(groups), layer_table(records, statistic, list(groups.values()))
+    else:
+        names, values = variables(records), table(records, statistic)
+    if not kernels_only:
+        return names, values
+    rows = _without_biases(names)
+    return tuple(names[row] for row in rows), values[rows]
 
 
 def _without_biases(names: Sequence[str]) -> list[int]:
@@ -303,26 +304,11 @@ def ridge(
     part = _filled_part(counts)
     x = ((logs[:-1] + logs[1:]) / 2)[part]
     tall = 0.17 * max(6, len(drawn))  # rows that a curve reaches over
-    shades = ramp(look.theme, "sequential")
     data = []
     for row, at in enumerate(drawn):
         height = counts[row][part] / (counts[row].max() or 1.0) * tall
-        outline = {"color": shades[80 + int(120 * row / len(drawn))], "width": 0.9}
-        if at == accented:
-            outline = {"color": look["accent"], "width": 1.75}
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "x": packed(np.concatenate([[x[0]], x, [x[-1]]])),
-                "y": packed(np.concatenate([[row], row - height, [row]])),
-                "fill": "toself",
-                "fillcolor": look["accent-soft"] if at == accented else look["page"],
-                "line": outline,
-                "name": f"epoch {records[at].epoch}",
-                "hoverinfo": "name",
-            }
-        )
+        name = f"epoch {records[at].epoch}"
+        data.append(_curve(look, name, x, row, height, row / len(drawn), accented=at == accented))
     epochs = [records[at].epoch for at in drawn]
     powers = list(range(int(np.ceil(x[0] / 8)) * 8, int(x[-1]) + 1, 8))
     rows = _labelled_rows(len(drawn), drawn.index(accented))
@@ -347,6 +333,24 @@ def ridge(
         hovermode="closest",
         meta={"rows": epochs, "by": "row"},
     )
+
+
+def _curve(look: Look, name: str, x: Float, row: int, height: Float, age: float, *, accented: bool) -> dict[str, Any]:
+    """Return one curve that stands on its row; the newer (`age` from 0 to 1), the darker."""
+    outline = {"color": ramp(look.theme, "sequential")[80 + int(120 * age)], "width": 0.9}
+    if accented:
+        outline = {"color": look["accent"], "width": 1.75}
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": packed(np.concatenate([[x[0]], x, [x[-1]]])),
+        "y": packed(np.concatenate([[row], row - height, [row]])),
+        "fill": "toself",
+        "fillcolor": look["accent-soft"] if accented else look["page"],
+        "line": outline,
+        "name": name,
+        "hoverinfo": "name",
+    }
 
 
 def _filled_part(counts: Sequence[Float]) -> slice:

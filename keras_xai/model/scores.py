@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from keras_xai import tree
 from keras_xai.backend import get_backend
+from keras_xai.backend.keras_tree import flatten_with_path
 from keras_xai.backend.protocol import Logits, Tensor
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.model.task import Task, decide
@@ -175,7 +176,7 @@ def named_outputs(structure: Any, names: Sequence[str]) -> tuple[dict[str, Any],
     """
     if not isinstance(structure, (Mapping, list, tuple)):
         return {"": structure}, list(names) if len(names) == 1 else []
-    flat = keras.tree.flatten_with_path(structure)
+    flat = flatten_with_path(structure)
     paths = {"/".join(map(str, path)): tensor for path, tensor in flat}
     name_of = dict(zip(paths, names, strict=True)) if len(names) == len(paths) else {}
     if isinstance(structure, Mapping) and all(len(path) == 1 for path, _ in flat):

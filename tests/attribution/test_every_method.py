@@ -13,7 +13,7 @@ from keras_xai.attribution.engine import Engine
 from keras_xai.attribution.method import make_method
 from keras_xai.model.runner import ModelRunner
 
-from .conftest import MODELS
+from .models import MODELS
 
 pytestmark = pytest.mark.oldest
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 import keras_xai as kx
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.attributor import Attributor
-from tests.callbacks.conftest import small_model
+from tests.callbacks.small_training import small_model
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,8 @@ from keras_xai.backend.tensorflow.activations import embedding_outputs, fit_rows
 from keras_xai.backend.tensorflow.autodiff import find_logits, forward_with_vjp, gradient, take_target
 from keras_xai.backend.tensorflow.datasets import reshuffles
 from keras_xai.backend.tensorflow.deeplift import deeplift_multipliers
-from keras_xai.backend.tensorflow.devices import chief, replicas
-from keras_xai.backend.tensorflow.gradient_sums import GradientSums, present, weights
-from keras_xai.backend.tensorflow.graphs import building, own_randomness, ran, sealed
+from keras_xai.backend.tensorflow.devices import is_chief
+from keras_xai.backend.tensorflow.gradient_recorder import gradient_recorder
 from keras_xai.backend.tensorflow.loops import fori_loop, map
 from keras_xai.backend.tensorflow.preimage import preimages
 from keras_xai.backend.tensorflow.program import compiled, constant, dense_tensor, numpy
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     _has_all: Backend = module  # checked by mypy
 
 __all__ = [
-    "GradientSums",
-    "building",
-    "chief",
     "compiled",
     "constant",
     "deeplift_multipliers",
@@ -33,16 +29,12 @@ __all__ = [
     "fori_loop",
     "forward_with_vjp",
     "gradient",
+    "gradient_recorder",
+    "is_chief",
     "map",
     "numpy",
-    "own_randomness",
     "preimages",
-    "present",
-    "ran",
-    "replicas",
     "reshuffles",
-    "sealed",
     "take_target",
     "trace_activations",
-    "weights",
 ]
