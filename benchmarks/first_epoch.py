@@ -28,10 +28,10 @@ def train(blocks: int, samples: int | str | None) -> dict[str, float]:
     import numpy as np
 
     import keras_xai as kx
-    from keras_xai.backend import get_backend
+    from keras_xai.backend.tensorflow.gradient_sums import GradientSums
 
     statistics = 0.0
-    add = get_backend().GradientSums.add
+    add = GradientSums.add
 
     def timed(*args: object, **options: object) -> None:
         nonlocal statistics
@@ -39,7 +39,7 @@ def train(blocks: int, samples: int | str | None) -> dict[str, float]:
         add(*args, **options)
         statistics += time.process_time() - began
 
-    get_backend().GradientSums.add = timed
+    GradientSums.add = timed
     traces = 0
 
     class Counted(keras.Model):

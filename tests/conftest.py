@@ -35,10 +35,10 @@ QUIET = (
 def wait_until(answer: Callable[[], Any], seconds: float = 30, every: float = 0.1) -> Any:
     """The first true answer; an AssertionError when none came in time."""
     end = time.monotonic() + seconds
-    while not (found := answer()):
+    while not (value := answer()):
         assert time.monotonic() < end, "nothing came in time"
         time.sleep(every)
-    return found
+    return value
 
 
 @pytest.fixture(scope="session", name="wait_until")
@@ -104,8 +104,8 @@ class Story:
 
     def outputs(self, epoch: int) -> Any:
         """Class probabilities (B, 3): the true class until the move, then always class 0."""
-        shown = np.where(self.moves is not None and epoch >= self.moves, 0, self.labels)
-        return np.where(np.arange(3) == np.reshape(shown, (-1, 1)), 0.8, 0.1).astype(np.float32)
+        predicted = np.where(self.moves is not None and epoch >= self.moves, 0, self.labels)
+        return np.where(np.arange(3) == np.reshape(predicted, (-1, 1)), 0.8, 0.1).astype(np.float32)
 
     def records(self, epoch: int) -> list[Any]:
         """Everything that callbacks would write at an epoch."""
@@ -122,12 +122,12 @@ class Story:
             np.bincount(np.arange(20) // 2 + epoch % 5, minlength=20)[:20].astype(np.float32), (size, 1)
         )
         flags = (("head/kernel", "dead", self.dies),) if dead and self.dies is not None else ()
-        found: list[Any] = [Gradients(epoch, self.variables, columns, histogram, edges, 3, flags)]
+        result: list[Any] = [Gradients(epoch, self.variables, columns, histogram, edges, 3, flags)]
         picked = np.arange(len(self.labels)), self.labels
         for method, error in (("saliency", None), ("integrated_gradients", np.full(6, 0.01 * epoch, np.float32))):
             values = np.abs(self.maps(epoch)) if method == "saliency" else self.maps(epoch)
             predicted = outputs.argmax(1)
-            found.append(
+            result.append(
                 Attribution(
                     method,
                     values,
@@ -144,14 +144,14 @@ class Story:
             )
         for source, lag in (("live", 0), ("clean", 2)):
             share, score = self.share(epoch, lag), self.score(epoch, lag)
-            found.append(Shares(epoch, source, self.probe.features, share, score, 6.0))
+            result.append(Shares(epoch, source, self.probe.features, share, score, 6.0))
             if self.moves is not None and epoch == self.moves + lag:
                 verdict = "data changed" if source == "live" else "reliance moved"
                 moved = ((self.probe.features[0], 0.02, 0.5, 1, 9.0),)
-                found.append(Alert(epoch, source, verdict, False, moved, 9.0, 6.0))
+                result.append(Alert(epoch, source, verdict, False, moved, 9.0, 6.0))
         logs = {"loss": 2.0 / (1 + epoch), "val_loss": 1.0, "val_accuracy": 0.9 if epoch < 7 else 0.4}
-        found.append(Epoch(epoch, self.started + 10 * epoch, 10.0, 0.2, 1e-3, logs))
-        return found
+        result.append(Epoch(epoch, self.started + 10 * epoch, 10.0, 0.2, 1e-3, logs))
+        return result
 
     def write(self, *epochs: int) -> Story:
         """Appends epochs, as a training would."""
@@ -167,15 +167,15 @@ class Story:
 @pytest.fixture(scope="session")
 def story() -> Iterator[Callable[..., Story]]:
     """`story(directory, kind=..., moves=..., dies=...)` writes the probe; `.write(0, 1, ...)` the epochs."""
-    told: list[Story] = []
+    stories: list[Story] = []
 
     def tell(directory: Path, **options: Any) -> Story:
-        told.append(Story(directory, **options))
-        return told[-1]
+        stories.append(Story(directory, **options))
+        return stories[-1]
 
     yield tell
-    for one in told:
-        one.close()
+    for written in stories:
+        written.close()
 
 
 @pytest.fixture(scope="session")
@@ -245,19 +245,19 @@ class Served:
         ]
         command += ["--load_fast", LOADERS[loader], "--reload_interval", "1"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        self.said: list[str] = []
+        self.lines: list[str] = []
         self.url = ""
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         wait_until(lambda: self.url or self.process.poll() is not None, 90)
-        assert self.url, "".join(self.said)
+        assert self.url, "".join(self.lines)
 
     def _listen(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.said.append(line)
-            if found := re.search(r"at (http://\S+?)/? \(Press", line):
-                self.url = found.group(1)
+            self.lines.append(line)
+            if match := re.search(r"at (http://\S+?)/? \(Press", line):
+                self.url = match.group(1)
 
     def close(self) -> None:
         self.process.terminate()
@@ -278,8 +278,8 @@ def serve() -> Iterator[Callable[..., Served]]:
         return running[directory, loader]
 
     yield start
-    for one in running.values():
-        one.close()
+    for server in running.values():
+        server.close()
 
 
 # A browser.

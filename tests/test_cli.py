@@ -79,9 +79,9 @@ def test_the_worst_run_decides_and_json_says_it_all(log, capsys):
     log("quiet", 12)
     directory = log("caught", 12, alerts=[9])
     assert main(["check", directory, "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert told["status"] == 1
-    assert {r["run"]: (r["status"], r["alerts"]) for r in told["runs"]} == {"quiet": (0, 0), "caught": (1, 1)}
+    document = json.loads(capsys.readouterr().out)
+    assert document["status"] == 1
+    assert {r["run"]: (r["status"], r["alerts"]) for r in document["runs"]} == {"quiet": (0, 0), "caught": (1, 1)}
 
 
 NAMES = [
@@ -134,11 +134,11 @@ def test_names_that_are_no_utf8_are_shown_escaped(log, tmp_path, capsys):
 def test_a_terminal_of_few_characters_gets_escapes(log, capsys, monkeypatch):
     """An alert has an arrow, a name may have anything."""
     directory = log("größe", 12, alerts=[9])
-    shown = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    monkeypatch.setattr(sys, "stdout", shown)
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
     assert main(["check", directory]) == 1
-    shown.seek(0)
-    assert "ALARM    gr\\xf6\\xdfe" in shown.read()
+    terminal.seek(0)
+    assert "ALARM    gr\\xf6\\xdfe" in terminal.read()
 
 
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError, RecursionError, UnicodeEncodeError])

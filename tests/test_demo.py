@@ -44,8 +44,8 @@ def test_every_part_was_recorded(demo):
     assert run.methods == ("grad_cam", "integrated_gradients", "saliency")
     assert not any(g.flags for g in run.weight_gradients)
     assert all(g.steps == 3 for g in run.weight_gradients)
-    said = [note for epoch in run.history[2:] for note in epoch.notes]
-    assert [note.split(" took")[0] for note in said] in (
+    notes = [note for epoch in run.history[2:] for note in epoch.notes]
+    assert [note.split(" took")[0] for note in notes] in (
         [],
         ["The callbacks"],
     )  # their share of so short a training, once
@@ -55,7 +55,7 @@ def test_a_log_dir_that_cannot_be_written_is_said_in_one_line(tmp_path):
     """No traceback, exit status 2."""
     (tmp_path / "file").touch()
     command = [sys.executable, "-m", "keras_xai.cli", "demo", str(tmp_path / "file")]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert found.returncode == 2
-    assert "is a file" in found.stderr
-    assert "Traceback" not in found.stderr
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 2
+    assert "is a file" in process.stderr
+    assert "Traceback" not in process.stderr

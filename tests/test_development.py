@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs" / "development"
 HOW_TOS = sorted(PAGES.glob("add_a_*.md"))
+APART = {"add_a_backend"}  # puts another framework in the place of the real one
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -44,23 +46,50 @@ def follow(page: Path, copy: Path) -> str:
     return code
 
 
-@pytest.mark.parametrize("page", HOW_TOS, ids=lambda page: page.stem)
-def test_a_how_to_does_what_it_says(page, tmp_path):
-    """Its files and changes in a copy of the package, then the code that tries them, in a process of its own."""
+RUN_ALL = """
+import json, runpy, sys, traceback
+errors = {}
+for path in sys.argv[1:]:
+    try:
+        runpy.run_path(path)
+        errors[path] = ""
+    except BaseException:
+        errors[path] = traceback.format_exc()
+print("RESULT", json.dumps(errors))
+"""
+
+
+def tried(pages: list[Path], copy: Path) -> dict[str, str]:
+    """Follow pages in one copy of the package, and run what tries each of them, in one process: the error of each page."""
     for folder in ("keras_xai", "tests/backend"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    code = follow(page, tmp_path)
-    assert code, "the page does not try what it adds"
-    environment = os.environ | {"PYTHONPATH": str(tmp_path), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr[-4000:]
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for page in pages:
+        code = follow(page, copy)
+        assert code, f"{page.name} does not try what it adds"
+        (copy / f"{page.stem}.py").write_text(code, encoding="utf-8")
+    command = [sys.executable, "-W", "ignore", "-c", RUN_ALL, *(f"{page.stem}.py" for page in pages)]
+    environment = os.environ | {"PYTHONPATH": str(copy), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    process = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr[-4000:]
+    errors = json.loads(process.stdout.rpartition("RESULT ")[2])
+    return {name.removesuffix(".py"): error for name, error in errors.items()}
+
+
+@pytest.fixture(scope="module")
+def errors(tmp_path_factory):
+    """The error of each page, "" where it does what it says: one copy for all but those that stand in each other's way."""
+    together = [page for page in HOW_TOS if page.stem not in APART]
+    of_page = tried(together, tmp_path_factory.mktemp("together"))
+    for page in HOW_TOS:
+        if page.stem in APART:
+            of_page |= tried([page], tmp_path_factory.mktemp(page.stem))
+    return of_page
+
+
+@pytest.mark.parametrize("page", HOW_TOS, ids=lambda page: page.stem)
+def test_a_how_to_does_what_it_says(page, errors):
+    """Its files and changes in a copy of the package, then the code that tries them, in another process."""
+    assert errors[page.stem] == ""
 
 
 def test_the_architecture_names_every_room():

@@ -53,8 +53,8 @@ def test_the_files_say_what_the_model_does(trained):
     names, values = kx.importance(model, probe)
     assert run.importance.names == tuple(names)
     np.testing.assert_allclose(run.importance.share[-1], values / values.sum(), rtol=1e-4)
-    found = kx.attribute(model, probe.gallery(8), "grad_cam").values
-    np.testing.assert_allclose(run.attributions("grad_cam")[-1].values, found, atol=np.ptp(found) / 200)
+    values = kx.attribute(model, probe.gallery(8), "grad_cam").values
+    np.testing.assert_allclose(run.attributions("grad_cam")[-1].values, values, atol=np.ptp(values) / 200)
     gradients = run.weight_gradients[-1]
     assert gradients.names == ("cnn/conv/kernel", "cnn/conv/bias", "cnn/digit/kernel", "cnn/digit/bias")
     norms = [np.linalg.norm(v.numpy()) for v in model.trainable_variables]
@@ -71,18 +71,18 @@ def test_tensorboard_serves_what_the_files_say(trained, wsgi, loader, wait_until
     run, client = kx.load(logs)["digits"], wsgi(logs, loader)
     wait_until(lambda: any(r["epochs"] == EPOCHS for r in client.get(HOME + "index").json["runs"]))
     ask = {"run": "digits"}
-    told = client.get(HOME + "run", query_string=ask).json
-    assert told["epochs"] == run.epochs
-    assert [a["epoch"] for a in told["alerts"]] == [a.epoch for a in run.alerts]
+    summary = client.get(HOME + "run", query_string=ask).json
+    assert summary["epochs"] == run.epochs
+    assert [a["epoch"] for a in summary["alerts"]] == [a.epoch for a in run.alerts]
     for source, importance in (("clean", run.importance), ("live", run.importance_live)):
-        _, found = arrays(client.get(HOME + "importance", query_string={**ask, "source": source}).data)
-        np.testing.assert_array_equal(found["share"], importance.share)
+        _, values = arrays(client.get(HOME + "importance", query_string={**ask, "source": source}).data)
+        np.testing.assert_array_equal(values["share"], importance.share)
     for method in run.methods:
         for record in run.attributions(method)[:: EPOCHS - 1]:
-            _, found = arrays(
+            _, values = arrays(
                 client.get(HOME + "attribution", query_string={**ask, "method": method, "epoch": record.epoch}).data
             )
-            np.testing.assert_allclose(found["v0"], record.values, atol=1e-6)
+            np.testing.assert_allclose(values["v0"], record.values, atol=1e-6)
 
 
 def test_a_person_sees_all_views(trained, browser, serve):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-MINE = ("catch_a_leaking_column", "stop_when_the_model_cheats")
+NAMES = ("catch_a_leaking_column", "stop_when_the_model_cheats")
 
 
 def example(name):
@@ -18,7 +18,7 @@ def example(name):
     return module
 
 
-@pytest.mark.parametrize("name", MINE)
+@pytest.mark.parametrize("name", NAMES)
 def test_an_example_is_a_story_of_one_page(name):
     """Under 80 lines."""
     assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) < 80
@@ -36,16 +36,16 @@ def test_the_leaking_column_is_caught(tmp_path):
 @pytest.mark.filterwarnings("ignore:ALERT")
 def test_the_cheating_model_is_stopped_and_its_last_honest_weights_kept(tmp_path):
     """Stopped at the alarm; the weights that are kept are those of the epoch before it."""
-    story, kept = example("stop_when_the_model_cheats"), {}
+    story, weights_at = example("stop_when_the_model_cheats"), {}
 
     class Remember(keras.callbacks.EarlyStopping):
         def on_epoch_end(self, epoch, logs=None):
-            kept[epoch] = self.model.get_weights()
+            weights_at[epoch] = self.model.get_weights()
             super().on_epoch_end(epoch, logs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.callbacks, "EarlyStopping", Remember)
         model, history = story.train(str(tmp_path))
     assert story.STAMPED <= history.epoch[-1] <= story.STAMPED + 1
-    for a, b in zip(model.get_weights(), kept[history.epoch[-2]], strict=True):
+    for a, b in zip(model.get_weights(), weights_at[history.epoch[-2]], strict=True):
         np.testing.assert_array_equal(a, b)

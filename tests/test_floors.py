@@ -30,9 +30,10 @@ LAW = {
     "analysis": {"events", "judgement", "recorded", "records", "probe"},
     "figures": {"analysis", "events", "judgement", "recorded", "records", "probe"},
     "backend": {"records", "probe"},
-    "gradients": {"backend", "running", "probe", "records"},
+    "flag_tracker": {"records"},
+    "gradients": {"backend", "flag_tracker", "running", "probe", "records"},
     "attribution": {"backend", "probe", "frames", "records"},
-    "mapping": {"attribution", "backend", "probe", "records"},
+    "mapping": {"attribution", "backend", "flag_tracker", "probe", "records"},
     "callbacks": {
         "gradients",
         "attribution",

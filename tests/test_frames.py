@@ -66,15 +66,15 @@ def test_categories_are_text_or_the_numbers_that_they_are():
 def test_what_a_frame_becomes_is_what_fit_makes_of_it():
     """Number for number: the twin is Keras' own adapter, seen through a model that says what it gets."""
     x = keras.Input((3,))
-    said = keras.Model(x, keras.layers.Identity()(x))
+    identity = keras.Model(x, keras.layers.Identity()(x))
     frame = pd.DataFrame({"a": AGE / 3, "b": VISITS, "c": pd.array(VISITS, "Int64")})
-    ours = kx.attribute(said, frame, "saliency", target=0, verbose=False).outputs
-    np.testing.assert_array_equal(ours, said.predict(frame, verbose=0))
+    ours = kx.attribute(identity, frame, "saliency", target=0, verbose=False).outputs
+    np.testing.assert_array_equal(ours, identity.predict(frame, verbose=0))
     columns = dict(frame.astype({"c": int}))
     inputs = {name: keras.Input((1,), name=name) for name in columns}
-    said = keras.Model(inputs, keras.layers.Concatenate()(list(inputs.values())))
-    ours = kx.attribute(said, columns, "saliency", target=0, verbose=False).outputs
-    np.testing.assert_array_equal(ours, said.predict(columns, verbose=0))
+    identity = keras.Model(inputs, keras.layers.Concatenate()(list(inputs.values())))
+    ours = kx.attribute(identity, columns, "saliency", target=0, verbose=False).outputs
+    np.testing.assert_array_equal(ours, identity.predict(columns, verbose=0))
 
 
 def test_a_series_is_a_column_as_keras_makes_it():

@@ -21,8 +21,8 @@ def module_path(name: str) -> Path | None:
 
 
 def is_runnable(path: Path) -> bool:
-    """Return whether a file is a test, or a script that runs by itself."""
-    return path.name.startswith("test_") or '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+    """Return whether a file is a test or its fixtures, or a script that runs by itself."""
+    return path.name.startswith(("test_", "conftest")) or '__name__ == "__main__"' in path.read_text(encoding="utf-8")
 
 
 def imported_modules(path: Path) -> set[str]:

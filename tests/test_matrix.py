@@ -224,17 +224,17 @@ def check_importance(kind: str, model: Any, probe: Any, run: Any, data: Data) ->
 def check_words(head: str, run: Any, method: str, directory: Any) -> None:
     """Titles, the tab's answer, the report and the exit status."""
     title = sample_title(run, method, 0, None)
-    told = payload.whole(".", run)
+    detail = payload.whole(".", run)
     page = kx.report(directory, directory / "report.html").read_text()
     if head in ("softmax", "sigmoid", "hinge"):
         truth = CLASSES[head][run.probe.classes[0]]
         assert title.startswith(truth)
         read_as = run.attributions(method)[-1].prediction[0] != run.probe.classes[0]
         assert ("read as" in title) == read_as
-        assert told["probe"]["labels"].tolist() == run.probe.classes.tolist()
+        assert detail["probe"]["labels"].tolist() == run.probe.classes.tolist()
     else:
         assert "read as" not in title
-        assert told["probe"]["labels"] is None
+        assert detail["probe"]["labels"] is None
     if head == "hinge":
         assert not re.search(r"\d\s?%", title)  # a margin is no probability
     assert summary(run).faults == ()

@@ -33,8 +33,8 @@ def test_the_page_stands_alone_and_names_are_text(logs, tmp_path, browser):
     """Opened from disk: charts are drawn, nothing is fetched, nothing complains, a hostile name is what it is."""
     page = kx.report(logs, tmp_path / "report.html")
     assert page.stat().st_size < 10e6
-    tab, asked, errors = browser.new_page(), [], []
-    tab.on("request", lambda r: asked.append(r.url) if not r.url.startswith(("file:", "data:", "blob:")) else None)
+    tab, requests, errors = browser.new_page(), [], []
+    tab.on("request", lambda r: requests.append(r.url) if not r.url.startswith(("file:", "data:", "blob:")) else None)
     tab.on("pageerror", lambda e: errors.append(str(e)))
     tab.on("dialog", lambda d: errors.append(d.message))
     tab.goto(page.as_uri())
@@ -43,7 +43,7 @@ def test_the_page_stands_alone_and_names_are_text(logs, tmp_path, browser):
     assert HOSTILE in tab.locator("table").inner_text()
     assert HOSTILE in tab.locator("body").inner_text()
     assert tab.locator("img").count() == 0
-    assert (asked, errors) == ([], [])
+    assert (requests, errors) == ([], [])
     tab.close()
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from keras_xai.attribution.task import Task, decide
 from keras_xai.attribution.whole_numbers import as_numbers
 from keras_xai.backend import get_backend
+from keras_xai.backend.keras_tree import flatten_with_path
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.records import Link
 
@@ -135,7 +136,7 @@ def named_outputs(structure: Any, own: Sequence[str]) -> tuple[dict[str, Any], l
     """
     if not isinstance(structure, (Mapping, list, tuple)):
         return {"": structure}, list(own) if len(own) == 1 else []
-    flat = keras.tree.flatten_with_path(structure)
+    flat = flatten_with_path(structure)
     paths = {"/".join(map(str, path)): tensor for path, tensor in flat}
     names = dict(zip(paths, own, strict=True)) if len(own) == len(paths) else {}
     if isinstance(structure, Mapping) and all(len(path) == 1 for path, _ in flat):

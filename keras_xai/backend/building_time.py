@@ -1,4 +1,4 @@
-"""How long graphs took to be traced, and to run for the first time, which compiles them."""
+"""The time that graphs take to be traced, and to run for the first time, which compiles them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 
 class _Spent(threading.local):
-    """Of one thread: what another one builds is not waited for."""
+    """One thread's time: nobody waits for what another one builds."""
 
     seconds = 0.0
     depth = 0
@@ -20,17 +20,17 @@ _spent = _Spent()
 
 @contextlib.contextmanager
 def building_time() -> Iterator[None]:
-    """What is done in here counts, once where one graph is built inside another."""
+    """Count the time inside, once where one graph is built inside another."""
     _spent.depth += 1
-    began = time.perf_counter()
+    start = time.perf_counter()
     try:
         yield
     finally:
         _spent.depth -= 1
         if not _spent.depth:
-            _spent.seconds += time.perf_counter() - began
+            _spent.seconds += time.perf_counter() - start
 
 
 def seconds_built() -> float:
-    """Seconds so far in this thread."""
+    """Return the seconds so far in this thread."""
     return _spent.seconds

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import keras
 from numpy.typing import NDArray
 
+from keras_xai.backend.recorder import GradientRecorder, TrainFunction
 from keras_xai.records import Link
 
 Tensor = Any  # of the framework
@@ -184,32 +185,18 @@ class Backend(Protocol):
     def reshuffles(self, source: Any) -> bool:
         """Whether a data set of the framework's own shuffles anew at each read."""
 
-    # Training; not typed yet.
+    # Training.
 
-    @property
-    def GradientSums(self) -> Any:  # noqa: N802
-        """Running sums on the device: `.add(...)`, `.read()`, `.reset()`."""
+    def gradient_recorder(
+        self, model: keras.Model, plain: TrainFunction, announce: Callable[[int], None]
+    ) -> GradientRecorder:
+        """A recorder of the gradients that train `model`.
 
-    def present(self, variable: Any) -> Tensor:
-        """A variable's value at this point of the program."""
+        Args:
+            model: whose train function is made.
+            plain: the model's own train function.
+            announce: is called with the number of variables before a recording function is compiled, which takes long.
+        """
 
-    def weights(self, variables: Sequence[Any]) -> list[Tensor]:
-        """The same of several, as float32."""
-
-    def building(self) -> Any:
-        """The graph that is being built, None where operations run at once."""
-
-    def sealed(self, graph: Any) -> bool:
-        """Whether a compiled function of the user's own lies in between."""
-
-    def own_randomness(self, graph: Any) -> list[str]:
-        """Random operations that keep their state in the graph itself."""
-
-    def ran(self, error: Exception) -> bool:
-        """Whether an error comes from running a step, not from building it."""
-
-    def replicas(self, model: keras.Model) -> int:
-        """Copies of the model that train in step."""
-
-    def chief(self, model: keras.Model) -> bool:
-        """Whether this process is the one that writes, of several."""
+    def is_chief(self, model: keras.Model) -> bool:
+        """True where this process is the one that writes, of several that train one model together."""

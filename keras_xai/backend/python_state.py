@@ -1,4 +1,4 @@
-"""What a model's Python code can move while it is traced, kept as it was.
+"""Keeps what a model's Python code can move while it is traced.
 
 A graph is traced by running the model's code once. Whatever that code does besides building the graph happens then: draws
 from Python's and NumPy's generators, counters in layers.
@@ -35,7 +35,7 @@ def python_state_kept(model: keras.Model | None) -> Iterator[None]:
 
 
 def _plain_attributes(layer: keras.layers.Layer) -> dict[str, Any]:
-    """The numbers and texts that a layer's own code keeps, without those of Keras (`built` among them)."""
+    """Return the numbers and texts that a layer's own code keeps, without those of Keras (`built` among them)."""
     return {
         name: value
         for name, value in vars(layer).items()

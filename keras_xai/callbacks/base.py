@@ -223,7 +223,7 @@ class RecordingCallback(keras.callbacks.Callback):
         self._warned = set()
         self._first_epoch = self._last_epoch = self._last_recorded = None
         self.cost.take()
-        self._session = RunSession.of(self.log_dir, self.params, writes=backend.get_backend().chief(self.model))
+        self._session = RunSession.of(self.log_dir, self.params, writes=backend.get_backend().is_chief(self.model))
         with self.cost.once():
             self.check()
         if self.is_built():

@@ -6,19 +6,19 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
 from keras_xai.callbacks.base import RecordingCallback, fault_isolated
 from keras_xai.callbacks.model_parts import ModelParts
 from keras_xai.callbacks.response import Response, check_response, respond
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import GradientAlarm, InvalidInput
+from keras_xai.gradients.cost import RecordingCost
 from keras_xai.gradients.flags import Flags, sentence
+from keras_xai.gradients.rows import GradientRows
 from keras_xai.gradients.sampling import Samples, Sampling
 from keras_xai.gradients.selection import Patterns, Selection
-from keras_xai.gradients.statistics import BIN_EDGES, WIDTH, Overall, derived, histogram, overall, size_of, unique
-from keras_xai.gradients.tap import Heard, Seconds, Tap, path, recordable
-from keras_xai.records import STATISTICS, Flag, Gradients
+from keras_xai.gradients.statistics import Overall
+from keras_xai.gradients.tap import RecordedGradients, TrainFunctionTap
+from keras_xai.records import Flag, Gradients
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
@@ -64,7 +64,7 @@ class WeightGradients(RecordingCallback):
 
     name: ClassVar[str] = "weight_gradients"
     cost_hint: ClassVar[str] = "samples_per_epoch=1, or every=5, in WeightGradients"
-    fit_state: ClassVar[Mapping[str, Any]] = {"_tap": None, "_variables": None}
+    fit_state: ClassVar[Mapping[str, Any]] = {"_tap": None, "_rows": None}
 
     def __init__(
         self,
@@ -86,40 +86,41 @@ class WeightGradients(RecordingCallback):
         self._selection = Selection.of(include, exclude)
         self._thresholds = thresholds
         self._flags = Flags(thresholds)
-        self._tap: Tap | None = None
+        self._tap: TrainFunctionTap | None = None
         self._reset()
 
     def _reset(self) -> None:
-        """Forget the fit before."""
+        """Begin a fit."""
         self._flags = Flags(self._thresholds)
         self._active_flags: frozenset[tuple[str, str]] = frozenset()
         self._new_flags: list[Flag] = []
         self._record: Gradients | None = None
         self._overall = Overall()
-        self._variables: list[Any] | None = None  # the rows of every record, from the first one on
-        self._names: tuple[str, ...] = ()
+        self._rows: GradientRows | None = GradientRows(self._selection)
         self._past: Sequence[Gradients] = ()
-        self._is_scheduled = False
-        self._execution = 0
-        self._before = 0  # calls of the train function before this epoch
-        self._texts: set[str] = set()  # that were said in this fit
-        self._has_said_extra = False
+        self._is_due = False  # whether the present epoch is recorded
+        self._execution = 0  # number of the next call of the train function in the epoch
+        self._calls_before = 0  # of the train function, before this epoch
+        self._noted: set[str] = set()  # sentences that a fit has once
+        self._extra_noted = False
 
     def check(self) -> None:
         self._reset()
         model = self.model
         if not model.compiled or model.train_function is None:
             raise InvalidInput("WeightGradients listens to model.fit(): compile the model, give the callback to fit().")
-        self._tap = Tap.of(model, self._tap, self.params)
-        self._tap.tell = print if (self.params or {}).get("verbose") else None
-        self._tap.join(self, self._selection)
-        self._before = self._tap.calls
+        self._tap = TrainFunctionTap.of(model, self._tap, self.params)
+        self._tap.announce = print if (self.params or {}).get("verbose") else None
+        self._tap.subscribe(self, self._selection)
+        self._calls_before = self._tap.calls
 
     def prepare(self) -> None:
-        self._selection.check([path(v) for v in self.model.trainable_variables if recordable(v)])
+        GradientRows(self._selection).check(self.model)
 
     def run_identity(self) -> Mapping[str, Any]:
-        return {"variables": self._parts(self._expected())} if self.model.built else {}
+        if not self.model.built:
+            return {}
+        return {"variables": ModelParts(*GradientRows(self._selection).expect(self.model))}
 
     def on_run_start(self, epoch: int, past: Log | None) -> None:
         self._past = [] if past is None else past.weight_gradients
@@ -133,34 +134,35 @@ class WeightGradients(RecordingCallback):
         if steps:
             self._sampling.begin(-(-steps // self.model.steps_per_execution))
         else:
-            self._sampling.begin((self._tap.calls - self._before) or None)  # as many as the last time
-        self._before = self._tap.calls
-        self._execution, self._is_scheduled = 0, self.is_scheduled(epoch)
-        self._tap.install()
+            self._sampling.begin((self._tap.calls - self._calls_before) or None)  # as many as the last time
+        self._calls_before = self._tap.calls
+        self._execution, self._is_due = 0, self.is_scheduled(epoch)
+        self._tap.attach()
 
     @fault_isolated
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_train_batch_begin(batch, logs)
         if self._tap is not None:
-            self._tap.announce(self, self._is_scheduled and self._sampling.due(self._execution))
+            self._tap.expect_step(self, self._is_due and self._sampling.due(self._execution))
             self._execution += 1
 
     @fault_isolated
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._tap is not None:
-            self._tap.rest()
+            self._tap.detach()
         super().on_epoch_end(epoch, logs)
 
     def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
-        if self._tap is None:
+        if self._tap is None or self._rows is None:
             raise RuntimeError("on_train_begin was not called before this hook")
-        gradients = self._tap.collect(epoch)
-        self._note_cost(gradients, self._tap.seconds())
-        self._check_variables(gradients)
-        record = self._recorded(epoch, gradients)
-        self._new_flags = [flag for flag in record.flags if (flag.name, flag.kind) not in self._active_flags]
-        self._active_flags = frozenset((flag.name, flag.kind) for flag in record.flags)
-        self._record = record
+        recorded = self._tap.collect(epoch)
+        self._note_cost(recorded, self._tap.take_cost())
+        self._decide_rows(self._rows, recorded)
+        record, self._overall = self._rows.record(epoch, recorded, self._flags)
+        if record.missing:
+            self._note_once(f"Gradients are not captured: {record.missing}.", aloud=True)
+        self._new_flags = [flag for flag in record.flags if flag[:2] not in self._active_flags]
+        self._active_flags, self._record = _kinds(record), record
         self.carry_forward(epoch, logs)
         return [record]
 
@@ -170,116 +172,65 @@ class WeightGradients(RecordingCallback):
         self.log_figures(logs, figures | {"xai_nonfinite": overall.nonfinite})
 
     def on_epoch_written(self) -> None:
-        flags, self._new_flags = self._new_flags, []
-        if not flags or self._record is None:
+        new_flags, self._new_flags = self._new_flags, []
+        if not new_flags or self._record is None:
             return
-        text = f"epoch {self._record.epoch}: {sentence(flags, self._flags.thresholds)}."
+        text = f"epoch {self._record.epoch}: {sentence(new_flags, self._flags.thresholds)}."
         respond(self.on_flag, self._record, text, model=self.model, alarm=GradientAlarm, warn=self.warn)
 
     def close(self) -> None:
         if self._tap is not None:
-            self._tap.leave(self)
+            self._tap.unsubscribe(self)
 
-    def _expected(self) -> list[Any]:
-        """Return the variables of the model that are to be recorded."""
-        return [v for v in self.model.trainable_variables if recordable(v) and path(v) in self._selection]
-
-    def _parts(self, variables: list[Any]) -> ModelParts:
-        """Return variables by name and size."""
-        return ModelParts(unique([path(v) for v in variables]), tuple(map(size_of, variables)))
-
-    def _check_variables(self, gradients: Heard) -> None:
-        """Decide the rows, at the first record: the event file keeps their names once. Later ones would be lost."""
-        selected = [v for v in gradients.variables if path(v) in self._selection]
-        if self._variables is None:
-            self._choose_variables(gradients, selected)
+    def _decide_rows(self, rows: GradientRows, recorded: RecordedGradients) -> None:
+        """Decide the rows at the first record, those of a continued run's file; later ones would be lost."""
+        if rows.is_decided:
+            late = rows.missing(recorded)
+            if late:
+                self._note_once(
+                    f"{', '.join(late[:3])} had no gradient in the first epoch and cannot be added to the record now."
+                )
             return
-        rows = {id(v) for v in self._variables}
-        late = [path(v) for v in selected if id(v) not in rows]
-        if late:
-            self._say_once(
-                f"{', '.join(late[:3])} had no gradient in the first epoch and cannot be added to the record now."
-            )
-
-    def _choose_variables(self, gradients: Heard, selected: list[Any]) -> None:
-        everything = (*self.model.trainable_variables, *gradients.variables)
-        self._selection.check([path(v) for v in everything if recordable(v)])
-        self._variables = list({id(v): v for v in (*self._expected(), *selected)}.values())
-        parts = self._parts(self._variables)
-        self._names = parts.names
+        rows.decide(self.model, recorded)
         if self._past:
             last = self._past[-1]
-            if not parts.continues(last.names, last.sizes):
+            if not ModelParts(rows.names, rows.sizes).continues(last.names, last.sizes):
                 raise InvalidInput("the run that is continued has other variables; give this training its own log_dir")
-            self._names = last.names  # a model that was saved and loaded has other paths
-            self._active_flags = frozenset((flag.name, flag.kind) for flag in last.flags)
-        sizes = dict(zip(self._names, map(size_of, self._variables), strict=True))
-        self._flags.replay(self._past, sizes, self._sparse(gradients))
+            rows.names = last.names  # a model that was saved and loaded has other paths
+            self._active_flags = _kinds(last)
+        sizes = dict(zip(rows.names, rows.sizes, strict=True))
+        self._flags.replay(self._past, sizes, rows.sparse(recorded))
 
-    def _recorded(self, epoch: int, gradients: Heard) -> Gradients:
-        variables = self._variables or []
-        sizes = np.array([size_of(v) for v in variables], np.int64)
-        rows = {id(v): row for v, row in zip(gradients.variables, gradients.sums, strict=True)}
-        sums = np.stack([rows.get(id(v), np.zeros(WIDTH)) for v in variables]) if variables else np.zeros((0, WIDTH))
-        statistics = derived(sums, sizes)
-        missing = gradients.reason
-        if not missing and not gradients.steps and not gradients.skipped:
-            missing = "no optimizer was called in the sampled steps"
-        self._overall = overall(sums)
-        flags: tuple[Flag, ...] = ()
-        if missing:
-            statistics = {name: np.full(len(variables), np.nan, np.float32) for name in STATISTICS}
-            self._say_once(f"Gradients are not captured: {missing}.", warns=True)
-        else:
-            flags = self._flags.judge(epoch, self._names, statistics, sizes.tolist(), self._sparse(gradients))
-        return Gradients(
-            epoch=epoch,
-            names=self._names,
-            statistics=statistics,
-            histogram=histogram(sums),
-            bin_edges=BIN_EDGES,
-            steps=gradients.steps,
-            flags=flags,
-            missing=missing,
-            sizes=tuple(sizes.tolist()),
-            thresholds=self._flags.thresholds,
-        )
-
-    def _sparse(self, gradients: Heard) -> list[str]:
-        return [n for n, v in zip(self._names, self._variables or [], strict=True) if id(v) in gradients.sparse]
-
-    def _note_cost(self, gradients: Heard, seconds: Seconds) -> None:
-        """Count the time that was spent outside our hooks, and say what else there is to know of the figures."""
-        once, extra = seconds.built + seconds.compiled, seconds.extra
+    def _note_cost(self, recorded: RecordedGradients, cost: RecordingCost) -> None:
+        """Account for time spent outside the hooks, and say what else is to be known about the figures."""
+        once, extra = cost.built + cost.compiled, cost.extra
         self.cost.add(once, once=True)
         self.cost.add(extra or 0.0)
         if once:
             self.note(f"The train step that records gradients was built next to the plain one: {once:.1f} s, once.")
-        elif (
-            extra is not None and gradients.executions and not self._has_said_extra
-        ):  # later the cost of each epoch has it
-            self._has_said_extra = True
+        elif extra is not None and recorded.executions and not self._extra_noted:  # once: each epoch's cost has it
+            self._extra_noted = True
             self.note(
-                f"Recording {gradients.executions} of an epoch's {self._execution} calls took {1000 * extra:.1f} ms more"
+                f"Recording {recorded.executions} of an epoch's {self._execution} calls took {1000 * extra:.1f} ms more"
                 " than plain ones take."
             )
-        if gradients.skipped:
-            recorded = gradients.skipped + gradients.steps
+        if recorded.skipped:
             self.note(
-                f"The optimizer skipped {gradients.skipped} of {recorded} recorded steps because loss scaling overflowed: they"
-                " are not in the figures."
+                f"The optimizer skipped {recorded.skipped} of {recorded.skipped + recorded.steps} recorded steps because"
+                " loss scaling overflowed: they are not in the figures."
             )
-        if not gradients.octaves:
-            self._say_once(
+        if not recorded.has_octaves:
+            self._note_once(
                 "No histogram: on a GPU deterministic operations and counting exclude each other without XLA."
             )
 
-    def _say_once(self, text: str, *, warns: bool = False) -> None:
-        """Note a text, or warn with it, unless this fit has done so."""
-        if text in self._texts:
-            return
-        self._texts.add(text)
-        if warns:
-            self.warn(text)
-        else:
-            self.note(text)
+    def _note_once(self, text: str, *, aloud: bool = False) -> None:
+        """Note a sentence once in a fit; aloud, as a warning."""
+        if text not in self._noted:
+            self._noted.add(text)
+            (self.warn if aloud else self.note)(text)
+
+
+def _kinds(record: Gradients) -> frozenset[tuple[str, str]]:
+    """Return the flags of a record by variable and kind."""
+    return frozenset((flag.name, flag.kind) for flag in record.flags)

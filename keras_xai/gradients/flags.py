@@ -1,18 +1,83 @@
-"""When gradients are called dead, vanishing, exploding or non-finite."""
+"""The flags of gradients: dead, vanishing, exploding, non-finite.
+
+A new flag is one function of a `VariableState`, one line in `CONDITIONS` and its name at the end of `records.FLAGS`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from keras_xai.errors import InvalidInput, unknown
+from keras_xai.flag_tracker import FlagTracker
 from keras_xai.records import FLAGS, Flag, Float, Gradients, layer_of
 
-# What each threshold means stands in `Flags`.
-THRESHOLDS: dict[str, float] = {"dead": 0.999, "vanishing": 1e-7, "exploding": 100.0, "non-finite": 0, "epochs": 3}
+Thresholds = Mapping[str, float]
+
+
+class VariableState(NamedTuple):
+    """One variable's gradient in one epoch, as far as flags judge it."""
+
+    rms: float
+    zero_fraction: float
+    nonfinite: float  # entries
+    is_sparse: bool  # leaves out the rows that the batch did not use
+    usual_rms: float  # median of its earlier epochs that did not explode; 0 where they are fewer than three
+    layer_zero_fraction: float  # of all its layer's variables together
+    layer_mean_square: float  # likewise
+
+
+def is_dead(state: VariableState, thresholds: Thresholds) -> bool:
+    """Return True where the gradient, and its whole layer's, is zero almost everywhere; of a sparse one throughout."""
+    if state.is_sparse:
+        return state.rms == 0 and state.layer_mean_square == 0
+    return state.zero_fraction > thresholds["dead"] and state.layer_zero_fraction > thresholds["dead"]
+
+
+def is_vanishing(state: VariableState, thresholds: Thresholds) -> bool:
+    """Return True where the gradient, and its whole layer's, is tiny, and it is not dead."""
+    limit = thresholds["vanishing"]
+    return state.rms < limit and state.layer_mean_square < limit**2 and not is_dead(state, thresholds)
+
+
+def is_exploding(state: VariableState, thresholds: Thresholds) -> bool:
+    """Return True where the gradient is many times the usual one, and not tiny all the same."""
+    return (
+        not state.rms < thresholds["vanishing"]
+        and state.usual_rms > 0
+        and state.rms > thresholds["exploding"] * state.usual_rms
+    )
+
+
+def is_nonfinite(state: VariableState, thresholds: Thresholds) -> bool:
+    """Return True where the gradient has NaN or infinite entries."""
+    return state.nonfinite > thresholds["non-finite"]
+
+
+class Condition(NamedTuple):
+    """One kind of flag."""
+
+    holds: Callable[[VariableState, Thresholds], bool]
+    threshold: float
+    words: str  # of a warning; {0} is the threshold
+    at_once: bool = False  # a flag in the first epoch in which it holds
+
+
+CONDITIONS: Mapping[str, Condition] = {
+    "dead": Condition(is_dead, 0.999, "more than {0:.4g} of its gradient is exactly zero"),
+    "vanishing": Condition(is_vanishing, 1e-7, "the RMS of its gradient is under {0:g}"),
+    "exploding": Condition(
+        is_exploding, 100.0, "the RMS of its gradient is over {0:g} × the median of its earlier epochs"
+    ),
+    "non-finite": Condition(is_nonfinite, 0, "its gradient has NaN or infinite entries", at_once=True),
+}
+
+# The numbers of the conditions, and how many recorded epochs running one must hold.
+THRESHOLDS: Mapping[str, float] = {kind: condition.threshold for kind, condition in CONDITIONS.items()} | {"epochs": 3}
 
 
 class Flags:
@@ -39,22 +104,24 @@ class Flags:
     """
 
     def __init__(self, thresholds: Mapping[str, float] | None = None) -> None:
-        given = {} if thresholds is None else thresholds
-        if not isinstance(given, Mapping):
+        changed = {} if thresholds is None else thresholds
+        if not isinstance(changed, Mapping):
             raise InvalidInput(f"thresholds={thresholds!r}: expected a dict like {{'vanishing': 1e-9}}.")
-        for name, value in given.items():
+        for name, value in changed.items():
             if name not in THRESHOLDS:
                 raise unknown("threshold", name, THRESHOLDS)
-            number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-            if not number or not math.isfinite(value) or value < 0:
+            is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+            if not is_number or not math.isfinite(value) or value < 0:
                 raise InvalidInput(f"thresholds: {name!r} is {value!r}, expected a number, 0 or more.")
-        self.thresholds = THRESHOLDS | dict(given)
+        self.thresholds = {**THRESHOLDS, **changed}
         if self.thresholds["dead"] > 1:
             raise InvalidInput(f"thresholds: 'dead' is {self.thresholds['dead']!r}, a fraction of zeros is at most 1.")
-        if self.thresholds["epochs"] != int(self.thresholds["epochs"]) or self.thresholds["epochs"] < 1:
+        epochs = int(self.thresholds["epochs"])
+        if self.thresholds["epochs"] != epochs or epochs < 1:
             raise InvalidInput(f"thresholds: 'epochs' is {self.thresholds['epochs']!r}, expected 1, 2, 3, …")
-        self._runs: dict[tuple[str, str], tuple[int, int]] = {}  # (variable, kind): since, epochs so far
-        self._past: defaultdict[str, list[float]] = defaultdict(list)  # rms of epochs that did not explode
+        running = {kind: 1 if condition.at_once else epochs for kind, condition in CONDITIONS.items()}
+        self._tracker = FlagTracker(running)
+        self._past_rms: defaultdict[str, list[float]] = defaultdict(list)  # of epochs that did not explode
 
     def judge(
         self,
@@ -64,71 +131,69 @@ class Flags:
         sizes: Sequence[int],
         sparse: Sequence[str] = (),
     ) -> tuple[Flag, ...]:
-        """The flags that stand after this epoch. NaN rows (nothing recorded) neither begin nor end a run."""
-        needed = int(self.thresholds["epochs"])
-        flags: list[Flag] = []
-        for (name, kind), holds in self._conditions(names, statistics, sizes, sparse).items():
-            if not holds:
-                self._runs.pop((name, kind), None)
-                continue
-            since, count = self._runs.get((name, kind), (epoch, 0))
-            self._runs[name, kind] = since, count + 1
-            if kind == "non-finite" or count + 1 >= needed:
-                flags.append(Flag(name, kind, since))
-        return tuple(flags)
+        """Return the flags that stand after this epoch. NaN rows (nothing recorded) neither begin nor end a run.
+
+        Args:
+            epoch: of the record.
+            names: (V) of the variables.
+            statistics: float32 (V) arrays, as of `statistics.derived`.
+            sizes: (V) entries of the variables.
+            sparse: names of variables whose gradient leaves rows out.
+        """
+        conditions: dict[tuple[str, str], bool] = {}
+        for name, state in self._states(names, statistics, sizes, sparse):
+            for kind, condition in CONDITIONS.items():
+                conditions[name, kind] = bool(condition.holds(state, self.thresholds))
+            if state.rms > 0 and np.isfinite(state.rms) and not conditions[name, "exploding"]:
+                self._past_rms[name].append(state.rms)
+        return tuple(self._tracker.update(epoch, conditions))
 
     def replay(self, past: Sequence[Gradients], sizes: Mapping[str, int], sparse: Sequence[str] = ()) -> None:
         """Continue from recorded epochs, as if they had been judged here."""
         for record in past:
-            known = [name for name in record.names if name in sizes]
-            at = [record.names.index(name) for name in known]
-            statistics = {key: np.asarray(values)[at] for key, values in record.statistics.items()}
-            self.judge(record.epoch, known, statistics, [sizes[name] for name in known], sparse)
+            names = [name for name in record.names if name in sizes]
+            rows = [record.names.index(name) for name in names]
+            statistics = {key: np.asarray(values)[rows] for key, values in record.statistics.items()}
+            self.judge(record.epoch, names, statistics, [sizes[name] for name in names], sparse)
 
-    def _conditions(
+    def _states(
         self, names: Sequence[str], statistics: Mapping[str, Float], sizes: Sequence[int], sparse: Sequence[str]
-    ) -> dict[tuple[str, str], bool]:
-        limit = self.thresholds
-        rms, zeros, broken = (np.asarray(statistics[key], np.float64) for key in ("rms", "zero_fraction", "nonfinite"))
-        weight = np.asarray(sizes, np.float64)
+    ) -> list[tuple[str, VariableState]]:
+        """Return the variables of which something was recorded, with their states, layer by layer."""
+        columns = (np.asarray(statistics[key], np.float64) for key in ("rms", "zero_fraction", "nonfinite"))
+        rms, zero_fraction, nonfinite = columns
         layers: defaultdict[str, list[int]] = defaultdict(list)
-        for v, name in enumerate(names):
-            if np.isfinite(zeros[v]):
-                layers[layer_of(name)].append(v)
-        found: dict[tuple[str, str], bool] = {}
+        for row, name in enumerate(names):
+            if np.isfinite(zero_fraction[row]):
+                layers[layer_of(name)].append(row)
+        states: list[tuple[str, VariableState]] = []
         for rows in layers.values():
-            share = weight[rows] / weight[rows].sum()
-            layer_zeros, layer_power = float(share @ zeros[rows]), float(share @ rms[rows] ** 2)
-            for v in rows:
-                name = names[v]
-                empty = rms[v] == 0 if name in sparse else zeros[v] > limit["dead"]
-                layer_empty = layer_power == 0 if name in sparse else layer_zeros > limit["dead"]
-                dead = bool(empty and layer_empty)
-                faint = bool(rms[v] < limit["vanishing"])
-                past = self._past[name]
-                median = float(np.median(past)) if len(past) >= 3 else 0.0
-                exploding = bool(not faint and median > 0 and rms[v] > limit["exploding"] * median)
-                if rms[v] > 0 and np.isfinite(rms[v]) and not exploding:
-                    past.append(float(rms[v]))
-                found[name, "dead"] = dead
-                found[name, "vanishing"] = faint and not dead and layer_power < limit["vanishing"] ** 2
-                found[name, "exploding"] = exploding
-                found[name, "non-finite"] = bool(broken[v] > limit["non-finite"])
-        return found
+            entries = np.asarray(sizes, np.float64)[rows]
+            share = entries / entries.sum()
+            layer_zero_fraction = float(share @ zero_fraction[rows])
+            layer_mean_square = float(share @ rms[rows] ** 2)
+            for row in rows:
+                past = self._past_rms[names[row]]
+                state = VariableState(
+                    rms=float(rms[row]),
+                    zero_fraction=float(zero_fraction[row]),
+                    nonfinite=float(nonfinite[row]),
+                    is_sparse=names[row] in sparse,
+                    usual_rms=float(np.median(past)) if len(past) >= 3 else 0.0,
+                    layer_zero_fraction=layer_zero_fraction,
+                    layer_mean_square=layer_mean_square,
+                )
+                states.append((names[row], state))
+        return states
 
 
-def sentence(flags: Sequence[Flag], thresholds: Mapping[str, float]) -> str:
-    """Flags in words, for a warning."""
-    words = {
-        "dead": f"more than {thresholds['dead']:.4g} of its gradient is exactly zero",
-        "vanishing": f"the RMS of its gradient is under {thresholds['vanishing']:g}",
-        "exploding": f"the RMS of its gradient is over {thresholds['exploding']:g} × the median of its earlier epochs",
-        "non-finite": "its gradient has NaN or infinite entries",
-    }
+def sentence(flags: Sequence[Flag], thresholds: Thresholds) -> str:
+    """Return flags in words, for a warning."""
     parts = []
     for kind in FLAGS:
-        of = [(name, since) for name, which, since in flags if which == kind]
-        if of:
-            more = f" and {len(of) - 3} more" if len(of) > 3 else ""
-            parts.append(f"{', '.join(f'{n} (since epoch {s})' for n, s in of[:3])}{more}: {kind}, {words[kind]}")
+        of_kind = [flag for flag in flags if flag.kind == kind]
+        if of_kind:
+            more = f" and {len(of_kind) - 3} more" if len(of_kind) > 3 else ""
+            names = ", ".join(f"{flag.name} (since epoch {flag.since})" for flag in of_kind[:3])
+            parts.append(f"{names}{more}: {kind}, {CONDITIONS[kind].words.format(thresholds[kind])}")
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""Which executions of an epoch are recorded."""
+"""The executions of an epoch that are recorded."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Sampling:
         return frozenset(np.linspace(0, length - 1, self.samples).round().astype(int).tolist())
 
     def due(self, execution: int) -> bool:
-        """Whether execution number `execution` of this epoch is recorded."""
+        """Return True where execution number `execution` of this epoch is recorded."""
         if self.samples == "all":
             return True
         if self._chosen is not None:

@@ -1,4 +1,4 @@
-"""Which variables are recorded."""
+"""The selection of the variables that are recorded."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class Selection:
 
     @classmethod
     def of(cls, include: Patterns, exclude: Patterns) -> Selection:
-        """From what a user gave.
+        """Make one of a user's arguments.
 
         Raises:
             InvalidInput: something that is not text, or an empty `include`.
         """
-        wanted, unwanted = _patterns("include", include), _patterns("exclude", exclude)
-        if wanted == ():
+        included, excluded = _patterns("include", include), _patterns("exclude", exclude)
+        if included == ():
             raise InvalidInput("include=() selects nothing; leave it out to record every variable.")
-        return cls(wanted, unwanted or ())
+        return cls(included, excluded or ())
 
     def __contains__(self, path: str) -> bool:
         stretches = _stretches(path)
-        wanted = self.include is None or _any(self.include, stretches)
-        return wanted and not _any(self.exclude, stretches)
+        is_included = self.include is None or _any(self.include, stretches)
+        return is_included and not _any(self.exclude, stretches)
 
     def check(self, paths: Sequence[str]) -> None:
         """Compare with the variables of a model.
@@ -47,26 +47,26 @@ class Selection:
         Raises:
             InvalidInput: a pattern that matches none of them, or nothing that is left.
         """
-        known = {path: _stretches(path) for path in paths}
+        stretches_of = [_stretches(path) for path in paths]
         for pattern in (*(self.include or ()), *self.exclude):
-            if not any(_any((pattern,), stretches) for stretches in known.values()):
+            if not any(_any((pattern,), stretches) for stretches in stretches_of):
                 layers = [layer_of(path) for path in paths]
                 names = [layer.rpartition("/")[2] for layer in layers]
                 raise unknown("trainable layer or variable", pattern, dict.fromkeys([*layers, *names, *paths]))
-        if known and not any(path in self for path in paths):
+        if paths and not any(path in self for path in paths):
             raise InvalidInput(f"include={self.include} and exclude={self.exclude} leave no variable to record.")
 
 
-def _patterns(argument: str, given: Patterns) -> tuple[str, ...] | None:
-    if given is None:
+def _patterns(argument: str, value: Patterns) -> tuple[str, ...] | None:
+    if value is None:
         return None
     try:
-        patterns = (given,) if isinstance(given, str) else tuple(given)
+        patterns = (value,) if isinstance(value, str) else tuple(value)
     except TypeError:
-        patterns = (given,)  # type: ignore[assignment]
+        patterns = (value,)  # type: ignore[assignment]
     for pattern in patterns:
         if not isinstance(pattern, str) or not pattern:
-            raise InvalidInput(f"{argument}={given!r}: expected layer paths or patterns like 'backbone/*', as text.")
+            raise InvalidInput(f"{argument}={value!r}: expected layer paths or patterns like 'backbone/*', as text.")
     return patterns
 
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.backend import COLUMNS, HIGHEST, LOWEST
+from keras_xai.backend.gradient_table import COLUMNS, HIGHEST, LOWEST
 from keras_xai.records import STATISTICS
 
 BIN_EDGES: NDArray[np.float32] = (2.0 ** np.arange(LOWEST, HIGHEST + 1)).astype(np.float32)
 
-WIDTH = len(COLUMNS) + HIGHEST - LOWEST  # columns of what `GradientSums.read` gives
 Columns = NDArray[np.float64]
 
 
@@ -35,28 +32,13 @@ class Overall:
     nonfinite: float = float("nan")
 
 
-def unique(paths: Sequence[str]) -> tuple[str, ...]:
-    """Names that differ, in the same order: a path that was there before gets a number, as in "dense/kernel (2)"."""
-    seen: dict[str, int] = {}
-    names: list[str] = []
-    for path in paths:
-        seen[path] = seen.get(path, 0) + 1
-        names.append(path if seen[path] == 1 else f"{path} ({seen[path]})")
-    return tuple(names)
-
-
-def size_of(variable: Any) -> int:
-    """Its number of entries."""
-    return int(np.prod(tuple(variable.shape), dtype=np.int64))
-
-
 def column(sums: Columns, name: str) -> Columns:
-    """One column of what `GradientSums.read` gives."""
+    """Return one column of the sums, by its name in `COLUMNS`."""
     return sums[:, COLUMNS.index(name)]
 
 
 def derived(sums: Columns, sizes: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
-    """The statistics of each variable, over the entries of its gradient in all recorded optimizer calls.
+    """Return the statistics of each variable, over the entries of its gradient in all recorded optimizer calls.
 
     With n calls of N entries each: rms √(Σg²/nN), mean Σg/nN, std √(rms² − mean²), max |g|, zero_fraction, nonfinite
     (a count); update_ratio √(Σ‖w' − w‖² / Σ‖w‖²) over the calls that changed the weights, and weight_norm √(Σ‖w‖²/n),
@@ -68,7 +50,7 @@ def derived(sums: Columns, sizes: NDArray[np.int64]) -> dict[str, NDArray[np.flo
     std carry some 1e-6 of the rms.
 
     Args:
-        sums: (V, columns) as `GradientSums.read` gives them.
+        sums: (V, WIDTH) as in a `GradientTable`.
         sizes: (V) entries of each variable.
 
     Returns:
@@ -89,20 +71,20 @@ def derived(sums: Columns, sizes: NDArray[np.int64]) -> dict[str, NDArray[np.flo
             "update_ratio": np.sqrt(column(sums, "update_squares") / column(sums, "updated_weight_squares")),
             "weight_norm": np.sqrt(column(sums, "weight_squares") / calls),
         }
-        known = (updates > 0) & (column(sums, "updated_weight_squares") > 0)
-        values["update_ratio"] = np.where(known, values["update_ratio"], np.nan)
+        has_ratio = (updates > 0) & (column(sums, "updated_weight_squares") > 0)
+        values["update_ratio"] = np.where(has_ratio, values["update_ratio"], np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # float64 beyond float32 is infinite: so be it
         return {name: np.where(calls > 0, values[name], np.nan).astype(np.float32) for name in STATISTICS}
 
 
 def histogram(sums: Columns) -> NDArray[np.float32]:
-    """(V, bins) how many |g| lie in each octave of `BIN_EDGES`; the outermost two also hold what lies beyond."""
+    """Return (V, bins) counts of |g| in each octave of `BIN_EDGES`; the outermost two also hold what lies beyond."""
     return sums[:, len(COLUMNS) :].astype(np.float32)
 
 
 def overall(sums: Columns) -> Overall:
-    """All variables together. NaN where nothing was recorded."""
+    """Return the figures of all variables together, NaN where nothing was recorded."""
     calls, updates = column(sums, "calls"), column(sums, "updates")
     if not (calls > 0).any():
         return Overall()

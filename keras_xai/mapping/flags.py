@@ -1,18 +1,26 @@
-"""What in a record is worth a word: layers that are dead, a model that memorises, one that is another in inference."""
+"""The flags and notes of a model's inside: layers that are dead, a model that memorises, one that is another in inference.
+
+A new flag is one function of an `Evidence`, one line in `CONDITIONS`, a sentence in `Flags._words` and its name at the end of
+`records.MAPPING_FLAGS`, or of `records.MAPPING_NOTES` where it is a note.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from keras_xai.flag_tracker import FlagTracker, Key
 from keras_xai.records import MAPPING_FLAGS, Features, Flag, Mappings, Result
 
 MODEL = "model"
 
+Thresholds = Mapping[str, float]
+
 # What each means stands in `Flags`.
-THRESHOLDS: dict[str, float] = {
+THRESHOLDS: Thresholds = {
     "spread": 1e-8,
     "memorising": 0.10,
     "standard errors": 2,
@@ -26,7 +34,7 @@ THRESHOLDS: dict[str, float] = {
 
 
 class HeldOutGap(NamedTuple):
-    """What is right of rows that were trained on, and of rows that were not."""
+    """Accuracy on rows that were trained on, and on rows that were not."""
 
     training: float = float("nan")
     held_out: float = float("nan")
@@ -36,6 +44,121 @@ class HeldOutGap(NamedTuple):
     def size(self) -> float:
         """NaN where either is not known."""
         return self.training - self.held_out
+
+
+class Evidence(NamedTuple):
+    """One record, as far as flags judge it."""
+
+    features: Features
+    constant_by_design: Sequence[str]  # layers that give the same for every sample, as position embeddings do
+    memorises: bool
+    inference_gap: float  # training metric minus the probe's accuracy; NaN where that says nothing
+
+
+def dead_layer(evidence: Evidence, thresholds: Thresholds) -> dict[str, bool]:
+    """Find the first layer that is zero on the probe, or gives the same for every sample and not by design."""
+    features = evidence.features
+    is_dead = (features.dead >= 1) | (features.spread < thresholds["spread"])
+    is_dead &= ~np.isin(features.layers, list(evidence.constant_by_design))
+    return _first(features, is_dead)
+
+
+def nonfinite_layer(evidence: Evidence, thresholds: Thresholds) -> dict[str, bool]:
+    """Find the first layer that gives NaN or infinite values."""
+    return _first(evidence.features, ~np.isfinite(evidence.features.mean))
+
+
+def memorising(evidence: Evidence, thresholds: Thresholds) -> dict[str, bool]:
+    """Judge the model: see `Memorising`."""
+    return {MODEL: evidence.memorises}
+
+
+def inference_gap(evidence: Evidence, thresholds: Thresholds) -> dict[str, bool]:
+    """Judge the model: its accuracy on the probe, in inference, is far below the training metric."""
+    return {MODEL: evidence.inference_gap > thresholds["inference gap"]}
+
+
+def part_dead(evidence: Evidence, thresholds: Thresholds) -> dict[str, bool]:
+    """Find layers of which most units are zero on the probe, but for one that is flagged as dead."""
+    features = evidence.features
+    is_flagged = dead_layer(evidence, thresholds)
+    return {
+        name: bool(share > thresholds["part-dead"]) and not is_flagged[name]
+        for name, share in zip(features.layers, features.dead, strict=True)
+    }
+
+
+def stable(evidence: Evidence, thresholds: Thresholds) -> dict[str, bool]:
+    """Find layers that represent the probe as in the record before."""
+    features = evidence.features
+    return {
+        name: bool(1 - cka < thresholds["stable"])
+        for name, cka in zip(features.layers, features.cka_previous, strict=True)
+    }
+
+
+# By kind, in the order of `records.MAPPING_FLAGS` and then of `records.MAPPING_NOTES`: by layer or "model", whether it holds.
+CONDITIONS: Mapping[str, Callable[[Evidence, Thresholds], dict[str, bool]]] = {
+    "dead layer": dead_layer,
+    "non-finite": nonfinite_layer,
+    "memorising": memorising,
+    "inference gap": inference_gap,
+    "part-dead": part_dead,
+    "stable": stable,
+}
+
+
+def _first(features: Features, holds: NDArray[np.bool_]) -> dict[str, bool]:
+    """By layer, true for the first for which it holds: what comes behind it can do nothing about it."""
+    rows = np.flatnonzero(holds)
+    return {name: bool(rows.size and row == rows[0]) for row, name in enumerate(features.layers)}
+
+
+class Memorising:
+    """Judges whether a model memorises: `Flags` says when.
+
+    Attributes:
+        best_r2: of the linear surrogate, so far.
+        best_held_out: accuracy, so far.
+        gap: the last one.
+    """
+
+    def __init__(self, thresholds: Thresholds) -> None:
+        self._thresholds = thresholds
+        self.best_r2 = -np.inf
+        self.best_held_out = -np.inf
+        self.gap = HeldOutGap()
+        self._memorises = False
+        self._quiet_records = 0  # running, without a sign
+
+    def update(self, result: Result, r2: float, gap: HeldOutGap) -> bool:
+        """Return True where the flag stands after this record."""
+        self.gap = gap
+        if np.isfinite(r2):
+            self.best_r2 = max(self.best_r2, r2)
+        accuracy = result.held_out_accuracy
+        if result.held_out is not None and np.isfinite([accuracy, r2]).all():
+            self.best_held_out = max(self.best_held_out, accuracy)
+        if self._has_sign(result, r2, 1.0):
+            self._memorises, self._quiet_records = True, 0
+        elif self._memorises:
+            # Noise alone does not lower a flag: no sign may be half as large.
+            self._quiet_records = 0 if self._has_sign(result, r2, 0.5) else self._quiet_records + 1
+            self._memorises = self._quiet_records < self._thresholds["lowered after"]
+        return self._memorises
+
+    def _has_sign(self, result: Result, r2: float, part: float) -> bool:
+        """Return True where a sign of memorising is at least `part` of what raises the flag."""
+        if self.gap.size > part * self._thresholds["memorising gap"]:
+            return True
+        accuracy = result.held_out_accuracy
+        if result.held_out is None or not np.isfinite([accuracy, r2]).all() or self.gap.size < 0:
+            return False
+        count = int(result.held_out.sum())
+        p = (self.best_held_out * count + 1) / (count + 2)  # no error at all, of few samples, is not certainty
+        error = self._thresholds["standard errors"] * float(np.sqrt(p * (1 - p) / count))
+        explains_less = self.best_r2 - r2 > part * self._thresholds["memorising"]
+        return bool(explains_less and accuracy < self.best_held_out - part * error)
 
 
 class Flags:
@@ -53,20 +176,15 @@ class Flags:
     | part-dead | more than half of a layer's units are zero on the probe |
     | stable | 1 − CKA to the record before is under 0.005, three records running |
 
-    Where held-out rows are known, their gap decides: see `held_out_gap`. Neither of the other signs says it alone: a straight
-    line also explains less of a net that rightly learns something crooked, and accuracy also falls where the data change.
+    Where held-out rows are known, their gap decides: see `held_out_gap`. Neither of the other signs says it alone: a linear
+    model also explains less of a net that rightly learns something else, and accuracy also falls where the data change.
     A standing flag is lowered when for three records none of its signs is half as large as what raises it.
     """  # noqa: E501
 
     def __init__(self) -> None:
         self.thresholds = dict(THRESHOLDS)
-        self.best_r2 = -np.inf
-        self.best_held_out = -np.inf
-        self.gap = HeldOutGap()  # the last one
-        self._memorises = False
-        self._calm = 0  # records in a row in which nothing spoke for memorising
-        self._since: dict[tuple[str, str], int] = {}
-        self._still: dict[str, tuple[int, int]] = {}  # layer: since, records so far
+        self._memorising = Memorising(self.thresholds)
+        self._tracker = FlagTracker({"stable": int(self.thresholds["stable epochs"])})
 
     def judge(
         self,
@@ -76,9 +194,9 @@ class Flags:
         r2: float,
         gap: float = float("nan"),
         held_out: HeldOutGap | None = None,
-        still: Sequence[str] = (),
+        constant_by_design: Sequence[str] = (),
     ) -> tuple[tuple[Flag, ...], tuple[Flag, ...]]:
-        """Flags and notes that stand after this epoch.
+        """Return the flags and the notes that stand after this epoch.
 
         Args:
             epoch: of the record.
@@ -86,72 +204,18 @@ class Flags:
             result: of it.
             r2: of the linear surrogate, NaN without.
             gap: training metric minus the probe's accuracy, NaN where that says nothing of batch normalisation.
-            held_out: what is right of training rows and of held-out ones; None where either is not known.
-            still: layers that give the same for every sample by design, as position embeddings do.
+            held_out: accuracy on training rows and on held-out ones; None where either is not known.
+            constant_by_design: layers that give the same for every sample by design, as position embeddings do.
         """
-        self.gap = held_out or HeldOutGap()
-        flags = [*self._first(features, still), *self._memorising(result, r2)]
-        if gap > self.thresholds["inference gap"]:
-            flags.append((MODEL, "inference gap"))
-        dead = {name for name, kind in flags if kind == "dead layer"}
-        part = [
-            (name, "part-dead")
-            for name, share in zip(features.layers, features.dead, strict=True)
-            if share > self.thresholds["part-dead"] and name not in dead
-        ]
-        standing = {key: self._since.get(key, epoch) for key in (*flags, *part)}
-        self._since = standing
-        order = sorted(flags, key=lambda flag: MAPPING_FLAGS.index(flag[1]))
-        notes = [Flag(*key, standing[key]) for key in part] + self._stable(epoch, features)
-        return tuple(Flag(*key, standing[key]) for key in order), tuple(notes)
-
-    def _first(self, features: Features, still: Sequence[str]) -> list[tuple[str, str]]:
-        found = []
-        alive = np.isin(features.layers, list(still))
-        for kind, rows in (("dead layer", self._dead(features) & ~alive), ("non-finite", ~np.isfinite(features.mean))):
-            if rows.any():
-                found.append((features.layers[int(np.flatnonzero(rows)[0])], kind))
-        return found
-
-    def _dead(self, features: Features) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-        return np.asarray((features.dead >= 1) | (features.spread < self.thresholds["spread"]))
-
-    def _memorising(self, result: Result, r2: float) -> list[tuple[str, str]]:
-        accuracy = result.held_out_accuracy
-        self.best_r2 = max(self.best_r2, r2) if np.isfinite(r2) else self.best_r2
-        if result.held_out is not None and np.isfinite([accuracy, r2]).all():
-            self.best_held_out = max(self.best_held_out, accuracy)
-        if self._speaks(result, r2, 1.0):
-            self._memorises, self._calm = True, 0
-        elif self._memorises:
-            self._calm = 0 if self._speaks(result, r2, 0.5) else self._calm + 1
-            self._memorises = self._calm < self.thresholds["lowered after"]
-        return [(MODEL, "memorising")] if self._memorises else []
-
-    def _speaks(self, result: Result, r2: float, part: float) -> bool:
-        """Whether a sign of memorising is at least `part` of what raises the flag."""
-        gap = self.gap.size
-        if gap > part * self.thresholds["memorising gap"]:
-            return True
-        if result.held_out is None or not np.isfinite([result.held_out_accuracy, r2]).all() or gap < 0:
-            return False
-        best, count = self.best_held_out, int(result.held_out.sum())
-        p = (best * count + 1) / (count + 2)  # no error at all, of few samples, is not certainty
-        error = self.thresholds["standard errors"] * float(np.sqrt(p * (1 - p) / count))
-        straight = self.best_r2 - r2 > part * self.thresholds["memorising"]
-        return bool(straight and result.held_out_accuracy < best - part * error)
-
-    def _stable(self, epoch: int, features: Features) -> list[Flag]:
-        notes: list[Flag] = []
-        for name, cka in zip(features.layers, features.cka_previous, strict=True):
-            if not 1 - cka < self.thresholds["stable"]:
-                self._still.pop(name, None)
-                continue
-            since, count = self._still.get(name, (epoch, 0))
-            self._still[name] = since, count + 1
-            if count + 1 >= self.thresholds["stable epochs"]:
-                notes.append(Flag(name, "stable", since))
-        return notes
+        memorises = self._memorising.update(result, r2, held_out or HeldOutGap())
+        evidence = Evidence(features, constant_by_design, memorises, gap)
+        conditions: dict[Key, bool] = {}
+        for kind, condition in CONDITIONS.items():
+            for name, holds in condition(evidence, self.thresholds).items():
+                conditions[name, kind] = holds
+        raised = self._tracker.update(epoch, conditions)
+        flags = tuple(flag for flag in raised if flag.kind in MAPPING_FLAGS)
+        return flags, tuple(flag for flag in raised if flag.kind not in MAPPING_FLAGS)
 
     def replay(self, past: Sequence[Mappings], held_out: Mapping[int, HeldOutGap] | None = None) -> None:
         """Continue from recorded epochs, as if they had been judged here.
@@ -166,31 +230,32 @@ class Flags:
             r2 = np.nan if linear is None else linear.r2
             self.judge(record.epoch, record.features, record.result, r2, held_out=gaps.get(record.epoch))
         if past:
-            self._since = {(name, kind): since for name, kind, since in (*past[-1].flags, *past[-1].notes)}
+            # Not all that was judged is in the records: the inference gap, what a layer is by design.
+            self._tracker.continue_from((*past[-1].flags, *past[-1].notes))
 
     def sentence(self, flags: Iterable[Flag], record: Mappings) -> str:
-        """Flags in words, for a warning."""
+        """Return flags in words, for a warning."""
         return "; ".join(self._words(*flag, record) for flag in flags)
 
     def _words(self, name: str, kind: str, since: int, record: Mappings) -> str:
-        features, result = record.features, record.result
-        at = features.layers.index(name) if name in features.layers else 0
-        if kind == "dead layer" and features.dead[at] >= 1:
+        features, result, gap = record.features, record.result, self._memorising.gap
+        row = features.layers.index(name) if name in features.layers else 0
+        if kind == "dead layer" and features.dead[row] >= 1:
             return f"{name} is dead since epoch {since}: 100 % of its units give zero on the probe"
         if kind == "dead layer":
             return f"{name} is dead since epoch {since}: it gives the same for every sample of the probe"
         if kind == "non-finite":
             return f"{name} gives NaN or infinite values since epoch {since}"
-        if kind == "memorising" and self.gap.size > self.thresholds["memorising gap"]:
+        if kind == "memorising" and gap.size > self.thresholds["memorising gap"]:
             return (
-                f"the model memorises since epoch {since}: it is right on {self.gap.training:.1%} of the training rows and on "
-                f"{self.gap.held_out:.1%} of {self.gap.rows}"
+                f"the model memorises since epoch {since}: it is right on {gap.training:.1%} of the training rows and on "
+                f"{gap.held_out:.1%} of {gap.rows}"
             )
         if kind == "memorising":
-            r2 = record.decision.surrogates["linear"].r2
+            r2, best = record.decision.surrogates["linear"].r2, self._memorising
             return (
-                f"the model memorises since epoch {since}: a straight line from the inputs explained {self.best_r2:.2f} of its "
-                f"logits and now explains {r2:.2f} (R²), and the held-out accuracy fell from {self.best_held_out:.1%} to "
+                f"the model memorises since epoch {since}: a straight line from the inputs explained {best.best_r2:.2f} of its "
+                f"logits and now explains {r2:.2f} (R²), and the held-out accuracy fell from {best.best_held_out:.1%} to "
                 f"{result.held_out_accuracy:.1%}"
             )
         return (
@@ -200,7 +265,7 @@ class Flags:
 
 
 def training_gap(logs: Mapping[str, float], result: Result) -> float:
-    """Training accuracy minus that on the probe, its held-out rows left out where they are known; NaN without either."""
+    """Return training accuracy minus that on the probe, its held-out rows left out where they are known; NaN without either."""
     key = accuracy_key(logs)
     if key is None or result.correct is None:
         return float("nan")
@@ -209,7 +274,7 @@ def training_gap(logs: Mapping[str, float], result: Result) -> float:
 
 
 def held_out_gap(logs: Mapping[str, float], result: Result) -> HeldOutGap | None:
-    """What is right of the training rows by the training metric, and of held-out ones: the probe's own where `held_out`
+    """Return accuracy on the training rows by the training metric, and on held-out ones: the probe's own where `held_out`
     names them, else the validation metric's, else the whole probe's, which is a gap only where they are other rows.
 
     None where one of them is not known.
@@ -228,5 +293,5 @@ def held_out_gap(logs: Mapping[str, float], result: Result) -> HeldOutGap | None
 
 
 def accuracy_key(logs: Mapping[str, float]) -> str | None:
-    """The training accuracy in Keras' logs, by whatever name."""
+    """Return the key of the training accuracy in Keras' logs, by whatever name."""
     return next((k for k in logs if "acc" in k and not k.startswith(("val_", "xai_"))), None)

@@ -12,7 +12,7 @@ from keras_xai.attribution import METHODS
 from keras_xai.attribution.engine import Engine
 from keras_xai.attribution.method import named
 
-from .conftest import MODELS
+from .models import MODELS
 
 pytestmark = pytest.mark.oldest
 

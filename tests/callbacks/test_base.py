@@ -10,7 +10,7 @@ import pytest
 import keras_xai as kx
 from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.records import Shares
-from tests.callbacks.conftest import small_model
+from tests.callbacks.small_training import small_model
 
 
 class Probing(RecordingCallback):

@@ -6,7 +6,7 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.callbacks.explain import Explain
-from tests.callbacks.conftest import small_model
+from tests.callbacks.small_training import small_model
 
 
 def test_one_line_records_all_three(tmp_path, model, fit, data):

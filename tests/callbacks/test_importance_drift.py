@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import keras_xai as kx
-from tests.callbacks.conftest import small_model
+from tests.callbacks.small_training import small_model
 
 CHANGE = 12
 

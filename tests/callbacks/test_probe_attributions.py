@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import keras_xai as kx
 from keras_xai.attribution.engine import Prepared
-from tests.callbacks.conftest import small_model
+from tests.callbacks.small_training import small_model
 
 
 @pytest.fixture(scope="module")

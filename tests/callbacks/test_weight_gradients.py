@@ -332,13 +332,13 @@ def test_a_model_that_was_never_compiled(tmp_path):
 
 def test_a_fault_of_ours_retires_the_callback(tmp_path, monkeypatch):
     """One warning, the tap is gone, the weights are those of a training without us."""
-    from keras_xai.callbacks import weight_gradients
+    from keras_xai.gradients import rows
 
     def broken(*_):
         raise RuntimeError("a fault of ours")
 
     watched, alone = model(sgd()), model(sgd())
-    monkeypatch.setattr(weight_gradients, "derived", broken)
+    monkeypatch.setattr(rows, "derived", broken)
     with pytest.warns(UserWarning, match="WeightGradients stopped in on_epoch_end: RuntimeError: a fault of ours"):
         fit(watched, kx.WeightGradients(tmp_path))
     fit(alone)

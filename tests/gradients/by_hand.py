@@ -56,7 +56,8 @@ def step(model, x, y, epoch):
     gradients = tape.gradient(scaled, variables)
     scale = float(scaled / loss)
     before = [v.numpy() for v in variables]
-    iterations = int(optimizer.iterations)
+    counter = getattr(optimizer, "inner_optimizer", optimizer).iterations
+    iterations = int(counter)
     optimizer.apply(gradients, variables)
     finite = all(np.isfinite(dense(g)).all() for g in gradients if g is not None)
     if hasattr(optimizer, "inner_optimizer") and not finite:
@@ -64,7 +65,7 @@ def step(model, x, y, epoch):
         return
     for variable, gradient, old in zip(variables, gradients, before, strict=True):
         if gradient is not None:
-            call = Call(dense(gradient) / scale, old, variable.numpy(), int(optimizer.iterations) > iterations)
+            call = Call(dense(gradient) / scale, old, variable.numpy(), int(counter) > iterations)
             epoch.calls.setdefault(variable.path, []).append(call)
 
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_xai.gradients.selection import Selection
-from keras_xai.gradients.tap import Tap
+from keras_xai.gradients.tap import TrainFunctionTap
 from tests.gradients.situations import X, Y, mlp
 
 
@@ -20,17 +20,17 @@ class Listener(keras.callbacks.Callback):
         self.tap = None
 
     def on_train_begin(self, logs=None):
-        self.tap = Tap.of(self.model, self.tap)
-        self.tap.join(self, Selection())
+        self.tap = TrainFunctionTap.of(self.model, self.tap)
+        self.tap.subscribe(self, Selection())
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.tap.announce(self, batch in self.calls)
+        self.tap.expect_step(self, batch in self.calls)
 
     def on_epoch_end(self, epoch, logs=None):
         self.heard.append(self.tap.collect(epoch))
 
     def on_train_end(self, logs=None):
-        self.tap.leave(self)
+        self.tap.unsubscribe(self)
 
 
 def model(optimizer="sgd", **options):

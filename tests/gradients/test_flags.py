@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from keras_xai.errors import InvalidInput
-from keras_xai.gradients.flags import THRESHOLDS, Flags, sentence
-from keras_xai.records import FLAGS, STATISTICS, Gradients
+from keras_xai.gradients.flags import CONDITIONS, THRESHOLDS, Flags, sentence
+from keras_xai.records import FLAGS, STATISTICS, Flag, Gradients
 
 NAMES = ("layer/kernel", "layer/bias", "other/kernel")
 SIZES = (100, 10, 50)
@@ -145,8 +145,13 @@ def test_thresholds_that_cannot_be(thresholds, match):
 
 def test_sentence_says_every_flag_in_words():
     """With names, epochs and the threshold that was crossed."""
-    text = sentence([(f"layer{k}/kernel", kind, k) for k, kind in enumerate(FLAGS)], THRESHOLDS)
+    text = sentence([Flag(f"layer{k}/kernel", kind, k) for k, kind in enumerate(FLAGS)], THRESHOLDS)
     for k, kind in enumerate(FLAGS):
         assert f"layer{k}/kernel (since epoch {k}): {kind}" in text
     assert "1e-07" in text
-    assert sentence([(f"l{k}", "dead", 2) for k in range(9)], THRESHOLDS).count("since epoch") == 3
+    assert sentence([Flag(f"l{k}", "dead", 2) for k in range(9)], THRESHOLDS).count("since epoch") == 3
+
+
+def test_every_kind_that_a_file_can_hold_has_a_condition():
+    """`records.FLAGS` numbers the columns of a file: a new kind stands at its end."""
+    assert tuple(CONDITIONS) == FLAGS

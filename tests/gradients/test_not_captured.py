@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import keras_xai as kx
-from keras_xai.gradients.tap import Tap
+from keras_xai.gradients.tap import TrainFunctionTap
 from tests.gradients.listeners import Listener, assert_same, fit, model
 from tests.gradients.situations import LOSS, X, Y, sgd
 
@@ -27,7 +27,7 @@ def uncaptured(watched, tmp_path, match):
         assert record.names == tuple(v.path for v in watched.trainable_variables)
         assert record.steps == 0
         assert all(np.isnan(values).all() for values in record.statistics.values())
-    assert not isinstance(watched.train_function, Tap)
+    assert not isinstance(watched.train_function, TrainFunctionTap)
     return records[0].missing
 
 
@@ -207,7 +207,7 @@ def test_a_refused_training_runs_as_without_us(tmp_path, monkeypatch, why, optim
         raise TypeError("a fault of ours")
 
     if why == "fault of ours":
-        monkeypatch.setattr("keras_xai.backend.tensorflow.GradientSums.add", broken)
+        monkeypatch.setattr("keras_xai.backend.tensorflow.gradient_sums.GradientSums.add", broken)
     watched, theirs = refused_fit(why, optimizer, mode, kx.WeightGradients(tmp_path, on_flag=lambda record: None))
     assert [values.shape for values in watched] == [values.shape for values in alone]
     assert all(np.isfinite(values).all() for values in watched)
@@ -333,14 +333,14 @@ def test_an_error_in_eager_mode_is_never_answered_by_a_second_step():
 
 def test_dropout_that_is_off_is_not_random():
     """cuDNN's recurrent operation has seeds, for a dropout that Keras leaves at zero; with one it is random."""
-    from keras_xai.backend import get_backend
+    from keras_xai.backend.tensorflow.graphs import stateful_random_operations
 
     for dropout, expected in ((0.0, []), (0.5, ["CudnnRNN"])):
         graph = tf.Graph()
         with graph.as_default():
             zeros = tf.zeros([1, 1, 1])
             tf.raw_ops.CudnnRNN(input=zeros, input_h=zeros, input_c=zeros, params=tf.zeros([9]), dropout=dropout)
-        assert get_backend().own_randomness(graph) == expected
+        assert stateful_random_operations(graph) == expected
 
 
 def test_an_error_of_the_step_itself_reaches_the_user(tmp_path):

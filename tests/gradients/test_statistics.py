@@ -10,8 +10,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_xai.backend import COLUMNS, HIGHEST, LOWEST, get_backend
-from keras_xai.gradients.statistics import BIN_EDGES, WIDTH, column, derived, histogram, overall, unique
+from keras_xai.backend.gradient_table import COLUMNS, HIGHEST, LOWEST, WIDTH
+from keras_xai.backend.tensorflow.gradient_sums import GradientSums, read_values
+from keras_xai.gradients.statistics import BIN_EDGES, column, derived, histogram, overall
+from keras_xai.gradients.variables import unique
 from keras_xai.records import STATISTICS, layer_of
 
 MODEL = SimpleNamespace(distribute_strategy=tf.distribute.get_strategy(), jit_compile=False)
@@ -21,9 +23,9 @@ def summed(gradients, weights=None, changes=None, **options):
     """The sums over some calls for one variable; `gradients` is a list of arrays, or of IndexedSlices."""
     shape = gradients[0].shape
     variable = tf.Variable(np.ones(shape, np.float32) if weights is None else weights)
-    sums = get_backend().GradientSums([variable], MODEL)
+    sums = GradientSums([variable], MODEL)
     for k, gradient in enumerate(gradients):
-        before = get_backend().weights([variable])
+        before = read_values([variable])
         if changes is not None:
             variable.assign_add(changes[k])
         gradient = gradient if isinstance(gradient, tf.IndexedSlices) else tf.constant(gradient)
@@ -162,8 +164,8 @@ def test_without_a_histogram_zeros_and_nonfinite_are_counted_all_the_same(monkey
 def test_other_precisions_are_measured_in_float32(dtype):
     """1.5 and -2 are exact in all of them."""
     variable = tf.Variable(tf.constant([1.0, 1.0], dtype))
-    sums = get_backend().GradientSums([variable], MODEL)
-    sums.add([tf.constant([1.5, -2.0], dtype)], [variable], get_backend().weights([variable]))
+    sums = GradientSums([variable], MODEL)
+    sums.add([tf.constant([1.5, -2.0], dtype)], [variable], read_values([variable]))
     np.testing.assert_allclose(derived(sums.read()[:-1], np.array([2]))["rms"], np.sqrt(6.25 / 2), rtol=1e-6)
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from keras_xai.gradients.tap import Tap
+from keras_xai.gradients.cost import CallTimes
+from keras_xai.gradients.tap import TrainFunctionTap
 from tests.gradients import by_hand
 from tests.gradients.listeners import Listener, assert_same, fit, model
 from tests.gradients.situations import LOSS, X, Y, sgd
@@ -121,7 +122,7 @@ def test_an_aborted_fit_leaves_the_optimizer_clean_and_heals(error):
     assert "apply" not in vars(keras.optimizers.Optimizer)
     fit(watched)
     fit(alone)
-    assert not isinstance(watched.train_function, Tap)
+    assert not isinstance(watched.train_function, TrainFunctionTap)
     assert_same(watched, alone)
 
 
@@ -132,7 +133,7 @@ def test_after_an_aborted_fit_another_callback_takes_over():
         fit(watched, Listener(0, 1), Abort(KeyboardInterrupt()))
     fit(watched, listener)
     assert listener.heard[0].steps == 1
-    assert not isinstance(watched.train_function, Tap)
+    assert not isinstance(watched.train_function, TrainFunctionTap)
 
 
 def test_after_an_aborted_fit_everything_else_works(tmp_path):
@@ -140,7 +141,7 @@ def test_after_an_aborted_fit_everything_else_works(tmp_path):
     watched = model()
     with pytest.raises(KeyboardInterrupt):
         fit(watched, Listener(0), Abort(KeyboardInterrupt()))
-    assert isinstance(watched.train_function, Tap)
+    assert isinstance(watched.train_function, TrainFunctionTap)
     watched.evaluate(X, Y, verbose=0)
     expected = watched.predict(X, verbose=0)
     watched.save(tmp_path / "model.keras")
@@ -149,7 +150,7 @@ def test_after_an_aborted_fit_everything_else_works(tmp_path):
     assert keras.models.clone_model(watched).count_params() == watched.count_params()
     watched.export(tmp_path / "exported", verbose=False)
     watched.train_on_batch(X[:8], Y[:8])
-    assert not isinstance(watched.train_function, Tap)
+    assert not isinstance(watched.train_function, TrainFunctionTap)
 
 
 def test_two_callbacks_in_one_fit_share_one_tap():
@@ -162,7 +163,7 @@ def test_two_callbacks_in_one_fit_share_one_tap():
     for one, other in zip(first.heard, second.heard, strict=True):
         assert one.steps == other.steps == 2
         np.testing.assert_array_equal(one.sums, other.sums)
-    assert not isinstance(watched.train_function, Tap)
+    assert not isinstance(watched.train_function, TrainFunctionTap)
     assert_same(watched, alone)
 
 
@@ -191,7 +192,7 @@ def test_recompiling_in_the_middle_of_a_fit():
 
     class Installing(Listener):
         def on_epoch_begin(self, epoch, logs=None):
-            self.tap.install()
+            self.tap.attach()
 
     watched, alone, listener = model(), model(), Installing(0)
     fit(watched, Recompile(), listener, epochs=3)
@@ -272,25 +273,25 @@ def test_memory_is_given_back_with_the_model():
 
 def test_a_long_compilation_is_announced(tmp_path, monkeypatch, capsys):
     """Where Keras shows its progress, and the recording step has many variables."""
-    monkeypatch.setattr("keras_xai.gradients.tap.LARGE", 4)
+    monkeypatch.setattr("keras_xai.gradients.tap.ANNOUNCED_VARIABLES", 4)
     for verbose, said in ((0, 0), (2, 1)):
         ours = kx.WeightGradients(tmp_path / str(verbose), on_flag=lambda record: None)
         model().fit(X, Y, batch_size=8, epochs=2, verbose=verbose, callbacks=[ours])
         assert capsys.readouterr().out.count("compiling the recording step (4 variables)") == said
 
 
-def told(tap, usual=1.0, **known):
-    vars(tap).update(known)
-    return tap._compiled(usual)
-
-
 def test_what_any_first_step_takes_is_no_cost_of_ours():
     """The first run of the recording function: less a step where the plain one had run before; else as the plain one's compiling,
     by its operations, and no more than it took; nothing yet where that did not run."""
-    tap = Tap(keras.Sequential())
-    assert told(tap, _first_run=0.0) == 0
-    assert told(tap, _first_run=9.0, _after_plain=True) == 8.0
-    assert told(tap, _after_plain=False, _plain_first=None) is None
-    assert told(tap, _plain_first=5.0, _growth=1.25) == 5.0
-    assert told(tap, _first_run=3.0) == 3.0
-    assert told(tap, _plain_first=0.5) == 0.0
+    times = CallTimes()
+
+    def compilation(relative_size=1.0, **attributes):
+        vars(times).update(attributes)
+        return times.compilation(1.0, relative_size)
+
+    assert compilation(first_recording=0.0) == 0
+    assert compilation(first_recording=9.0, follows_plain=True) == 8.0
+    assert compilation(follows_plain=False, first_plain=None) is None
+    assert compilation(1.25, first_plain=5.0) == 5.0
+    assert compilation(1.25, first_recording=3.0) == 3.0
+    assert compilation(1.25, first_plain=0.5) == 0.0

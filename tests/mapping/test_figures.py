@@ -20,7 +20,7 @@ from keras_xai.figures.options import accepted
 from keras_xai.plugin import payload
 from keras_xai.probe import Probe
 from keras_xai.summary.writer import Writer
-from tests.mapping.conftest import mappings_of
+from tests.mapping.mapping_records import mappings_of
 from tests.plugin.answers import arrays
 
 

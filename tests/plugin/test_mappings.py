@@ -10,7 +10,7 @@ from keras_xai.probe import Probe
 from keras_xai.records import Attribution, Epoch
 from keras_xai.run import load
 from keras_xai.summary.writer import Writer
-from tests.mapping.conftest import LAYERS, mappings_of
+from tests.mapping.mapping_records import LAYERS, mappings_of
 from tests.plugin.answers import HOME, arrays
 from tests.plugin.tab import Tab
 

@@ -29,7 +29,7 @@ from keras_xai.summary.arrays import pack, unpack
 from keras_xai.summary.event_files import framed
 from keras_xai.summary.metadata import encode, step, value
 from keras_xai.summary.plugin_data_pb2 import PluginData
-from tests.mapping.conftest import mappings_of
+from tests.mapping.mapping_records import mappings_of
 
 EPOCHS = 5
 VARIABLES = ("model/dense/kernel", "model/dense/bias", "model/head/kernel")

@@ -20,8 +20,8 @@ import tensorflow as tf
 import keras_xai as kx
 from keras_xai.attribution.explainer import Explainer
 from keras_xai.callbacks.probe_attributions import chosen_methods
-from tests.callbacks.conftest import small_data
-from tests.trust.conftest import assert_same, state
+from tests.callbacks.small_training import small_data
+from tests.trust.trainings import assert_same, state
 
 EPOCHS = 3
 

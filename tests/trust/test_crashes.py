@@ -13,7 +13,7 @@ from benchmarks._crash_runs import EPOCHS, loaded, records, series, served, shar
 from keras_xai.summary.tag_constants import SCHEMA, plugin_data
 from keras_xai.summary.writer import Writer
 from tests.plugin.answers import HOME, LOADERS
-from tests.trust.conftest import callback, trained
+from tests.trust.trainings import callback, trained
 
 SIZES = {"kills": 6, "fits": 0, "cuts": 10, "flips": 10}
 

@@ -18,10 +18,10 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.summary.writer import Writer
-from tests.callbacks.conftest import small_data
-from tests.summary.conftest import epoch_of_records
-from tests.trust.conftest import EPOCHS, PARTS, At, assert_same, callback, parts, state, trained, with_warnings
+from tests.callbacks.small_training import small_data
+from tests.summary.epoch_records import epoch_of_records
 from tests.trust.planting import ERRORS, planted
+from tests.trust.trainings import EPOCHS, PARTS, At, assert_same, callback, parts, state, trained, with_warnings
 
 # What a callback does in its hooks, and how many epochs are whole before it does it for the second time.
 TURNS = {
@@ -116,10 +116,14 @@ def broken(path, error="RuntimeError"):
 # What strikes as epoch 1 begins; the callbacks that it hits; what is said.
 CRAFTS = {
     "a method": (broken("keras_xai.attribution.engine.Engine._run"), PARTS[1:], "planted"),
-    "a statistic": (broken("keras_xai.callbacks.weight_gradients.derived"), PARTS[:1], "planted"),
+    "a statistic": (broken("keras_xai.gradients.rows.derived"), PARTS[:1], "planted"),
     "the detector": (broken("keras_xai.drift.control_chart.ControlChart.update"), PARTS[2:], "planted"),
     "the sampling": (broken("keras_xai.gradients.sampling.Sampling.due"), PARTS[:1], "on_train_batch_begin"),
-    "reading the sums": (broken("keras_xai.gradients.tap.Tap.collect", "MemoryError"), PARTS[:1], "planted"),
+    "reading the sums": (
+        broken("keras_xai.gradients.tap.TrainFunctionTap.collect", "MemoryError"),
+        PARTS[:1],
+        "planted",
+    ),
     "the writer": (broken("keras_xai.summary.writer.Writer.flush", "OSError"), PARTS, "planted"),
     "the wire": (broken("keras_xai.callbacks.session.Epoch", "MemoryError"), PARTS, "planted"),
     "a full disk": (full_disk, PARTS, "No space left on device"),

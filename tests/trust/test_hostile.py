@@ -13,7 +13,7 @@ from tensorboard.compat.proto import event_pb2
 import keras_xai as kx
 from keras_xai.summary.writer import Writer
 from tests.plugin.answers import HOME, LOADERS
-from tests.summary.conftest import epoch_of_records
+from tests.summary.epoch_records import epoch_of_records
 
 DEEP = b"[" * 100_000
 NASTY = [

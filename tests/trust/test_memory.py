@@ -13,7 +13,7 @@ import pytest
 
 import keras_xai as kx
 from benchmarks._probe_memory import measured
-from tests.callbacks.conftest import small_data, small_model
+from tests.callbacks.small_training import small_data, small_model
 
 FROM, TO = 20, 60
 

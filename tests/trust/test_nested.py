@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from tests.callbacks.conftest import small_data, small_model
-from tests.trust.conftest import assert_same, state, with_warnings
+from tests.callbacks.small_training import small_data, small_model
+from tests.trust.trainings import assert_same, state, with_warnings
 
 X, Y = small_data()
 

@@ -21,9 +21,9 @@ import pytest
 import tensorflow as tf
 
 import keras_xai as kx
-from keras_xai.gradients.tap import Tap
+from keras_xai.gradients.tap import TrainFunctionTap
 from tests.gradients.situations import SITUATIONS, made
-from tests.trust.conftest import assert_same, state
+from tests.trust.trainings import assert_same, state
 
 ALWAYS = ("functional", "eager", "xla", "subclassed")
 ENDS = ("ended", "broken by its data", "broken by a callback")
@@ -148,8 +148,8 @@ def test_nothing_is_left_behind(tmp_path, name, end):
     for what, expected in without.items():
         assert found[what] == expected, what
     assert_same(state(watched), state(alone))
-    assert not isinstance(watched.train_function, Tap)
-    assert not any(isinstance(reference, Tap) for reference in vars(watched).values())
+    assert not isinstance(watched.train_function, TrainFunctionTap)
+    assert not any(isinstance(reference, TrainFunctionTap) for reference in vars(watched).values())
     if end != "ended":
         del ours
         gc.collect()

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from tests.callbacks.conftest import small_data
-from tests.trust.conftest import At, assert_same, callback, state, with_warnings
+from tests.callbacks.small_training import small_data
+from tests.trust.trainings import At, assert_same, callback, state, with_warnings
 
 EPOCHS = 4
 ORDERS = ("ours first", "ours last", "ours between")

@@ -11,9 +11,9 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.records import Note, in_words, missing_epochs
-from tests.callbacks.conftest import small_data, small_model
-from tests.trust.conftest import PARTS, At, callback, parts, trained, with_warnings
+from tests.callbacks.small_training import small_data, small_model
 from tests.trust.planting import planted
+from tests.trust.trainings import PARTS, At, callback, parts, trained, with_warnings
 
 SHORT = {"WeightGradients": "weight_gradients", "ProbeAttributions": "probe_attributions"}
 SHORT |= {"ImportanceDrift": "importance_drift"}

@@ -12,7 +12,7 @@ from pathlib import Path
 from keras_xai.callbacks.overhead import TimeSpent
 from keras_xai.callbacks.run_directory import checked_directory
 from keras_xai.callbacks.session import RunSession
-from tests.summary.conftest import epoch_of_records
+from tests.summary.epoch_records import epoch_of_records
 
 
 class Member:

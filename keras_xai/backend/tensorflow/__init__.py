@@ -15,9 +15,8 @@ from keras_xai.backend.tensorflow.autodiff import (
 )
 from keras_xai.backend.tensorflow.datasets import reshuffles
 from keras_xai.backend.tensorflow.deeplift import deeplift_multipliers
-from keras_xai.backend.tensorflow.devices import chief, replicas
-from keras_xai.backend.tensorflow.gradient_sums import GradientSums, present, weights
-from keras_xai.backend.tensorflow.graphs import building, own_randomness, ran, sealed
+from keras_xai.backend.tensorflow.devices import is_chief
+from keras_xai.backend.tensorflow.gradient_recorder import gradient_recorder
 from keras_xai.backend.tensorflow.layer_calls import embedding_outputs, output_shapes, substitute_embeddings
 from keras_xai.backend.tensorflow.preimage import preimages
 from keras_xai.backend.tensorflow.program import compiled, constant, dense_tensor, numpy
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     _has_all: Backend = module  # checked by mypy
 
 __all__ = [
-    "GradientSums",
-    "building",
-    "chief",
     "compiled",
     "constant",
     "deeplift_multipliers",
@@ -43,20 +39,16 @@ __all__ = [
     "fori_loop",
     "forward_with_vjp",
     "gradient",
+    "gradient_recorder",
+    "is_chief",
     "map",
     "normal",
     "numpy",
     "origins",
     "output_shapes",
-    "own_randomness",
     "preimages",
-    "present",
-    "ran",
-    "replicas",
     "reshuffles",
-    "sealed",
     "substitute_embeddings",
     "take_target",
     "trace_activations",
-    "weights",
 ]

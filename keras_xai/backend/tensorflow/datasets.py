@@ -1,4 +1,4 @@
-"""What a `tf.data.Dataset` does when it is read."""
+"""The order of a `tf.data.Dataset` when it is read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 def reshuffles(source: Any) -> bool:
-    """Whether a `tf.data.Dataset` has a `shuffle` in its chain that draws a new order at each iteration.
+    """Return True where a `tf.data.Dataset` has a `shuffle` in its chain that draws a new order at each iteration.
 
     Reading such a one moves its generator, and with it the order that training sees. What lies inside the function of an
     `interleave` or `flat_map` is not looked into.

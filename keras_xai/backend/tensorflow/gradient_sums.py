@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_xai.backend import HIGHEST, LOWEST, SUMS
+from keras_xai.backend.gradient_table import HIGHEST, LOWEST, SUMS, Variable
+
+T = TypeVar("T")
+Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 EXPONENTS = 512  # one bin for each value of sign and exponent: the upper nine bits of a float32
 
@@ -28,7 +31,7 @@ class GradientSums:
             gradient), and the first one's is read. Such variables cannot be made inside a step.
     """
 
-    def __init__(self, variables: Sequence[Any], model: Any) -> None:
+    def __init__(self, variables: Sequence[Variable], model: keras.Model) -> None:
         self.variables = list(variables)
         self._strategy = model.distribute_strategy
         self.counts_exponents = bool(model.jit_compile) or _can_count()
@@ -40,20 +43,20 @@ class GradientSums:
 
     def add(
         self,
-        gradients: Sequence[Any],
-        variables: Sequence[Any],
+        gradients: Sequence[Gradient],
+        variables: Sequence[Variable],
         before: Sequence[tf.Tensor],
         *,
-        scale: Any = None,
-        applied: Any = True,
-        updated: Any = True,
+        scale: tf.Tensor | float | None = None,
+        applied: tf.Tensor | bool = True,
+        updated: tf.Tensor | bool = True,
     ) -> None:
         """Add one optimizer call, after it was made.
 
         Args:
             gradients: dense or sparse, one for each of `variables`, as given to the optimizer.
             variables: those of the rows that have a gradient.
-            before: their `weights` before the call.
+            before: their `read_values` before the call.
             scale: what the loss was multiplied with.
             applied: False where the optimizer skipped the call.
             updated: whether it changed the weights.
@@ -63,16 +66,21 @@ class GradientSums:
         if (context := tf.distribute.get_replica_context()) is not None and context.num_replicas_in_sync > 1:
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients))
         inverse = None if scale is None else 1.0 / tf.cast(scale, tf.float32)
-        moments, exponents = _summaries(gradients, before, weights(variables), inverse, self.counts_exponents)
+        moments, exponents = _summaries(gradients, before, read_values(variables), inverse, self.counts_exponents)
         # Variables without a gradient have the last row, which is empty, and so has the call itself.
-        place = {id(variable): row for row, variable in enumerate(variables)}
-        rows = [place.get(id(variable), len(variables)) for variable in self.variables] + [len(variables)]
+        row_of = {id(variable): row for row, variable in enumerate(variables)}
+        rows = [row_of.get(id(variable), len(variables)) for variable in self.variables] + [len(variables)]
         recorded = np.asarray([row < len(variables) for row in rows], np.float32)
         moments, exponents = tf.gather(moments, rows), tf.gather(exponents, rows)
         self._accumulate(recorded, moments, exponents, applied, updated)
 
     def _accumulate(
-        self, recorded: NDArray[np.float32], moments: tf.Tensor, exponents: tf.Tensor, applied: Any, updated: Any
+        self,
+        recorded: NDArray[np.float32],
+        moments: tf.Tensor,
+        exponents: tf.Tensor,
+        applied: tf.Tensor | bool,
+        updated: tf.Tensor | bool,
     ) -> None:
         """Add one optimizer call to the sums.
 
@@ -87,14 +95,14 @@ class GradientSums:
         updated = applied * tf.cast(updated, tf.float32)
         of_call = np.eye(1, len(recorded), len(recorded) - 1, dtype=np.float32)[0]
         # where, not a product: what is skipped is infinite
-        kept = tf.unstack(tf.where(applied > 0, moments, 0.0), axis=1)
+        of_call_made = tf.unstack(tf.where(applied > 0, moments, 0.0), axis=1)
         of_update = tf.unstack(tf.where(updated > 0, moments, 0.0), axis=1)
         columns = {
             "calls": applied * (recorded + of_call),
             "skipped": (1.0 - applied) * (recorded + of_call),
-            "total": kept[MOMENTS.index("total")],
-            "squares": kept[MOMENTS.index("squares")],
-            "weight_squares": kept[MOMENTS.index("weight_squares")],
+            "total": of_call_made[MOMENTS.index("total")],
+            "squares": of_call_made[MOMENTS.index("squares")],
+            "weight_squares": of_call_made[MOMENTS.index("weight_squares")],
             "updates": updated * recorded,
             "updated_weight_squares": of_update[MOMENTS.index("weight_squares")],
             "update_squares": of_update[MOMENTS.index("update_squares")],
@@ -102,11 +110,11 @@ class GradientSums:
         # One addition for the whole step. All of it depends on the gradients, so that a step for which there was no
         # more data is not counted.
         self._sums.assign_add(tf.stack([columns[name] for name in SUMS], axis=1))
-        self._largest.assign(_maximum(self._largest, kept[MOMENTS.index("largest")]))
+        self._largest.assign(_maximum(self._largest, of_call_made[MOMENTS.index("largest")]))
         self._exponents.assign_add(tf.where(applied > 0, exponents, tf.zeros_like(exponents)))
 
     def read(self) -> NDArray[np.float64]:
-        """The sums in one copy: (V + 1, columns), `COLUMNS` and then the octaves; in the last row "calls" and "skipped"
+        """Return the sums in one copy: (V + 1, columns), `COLUMNS` and then the octaves; in the last row "calls" and "skipped"
         of all variables together."""
         with self._strategy.scope():
             exponents = tf.convert_to_tensor(self._exponents)
@@ -143,18 +151,18 @@ def _accumulator(shape: list[int], dtype: tf.DType) -> tf.Variable:
     )
 
 
-def present(value: Any) -> tf.Tensor:
-    """The value of a variable at this point of the program. (`keras.ops.convert_to_tensor` hands the variable on.)"""
+def read_value(value: Variable | tf.Tensor) -> tf.Tensor:
+    """Return the value of a variable at this point of the program. (`keras.ops.convert_to_tensor` hands the variable on.)"""
     return tf.convert_to_tensor(value.value if isinstance(value, keras.Variable) else value)
 
 
-def weights(variables: Sequence[Any]) -> list[tf.Tensor]:
-    """The present values of variables, as float32."""
-    return [tf.cast(present(variable), tf.float32) for variable in variables]
+def read_values(variables: Sequence[Variable]) -> list[tf.Tensor]:
+    """Return the present values of variables, as float32."""
+    return [tf.cast(read_value(variable), tf.float32) for variable in variables]
 
 
-def _flat(gradient: Any, like: tf.Tensor, inverse: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
-    """A gradient as a float32 vector, unscaled, and how many zeros it leaves out.
+def _flat(gradient: Gradient, like: tf.Tensor, inverse: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return a gradient as a float32 vector, unscaled, and how many zeros it leaves out.
 
     A sparse gradient names a row as often as the batch used it; the true gradient is their sum. Rows are added up
     without making the whole table dense: sorted, then numbered anew.
@@ -164,9 +172,9 @@ def _flat(gradient: Any, like: tf.Tensor, inverse: tf.Tensor | None) -> tuple[tf
         count = tf.shape(gradient.indices)[0]
         order = tf.argsort(gradient.indices)
         indices = tf.gather(gradient.indices, order)
-        fresh = tf.concat([tf.zeros_like(indices[:1]), tf.cast(indices[1:] != indices[:-1], indices.dtype)], 0)
+        is_next_row = tf.concat([tf.zeros_like(indices[:1]), tf.cast(indices[1:] != indices[:-1], indices.dtype)], 0)
         rows = tf.reshape(tf.cast(tf.gather(gradient.values, order), tf.float32), [count, -1])
-        g = tf.math.unsorted_segment_sum(rows, tf.cumsum(fresh), count)
+        g = tf.math.unsorted_segment_sum(rows, tf.cumsum(is_next_row), count)
         # Where a row was named twice, `g` has empty rows at its end: they are taken off here.
         absent = tf.size(like, tf.int64) - tf.size(g, tf.int64)
     else:
@@ -175,37 +183,44 @@ def _flat(gradient: Any, like: tf.Tensor, inverse: tf.Tensor | None) -> tuple[tf
     return (g if inverse is None else g * inverse), absent
 
 
-# What one gradient and the weights around it come down to, in this order.
+# A gradient and the weights around it are summed up by these, in this order.
 MOMENTS = ("total", "squares", "weight_squares", "update_squares", "largest")
-SMALL = 1 << 16  # entries of a variable; smaller ones of one shape are summed together, which takes a copy of them
+STACKED_ENTRIES = (
+    1 << 16
+)  # of a variable, at most; such ones of one shape are summed together, which takes a copy of them
 
 
 def _summaries(
-    gradients: Sequence[Any],
+    gradients: Sequence[Gradient],
     before: Sequence[tf.Tensor],
     after: Sequence[tf.Tensor],
     inverse: tf.Tensor | None,
     exact: bool,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """What the gradients of one call come down to: moments (V + 1, 5) and counts of exponents, int64 (V + 1, 512). The
-    last row of each is zero."""
-    groups = _alike(gradients, before)
+    """Return moments (V + 1, 5) and counts of exponents, int64 (V + 1, 512), of the gradients of one call. The last row of
+    each is zero."""
+    groups = _groups_of_one_shape(gradients, before)
     moments, exponents = [], []
     for group in groups:
-        g, old, new = ([values[k] for k in group] for values in (gradients, before, after))
-        some, counts = _group_summary(g, old, new, inverse, exact)
-        moments.append(some)
-        exponents.append(counts)
+        g, old, new = (_items(values, group) for values in (gradients, before, after))
+        group_moments, group_exponents = _group_summary(g, old, new, inverse, exact)
+        moments.append(group_moments)
+        exponents.append(group_exponents)
     moments.append(tf.zeros([1, len(MOMENTS)]))
     exponents.append(tf.zeros([1, EXPONENTS], tf.int64))
-    order = np.argsort([*(k for group in groups for k in group), len(gradients)])
+    numbers = [k for group in groups for k in group]
+    order = np.argsort([*numbers, len(gradients)])
     return tf.gather(tf.concat(moments, 0), order), tf.gather(tf.concat(exponents, 0), order)
 
 
+def _items(values: Sequence[T], numbers: Sequence[int]) -> list[T]:
+    return [values[k] for k in numbers]
+
+
 def _group_summary(
-    gradients: list[Any], before: list[tf.Tensor], after: list[tf.Tensor], inverse: tf.Tensor | None, exact: bool
+    gradients: list[Gradient], before: list[tf.Tensor], after: list[tf.Tensor], inverse: tf.Tensor | None, exact: bool
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Moments (K, 5) and counts of exponents, int64 (K, 512), of K gradients that `_alike` put together."""
+    """Return moments (K, 5) and counts of exponents, int64 (K, 512), of K gradients of one group."""
     if isinstance(gradients[0], tf.IndexedSlices) or not before[0].shape.is_fully_defined():
         g, absent = _flat(gradients[0], before[0], inverse)
         moments, counts = _matrix_summary(g[None], before[0][None], after[0][None], exact)
@@ -217,24 +232,25 @@ def _group_summary(
     return moments, tf.cast(counts, tf.int64)
 
 
-def _alike(gradients: Sequence[Any], weights: Sequence[tf.Tensor]) -> list[list[int]]:
-    """Which gradients are summed together: small dense ones of one shape and dtype; each other one is alone.
+def _groups_of_one_shape(gradients: Sequence[Gradient], weights: Sequence[tf.Tensor]) -> list[list[int]]:
+    """Group the numbers of gradients that are summed together: small dense ones of one shape and dtype; others are alone.
 
     Many small variables of one shape become the rows of a matrix, and a traced function serves all of one shape: to build
     some twenty operations anew for each variable took as long as tracing the whole step.
     """
-    groups: dict[Any, list[int]] = {}
+    groups: dict[int | tuple[tuple[int, ...], tf.DType], list[int]] = {}
     for k, (gradient, weight) in enumerate(zip(gradients, weights, strict=True)):
         size = weight.shape.num_elements()
-        alone = isinstance(gradient, tf.IndexedSlices) or size is None or size > SMALL
-        groups.setdefault(k if alone else (tuple(weight.shape), gradient.dtype), []).append(k)
+        is_alone = isinstance(gradient, tf.IndexedSlices) or size is None or size > STACKED_ENTRIES
+        key = k if is_alone else (tuple(weight.shape), gradient.dtype)
+        groups.setdefault(key, []).append(k)
     return list(groups.values())
 
 
 @functools.lru_cache(maxsize=4096)
 def _traced_summary(count: int, shape: tuple[int, ...], dtype: tf.DType, exact: bool, scaled: bool) -> Any:
-    """`_matrix_summary` of `count` dense gradients of one shape, as a traced function of (gradients, before, after) and, if
-    `scaled`, of what the gradients are to be multiplied with."""
+    """Return `_matrix_summary` of `count` dense gradients of one shape, as a traced function of (gradients, before, after) and,
+    if `scaled`, of what the gradients are to be multiplied with."""
 
     def summarize(gradients: tf.Tensor, before: tf.Tensor, after: tf.Tensor, *inverse: tf.Tensor) -> tuple[Any, Any]:
         g, *w = (tf.reshape(tf.cast(values, tf.float32), [count, -1]) for values in (gradients, before, after))
@@ -248,7 +264,7 @@ def _traced_summary(count: int, shape: tuple[int, ...], dtype: tf.DType, exact: 
 
 
 def _matrix_summary(g: tf.Tensor, old: tf.Tensor, new: tf.Tensor, exact: bool) -> tuple[tf.Tensor, tf.Tensor]:
-    """The `MOMENTS` (K, 5) of float32 gradients (K, n) and of the weights (K, ...) before and after, and counts of
+    """Return the `MOMENTS` (K, 5) of float32 gradients (K, n) and of the weights (K, ...) before and after, and counts of
     exponents, int32 (K, 512): zeros and non-finite values alone if not `exact`."""
     columns = {
         "total": tf.reduce_sum(g, 1),
@@ -267,15 +283,15 @@ def _squares(values: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.square(values), 1)
 
 
-def _maximum(first: Any, second: tf.Tensor) -> tf.Tensor:
-    """The larger one, and NaN where either is: XLA and the kernels differ in what `tf.maximum` makes of it."""
+def _maximum(first: tf.Variable, second: tf.Tensor) -> tf.Tensor:
+    """Return the larger value, and NaN where either is: XLA and the kernels differ in what `tf.maximum` makes of it."""
     first = tf.convert_to_tensor(first)
     larger = tf.where(first > second, first, second)
     return tf.where(tf.math.is_nan(first), first, larger)
 
 
 def _exponents(g: tf.Tensor) -> tf.Tensor:
-    """How often each combination of sign and exponent occurs in each row, int32 (K, 512): exact octaves, no logarithm."""
+    """Count each combination of sign and exponent in each row, int32 (K, 512): exact octaves, without a logarithm."""
     bits = tf.bitwise.right_shift(tf.bitcast(g, tf.uint32), tf.constant(23, tf.uint32))
     # The raw operation takes a constant size, which XLA needs; tf.math.bincount does not give it one.
     counts = tf.raw_ops.DenseBincount(
@@ -285,14 +301,14 @@ def _exponents(g: tf.Tensor) -> tf.Tensor:
 
 
 def _specials(g: tf.Tensor) -> tf.Tensor:
-    """Zeros and non-finite values alone, in the bins where `_exponents` has them."""
+    """Count zeros and non-finite values alone, in the bins where `_exponents` has them."""
     zeros = tf.reduce_sum(tf.cast(tf.equal(g, 0.0), tf.int32), 1, keepdims=True)
     nonfinite = tf.reduce_sum(tf.cast(~tf.math.is_finite(g), tf.int32), 1, keepdims=True)
     return zeros * tf.one_hot(0, EXPONENTS, dtype=tf.int32) + nonfinite * tf.one_hot(255, EXPONENTS, dtype=tf.int32)
 
 
 def _can_count() -> bool:
-    """Whether exponents can be counted here: the GPU's kernel refuses where determinism was asked for."""
+    """Return False where exponents cannot be counted: the GPU's kernel refuses where determinism was asked for."""
     with tf.init_scope():
         try:
             _exponents(tf.ones([1, 1]))

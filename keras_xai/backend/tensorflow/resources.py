@@ -1,4 +1,4 @@
-"""Which resources a graph may write: read off its definition, the functions that it calls included."""
+"""The resources that a graph may write: read off its definition, the functions that it calls included."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _CALLS: Mapping[str, tuple[Sequence[str], int]] = {
 
 
 def written_resources(graph: Any) -> dict[str, str]:
-    """The placeholders of a `GraphDef` for resources that some operation may write: by name, a type that does."""
+    """Return the placeholders of a `GraphDef` for resources that some operation may write: by name, a type that does."""
     resources = [node.name for node in graph.node if _is_resource_placeholder(node)]
     return _Analysis(graph.library.function).written(graph.node, resources)
 
@@ -49,10 +49,12 @@ class _Analysis:
 
     def __init__(self, functions: Iterable[Any]) -> None:
         self._functions = {function.signature.name: function for function in functions}
-        self._known: dict[str, list[str]] = {}  # by function: for each argument a type that may write it, or ""
+        self._writers_of_arguments: dict[
+            str, list[str]
+        ] = {}  # by function: for each argument a type that may write it, or ""
 
     def written(self, nodes: Iterable[Any], resources: Iterable[str]) -> dict[str, str]:
-        """Of these names of resources, those that the nodes may write."""
+        """Return those of these names of resources that the nodes may write."""
         # By (node, number of its output): the resource that it is.
         origins = {(name, 0): name for name in resources}
         writers: dict[str, str] = {}
@@ -70,7 +72,7 @@ class _Analysis:
         return writers
 
     def _writers(self, node: Any, count: int) -> list[str]:
-        """For each input of a node a type of operation that may write it, "" where none does."""
+        """Return for each input of a node a type of operation that may write it, "" where none does."""
         if node.op in self._functions:
             return self._of_function(node.op)
         if node.op not in _CALLS:
@@ -84,24 +86,26 @@ class _Analysis:
         return [""] * skipped + [next(filter(None, column), "") for column in columns]
 
     def _of_function(self, name: str) -> list[str]:
-        if name not in self._known:
+        if name not in self._writers_of_arguments:
             function = self._functions[name]
             arguments = [argument.name for argument in function.signature.input_arg]
-            self._known[name] = [""] * len(arguments)  # what a function that calls itself finds on the way
+            self._writers_of_arguments[name] = [""] * len(
+                arguments
+            )  # what a function that calls itself finds on the way
             writers = self.written(function.node_def, arguments)
-            self._known[name] = [writers.get(argument, "") for argument in arguments]
-        return self._known[name]
+            self._writers_of_arguments[name] = [writers.get(argument, "") for argument in arguments]
+        return self._writers_of_arguments[name]
 
 
 def _source(name: str) -> tuple[str, int]:
-    """Node and number of an output: "node", "node:1" in a graph, "argument", "node:output:1" in a function."""
-    node, _, rest = name.partition(":")
-    number = rest.rpartition(":")[2]
+    """Return node and number of an output: "node", "node:1" in a graph, "argument", "node:output:1" in a function."""
+    node, _, output = name.partition(":")
+    number = output.rpartition(":")[2]
     return node, int(number) if number.isdigit() else 0
 
 
 def _in_order(nodes: Iterable[Any]) -> list[Any]:
-    """Nodes behind those that they take their inputs from: a definition may have them in any order."""
+    """Order nodes behind those that they take their inputs from: a definition may have them in any order."""
     by_name = {node.name: node for node in nodes}
     ordered: dict[str, Any] = {}
     stack = [(name, False) for name in reversed(by_name)]

@@ -1,4 +1,4 @@
-"""What running a graph can move: found in the graph itself, kept and put back.
+"""The state that running a graph can move: looked up in the graph itself, kept and put back.
 
 A graph knows every resource that it can touch: variables of Keras and of TensorFlow, the states of generators and of
 recurrent layers, lookup tables. Nothing is asked of layers or of their names.
@@ -44,12 +44,12 @@ class GraphState:
 
     @property
     def writes(self) -> bool:
-        """Whether there is anything to keep."""
+        """True where there is anything to keep."""
         return bool(self._readers)
 
     @property
     def lasting(self) -> str:
-        """What the graph may move and nobody can put back, in words; "" where there is nothing."""
+        """The state that the graph may move and nobody can put back, in words; "" where there is none."""
         reasons = []
         if self._python:
             reasons.append(f"runs Python code ({', '.join(self._python)}), whose own state nobody sees")
@@ -58,12 +58,12 @@ class GraphState:
         return " and ".join(reasons)
 
     def keep(self) -> list[PutBack]:
-        """Read everything that may be written; the functions that put it back."""
+        """Read everything that may be written; return the functions that put it back."""
         return [read() for read in self._readers]
 
 
 def _reader(handle: Any, table_types: set[tuple[int, int]]) -> Callable[[], PutBack] | None:
-    """What reads a resource and gives what puts it back; None where it is neither a variable nor a table."""
+    """Return a function that reads a resource and returns what puts it back; None for what is no variable and no table."""
     details = getattr(handle, "_handle_data", None)
     if details is not None and details.is_set:
         return functools.partial(_keep_variable, handle, tf.as_dtype(details.shape_and_type[0].dtype))

@@ -10,15 +10,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import tensorflow as tf
 
-from keras_xai.backend.tensorflow.graphs import building
+from keras_xai.backend.apply_hook import ApplyHook
+from keras_xai.backend.gradient_table import Variable
+from keras_xai.backend.recorder import TrainFunction
+from keras_xai.backend.tensorflow.graphs import current_graph
 
-# (optimizer, gradients, variables, update) -> what `update()` returns.
-Listener = Callable[[Any, list[Any], Sequence[Any], Callable[[], Any]], Any]
+T = TypeVar("T")
 
 
 class NotRebuilt(Exception):
@@ -26,12 +28,12 @@ class NotRebuilt(Exception):
 
 
 def runs_eagerly(model: keras.Model) -> bool:
-    """Whether the train step runs operation by operation, without a graph."""
+    """Return True where the train step runs operation by operation, without a graph."""
     return bool(model.run_eagerly or tf.config.functions_run_eagerly())
 
 
 def has_strategy(model: keras.Model) -> bool:
-    """Whether the model trains under a distribution strategy, which may run its step in threads of its own."""
+    """Return True where the model trains under a distribution strategy, which may run its step in threads of its own."""
     with tf.init_scope():
         return model.distribute_strategy is not tf.distribute.get_strategy()
 
@@ -48,17 +50,17 @@ class _StandIn:
         return getattr(self._model, name)
 
 
-def train_function(model: keras.Model, train_step: Callable[[Any], Any]) -> Callable[..., Any]:
-    """A train function around `train_step`, made as Keras makes the model's own."""
+def train_function(model: keras.Model, train_step: Callable[[Any], Any]) -> TrainFunction:
+    """Make a train function around `train_step`, as Keras makes the model's own."""
     stand_in = _StandIn(model, train_step)
     keras.Model.make_train_function(stand_in)
-    made: Callable[..., Any] = stand_in.train_function
-    return made
+    function: TrainFunction = stand_in.train_function
+    return function
 
 
-def compiled(function: Callable[..., Any]) -> Any:
-    """The outermost `tf.function` of a train function: itself up to Keras 3.7, from then on a part of its closure. None
-    where neither is there."""
+def compiled_part(function: TrainFunction) -> Any:
+    """Return the outermost `tf.function` of a train function: itself up to Keras 3.7, from then on a part of its closure.
+    None where neither is there."""
     if hasattr(function, "get_concrete_function"):
         return function
     names = getattr(getattr(function, "__code__", None), "co_freevars", ())
@@ -82,9 +84,9 @@ def trace(function: Any, arguments: Sequence[Any]) -> bool:
 class OptimizerCall:
     """One call of an optimizer's `apply` in a graph: its arguments, and the operations it added."""
 
-    optimizer: Any
-    gradients: list[Any]
-    variables: Sequence[Any]
+    optimizer: keras.optimizers.Optimizer
+    gradients: list[tf.Tensor | tf.IndexedSlices | None]
+    variables: Sequence[Variable]
     begin: int  # operations in the graph before the call
     end: int  # and after it
 
@@ -93,27 +95,31 @@ class OptimizerCall:
 class TracedStep:
     """The graph of a train step, with the calls of optimizers in it."""
 
-    graph: Any
+    graph: tf.Graph
     calls: list[OptimizerCall] = field(default_factory=list)
 
     def takes(self, data: Any) -> bool:
-        """Whether the graph was traced for data of these shapes and dtypes, or for more general ones."""
-        given = _tensors(data)
+        """Return True where the graph was traced for data of these shapes and dtypes, or for more general ones."""
+        tensors = _tensors(data)
         expected = self.graph.inputs[: len(self.graph.inputs) - len(self.graph.captures)]
-        return len(given) == len(expected) and all(map(_fits, given, expected))
+        return len(tensors) == len(expected) and all(map(_fits, tensors, expected))
 
 
 class StepTraces:
-    """What was noted of a train step while its own function was traced: a `listening` listener, one graph a signature."""
+    """Notes the optimizers' calls while a train step's own function is traced: an `ApplyHook`, one graph a signature."""
 
     def __init__(self) -> None:
         self._steps: list[TracedStep] = []
 
     def __call__(
-        self, optimizer: Any, gradients: list[Any], variables: Sequence[Any], update: Callable[[], Any]
-    ) -> Any:
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        gradients: list[tf.Tensor | tf.IndexedSlices | None],
+        variables: Sequence[Variable],
+        update: Callable[[], T],
+    ) -> T:
         """Note a call and make it; nothing is added to the graph."""
-        graph = building()
+        graph = current_graph()
         if graph is None:
             return update()
         begin = len(graph.get_operations())
@@ -128,20 +134,20 @@ class StepTraces:
     def __len__(self) -> int:
         return len(self._steps)
 
-    def find(self, data: Any, graph: Any) -> TracedStep | None:
-        """The last step that takes `data` and lies in as many functions as `graph`, in which it is to be built."""
+    def find(self, data: Any, graph: tf.Graph) -> TracedStep | None:
+        """Return the last step that takes `data` and lies in as many functions as `graph`, in which it is to be built."""
         fitting = [step for step in self._steps if depth(step.graph) == depth(graph) and step.takes(data)]
         return fitting[-1] if fitting else None
 
-    def deeper_than(self, graph: Any) -> bool:
-        """Whether the last call lies in a function of the step's own, which `graph` is not."""
+    def deeper_than(self, graph: tf.Graph) -> bool:
+        """Return True where the last call lies in a function of the step's own, which `graph` is not."""
         last = depth(self._steps[-1].graph) if self._steps else None
         return last is not None and last > (depth(graph) or 0)
 
 
-def depth(graph: Any) -> int | None:
-    """How many functions lie around an operation of `graph`, its own included; None inside a branch or a loop, whose
-    graphs are of subclasses."""
+def depth(graph: tf.Graph) -> int | None:
+    """Count the functions around an operation of `graph`, its own included; None inside a branch or a loop, whose graphs are
+    of subclasses."""
     if type(graph) is not tf.__internal__.FuncGraph:
         return None
     count = 0
@@ -151,11 +157,11 @@ def depth(graph: Any) -> int | None:
     return count
 
 
-def rebuild(step: TracedStep, data: Any, listener: Listener) -> Any:
+def rebuild(step: TracedStep, data: Any, hook: ApplyHook) -> Any:
     """Build the operations of a traced step in the present graph, for other data of the same structure.
 
-    Every call of an optimizer goes through `listener`, as in `listening`, at the place in the order where it was made: what
-    the listener adds before and after `update()` sees the variables as the call found and left them.
+    Every call of an optimizer goes through `hook`, as in `with_apply_hook`, at its place in the order of operations: what
+    the hook adds before and after `update()` sees the variables as the call found and left them.
 
     Returns:
         What the step returned.
@@ -167,7 +173,7 @@ def rebuild(step: TracedStep, data: Any, listener: Listener) -> Any:
     for call in step.calls:
         pieces.build(call.begin)
         gradients = [None if g is None else pieces.built(g) for g in call.gradients]
-        listener(call.optimizer, gradients, call.variables, functools.partial(pieces.build, call.end))
+        hook(call.optimizer, gradients, call.variables, functools.partial(pieces.build, call.end))
     pieces.build(None)
     return pieces.built(step.graph.structured_outputs)
 
@@ -175,19 +181,19 @@ def rebuild(step: TracedStep, data: Any, listener: Listener) -> Any:
 class _Pieces:
     """The operations of one graph, imported into the present one piece by piece, in the order of their creation."""
 
-    def __init__(self, source: Any, data: Any) -> None:
+    def __init__(self, source: tf.Graph, data: Any) -> None:
         self._source = source
         self._target = tf.compat.v1.get_default_graph()
         self._order = [operation.name for operation in source.get_operations()]
         self._definition = source.as_graph_def()
         self._nodes = {node.name: node for node in self._definition.node}
-        self._operations: dict[str, Any] = {}  # by name in the source
-        self._tensors: dict[str, Any] = self._fed(data)  # inputs of the source graph, by name
+        self._operations: dict[str, tf.Operation] = {}  # by name in the source
+        self._tensors: dict[str, tf.Tensor] = self._fed(data)  # inputs of the source graph, by name
         self._inputs = {name.partition(":")[0] for name in self._tensors}
         self._next = 0
 
-    def _fed(self, data: Any) -> dict[str, Any]:
-        """What stands for each input of the source: the data, and the values from outside that it captured."""
+    def _fed(self, data: Any) -> dict[str, tf.Tensor]:
+        """Return what stands for each input of the source: the data, and the values from outside that it captured."""
         if getattr(self._source, "deferred_internal_captures", ()):
             raise NotRebuilt("the train step uses a value that is looked up at each call")
         captures = [(_outermost(outer), inner) for outer, inner in self._source.captures]
@@ -217,7 +223,7 @@ class _Pieces:
         self._operations.update(zip(names, operations, strict=True))
 
     def _mapped(self, piece: Any) -> dict[str, Any]:
-        """What stands for each value, and each control dependency, from outside of a piece."""
+        """Return what stands for each value, and each control dependency, from outside of a piece."""
         inside = {node.name for node in piece.node}
         mapped = {}
         for reference in {reference for node in piece.node for reference in node.input}:
@@ -227,15 +233,15 @@ class _Pieces:
             mapped[reference] = self._after(name) if reference.startswith("^") else self._tensor(reference)
         return mapped
 
-    def _tensor(self, reference: str) -> Any:
-        """The imported tensor of a name as graph definitions have it: "name" is its first output."""
+    def _tensor(self, reference: str) -> tf.Tensor:
+        """Return the imported tensor of a name as graph definitions have it: "name" is its first output."""
         name, _, index = reference.partition(":")
         if name in self._inputs:
             return self._tensors[f"{name}:0"]
         return self._operations[name].outputs[int(index or 0)]
 
-    def _after(self, name: str) -> Any:
-        """A tensor that comes after an operation."""
+    def _after(self, name: str) -> tf.Tensor:
+        """Return a tensor that comes after an operation."""
         if name in self._inputs:
             return self._tensors[f"{name}:0"]
         outputs = self._operations[name].outputs
@@ -245,7 +251,7 @@ class _Pieces:
             return tf.constant(0)
 
     def built(self, values: Any) -> Any:
-        """The same nested values, out of the present graph."""
+        """Return the same nested values, from the present graph."""
         flat = [
             self._tensor(value.name) if isinstance(value, tf.Tensor) else value
             for value in tf.nest.flatten(values, expand_composites=True)
@@ -258,18 +264,18 @@ def _keep_colocations_inside(piece: Any) -> None:
     inside = {f"loc:@{node.name}".encode() for node in piece.node}
     for node in piece.node:
         if "_class" in node.attr:
-            kept = [place for place in node.attr["_class"].list.s if place in inside]
+            colocations = [hint for hint in node.attr["_class"].list.s if hint in inside]
             del node.attr["_class"].list.s[:]
-            node.attr["_class"].list.s.extend(kept)
+            node.attr["_class"].list.s.extend(colocations)
 
 
-def _tensors(values: Any) -> list[Any]:
-    """The tensors in nested values, those of composite ones included."""
+def _tensors(values: Any) -> list[tf.Tensor]:
+    """Return the tensors in nested values, those of composite ones included."""
     return [value for value in tf.nest.flatten(values, expand_composites=True) if isinstance(value, tf.Tensor)]
 
 
-def _fits(value: Any, expected: Any) -> bool:
-    """Whether a tensor is of the dtype and of the shape of a graph's input, or of a less general one."""
+def _fits(value: tf.Tensor, expected: tf.Tensor) -> bool:
+    """Return True where a tensor has the dtype and the shape of a graph's input, or a less general shape."""
     if value.dtype != expected.dtype:
         return False
     if expected.shape.rank is None:
@@ -279,8 +285,8 @@ def _fits(value: Any, expected: Any) -> bool:
     return all(e is None or e == v for v, e in zip(value.shape, expected.shape, strict=True))
 
 
-def _outermost(value: Any) -> Any:
-    """The value from outside of all graphs that a captured one goes back to."""
+def _outermost(value: tf.Tensor) -> tf.Tensor:
+    """Return the value from outside of all graphs that a captured one goes back to."""
     while not isinstance(value, tf.__internal__.EagerTensor):
         graph = getattr(value, "graph", None)
         outer = {id(inner): outer for outer, inner in graph.captures} if graph is not None else {}

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from keras_xai.gradients import listening, tap
-from keras_xai.gradients.listening import OPTIMIZERS
+from keras_xai.backend import apply_hook
+from keras_xai.backend.apply_hook import OPTIMIZERS
+from keras_xai.gradients import tap
 from tests.gradients.situations import X, Y, mlp
 
 
@@ -50,7 +51,7 @@ def train_by_hand(listener):
     """An optimizer's call while somebody listens."""
     variable = keras.Variable(np.ones(2, np.float32))
     optimizer = keras.optimizers.SGD(0.1, name="by_hand")
-    listening.listening(listener, lambda: optimizer.apply([keras.ops.ones(2)], [variable]))
+    apply_hook.with_apply_hook(listener, lambda: optimizer.apply([keras.ops.ones(2)], [variable]))
     return variable
 
 
@@ -72,12 +73,12 @@ def test_an_interrupt_at_any_line_leaves_no_optimizer_replaced():
     before, n, struck = originals(), 0, True
     while struck:
         n += 1
-        with Interrupting(n, listening) as interrupting, contextlib.suppress(KeyboardInterrupt):
+        with Interrupting(n, apply_hook) as interrupting, contextlib.suppress(KeyboardInterrupt):
             train_by_hand(lambda optimizer, gradients, variables, update: update())
         struck = interrupting.struck
         assert originals() == before, n
-        assert not listening._active, n
-        assert getattr(listening._thread, "listener", None) is None, n
+        assert not apply_hook._active, n
+        assert getattr(apply_hook._thread, "hook", None) is None, n
     assert n > 25
 
 
@@ -91,14 +92,14 @@ def test_an_interrupt_at_any_line_of_the_tap_leaves_the_model_its_own(tmp_path, 
         n += stride
         model = mlp("adam", run_eagerly=True, metrics=["accuracy"])
         watch = kx.WeightGradients(tmp_path / str(n), on_flag=lambda record: None)
-        with Interrupting(n, tap, listening) as interrupting, contextlib.suppress(KeyboardInterrupt):
+        with Interrupting(n, tap, apply_hook) as interrupting, contextlib.suppress(KeyboardInterrupt):
             model.fit(X[:16], Y[:16], batch_size=8, verbose=0, callbacks=[watch])
         struck = interrupting.struck
         assert originals() == before, n
         assert "train_step" not in vars(model)
         assert "make_train_function" not in vars(model)
     model.fit(X[:16], Y[:16], batch_size=8, verbose=0)
-    assert not isinstance(model.train_function, tap.Tap)
+    assert not isinstance(model.train_function, tap.TrainFunctionTap)
 
 
 def test_two_threads_that_listen_hear_their_own_and_leave_nothing():

@@ -1,0 +1,65 @@
+"""The part of the framework seam that records the gradients of a training, typed.
+
+How a train step is listened to is the backend's: TensorFlow builds the step's graph a second time, with sums added to it;
+JAX, whose compiler would fuse the training's own operations in another way, runs a second program that computes the sums
+alone; torch calls the plain function while the optimizers' `apply` is hooked. Above the seam nobody knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from keras_xai.backend.gradient_table import GradientTable, Variable
+
+Tensor = Any  # of the framework
+# As Keras makes them: TensorFlow's and torch's take an iterator of batches, JAX' the state and the iterator.
+TrainFunction = Callable[..., Any]
+
+
+class NotCaptured(Exception):
+    """A train step whose gradients cannot be recorded without changing the training. Says why, in words for the user."""
+
+
+class GradientRecorder(Protocol):
+    """Makes a train function that trains as the model's own does, bit for bit, and adds up the gradients beside.
+
+    It belongs to one train function of the model's own. Gradients are those that the optimizers' `apply` gets: without the
+    factor of loss scaling, summed over replicas, before clipping.
+
+    A fault of the recorder never stops a step. It is told by `reason`, and the training goes on with the plain function.
+    """
+
+    @property
+    def reason(self) -> str:
+        """The reason why nothing is recorded, for the user; "" while nothing stands against it."""
+
+    @property
+    def seconds_built(self) -> float:
+        """Seconds spent so far on building recording functions, without what a plain fit spends as well."""
+
+    @property
+    def relative_size(self) -> float:
+        """Operations of the recording function for each of the plain one's, at least 1; 1 where nothing is compiled."""
+
+    def select(self, is_selected: Callable[[Variable], bool]) -> None:
+        """Record these variables from the next recording function on; sums of others are lost."""
+
+    def recording_function(self, arguments: Sequence[Any]) -> TrainFunction | None:
+        """Return the train function that records, built for these arguments, of which no step has run.
+
+        Args:
+            arguments: those that Keras calls the train function with.
+
+        Returns:
+            The function, to be called in place of the plain one; None where `reason` says why there is none.
+
+        Raises:
+            Exception: whatever the model's own code raises, as it would without a recorder.
+        """
+
+    def read(self) -> GradientTable:
+        """Return the sums of all calls of recording functions since the last `reset`."""
+
+    def reset(self) -> None:
+        """Start again from zero."""
