@@ -34,9 +34,10 @@ from benchmarks._statistics import median_interval
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.engine import Engine
 from keras_xai.attribution.layer_map import LayerMap
-from keras_xai.attribution.method import named
-from keras_xai.attribution.question import Question
+from keras_xai.attribution.method import make_method
 from keras_xai.backend import get_backend
+from keras_xai.model.runner import ModelRunner
+from keras_xai.model.scores import ScoreFunction
 
 from . import peers
 
@@ -60,13 +61,13 @@ Passes = list[
 def passes(method: str, rows: int) -> Passes:
     """What a method does to the model for `rows` samples in one chunk, and cannot do without."""
     if method in ("occlusion", "score_cam", "rise", "lime", "kernel_shap"):
-        ends = 2 if METHODS[method].complete else 1  # the sample itself, and its baseline
+        ends = 2 if METHODS[method].satisfies_completeness else 1  # the sample itself, and its baseline
         return [("forward", {"occlusion": 64, "score_cam": CHANNELS}.get(method, 256) + ends, rows)]
     if method == "deeplift":
         return [("both", 1, rows), ("forward", 1, rows)]  # of the baselines
     if method in ("integrated_gradients", "expected_gradients", "smoothgrad"):
-        return [("both", 32, rows), ("forward", 2 if METHODS[method].complete else 1, rows)]
-    return [("layer" if not METHODS[method].on_input else "both", 1, rows)]
+        return [("both", 32, rows), ("forward", 2 if METHODS[method].satisfies_completeness else 1, rows)]
+    return [("layer" if not METHODS[method].input_shaped else "both", 1, rows)]
 
 
 def network(activation: str | None = "softmax") -> keras.Model:
@@ -82,7 +83,7 @@ def network(activation: str | None = "softmax") -> keras.Model:
 
 def floor(model: keras.Model, x: np.ndarray, wanted: Passes) -> Callable[[], Any]:
     """Those passes and nothing else, in one compiled function."""
-    backend, question = get_backend(), Question(model, x)
+    backend, score_function = get_backend(), ScoreFunction(model, x)
     *_, last, flatten, dense = model.layers
     to_layer = keras.Model(model.inputs, last.output)
 
@@ -98,7 +99,7 @@ def floor(model: keras.Model, x: np.ndarray, wanted: Passes) -> Callable[[], Any
         def one(k: Any, total: list[Any]) -> list[Any]:
             # The input moves a little, so that no compiler takes the pass out of the loop.
             z = [rows + keras.ops.cast(k, "float32") * 1e-6]
-            ask = lambda z: backend.take_target(question.scores(z)[1], target)  # noqa: E731
+            ask = lambda z: backend.take_target(score_function.logits(z).scores, target)  # noqa: E731
             if kind == "forward":
                 return [total[0] + ask(z)]
             if kind == "both":
@@ -139,14 +140,14 @@ def over_floor(names: list[str], count: int, rounds: int, libraries: bool) -> No
     print("| method | passes | over the floor | 95 % | bar | others over the floor |")
     print("|---|---|---|---|---|---|")
     for name in names:
-        engine = Engine(model, {name: named(name, OPTIONS.get(name, {}), METHODS)}, x, chunk=count)
+        engine = Engine(ModelRunner(model, x, chunk=count), {name: make_method(name, OPTIONS.get(name, {}), METHODS)})
         target, zero = np.ones(count, np.int64), np.broadcast_to(np.zeros_like(x[:1]), x.shape)  # as `attribute` has it
         wanted = passes(name, count)
         ours = lambda engine=engine, target=target, zero=zero: engine([x], [zero], target)  # noqa: E731
         least = floor(model, x, wanted)
         found = ratios(ours, least, rounds)
         _, low, high = median_interval(found)
-        bar = 1.02 if METHODS[name].differentiates else 1.10
+        bar = 1.02 if METHODS[name].needs_gradient else 1.10
         words = {"forward": "forward", "both": "forward, backward", "layer": "forward, backward to the layer"}
         kinds = "; ".join(f"{number} {words[kind]}" for kind, number, _ in wanted)
         verdict = f"{bar:.2f} {'met' if low <= bar else 'missed'}"
@@ -170,9 +171,9 @@ def arithmetic(names: list[str], count: int, rounds: int) -> None:
     print("|---|---|---|")
     for name in names:
         method = METHODS[name]()
-        if not isinstance(method, LayerMap) or not method.differentiates:
+        if not isinstance(method, LayerMap) or not method.needs_gradient:
             continue
-        own = get_backend().compiled(lambda a, g, method=method: method.map(None, a, g))
+        own = get_backend().compiled(lambda a, g, method=method: method.map(a, g))
         product = get_backend().compiled(lambda a, g: g * a)
         seconds: dict[str, list[float]] = {"own": [], "product": [], "floor": []}
         runs = {"own": own, "product": product, "floor": lambda a, g: least()}
@@ -236,7 +237,7 @@ def beside_others(rounds: int) -> None:
         print(f"| kernel_shap | shap.KernelExplainer | {error} |")
     else:
         explainer = shap.KernelExplainer(lambda rows: compiled(rows)[:, 1], np.zeros((1, 30)))
-        engine = Engine(model, {"kernel_shap": named("kernel_shap", {}, METHODS)}, x)
+        engine = Engine(ModelRunner(model, x), {"kernel_shap": make_method("kernel_shap", {}, METHODS)})
         ours = lambda: engine([x], [np.zeros_like(x)], np.ones(128, np.int64))  # noqa: E731
         theirs = lambda: explainer.shap_values(x[:4], nsamples=2048, silent=True)  # noqa: E731
         a_row = 1 / ratios(ours, theirs, max(3, rounds // 4)) * 128 / 4

@@ -148,7 +148,7 @@ def main() -> None:
         print("| method | last layer shuffled | all layers | deletion | insertion | fails |")
         print("|---|---|---|---|---|---|")
         for method in given.only:
-            if runs[0].x.ndim == 2 and not METHODS[method].on_input:
+            if runs[0].x.ndim == 2 and not METHODS[method].input_shaped:
                 continue  # no places
             found = Found()
             for seed, run in enumerate(runs):

@@ -25,7 +25,7 @@ _HOMES = {
     "ProbeAttributions": "callbacks.probe_attributions",
     "ImportanceDrift": "callbacks.importance_drift",
     "ProbeMappings": "callbacks.probe_mappings",
-    "attribute": "attribution.engine",
+    "attribute": "attribution.attributor",
     "importance": "attribution.importance",
     "metrics": "attribution.metrics",
     "load": "run",

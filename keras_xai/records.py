@@ -266,6 +266,7 @@ class Attribution:
     remark: str = ""  # what to know of the reading of the outputs
     quadrature_error: Float | None = None
     step: int | None = None  # of the optimizer; None for the one record at an epoch's end
+    title: str = ""  # of the method, as its paper spells it; "" read back from a log directory
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,12 +32,14 @@ LAW = {
     "backend": {"records", "probe"},
     "flag_tracker": {"records"},
     "gradients": {"backend", "flag_tracker", "running", "probe", "records"},
-    "attribution": {"backend", "probe", "frames", "records"},
-    "mapping": {"attribution", "backend", "flag_tracker", "probe", "records"},
+    "model": {"backend", "frames", "probe", "records"},
+    "attribution": {"backend", "frames", "model", "probe", "records"},
+    "mapping": {"backend", "flag_tracker", "model", "probe", "records"},
     "callbacks": {
         "gradients",
         "attribution",
         "mapping",
+        "model",
         "backend",
         "drift",
         "events",
@@ -59,7 +61,7 @@ LAW = {
 # A library, and the only rooms that may import it.
 ONLY = {
     "tensorflow": {"backend", "cli"},  # cli: to say which extra is missing
-    "keras": {"backend", "running", "gradients", "attribution", "mapping", "callbacks", "demo"},
+    "keras": {"backend", "running", "gradients", "model", "attribution", "mapping", "callbacks", "demo"},
     "google": {"summary"},
     "google_crc32c": {"summary"},
     "werkzeug": {"plugin"},

@@ -27,28 +27,6 @@ TABLE_ROWS = 8  # features of a table with a bar of their own: the others are on
 THUMBNAIL_PIXELS = 32  # a side of a thumbnail, at most
 MAP_PIXELS = 64  # a side of a map in a figure, at most
 
-# Methods that are spelled by their papers; the names of the others are words.
-METHOD_TITLES = {
-    "input_x_gradient": "Input × gradient",
-    "grad_cam": "Grad-CAM",
-    "score_cam": "Score-CAM",
-    "smoothgrad": "SmoothGrad",
-    "deeplift": "DeepLIFT",
-    "kernel_shap": "Kernel SHAP",
-    "lime": "LIME",
-    "rise": "RISE",
-}
-
-
-def method_title(method: str) -> str:
-    """Return a method as people write it.
-
-    Example:
-        >>> method_title("grad_cam"), method_title("integrated_gradients")
-        ('Grad-CAM', 'Integrated gradients')
-    """
-    return METHOD_TITLES.get(method, method.replace("_", " ").capitalize())
-
 
 def method_named(run: Recorded, method: str | None) -> str:
     """Return the method asked for, else the one that a view opens with, "" where none was written.

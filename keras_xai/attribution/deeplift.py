@@ -7,7 +7,9 @@ from typing import ClassVar
 
 import keras
 
-from keras_xai.attribution.method import Method, Rows, Tensor
+from keras_xai.attribution.batch import Batch
+from keras_xai.attribution.method import Method
+from keras_xai.backend.protocol import NoRule, Tensors
 from keras_xai.errors import InvalidInput
 
 
@@ -19,7 +21,7 @@ class DeepLift(Method):
 
     The Rescale rule, with z and z₀ an activation's input for the sample and for the baseline. It follows the operations
     rather than the layers, so subclassed and nested models are served: everything linear, elementwise activations, also those
-    that are written as several operations (gelu, silu, mish, hard_swish), maximum pooling (the change goes to the place that
+    that are written as several operations (gelu, silu, mish, hard_swish), maximum pooling (the change goes to the entry that
     won). Complete but for rounding, signed, in score units. Prefer it to integrated
     gradients where one pass is all that can be paid for; it depends on how the network is written.
 
@@ -38,17 +40,19 @@ class DeepLift(Method):
         (12, 4)
     """
 
-    complete: ClassVar[bool] = True
+    title: ClassVar[str] = "DeepLIFT"
+    satisfies_completeness: ClassVar[bool] = True
 
-    def values(self, at: Rows) -> list[Tensor]:
+    def values(self, batch: Batch) -> Tensors:
         ops = keras.ops
         try:
-            found = at.rescaled()
-        except ValueError as error:
-            if isinstance(error, InvalidInput):
-                raise
+            multipliers = batch.deeplift_multipliers()
+        except NoRule as error:
             raise InvalidInput(f"DeepLIFT has no rule for {error}: take integrated_gradients.") from error
-        return [
-            ops.zeros(x.shape) if m is None else ops.cast(x - b, "float32") * ops.cast(m, "float32")
-            for x, b, m in zip(at.x, at.start, found, strict=True)
-        ]
+        values = []
+        for x, start, multiplier in zip(batch.x, batch.path_start, multipliers, strict=True):
+            if multiplier is None:
+                values.append(ops.zeros(x.shape))
+            else:
+                values.append(ops.cast(x - start, "float32") * ops.cast(multiplier, "float32"))
+        return values

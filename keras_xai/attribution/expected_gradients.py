@@ -10,12 +10,14 @@ import keras
 import numpy as np
 
 from keras_xai.attribution.background import Background
-from keras_xai.attribution.baselines import background_rows
+from keras_xai.attribution.batch import Batch
 from keras_xai.attribution.integrated_gradients import IntegratedGradients, half_difference
-from keras_xai.attribution.method import Method, Rows, Tensor
-from keras_xai.attribution.samples import Samples
+from keras_xai.attribution.method import Method
 from keras_xai.backend import get_backend
+from keras_xai.backend.protocol import Tensor, Tensors
 from keras_xai.errors import check_int
+from keras_xai.model.inputs import background_rows
+from keras_xai.model.samples import Samples
 from keras_xai.probe import Probe
 
 
@@ -48,8 +50,9 @@ class ExpectedGradients(Method):
         (12, 4)
     """
 
-    complete: ClassVar[bool] = True
-    path: ClassVar[bool] = True
+    title: ClassVar[str] = "Expected gradients"
+    satisfies_completeness: ClassVar[bool] = True
+    follows_path: ClassVar[bool] = True
 
     n_steps: int = 8
     background: Any = None
@@ -63,45 +66,45 @@ class ExpectedGradients(Method):
         rows = probe.x if probe.kind == "table" and probe.baseline is None else None
         return dataclasses.replace(self, background=rows if probe.background is None else probe.background)
 
-    def checked(self, x: Sequence[Samples], like: Any) -> Method:
+    def for_inputs(self, x: Sequence[Samples], like: Any) -> Method:
         return dataclasses.replace(self, background=background_rows(self.background, x, like))
 
-    def for_callback(self, given: Mapping[str, Any]) -> Method:
-        return self if "n_steps" in given else dataclasses.replace(self, n_steps=4)
+    def for_callback(self, options: Mapping[str, Any]) -> Method:
+        return self if "n_steps" in options else dataclasses.replace(self, n_steps=4)
 
-    def baseline_score(self, at: Rows) -> Tensor:
-        return Background(at, self.background, held=True).score
+    def baseline_score(self, batch: Batch) -> Tensor:
+        return Background(batch, self.background, holds_fixed=True).score
 
     @property
-    def integrates(self) -> bool:
+    def reports_quadrature_error(self) -> bool:
         return self.n_steps > 1
 
-    def values(self, at: Rows) -> list[Tensor]:
-        return at.once(self, lambda: self._integrals(at))[0]
+    def values(self, batch: Batch) -> Tensors:
+        return batch.memoize(self, lambda: self._integrals(batch))[0]
 
-    def quadrature_miss(self, at: Rows) -> list[Tensor]:
-        return at.once(self, lambda: self._integrals(at))[1]
+    def quadrature_difference(self, batch: Batch) -> Tensors:
+        return batch.memoize(self, lambda: self._integrals(batch))[1]
 
-    def _integrals(self, at: Rows) -> tuple[list[Tensor], list[Tensor]]:
+    def _integrals(self, batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
         """See `IntegratedGradients`."""
         ops, backend = keras.ops, get_backend()
-        background = Background(at, self.background, held=True)
+        background = Background(batch, self.background, holds_fixed=True)
         a, w = IntegratedGradients(self.n_steps).points()
         count = background.size * self.n_steps
-        passes, per = at.passes(count)
+        passes, per = batch.passes(count)
         shape = (passes, per)
-        # Each row with each point; what fills the last pass up weighs nothing.
+        # Each row with each point; what fills the last pass up has no weight.
         fill = (0, passes * per - count)
         rows = backend.constant(np.pad(np.repeat(np.arange(background.size), self.n_steps), fill).reshape(shape))
         positions = backend.constant(np.pad(np.tile(a, background.size), fill).reshape(shape))
         rules = np.tile(np.stack([w, half_difference(a)]) / np.float32(background.size), background.size)
         weights = backend.constant(np.pad(rules, ((0, 0), fill)).reshape(2, *shape).transpose(1, 0, 2))
-        target = ops.tile(at.target, [per])
+        target = ops.tile(batch.target, [per])
 
-        def one_pass(k: Tensor, total: list[Tensor]) -> list[Tensor]:
+        def one_pass(k: Tensor, total: Tensors) -> Tensors:
             points, changes = [], []
-            for x, r, smooth in zip(at.x, background.rows(rows[k]), at.smooth, strict=True):
-                if not smooth:
+            for x, r, moves in zip(batch.x, background.rows(rows[k]), batch.differentiable, strict=True):
+                if not moves:
                     points.append(ops.tile(x, [per] + [1] * (len(x.shape) - 1)))
                     changes.append(ops.zeros((per, *x.shape)))
                     continue
@@ -109,12 +112,12 @@ class ExpectedGradients(Method):
                 p = ops.cast(ops.reshape(positions[k], [per] + [1] * len(x.shape)), x.dtype)
                 points.append(ops.reshape(r + p * change, (-1, *x.shape[1:])))
                 changes.append(change)
-            found = at.gradient_of(points, target)
-            products = [ops.reshape(g, c.shape) * ops.cast(c, g.dtype) for g, c in zip(found, changes, strict=True)]
-            return [
-                t + ops.reshape(ops.matmul(weights[k], ops.reshape(p, (per, -1))), t.shape)
-                for t, p in zip(total, products, strict=True)
-            ]
+            sums = []
+            for t, gradient, change in zip(total, batch.gradient_of(points, target), changes, strict=True):
+                product = ops.reshape(gradient, change.shape) * ops.cast(change, gradient.dtype)
+                weighted = ops.matmul(weights[k], ops.reshape(product, (per, -1)))
+                sums.append(t + ops.reshape(weighted, t.shape))
+            return sums
 
-        summed = at.folded(one_pass, passes, [ops.zeros((2, *x.shape), "float32") for x in at.x])
+        summed = batch.loop(one_pass, passes, [ops.zeros((2, *x.shape), "float32") for x in batch.x])
         return [s[0] for s in summed], [s[1] for s in summed]

@@ -10,20 +10,23 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.attribution.baselines import DefaultBaseline, baseline_rows
-from keras_xai.attribution.completeness import are_many_incomplete, finer, said_of_incomplete
-from keras_xai.attribution.engine import Engine, check_fit, smooth
-from keras_xai.attribution.fitting import settled
-from keras_xai.attribution.method import Method, every_layer
-from keras_xai.attribution.refined import BLOCK, Refined
-from keras_xai.attribution.samples import Samples
-from keras_xai.attribution.task import Task, resolve_target, true_classes
+from keras_xai.attribution.baselines import DefaultBaseline
+from keras_xai.attribution.completeness import are_many_incomplete, refined_method, sentence_on_incomplete
+from keras_xai.attribution.engine import Engine
+from keras_xai.attribution.method import Method
+from keras_xai.attribution.refined import REFINED_CHUNK, Refined
 from keras_xai.errors import InvalidInput, cause
+from keras_xai.model.fitting import fit_probe
+from keras_xai.model.inputs import broadcast_baseline, check_input_shapes, prepare_inputs
+from keras_xai.model.layers import iter_layers
+from keras_xai.model.runner import ModelRunner
+from keras_xai.model.samples import Samples
+from keras_xai.model.task import Task, resolve_target, true_classes
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
 
 
-class Explainer:
+class ProbeExplainer:
     """Explains the rows of one probe, and others of the same shape, by the same methods with the model's live weights.
 
     Args:
@@ -32,7 +35,7 @@ class Explainer:
         methods: by name.
         jit_compile: compile with XLA.
         exchanged: in the place of a baseline each row is compared with another one of its own kind, drawn once.
-        names_held: warn once of inputs that no gradient leads to.
+        warns_of_held: warn once of inputs that no gradient leads to.
 
     Raises:
         InvalidInput: samples or labels that do not fit the model, with both shapes.
@@ -45,40 +48,37 @@ class Explainer:
         methods: Mapping[str, Method],
         jit_compile: bool = False,
         exchanged: bool = False,
-        names_held: bool = True,
+        warns_of_held: bool = True,
     ) -> None:
-        self.probe = probe = settled(model, probe)
+        self.probe = probe = fit_probe(model, probe)
         self._model = model
         check_built(model, probe)
-        check_fit(model, probe.inputs, probe.x)
-        self._x = smooth(model, probe.inputs, probe.x)
-        ready = {name: method.for_probe(probe).checked(self._x, probe.x) for name, method in methods.items()}
-        self.engine = Engine(model, ready, probe.x, probe.output, jit=jit_compile, names_held=names_held)
-        self.task = self._settled()
-        # Built here, traced where it is needed.
-        more = {name: method for name, own in ready.items() if (method := finer(own)) is not None}
-        block = min(BLOCK, probe.size)
-        self._refined = {
-            name: Refined(
-                Engine(model, {name: method}, probe.x, probe.output, chunk=block, jit=jit_compile, task=self.task)
-            )
-            for name, method in more.items()
-        }
+        check_input_shapes(model, probe.inputs, probe.x)
+        self._x = prepare_inputs(model, probe.inputs, probe.x)
+        fitted = {name: method.for_probe(probe).for_inputs(self._x, probe.x) for name, method in methods.items()}
+        runner = ModelRunner(model, probe.x, probe.output, jit=jit_compile)
+        self.engine = Engine(runner, fitted, warns_of_held=warns_of_held)
+        self.task = self._settle()
+        self._refined: dict[str, Refined] = {}
+        for name, method in fitted.items():
+            finer_method = refined_method(method)
+            if finer_method is not None:
+                # Made here, traced where it is needed.
+                engine = Engine(runner.with_chunk(min(REFINED_CHUNK, probe.size)), {name: finer_method})
+                self._refined[name] = Refined(engine)
         self.probe = probe.with_classes(self.classes_of(probe))
         self._exchanged = exchanged
-        self._default = (
-            DefaultBaseline(model, self._x, probe.x, probe.output, probe)
-            if probe.baseline is None and not exchanged
-            else None
-        )
+        self._default: DefaultBaseline | None = None
+        if probe.baseline is None and not exchanged:
+            self._default = DefaultBaseline(model, self._x, probe.x, probe.output, probe)
         self.baseline = self._baseline_of(self._x)
         self.target: NDArray[np.int64] | None = self._target(probe)
         target = np.zeros(probe.size, np.int64) if self.target is None else self.target
         self.engine.prepare(self._x, self.baseline, target)
 
-    def _settled(self) -> Task:
+    def _settle(self) -> Task:
         try:
-            return self.engine.settle(self._x, self.probe.y, named=self.probe.class_names is not None)
+            return self.engine.runner.settle(self._x, self.probe.y, named=self.probe.class_names is not None)
         except InvalidInput:
             raise
         except Exception as error:
@@ -97,41 +97,45 @@ class Explainer:
         Raises:
             InvalidInput: rows that do not fit the model.
         """
-        x = smooth(self._model, probe.inputs, probe.x)
+        x = prepare_inputs(self._model, probe.inputs, probe.x)
         self._target(probe)
         self.engine.prepare(x, self._baseline_of(x), np.zeros(probe.size, np.int64))
 
     def __call__(self) -> dict[str, Attribution]:
         """Explain the probe, with more steps for the rows that need them. Without labels the classes predicted at the first
-        call are kept."""
-        target = self._kept_target()
-        found = self.engine(self._x, self.baseline, target)
+        call are explained ever after."""
+        target = self._resolved_target()
+        attributions = self.engine(self._x, self.baseline, target)
         for name, refined in self._refined.items():
-            found[name] = refined(found[name], self._x, self.baseline, target)
-        return self._kind(found)
+            attributions[name] = refined(attributions[name], self._x, self.baseline, target)
+        return self._with_kind(attributions)
 
-    def remarks(self, found: Mapping[str, Attribution]) -> dict[str, tuple[str, bool]]:
+    def remarks(self, attributions: Mapping[str, Attribution]) -> dict[str, tuple[str, bool]]:
         """By method the sentence where values miss their sum by more than 5 %, and whether those of many samples do."""
-        said = {name: said_of_incomplete(self.engine.methods[name], attribution) for name, attribution in found.items()}
-        return {name: (text, are_many_incomplete(found[name])) for name, text in said.items() if text}
+        remarks = {}
+        for name, attribution in attributions.items():
+            sentence = sentence_on_incomplete(self.engine.methods[name], attribution)
+            if sentence:
+                remarks[name] = sentence, are_many_incomplete(attribution)
+        return remarks
 
     def in_parts(self) -> Iterator[dict[str, Attribution]]:
         """The same some rows at a time, in order, for what is added up: a large probe's attributions are never all there."""
-        parts = self.engine.in_parts(self._x, self.baseline, self._kept_target())
-        return (self._kind(part) for part in parts)
+        parts = self.engine.in_parts(self._x, self.baseline, self._resolved_target())
+        return (self._with_kind(part) for part in parts)
 
-    def _kept_target(self) -> NDArray[np.int64]:
+    def _resolved_target(self) -> NDArray[np.int64]:
         if self.target is None:
-            self.target = self.task.explained(self.engine.outputs(self._x))
+            self.target = self.task.explained(self.engine.runner.outputs(self._x))
         return self.target
 
     def rows_in_parts(self, probe: Probe) -> Iterator[dict[str, Attribution]]:
         """Explain other rows of the same shape for their own classes, some at a time."""
-        x = smooth(self._model, probe.inputs, probe.x)
+        x = prepare_inputs(self._model, probe.inputs, probe.x)
         target = self._target(probe)
         if target is None:
-            target = self.task.explained(self.engine.outputs(x))
-        return (self._kind(part) for part in self.engine.in_parts(x, self._baseline_of(x), target))
+            target = self.task.explained(self.engine.runner.outputs(x))
+        return (self._with_kind(part) for part in self.engine.in_parts(x, self._baseline_of(x), target))
 
     def _baseline_of(self, x: list[Samples]) -> list[NDArray[Any]]:
         """Of the probe's rows, or of others: other rows, the default, or what the probe's first row has."""
@@ -139,8 +143,10 @@ class Explainer:
             return _other_rows(x)
         if self._default is not None:
             return self._default.rows(x)
-        given = baseline_rows(self.probe.baseline, self._x, self.probe.x)
-        return given if x is self._x else [np.broadcast_to(b[:1], a.shape) for a, b in zip(x, given, strict=True)]
+        baseline = broadcast_baseline(self.probe.baseline, self._x, self.probe.x)
+        if x is self._x:
+            return baseline
+        return [np.broadcast_to(b[:1], a.shape) for a, b in zip(x, baseline, strict=True)]
 
     def magnitudes_now(self) -> dict[str, NDArray[np.float64]]:
         """(F) of each method the mean |attribution| in the probe's features; predicted classes are not kept for it."""
@@ -148,23 +154,24 @@ class Explainer:
         totals: dict[str, NDArray[np.float64]] = {}
         begin = 0
         for part in self.engine.in_parts(self._x, self.baseline, target):
-            rows = [np.asarray(a)[begin : begin + len(next(iter(part.values())).score)] for a in self.probe.inputs]
-            begin += len(rows[0])
-            for name, one in part.items():
-                totals[name] = totals.get(name, 0.0) + self.probe.pooled(one.values, np.abs, rows).sum(0)
+            end = begin + len(next(iter(part.values())).score)
+            rows = [np.asarray(a)[begin:end] for a in self.probe.inputs]
+            begin = end
+            for name, attribution in part.items():
+                totals[name] = totals.get(name, 0.0) + self.probe.pooled(attribution.values, np.abs, rows).sum(0)
         return {name: total / self.probe.size for name, total in totals.items()}
 
-    def _kind(self, found: Mapping[str, Attribution]) -> dict[str, Attribution]:
-        return {name: dataclasses.replace(a, kind=self.probe.kind) for name, a in found.items()}
+    def _with_kind(self, attributions: Mapping[str, Attribution]) -> dict[str, Attribution]:
+        return {name: dataclasses.replace(a, kind=self.probe.kind) for name, a in attributions.items()}
 
     def _target(self, probe: Probe) -> NDArray[np.int64] | None:
         """(B,) the class or column to explain, None where it is to be predicted."""
-        asked, own = probe.target, self.probe.target
-        each = isinstance(own, np.ndarray) and own.ndim > 0
-        if asked is None and not each:
-            asked = own  # other rows are explained for the same one
-        true = self.classes_of(probe) if asked is None else None
-        return resolve_target(asked, self.task, probe.size, true, self.probe.class_names)
+        target = probe.target
+        is_for_each = isinstance(self.probe.target, np.ndarray) and self.probe.target.ndim > 0
+        if target is None and not is_for_each:
+            target = self.probe.target  # other rows are explained for the same one
+        classes = self.classes_of(probe) if target is None else None
+        return resolve_target(target, self.task, probe.size, classes, self.probe.class_names)
 
 
 def _other_rows(x: list[Samples]) -> list[NDArray[Any]]:
@@ -174,15 +181,17 @@ def _other_rows(x: list[Samples]) -> list[NDArray[Any]]:
 
 
 def is_built(model: keras.Model, probe: Probe) -> bool:
-    """Whether there is something to explain: a built model, or the built parts that the probe's own output is made of."""
+    """True where there is something to explain: a built model, or the built parts that the probe's own output is made of."""
     if model.built or not callable(probe.output):
         return bool(model.built)
-    layers = every_layer(model)
+    layers = iter_layers(model)
     return bool(layers) and all(layer.built for layer in layers)
 
 
 def check_built(model: keras.Model, probe: Probe) -> None:
-    """That there is something to explain. A model that its own training does not build would be built by our call, and
+    """Refuse a probe of which there is nothing to explain.
+
+    A model that its own training does not build would be built by our call, and
     get weights that it has not without us.
 
     Raises:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import keras
 
 from keras_xai.attribution.layer_map import LayerMap
-from keras_xai.attribution.method import Rows, Tensor
+from keras_xai.backend.protocol import Tensor
 
 
 @dataclasses.dataclass(frozen=True)
 class GradCam(LayerMap):
-    """Where in the picture a layer finds evidence for the class (Selvaraju et al. 2017, arXiv 1610.02391).
+    """The positions at which a layer finds evidence for the class (Selvaraju et al. 2017, arXiv 1610.02391).
 
         values = ReLU( Σ_c  mean_hw(∂ score / ∂ A_c) · A_c )
 
-    A (B, h, w) map at the resolution of the layer, non-negative, in units that differ from layer to layer: compare places,
+    A (B, h, w) map at the resolution of the layer, non-negative, in units that differ from layer to layer: compare positions,
     not numbers. Coarse, smooth, and the one that people find easiest to read.
 
     Sanity: on 8 × 8 digits its order is no better than chance (deletion -0.08, insertion +0.00 of the score's range), where
@@ -31,7 +32,7 @@ class GradCam(LayerMap):
             default the first call, with a warning that says which one that is.
 
     Raises:
-        InvalidInput: no such layer (with close matches), one whose output has no places, or that `input` does not feed.
+        InvalidInput: no such layer (with close matches), one whose output has no spatial axes, or that `input` does not feed.
 
     Example:
         >>> a = kx.attribute(model, images, method="grad_cam", layer="conv2")
@@ -39,7 +40,9 @@ class GradCam(LayerMap):
         (16, 8, 8)
     """
 
-    def map(self, at: Rows, activation: Tensor, gradient: Tensor) -> Tensor:
+    title: ClassVar[str] = "Grad-CAM"
+
+    def map(self, activation: Tensor, gradient: Tensor) -> Tensor:
         return keras.ops.relu(averaged(activation, gradient))
 
 
@@ -47,7 +50,7 @@ class GradCam(LayerMap):
 class Unrectified(GradCam):
     """The map before the ReLU, which tells evidence against the class from none at all."""
 
-    def map(self, at: Rows, activation: Tensor, gradient: Tensor) -> Tensor:
+    def map(self, activation: Tensor, gradient: Tensor) -> Tensor:
         return averaged(activation, gradient)
 
 

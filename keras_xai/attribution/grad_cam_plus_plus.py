@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import keras
 
 from keras_xai.attribution.layer_map import LayerMap
-from keras_xai.attribution.method import Rows, Tensor
+from keras_xai.backend.protocol import Tensor
 
 
 @dataclasses.dataclass(frozen=True)
 class GradCamPlusPlus(LayerMap):
-    """Grad-CAM that weighs places, so that several small objects count as one large (Chattopadhay et al. 2018, arXiv 1710.11063).
+    """Grad-CAM with a weight for each position: several small objects count as one (Chattopadhay et al. 2018, arXiv 1710.11063).
 
         values = ReLU( Σ_c w_c · A_c ),   w_c = Σ_hw α_c · ReLU(G_c),   α_c = G_c² / (2 G_c² + G_c³ · Σ_hw A_c)
 
     with G = ∂ score / ∂ A. The paper differentiates exp(score), which multiplies a sample's whole map by one positive
     number that overflows for large logits: it is left out. A (B, h, w) map at the layer's resolution, non-negative. Prefer
-    it to Grad-CAM where the class appears more than once in a picture.
+    it to Grad-CAM where the class appears more than once in an image.
 
     Sanity: fails the randomisation test on digits (0.77 after all weights are shuffled): one weight a
     channel, and none below zero, shows where there is activation (`benchmarks/sanity.py`).
@@ -29,7 +30,7 @@ class GradCamPlusPlus(LayerMap):
         layer, input: see `GradCam`.
 
     Raises:
-        InvalidInput: no such layer (with close matches), or one whose output has no places.
+        InvalidInput: no such layer (with close matches), or one whose output has no spatial axes.
 
     Example:
         >>> a = kx.attribute(model, images, method="grad_cam_plus_plus")
@@ -37,9 +38,11 @@ class GradCamPlusPlus(LayerMap):
         (16, 8, 8)
     """
 
-    def map(self, at: Rows, activation: Tensor, gradient: Tensor) -> Tensor:
+    title: ClassVar[str] = "Grad-CAM++"
+
+    def map(self, activation: Tensor, gradient: Tensor) -> Tensor:
         ops = keras.ops
         total = ops.sum(activation, axis=(1, 2), keepdims=True)
-        # G² cancels; where G is 0 the place adds nothing, whatever α is.
+        # G² cancels; where G is 0 the position adds nothing, whatever α is.
         share = ops.divide_no_nan(ops.relu(gradient), 2.0 + gradient * total)
         return ops.relu(ops.einsum("nhwc,nc->nhw", activation, ops.sum(share, axis=(1, 2))))

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import keras
 
 from keras_xai.attribution.layer_map import LayerMap
-from keras_xai.attribution.method import Rows, Tensor
+from keras_xai.backend.protocol import Tensor
 
 
 @dataclasses.dataclass(frozen=True)
 class HiResCam(LayerMap):
-    """A layer's activation times its gradient, place by place (Draelos and Carin 2020, arXiv 2011.08891).
+    """A layer's activation times its gradient, position by position (Draelos and Carin 2020, arXiv 2011.08891).
 
         values = Σ_c  ∂ score / ∂ A_c · A_c
 
     A (B, h, w) map at the layer's resolution, signed, in score units: evidence for and against. Nothing is averaged over
-    places, so a place lights up only if the model used it there. Behind the last convolution of a network that ends in one
-    dense layer the map sums to the score less its bias. Prefer it to Grad-CAM where the place matters.
+    positions, so one lights up only if the model used it. Behind the last convolution of a network that ends in one
+    dense layer the map sums to the score less its bias. Prefer it to Grad-CAM where the position matters.
 
     Cost: one forward and one backward pass.
 
@@ -26,7 +27,7 @@ class HiResCam(LayerMap):
         layer, input: see `GradCam`.
 
     Raises:
-        InvalidInput: no such layer (with close matches), or one whose output has no places.
+        InvalidInput: no such layer (with close matches), or one whose output has no spatial axes.
 
     Example:
         >>> a = kx.attribute(model, images, method="hires_cam")
@@ -34,5 +35,7 @@ class HiResCam(LayerMap):
         (16, 8, 8)
     """
 
-    def map(self, at: Rows, activation: Tensor, gradient: Tensor) -> Tensor:
+    title: ClassVar[str] = "HiResCAM"
+
+    def map(self, activation: Tensor, gradient: Tensor) -> Tensor:
         return keras.ops.sum(gradient * activation, axis=-1)

@@ -1,9 +1,9 @@
-"""From samples to the whole: which features a model relies on."""
+"""The importance of features: what a model relies on over all samples."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import keras
@@ -11,34 +11,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution import METHODS
-from keras_xai.attribution.engine import Engine, explained
-from keras_xai.attribution.fitting import settled
-from keras_xai.attribution.method import NoPath
+from keras_xai.attribution.attributor import Attributor, attribute_completely
+from keras_xai.attribution.batch import NoPath
 from keras_xai.attribution.whole import can_exchange, measuring, not_asked
 from keras_xai.backend import get_backend
 from keras_xai.errors import InvalidInput, unknown
+from keras_xai.model.fitting import fit_probe
+from keras_xai.model.runner import ModelRunner
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
+from keras_xai.tree import leaves
 
 
 class PooledRows(NamedTuple):
-    """What attributions come to in a probe's `features`, sample by sample."""
+    """Attributions pooled to a probe's `features`, sample by sample."""
 
     magnitude: NDArray[np.float64]  # (B, F) Σ|attribution| over what belongs together
     signed: NDArray[np.float64]  # (B, F) Σ attribution
 
     @classmethod
     def of(cls, parts: Iterable[Attribution], probe: Probe, rows: Probe | None = None) -> PooledRows:
-        """Of attributions that come some rows at a time, in order; none of them is kept.
+        """Pool attributions that come some rows at a time, in order; none of them is held.
 
         Args:
             parts: attributions of `rows`.
-            probe: whose features they come to.
+            probe: to whose features they are pooled.
             rows: the samples that are explained; default the probe's own.
         """
         inputs, begin, pooled = (rows or probe).inputs, 0, []
         for part in parts:
-            size = _size(part.values)
+            size = len(leaves(part.values)[0])
             samples = [array[begin : begin + size] for array in inputs]
             pooled.append((probe.pooled(part.values, np.abs, samples), probe.pooled(part.values, samples=samples)))
             begin += size
@@ -50,31 +52,34 @@ class PooledRows(NamedTuple):
         return self.magnitude.mean(0), _sign(self.signed.mean(0))
 
     def mean_of_classes(
-        self, classes: NDArray[np.int64] | None, wanted: tuple[int, ...]
+        self, classes: NDArray[np.int64] | None, selected: tuple[int, ...]
     ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-        """`mean` of each wanted class by itself, one after the other (K·F); zero for a class without rows."""
-        nothing = np.zeros(self.magnitude.shape[1])
-        rows = [np.flatnonzero(classes == c) if classes is not None else np.zeros(0, int) for c in wanted]
-        means = [(self.magnitude[r].mean(0), self.signed[r].mean(0)) if r.size else (nothing, nothing) for r in rows]
-        return np.concatenate([m for m, _ in means]), _sign(np.concatenate([signed for _, signed in means]))
+        """`mean` of each selected class by itself, one after the other (K·F); zero for a class without rows."""
+        magnitude = np.zeros((len(selected), self.magnitude.shape[1]))
+        signed = np.zeros_like(magnitude)
+        for k, label in enumerate(selected):
+            rows = np.zeros(0, int) if classes is None else np.flatnonzero(classes == label)
+            if rows.size:
+                magnitude[k], signed[k] = self.magnitude[rows].mean(0), self.signed[rows].mean(0)
+        return magnitude.reshape(-1), _sign(signed.reshape(-1))
 
 
-def global_importance(found: Attribution, probe: Probe) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+def global_importance(attribution: Attribution, probe: Probe) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
     """Mean |attribution| (F) over the samples in the probe's `features`, and the sign (F) of the mean signed one."""
-    return PooledRows.of([found], probe).mean()
+    return PooledRows.of([attribution], probe).mean()
 
 
 def class_importance(
-    found: Attribution, probe: Probe, classes: NDArray[np.int64] | None, wanted: tuple[int, ...]
+    attribution: Attribution, probe: Probe, classes: NDArray[np.int64] | None, selected: tuple[int, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-    """`global_importance` of each wanted class by itself, one after the other (K·F); zero for a class without rows."""
-    return PooledRows.of([found], probe).mean_of_classes(classes, wanted)
+    """`global_importance` of each selected class by itself, one after the other (K·F); zero for a class without rows."""
+    return PooledRows.of([attribution], probe).mean_of_classes(classes, selected)
 
 
 def importance(
     model: keras.Model, probe: Any, method: str = "saliency", *, seed: int = 0, n_repeats: int = 5, **options: Any
 ) -> tuple[list[str], NDArray[np.float64]]:
-    """What a model relies on over a whole probe.
+    """Measure what a model relies on over a whole probe.
 
     With an attribution method the mean |attribution| of each feature: columns of a table or their groups, cells of an
     image (at most 16 × 16), sensor channels, words; in the method's own units, not normalised. With
@@ -109,23 +114,24 @@ def importance(
         >>> names, values.tolist()
         (['column 0', 'column 1'], [3.0, 0.0])
     """
-    probe = settled(model, Probe.of(probe))
+    probe = fit_probe(model, Probe.of(probe))
     if method == "permutation":
         return list(probe.feature_map.entry_names), _permutation(model, probe, seed, n_repeats)
     if method not in METHODS:
         raise unknown("importance method", method, [*METHODS, "permutation"])
-    if not METHODS[method].on_input:
+    if not METHODS[method].input_shaped:
         raise InvalidInput(
             f"{method} gives a map of its own resolution: it has no importance of features; take saliency."
         )
     try:
-        found, held = explained(model, probe, method, seed=seed, options=options)
+        attributor = Attributor(model, probe, method, seed=seed, options=options, warns_of_held=False)
+        attribution = attribute_completely(attributor)
     except NoPath:
         if not can_exchange(probe):
             raise
         return list(probe.features), _by_exchange(model, probe, method)
-    values = global_importance(found, probe)[0]
-    if can_exchange(probe) and METHODS[method].differentiates and (held or not values.all()):
+    values, held = global_importance(attribution, probe)[0], attributor.held_inputs
+    if can_exchange(probe) and METHODS[method].needs_gradient and (held or not values.all()):
         return list(probe.features), _by_exchange(model, probe, method, values)
     unmeasured = probe.feature_map.in_inputs(held)
     if notice := not_asked(probe, unmeasured):
@@ -136,7 +142,7 @@ def importance(
 def _by_exchange(
     model: keras.Model, probe: Probe, method: str, values: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
-    """Of a table in which a gradient misses features: of all by exchange, or `values` where none of them is in use."""
+    """Measure a table in which a gradient misses features: all by exchange, or `values` where none of them is in use."""
     whole = measuring(model, probe, method, METHODS[method]())
     if whole.method == method and values is not None:
         return values
@@ -154,10 +160,10 @@ def _permutation(model: keras.Model, probe: Probe, seed: int, n_repeats: int) ->
         )
     generator = np.random.default_rng(seed)
     orders = np.stack([generator.permutation(probe.size) for _ in range(n_repeats)]).astype(np.int32)
-    return _Losses(model, probe, orders, probe.feature_map.masks()).increases().mean(1)
+    return _PermutationLosses(model, probe, orders, probe.feature_map.masks()).increases().mean(1)
 
 
-class _Losses(Engine):
+class _PermutationLosses:
     """The loss of the rows as they are, then with each feature's entries in each of `orders` (R, B).
 
     The rows of all copies stand in one line, of which a pass takes as many as it holds, whatever copies they belong to. A loop
@@ -167,8 +173,8 @@ class _Losses(Engine):
     def __init__(
         self, model: keras.Model, probe: Probe, orders: NDArray[np.int32], masks: list[list[NDArray[np.bool_]]]
     ) -> None:
-        super().__init__(model, {}, probe.x, probe.output)
-        self._orders, self._features = orders, len(masks)
+        self._runner = ModelRunner(model, probe.x, probe.output)
+        self._orders, self._feature_count = orders, len(masks)
         self._x = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in probe.inputs]
         self._y = np.asarray(probe.y)
         self._owners = [_owners(parts) for parts in zip(*masks, strict=True)]
@@ -178,45 +184,47 @@ class _Losses(Engine):
         """(F, R) over the loss of the rows as they are."""
         number, size = self._orders.shape
         # Feature −1 owns nothing: the rows as they are.
-        features = np.repeat(np.asarray([-1, *np.repeat(np.arange(self._features), number)], np.int32), size)
-        own = np.tile(np.arange(size, dtype=np.int32), len(features) // size)
-        other = np.concatenate([own[:size], np.tile(self._orders.reshape(-1), self._features)])
-        said = self._said(features, own, other)
-        if self._forward.has_side_effects:
-            # A dropout that is always on: asked one by one all see the same draws, and only the shuffling makes a difference.
+        features = np.repeat(np.asarray([-1, *np.repeat(np.arange(self._feature_count), number)], np.int32), size)
+        row = np.tile(np.arange(size, dtype=np.int32), len(features) // size)
+        donor = np.concatenate([row[:size], np.tile(self._orders.reshape(-1), self._feature_count)])
+        outputs = self._outputs(features, row, donor)
+        if self._runner.has_side_effects:
+            # A dropout that is always on: asked copy by copy all see the same draws, and only the shuffling makes a difference.
             copies = (slice(k, k + size) for k in range(0, len(features), size))
-            said = np.concatenate([self._said(features[copy], own[copy], other[copy]) for copy in copies])
-        lost = self._losses(said)
-        return lost[1:].reshape(self._features, number) - lost[0]
+            outputs = np.concatenate([self._outputs(features[copy], row[copy], donor[copy]) for copy in copies])
+        losses = self._losses(outputs)
+        return losses[1:].reshape(self._feature_count, number) - losses[0]
 
-    def _said(
-        self, features: NDArray[np.int32], own: NDArray[np.int32], other: NDArray[np.int32]
+    def _outputs(
+        self, features: NDArray[np.int32], row: NDArray[np.int32], donor: NDArray[np.int32]
     ) -> NDArray[np.float32]:
-        """(M, ...) what the model says of M rows, each with the entries of a feature that another row has."""
+        """(M, ...) the model's outputs for M rows, each with the entries of a feature that another row has."""
         parts = []
-        for rows in self._chunks(len(own)):
+        for rows, _ in self._runner.chunks(len(row)):
             feature = features[rows]
-            mixed = [
-                np.where(owner == feature.reshape(-1, *[1] * owner.ndim), a[other[rows]], a[own[rows]])
-                for a, owner in zip(self._x, self._owners, strict=True)
-            ]
-            parts.append(self.outputs(mixed))
-        return np.concatenate(parts)[: len(own)]
+            mixed = []
+            for a, owner in zip(self._x, self._owners, strict=True):
+                is_owned = owner == feature.reshape(-1, *[1] * owner.ndim)
+                mixed.append(np.where(is_owned, a[donor[rows]], a[row[rows]]))
+            parts.append(self._runner.outputs(mixed))
+        return np.concatenate(parts)[: len(row)]
 
-    def _losses(self, said: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(1 + F·R) of each copy's outputs. All at once where a loss of Keras' own tells rows apart, else one by one."""
+    def _losses(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(1 + F·R) of each copy's outputs. All at once where a loss of Keras' own tells rows apart, else copy by copy."""
         size, loss = len(self._y), self._loss
         # As `fit` has them: labels of one unit stand in a column, as its outputs do.
-        labels = self._y[:, None] if said.shape[1:] == (1,) and self._y.ndim == 1 else self._y
-        known = type(loss) if isinstance(loss, keras.losses.Loss) else loss
-        if known.__module__.startswith("keras."):
-            y = np.tile(labels, (len(said) // size, *[1] * (labels.ndim - 1)))
-            rows = get_backend().numpy(getattr(loss, "call", loss)(_tensor(y), _tensor(said)))
-            if rows.shape[:1] == said.shape[:1]:
-                rows = rows.reshape(len(said) // size, -1).astype(np.float64)
+        labels = self._y[:, None] if outputs.shape[1:] == (1,) and self._y.ndim == 1 else self._y
+        kind = type(loss) if isinstance(loss, keras.losses.Loss) else loss
+        if kind.__module__.startswith("keras."):
+            y = np.tile(labels, (len(outputs) // size, *[1] * (labels.ndim - 1)))
+            rows = get_backend().numpy(getattr(loss, "call", loss)(_tensor(y), _tensor(outputs)))
+            if rows.shape[:1] == outputs.shape[:1]:
+                rows = rows.reshape(len(outputs) // size, -1).astype(np.float64)
                 return np.asarray(rows.sum(1) if getattr(loss, "reduction", "") == "sum" else rows.mean(1))
-        one = get_backend().compiled(lambda y, outputs: keras.ops.mean(loss(y, outputs)))
-        return np.asarray([one(labels, said[k : k + size]) for k in range(0, len(said), size)], np.float64)
+        loss_of_copy = get_backend().compiled(lambda y, outputs: keras.ops.mean(loss(y, outputs)))
+        numpy = get_backend().numpy
+        losses = [numpy(loss_of_copy(labels, outputs[k : k + size])) for k in range(0, len(outputs), size)]
+        return np.asarray(losses, np.float64)
 
 
 def _tensor(array: NDArray[Any]) -> Any:
@@ -224,17 +232,11 @@ def _tensor(array: NDArray[Any]) -> Any:
 
 
 def _owners(masks: tuple[NDArray[np.bool_], ...]) -> NDArray[np.int32]:
-    """Which feature each entry of an input belongs to, in the shape of a sample; −2 where none."""
+    """The feature that each entry of an input belongs to, in the shape of a sample; −2 where none."""
     owners = np.full(masks[0].shape, -2, np.int32)
     for feature, mask in enumerate(masks):
         owners[mask] = feature
     return owners
-
-
-def _size(values: Any) -> int:
-    """How many samples the values of one or several inputs are of."""
-    first = next(iter(values.values())) if isinstance(values, Mapping) else values
-    return len(first[0] if isinstance(first, list) else first)
 
 
 def _sign(values: NDArray[np.float64]) -> NDArray[np.int8]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import keras
 
-from keras_xai.attribution.method import Method, Rows, Tensor
+from keras_xai.attribution.batch import Batch
+from keras_xai.attribution.method import Method
+from keras_xai.backend.protocol import Tensors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +19,7 @@ class InputXGradient(Method):
         values = x · ∂ score / ∂ x
 
     A first-order account of the score in score units, signed. Exact for a linear model without bias; blind to whatever is
-    zero in the sample. Choose it to see what a sample's present content does, at the price of one gradient.
+    zero in the sample. Choose it to see what a sample's present content does, batch the price of one gradient.
 
     Sanity: fails the randomisation test on digits (0.92 after all weights are shuffled): what equals its baseline, as a black
     background does, has no value whatever the model is. Passes on a table (`benchmarks/sanity.py`).
@@ -29,8 +32,12 @@ class InputXGradient(Method):
         (12, 4)
     """
 
-    def values(self, at: Rows) -> list[Tensor]:
+    title: ClassVar[str] = "Input × gradient"
+
+    def values(self, batch: Batch) -> Tensors:
         # What is no float has a gradient of zero, strings among them.
-        floats = [keras.backend.is_float_dtype(x.dtype) for x in at.x]
-        pairs = zip(at.x, at.gradient, floats, strict=True)
-        return [keras.ops.cast(x, g.dtype) * g if smooth else g for x, g, smooth in pairs]
+        values = []
+        for x, gradient in zip(batch.x, batch.gradient, strict=True):
+            is_float = keras.backend.is_float_dtype(x.dtype)
+            values.append(keras.ops.cast(x, gradient.dtype) * gradient if is_float else gradient)
+        return values

@@ -10,9 +10,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.attribution.method import Method, Rows, Tensor
+from keras_xai.attribution.batch import Batch
+from keras_xai.attribution.method import Method
 from keras_xai.backend import get_backend
+from keras_xai.backend.protocol import Tensor, Tensors
 from keras_xai.errors import InvalidInput, check_int
+
+EXACT_DEGREE = 31  # up to which half a rule is exact where it has the points
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +51,9 @@ class IntegratedGradients(Method):
         ((12, 4), True)
     """
 
-    complete: ClassVar[bool] = True
-    path: ClassVar[bool] = True
+    title: ClassVar[str] = "Integrated gradients"
+    satisfies_completeness: ClassVar[bool] = True
+    follows_path: ClassVar[bool] = True
 
     n_steps: int = 16
     quadrature: str = "gauss_legendre"
@@ -58,8 +63,8 @@ class IntegratedGradients(Method):
         if self.quadrature not in ("gauss_legendre", "midpoint"):
             raise InvalidInput(f"quadrature={self.quadrature!r}: expected 'gauss_legendre' or 'midpoint'.")
 
-    def for_callback(self, given: Mapping[str, Any]) -> Method:
-        return self if "n_steps" in given else dataclasses.replace(self, n_steps=8)
+    def for_callback(self, options: Mapping[str, Any]) -> Method:
+        return self if "n_steps" in options else dataclasses.replace(self, n_steps=8)
 
     def points(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Positions on the path and their weights, which sum to 1."""
@@ -72,49 +77,44 @@ class IntegratedGradients(Method):
         return a.astype(np.float32), w.astype(np.float32)
 
     @property
-    def integrates(self) -> bool:
+    def reports_quadrature_error(self) -> bool:
         return self.n_steps > 1
 
-    def values(self, at: Rows) -> list[Tensor]:
-        return at.once(self, lambda: self._integrals(at))[0]
+    def values(self, batch: Batch) -> Tensors:
+        return batch.memoize(self, lambda: self._integrals(batch))[0]
 
-    def quadrature_miss(self, at: Rows) -> list[Tensor]:
-        return at.once(self, lambda: self._integrals(at))[1]
+    def quadrature_difference(self, batch: Batch) -> Tensors:
+        return batch.memoize(self, lambda: self._integrals(batch))[1]
 
-    def _integrals(self, at: Rows) -> tuple[list[Tensor], list[Tensor]]:
+    def _integrals(self, batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
         """The values, and by how much two quadratures of every other point differ in them, halved."""
         ops, backend = keras.ops, get_backend()
         a, w = self.points()
         rules = np.stack([w, half_difference(a)])
-        # A pass holds as many points as fill it; points that only fill the last one weigh nothing.
-        per = max(1, min(self.n_steps, at.chunk // at.size))
-        passes = -(-self.n_steps // per)
+        # A pass holds as many points as fill it; points that only fill the last one have no weight.
+        passes, per = batch.passes(self.n_steps)
         fill = (0, passes * per - self.n_steps)
         positions = backend.constant(np.pad(a, fill).reshape(passes, per))
         weights = backend.constant(np.pad(rules, ((0, 0), fill)).reshape(2, passes, per).transpose(1, 0, 2))
-        target = ops.tile(at.target, [per])
-        change = [
-            x - b if smooth else ops.zeros(x.shape) for x, b, smooth in zip(at.x, at.start, at.smooth, strict=True)
-        ]
+        target = ops.tile(batch.target, [per])
+        change = []
+        for x, start, moves in zip(batch.x, batch.path_start, batch.differentiable, strict=True):
+            change.append(x - start if moves else ops.zeros(x.shape))
 
-        def one_pass(k: Tensor, total: list[Tensor]) -> list[Tensor]:
-            def points(x: Tensor, b: Tensor, d: Tensor, smooth: bool) -> Tensor:
-                if not smooth:
-                    return ops.tile(x, [per] + [1] * (len(x.shape) - 1))
-                p = ops.reshape(positions[k], [per] + [1] * len(x.shape))
-                return ops.reshape(b[None] + p * d[None], (-1, *x.shape[1:]))
+        def points(x: Tensor, start: Tensor, difference: Tensor, position: Tensor) -> Tensor:
+            position = ops.reshape(position, [per] + [1] * len(x.shape))
+            return ops.reshape(start[None] + position * difference[None], (-1, *x.shape[1:]))
 
-            z = [points(*one) for one in zip(at.x, at.start, change, at.smooth, strict=True)]
-            found = at.gradient_of(z, target)
-            folded = [ops.reshape(g, (per, -1)) for g in found]
-            return [t + ops.reshape(ops.matmul(weights[k], g), t.shape) for t, g in zip(total, folded, strict=True)]
+        def one_pass(k: Tensor, total: Tensors) -> Tensors:
+            z = []
+            for x, start, d, moves in zip(batch.x, batch.path_start, change, batch.differentiable, strict=True):
+                z.append(points(x, start, d, positions[k]) if moves else ops.tile(x, [per] + [1] * (len(x.shape) - 1)))
+            rows = [ops.reshape(g, (per, -1)) for g in batch.gradient_of(z, target)]
+            return [t + ops.reshape(ops.matmul(weights[k], g), t.shape) for t, g in zip(total, rows, strict=True)]
 
-        averaged = at.folded(one_pass, passes, [ops.zeros((2, *x.shape), "float32") for x in at.x])
+        averaged = batch.loop(one_pass, passes, [ops.zeros((2, *x.shape), "float32") for x in batch.x])
         products = [ops.cast(d, g.dtype)[None] * g for d, g in zip(change, averaged, strict=True)]
         return [p[0] for p in products], [p[1] for p in products]
-
-
-EXACT = 31  # the degree up to which half a rule is exact where it has the points
 
 
 def half_difference(positions: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -124,22 +124,22 @@ def half_difference(positions: NDArray[np.floating[Any]]) -> NDArray[np.float32]
     for all degrees below their number. The error of one half is about twice that of the whole, and where the integrand has
     kinks the two are independent: half their difference is about the error of the whole rule.
     """
-    found = np.zeros(len(positions), np.float64)
+    weights = np.zeros(len(positions), np.float64)
     if len(positions) < 2:
-        return found.astype(np.float32)
+        return weights.astype(np.float32)
     for first, sign in ((0, 0.5), (1, -0.5)):
-        found[first::2] = sign * _positive_rule(np.asarray(positions[first::2], np.float64))
-    return found.astype(np.float32)
+        weights[first::2] = sign * _positive_rule(np.asarray(positions[first::2], np.float64))
+    return weights.astype(np.float32)
 
 
 def _positive_rule(positions: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weights of some points on 0 to 1: the share of the path nearest to each, moved as little as makes the rule exact."""
     edges = np.concatenate([[0.0], (positions[1:] + positions[:-1]) / 2, [1.0]])
-    near = np.diff(edges)
-    for degree in range(min(len(positions) - 1, EXACT), 0, -1):
+    shares = np.diff(edges)
+    for degree in range(min(len(positions) - 1, EXACT_DEGREE), 0, -1):
         powers = np.polynomial.legendre.legvander(2 * positions - 1, degree).T
-        missing = np.eye(degree + 1)[0] - powers @ near
-        weights = near + near * (powers.T @ np.linalg.solve(powers * near @ powers.T, missing))
+        missing = np.eye(degree + 1)[0] - powers @ shares
+        weights = shares + shares * (powers.T @ np.linalg.solve(powers * shares @ powers.T, missing))
         if (weights >= 0).all():
             return np.asarray(weights)
-    return near
+    return shares

@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution.background import Background
-from keras_xai.attribution.baselines import background_rows
-from keras_xai.attribution.features import Features, Groups, probe_groups
-from keras_xai.attribution.method import Method, Rows, Tensor
-from keras_xai.attribution.samples import Samples
+from keras_xai.attribution.batch import Batch
+from keras_xai.attribution.features import FeatureMasks, Groups, probe_groups
+from keras_xai.attribution.method import Method
+from keras_xai.attribution.perturbation import apply_mask, score_variants
 from keras_xai.backend import get_backend
+from keras_xai.backend.protocol import Tensor, Tensors
 from keras_xai.errors import check_int
+from keras_xai.model.inputs import background_rows
+from keras_xai.model.samples import Samples
 from keras_xai.probe import Probe
 
 
@@ -44,7 +47,7 @@ class KernelShap(Method):
         background: rows to take absent features from, in the structure of x; default the baseline (a `Probe`: its
             background).
         groups: what counts as one feature: a dict from a name to columns, or an integer map in the shape of a sample or of
-            its places; default each column, each token, 4 × 4 cells of a picture, of a series up to 16 stretches of time in each
+            its pixels; default each column, each token, 4 × 4 cells of an image, of a series up to 16 stretches of time in each
             channel (a `Probe`: its groups).
         seed: of the coalitions.
 
@@ -57,8 +60,9 @@ class KernelShap(Method):
         (12, 4)
     """
 
-    complete: ClassVar[bool] = True
-    differentiates: ClassVar[bool] = False
+    title: ClassVar[str] = "Kernel SHAP"
+    satisfies_completeness: ClassVar[bool] = True
+    needs_gradient: ClassVar[bool] = False
 
     n_samples: int = 2048
     background: Any = None
@@ -73,34 +77,35 @@ class KernelShap(Method):
         groups = self.groups if self.groups is not None else probe_groups(probe)
         return dataclasses.replace(self, background=background, groups=groups)
 
-    def checked(self, x: Sequence[Samples], like: Any) -> Method:
+    def for_inputs(self, x: Sequence[Samples], like: Any) -> Method:
         return dataclasses.replace(self, background=background_rows(self.background, x, like))
 
-    def for_callback(self, given: Mapping[str, Any]) -> Method:
-        return self if "n_samples" in given else dataclasses.replace(self, n_samples=256)
+    def for_callback(self, options: Mapping[str, Any]) -> Method:
+        return self if "n_samples" in options else dataclasses.replace(self, n_samples=256)
 
-    def baseline_score(self, at: Rows) -> Tensor:
-        return at.once(self, lambda: Background(at, self.background).score)
+    def baseline_score(self, batch: Batch) -> Tensor:
+        return batch.memoize(self, lambda: Background(batch, self.background).score)
 
-    def values(self, at: Rows) -> list[Tensor]:
+    def values(self, batch: Batch) -> Tensors:
         ops, backend = keras.ops, get_backend()
-        features = Features(at, self.groups)
-        nothing = self.baseline_score(at)
-        gap = (at.score - nothing)[:, None]
+        features = FeatureMasks(batch, self.groups)
+        baseline_score = self.baseline_score(batch)
+        gap = (batch.score - baseline_score)[:, None]
         if features.count == 1:
             return features.spread(gap)
         present, weight = coalitions(features.count, self.n_samples, self.seed)
         solution, constraint = regression(present, weight)
-        there, background = backend.constant(present.astype(np.float32)), Background(at, self.background)
+        present_tensor = backend.constant(present.astype(np.float32))
+        background = Background(batch, self.background)
 
-        def variants(k: Tensor) -> list[Tensor]:
-            masks = features.masks(ops.take(there, k // background.size, axis=0))
-            return at.kept(masks, background.rows(k % background.size))
+        def variants(k: Tensor) -> Tensors:
+            masks = features.masks(ops.take(present_tensor, k // background.size, axis=0))
+            return apply_mask(batch, masks, background.rows(k % background.size))
 
-        scores = at.tried(len(present) * background.size, variants)
-        scores = ops.mean(ops.reshape(scores, (at.size, len(present), background.size)), axis=2)
-        found = ops.matmul(scores - nothing[:, None], backend.constant(solution.T.astype(np.float32)))
-        return features.spread(found + gap * backend.constant(constraint.astype(np.float32)))
+        scores = score_variants(batch, len(present) * background.size, variants)
+        scores = ops.mean(ops.reshape(scores, (batch.size, len(present), background.size)), axis=2)
+        free = ops.matmul(scores - baseline_score[:, None], backend.constant(solution.T.astype(np.float32)))
+        return features.spread(free + gap * backend.constant(constraint.astype(np.float32)))
 
 
 def coalitions(count: int, budget: int, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -112,11 +117,11 @@ def coalitions(count: int, budget: int, seed: int) -> tuple[NDArray[np.bool_], N
         size = present.sum(1)
         ways = np.array([math.comb(count, int(s)) for s in size], np.float64)
         return present, (count - 1) / (ways * size * (count - size))
-    # Drawn as often as the kernel weighs their size, so all weigh the same.
+    # Drawn as often as the kernel weights their size, so all have one weight.
     share = 1 / (sizes * (count - sizes))
     generator = np.random.default_rng(seed)
-    drawn = generator.choice(sizes, size=budget // 2, p=share / share.sum())
-    half = generator.random((len(drawn), count)).argsort(1).argsort(1) < drawn[:, None]
+    drawn_sizes = generator.choice(sizes, size=budget // 2, p=share / share.sum())
+    half = generator.random((len(drawn_sizes), count)).argsort(1).argsort(1) < drawn_sizes[:, None]
     present = np.concatenate([half, ~half])
     return present, np.ones(len(present))
 

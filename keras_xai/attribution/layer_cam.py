@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import keras
 
 from keras_xai.attribution.layer_map import LayerMap
-from keras_xai.attribution.method import Rows, Tensor
+from keras_xai.backend.protocol import Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +17,7 @@ class LayerCam(LayerMap):
 
         values = ReLU( Σ_c  ReLU(∂ score / ∂ A_c) · A_c )
 
-    A (B, h, w) map at the layer's resolution, non-negative. Each place has its own weight, so maps of early layers stay
+    A (B, h, w) map at the layer's resolution, non-negative. Each position has its own weight, so maps of early layers stay
     clean and fine where those of Grad-CAM are noise. Prefer it for a layer other than the last.
 
     Cost: one forward and one backward pass.
@@ -25,7 +26,7 @@ class LayerCam(LayerMap):
         layer, input: see `GradCam`.
 
     Raises:
-        InvalidInput: no such layer (with close matches), or one whose output has no places.
+        InvalidInput: no such layer (with close matches), or one whose output has no spatial axes.
 
     Example:
         >>> a = kx.attribute(model, images, method="layer_cam", layer="conv1")
@@ -33,6 +34,8 @@ class LayerCam(LayerMap):
         (16, 16, 16)
     """
 
-    def map(self, at: Rows, activation: Tensor, gradient: Tensor) -> Tensor:
+    title: ClassVar[str] = "LayerCAM"
+
+    def map(self, activation: Tensor, gradient: Tensor) -> Tensor:
         ops = keras.ops
         return ops.relu(ops.sum(ops.relu(gradient) * activation, axis=-1))

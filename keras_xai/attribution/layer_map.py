@@ -1,4 +1,4 @@
-"""Where in a picture: what the methods share that read a map off a layer."""
+"""Maps that are read off a layer: what their methods share."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from typing import ClassVar
 
 import keras
 
-from keras_xai.attribution.method import Method, Rows, Tensor, every_layer, find_layer, path_of
+from keras_xai.attribution.batch import Batch
+from keras_xai.attribution.method import Method
+from keras_xai.backend.protocol import LayerOutput, Tensor, Tensors
 from keras_xai.errors import InvalidInput, listed
+from keras_xai.model.layers import find_layer, is_channels_first, layer_path
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerMap(Method):
     """A (B, h, w) map from a layer's activation A and the score's gradient G with respect to it, both (n, h, w, c).
 
-    A method of this family says one thing: how A and G make a map.
+    A method of this family adds one thing: how A and G make a map.
 
     A layer that is shared, as by the two halves of a Siamese model, gives something at each of its calls: `input` chooses the
     call that is fed by this input, by name or number. Without it the map is of the first call, and a warning says so.
     """
 
-    on_input: ClassVar[bool] = False
+    input_shaped: ClassVar[bool] = False
 
     layer: str | None = None
     input: str | int | None = None
@@ -31,77 +34,101 @@ class LayerMap(Method):
         if self.layer is not None:
             find_layer(model, self.layer)
 
-    def reads(self, at: Rows) -> Sequence[keras.layers.Layer]:
-        return [at.spatial_layers[-1] if self.layer is None else find_layer(at.model, self.layer)]
+    def required_layers(self, batch: Batch) -> Sequence[keras.layers.Layer]:
+        return [self._layer(batch)]
 
-    def values(self, at: Rows) -> list[Tensor]:
-        (layer,) = self.reads(at)
-        call = self._call(at, layer)
-        activation = at.activations(layer)[call]
-        if len(activation.shape) != 4:
-            spatial = listed(path_of(one, at.model) for one in at.spatial_layers)
+    def values(self, batch: Batch) -> Tensors:
+        layer, call = self._layer(batch), self.call(batch)
+        activation = self.activation(batch).output
+        return [self.map(activation, _channels_last(batch.activation_gradient(layer, call), layer, batch))]
+
+    def map(self, activation: Tensor, gradient: Tensor) -> Tensor:
+        """(n, h, w) of an activation and the score's gradient with respect to it, both float32 (n, h, w, c)."""
+        raise NotImplementedError
+
+    def activation(self, batch: Batch) -> LayerOutput:
+        """The layer's output at the call that the map is of: float32 (n, h, w, c).
+
+        Raises:
+            InvalidInput: it has another number of axes.
+        """
+        layer = self._layer(batch)
+        activation = batch.activations(layer)[self.call(batch)]
+        shape = tuple(activation.output.shape)
+        if len(shape) != 4:
+            spatial = listed(layer_path(candidate, batch.model) for candidate in batch.spatial_layers)
             raise InvalidInput(
-                f"Layer {path_of(layer, at.model)!r} gives {tuple(activation.shape)}: a map needs places, (n, h, w, c). "
+                f"Layer {layer_path(layer, batch.model)!r} gives {shape}: a map needs places, (n, h, w, c). "
                 f"These have some: {spatial}."
             )
-        first = channels_first(layer, at.model)
+        return activation._replace(output=_channels_last(activation.output, layer, batch))
 
-        def last(t: Tensor) -> Tensor:
-            t = keras.ops.cast(t, "float32")
-            return keras.ops.transpose(t, (0, 2, 3, 1)) if first else t
-
-        return [self.map(at, last(activation), last(at.slope(layer, call)) if self.differentiates else None)]
-
-    def _call(self, at: Rows, layer: keras.layers.Layer) -> int:
+    def call(self, batch: Batch) -> int:
         """The number of the call that the map is of.
 
         Raises:
             InvalidInput: `input` is none of the model's inputs, or the layer is not fed by it.
         """
-        fed = [sorted(at.inputs_of(activation)) for activation in at.activations(layer)]
-        wanted = None if self.input is None else self._input(at)
-        calls = [k for k, inputs in enumerate(fed) if wanted is None or wanted in inputs]
-        path = path_of(layer, at.model)
-        if not calls:
-            names = listed(at.names[k][-1] for k in sorted({k for inputs in fed for k in inputs}))
-            raise InvalidInput(f"Layer {path!r} is not fed by the input {self.input!r}, but by {names}.")
-        calls.sort(key=lambda k: len(fed[k]))  # one that is fed by this input alone comes before one that also is
-        if len(calls) > 1 and (wanted is None or len(fed[calls[1]]) == len(fed[calls[0]])):
-            at.remarks.append(
-                _shared(path, min(calls) if wanted is None else calls[0], fed, at, chosen=wanted is not None)
-            )
-        return min(calls) if wanted is None else calls[0]
+        return batch.memoize(self, lambda: self._choose_call(batch))
 
-    def _input(self, at: Rows) -> int:
+    def _layer(self, batch: Batch) -> keras.layers.Layer:
+        return batch.spatial_layers[-1] if self.layer is None else find_layer(batch.model, self.layer)
+
+    def _choose_call(self, batch: Batch) -> int:
+        layer = self._layer(batch)
+        fed_by = [sorted(batch.inputs_behind(activation)) for activation in batch.activations(layer)]
+        path = layer_path(layer, batch.model)
+        if self.input is None:
+            if len(fed_by) > 1:
+                batch.remarks.append(_remark_on_shared(path, 0, fed_by, batch, may_choose=True))
+            return 0
+        number = self._input_number(batch)
+        calls = [k for k, inputs in enumerate(fed_by) if number in inputs]
+        if not calls:
+            numbers = sorted(set().union(*fed_by))
+            names = listed(batch.input_names[k][-1] for k in numbers)
+            raise InvalidInput(f"Layer {path!r} is not fed by the input {self.input!r}, but by {names}.")
+        calls.sort(key=lambda k: len(fed_by[k]))  # one that is fed by this input alone comes before one that also is
+        if len(calls) > 1 and len(fed_by[calls[1]]) == len(fed_by[calls[0]]):
+            batch.remarks.append(_remark_on_shared(path, calls[0], fed_by, batch, may_choose=False))
+        return calls[0]
+
+    def _input_number(self, batch: Batch) -> int:
         """The number of the input that `input` names."""
         if isinstance(self.input, int) and not isinstance(self.input, bool):
-            if 0 <= self.input < len(at.names):
+            if 0 <= self.input < len(batch.input_names):
                 return self.input
         else:
-            for k, names in enumerate(at.names):
+            for k, names in enumerate(batch.input_names):
                 if self.input in names:
                     return k
         raise InvalidInput(
-            f"There is no input {self.input!r}; the model has {listed(names[-1] for names in at.names)}."
+            f"There is no input {self.input!r}; the model has {listed(names[-1] for names in batch.input_names)}."
         )
 
-    def map(self, at: Rows, activation: Tensor, gradient: Tensor) -> Tensor:
-        """(n, h, w). The gradient is None for a method that needs none."""
-        raise NotImplementedError
+
+def _channels_last(tensor: Tensor, layer: keras.layers.Layer, batch: Batch) -> Tensor:
+    """A layer's output, or its gradient, as float32 (n, h, w, c)."""
+    tensor = keras.ops.cast(tensor, "float32")
+    return keras.ops.transpose(tensor, (0, 2, 3, 1)) if is_channels_first(layer, batch.model) else tensor
 
 
-def _shared(path: str, call: int, fed: Sequence[Sequence[int]], at: Rows, *, chosen: bool) -> str:
-    """The sentence that says which call of a shared layer a map is of."""
-    inputs = [listed(at.names[k][-1] for k in numbers) or "no input" for numbers in fed]
+def _remark_on_shared(path: str, call: int, fed_by: Sequence[Sequence[int]], batch: Batch, *, may_choose: bool) -> str:
+    """The sentence that says which call of a shared layer a map is of.
+
+    Args:
+        path: of the layer.
+        call: that the map is of.
+        fed_by: the numbers of the inputs that feed each call.
+        batch: for the names of inputs.
+        may_choose: no input was chosen yet.
+    """
+    inputs = []
+    for numbers in fed_by:
+        inputs.append(listed(batch.input_names[k][-1] for k in numbers) or "no input")
     each = ", ".join(f"call {k} by {names}" for k, names in enumerate(inputs, 1))
-    apart = len({tuple(numbers) for numbers in fed}) > 1 and not chosen
-    way = " Choose another one with input=." if apart else ""
-    return f"Layer {path!r} is called {len(fed)} times ({each}): the map is of call {call + 1}, on {inputs[call]}.{way}"
-
-
-def channels_first(layer: keras.layers.Layer, model: keras.Model) -> bool:
-    """Whether a layer's output is (n, c, h, w); one that does not say follows the model's first layer that does."""
-    for one in (layer, *every_layer(model)):
-        if (found := getattr(one, "data_format", None)) is not None:
-            return bool(found == "channels_first")
-    return False
+    by_several = len({tuple(numbers) for numbers in fed_by}) > 1
+    way = " Choose another one with input=." if by_several and may_choose else ""
+    return (
+        f"Layer {path!r} is called {len(fed_by)} times ({each}): the map is of call {call + 1}, on {inputs[call]}.{way}"
+    )

@@ -10,13 +10,16 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.attribution.features import Features, Groups, probe_groups
-from keras_xai.attribution.method import Method, Rows, Tensor
+from keras_xai.attribution.batch import Batch
+from keras_xai.attribution.features import FeatureMasks, Groups, probe_groups
+from keras_xai.attribution.method import Method
+from keras_xai.attribution.perturbation import apply_mask, score_variants
 from keras_xai.backend import get_backend
+from keras_xai.backend.protocol import Tensor, Tensors
 from keras_xai.errors import InvalidInput, check_int
 from keras_xai.probe import Probe
 
-ROUNDING = 1e-6  # of a score, relative
+SCORE_ROUNDING = 1e-6  # of a score, relative
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +30,8 @@ class Lime(Method):
 
     z_k is random, each feature there with probability ½; x_z has the others from the baseline. Signed, in score units, about
     what a feature adds where most others are there too; a feature's value is divided evenly among its entries. It is as good
-    as the line fits, which `Attribution.r2` says for each sample, and depends on `kernel_width`. Prefer kernel_shap, unless
-    a comparison with LIME is the wish.
+    as the linear model fits, which `Attribution.r2` says for each sample, and depends on `kernel_width`. Prefer kernel_shap,
+    unless a comparison with LIME is the wish.
 
         r2 = 1 − Σ_k π(z_k) · (score(x_{z_k}) − c − v·z_k)² / Σ_k π(z_k) · (score(x_{z_k}) − mean)²
 
@@ -55,8 +58,9 @@ class Lime(Method):
         True
     """
 
-    differentiates: ClassVar[bool] = False
-    fits: ClassVar[bool] = True
+    title: ClassVar[str] = "LIME"
+    needs_gradient: ClassVar[bool] = False
+    reports_r2: ClassVar[bool] = True
 
     n_samples: int = 1000
     kernel_width: float = 0.25
@@ -73,27 +77,27 @@ class Lime(Method):
     def for_probe(self, probe: Probe) -> Method:
         return self if self.groups is not None else dataclasses.replace(self, groups=probe_groups(probe))
 
-    def for_callback(self, given: Mapping[str, Any]) -> Method:
-        return self if "n_samples" in given else dataclasses.replace(self, n_samples=256)
+    def for_callback(self, options: Mapping[str, Any]) -> Method:
+        return self if "n_samples" in options else dataclasses.replace(self, n_samples=256)
 
-    def values(self, at: Rows) -> list[Tensor]:
-        return at.once(self, lambda: self._line(at))[0]
+    def values(self, batch: Batch) -> Tensors:
+        return batch.memoize(self, lambda: self._fit(batch))[0]
 
-    def r2(self, at: Rows) -> Tensor:
-        return at.once(self, lambda: self._line(at))[1]
+    def r2(self, batch: Batch) -> Tensor:
+        return batch.memoize(self, lambda: self._fit(batch))[1]
 
-    def _line(self, at: Rows) -> tuple[list[Tensor], Tensor]:
-        """The slopes as values, and (n,) how well the line fits."""
+    def _fit(self, batch: Batch) -> tuple[Tensors, Tensor]:
+        """The slopes of the linear model as values, and (n,) how well it fits."""
         ops, backend = keras.ops, get_backend()
-        features = Features(at, self.groups)
+        features = FeatureMasks(batch, self.groups)
         present, weight, solution = self.surrogate(features.count)
-        there = backend.constant(present.astype(np.float32))
+        present_tensor = backend.constant(present.astype(np.float32))
 
-        def variants(k: Tensor) -> list[Tensor]:
-            return at.kept(features.masks(ops.take(there, k, axis=0)))
+        def variants(k: Tensor) -> Tensors:
+            return apply_mask(batch, features.masks(ops.take(present_tensor, k, axis=0)))
 
-        # Less the sample's own score: the line is indifferent to a constant, float32 is not.
-        scores = at.tried(len(present), variants) - at.score[:, None]
+        # Less the sample's own score: a constant does not change the linear model, but float32 rounds it.
+        scores = score_variants(batch, len(present), variants) - batch.score[:, None]
         slopes = ops.matmul(scores, backend.constant(solution.T.astype(np.float32)))
         share = backend.constant((weight / weight.sum())[:, None].astype(np.float32))
         centred = backend.constant((present - (weight / weight.sum()) @ present).T.astype(np.float32))
@@ -101,11 +105,11 @@ class Lime(Method):
         missed = ops.matmul(ops.square(moved - ops.matmul(slopes, centred)), share)[:, 0]
         total = ops.matmul(ops.square(moved), share)[:, 0]
         # What is smaller than float32 tells apart did not move.
-        moves = total > ops.square(ROUNDING * (1.0 + ops.abs(at.score)))
+        moves = total > ops.square(SCORE_ROUNDING * (1.0 + ops.abs(batch.score)))
         return features.spread(slopes), ops.where(moves, 1.0 - missed / ops.where(moves, total, 1.0), 1.0)
 
     def surrogate(self, count: int) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
-        """(K, M) which features each copy has, (K,) how much it weighs, and (M, K): values = that @ scores."""
+        """(K, M) which features each copy has, (K,) its weight, and (M, K): values = that @ scores."""
         present = np.random.default_rng(self.seed).random((self.n_samples, count)) < 0.5
         present[0] = True  # the sample itself
         z = present.astype(np.float64)

@@ -1,22 +1,26 @@
-"""Whether an explanation deserves belief: what the model loses without what it names, and whether it follows the weights.
+"""Tests of an explanation: what the model loses without what it names, and whether it follows the weights.
 
 Public as `keras_xai.metrics`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.attribution.baselines import DefaultBaseline, baseline_rows
-from keras_xai.attribution.engine import Engine, Prepared, check_fit, explained_targets, smooth
-from keras_xai.attribution.question import Output
+from keras_xai.attribution.attributor import Attributor, explained_targets
+from keras_xai.attribution.baselines import DefaultBaseline
 from keras_xai.errors import InvalidInput, check_int
 from keras_xai.image import is_channels_first
+from keras_xai.model.inputs import broadcast_baseline, check_input_shapes, prepare_inputs
+from keras_xai.model.layers import iter_layers, layer_path, layers_within
+from keras_xai.model.runner import ModelRunner
+from keras_xai.model.scores import Output
+from keras_xai.records import Attribution
+from keras_xai.tree import leaves
 
 __all__ = ["deletion", "insertion", "randomisation"]
 
@@ -31,16 +35,16 @@ def deletion(
     baseline: Any = None,
     steps: int = 20,
 ) -> NDArray[np.float64]:
-    """The score while what an attribution names first is taken away (Petsiuk et al. 2018, arXiv 1806.07421).
+    """Trace the score while what an attribution names first is taken away (Petsiuk et al. 2018, arXiv 1806.07421).
 
-    Entries go from the largest value to the smallest, an equal share of them each step, and are replaced by the baseline. A
-    picture's pixels go with all their channels, by the sum of the values over them. The sooner the curve falls, the better
+    Entries go from the largest value to the smallest, an equal share of them each step, and are replaced by the baseline. An
+    image's pixels go with all their channels, by the sum of the values over them. The sooner the curve falls, the better
     the order; compare with the curve of random values, since an average alone says little.
 
     Args:
         model: a built model with one input.
         x: (B, ...) samples.
-        values: their attribution: the shape of x, or a map (B, h, w) of any resolution, which is enlarged to the picture.
+        values: their attribution: the shape of x, or a map (B, h, w) of any resolution, which is enlarged to the image.
         target: the class, (B,) or one integer; default the predicted one.
         output: see `Probe`.
         baseline: see `attribute`.
@@ -76,7 +80,7 @@ def insertion(
     baseline: Any = None,
     steps: int = 20,
 ) -> NDArray[np.float64]:
-    """The score while what an attribution names first is put into the baseline (Petsiuk et al. 2018, arXiv 1806.07421).
+    """Trace the score while what an attribution names first is put into the baseline (Petsiuk et al. 2018, arXiv 1806.07421).
 
     The opposite of `deletion`, whose arguments, errors and cost it has: (B, steps + 1) scores, of the baseline first and of x
     last. The sooner the curve rises, the better the order.
@@ -94,11 +98,11 @@ def insertion(
 def randomisation(
     model: keras.Model, x: Any, method: str = "saliency", *, target: Any = None, seed: int = 0, **options: Any
 ) -> dict[str, float]:
-    """How much an attribution stays the same when the weights are lost (Adebayo et al. 2018, arXiv 1810.03292).
+    """Measure how much an attribution stays the same when the weights are lost (Adebayo et al. 2018, arXiv 1810.03292).
 
     From the last layer to the first each layer's weights are shuffled, and stay so, and the attribution is made again. Its
     rank correlation (Spearman, of magnitudes, the mean over samples) with the one before should fall towards 0: a method that
-    stays near 1 shows the picture and not the model.
+    stays near 1 shows the image and not the model.
 
     Args:
         model: a built model; its weights are put back, also after an error.
@@ -122,36 +126,34 @@ def randomisation(
         >>> list(correlations)[:2]
         ['head', 'conv2']
     """
-    asked = Prepared(model, x, method, target, seed=seed, options=options)
-    first = asked()
-    layers = [layer for layer in model._flatten_layers(include_self=False) if layer.weights and not _inside(layer)]
+    attributor = Attributor(model, x, method, target, seed=seed, options=options)
+    first = _magnitudes(attributor())
+    layers = [layer for layer in iter_layers(model) if layer.weights and not _is_container(layer)]
     generator = np.random.default_rng(seed)
-    before = [variable.numpy() for variable in model.variables]
-    found = {}
+    numpy = keras.ops.convert_to_numpy
+    before = [np.array(numpy(variable)) for variable in model.variables]
+    correlations = {}
     try:
         for layer in reversed(layers):
             for variable in layer.trainable_variables:
-                variable.assign(generator.permutation(variable.numpy().reshape(-1)).reshape(variable.shape))
-            now = asked()
-            name = (getattr(layer, "path", None) or layer.name).removeprefix(f"{model.name}/")
-            found[name] = float(
-                np.mean([_rank_correlation(a, b) for a, b in zip(_rows(first), _rows(now), strict=True)])
-            )
+                variable.assign(generator.permutation(numpy(variable).reshape(-1)).reshape(variable.shape))
+            pairs = zip(first, _magnitudes(attributor()), strict=True)
+            correlations[layer_path(layer, model)] = float(np.mean([_rank_correlation(a, b) for a, b in pairs]))
     finally:
         for variable, value in zip(model.variables, before, strict=True):
             variable.assign(value)
-    return found
+    return correlations
 
 
-def _inside(layer: keras.layers.Layer) -> bool:
-    """Whether a layer only holds other layers, which are shuffled by themselves."""
-    return any(inner.weights for inner in layer._flatten_layers(include_self=False))
+def _is_container(layer: keras.layers.Layer) -> bool:
+    """True for a layer that only holds other layers, which are shuffled by themselves."""
+    return any(inner.weights for inner in layers_within(layer))
 
 
-def _rows(found: Any) -> NDArray[np.float64]:
-    values = found.values
-    parts = list(values.values()) if isinstance(values, dict) else values if isinstance(values, list) else [values]
-    return np.concatenate([np.abs(p).reshape(len(p), -1) for p in parts], 1).astype(np.float64)
+def _magnitudes(attribution: Attribution) -> NDArray[np.float64]:
+    """(B, entries of all inputs)"""
+    parts = [np.abs(values).reshape(len(values), -1) for values in leaves(attribution.values)]
+    return np.concatenate(parts, 1).astype(np.float64)
 
 
 def _rank_correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -177,36 +179,33 @@ def _curve(
         raise InvalidInput("deletion and insertion take models with one input; x is a " + type(x).__name__ + ".")
     check_int("steps", steps)
     like = np.asarray(x)
-    check_fit(model, [like], like)
-    rows = smooth(model, [like], like)[0][:]
+    check_input_shapes(model, [like], like)
+    rows = prepare_inputs(model, [like], like)[0][:]
     if baseline is None:
         (base,) = DefaultBaseline(model, [rows], like, output).rows([rows])
     else:
-        (base,) = baseline_rows(baseline, [rows], like)
+        (base,) = broadcast_baseline(baseline, [rows], like)
     if rows.dtype.kind == "i":
         base = np.maximum(base, 0)  # a token, where the engine would take an embedding of zeros
-    engine = Engine(model, {}, like, output)
-    classes = explained_targets(engine, [rows], target)
+    runner = ModelRunner(model, like, output)
+    classes = explained_targets(runner, [rows], target)
     rank = _order(np.asarray(values, np.float64), rows.shape)
-    score = _scorer(engine)
     count, curve = rank.max() + 1, []
     for step in range(steps + 1):
-        first = rank < round(count * step / steps)
-        curve.append(score(np.where(first, base, rows) if take_away else np.where(first, rows, base), classes))
+        is_first = rank < round(count * step / steps)
+        changed = np.where(is_first, base, rows) if take_away else np.where(is_first, rows, base)
+        curve.append(runner.scores([changed], classes))
     return np.stack(curve, 1).astype(np.float64)
 
 
-def _scorer(engine: Engine) -> Callable[[Any, Any], NDArray[np.float32]]:
-    # An engine without methods still gives the score of each row: its target's logit.
-    return lambda rows, target: engine.scores([rows], target)
-
-
 def _order(values: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """(B, ...) which entry goes when, broadcastable to x: 0 first."""
+    """(B, ...) the number of the step at which each entry goes, broadcastable to x: 0 first."""
     if len(shape) == 4 and values.ndim in (3, 4) and len(values) == shape[0]:
-        first = is_channels_first(shape[1:])
-        height, width = shape[2:] if first else shape[1:3]
-        flat = values if values.ndim == 3 else values.sum(1 if first else -1)
+        channels_first = is_channels_first(shape[1:])
+        height, width = shape[2:] if channels_first else shape[1:3]
+        flat = values
+        if values.ndim == 4:
+            flat = values.sum(1 if channels_first else -1)
         # A map of a coarser resolution: each pixel takes the value of the cell that it lies in.
         flat = flat[:, np.arange(height) * flat.shape[1] // height][:, :, np.arange(width) * flat.shape[2] // width]
         if values.ndim == 4 and values.shape != shape:
@@ -214,7 +213,7 @@ def _order(values: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.in
                 f"values has shape {values.shape}, x has {shape}: the same, or a map (B, h, w), is expected."
             )
         ranks = _ranks(flat)
-        return ranks[:, None] if first else ranks[..., None]
+        return ranks[:, None] if channels_first else ranks[..., None]
     if values.shape != shape:
         raise InvalidInput(
             f"values has shape {values.shape}, x has {shape}: the same, or a map (B, h, w), is expected."

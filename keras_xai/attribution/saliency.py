@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import keras
 
-from keras_xai.attribution.method import Method, Rows, Tensor
+from keras_xai.attribution.batch import Batch
+from keras_xai.attribution.method import Method
+from keras_xai.backend.protocol import Tensors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +36,9 @@ class Saliency(Method):
         (12, 4)
     """
 
+    title: ClassVar[str] = "Saliency"
+
     absolute: bool = False
 
-    def values(self, at: Rows) -> list[Tensor]:
-        return [keras.ops.abs(g) for g in at.gradient] if self.absolute else at.gradient
+    def values(self, batch: Batch) -> Tensors:
+        return [keras.ops.abs(g) for g in batch.gradient] if self.absolute else batch.gradient

@@ -2,107 +2,116 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from keras_xai.attribution.method import Rows, Tensor
-from keras_xai.attribution.question import NOTHING
+from keras_xai.attribution.batch import Batch
 from keras_xai.backend import get_backend
+from keras_xai.backend.layer_calls import substitute_embeddings
+from keras_xai.backend.protocol import EmbeddingCall, Tensor, Tensors
+from keras_xai.model.inputs import ABSENT_TOKEN
 
 
-class EmbeddedRows(Rows):
-    """Rows whose tokens were looked up: `x` holds embeddings (n, T, D), and every method works on them unchanged.
+class EmbeddedBatch(Batch):
+    """A batch whose tokens were looked up: `x` holds embeddings (n, T, D), and every method works on them unchanged.
 
     The tokens themselves are still fed, so a mask made of them (`mask_zero`) is kept, and position embeddings beside them
     are left alone. A baseline token below zero is an embedding of zeros.
+
+    Args:
+        plain: the batch of tokens.
+        layers: the model's embeddings.
+        calls: of these layers in a pass over `plain`.
     """
 
-    def __init__(self, plain: Rows, layers: Sequence[keras.layers.Layer]) -> None:
+    def __init__(self, plain: Batch, layers: Sequence[keras.layers.Layer], calls: Sequence[EmbeddingCall]) -> None:
         self._plain, self._layers = plain, layers
-        found = get_backend().embedding_outputs(plain._ask, plain.x, layers)
-        self._tokens = sorted({k for k, _ in found})
-        self._looked = [k for k, _ in found]  # which input each embedding comes from
-        self._direct = [k for k in range(len(plain.x)) if k not in self._tokens]
+        self._looks_up = [call.input_index is not None for call in calls]
+        # Which input each embedding comes from, and which inputs are fed as they are.
+        self._embedded = [call.input_index for call in calls if call.input_index is not None]
+        self._direct = [k for k in range(len(plain.x)) if k not in self._embedded]
+        embeddings = [call.output for call in calls if call.input_index is not None]
         super().__init__(
-            self._ask_embedded,
-            [*(plain.x[k] for k in self._direct), *(output for _, output in found)],
+            self._outputs_of_embeddings,
+            [*(plain.x[k] for k in self._direct), *embeddings],
             [],
             plain.target,
             plain.model,
             plain.chunk,
             task=plain.task,
+            input_names=plain.input_names,
+            progress=plain.progress,
         )
-        self.given = plain.x
-        self.sources = [*self._direct, *self._looked]
-        self.baseline = self.lifted(plain.baseline) if plain.baseline else []
+        self.model_inputs = plain.x
+        self.input_index = [*self._direct, *self._embedded]
+        self.baseline = self.embed(plain.baseline) if plain.baseline else []
 
-    @property
-    def has_tokens(self) -> bool:
-        """Whether any input is looked up at all."""
-        return bool(self._tokens)
-
-    def _ask_embedded(self, z: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Outputs and scores with these embeddings in the place of the tokens' own; as many copies of the rows as come."""
+    def _outputs_of_embeddings(self, z: Tensors) -> Tensor:
+        """Outputs with these embeddings in the place of the tokens' own; as many copies of the rows as come."""
         ops = keras.ops
         copies = z[0].shape[0] // self._plain.size
         inputs: list[Any] = [None] * len(self._plain.x)
-        for k, one in zip(self._direct, z, strict=False):
-            inputs[k] = one
-        for k in self._tokens:
+        for k, direct in zip(self._direct, z, strict=False):
+            inputs[k] = direct
+        for k in set(self._embedded):
             tokens = self._plain.x[k]
             inputs[k] = ops.tile(tokens, [copies] + [1] * (len(tokens.shape) - 1))
-        found: tuple[Tensor, Tensor] = get_backend().substitute_embeddings(
-            self._plain._ask, inputs, self._layers, z[len(self._direct) :]
-        )
-        return found
+        embeddings = iter(z[len(self._direct) :])
+        by_call = [next(embeddings) if looks_up else None for looks_up in self._looks_up]
+        return substitute_embeddings(self._plain.run_model, inputs, self._layers, by_call)
 
-    def lifted(self, arrays: list[Tensor]) -> list[Tensor]:
+    def embed(self, arrays: Tensors) -> Tensors:
         ops = keras.ops
-        known = [ops.maximum(a, 0) if k in self._tokens else a for k, a in enumerate(arrays)]
-        looked = get_backend().embedding_outputs(self._plain._ask, known, self._layers)
+        tokens = [ops.maximum(a, 0) if k in self._embedded else a for k, a in enumerate(arrays)]
         embeddings = []
-        for k, output in looked:
-            there = ops.cast(arrays[k] >= 0, output.dtype)
-            embeddings.append(output * ops.reshape(there, (*output.shape[:-1], 1)))
+        for k, output in get_backend().embedding_outputs(self._plain.run_model, tokens, self._layers):
+            if k is not None:
+                is_token = ops.cast(arrays[k] >= 0, output.dtype)
+                embeddings.append(output * ops.reshape(is_token, (*output.shape[:-1], 1)))
         return [*(arrays[k] for k in self._direct), *embeddings]
 
-    def masks(self, masks: list[Tensor]) -> list[Tensor]:
+    def input_masks(self, masks: Tensors) -> Tensors:
         """A token is taken away as a whole, from all embeddings that look it up."""
         ops = keras.ops
-        found = []
-        for k, x in zip(self.sources, self.x, strict=True):
+        by_input = []
+        for k, x in zip(self.input_index, self.x, strict=True):
             mask = masks[k]
-            if k in self._tokens:
-                whole = ops.broadcast_to(mask, (*mask.shape[:2], *self.given[k].shape[1:]))
-                mask = ops.reshape(whole, (*mask.shape[:2], *x.shape[1:-1], 1))
-            found.append(mask)
-        return found
+            if k in self._embedded:
+                of_tokens = ops.broadcast_to(mask, (*mask.shape[:2], *self.model_inputs[k].shape[1:]))
+                mask = ops.reshape(of_tokens, (*mask.shape[:2], *x.shape[1:-1], 1))
+            by_input.append(mask)
+        return by_input
 
-    @functools.cached_property
-    def looked_up(self) -> list[bool]:
-        return [k in self._tokens for k in range(len(self.given))]
+    @property
+    def holds_tokens(self) -> list[bool]:
+        return [k in self._embedded for k in range(len(self.model_inputs))]
 
-    def lowered(self, values: list[Tensor]) -> list[Tensor]:
+    def sum_over_embedding(self, values: Tensors) -> Tensors:
         ops = keras.ops
-        found: list[Any] = [None] * len(self.given)
+        summed: list[Any] = [None] * len(self.model_inputs)
         for k, value in zip(self._direct, values, strict=False):
-            found[k] = value
-        for k, value in zip(self._looked, values[len(self._direct) :], strict=True):
-            summed = ops.reshape(ops.sum(value, axis=-1), self.given[k].shape)
-            found[k] = summed if found[k] is None else found[k] + summed
-        return found
+            summed[k] = value
+        for k, value in zip(self._embedded, values[len(self._direct) :], strict=True):
+            tokens = ops.reshape(ops.sum(value, axis=-1), self.model_inputs[k].shape)
+            summed[k] = tokens if summed[k] is None else summed[k] + tokens
+        return summed
 
 
-def rows_of(plain: Rows) -> Rows:
-    """The rows as methods see them: embedded where the model looks tokens up; other integers have 0 for `NOTHING`."""
-    layers = [one for one in plain.model._flatten_layers() if isinstance(one, keras.layers.Embedding)]
-    embedded = EmbeddedRows(plain, layers) if layers else None
-    rows = embedded if embedded is not None and embedded.has_tokens else plain
-    rows.baseline = [
-        keras.ops.where(keras.ops.equal(b, NOTHING), 0, b) if "int" in keras.backend.standardize_dtype(b.dtype) else b
-        for b in rows.baseline
-    ]
-    return rows
+def batch_for_methods(plain: Batch) -> Batch:
+    """The batch as methods see it: embedded where the model looks tokens up; other integers have 0 for `ABSENT_TOKEN`."""
+    layers = [layer for layer in plain.model._flatten_layers() if isinstance(layer, keras.layers.Embedding)]
+    batch = plain
+    if layers:
+        calls = get_backend().embedding_outputs(plain.run_model, plain.x, layers)
+        if any(call.input_index is not None for call in calls):
+            batch = EmbeddedBatch(plain, layers, calls)
+    batch.baseline = [_without_absent_tokens(baseline) for baseline in batch.baseline]
+    return batch
+
+
+def _without_absent_tokens(baseline: Tensor) -> Tensor:
+    if "int" not in keras.backend.standardize_dtype(baseline.dtype):
+        return baseline
+    return keras.ops.where(keras.ops.equal(baseline, ABSENT_TOKEN), 0, baseline)

@@ -1,4 +1,4 @@
-"""Importance of features that no gradient reaches: a category behind a lookup is not unimportant, only not asked.
+"""Importance of features that no gradient reaches: a category behind a lookup is not unimportant, only not measured.
 
 A table that holds such a column is measured whole by exchange, so that all columns have one unit:
 
@@ -15,20 +15,21 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.attribution.explainer import Explainer
-from keras_xai.attribution.method import Method, NoPath
+from keras_xai.attribution.batch import NoPath
+from keras_xai.attribution.explainer import ProbeExplainer
+from keras_xai.attribution.method import Method
 from keras_xai.attribution.occlusion import Occlusion
 from keras_xai.errors import listed
 from keras_xai.probe import Probe
 
 METHOD = "occlusion"  # with another row's values in the place of a baseline
-ROUNDING = 1e-6  # of a score, relative: less is no move
+SCORE_ROUNDING = 1e-6  # of a score, relative: less is no move
 
 
 class Measuring(NamedTuple):
-    """An explainer for a probe's importance, and what it cannot say."""
+    """An explainer for a probe's importance, and what it cannot measure."""
 
-    explainer: Explainer
+    explainer: ProbeExplainer
     method: str  # that it runs
     unmeasured: NDArray[np.bool_]  # (F)
     notice: str  # what to tell of both; "" where all is as it was asked for
@@ -38,19 +39,19 @@ def measuring(model: keras.Model, probe: Probe, name: str, method: Method) -> Me
     """By the method that was asked for, where it reaches every feature; a table by exchange where it does not.
 
     Raises:
-        InvalidInput: what `Explainer` refuses, and inputs of another kind to which no gradient leads at all.
+        InvalidInput: what `ProbeExplainer` refuses, and inputs of another kind to which no gradient leads at all.
     """
     nothing = np.zeros(probe.feature_count, bool)
     table = can_exchange(probe)
     try:
-        explainer = Explainer(model, probe, {name: method}, names_held=False)
+        explainer = ProbeExplainer(model, probe, {name: method}, warns_of_held=False)
     except NoPath:
         if not table:
             raise
         return _exchange(model, probe, ~nothing)
-    if not method.differentiates:
+    if not method.needs_gradient:
         return Measuring(explainer, name, nothing, "")
-    held = probe.feature_map.in_inputs(explainer.engine.held)
+    held = probe.feature_map.in_inputs(explainer.engine.held_inputs)
     if not table:
         return Measuring(explainer, name, held, not_asked(probe, held))
     silent = held | (explainer.magnitudes_now()[name] == 0)
@@ -64,18 +65,18 @@ def measuring(model: keras.Model, probe: Probe, name: str, method: Method) -> Me
 
 
 def can_exchange(probe: Probe) -> bool:
-    """Whether it is a table of several features in which rows can lend each other a column."""
+    """True for a table of several features, in which rows can lend each other a column."""
     return probe.kind == "table" and probe.feature_count > 1 and probe.size > 1
 
 
-def moves(explainer: Explainer) -> NDArray[np.bool_]:
-    """(F) whether exchanging a feature moves any score."""
+def moves(explainer: ProbeExplainer) -> NDArray[np.bool_]:
+    """(F) true where exchanging a feature moves any score."""
     magnitude = explainer.magnitudes_now()[METHOD]
-    return np.asarray(magnitude > ROUNDING * max(1.0, float(magnitude.max(initial=0.0))))
+    return np.asarray(magnitude > SCORE_ROUNDING * max(1.0, float(magnitude.max(initial=0.0))))
 
 
 def exchanged(probe: Probe, unreached: NDArray[np.bool_]) -> str:
-    """What is told of a table that is measured by exchange."""
+    """The sentence on a table that is measured by exchange."""
     return (
         f"No gradient reaches {listed(_named(probe, unreached))}: all columns are measured by {METHOD}, the score that moves "
         f"when a column's values are exchanged between rows; one forward pass a column, {probe.feature_count} in all."
@@ -83,7 +84,7 @@ def exchanged(probe: Probe, unreached: NDArray[np.bool_]) -> str:
 
 
 def not_asked(probe: Probe, held: NDArray[np.bool_]) -> str:
-    """What is told of features that stay unmeasured."""
+    """The sentence on features that stay unmeasured, "" where none do."""
     if not held.any():
         return ""
     return (
@@ -98,5 +99,5 @@ def _named(probe: Probe, which: NDArray[np.bool_]) -> list[str]:
 
 
 def _exchange(model: keras.Model, probe: Probe, unreached: NDArray[np.bool_]) -> Measuring:
-    explainer = Explainer(model, probe, {METHOD: Occlusion()}, exchanged=True)
+    explainer = ProbeExplainer(model, probe, {METHOD: Occlusion()}, exchanged=True)
     return Measuring(explainer, METHOD, np.zeros(len(unreached), bool), exchanged(probe, unreached))

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution import METHODS
-from keras_xai.attribution.explainer import Explainer, is_built
-from keras_xai.attribution.fitting import settled
+from keras_xai.attribution.explainer import ProbeExplainer, is_built
 from keras_xai.attribution.importance import PooledRows
-from keras_xai.attribution.method import named
+from keras_xai.attribution.method import make_method
 from keras_xai.attribution.whole import measuring
 from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.fingerprint import as_numbers
@@ -25,6 +24,7 @@ from keras_xai.callbacks.schedule import Every
 from keras_xai.drift.monitor import DriftMonitor, DriftSettings, Explained
 from keras_xai.errors import DriftAlarm, InvalidInput, unknown
 from keras_xai.events import line
+from keras_xai.model.fitting import fit_probe
 from keras_xai.probe import Probe
 from keras_xai.records import SOURCES, Alert, Source
 from keras_xai.summary.metadata import Record
@@ -121,7 +121,7 @@ class ImportanceDrift(RecordingCallback):
         for name in (method, live_method):
             if name not in METHODS:
                 raise unknown("attribution method", name, METHODS)
-            if not METHODS[name].on_input:
+            if not METHODS[name].input_shaped:
                 raise InvalidInput(
                     f"{name} gives a map of its own resolution: it has no importance of features; take saliency."
                 )
@@ -151,7 +151,7 @@ class ImportanceDrift(RecordingCallback):
     # The lifecycle.
 
     def check(self) -> None:
-        self.probe = settled(self.model, self._original_probe)
+        self.probe = fit_probe(self.model, self._original_probe)
         self._monitor = DriftMonitor(
             self.probe.features,
             self.settings,
@@ -162,7 +162,7 @@ class ImportanceDrift(RecordingCallback):
         self._told_events: dict[int, str] = {}  # their verdicts
         self._unmeasured: dict[Explained, NDArray[np.bool_]] = {}  # (F) of each source
         self._methods: dict[Explained, str] = {}  # that explain each source
-        self._explainers: dict[Explained, Explainer] = {}
+        self._explainers: dict[Explained, ProbeExplainer] = {}
         self._live_rows = self.live  # None once they cannot be read any more
         self._first_rows: Probe | None = None
         if self._live_rows is not None:
@@ -184,14 +184,14 @@ class ImportanceDrift(RecordingCallback):
         return is_built(self.model, self.probe)
 
     def prepare(self) -> None:
-        clean = measuring(self.model, self.probe, self.method, named(self.method, {}, METHODS))
+        clean = measuring(self.model, self.probe, self.method, make_method(self.method, {}, METHODS))
         self._methods, self._explainers = {"clean": clean.method}, {"clean": clean.explainer}
         self._unmeasured = {"clean": clean.unmeasured, "live": clean.unmeasured}
         self._monitor.classes = self._class_names(clean.explainer.probe)
         if clean.notice:
             self.warn(clean.notice)
         if self._live_rows is not None:
-            as_asked = clean.method == self.method and METHODS[self.method].differentiates
+            as_asked = clean.method == self.method and METHODS[self.method].needs_gradient
             self._explainers["live"] = self._live_explainer(reach_is_known=as_asked)
         self.note(clean.explainer.task.remark)
         if self.settings.per_class and not clean.explainer.task.classes:
@@ -200,12 +200,12 @@ class ImportanceDrift(RecordingCallback):
             self._explainers["live"].prepare_rows(self._first_rows)
             self._first_rows = None
 
-    def _live_explainer(self, *, reach_is_known: bool) -> Explainer:
+    def _live_explainer(self, *, reach_is_known: bool) -> ProbeExplainer:
         """Return one for rows of the source. What a gradient method on the probe reaches, one on the live rows reaches too."""
-        method = named(self.live_method, {}, METHODS)
-        if reach_is_known and method.differentiates:
+        method = make_method(self.live_method, {}, METHODS)
+        if reach_is_known and method.needs_gradient:
             self._methods["live"] = self.live_method
-            return Explainer(self.model, self.probe, {self.live_method: method}, names_held=False)
+            return ProbeExplainer(self.model, self.probe, {self.live_method: method}, warns_of_held=False)
         live = measuring(self.model, self.probe, self.live_method, method)
         self._methods["live"], self._unmeasured["live"] = live.method, live.unmeasured
         return live.explainer

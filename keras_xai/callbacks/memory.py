@@ -8,8 +8,8 @@ import dataclasses
 import warnings
 from collections.abc import Iterator, Sequence
 
-from keras_xai.attribution.engine import chunk_rows
-from keras_xai.attribution.samples import sample_bytes
+from keras_xai.model.runner import chunk_rows
+from keras_xai.model.samples import sample_bytes
 from keras_xai.probe import Probe
 
 WARN_ABOVE = 2**30  # bytes

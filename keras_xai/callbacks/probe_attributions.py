@@ -10,14 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from keras_xai.attribution import METHODS
-from keras_xai.attribution.explainer import Explainer, is_built
-from keras_xai.attribution.fitting import settled
-from keras_xai.attribution.method import Method, named
+from keras_xai.attribution.explainer import ProbeExplainer, is_built
+from keras_xai.attribution.method import Method, make_method
 from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.memory import Need, expect
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import InvalidInput, check_int
 from keras_xai.image import channel_axis
+from keras_xai.model.fitting import fit_probe
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
 from keras_xai.summary.metadata import Record
@@ -90,9 +90,9 @@ class ProbeAttributions(RecordingCallback):
         self.jit_compile = bool(jit_compile)
 
     def check(self) -> None:
-        self.probe = settled(self.model, self._original_probe)
+        self.probe = fit_probe(self.model, self._original_probe)
         self.gallery = self.probe.gallery(self.samples)
-        self._explainer: Explainer | None = None
+        self._explainer: ProbeExplainer | None = None
         self._remarked: set[tuple[str, bool]] = set()  # methods of which something was said; True: of many samples
         self._past_target: Any = None
         self._written_gallery: Probe | None = None
@@ -101,7 +101,7 @@ class ProbeAttributions(RecordingCallback):
         return is_built(self.model, self.probe)
 
     def prepare(self) -> None:
-        self._explainer = Explainer(self.model, self.gallery, self.methods, self.jit_compile)
+        self._explainer = ProbeExplainer(self.model, self.gallery, self.methods, self.jit_compile)
         self.note(self._explainer.task.remark)
         self._continue_with_past_target()
 
@@ -149,8 +149,8 @@ class ProbeAttributions(RecordingCallback):
     def _as_recorded(self, record: Attribution, epoch: int) -> Attribution:
         """Return a record as the log has it: an image's map is its signed channel sum, an input without a gradient NaN."""
         values = record.values
-        if self._explainer is not None and self.methods[record.method].differentiates:
-            values = _without_inputs(values, self._explainer.engine.held)
+        if self._explainer is not None and self.methods[record.method].needs_gradient:
+            values = _without_inputs(values, self._explainer.engine.held_inputs)
         return dataclasses.replace(record, epoch=epoch, values=_channel_sum(values, self.gallery))
 
 
@@ -176,7 +176,7 @@ def chosen_methods(method: Methods, options: Mapping[str, Any], seed: int) -> di
     chosen = {}
     for name, options_of in options_by_name.items():
         seeded = {"seed": seed, **options_of} if "seed" in method_options(name) else options_of
-        chosen[name] = named(name, seeded, METHODS).for_callback(options_of)
+        chosen[name] = make_method(name, seeded, METHODS).for_callback(options_of)
     return chosen
 
 

@@ -14,9 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.attribution.engine import check_fit, smooth
 from keras_xai.attribution.explainer import check_built, is_built
-from keras_xai.attribution.fitting import settled
 from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.memory import Need, expect
 from keras_xai.callbacks.model_parts import ModelParts
@@ -32,6 +30,8 @@ from keras_xai.mapping.reading import Reader, Reading, refusal, remarks, still_b
 from keras_xai.mapping.result import result
 from keras_xai.mapping.surrogate import Columns, linear, pooled_inputs, svm
 from keras_xai.mapping.task import ProbeTask
+from keras_xai.model.fitting import fit_probe
+from keras_xai.model.inputs import check_input_shapes, prepare_inputs
 from keras_xai.probe import Probe
 from keras_xai.records import Decision, Flag, Mappings, Result, Surrogate
 from keras_xai.summary.metadata import Record
@@ -173,7 +173,7 @@ class ProbeMappings(RecordingCallback):
     # The lifecycle.
 
     def check(self) -> None:
-        self.probe = settled(self.model, self._original_probe)
+        self.probe = fit_probe(self.model, self._original_probe)
         self._reset()
 
     def is_built(self) -> bool:
@@ -182,15 +182,15 @@ class ProbeMappings(RecordingCallback):
     def prepare(self) -> None:
         probe, model = self.probe, self.model
         check_built(model, probe)
-        check_fit(model, probe.inputs, probe.x)
-        x = smooth(model, probe.inputs, probe.x)
+        check_input_shapes(model, probe.inputs, probe.x)
+        x = prepare_inputs(model, probe.inputs, probe.x)
         reader = Reader(model, x, probe.x, probe.output, self._paths, probe.y, probe.class_names)
         self._first_reading(reader)
         for remark in remarks(reader):
             self.note(remark)
         self._reader = reader
-        assert reader.question.task is not None
-        self._task = ProbeTask(reader.question.task, probe)
+        assert reader.runner.task is not None
+        self._task = ProbeTask(reader.runner.task, probe)
         columns = pooled_inputs(probe) if self.surrogates else None
         if columns is not None:
             self._columns = Columns.of(*columns)

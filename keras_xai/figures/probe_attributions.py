@@ -15,7 +15,6 @@ from keras_xai.analysis.attributions import (
     inputs_of,
     is_magnitude,
     method_named,
-    method_title,
     pooled_map,
     reach_of,
     recorded_epoch,
@@ -371,7 +370,7 @@ def _small(words: str, colour: str, size: int) -> str:
 
 def _figure_title(run: Recorded, look: Look, method: str, table: Outputs | None, epoch: int | None) -> str:
     """Return the method and its epoch, what the colours mean, and since when there is nothing newer."""
-    lines = [f"{text(method_title(method))}, epoch {recorded_epoch(run, method, epoch)}"]
+    lines = [f"{text(run.method_title(method))}, epoch {recorded_epoch(run, method, epoch)}"]
     if table is None:
         return lines[0]
     at, since = finite_at(table, epoch)

@@ -1,19 +1,18 @@
-"""Which layers are followed."""
+"""The choice of the layers that are followed."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import keras
 import numpy as np
 
-from keras_xai.attribution.method import every_layer, find_layer, path_of
 from keras_xai.backend.protocol import Activation
 from keras_xai.errors import InvalidInput, listed
+from keras_xai.model.layers import find_layer, iter_layers, layer_path, layers_within
 
-MOST = 8  # with the logits
+MAX_LAYERS = 8  # with the logits
 # What only finishes the layer before it: the row goes by the last of such a chain.
 _FINISHING = (
     keras.layers.Activation,
@@ -43,7 +42,7 @@ ELSEWHERE = "it does not lead to the output that is read"
 
 
 def candidates(model: keras.Model, paths: Sequence[str] | None) -> list[keras.layers.Layer]:
-    """The layers to listen to: those named, or the model's children, a nested block as one.
+    """The layers to watch: those named, or the model's children, a nested block as one.
 
     A model that is nothing but a wrapper around another one is looked into.
 
@@ -59,40 +58,40 @@ def candidates(model: keras.Model, paths: Sequence[str] | None) -> list[keras.la
 
 
 def _named(model: keras.Model, path: str) -> keras.layers.Layer:
-    found = find_layer(model, path)
-    for owner in every_layer(model):
-        if isinstance(owner, _RUNNERS) and any(one is found for one in owner._flatten_layers(include_self=False)):
+    layer = find_layer(model, path)
+    for owner in iter_layers(model):
+        if isinstance(owner, _RUNNERS) and any(part is layer for part in layers_within(owner)):
             raise InvalidInput(
-                f"Layer {path!r} is run by {path_of(owner, model)!r} for each step or head, and gives nothing of its own: take "
-                f"that one."
+                f"Layer {path!r} is run by {layer_path(owner, model)!r} for each step or head, and gives nothing of its own: "
+                f"take that one."
             )
-    return found
+    return layer
 
 
 def _children(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return [
-        one
-        for one in layer._flatten_layers(include_self=False, recursive=False)
-        if not isinstance(one, keras.layers.InputLayer)
+        child
+        for child in layer._flatten_layers(include_self=False, recursive=False)
+        if not isinstance(child, keras.layers.InputLayer)
     ]
 
 
 def unreadable(
-    heard: Sequence[Activation], wanted: Sequence[keras.layers.Layer], known: Mapping[int, str]
+    activations: Sequence[Activation], layers: Sequence[keras.layers.Layer], earlier: Mapping[int, str]
 ) -> dict[int, str]:
-    """Why layers cannot be followed, by their ids, in the order of `wanted`.
+    """Why layers cannot be followed, by their ids, in the order of `layers`.
 
     Args:
-        heard: what they gave in one pass.
-        wanted: those that were listened to.
-        known: reasons that running the pass brought up, by id.
+        activations: of one pass.
+        layers: that were watched.
+        earlier: reasons that running the pass brought up, by id.
     """
-    activations = {id(activation.layer): activation for activation in heard}
+    by_layer = {id(activation.layer): activation for activation in activations}
     reasons: dict[int, str] = {}
-    for layer in wanted:
-        activation = activations.get(id(layer))
-        if id(layer) in known:
-            reasons[id(layer)] = known[id(layer)]
+    for layer in layers:
+        activation = by_layer.get(id(layer))
+        if id(layer) in earlier:
+            reasons[id(layer)] = earlier[id(layer)]
         elif activation is None:
             reasons[id(layer)] = UNCALLED
         elif activation.problem or not activation.leads:
@@ -101,7 +100,7 @@ def unreadable(
 
 
 def check_named(reasons: Mapping[str, str]) -> None:
-    """Of layers that were named, all must be there to read.
+    """Refuse named layers that cannot be read.
 
     Args:
         reasons: why they are not, by their paths.
@@ -119,7 +118,7 @@ def left_out(reasons: Mapping[str, str], rows: int) -> str:
 
     Args:
         reasons: of layers, by path.
-        rows: how many layers are followed, what the model says not among them.
+        rows: how many layers are followed, the model's output not among them.
     """
     paths: dict[str, list[str]] = {}
     for path, reason in reasons.items():
@@ -133,30 +132,35 @@ def left_out(reasons: Mapping[str, str], rows: int) -> str:
     return " ".join(sentences)
 
 
-def followed(heard: Sequence[Activation], final: Sequence[Any], most: int = MOST) -> list[Activation]:
+def followed(activations: Sequence[Activation], most: int = MAX_LAYERS) -> list[Activation]:
     """At most `most` − 1 evenly spaced layers that change the representation, the last of them always.
 
     Args:
-        heard: of the children, in the order of their calls.
-        final: tensors that are the model's logits or come after them: they have a row of their own.
+        activations: of the children, in the order of their calls.
+        most: layers, the model's output among them.
     """
-    ends = {id(tensor) for tensor in final}
-    features = [one for one in heard if not one.problem and not one.unchanged and id(one.output) not in ends]
-    kept = [
-        one
-        for one, following in itertools.zip_longest(features, features[1:])
-        if following is None or not isinstance(following.layer, _FINISHING) or following.input is not one.output
-    ]
-    if len(kept) < most:
-        return kept
-    return [kept[k] for k in np.linspace(0, len(kept) - 1, most - 1).round().astype(int)]
+    # The model's logits, and what comes after them, have a row of their own.
+    features = [a for a in activations if not (a.problem or a.is_input or a.is_final)]
+    selected = []
+    for activation, following in itertools.zip_longest(features, features[1:]):
+        if following is None or not _finishes(following, activation):
+            selected.append(activation)
+    if len(selected) < most:
+        return selected
+    return [selected[k] for k in np.linspace(0, len(selected) - 1, most - 1).round().astype(int)]
 
 
-def names(followed: Sequence[Activation], model: keras.Model) -> list[str]:
+def _finishes(following: Activation, activation: Activation) -> bool:
+    """True where a layer only finishes the one before it, whose output it is called with."""
+    is_called_with_it = any(layer is activation.layer for layer in following.follows)
+    return isinstance(following.layer, _FINISHING) and is_called_with_it
+
+
+def names(activations: Sequence[Activation], model: keras.Model) -> list[str]:
     """Their paths; the second of the same path gets a number."""
-    found: list[str] = []
-    for one in followed:
-        path = path_of(one.layer, model)
-        count = sum(name == path or name.startswith(f"{path} (") for name in found)
-        found.append(f"{path} ({count + 1})" if count else path)
-    return found
+    paths: list[str] = []
+    for activation in activations:
+        path = layer_path(activation.layer, model)
+        count = sum(name == path or name.startswith(f"{path} (") for name in paths)
+        paths.append(f"{path} ({count + 1})" if count else path)
+    return paths

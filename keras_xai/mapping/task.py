@@ -6,10 +6,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from keras_xai.attribution.task import Task, columns_of, true_classes
 from keras_xai.mapping.decision import Target
 from keras_xai.mapping.predictions import Predictions, predictions_of
 from keras_xai.mapping.reading import Reading
+from keras_xai.model.task import Task, columns_of, true_classes
 from keras_xai.probe import Probe
 from keras_xai.records import Answer, Link, TaskKind
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from keras_xai.analysis import gradients, mappings
 from keras_xai.analysis import importance as importances
-from keras_xai.analysis.attributions import method_named, method_title, parts_of
+from keras_xai.analysis.attributions import method_named, parts_of
 from keras_xai.analysis.outputs import (
     LARGE_COMPLETENESS_ERROR,
     SLOPE_METHODS,
@@ -127,7 +127,7 @@ def _cost(history: Sequence[Epoch]) -> tuple[float | None, float]:
 
 def _method(run: Run, name: str) -> dict[str, Any]:
     epochs = run.attribution_epochs(name)
-    return {"name": name, "title": method_title(name), "epochs": epochs, "slope": name in SLOPE_METHODS}
+    return {"name": name, "title": run.method_title(name), "epochs": epochs, "slope": name in SLOPE_METHODS}
 
 
 def _source(importance: Importance) -> dict[str, Any]:

@@ -197,6 +197,12 @@ class Log:
         parts = self._series.get(attribution.TAG + method, [])
         return sorted({step for part in parts for step, _ in part.rows if 0 <= step < self._end})
 
+    def method_title(self, method: str) -> str:
+        """Return a method as its paper spells it; made of its name where a file does not hold that."""
+        about = self._about(attribution.TAG_OF_OUTPUTS + method, attribution.AboutOutputs.of)
+        title = "" if about is None else about.title
+        return title or method.replace("_", " ").capitalize()
+
     def outputs(self, method: str) -> Outputs | None:
         """Return targets, predictions, scores (E, B) and outputs (E, B, K) of the gallery over epochs; reads no map."""
         tag = attribution.TAG_OF_OUTPUTS + method

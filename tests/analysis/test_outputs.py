@@ -48,7 +48,7 @@ def run_of(
     )
     return SimpleNamespace(
         probe=probe, methods=methods, epochs=list(map(int, table.epochs)), alerts=[], stops=[],
-        outputs=lambda method: table, attribution=lambda method, epoch: found,
+        outputs=lambda method: table, attribution=lambda method, epoch: found, method_title=lambda method: method,
     )  # fmt: skip
 
 

@@ -13,9 +13,9 @@ from keras_xai.attribution import METHODS
 
 layers = keras.layers
 SIZE = 3  # samples
-MAPS = tuple(name for name, method in METHODS.items() if not method.on_input)
+MAPS = tuple(name for name, method in METHODS.items() if not method.input_shaped)
 CAMS = tuple(name for name in MAPS if name != "rise")
-NEEDS_GRADIENT = tuple(name for name, method in METHODS.items() if method.differentiates)
+NEEDS_GRADIENT = tuple(name for name, method in METHODS.items() if method.needs_gradient)
 
 NO_PLACES = dict.fromkeys(MAPS, "spatial")
 NO_RULE = {"deeplift": "no rule for the operation"}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from keras_xai.attribution.explainer import Explainer
+from keras_xai.attribution.explainer import ProbeExplainer
 from keras_xai.attribution.integrated_gradients import IntegratedGradients
 
 layers = keras.layers
@@ -148,7 +148,7 @@ def test_a_path_that_jumps_is_a_warning(masked):
 def test_other_rows_are_compared_with_steps_of_their_own(masked):
     """As the live rows of a callback: those that are padding elsewhere."""
     model, x, padded = masked
-    explainer = Explainer(model, kx.Probe(x, kind="series"), {"ig": IntegratedGradients(64)})
+    explainer = ProbeExplainer(model, kx.Probe(x, kind="series"), {"ig": IntegratedGradients(64)})
     (part,) = explainer.rows_in_parts(kx.Probe(x[::-1], kind="series"))
     assert (part["ig"].values[padded[::-1]] == 0).all()
     assert part["ig"].completeness_error.max() < 0.02

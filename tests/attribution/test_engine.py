@@ -7,12 +7,15 @@ import pytest
 import keras_xai as kx
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.engine import Engine
-from keras_xai.attribution.method import named
+from keras_xai.attribution.method import make_method
+from keras_xai.model.runner import ModelRunner
 
 
 def built(model, x, methods):
     """The types of all operations that the values of these methods need, loops not looked into."""
-    engine = Engine(model, {name: named(name, options, METHODS) for name, options in methods.items()}, x)
+    engine = Engine(
+        ModelRunner(model, x), {name: make_method(name, options, METHODS) for name, options in methods.items()}
+    )
     found = engine([x], [np.zeros_like(x)], np.ones(len(x), np.int64))
     (concrete,) = engine._compiled.graphs
     stack, seen = [t.op for t in concrete.graph.outputs], set()
@@ -28,9 +31,8 @@ def built(model, x, methods):
 def test_only_what_looks_at_a_baseline_is_fed_one(method, fed):
     """Rows and target, and the baseline where a method counts from it or goes back to it; one graph for all calls."""
     x = np.ones((4, 3), np.float32)
-    engine = Engine(
-        keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), {method: named(method, {}, METHODS)}, x
-    )
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    engine = Engine(ModelRunner(model, x), {method: make_method(method, {}, METHODS)})
     for _ in range(2):
         engine([x], [np.zeros_like(x)], np.zeros(len(x), np.int64))
     (graph,) = engine._compiled.graphs

@@ -10,7 +10,8 @@ import pytest
 import keras_xai as kx
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.engine import Engine
-from keras_xai.attribution.method import named
+from keras_xai.attribution.method import make_method
+from keras_xai.model.runner import ModelRunner
 
 from .models import MODELS
 
@@ -18,23 +19,23 @@ pytestmark = pytest.mark.oldest
 
 layers = keras.layers
 FEW = {"kernel_shap": 64, "lime": 64, "rise": 64, "smoothgrad": 6}  # draws: laws hold for any number
-MAPS = [name for name, method in METHODS.items() if not method.on_input]
-ON_INPUT = [name for name, method in METHODS.items() if method.on_input]
-COMPLETE = [name for name, method in METHODS.items() if method.complete]
+MAPS = [name for name, method in METHODS.items() if not method.input_shaped]
+ON_INPUT = [name for name, method in METHODS.items() if method.input_shaped]
+COMPLETE = [name for name, method in METHODS.items() if method.satisfies_completeness]
 GRADIENTS = ("saliency", "smoothgrad")  # in score units per input unit; the others are contributions
 
 
 def chosen(names, **more):
     """Methods by name, with few draws."""
     return {
-        name: named(name, ({"n_samples": FEW[name]} if name in FEW else {}) | more.get(name, {}), METHODS)
+        name: make_method(name, ({"n_samples": FEW[name]} if name in FEW else {}) | more.get(name, {}), METHODS)
         for name in names
     }
 
 
-def explained(model, x, names, target=1, **engine):
+def explained(model, x, names, target=1, **runner):
     """What each method says of x, by one engine; and the engine."""
-    one = Engine(model, chosen(names), x, **engine)
+    one = Engine(ModelRunner(model, x, **runner), chosen(names))
     return one([x], [np.zeros_like(x)], np.full(len(x), target)), one
 
 
@@ -75,7 +76,7 @@ def test_shape_and_dtype(method, case):
         return
     a, x = case.whole[method], case.x
     assert a.values.dtype == np.float32
-    assert a.values.shape == x.shape if METHODS[method].on_input else (a.values.ndim, len(a.values)) == (3, len(x))
+    assert a.values.shape == x.shape if METHODS[method].input_shaped else (a.values.ndim, len(a.values)) == (3, len(x))
     assert np.isfinite(a.values).all()
     outputs = np.asarray(case.model(x, training=False))
     np.testing.assert_array_equal(a.target, 1)
@@ -159,7 +160,7 @@ def test_exact_on_a_linear_model(method, small):
 def test_zero_on_inputs_the_model_does_not_use(method, small):
     """A column with zero weights gets nothing; what only looks at scores may round."""
     values = small[1]["b"][method].values
-    np.testing.assert_allclose(values[:, 2], 0, atol=0 if METHODS[method].differentiates else 1e-6)
+    np.testing.assert_allclose(values[:, 2], 0, atol=0 if METHODS[method].needs_gradient else 1e-6)
     assert (np.abs(values[:, [0, 1, 3]]) > 1e-3).any()
 
 
@@ -185,3 +186,10 @@ def test_draws_are_counted_by_the_same_word(method):
     fields = METHODS[method].__dataclass_fields__
     assert not {"samples", "nsamples", "num_samples"} & set(fields)
     assert ("seed" in fields) == ("n_samples" in fields)
+
+
+def test_every_method_has_a_title_of_its_own():
+    """As its paper spells it, for figures."""
+    titles = [method.title for method in METHODS.values()]
+    assert all(titles)
+    assert len(set(titles)) == len(titles)

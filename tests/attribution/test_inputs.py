@@ -92,7 +92,7 @@ def test_paths_between_embeddings_are_complete(text):
     assert padded.completeness_error.max() < 1e-4
 
 
-@pytest.mark.parametrize("method", [name for name, one in METHODS.items() if one.on_input])
+@pytest.mark.parametrize("method", [name for name, one in METHODS.items() if one.input_shaped])
 def test_every_method_explains_tokens(text, method):
     """(B, T), finite, nothing on padding but for what fits a line."""
     few = {"n_samples": 40} if "n_samples" in METHODS[method].__dataclass_fields__ else {}

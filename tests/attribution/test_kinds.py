@@ -54,8 +54,8 @@ def holds(name, method):
         return
     a = ask(name, method)
     given, found = parts(asked.x), parts(a.values)
-    assert type(a.values) is type(asked.x) or not METHODS[method].on_input
-    if METHODS[method].on_input:
+    assert type(a.values) is type(asked.x) or not METHODS[method].input_shaped
+    if METHODS[method].input_shaped:
         assert [v.shape for v in found] == [x.shape for x in given]
     else:
         assert (found[0].ndim, len(found[0])) == (3, len(given[0]))
@@ -63,7 +63,7 @@ def holds(name, method):
     assert any((v != 0).any() for v in found) or method in RECTIFIED
     assert a.space == asked.space
     assert a.score.shape == a.target.shape == (len(given[0]),)
-    assert (a.completeness_error is not None) == METHODS[method].complete
+    assert (a.completeness_error is not None) == METHODS[method].satisfies_completeness
     if a.completeness_error is not None:
         assert a.completeness_error.max() < 1e-3 * asked.rounding
     for b, v in zip(before, asked.model.variables, strict=True):

@@ -79,11 +79,11 @@ def test_score_cam_is_a_loop_over_channels(cnn, images, parts):
 
 def test_an_activation_behind_a_channels_first_convolution_is_channels_first():
     """A layer that does not say where its channels are follows the model's convolutions."""
-    from keras_xai.attribution.layer_map import channels_first
+    from keras_xai.model.layers import is_channels_first
 
     layers = keras.layers
     model = keras.Sequential(
         [keras.Input((2, 8, 8)), layers.Conv2D(3, 3, data_format="channels_first"), layers.ReLU(), layers.Flatten()]
     )
-    assert channels_first(model.layers[1], model)
-    assert not channels_first(layers.Conv2D(3, 3, data_format="channels_last"), model)
+    assert is_channels_first(model.layers[1], model)
+    assert not is_channels_first(layers.Conv2D(3, 3, data_format="channels_last"), model)

@@ -205,14 +205,14 @@ def test_a_channel_that_is_not_in_use_has_no_value(method):
 
 
 def test_windows_over_a_long_series_stay_few():
-    """One moment of one channel, or as many moments as leave about a thousand windows; a number takes all channels."""
+    """One time step of one channel, or as many as leave about a thousand windows; a number takes all channels."""
     occlusion = METHODS["occlusion"]
-    count = lambda length, channels: np.prod(  # noqa: E731
-        [
-            -(-n // w)
-            for n, w in zip((length, channels), occlusion()._sides((length, channels), (0, 1), True)[0], strict=True)
-        ]
-    )
+
+    def count(length, channels):
+        windows = occlusion()._windows((length, channels), holds_tokens=False)
+        sides = [side for _, side, _ in windows]
+        return -(-length // sides[0]) * -(-channels // sides[1])
+
     assert (count(10, 3), count(1000, 12)) == (30, 1008)
     assert occlusion()._axes((10, 3)) == (0, 1)
     assert occlusion(2)._axes((10, 3)) == (0,)

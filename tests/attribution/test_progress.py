@@ -7,8 +7,9 @@ import pytest
 import keras_xai as kx
 from keras_xai.attribution import METHODS, progress
 from keras_xai.attribution.engine import Engine
-from keras_xai.attribution.method import named
+from keras_xai.attribution.method import make_method
 from keras_xai.attribution.progress import Progress
+from keras_xai.model.runner import ModelRunner
 
 
 @pytest.fixture
@@ -40,12 +41,11 @@ def clock(monkeypatch):
 def test_a_bar_shows_after_two_seconds_and_moves_inside_a_chunk(bars, clock):
     """Three chunks of four passes, a second each: nothing, nothing, then a bar that knows what was done before it."""
     seen = Progress("auto")
-    seen.begin(3)
-    seen.passes = 4  # known once the graph is traced
+    seen.begin(3, passes=4)
     for _ in range(3):
         for _ in range(3):
             clock[0] += 1
-            seen.heard(1)
+            seen.report(1)
         clock[0] += 1
         seen.chunk_done()
     assert [bar.target for bar in bars] == [12]
@@ -92,15 +92,15 @@ def test_one_chunk_reports_from_inside_its_graph(bars, method, passes):
     """Every loop does, in order; the last thing said is that all is done; the values are those of a silent call."""
     x = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="tanh"), keras.layers.Dense(2)])
-    how = {method: named(method, {"n_samples": 50} if method == "lime" else {}, METHODS)}
+    how = {method: make_method(method, {"n_samples": 50} if method == "lime" else {}, METHODS)}
     zero, target = np.zeros_like(x), np.ones(5, np.int64)
-    loud = Engine(model, how, x, chunk=5, progress=Progress(True))([x], [zero], target)[method]
+    loud = Engine(ModelRunner(model, x, chunk=5), how, Progress(True))([x], [zero], target)[method]
     assert [bar.target for bar in bars] == [passes]
     told = bars[0].told
     assert told == sorted(told)
     assert told[-1] == passes
     assert len(told) <= 1 + 2 * 20
-    silent = Engine(model, how, x, chunk=5)([x], [zero], target)[method]
+    silent = Engine(ModelRunner(model, x, chunk=5), how)([x], [zero], target)[method]
     np.testing.assert_array_equal(loud.values, silent.values)
     assert len(bars) == 1
 
@@ -111,13 +111,13 @@ def test_a_long_call_shows_a_bar_and_a_short_one_none(bars, clock, monkeypatch):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     kx.attribute(model, x, "lime", n_samples=2000)
     assert not bars
-    heard = Progress.heard
+    report = Progress.report
 
     def slowly(self, passes):
         clock[0] += 1.5
-        heard(self, passes)
+        report(self, passes)
 
-    monkeypatch.setattr(Progress, "heard", slowly)
+    monkeypatch.setattr(Progress, "report", slowly)
     kx.attribute(model, x, "lime", n_samples=2000)
     (bar,) = bars
     assert bar.target == 1 + 4  # 512 copies a pass

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from keras_xai.attribution.engine import Prepared
+from keras_xai.attribution.attributor import Attributor
 from keras_xai.attribution.integrated_gradients import IntegratedGradients, half_difference
 
 layers = keras.layers
@@ -22,7 +22,7 @@ def relu_net(seed=0):
 
 def once(model, x, method="integrated_gradients", **options):
     """One call, without the second one of more steps."""
-    return Prepared(model, x, method, options=options)()
+    return Attributor(model, x, method, options=options)()
 
 
 @pytest.mark.parametrize("quadrature", ["gauss_legendre", "midpoint"])
@@ -98,7 +98,7 @@ def test_the_same_call_gives_the_same_map_every_time():
         )
     model = keras.Model(inputs, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(hidden)))
     x = np.random.default_rng(0).normal(size=(20, 12, 12, 3)).astype(np.float32)
-    asked = Prepared(model, x, "integrated_gradients", options={"n_steps": 64})
+    asked = Attributor(model, x, "integrated_gradients", options={"n_steps": 64})
     first = asked().values
     scale = np.abs(first).max()
     for _ in range(100):

@@ -191,6 +191,8 @@ def test_every_method_is_in_the_table():
     """Each file of the room that defines a method is listed, under the file's name."""
     room = Path(kx.__file__).parent / "attribution"
     defining = {
-        p.stem for p in room.glob("*.py") if "    def values(self, at" in p.read_text() or "(LayerMap)" in p.read_text()
+        p.stem
+        for p in room.glob("*.py")
+        if "    def values(self, batch" in p.read_text() or "(LayerMap)" in p.read_text()
     }
     assert set(METHODS) == defining - {"method", "layer_map"}

@@ -121,7 +121,7 @@ def test_a_subclassed_model_with_layers_in_a_dict_and_a_shared_layer():
     assert_rows(table["shared"], shared)
     assert_rows(table["second"], model.parts["second"](shared))
     assert_rows(table["logits"], model(X))
-    assert reader.traced.shared == ["shared"]
+    assert reader.facts.shared == ["shared"]
 
 
 def test_recurrent_layers_with_padded_steps():
@@ -190,7 +190,7 @@ def test_figures_over_units_are_those_of_all_activations():
     model.get_layer("relu").bias.assign([-50, -50, 0, 0, 0, 0])
     model.get_layer("sigmoid").kernel.assign(20 * model.get_layer("sigmoid").kernel)
     reader = Reader(model, [IMAGES], IMAGES, None, ["relu", "sigmoid", "linear"])
-    reader.chunk = 8  # two and a half chunks
+    reader.runner.chunk = 8  # two and a half chunks
     matrices = reader.read().matrices
     found = {layer.name: m for layer, m in zip(reader.layers, matrices, strict=True)}
     a = IMAGES

@@ -13,13 +13,15 @@ import pytest
 
 import keras_xai as kx
 from benchmarks._probe_memory import ROWS
-from keras_xai.attribution.engine import CHUNK_BYTES, Engine, chunk_rows, smooth
-from keras_xai.attribution.explainer import Explainer
+from keras_xai.attribution.engine import Engine
+from keras_xai.attribution.explainer import ProbeExplainer
 from keras_xai.attribution.importance import PooledRows, class_importance, global_importance
 from keras_xai.attribution.integrated_gradients import IntegratedGradients
 from keras_xai.attribution.saliency import Saliency
 from keras_xai.callbacks.live_rows import LiveRows
 from keras_xai.callbacks.memory import WARN_ABOVE, Need, expected_bytes
+from keras_xai.model.inputs import prepare_inputs
+from keras_xai.model.runner import CHUNK_BYTES, ModelRunner, chunk_rows
 from keras_xai.probe import chunks
 
 R = np.random.default_rng(0)
@@ -122,11 +124,11 @@ def test_a_probe_is_checked_hashed_and_pooled_without_a_copy():
 def test_the_graph_gets_a_large_probe_row_by_row():
     """float32 as it is; bytes and float64 converted as rows are asked for, to the same numbers."""
     model = keras.Sequential([keras.Input((128, 128, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
-    (same,) = smooth(model, [IMAGES], IMAGES)
+    (same,) = prepare_inputs(model, [IMAGES], IMAGES)
     assert same is IMAGES
     for dtype in ("uint8", "float64", "float16"):
         array = (255 * IMAGES[:40]).astype(dtype)
-        (rows,) = smooth(model, [array], array)
+        (rows,) = prepare_inputs(model, [array], array)
         assert peak_of(lambda rows=rows: rows[:4]) < 2
         assert (len(rows), rows.shape, rows.dtype) == (40, array.shape, np.float32)
         for some in (slice(3, 9), np.array([1, 1, 38])):
@@ -167,8 +169,8 @@ def test_importance_from_chunks_is_that_of_all_rows():
     """Bit for bit, with a chunk that is filled up; signs and classes too."""
     x, y = R.normal(size=(23, 20, 20, 3)).astype("float32"), np.arange(23) % 3
     model, probe = small_net(), kx.Probe(x, y)
-    explainer = Explainer(model, probe, {"saliency": Saliency(), "integrated_gradients": IntegratedGradients()})
-    explainer.engine.chunk = 5
+    explainer = ProbeExplainer(model, probe, {"saliency": Saliency(), "integrated_gradients": IntegratedGradients()})
+    explainer.engine.runner.chunk = 5
     whole = explainer()
     for method, attribution in whole.items():
         parts = [part[method] for part in explainer.in_parts()]
@@ -185,7 +187,9 @@ def test_importance_from_chunks_is_that_of_all_rows():
     rows = [part["saliency"].values for part in explainer.rows_in_parts(kx.Probe(x[::-1], y[::-1]))]
     np.testing.assert_array_equal(
         np.concatenate(rows),
-        Engine(model, {"saliency": Saliency()}, x, chunk=5)([x[::-1]], [np.zeros_like(x)], y[::-1])["saliency"].values,
+        Engine(ModelRunner(model, x, chunk=5), {"saliency": Saliency()})([x[::-1]], [np.zeros_like(x)], y[::-1])[
+            "saliency"
+        ].values,
     )
 
 

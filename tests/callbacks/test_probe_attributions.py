@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 import keras_xai as kx
-from keras_xai.attribution.engine import Prepared
+from keras_xai.attribution import METHODS
+from keras_xai.attribution.attributor import Attributor
 from tests.callbacks.small_training import small_model
 
 
@@ -79,6 +80,14 @@ def test_how_well_limes_line_fits_stands_in_the_log(tmp_path, model, fit, data):
     assert run.outputs("lime").r2.shape == (3, 5)
     assert run.outputs("saliency").r2 is None
     assert run.attributions("saliency")[-1].r2 is None
+
+
+@pytest.mark.parametrize(("title", "expected"), [("Input × gradient", "Input × gradient"), ("", "Input x gradient")])
+def test_a_method_is_titled_as_it_says_itself(tmp_path, model, fit, data, monkeypatch, title, expected):
+    """The title stands in the log; a file of an older version has none, and the name serves."""
+    monkeypatch.setattr(METHODS["input_x_gradient"], "title", title)
+    fit(model, kx.ProbeAttributions(tmp_path, data, "input_x_gradient", samples=5, on_error="raise"), epochs=1)
+    assert kx.load(tmp_path)["."].method_title("input_x_gradient") == expected
 
 
 def test_one_trace_serves_a_whole_fit(tmp_path, model, fit, data):
@@ -268,10 +277,10 @@ def test_samples_that_miss_their_sum_take_more_steps(tmp_path, fit, data):
     last = kx.load(tmp_path)["."].attributions("integrated_gradients")[-1]
     rows = watch.gallery.x
     target = watch.gallery.classes
-    few = Prepared(model, kx.Probe(rows), "integrated_gradients", target, options={"n_steps": 8})().completeness_error
+    few = Attributor(model, kx.Probe(rows), "integrated_gradients", target, options={"n_steps": 8})().completeness_error
     assert (few > 0.05).any()
     assert (last.completeness_error[few > 0.06] < few[few > 0.06]).all()
-    fine = Prepared(model, kx.Probe(rows), "integrated_gradients", target, options={"n_steps": 64})()
+    fine = Attributor(model, kx.Probe(rows), "integrated_gradients", target, options={"n_steps": 64})()
     np.testing.assert_allclose(last.values[few > 0.06], fine.values[few > 0.06], rtol=1e-3, atol=1e-5)
 
 

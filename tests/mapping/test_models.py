@@ -390,7 +390,7 @@ def test_a_layer_out_of_reach_is_left_out_and_named(how, reason):
     reader = check(
         Case(model, SERIES, () if reason else ("inner",), reasons, by_hand={"inner": model.inner(SERIES[:, 0])})
     )
-    assert reader.traced.shared == ([] if reason else ["inner"])
+    assert reader.facts.shared == ([] if reason else ["inner"])
 
 
 # Inputs of every kind, and layers that prepare them.
@@ -590,9 +590,9 @@ def check(expected, tolerance=1e-5):
     *followed, last = [layer.name for layer in reader.layers]
     assert tuple(followed) == expected.followed
     assert last in ("logits", "output")
-    assert set(reader.traced.reasons) == set(expected.reasons)
+    assert set(reader.facts.reasons) == set(expected.reasons)
     for path, words in expected.reasons.items():
-        assert words in reader.traced.reasons[path]
+        assert words in reader.facts.reasons[path]
     for path, matrix in zip(followed, reading.matrices[:-1], strict=True):
         values = values_by_hand(expected, path)
         if values is None:
@@ -722,7 +722,7 @@ def test_a_layer_whose_rows_are_counted_and_change_ends_the_mappings_in_words():
     model = Around(lambda z: tf.boolean_mask(2 * z, z[:, 0] > threshold))
     model(X)
     reader = Reader(model, [X], X, None, None)
-    reader.chunk = 9
+    reader.runner.chunk = 9
     reader.read()
     assert [layer.name for layer in reader.layers] == ["first", "odd", "second", "logits"]
     threshold.assign(1e9)

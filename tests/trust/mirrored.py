@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_xai as kx
-from keras_xai.attribution.explainer import Explainer
+from keras_xai.attribution.explainer import ProbeExplainer
 from keras_xai.callbacks.probe_attributions import chosen_methods
 from tests.callbacks.small_training import small_data
 from tests.trust.trainings import assert_same, state
@@ -61,7 +61,7 @@ def right(strategy: tf.distribute.Strategy, log_dir: Path) -> None:
     _, values = kx.importance(plain, small_data())
     np.testing.assert_allclose(run.importance.share[-1], values / values.sum(), rtol=1e-5)
     gallery = kx.Probe(*small_data()).gallery(16)
-    for method, record in Explainer(plain, gallery, chosen_methods(run.methods, {}, 0))().items():
+    for method, record in ProbeExplainer(plain, gallery, chosen_methods(run.methods, {}, 0))().items():
         np.testing.assert_allclose(run.attributions(method)[-1].values, record.values, rtol=1e-4, atol=1e-5)
 
 

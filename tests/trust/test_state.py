@@ -316,7 +316,7 @@ def test_a_graph_that_writes_nothing_reads_nothing():
     forward = get_backend().compiled(lambda x: model(x, training=False), model=model)
     forward(X[:4])
     assert not forward.has_side_effects
-    assert forward.lasting == ""
+    assert forward.lasting_effects == ""
 
 
 def test_only_what_is_written_is_copied():
@@ -326,8 +326,8 @@ def test_only_what_is_written_is_copied():
     model = table(Counter)
     forward = get_backend().compiled(lambda x: model(x, training=False), model=model)
     forward(X[:4])
-    ((_, state),) = forward._graphs.values()
-    assert len(state._readers) == 1
+    (graph,) = forward._graphs.values()
+    assert len(graph.state._readers) == 1
 
     def failing(x):
         value = model(x, training=False)

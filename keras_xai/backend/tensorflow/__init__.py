@@ -2,22 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from keras_xai.backend.tensorflow.activations import ending, fit_rows, trace_activations
-from keras_xai.backend.tensorflow.autodiff import (
-    find_logits,
-    fori_loop,
-    forward_with_vjp,
-    gradient,
-    map,
-    normal,
-    origins,
-    take_target,
-)
+from keras_xai.backend.tensorflow.activations import embedding_outputs, fit_rows, trace_activations
+from keras_xai.backend.tensorflow.autodiff import find_logits, forward_with_vjp, gradient, take_target
 from keras_xai.backend.tensorflow.datasets import reshuffles
 from keras_xai.backend.tensorflow.deeplift import deeplift_multipliers
 from keras_xai.backend.tensorflow.devices import is_chief
 from keras_xai.backend.tensorflow.gradient_recorder import gradient_recorder
-from keras_xai.backend.tensorflow.layer_calls import embedding_outputs, output_shapes, substitute_embeddings
+from keras_xai.backend.tensorflow.gradient_sums import GradientSums
+from keras_xai.backend.tensorflow.loops import fori_loop, map
 from keras_xai.backend.tensorflow.preimage import preimages
 from keras_xai.backend.tensorflow.program import compiled, constant, dense_tensor, numpy
 
@@ -28,12 +20,12 @@ if TYPE_CHECKING:
     _has_all: Backend = module  # checked by mypy
 
 __all__ = [
+    "GradientSums",
     "compiled",
     "constant",
     "deeplift_multipliers",
     "dense_tensor",
     "embedding_outputs",
-    "ending",
     "find_logits",
     "fit_rows",
     "fori_loop",
@@ -42,13 +34,9 @@ __all__ = [
     "gradient_recorder",
     "is_chief",
     "map",
-    "normal",
     "numpy",
-    "origins",
-    "output_shapes",
     "preimages",
     "reshuffles",
-    "substitute_embeddings",
     "take_target",
     "trace_activations",
 ]

@@ -46,6 +46,8 @@ def encode(record: Attribution) -> Iterator[Value]:
         "r2": record.r2 is not None,
         "quadrature": record.quadrature_error is not None,
     }
+    if record.title:
+        about["title"] = record.title
     data = plugin_data(PluginData.OUTPUTS, method=record.method, options=about)
     yield TAG_OF_OUTPUTS + record.method, data, _table(record, len(inputs[0]))
 
@@ -79,6 +81,7 @@ class AboutOutputs:
     quadrature: bool
     task: TaskKind | None  # None where an older version wrote it
     link: Link
+    title: str  # of the method; "" where an older version wrote it
 
     @classmethod
     def of(cls, data: PluginData) -> AboutOutputs:
@@ -87,7 +90,8 @@ class AboutOutputs:
         complete, r2, quadrature = (checks.flag(about.get(name, False)) for name in ("complete", "r2", "quadrature"))
         task = about.get("task")
         link = checks.word(about.get("link", ""), LINKS)
-        return cls(space, complete, r2, quadrature, None if task is None else checks.word(task, TASKS), link)
+        task = None if task is None else checks.word(task, TASKS)
+        return cls(space, complete, r2, quadrature, task, link, checks.text(about.get("title", "")))
 
     def read_as(self, width: int) -> tuple[TaskKind, Link]:
         """Return task and link of outputs with so many columns; an older version wrote them in their space alone."""

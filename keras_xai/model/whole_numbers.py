@@ -1,4 +1,4 @@
-"""Inputs of whole numbers that a model reads as numbers, as pictures of bytes: differentiated as such."""
+"""Inputs of whole numbers that a model reads as numbers, as images of bytes: differentiated as such."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ def read_as_numbers(model: keras.Model) -> list[Any]:
     inputs = [tensor for tensor in getattr(model, "inputs", None) or [] if "int" in str(tensor.dtype)]
     if not inputs:
         return []
+    # By the id of an input: the layers that are called with it.
     readers: dict[int, list[Any]] = {id(tensor): [] for tensor in inputs}
     for layer in model._flatten_layers(include_self=False):
         for node in getattr(layer, "_inbound_nodes", []):
             for tensor in node.input_tensors:
                 readers.get(id(tensor), []).append(layer)
-    return [t for t in inputs if readers[id(t)] and all(isinstance(layer, READERS) for layer in readers[id(t)])]
+    return [tensor for tensor in inputs if _are_readers(readers[id(tensor)])]
+
+
+def _are_readers(layers: list[Any]) -> bool:
+    return bool(layers) and all(isinstance(layer, READERS) for layer in layers)
 
 
 @contextlib.contextmanager
@@ -35,11 +40,12 @@ def as_numbers(model: keras.Model) -> Iterator[None]:
     """
     tensors = read_as_numbers(model)
     # A Sequential asks the layer, a functional model the tensor.
-    held = [(holder, holder._dtype) for tensor in tensors for holder in (tensor, tensor._keras_history.operation)]
+    holders = [holder for tensor in tensors for holder in (tensor, tensor._keras_history.operation)]
+    dtypes = [holder._dtype for holder in holders]
     try:
-        for holder, _ in held:
+        for holder in holders:
             holder._dtype = "float32"
         yield
     finally:
-        for holder, dtype in held:
+        for holder, dtype in zip(holders, dtypes, strict=True):
             holder._dtype = dtype

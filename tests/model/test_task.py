@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from keras_xai.attribution.task import Task, classes_of, columns_of, decide, loss_kind, resolve_target
 from keras_xai.errors import InvalidInput
+from keras_xai.model.task import Task, classes_of, columns_of, decide, loss_kind, resolve_target
 
 LAYERS = keras.layers
 ZERO_ONE = np.array([0, 1, 1, 0])

@@ -1,4 +1,4 @@
-"""What only the model can say of samples: what kind they are, and which input each column is for."""
+"""Reads off a model what only it can say of samples: what kind they are, and which input each column is for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.frames import Names, Samples
+from keras_xai.model.inputs import inputs_by_name
 from keras_xai.probe import Probe
 from keras_xai.probe.kinds import ambiguous_kind
 
@@ -26,7 +27,7 @@ IMAGE = (
 SERIES = ("Conv1D", "Pooling1D", "Attention", "ConvLSTM1D")
 
 
-def settled(model: keras.Model, probe: Probe) -> Probe:
+def fit_probe(model: keras.Model, probe: Probe) -> Probe:
     """The probe as this model takes it: its kind known, its columns in the inputs that the model names.
 
     A series is what a recurrent layer or a Conv1D reads, tokens are integers that an `Embedding` looks up. Of a dict the
@@ -40,7 +41,7 @@ def settled(model: keras.Model, probe: Probe) -> Probe:
         The probe itself where nothing is open.
 
     Raises:
-        InvalidInput: the model leaves a doubt of the kind, as one of dense layers that flattens pixels or moments; a dict
+        InvalidInput: the model leaves a doubt of the kind, as one of dense layers that flattens pixels or time steps; a dict
             with more than the model's inputs that Keras would mix up.
     """
     if probe.x is None:
@@ -50,33 +51,28 @@ def settled(model: keras.Model, probe: Probe) -> Probe:
 
 
 def arrays_for(model: keras.Model, samples: Samples) -> Any:
-    """Bare samples in the inputs that the model names, as `settled` has those of a probe."""
+    """Bare samples in the inputs that the model names, as `fit_probe` has those of a probe."""
     x, names = samples.arrays, samples.names[0]
-    wanted = _wanted(model, x, names, samples.split_from_frame)
-    return x if wanted is None else {name: _part(x, name, names) for name in wanted}
-
-
-def inputs_by_name(model: keras.Model) -> dict[str, Any]:
-    """The input tensors of a functional model by the names that a dict of samples calls them; {} of any other model."""
-    tensors = getattr(model, "inputs", None)
-    if not tensors:
-        return {}
-    struct = getattr(model, "input", None)
-    return dict(struct) if isinstance(struct, Mapping) else {tensor.name: tensor for tensor in tensors}
+    names_of_inputs = _input_names(model, x, names, samples.split_from_frame)
+    return x if names_of_inputs is None else {name: _part(x, name, names) for name in names_of_inputs}
 
 
 def _by_name(model: keras.Model, probe: Probe) -> Probe:
     names = probe.feature_names if len(probe.shapes) == 1 else None
-    wanted = _wanted(model, probe.x, names, probe.split_from_frame)
-    return probe if wanted is None else probe.with_inputs(wanted, lambda value, name: _part(value, name, names))
+    names_of_inputs = _input_names(model, probe.x, names, probe.split_from_frame)
+    return (
+        probe
+        if names_of_inputs is None
+        else probe.with_inputs(names_of_inputs, lambda value, name: _part(value, name, names))
+    )
 
 
-def _wanted(model: keras.Model, x: Any, names: Names, split_from_frame: bool) -> list[str] | None:
+def _input_names(model: keras.Model, x: Any, names: Names, split_from_frame: bool) -> list[str] | None:
     """The model's inputs in the order of the samples; None where they are taken as they are."""
     inputs = inputs_by_name(model)
     if isinstance(x, Mapping):
-        chosen = [name for name in x if name in inputs]
-        if not 0 < len(inputs) == len(chosen) < len(x):
+        taken = [name for name in x if name in inputs]
+        if not 0 < len(inputs) == len(taken) < len(x):
             return None
         # Of a model that takes a dict Keras hands over the first keys of all, sorted, whatever their names are.
         if not split_from_frame and isinstance(model.input, Mapping) and sorted(x)[: len(inputs)] != sorted(inputs):
@@ -85,7 +81,7 @@ def _wanted(model: keras.Model, x: Any, names: Names, split_from_frame: bool) ->
                 f"x holds {listed(more)}, which the model does not take: `fit` would give it other columns in their place; "
                 f"leave them out, of what `fit` gets too."
             )
-        return chosen
+        return taken
     if not names or len(inputs) < 2 or isinstance(x, list) or not set(inputs) <= set(names):
         return None
     columns = all(tuple(tensor.shape[1:]) in ((), (1,)) for tensor in inputs.values())
@@ -100,10 +96,10 @@ def _part(value: Any, name: str, names: Names) -> Any:
 
 
 def _kind_in(model: keras.Model, probe: Probe) -> str:
-    """What a model that is given these samples reads in them.
+    """The kind of samples that a model reads.
 
     Raises:
-        InvalidInput: that is not to be seen.
+        InvalidInput: no layer says it.
     """
     array = max(probe.inputs, key=lambda a: a.ndim)
     layers = list(model._flatten_layers(include_self=False))
@@ -123,7 +119,7 @@ def _kind_in(model: keras.Model, probe: Probe) -> str:
 
 
 def _first_reader(layers: list[Any]) -> str:
-    """What the first layer that knows places reads: "image" or "series"; "" without one, or where it is a film's."""
+    """The kind that the first layer with spatial or time axes reads: "image" or "series"; "" without one, or for a film's."""
     for layer in layers:
         name = type(layer).__name__
         if isinstance(layer, (keras.layers.RNN, keras.layers.Bidirectional)) and "2D" not in name and "3D" not in name:
@@ -138,11 +134,13 @@ def _first_reader(layers: list[Any]) -> str:
 
 
 def _looks_up(model: keras.Model, layers: list[Any], probe: Probe) -> bool:
-    """Whether an `Embedding` gets these integers, whole: of a functional model its graph says it."""
+    """True where an `Embedding` gets these integers, whole: of a functional model its graph says it."""
     embeddings = [layer for layer in layers if isinstance(layer, keras.layers.Embedding)]
     shapes = {tuple(shape) for shape in probe.shapes}
-    seen = [shape for layer in embeddings for shape in _shapes_in(layer)]
-    return bool(embeddings) and (not seen or any(_fits(shape, sample) for shape in seen for sample in shapes))
+    called_with = [shape for layer in embeddings for shape in _shapes_in(layer)]
+    if not embeddings or not called_with:
+        return bool(embeddings)
+    return any(_fits(shape, sample) for shape in called_with for sample in shapes)
 
 
 def _shapes_in(layer: Any) -> list[tuple[int | None, ...]]:

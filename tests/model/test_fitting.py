@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from keras_xai.attribution.fitting import settled
+from keras_xai.model.fitting import fit_probe
 
 layers = keras.layers
 SERIES = np.random.default_rng(0).normal(size=(8, 12, 3)).astype(np.float32)
@@ -62,9 +62,9 @@ def test_the_model_says_what_its_samples_are(x, model, kind):
     """The kind is open until a model is there, built or not."""
     probe = kx.Probe(x)
     assert probe.kind == ""
-    assert settled(model(), probe).kind == kind
+    assert fit_probe(model(), probe).kind == kind
     assert probe.kind == ""  # another model may say another thing
-    assert settled(model(), kx.Probe(x, kind="series")).kind == "series"
+    assert fit_probe(model(), kx.Probe(x, kind="series")).kind == "series"
 
 
 @pytest.mark.parametrize(
@@ -81,11 +81,11 @@ def test_where_the_model_leaves_a_doubt_the_kind_is_asked_for(x, reader):
 def test_a_settled_probe_is_the_one_that_was_told():
     """The same hash, names and groups."""
     model = keras.Sequential([layers.LSTM(2)])
-    found = settled(model, kx.Probe(SERIES, feature_names=["u", "v", "w"]))
+    found = fit_probe(model, kx.Probe(SERIES, feature_names=["u", "v", "w"]))
     told = kx.Probe(SERIES, kind="series", feature_names=["u", "v", "w"])
     assert (found.hash, found.features) == (told.hash, told.features)
     with pytest.raises(kx.InvalidInput, match="12 names, x has 3"):
-        settled(model, kx.Probe(SERIES[:, :, :], feature_names=list("abcdefghijkl")))
+        fit_probe(model, kx.Probe(SERIES[:, :, :], feature_names=list("abcdefghijkl")))
 
 
 def by_columns(names, dict_of=True):
@@ -134,7 +134,7 @@ def test_a_table_with_names_is_given_by_columns_where_the_model_asks_for_them():
     """Names, groups, baseline and background follow; a bare table without names is not guessed at."""
     x = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     probe = kx.Probe(x, feature_names=["a", "x", "c", "b"], groups={"g": ["a", "b"]}, baseline=x[:1], background=x[:2])
-    found = settled(by_columns("abc"), probe)
+    found = fit_probe(by_columns("abc"), probe)
     assert (found.features, list(found.x)) == (("g", "c"), ["a", "c", "b"])
     assert found.baseline["b"].shape == (1, 1)
     np.testing.assert_array_equal(found.x["b"], x[:, 3:])

@@ -1,7 +1,8 @@
-"""Samples as a graph takes them, converted when they are asked for."""
+"""Samples as a program takes them, converted when they are asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,11 @@ def converted(array: NDArray[Any], dtype: DTypeLike) -> Samples:
     return array if array.dtype == dtype else Converted(array, dtype)
 
 
+def take_rows(arrays: Sequence[Samples], rows: Any) -> list[NDArray[Any]]:
+    """Some rows of each input."""
+    return [array[rows] for array in arrays]
+
+
 def sample_bytes(shapes: list[tuple[int, ...]]) -> int:
-    """What one sample of all inputs takes as float32, from their shapes (B, ...)."""
+    """The bytes that one sample of all inputs takes as float32, from their shapes (B, ...)."""
     return 4 * sum(int(np.prod(shape[1:], dtype=np.int64)) for shape in shapes)

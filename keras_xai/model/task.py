@@ -1,4 +1,4 @@
-"""What a model's output says: classes, labels or numbers. Decided once, by its head, its loss and the labels."""
+"""The task of an output: classes, labels or numbers. Decided once, by its head, its loss and the labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras_xai.records import Link, Space, TaskKind
 
 LossKind = Literal["binary", "categorical", "hinge", "categorical hinge", "regression", "unknown", "none"]
 
-# What losses say of an output, by the names of Keras' functions and classes, in small letters without underscores.
+# The kind of output that losses are for, by the names of Keras' functions and classes, in small letters without underscores.
 _NAMES: dict[LossKind, tuple[str, ...]] = {
     "binary": ("bce", "binarycrossentropy", "binaryfocalcrossentropy", "dice", "tversky"),
     "categorical": (
@@ -51,7 +51,7 @@ _LOSSES = {name: kind for kind, names in _NAMES.items() for name in names}
 
 @dataclass(frozen=True)
 class Task:
-    """What an output of K columns says.
+    """The meaning of an output of K columns.
 
     Attributes:
         kind: "binary" (one column, class 1 or not), "classes" (one of K), "labels" (each of K, yes or no), "number" (one
@@ -72,7 +72,7 @@ class Task:
 
     @property
     def classes(self) -> int:
-        """How many classes there are, 0 for labels and numbers."""
+        """The number of classes, 0 for labels and numbers."""
         return {"binary": 2, "classes": self.width}.get(self.kind, 0)
 
     def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
@@ -81,8 +81,9 @@ class Task:
         if self.kind == "classes":
             return outputs.argmax(1).astype(np.int64)
         if self.kind in ("binary", "labels"):
-            chosen = (outputs > (0.5 if self.outputs == "probability" else 0.0)).astype(np.int64)
-            return chosen[:, 0] if self.kind == "binary" else chosen
+            threshold = 0.5 if self.outputs == "probability" else 0.0
+            columns = (outputs > threshold).astype(np.int64)
+            return columns[:, 0] if self.kind == "binary" else columns
         return outputs[:, 0] if self.kind == "number" else outputs
 
     def explained(self, outputs: NDArray[Any]) -> NDArray[np.int64]:
@@ -102,10 +103,10 @@ class Task:
 
 
 def decide(head: Link, outputs: NDArray[Any], loss: Any, y: NDArray[Any] | None, named: bool) -> Task:
-    """What an output says.
+    """Decide what an output says.
 
     Args:
-        head: the function in the model that made it, "" where none is seen.
+        head: the function in the model that made it, "" where none is found.
         outputs: (B, K) of some samples, or (B,).
         loss: that it is trained with, as `compile` has it; None without.
         y: (B, ...) labels, or None.
@@ -189,7 +190,7 @@ def _by_loss(kind: TaskKind, width: int, loss: LossKind, trained_with: Any, link
 
 
 def loss_kind(loss: Any) -> LossKind:
-    """What a loss says of an output: by its class or function, or by one that it comes down from."""
+    """The kind of output that a loss is for: by its class or function, or by one that it comes down from."""
     if loss is None:
         return "none"
     if isinstance(loss, str):
@@ -200,11 +201,11 @@ def loss_kind(loss: Any) -> LossKind:
     else:
         names = [getattr(loss, "__name__", "")]
     plain = [_plain(name) for name in names]
-    known = [_LOSSES[name] for name in plain if name in _LOSSES]
+    exact = [_LOSSES[name] for name in plain if name in _LOSSES]
     # A user's own "weighted_binary_crossentropy".
     within = [kind for name in plain for word, kind in _LOSSES.items() if len(word) > 4 and word in name]
     crossed: list[LossKind] = ["categorical" for name in plain if "crossentropy" in name]
-    return [*known, *within, *crossed, "unknown"][0]
+    return [*exact, *within, *crossed, "unknown"][0]
 
 
 def loss_name(loss: Any) -> str:
@@ -308,7 +309,7 @@ def _are_one_hot(y: NDArray[Any]) -> bool:
     return bool(np.isin(y, (0, 1)).all() and (y.sum(1) == 1).all())
 
 
-# What is explained.
+# Targets.
 
 
 def resolve_target(
@@ -332,22 +333,18 @@ def resolve_target(
         return np.zeros(size, np.int64) if task.kind == "number" else true
     if isinstance(target, str):
         return np.full(size, _named_target(target, task, names), np.int64)
-    asked = np.asarray(target)
-    if not np.issubdtype(asked.dtype, np.integer) or asked.shape not in ((), (size,)):
+    columns = np.asarray(target)
+    if not np.issubdtype(columns.dtype, np.integer) or columns.shape not in ((), (size,)):
         raise InvalidInput(
-            f"target has shape {asked.shape} and dtype {asked.dtype}: expected one integer, or one for each of the "
+            f"target has shape {columns.shape} and dtype {columns.dtype}: expected one integer, or one for each of the "
             f"{size} samples."
         )
     count = task.classes or task.width
-    outside = asked[(asked < 0) | (asked >= count)]
+    outside = columns[(columns < 0) | (columns >= count)]
     if outside.size:
-        what = {"binary": "2 classes", "classes": f"{count} classes"}.get(task.kind, f"{count} columns")
-        raise InvalidInput(
-            f"target holds the class {outside[0]}, the output has {what} (0 to {count - 1})."
-            if task.classes
-            else f"target holds the column {outside[0]}, the output has {what} (0 to {count - 1})."
-        )
-    return np.broadcast_to(asked, (size,)).astype(np.int64)
+        noun, plural = ("class", "classes") if task.classes else ("column", "columns")
+        raise InvalidInput(f"target holds the {noun} {outside[0]}, the output has {count} {plural} (0 to {count - 1}).")
+    return np.broadcast_to(columns, (size,)).astype(np.int64)
 
 
 def _none_chosen(task: Task, names: Sequence[str] | None) -> InvalidInput:
@@ -366,6 +363,10 @@ def _named_target(target: str, task: Task, names: Sequence[str] | None) -> int:
         return list(names).index(target)
     if target == "sum" and task.kind in ("labels", "numbers"):
         return SUM
-    known = f"one of {', '.join(names)}" if names else f"a number from 0 to {(task.classes or task.width) - 1}"
-    also = ', or "sum"' if task.kind in ("labels", "numbers") else ""
-    raise InvalidInput(f"target={target!r}: expected {known}{also}.")
+    if names:
+        expected = f"one of {', '.join(names)}"
+    else:
+        expected = f"a number from 0 to {(task.classes or task.width) - 1}"
+    if task.kind in ("labels", "numbers"):
+        expected += ', or "sum"'
+    raise InvalidInput(f"target={target!r}: expected {expected}.")

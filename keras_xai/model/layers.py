@@ -1,0 +1,125 @@
+"""The layers of a model: which there are, how they are named, what lies along their axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+
+from keras_xai.backend.layer_calls import output_shapes
+from keras_xai.errors import InvalidInput, unknown
+
+# Layers whose output does not move smoothly with their input.
+WITHOUT_GRADIENT = (
+    "CategoryEncoding",
+    "Discretization",
+    "HashedCrossing",
+    "Hashing",
+    "IntegerLookup",
+    "StringLookup",
+    "TextVectorization",
+)
+
+
+def iter_layers(model: keras.Model) -> Sequence[keras.layers.Layer]:
+    """All layers below the model, in the order they were added, containers included."""
+    return [
+        layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.layers.InputLayer)
+    ]
+
+
+def layers_within(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """All layers below one of them, at any depth."""
+    return list(layer._flatten_layers(include_self=False))
+
+
+def find_layer(model: keras.Model, path: str) -> keras.layers.Layer:
+    """The layer with this path, or with this name where only one has it; nested and subclassed models are looked into.
+
+    Raises:
+        InvalidInput: there is none, or more than one.
+    """
+    layers = iter_layers(model)
+    matches = [layer for layer in layers if layer_path(layer, model) == path]
+    if not matches:
+        matches = [layer for layer in layers if layer.name == path]
+    if not matches:
+        raise unknown("layer", path, dict.fromkeys(layer_path(layer, model) for layer in layers))
+    if len(matches) > 1:
+        paths = ", ".join(repr(layer_path(layer, model)) for layer in matches)
+        raise InvalidInput(f"More than one layer is called {path!r}: give its path, one of {paths}.")
+    return matches[0]
+
+
+def layer_path(layer: keras.layers.Layer, model: keras.Model) -> str:
+    """A layer's name for the user: its path, without the model's own name in front.
+
+    Keras gives a layer without weights no path but its name, wherever it stands: such a one is looked for.
+    """
+    path: str = getattr(layer, "path", None) or layer.name
+    if not layer.weights and "/" not in path:
+        path = next((nested for nested, part in _nested_paths(model) if part is layer), path)
+    return path.removeprefix(f"{model.name}/")
+
+
+def _nested_paths(model: keras.layers.Layer, prefix: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
+    for layer in model._flatten_layers(include_self=False, recursive=False):
+        yield prefix + layer.name, layer
+        yield from _nested_paths(layer, f"{prefix}{layer.name}/")
+
+
+def is_channels_first(layer: keras.layers.Layer, model: keras.Model) -> bool:
+    """True where a layer's output is (n, c, h, w); one that does not say follows the model's first layer that does."""
+    for candidate in (layer, *iter_layers(model)):
+        data_format = getattr(candidate, "data_format", None)
+        if data_format is not None:
+            return bool(data_format == "channels_first")
+    return False
+
+
+def has_convolution(model: keras.Model) -> bool:
+    """True where a convolution or a pooling is in the model: such models want small passes."""
+    names = [type(layer).__name__ for layer in model._flatten_layers()]
+    return any("Conv" in name or "Pooling" in name for name in names)
+
+
+def spatial_layers(
+    model: keras.Model, outputs: Callable[[list[Any]], Any], inputs: Sequence[Any]
+) -> list[keras.layers.Layer]:
+    """The layers with an output (n, h, w, c) of more than one position, in the order in which they are called.
+
+    Args:
+        model: whose layers are looked at.
+        outputs: runs the model on `inputs`, which is done once.
+        inputs: (n, ...) tensors.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    layers = iter_layers(model)
+    # What attention holds is (n, heads, t, t): who looks at whom, no position.
+    attending: set[int] = set()
+    for layer in layers:
+        if "Attention" in type(layer).__name__:
+            attending |= {id(part) for part in layer._flatten_layers()}
+    leaves = [layer for layer in layers if id(layer) not in attending and not layers_within(layer)]
+    spatial = [layer for layer, shape in output_shapes(outputs, inputs, leaves) if _is_spatial(shape)]
+    if not spatial:
+        raise InvalidInput(
+            "No layer of the model has a spatial output (n, h, w, c): name one with layer=, or take saliency."
+        )
+    return spatial
+
+
+def _is_spatial(shape: tuple[int | None, ...]) -> bool:
+    """True for an output of four axes, of which two besides the samples are longer than 1; an unknown length counts."""
+    long_axes = [side for side in shape[1:] if side is None or side > 1]
+    return len(shape) == 4 and len(long_axes) >= 2
+
+
+def behind_without_gradient(model: keras.Model) -> list[str]:
+    """Layers that no gradient leads through, in words: path and type, the outermost of nested ones."""
+    layers = [layer for layer in iter_layers(model) if type(layer).__name__ in WITHOUT_GRADIENT]
+    inner = {id(part) for layer in layers for part in layers_within(layer)}
+    return [f"{layer_path(layer, model)!r} ({type(layer).__name__})" for layer in layers if id(layer) not in inner]
