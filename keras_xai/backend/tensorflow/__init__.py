@@ -8,6 +8,7 @@ from keras_xai.backend.tensorflow.datasets import reshuffles
 from keras_xai.backend.tensorflow.deeplift import deeplift_multipliers
 from keras_xai.backend.tensorflow.devices import is_chief
 from keras_xai.backend.tensorflow.gradient_recorder import gradient_recorder
+from keras_xai.backend.tensorflow.gradient_sums import GradientSums
 from keras_xai.backend.tensorflow.loops import fori_loop, map
 from keras_xai.backend.tensorflow.preimage import preimages
 from keras_xai.backend.tensorflow.program import compiled, constant, dense_tensor, numpy
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     _has_all: Backend = module  # checked by mypy
 
 __all__ = [
+    "GradientSums",
     "compiled",
     "constant",
     "deeplift_multipliers",

@@ -35,7 +35,10 @@ const WIDE_INPUT = 96; // pixels: wider inputs are photographs, and are stretche
  * @property {number} [ratio] height ÷ width on the page
  */
 
-/** How values are spread: counts at 256 steps between low and high. @typedef {{counts: Int32Array, low: number, high: number}} Spread */
+/**
+ * The spread of values: counts at 256 steps between low and high.
+ * @typedef {{counts: Int32Array, low: number, high: number}} Spread
+ */
 
 /** Pixels of the screen that a pixel of the page is worth in an image. */
 export const density = () => Math.min(2, devicePixelRatio || 1);
