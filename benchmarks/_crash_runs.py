@@ -21,8 +21,8 @@ import keras
 import numpy as np
 
 import keras_xai as kx
-from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.records import STATISTICS, Attribution, Epoch, Gradients, Shares
+from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.writer import Writer
 
 EPOCHS = 12  # of a file that is damaged
