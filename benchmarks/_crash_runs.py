@@ -21,8 +21,8 @@ import keras
 import numpy as np
 
 import keras_xai as kx
-from keras_xai.callbacks.run_directory import RUN_NAME
 from keras_xai.records import STATISTICS, Attribution, Epoch, Gradients, Shares
+from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.writer import Writer
 
 EPOCHS = 12  # of a file that is damaged
@@ -89,7 +89,7 @@ def killed(child: Callable[[Callable[[int], None]], None], seconds: float) -> li
 
 def write(log_dir: Path, tell: Callable[[int], None]) -> None:
     """Epoch after epoch, as fast as it goes."""
-    writer = Writer(log_dir / RUN_NAME)
+    writer = Writer(log_dir / PLUGIN_NAME)
     for epoch in itertools.count():
         writer.write(records(epoch))
         writer.flush()
@@ -125,8 +125,8 @@ def whole_file(directory: Path) -> tuple[bytes, list[int]]:
 
 def damaged(log_dir: Path, content: bytes, ends: Sequence[int], at: int) -> list[int]:
     """A run with the given content; what ends before the damage has to be there."""
-    (log_dir / RUN_NAME).mkdir(parents=True)
-    (log_dir / RUN_NAME / "events.out.tfevents.1700000000.host").write_bytes(content)
+    (log_dir / PLUGIN_NAME).mkdir(parents=True)
+    (log_dir / PLUGIN_NAME / "events.out.tfevents.1700000000.host").write_bytes(content)
     return [epoch for epoch, end in enumerate(ends) if end <= at]
 
 
@@ -142,7 +142,7 @@ def series(
         expected[f"fit-{k}"] = killed(functools.partial(train, root / f"fit-{k}"), chance.uniform(0, 3))
     say(f"{fits} trainings killed")
     with tempfile.TemporaryDirectory() as scratch:
-        whole, ends = whole_file(Path(scratch) / RUN_NAME)
+        whole, ends = whole_file(Path(scratch) / PLUGIN_NAME)
     for k in range(cuts):
         at = chance.randrange(len(whole))
         expected[f"cut-{k}"] = damaged(root / f"cut-{k}", whole[:at], ends, at)

@@ -13,10 +13,9 @@ from keras_xai.callbacks.directory_lock import DirectoryLock
 from keras_xai.callbacks.model_parts import ModelParts
 from keras_xai.errors import InvalidInput
 from keras_xai.records import in_words, missing_epochs
+from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.reader import Log
 from keras_xai.summary.store import FileStore
-
-RUN_NAME = "keras_xai"  # of the first run directory; later ones are keras_xai-2, keras_xai-3, …
 
 
 def checked_directory(log_dir: str | os.PathLike[str]) -> Path:
@@ -51,7 +50,7 @@ def check_writable(log_dir: Path) -> None:
     """
     try:
         log_dir.mkdir(parents=True, exist_ok=True)
-        trial = log_dir / f".{RUN_NAME}-{os.getpid()}"
+        trial = log_dir / f".{PLUGIN_NAME}-{os.getpid()}"
         trial.touch()
         trial.unlink(missing_ok=True)
     except OSError as error:
@@ -61,8 +60,8 @@ def check_writable(log_dir: Path) -> None:
 def run_directories(log_dir: Path) -> list[Path]:
     """Return the run directories of `log_dir`, oldest first."""
     numbered = []
-    for path in log_dir.glob(f"{RUN_NAME}*"):
-        match = re.fullmatch(rf"{RUN_NAME}(?:-(\d+))?", path.name)
+    for path in log_dir.glob(f"{PLUGIN_NAME}*"):
+        match = re.fullmatch(rf"{PLUGIN_NAME}(?:-(\d+))?", path.name)
         if match:
             numbered.append((int(match.group(1) or 1), path))
     return [path for _, path in sorted(numbered)]
@@ -90,7 +89,7 @@ def choose_run(log_dir: Path, epoch: int, identity: Mapping[str, Any], preferred
         preferred: the runs that the callbacks of this fit wrote last.
     """
     runs = run_directories(log_dir)
-    newest = runs[-1] if runs else log_dir / RUN_NAME
+    newest = runs[-1] if runs else log_dir / PLUGIN_NAME
     if epoch > 0 and len(preferred) == 1 and preferred[0] in runs:
         newest = preferred[0]
     lock = DirectoryLock.acquire(newest)
@@ -145,10 +144,10 @@ def _words_of_missing(past: Log | None, epoch: int) -> tuple[str, ...]:
 
 def _new_run(newest: Path, reason: str) -> ChosenRun:
     """Return a new run directory. Another process may want the same one just then: who holds it first has it."""
-    number = int(newest.name.removeprefix(RUN_NAME).removeprefix("-") or 1)
+    number = int(newest.name.removeprefix(PLUGIN_NAME).removeprefix("-") or 1)
     while True:
         number += 1
-        directory = newest.parent / f"{RUN_NAME}-{number}"
+        directory = newest.parent / f"{PLUGIN_NAME}-{number}"
         lock = DirectoryLock.acquire(directory)
         if lock is None:
             continue

@@ -22,16 +22,26 @@ WITHOUT_GRADIENT = (
 )
 
 
-def iter_layers(model: keras.Model) -> Sequence[keras.layers.Layer]:
-    """All layers below the model, in the order they were added, containers included."""
-    return [
-        layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.layers.InputLayer)
-    ]
+def iter_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """All layers below the model, in the order they were added, containers before what they contain."""
+    return [layer for layer in layers_within(model) if not isinstance(layer, keras.layers.InputLayer)]
 
 
 def layers_within(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """All layers below one of them, at any depth."""
-    return list(layer._flatten_layers(include_self=False))
+    """All layers below one of them, at any depth, in the order they were added.
+
+    Keras' own flattening has the parts of a container in reverse order.
+    """
+    layers: dict[int, keras.layers.Layer] = {}
+
+    def add_parts(container: keras.layers.Layer) -> None:
+        for part in container._flatten_layers(include_self=False, recursive=False):
+            if id(part) not in layers:
+                layers[id(part)] = part
+                add_parts(part)
+
+    add_parts(layer)
+    return list(layers.values())
 
 
 def find_layer(model: keras.Model, path: str) -> keras.layers.Layer:

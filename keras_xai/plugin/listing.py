@@ -10,8 +10,8 @@ from typing import Any
 
 from tensorboard.data.provider import RunTagFilter
 
-from keras_xai.plugin.loader import NAME
 from keras_xai.run import Run
+from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.provider import Protos, ProviderStore, Reads, is_too_long
 from keras_xai.summary.runs import display_names
 
@@ -35,7 +35,7 @@ def list_runs(
     provider: Any, protos: Protos | None, context: Any, experiment: str, before: Mapping[str, ListedRun], pool: Executor
 ) -> dict[str, ListedRun]:
     """List every run by its name; of `before` those to which nothing was added since are the same."""
-    query = {"ctx": context, "experiment_id": experiment, "plugin_name": NAME}
+    query = {"ctx": context, "experiment_id": experiment, "plugin_name": PLUGIN_NAME}
     tags = _tags(provider, query, pool)
     names = display_names(tags)
     if "." in names.values():  # a run in the log directory itself goes by the directory's name

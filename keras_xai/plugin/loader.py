@@ -6,7 +6,7 @@ from typing import Any
 
 from tensorboard.plugins import base_plugin
 
-NAME = "keras_xai"
+from keras_xai.summary.plugin_name import PLUGIN_NAME
 
 
 class Loader(base_plugin.TBLoader):
@@ -18,7 +18,7 @@ class Loader(base_plugin.TBLoader):
         A limit that the user gave with `--samples_per_plugin` stands.
         """
         samples = dict(flags.samples_per_plugin or {})
-        samples.setdefault(NAME, 0)
+        samples.setdefault(PLUGIN_NAME, 0)
         flags.samples_per_plugin = samples
 
     def load(self, context: Any) -> base_plugin.TBPlugin:

@@ -31,12 +31,12 @@ from keras_xai.plugin import payload
 from keras_xai.plugin.framing import dumps, framed
 from keras_xai.plugin.latest import Latest
 from keras_xai.plugin.listing import ListedRun, list_runs, reason
-from keras_xai.plugin.loader import NAME
 from keras_xai.plugin.protos import protos
 from keras_xai.plugin.static_files import files, plotly, plotly_partial, version
 from keras_xai.plugin.workarounds.nagle import without_delay
 from keras_xai.printed import escaped, printable
 from keras_xai.run import Run
+from keras_xai.summary.plugin_name import PLUGIN_NAME
 
 logger = logging.getLogger("keras_xai")
 
@@ -86,7 +86,7 @@ def route(answer: Handler) -> Handler:
 class Plugin(base_plugin.TBPlugin):
     """Serves the tab and the records of every run; nothing from a request reaches the file system."""
 
-    plugin_name = NAME
+    plugin_name = PLUGIN_NAME
 
     def __init__(self, context: base_plugin.TBContext) -> None:
         self._provider = without_delay(context.data_provider)
@@ -102,7 +102,7 @@ class Plugin(base_plugin.TBPlugin):
         return False
 
     def data_plugin_names(self) -> Iterable[str]:
-        return (NAME,)
+        return (PLUGIN_NAME,)
 
     def frontend_metadata(self) -> base_plugin.FrontendMetadata:
         return base_plugin.FrontendMetadata(es_module_path=f"/static/{version()}/index.js", tab_name="Explain")

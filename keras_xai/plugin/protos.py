@@ -11,7 +11,7 @@ from typing import Any
 
 from tensorboard.data.proto import data_provider_pb2
 
-from keras_xai.plugin.loader import NAME
+from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.provider import Protos
 
 
@@ -51,7 +51,7 @@ class OfServer:
     def read(self, experiment_id: str, run: str, tag: str, most: int) -> list[tuple[int, Any]]:
         """A step and its tensor, `most` of them, the last among them."""
         request = data_provider_pb2.ReadTensorsRequest(experiment_id=experiment_id)
-        request.plugin_filter.plugin_name = NAME
+        request.plugin_filter.plugin_name = PLUGIN_NAME
         request.run_tag_filter.runs.names.append(run)
         request.run_tag_filter.tags.names.append(tag)
         request.downsample.num_points = most

@@ -31,11 +31,10 @@ from keras_xai.probe import Probe
 from keras_xai.records import Alert, Attribution, Epoch, Gradients, Mappings, Shares, Stop
 from keras_xai.summary.codec import CODECS
 from keras_xai.summary.event_files import masked_crc
-from keras_xai.summary.tag_constants import PLUGIN
 from keras_xai.summary.tag_constants import plugin_data as _data
 from keras_xai.summary.tensors import Content, Value, content_of, value
 
-__all__ = ["PLUGIN", "Content", "Record", "Value", "_data", "content_of", "encode", "masked_crc", "step", "value"]
+__all__ = ["Content", "Record", "Value", "_data", "content_of", "encode", "masked_crc", "step", "value"]
 
 Record = Epoch | Gradients | Attribution | Shares | Alert | Mappings | Probe | Stop
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.summary.checks import Unreadable
+from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.store import Row, Series, pass_over
-from keras_xai.summary.tag_constants import PLUGIN
 from keras_xai.summary.tensors import Content, content_of
 
 ALL_STEPS = 1_000_000_000  # `downsample` is mandatory on reads; the hint TensorBoard offers would lose epochs
@@ -85,7 +85,7 @@ class Reads:
     def _question(self, tag: str, most: int) -> dict[str, Any]:
         from tensorboard.data.provider import RunTagFilter
 
-        about = {"experiment_id": self._experiment, "plugin_name": PLUGIN, "downsample": most}
+        about = {"experiment_id": self._experiment, "plugin_name": PLUGIN_NAME, "downsample": most}
         return about | {"run_tag_filter": RunTagFilter(runs=[self._run], tags=[tag])}
 
     def _files(self, tag: str, most: int) -> list[Sized]:

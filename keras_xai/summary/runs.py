@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from keras_xai.printed import escaped
-from keras_xai.summary.tag_constants import PLUGIN
+from keras_xai.summary.plugin_name import PLUGIN_NAME
 
-_RUN = re.compile(rf"{PLUGIN}(-\d+)?", re.ASCII)
+_RUN = re.compile(rf"{PLUGIN_NAME}(-\d+)?", re.ASCII)
 
 
 def directories(root: Path) -> list[tuple[str, Path]]:
@@ -81,7 +81,7 @@ def display_names(runs: Iterable[str], root_name: str = "") -> dict[str, str]:
 def _forms(run: str) -> tuple[str, str, str]:
     """Return the names that a run may have, the shortest first; no two runs have the same last one."""
     parts = [part for part in re.split(r"[/\\]", run) if part not in ("", ".")]
-    if parts and parts[-1] == PLUGIN:
+    if parts and parts[-1] == PLUGIN_NAME:
         parts = parts[:-1]
     return escaped("/".join(parts) or "."), escaped(run), escaped(run.replace("\\", "\\\\"))
 

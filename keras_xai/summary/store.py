@@ -13,7 +13,7 @@ from tensorboard.compat.proto import event_pb2
 
 from keras_xai.printed import printable
 from keras_xai.summary.event_files import events
-from keras_xai.summary.tag_constants import PLUGIN
+from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.tensors import content_of
 
 Row = tuple[int, Callable[[], Any]]  # a step, and what reads its content: an array, or a list of bytes
@@ -88,7 +88,7 @@ class FileStore:
                 for value in event.summary.value if event.HasField("summary") else ():
                     plugin = value.metadata.plugin_data
                     if value.tag not in by_tag:
-                        if plugin.plugin_name != PLUGIN:
+                        if plugin.plugin_name != PLUGIN_NAME:
                             continue
                         by_tag[value.tag] = SeriesInMemory(plugin.content)
                     read = functools.partial(content_of, value.tensor)

@@ -13,7 +13,6 @@ from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.json_text import json_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
 
-PLUGIN = "keras_xai"
 SCHEMA = 1
 
 

@@ -15,7 +15,7 @@ from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, 
 from keras_xai.summary import checks
 from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.plugin_data_pb2 import PluginData
-from keras_xai.summary.tag_constants import PLUGIN
+from keras_xai.summary.plugin_name import PLUGIN_NAME
 
 Content = list[bytes] | NDArray[Any]  # blobs or strings, or float32
 Value = tuple[str, PluginData, Any]  # tag, constants, content
@@ -41,7 +41,7 @@ def value(tag: str, data: PluginData, content: Any, *, first: bool) -> summary_p
         summary.metadata.data_class = (
             summary_pb2.DATA_CLASS_BLOB_SEQUENCE if in_blobs else summary_pb2.DATA_CLASS_TENSOR
         )
-        summary.metadata.plugin_data.plugin_name = PLUGIN
+        summary.metadata.plugin_data.plugin_name = PLUGIN_NAME
         summary.metadata.plugin_data.content = data.SerializeToString()
     return summary
 

@@ -10,10 +10,11 @@ from keras_xai.summary import checks
 from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.codec.json_body import body_of, step_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
-from keras_xai.summary.tag_constants import PLUGIN, named_source, plugin_data
+from keras_xai.summary.plugin_name import PLUGIN_NAME
+from keras_xai.summary.tag_constants import named_source, plugin_data
 from keras_xai.summary.tensors import Value, only_string
 
-TAG = f"{PLUGIN}/alert/"  # and the source
+TAG = f"{PLUGIN_NAME}/alert/"  # and the source
 
 
 def encode(record: Alert) -> Iterator[Value]:

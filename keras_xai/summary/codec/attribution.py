@@ -19,12 +19,13 @@ from keras_xai.summary.arrays import pack
 from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.codec.inputs import Inputs, decode_values
 from keras_xai.summary.plugin_data_pb2 import PluginData
-from keras_xai.summary.tag_constants import PLUGIN, options, plugin_data
+from keras_xai.summary.plugin_name import PLUGIN_NAME
+from keras_xai.summary.tag_constants import options, plugin_data
 from keras_xai.summary.tensors import Value
 from keras_xai.tree import leaves
 
-TAG = f"{PLUGIN}/attributions/"  # and the method
-TAG_OF_OUTPUTS = f"{PLUGIN}/outputs/"  # and the method
+TAG = f"{PLUGIN_NAME}/attributions/"  # and the method
+TAG_OF_OUTPUTS = f"{PLUGIN_NAME}/outputs/"  # and the method
 MAX_OUTPUTS = 64  # columns of the model's output that are written
 
 

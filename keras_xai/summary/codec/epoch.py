@@ -9,10 +9,11 @@ from keras_xai.records import Epoch
 from keras_xai.summary import checks
 from keras_xai.summary.codec.json_body import body_of, step_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
-from keras_xai.summary.tag_constants import PLUGIN, plugin_data
+from keras_xai.summary.plugin_name import PLUGIN_NAME
+from keras_xai.summary.tag_constants import plugin_data
 from keras_xai.summary.tensors import Value, only_string
 
-TAG = f"{PLUGIN}/epoch"
+TAG = f"{PLUGIN_NAME}/epoch"
 
 
 def encode(record: Epoch) -> Iterator[Value]:

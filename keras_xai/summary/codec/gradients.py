@@ -13,11 +13,12 @@ from keras_xai.records import FLAGS, STATISTICS, Flag, Gradients
 from keras_xai.summary import checks
 from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.plugin_data_pb2 import PluginData
-from keras_xai.summary.tag_constants import PLUGIN, options, plugin_data
+from keras_xai.summary.plugin_name import PLUGIN_NAME
+from keras_xai.summary.tag_constants import options, plugin_data
 from keras_xai.summary.tensors import Value, only_string
 
-TAG = f"{PLUGIN}/weight_gradients"
-TAG_OF_MISSING = f"{PLUGIN}/weight_gradients/missing"
+TAG = f"{PLUGIN_NAME}/weight_gradients"
+TAG_OF_MISSING = f"{PLUGIN_NAME}/weight_gradients/missing"
 
 
 def encode(record: Gradients) -> Iterator[Value]:

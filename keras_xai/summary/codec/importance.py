@@ -13,10 +13,11 @@ from keras_xai.records import Digest, Shares, Source
 from keras_xai.summary import checks
 from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.plugin_data_pb2 import PluginData
-from keras_xai.summary.tag_constants import PLUGIN, named_source, options, plugin_data
+from keras_xai.summary.plugin_name import PLUGIN_NAME
+from keras_xai.summary.tag_constants import named_source, options, plugin_data
 from keras_xai.summary.tensors import Value
 
-TAG = f"{PLUGIN}/importance/"  # and the source
+TAG = f"{PLUGIN_NAME}/importance/"  # and the source
 
 
 def encode(record: Shares) -> Iterator[Value]:

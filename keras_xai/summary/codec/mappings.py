@@ -28,10 +28,11 @@ from keras_xai.summary.arrays import pack, unpacked
 from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.json_text import json_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
-from keras_xai.summary.tag_constants import PLUGIN, options, plugin_data
+from keras_xai.summary.plugin_name import PLUGIN_NAME
+from keras_xai.summary.tag_constants import options, plugin_data
 from keras_xai.summary.tensors import Value
 
-TAG = f"{PLUGIN}/mappings"
+TAG = f"{PLUGIN_NAME}/mappings"
 
 # Samples are drawn one by one, layers in pairs, and zeros hardly take room in a file: there has to be an end.
 MAX_SAMPLES, MAX_LAYERS = 1 << 16, 1 << 9

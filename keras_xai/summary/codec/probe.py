@@ -24,11 +24,12 @@ from keras_xai.summary.arrays import pack
 from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.codec.inputs import Inputs, count_of, decode_values, inputs_in
 from keras_xai.summary.plugin_data_pb2 import PluginData
-from keras_xai.summary.tag_constants import PLUGIN, options, plugin_data
+from keras_xai.summary.plugin_name import PLUGIN_NAME
+from keras_xai.summary.tag_constants import options, plugin_data
 from keras_xai.summary.tensors import Value
 from keras_xai.tree import leaves, like
 
-TAG = f"{PLUGIN}/probe"
+TAG = f"{PLUGIN_NAME}/probe"
 MAX_LETTERS = 1 << 16  # that the texts in the columns of a gallery may have in all: of longer ones nothing is written
 MAX_NAMELESS = 1 << 18  # features that a probe may have without a name for each in the file
 

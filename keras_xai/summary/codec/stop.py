@@ -10,10 +10,11 @@ from keras_xai.summary import checks
 from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.codec.json_body import body_of, step_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
-from keras_xai.summary.tag_constants import PLUGIN, plugin_data
+from keras_xai.summary.plugin_name import PLUGIN_NAME
+from keras_xai.summary.tag_constants import plugin_data
 from keras_xai.summary.tensors import Value, only_string
 
-TAG = f"{PLUGIN}/stop/"  # and the part
+TAG = f"{PLUGIN_NAME}/stop/"  # and the part
 
 
 def encode(record: Stop) -> Iterator[Value]:
