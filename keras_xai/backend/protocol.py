@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
-from keras_xai.backend.recorder import GradientRecorder, TrainFunction
 from keras_xai.records import Link
 
 if TYPE_CHECKING:  # what is imported for its types alone would import the framework
     import keras
 
+    from keras_xai.backend.recorder import GradientRecorder, TrainFunction
+
 Tensor = Any  # of the framework
 Tensors = list[Tensor]
-Progress = Callable[
-    [int], None
-]  # called on the host with the number of rounds that a loop has done since the last call
+# Called on the host with the number of rounds that a loop has done since the last call.
+Progress = Callable[[int], None]
 
 
 class NoRule(ValueError):
