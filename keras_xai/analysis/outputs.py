@@ -10,10 +10,6 @@ from keras_xai.recorded import Recorded
 from keras_xai.records import Float, Outputs
 
 SUM_OF_COLUMNS = -1  # as a target: the sum of all columns was explained
-SLOPE_METHODS = (
-    "saliency",
-    "smoothgrad",
-)  # gradients at the input: how steep the score is, not what a value contributes
 LARGE_COMPLETENESS_ERROR = 0.05  # above which a sum of attributions is marked
 
 
@@ -161,7 +157,10 @@ def sides(
     graded = has_classes(table) or table.task == "labels"
     mixed = len(names) > 1
     target = names[0] if names else "the output"
-    if method in SLOPE_METHODS:
+    quantity = run.method_quantity(method)
+    if quantity == "other":
+        return "low", f"high for {'the output explained at each sample' if mixed else target}"
+    if quantity == "slope":
         graph = f"score of {target}" if graded else target
         return f"{'score' if mixed else graph} falls", "rises as the value grows"
     if mixed and graded:
