@@ -26,7 +26,7 @@ from keras_xai.mapping.features import decomposition_of, features, restored
 from keras_xai.mapping.flags import Flags, HeldOutGap, held_out_gap, training_gap
 from keras_xai.mapping.gram import GramDecomposition, single_threaded_blas
 from keras_xai.mapping.predictions import Predictions
-from keras_xai.mapping.reading import Reader, Reading, refusal, remarks, still_by_design
+from keras_xai.mapping.reading import Reader, Reading, constant_by_design, refusal, remarks
 from keras_xai.mapping.result import result
 from keras_xai.mapping.surrogate import Columns, linear, pooled_inputs, svm
 from keras_xai.mapping.task import ProbeTask
@@ -295,7 +295,7 @@ class ProbeMappings(RecordingCallback):
             outcome = result(predictions, task.label, self.held_out, keep_label=self.probe.store == "inputs")
         r2 = decision.surrogates["linear"].r2 if "linear" in decision.surrogates else math.nan
         inference_gap, memory_gap = self._gaps(logs, outcome)
-        constant_layers = still_by_design(reader, reading)
+        constant_layers = constant_by_design(reader, reading)
         flags, notes = self._flags.judge(epoch, representation, outcome, r2, inference_gap, memory_gap, constant_layers)
         self._figures = {
             "xai_surrogate_r2": r2,
