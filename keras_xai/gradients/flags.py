@@ -20,7 +20,7 @@ Thresholds = Mapping[str, float]
 
 
 class VariableState(NamedTuple):
-    """One variable's gradient in one epoch, as far as flags judge it."""
+    """The figures of one variable's gradient in one epoch from which flags are judged."""
 
     rms: float
     zero_fraction: float
@@ -45,7 +45,7 @@ def is_vanishing(state: VariableState, thresholds: Thresholds) -> bool:
 
 
 def is_exploding(state: VariableState, thresholds: Thresholds) -> bool:
-    """Return True where the gradient is many times the usual one, and not tiny all the same."""
+    """Return True where the gradient is many times the usual one, and above the limit of a vanishing one."""
     return (
         not state.rms < thresholds["vanishing"]
         and state.usual_rms > 0
@@ -63,8 +63,8 @@ class Condition(NamedTuple):
 
     holds: Callable[[VariableState, Thresholds], bool]
     threshold: float
-    words: str  # of a warning; {0} is the threshold
-    at_once: bool = False  # a flag in the first epoch in which it holds
+    words: str  # for a warning; {0} is the threshold
+    at_once: bool = False  # raised in the first epoch in which it holds, not after several running
 
 
 CONDITIONS: Mapping[str, Condition] = {
@@ -131,7 +131,9 @@ class Flags:
         sizes: Sequence[int],
         sparse: Sequence[str] = (),
     ) -> tuple[Flag, ...]:
-        """Return the flags that stand after this epoch. NaN rows (nothing recorded) neither begin nor end a run.
+        """Return the flags that stand after this epoch.
+
+        A variable of which nothing was recorded (NaN) is skipped: it has no flag, and its epochs running go on.
 
         Args:
             epoch: of the record.
