@@ -3,14 +3,21 @@
 `FIGURES` are whole views, `PANELS` the charts they consist of. A new figure is one file and one line of `FIGURES`: then
 `run.figure(name)` draws it and the report shows it. A panel that the tab is to show is one line of `PANELS`.
 
-A figure is a function of a run and keyword arguments with defaults, its options; `look` is how it is to look.
+A figure is a function `(run, look=LIGHT, *, option=default, …)`: a run, how it is to look, and its options, which its docstring
+describes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from keras_xai.figures import importance_drift, mappings, overview, probe_attributions, weight_gradients
+from keras_xai.figures import (
+    importance_drift,
+    mappings,
+    overview,
+    probe_attributions,
+    weight_gradients,
+)
 from keras_xai.figures.colour import Theme
 from keras_xai.figures.options import options_of
 from keras_xai.figures.theme import Figure, Look, Overlay

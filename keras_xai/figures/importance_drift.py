@@ -355,7 +355,7 @@ def _not_measured(
     return bars
 
 
-def figure(run: Recorded, *, epoch: int | None = None, source: str | None = None, look: Look = LIGHT) -> Figure:
+def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, source: str | None = None) -> Figure:
     """Draw score, ranks and importance over epochs in one figure.
 
     Args:

@@ -608,7 +608,7 @@ LEFT_OUT = ("layer_saturation", "layer_spread")
 
 
 def figure(
-    run: Recorded, *, layer: str | None = None, epoch: int | None = None, source: str | None = None, look: Look = LIGHT
+    run: Recorded, look: Look = LIGHT, *, layer: str | None = None, epoch: int | None = None, source: str | None = None
 ) -> Figure:
     """Draw every panel that this run has something for, each under what it shows and how to read it.
 

@@ -39,7 +39,7 @@ def loss(run: Recorded, look: Look = LIGHT) -> Figure:
     return panel
 
 
-def figure(run: Recorded, *, epoch: int | None = None, look: Look = LIGHT) -> Figure:
+def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
     """Draw score, loss, importance and gradient health under the sentence that says what happened.
 
     What was not recorded is left out.

@@ -384,7 +384,7 @@ def _figure_title(run: Recorded, look: Look, method: str, table: Outputs | None,
 
 
 def figure(
-    run: Recorded, *, method: str | None = None, epoch: int | None = None, samples: int = 12, look: Look = LIGHT
+    run: Recorded, look: Look = LIGHT, *, method: str | None = None, epoch: int | None = None, samples: int = 12
 ) -> Figure:
     """Draw the gallery at one epoch: each sample's attribution under what it was taken for, bars on one common scale.
 

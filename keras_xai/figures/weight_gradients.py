@@ -369,11 +369,11 @@ def _labelled_rows(rows: int, accented: int) -> list[int]:
 
 def figure(
     run: Recorded,
+    look: Look = LIGHT,
     *,
     variable: str | None = None,
     statistic: str = "rms",
     epoch: int | None = None,
-    look: Look = LIGHT,
 ) -> Figure:
     """Draw a heat map of all variables, and one variable's lines, distribution and update ratio.
 
