@@ -1,12 +1,13 @@
-"""Alerts of one cause: their order, their events, and one line for each event.
+"""Events: the alerts of one cause, their order, and one line for each event.
 
-A change of the data is seen in the rows themselves, in what the model makes of them, and on the fixed probe, in this order and
-over some epochs. That is one event with one verdict.
+A change of the data raises alerts over some epochs: on the values of the live rows, then on their attributions, then on the
+fixed probe. Together they are one event with one verdict.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 
 from keras_xai.records import Alert, Verdict
@@ -23,8 +24,8 @@ def by_cause(alert: Alert) -> tuple[int, int]:
 def with_events(alerts: Iterable[Alert]) -> list[Alert]:
     """Return alerts in order, each with its event and the event's verdict: "data changed" where any of its alerts says so.
 
-    An alert that holds no event (older files) joins the one before if it is at most three epochs younger than that one's
-    first alert and of another source than all of them.
+    An alert without an event (in older files) joins the event before if it is at most three epochs later than the event's
+    first alert, and no alert of the event has the same source.
     """
     members: dict[int, list[Alert]] = {}
     for alert in sorted(alerts, key=by_cause):
@@ -61,13 +62,14 @@ def events(alerts: Iterable[Alert]) -> list[list[Alert]]:
 
 
 def line(event: Sequence[Alert]) -> str:
-    """Return one event in one line: what happened, by the alert that says most about it, and on which rows it was seen when."""
+    """Return one event in one line: its description, and for each alert the rows, the epoch and the score."""
     first = event[0]
-    moved = next(
-        (alert for alert in event if alert.score == alert.score), first
-    )  # what moved says more than which rows differ
+    # An alert with a score names the features that moved; one without (NaN) only says which rows differ.
+    described = next((alert for alert in event if not math.isnan(alert.score)), first)
     rate = " The learning rate was rising." if any(alert.learning_rate_rising for alert in event) else ""
     evidence = []
     for alert in event:
         evidence.append(alert.evidence if alert.epoch == first.epoch else f"{alert.evidence} at epoch {alert.epoch}")
-    return f"epoch {first.epoch} (Keras prints {first.epoch + 1}): {moved.description}; {'; '.join(evidence)}.{rate}"
+    return (
+        f"epoch {first.epoch} (Keras prints {first.epoch + 1}): {described.description}; {'; '.join(evidence)}.{rate}"
+    )

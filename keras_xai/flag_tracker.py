@@ -1,4 +1,4 @@
-"""Since when a condition holds, and whether it has held long enough to be a flag."""
+"""Flags from conditions: since which epoch a condition holds, and in enough records running to be a flag."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ class FlagTracker:
 
         Args:
             epoch: of the record.
-            conditions: by key, whether each holds; one that is not among them neither begins, ends nor is a flag.
+            conditions: by key, True where the condition holds. One that is missing is no flag of this record, and its records
+                running are as before.
         """
         flags: list[Flag] = []
         for key, holds in conditions.items():
@@ -52,7 +53,7 @@ class FlagTracker:
         return flags
 
     def continue_from(self, flags: Iterable[Flag]) -> None:
-        """Take the flags of a record for those that stand; runs that are no flags yet go on."""
+        """Replace the flags that stand by those of a record; conditions that are no flags yet are kept."""
         self._runs = {key: run for key, run in self._runs.items() if not self._is_flag(key)}
         for name, kind, since in flags:
             self._runs[name, kind] = _Run(since, self._running.get(kind, 1))

@@ -1,4 +1,4 @@
-"""Judges a run, once for tab, report, notebook and command: did something alarm, was all of it watched, was it quiet?"""
+"""The verdict on a run (an alarm, something unwatched, or quiet), the same in tab, report, notebook and command."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from keras_xai.events import events, line
 from keras_xai.recorded import Recorded
 from keras_xai.records import Importance, Note, in_words
 
-QUIET, ALARM, UNWATCHED = 0, 1, 2  # as exit statuses
+QUIET, ALARM, UNWATCHED = 0, 1, 2  # the exit statuses of `keras-xai check`
 
-PARTS = {
+# The parts of the watch that a `records.Stop` may name, and the names by which users know them.
+PART_NAMES = {
     "weight_gradients": "WeightGradients",
     "probe_attributions": "ProbeAttributions",
     "importance_drift": "ImportanceDrift",
@@ -25,16 +26,14 @@ PARTS = {
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict on a run, in sentences without a full stop.
+    """The verdict on a run, in sentences without a full stop. A run with an alarm, a fault or a gap is not quiet."""
 
-    `faults` are parts of the watch that broke: a callback that stopped, epochs that are missing, values that cannot be read.
-    `gaps` are what nobody was asked to watch, or not for long enough. With either of them the run is not quiet.
-    """
-
-    alarms: tuple[str, ...] = ()
-    faults: tuple[str, ...] = ()
-    gaps: tuple[str, ...] = ()
-    calm: str = ""  # what was watched, of a quiet run
+    alarms: tuple[str, ...] = ()  # events of alerts, and gradient flags that stand
+    faults: tuple[
+        str, ...
+    ] = ()  # what broke: a callback that stopped, epochs that are missing, values that cannot be read
+    gaps: tuple[str, ...] = ()  # what was not watched, or not for long enough, because the user did not ask for it
+    calm: str = ""  # of a quiet run: for how long it was watched, and its highest score
 
     @property
     def status(self) -> int:
@@ -45,39 +44,44 @@ class Judgement:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The grounds of this status: alarms first, then what was not watched."""
-        unwatched = self.faults or self.gaps  # what broke explains what is missing
+        """The sentences behind the status: alarms first, then what was not watched; `calm` of a quiet run."""
+        unwatched = self.faults or self.gaps  # a gap beside a fault is its consequence
         return (*self.alarms, *(self.faults if self.alarms else unwatched)) or (self.calm,)
 
 
 def judge(run: Recorded, epoch: int | None = None, max_alerts: int = 0) -> Judgement:
-    """Judge a run as it stood at `epoch`; by default as it stands now.
+    """Judge a run as it stood at an epoch.
 
     An alarm is more events than `max_alerts`, or a gradient flag that stands. A run without alarm is quiet only if an alarm
     was possible: its importance was scored after the burn-in, no part of the watch broke, and all that was written can be
-    read. What fails in reading is a fault of the run's records, and hides no alarm.
+    read. An exception while one aspect is judged is a fault of the run, and hides no alarm of another aspect.
+
+    Args:
+        run: read back from a log directory.
+        epoch: the last epoch that counts; None for all.
+        max_alerts: the number of events up to which they are no alarm.
     """
     until = math.inf if epoch is None else epoch
     faults: list[str] = []
 
-    def look(aspect: Callable[[Recorded, float], list[str]]) -> list[str]:
+    def sentences_of(aspect: Callable[[Recorded, float], list[str]]) -> list[str]:
         try:
             return aspect(run, until)
-        except Exception as error:  # whatever it is, it is no verdict on the training
+        except Exception as error:  # a fault of the records, which says nothing of the training
             faults.append(f"cannot be judged: {type(error).__name__}: {error}")
             return []
 
-    alerts, flags = look(_alerts), look(_flags)
+    alerts, flags = sentences_of(_alerts), sentences_of(_flags)
     alarms = [*(alerts if len(alerts) > max_alerts else []), *flags]
     for aspect in (_stops, _missing_epochs, _not_captured, _not_finite, _unreadable):
-        faults += look(aspect)
-    gaps = look(_gaps)
+        faults += sentences_of(aspect)
+    gaps = sentences_of(_gaps)
     calm = "" if alarms or faults or gaps else _calm(run, until)
     return Judgement(tuple(alarms), tuple(dict.fromkeys(faults)), tuple(gaps), calm)
 
 
 def overall(judgements: Mapping[str, Judgement]) -> int:
-    """Return the worst status of all: an alarm, else something unwatched, else quiet. Nothing at all is unwatched."""
+    """Return the worst status of some runs: ALARM, else UNWATCHED, else QUIET; UNWATCHED where there is no run."""
     statuses = {judgement.status for judgement in judgements.values()}
     if ALARM in statuses:
         return ALARM
@@ -85,17 +89,17 @@ def overall(judgements: Mapping[str, Judgement]) -> int:
 
 
 def noted(note: Note) -> str:
-    """Return a note in words, with the part whose end it tells of."""
+    """Return a note in words, with the name of the part where it says that the part stopped."""
     return f"{part_name(note.part)} stopped: {note.text}" if note.stopped else note.text
 
 
 def part_name(part: str) -> str:
     """Return the name by which users know a part of the watch."""
-    return PARTS.get(part, part)
+    return PART_NAMES.get(part, part)
 
 
 def why_absent(run: Recorded, callback: str) -> str:
-    """Say why a callback left no record: it stopped, or it was not among them."""
+    """Return why a callback left no record: it stopped, or was not among the callbacks."""
     stops = [stop for stop in run.stops if part_name(stop.part) == callback]
     if stops:
         return f"{callback} stopped at epoch {stops[0].epoch}: {stops[0].reason.rstrip('.')}"
@@ -103,7 +107,7 @@ def why_absent(run: Recorded, callback: str) -> str:
 
 
 def _alerts(run: Recorded, until: float) -> list[str]:
-    """Return a line an event: alerts of one cause count once."""
+    """Return one line for each event: alerts of one cause count once."""
     alerts = [alert for alert in run.alerts if alert.epoch <= until]
     return [line(event) for event in events(alerts)]
 
@@ -146,7 +150,7 @@ def _not_finite(run: Recorded, until: float) -> list[str]:
 
 def _unreadable(run: Recorded, until: float) -> list[str]:
     for part in ("epochs", "importance", "importance_live", "data_score", "alerts", "weight_gradients"):
-        getattr(run, part)  # only what was read can be known to be damaged
+        getattr(run, part)  # reads it: damage is found while reading
     return [f"cannot be judged: {doubt}" for doubt in run.doubts]
 
 

@@ -1,4 +1,4 @@
-"""The members of a run that figures and judgements may ask for: its records, by name. `keras_xai.run.Run` has them."""
+"""The protocol of a run that is read back: the records that figures and judgements use. `keras_xai.run.Run` has them."""
 
 from __future__ import annotations
 

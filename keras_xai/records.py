@@ -1,4 +1,4 @@
-"""The nouns that the training wing writes and the viewing wing reads: frozen, numpy only.
+"""The records that callbacks write and viewers read: frozen dataclasses of numbers, text and NumPy arrays.
 
 Axis letters, here and everywhere: B probe sample, H W C image, T time or token, F feature (after pooling),
 V variable, S statistic, L layer, E epoch, K class. Epochs count from 0, as Keras counts them in callbacks.
@@ -29,7 +29,7 @@ Quantity = Literal["contribution", "slope", "other"]
 Answer = Literal["class", "labels", "value"]
 Target = Literal["label", "prediction"]
 
-# The words that a record may hold, in the order in which they are shown.
+# The values of these types, in the order in which viewers show them.
 SPACES: tuple[Space, ...] = get_args(Space)
 TASKS: tuple[TaskKind, ...] = get_args(TaskKind)
 LINKS: tuple[Link, ...] = get_args(Link)
@@ -46,15 +46,15 @@ MAPPING_NOTES = ("part-dead", "stable")
 
 
 class Flag(NamedTuple):
-    """A condition that stands at a record: what shows it, which one, and for how long."""
+    """A condition that holds at a record."""
 
-    name: str  # a variable or layer, by its path; "model" for the whole of it
+    name: str  # the path of the variable or layer that shows it; "model" for the whole model
     kind: str  # one of `FLAGS`, `MAPPING_FLAGS` or `MAPPING_NOTES`
     since: int  # the epoch in which it began
 
 
 def _as_flags(flags: Sequence[tuple[str, str, int]]) -> tuple[Flag, ...]:
-    """Return flags with names for their parts; a record may be made of plain tuples."""
+    """Return flags as `Flag`; a record may be constructed with plain tuples."""
     return tuple(Flag(*flag) for flag in flags)
 
 
@@ -62,14 +62,14 @@ class FeatureMove(NamedTuple):
     """One feature of an alert: the move of its share, and how unusual that is."""
 
     name: str
-    before: float  # share of the whole importance, 0 to 1, at the begin of the move
+    before: float  # share of the total importance, 0 to 1, at the beginning of the move
     after: float  # at its end
-    direction: int  # sign of the mean signed attribution: +1 speaks for the class explained, −1 against, 0 neither
+    direction: int  # sign of the mean signed attribution: +1 for the class explained, −1 against it, 0 neither
     z: float  # the move, in units of the feature's own usual move
 
 
 class Digest(NamedTuple):
-    """A check sum of rows and one of their labels, 24 bits each: equal for equal contents."""
+    """Check sums of live rows and of their labels, 24 bits each: equal for equal contents."""
 
     rows: int
     labels: int
@@ -81,12 +81,12 @@ class Epoch:
 
     epoch: int
     wall_time: float  # seconds since 1970, at its end
-    seconds: float  # since the record before, at first since train begin: they add up to the training
+    seconds: float  # since the record before, in the first since train begin: their sum is the time of the training
     cost_seconds: float  # of these, spent in our callbacks
     learning_rate: float  # NaN where the optimizer has none
-    logs: Mapping[str, float]  # what Keras and the callbacks before us reported, and our own keys
+    logs: Mapping[str, float]  # of Keras and of the callbacks before ours, and our own keys
     costs: Mapping[str, float] = field(default_factory=dict)  # cost_seconds by callback
-    notes: tuple[str, ...] = ()  # what our callbacks had to say in words
+    notes: tuple[str, ...] = ()  # sentences of our callbacks
     once_seconds: float = 0.0  # of cost_seconds, what comes once: building, tracing, compiling; 0 in older files
     resumed: bool = False  # True where a training that was interrupted went on with it
     step: int | None = None  # of the optimizer; None for the one record at an epoch's end
@@ -122,7 +122,7 @@ def in_words(epochs: Sequence[int]) -> str:
 
 @dataclass(frozen=True)
 class Stop:
-    """A part of the watch that ended before the training did: from here on nobody looked there.
+    """A part of the watch that ended before the training did: from then on it recorded nothing.
 
     `part` is a callback ("weight_gradients", "importance_drift", …) or "live_rows", the rows that `live` gives.
     """
@@ -134,17 +134,17 @@ class Stop:
 
 
 class Note(NamedTuple):
-    """Something that a part of the watch had to say in words."""
+    """A sentence of a callback, or the reason why a part of the watch stopped."""
 
     epoch: int
     text: str
-    part: str = ""  # which part, where that is known
-    stopped: bool = False  # True where it says that the part ended before the training did
+    part: str = ""  # as in `Stop`; "" for a sentence in the record of an epoch
+    stopped: bool = False  # True for the reason of a `Stop`
 
 
 @dataclass(frozen=True, eq=False)
 class Gradients:
-    """The gradients that trained the model in one epoch, over its sampled steps.
+    """Statistics of the gradients that trained the model in one epoch, over its sampled steps.
 
     The gradient is the one given to the optimizer, before any clipping and after loss scaling is undone. `histogram`
     (V, bins) counts |gradient| between the log2-spaced `bin_edges` (bins + 1); zeros and non-finite values are not in it.
@@ -168,8 +168,8 @@ class Gradients:
     bin_edges: NDArray[np.float32]
     steps: int  # recorded optimizer calls
     flags: tuple[Flag, ...] = ()  # named for variables; kinds are those of `FLAGS`
-    missing: str = ""  # why nothing was captured, where nothing was
-    sizes: tuple[int, ...] = ()  # (V) entries of each variable
+    missing: str = ""  # why nothing was captured; "" where something was
+    sizes: tuple[int, ...] = ()  # (V) number of entries of each variable
     thresholds: Mapping[str, float] = field(default_factory=dict)  # of the flags, see `gradients.flags`
     step: int | None = None  # of the optimizer; None for the one record at an epoch's end
 
@@ -177,9 +177,9 @@ class Gradients:
         object.__setattr__(self, "flags", _as_flags(self.flags))
 
     def by_layer(self) -> Gradients:
-        """Return the same figures for each layer as a whole: over the entries of its variables that got a gradient.
+        """Return the same statistics for each layer: over the entries of those of its variables that got a gradient.
 
-        A layer is named by its variables' path without the last part. Flags stay with the variables.
+        A layer is named by its variables' path without the last part. The result has no flags: they are of variables.
 
         Raises:
             ValueError: the record holds no sizes.
@@ -187,7 +187,7 @@ class Gradients:
         return self._merged([layer_of(name) for name in self.names])
 
     def overall(self) -> Gradients:
-        """Return the same figures for the whole gradient, as one row named "all"."""
+        """Return the same statistics for all variables together, as one row named "all"."""
         return self._merged(["all"] * len(self.names))
 
     def _merged(self, keys: list[str]) -> Gradients:
@@ -197,7 +197,7 @@ class Gradients:
         rows: dict[str, list[int]] = {}
         for v, key in enumerate(keys):
             rows.setdefault(key, []).append(v)
-        merged = [self._whole(members) for members in rows.values()]
+        merged = [self._statistics_of(members) for members in rows.values()]
         statistics = {}
         for name in self.statistics:
             statistics[name] = np.asarray([row[name] for row in merged], np.float32)
@@ -212,44 +212,46 @@ class Gradients:
             sizes=tuple(int(sizes[members].sum()) for members in rows.values()),
         )
 
-    def _whole(self, members: list[int]) -> dict[str, float]:
-        """Return the statistics of some variables together: moments add up weighted by size, norms as squares."""
+    def _statistics_of(self, members: list[int]) -> dict[str, float]:
+        """Return the statistics of some variables together: means weighted by size, norms as the root of summed squares."""
         captured = [v for v in members if np.isfinite(self.statistics["zero_fraction"][v])]
         if not captured:
             return dict.fromkeys(self.statistics, float("nan"))
-        n = np.asarray([self.sizes[v] for v in captured], np.float64)
-        s = {name: np.asarray(values, np.float64)[captured] for name, values in self.statistics.items()}
-        share = n / n.sum()
-        mean, square = float(share @ s["mean"]), float(share @ s["rms"] ** 2)
-        weight = float((s["weight_norm"] ** 2).sum())
-        moved = np.isfinite(s["update_ratio"])
-        update = float(s["update_ratio"][moved] ** 2 @ s["weight_norm"][moved] ** 2)
+        sizes = np.asarray([self.sizes[v] for v in captured], np.float64)
+        of = {name: np.asarray(values, np.float64)[captured] for name, values in self.statistics.items()}
+        share = sizes / sizes.sum()
+        mean, mean_square = float(share @ of["mean"]), float(share @ of["rms"] ** 2)
+        weight_squares = float((of["weight_norm"] ** 2).sum())
+        was_updated = np.isfinite(of["update_ratio"])
+        update_squares = float(of["update_ratio"][was_updated] ** 2 @ of["weight_norm"][was_updated] ** 2)
+        has_ratio = weight_squares > 0 and was_updated.any()
         return {
-            "rms": square**0.5,
+            "rms": mean_square**0.5,
             "mean": mean,
-            "std": max(0.0, square - mean**2) ** 0.5,
-            "max": float(s["max"].max()),
-            "zero_fraction": float(share @ s["zero_fraction"]),
-            "nonfinite": float(s["nonfinite"].sum()),
-            "update_ratio": (update / weight) ** 0.5 if weight > 0 and moved.any() else float("nan"),
-            "weight_norm": weight**0.5,
+            "std": max(0.0, mean_square - mean**2) ** 0.5,
+            "max": float(of["max"].max()),
+            "zero_fraction": float(share @ of["zero_fraction"]),
+            "nonfinite": float(of["nonfinite"].sum()),
+            "update_ratio": (update_squares / weight_squares) ** 0.5 if has_ratio else float("nan"),
+            "weight_norm": weight_squares**0.5,
         }
 
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """The part of the explained score that each part of the input contributed.
+    """The contribution of each part of the input to the explained score, by one method.
 
-    `values` is float32 with the shape of the input (a list or dict of such where the model takes several; (B, h, w)
-    for the CAM family, (B, T) for tokens); read back from a log directory images are (B, H, W), the sum over channels.
-    `score` and `baseline_score` (B) are in `space`: "logit" before the last softmax or sigmoid, "probability" where the
-    model has no such logit, "raw" for regression. `completeness_error` (B) is |Σ values − (score − baseline_score)| /
-    max(|score − baseline_score|, 1e-6), None where the method promises no such sum. `r2` (B), at most 1, is how well the
-    linear model fits that stands for the network (LIME), None for what fits none. `quadrature_error` (B) estimates how far the
-    map is from the integral that it stands for, Σ |Δ values| / Σ |values|, from two rules of every other step; None for what
-    adds up no steps, and in older files. `task` says what the outputs are: "binary" (one unit: class 1 or not; class 0 is
-    explained by the negative logit, or by 1 − p), "classes" (one of K), "labels" (each of K, yes or no), "number" or
-    "numbers".
+    - `values`: float32 with the shape of the input, a list or dict of such where the model takes several inputs; (B, h, w)
+      for the CAM family, (B, T) for tokens. Read back from a log directory images are (B, H, W), the sum over channels.
+    - `score`, `baseline_score` (B): in `space`, "logit" before the last softmax or sigmoid, "probability" where the model has
+      no such logit, "raw" for regression.
+    - `completeness_error` (B): |Σ values − (score − baseline_score)| / max(|score − baseline_score|, 1e-6), 0 or more; None
+      for a method whose attributions need not add up to that difference.
+    - `r2` (B), at most 1: of the linear model that a method such as LIME fits to the network; None for methods without one.
+    - `quadrature_error` (B), 0 or more: Σ |Δ values| / Σ |values|, where Δ is the difference of two quadrature rules of
+      every other step; an estimate of the error of an integral, None for methods without one, and in older files.
+    - `task`: the kind of output. "binary" (one unit: class 1 or not; class 0 is explained by the negative logit, or by
+      1 − p), "classes" (one of K), "labels" (each of K, yes or no), "number" or "numbers".
     """
 
     method: str
@@ -264,9 +266,9 @@ class Attribution:
     epoch: int | None = None
     kind: str = ""  # of the input: "table", "image", "series" or "tokens"
     r2: Float | None = None
-    task: TaskKind | None = None  # what the outputs say; None where an older version wrote it
-    link: Link = ""  # what makes probabilities of logits, "" where nothing does
-    remark: str = ""  # what to know of the reading of the outputs
+    task: TaskKind | None = None  # None where an older version wrote it
+    link: Link = ""  # the function from logits to probabilities, "" where there is none
+    remark: str = ""  # a caveat on how the outputs were interpreted, "" without
     quadrature_error: Float | None = None
     step: int | None = None  # of the optimizer; None for the one record at an epoch's end
     title: str = ""  # of the method, as its paper spells it; "" read back from a log directory
@@ -275,7 +277,7 @@ class Attribution:
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """The figures of an `Attribution` beside its maps, over epochs."""
+    """The fields of an `Attribution` but for its maps, over epochs."""
 
     method: str
     epochs: NDArray[np.int64]  # (E)
@@ -288,17 +290,17 @@ class Outputs:
     space: Space
     r2: Float | None = None  # (E, B)
     task: TaskKind = "classes"
-    link: Link = ""  # what makes probabilities of logits
+    link: Link = ""  # the function from logits to probabilities
     quadrature_error: Float | None = None  # (E, B)
 
 
 @dataclass(frozen=True, eq=False)
 class Shares:
-    """Global importance at one epoch: each feature's share of the whole, and how unusual its move is.
+    """Global importance at one epoch: each feature's share of the total, and how unusual its move is.
 
-    For the source "data" `share` is the pipeline's own movement q of each feature in units of its usual range, which
-    sums to nothing in particular. An importance that was not finite or all zero is a row of NaN: skipped, never scored.
-    A single NaN is a feature that the method cannot measure, and is no part of the whole: see `unmeasured`.
+    For the source "data" `share` is how far the values of each feature moved since the reads before, in units of its usual
+    range; these do not sum to 1. An importance that was not finite or all zero is a row of NaN, which is not scored. A single
+    NaN is a feature that the method cannot measure, which is left out of the total: see `unmeasured`.
     """
 
     epoch: int
@@ -355,7 +357,7 @@ def _unmeasured(names: tuple[str, ...], share: NDArray[np.floating[Any]]) -> tup
 class Changed(NamedTuple):
     """Numbers of live rows that differ from the read before.
 
-    −1: they differ, and how many is not known, since the rows of before a resumed training are not kept.
+    −1 where they differ in an unknown number: the rows that were read before a training was resumed are not kept.
     """
 
     rows: int  # whose inputs differ
@@ -390,13 +392,13 @@ VERDICT_ADVICE: dict[Verdict, str] = {
 
 @dataclass(frozen=True, eq=False)
 class Alert:
-    """The model started to rely on something else, or its data changed.
+    """An alarm: the model started to rely on something else, or its data changed.
 
     `features` are at most five, the largest |z| first; see `FeatureMove`.
 
-    Source "data" with `changed`: reads of the live rows that used to repeat came out differently, which is certain and has no
-    score (NaN). `features` are then the parts that differ, "labels" among them, with 0, the share of rows in which they do,
-    0 and NaN; none where the rows of before are not known.
+    An alert of source "data" with `changed` says that reads of the live rows which used to repeat came out differently; that
+    is certain, and has no score (NaN). Its `features` are those that differ, "labels" among them, with before = 0, after = the
+    share of rows in which they do, direction = 0 and z = NaN; none where the earlier rows are not known.
 
     Alerts of one cause share `event`, the epoch of the first of them, and one verdict.
     """
@@ -409,7 +411,7 @@ class Alert:
     score: float = float("nan")
     limit: float = float("nan")
     event: int | None = None  # None in files that do not hold it: see `events.with_events`
-    changed: Changed | None = None  # what is known of the rows' own change, on all alerts of the event
+    changed: Changed | None = None  # the change of the live rows, on all alerts of the event
     step: int | None = None  # of the optimizer; None for the one record at an epoch's end
 
     def __post_init__(self) -> None:
@@ -434,14 +436,14 @@ class Alert:
 
     @property
     def evidence(self) -> str:
-        """The rows on which it was seen, and the score."""
+        """The rows on which the alert was raised, and its score."""
         if not math.isfinite(self.score):
             return SOURCE_WORDS[self.source]
         return f"{SOURCE_WORDS[self.source]}, score {self.score:.1f}, limit {self.limit:g}"
 
     @property
     def advice(self) -> str:
-        """The next thing to do."""
+        """A sentence on what to do next."""
         return VERDICT_ADVICE[self.verdict]
 
     def _moved(self, move: FeatureMove) -> str:
@@ -455,14 +457,17 @@ class Alert:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Representations of the probe in the layers: data → features. One entry a layer (L), in the order they are called; the last
-    one is what the model says, its logits where it has some.
+    """Representations of the probe in the layers: data → features.
 
-    `mean`, `std`, `saturation`, `dead` are over all activations of probe and positions, padded steps left out; the
-    others are of the pooled activations Z (B, D), centred: a sequence's mean, a map averaged down to 4096 numbers.
-    NaN is a figure that cannot be had: `cka_*` of a layer that gives the same for every sample, `dead` where zero is no
-    dead state, `saturation` of a function without a flat part. Flat is at zero for ReLU, and within 0.01 of a bound for
-    sigmoid, softmax and tanh.
+    One entry a layer (L), in the order of their calls; the last one is the model's output, its logits where it has some.
+
+    `mean`, `std`, `saturation` and `dead` are over all activations of all samples and positions, padded steps left out. The
+    others are of the pooled activations Z (B, D), centred: a sequence's mean over its steps, a map averaged down to at most
+    4096 numbers.
+
+    NaN is a figure that does not exist: `cka_*` of a layer that gives the same for every sample, `dead` of a unit for which
+    zero is not a dead state, `saturation` of an activation function without a flat part. The flat part is zero for ReLU, and
+    within 0.01 of a bound for sigmoid, softmax and tanh.
     """
 
     layers: tuple[str, ...]  # (L) paths
@@ -473,21 +478,21 @@ class Features:
     dead: Float  # 0..1, units that are zero for every sample at every position
     spread: Float  # 0..1, Σ‖z − mean‖² / Σ‖z‖²: 0 where every sample gives the same
     participation: Float  # 1..min(D, B − 1), (Σw)²/Σw² of the variances w: how many directions are in use
-    cka_previous: Float  # about 0..1, likeness (unbiased linear CKA) to the record before
+    cka_previous: Float  # about 0..1, similarity (unbiased linear CKA) to the record before
     cka_first: Float  # the same to the run's first record
     cka_layers: Float  # (L, L) the same between layers
     coordinates: NDArray[np.float16]  # (L, B, 16) principal coordinates, at unit root mean square over all directions
-    scale: Float  # what they were divided by
-    captured: Float  # 0..1, share of the variance that they hold
+    scale: Float  # the factor by which the coordinates were divided
+    captured: Float  # 0..1, share of the variance that the coordinates hold
 
 
 @dataclass(frozen=True, eq=False)
 class Surrogate:
-    """A simple model that stands for the network: from pooled inputs to its logits ("linear"), or to its class ("svm").
+    """A linear model fitted to the network: from pooled inputs to its logits ("linear"), or to its class ("svm").
 
-    `coefficients` (F, C) are per standard deviation of a feature, towards each of `classes`. `agreement` is the share of
-    samples for which it chooses the network's own class, on samples left out of its fit. `r2` is that of the left-out
-    logits, at most 1; NaN for the SVM.
+    `coefficients` (F, C) are per standard deviation of a feature, towards each of `classes`. `agreement`, 0 to 1, is the share
+    of samples, each left out of the fit, for which it predicts the network's own class. `r2`, at most 1, is of the logits of
+    samples left out; NaN for the SVM.
     """
 
     features: tuple[str, ...]  # (F)
@@ -501,9 +506,9 @@ class Surrogate:
 class Decision:
     """Decodability of the decision from each layer, by a linear probe with every sample left out in turn: features → decision.
 
-    `readability` (L) is its accuracy on `target`: "label", or "prediction" where there are no labels (R² for numbers);
-    `own_decision` (L) the same on the model's own class. `read_as` (L, B) is the class that the linear probe predicts for
-    each sample, −1 where there is none.
+    `readability` (L) is the probe's accuracy on `target`: "label", or "prediction" where there are no labels (R² for
+    numbers); `own_decision` (L) is its accuracy on the model's own prediction. `read_as` (L, B) is the class that the linear
+    probe predicts for each sample, −1 where there is none.
     """
 
     target: Target
@@ -517,11 +522,12 @@ class Decision:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The output of the model for each sample, and how sure it is: decision → result.
+    """The output of the model for each sample, and how confident it is: decision → result.
 
     `answer` is the kind of output: "class" (one of K), "labels" (each of K true or not) or "value" (a number). Shapes and
-    figures below are for classes. Labels: `prediction` is (B, K) of 0 and 1, `correct` means all of them, the other figures are
-    over all pairs of sample and label. Values: `prediction` is the output, the other figures are NaN.
+    figures below are for "class". For "labels" `prediction` is (B, K) of 0 and 1, `correct` is True where all labels of a
+    sample are right, and the other figures are over all pairs of sample and label. For "value" `prediction` is the output,
+    and the other figures are NaN.
     """
 
     answer: Answer
@@ -531,9 +537,9 @@ class Result:
     confidence: Float  # (B) probability given to the true class; NaN without labels
     certainty: Float  # (B) probability given to the predicted class
     accuracy: float
-    confidence_gap: float  # mean certainty − accuracy: above 0 is too sure
-    ece: float  # expected calibration error over 15 bins
-    ece_floor: float  # what it would be, by chance, were the model perfectly calibrated
+    confidence_gap: float  # mean certainty − accuracy: above 0 the model is overconfident
+    ece: float  # expected calibration error over 15 bins, 0..1
+    ece_floor: float  # the mean of the same, by chance, for a perfectly calibrated model and so few samples
     held_out_accuracy: float = float("nan")
     columns: Integer | None = None  # (B, 6) the classes of `logits`: the true one (−1: none), then the top five
     correct: NDArray[np.bool_] | None = None  # (B)
@@ -542,8 +548,10 @@ class Result:
 
     @property
     def confusion(self) -> NDArray[np.int64] | None:
-        """(K, K) samples by true class and predicted class; None without labels that are classes, and where there are more
-        than 4,096 of them: most of the table would be air, a gigabyte of it."""
+        """The confusion matrix (K, K): counts of samples by true class, then by predicted class.
+
+        None without labels that are classes, and for more than 4,096 classes: it would take 134 MB or more, mostly zeros.
+        """
         if self.answer != "class" or self.label is None or self.classes > 4096:
             return None
         counts = np.zeros((self.classes, self.classes), np.int64)
@@ -553,15 +561,15 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Mappings:
-    """The way from data to features, from features to a decision and to a result, at the end of one epoch."""
+    """The mappings data → features → decision → result of a model on the probe, at the end of one epoch."""
 
     epoch: int
     features: Features
     decision: Decision
     result: Result
     flags: tuple[Flag, ...] = ()  # named for layers, or "model"; kinds are those of `MAPPING_FLAGS`
-    notes: tuple[Flag, ...] = ()  # the same with `MAPPING_NOTES`: to know, not to worry
-    thresholds: Mapping[str, float] = field(default_factory=dict)  # of both
+    notes: tuple[Flag, ...] = ()  # the same with `MAPPING_NOTES`: information, no fault
+    thresholds: Mapping[str, float] = field(default_factory=dict)  # of flags and notes, see `mapping.flags`
     step: int | None = None  # of the optimizer; None for the one record at an epoch's end
 
     def __post_init__(self) -> None:
@@ -574,8 +582,8 @@ class Samples:
     """Training dynamics of each probe sample over the recorded epochs: how easily it was learned, how often it was forgotten.
 
     `mean_confidence` and `variability` are mean and standard deviation over epochs of the probability given to the true
-    class, the axes of the data map (Swayamdipta et al. 2020). `forgetting` counts the steps from right to wrong (Toneva et
-    al. 2019). NaN, and −1 for whole numbers, where there is no label.
+    class, the axes of the data map (Swayamdipta et al. 2020). `forgetting` counts the changes from right to wrong between two
+    records (Toneva et al. 2019). NaN, and −1 for whole numbers, where there is no label.
     """
 
     epochs: NDArray[np.int64]  # (E)
@@ -618,6 +626,10 @@ class Samples:
         )
 
     def suspects(self, most: int = 20) -> NDArray[np.int64]:
-        """Return the samples to look at first: rows of the probe, the lowest mean confidence in front."""
+        """Return the samples that may be mislabelled, to look at first: rows of the probe, the lowest mean confidence first.
+
+        Args:
+            most: how many of them.
+        """
         labelled = np.flatnonzero(np.isfinite(self.mean_confidence))
         return labelled[np.argsort(self.mean_confidence[labelled], kind="stable")][:most]

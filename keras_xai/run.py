@@ -1,4 +1,4 @@
-"""Reading of a log directory: `kx.load`."""
+"""`kx.load`: reads the runs of a log directory."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Run(Log):
     |---|---|
     | `epochs`, `history` | the epochs, and for each its time, cost, learning rate and logs |
     | `weight_gradients` | statistics, histograms and flags by variable |
-    | `probe`, `attributions(method)`, `outputs(method)` | the gallery, its maps, and what the model said of it |
+    | `probe`, `attributions(method)`, `outputs(method)` | the gallery, its attribution maps, and the model's outputs for it |
     | `importance`, `importance_live`, `data_score` | shares of the features over epochs, and how unusual their move is |
-    | `alerts`, `notes`, `stops` | what happened, and what the callbacks had to say |
-    | `mappings`, `samples` | features, decision and result; what became of each sample |
+    | `alerts`, `notes`, `stops` | alarms, sentences of the callbacks, and callbacks that ended before the training |
+    | `mappings`, `samples` | features, decision and result of each epoch; the training dynamics of each sample |
     | `figure(name)` | the figure of the tab |
 
     Example:
@@ -49,7 +49,7 @@ class Run(Log):
         return f"Run({len(self.epochs)} epochs, {len(self.alerts)} alerts)"
 
     def figure(self, name: str, **options: Any) -> Figure:
-        """Draw the figure that the tab shows, for a notebook.
+        """Return the Plotly figure that the tab shows, for a notebook.
 
         Args:
             name: one of `keras_xai.figures.FIGURES`.
@@ -61,7 +61,8 @@ class Run(Log):
                 "correct".
 
         Raises:
-            InvalidInput: there is no such figure, or it takes no such option, or the run has nothing of the name given.
+            InvalidInput: there is no such figure, the figure takes no such option, or the run has no such variable, method or
+                layer.
         """
         from plotly.graph_objects import Figure
 
@@ -76,9 +77,12 @@ class Run(Log):
 
 
 def load(log_dir: str | os.PathLike[str]) -> dict[str, Run]:
-    """Return every run below a directory, by the `log_dir` it was written to, relative to `log_dir`; itself is ".".
+    """Return every run below a directory, by name: the `log_dir` of its callbacks relative to this one, "." for this one.
 
     A later training into the same directory is a run of its own, "run1/keras_xai-2". Needs neither Keras nor TensorFlow.
+
+    Args:
+        log_dir: the log_dir of some callbacks, or a directory above it.
 
     Raises:
         InvalidInput: no such directory.

@@ -1,4 +1,4 @@
-"""Trainings that are running: a fit that was broken off leaves its callbacks behind, one that runs inside another does not."""
+"""The test whether a fit is still running: an aborted one never calls its callbacks' `on_train_end`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from types import FrameType
 
 
 def is_running(params: object) -> bool:
-    """Return True while a fit goes on, in any thread.
+    """Return True while a fit runs, in any thread.
 
-    A fit that ended with an error never says so to its callbacks. It is over when no function on any stack holds the list
-    of its callbacks.
+    A fit that ended with an exception tells its callbacks nothing. So the stacks of all threads are searched: the fit runs
+    while some function on one of them holds the `CallbackList` with its `params`.
 
     Args:
         params: Keras' `params`, one object a fit, which it gives to all callbacks.

@@ -1,5 +1,7 @@
-"""The framework seam: one folder a framework, with the functions that `protocol.Backend` types; only that folder imports the
-framework. `get_backend()` is the one that Keras runs on."""
+"""The framework seam: one folder for each framework, the only one that imports it, with the functions of `protocol.Backend`.
+
+`get_backend()` returns the one that Keras runs on.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from typing import cast
 from keras_xai.backend.protocol import Backend
 from keras_xai.errors import InvalidInput, listed
 
-# Of each framework the module that has the functions of `protocol.Backend`.
+# By framework, the module that has the functions of `protocol.Backend`.
 FRAMEWORKS = {"tensorflow": "keras_xai.backend.tensorflow"}
 
 

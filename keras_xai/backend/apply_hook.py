@@ -1,7 +1,7 @@
-"""A hook around every optimizer's `apply` while some Python code runs, of which nothing is left afterwards.
+"""A hook around every optimizer's `apply` while some Python code runs.
 
-The classes' `apply` is replaced only while a hook is in place, and the hook belongs to a thread: the fit of another model is
-never recorded, and neither is an optimizer that another one holds inside.
+The classes' `apply` is replaced only while a hook is in place. The hook belongs to a thread, so that the fit of another model
+is never recorded; nor is an inner optimizer, which another optimizer's `apply` calls.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from keras_xai.backend.recorder import Tensor
 
 T = TypeVar("T")
 
-# (optimizer, gradients, variables, update) -> the result of `update()`, which makes the call itself.
+# (optimizer, gradients, variables, update) -> the result of `update()`, which runs the optimizer's own `apply`.
 ApplyHook = Callable[
     [keras.optimizers.Optimizer, list[Tensor | None], Sequence[Variable], Callable[[], Any]],
     Any,
@@ -33,7 +33,7 @@ _originals: dict[type, Any] = {}  # None where a class inherits its `apply`
 
 
 def with_apply_hook(hook: ApplyHook, run: Callable[[], T]) -> T:
-    """Return `run()`, during which every call of an optimizer's `apply` in this thread goes through `hook`."""
+    """Return `run()`; while it runs every call of an optimizer's `apply` in this thread goes through `hook`."""
     entry, outer = object(), getattr(_thread, "hook", None)
     # Twice: an interrupt may come at any line, also while the first `finally` cleans up. No `with`: it can be interrupted
     # between the end of its body and its exit.
@@ -52,10 +52,7 @@ def with_apply_hook(hook: ApplyHook, run: Callable[[], T]) -> T:
 def loss_scale(
     optimizer: keras.optimizers.Optimizer, read_value: Callable[[Variable], Tensor]
 ) -> Tensor | float | None:
-    """Return the factor in the gradients that `apply` gets, None where there is none.
-
-    As `Optimizer.scale_loss` has it, which runs before `apply`.
-    """
+    """Return the factor by which `Optimizer.scale_loss` multiplied the loss, and so the gradients; None where there is none."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return read_value(optimizer.dynamic_scale) if optimizer.built else optimizer.initial_scale
     return optimizer.loss_scale_factor
@@ -109,7 +106,7 @@ def _hooked(original: Callable[..., T]) -> Callable[..., T]:
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
         variables = self._trainable_variables if trainable_variables is None else trainable_variables
-        # What an optimizer calls inside is part of this call.
+        # The `apply` of an inner optimizer is part of this call.
         _thread.hook = None
         try:
             result: T = hook(

@@ -1,4 +1,4 @@
-"""The time that graphs take to be traced, and to run for the first time, which compiles them."""
+"""The seconds in which graphs are traced, and run for the first time, which compiles them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 
 class _Spent(threading.local):
-    """One thread's time: nobody waits for what another one builds."""
+    """The seconds of one thread: a callback is not charged for what another thread builds."""
 
     seconds = 0.0
     depth = 0
@@ -20,7 +20,7 @@ _spent = _Spent()
 
 @contextlib.contextmanager
 def building_time() -> Iterator[None]:
-    """Count the time inside, once where one graph is built inside another."""
+    """Count the seconds inside; of nested blocks only the outermost."""
     _spent.depth += 1
     start = time.perf_counter()
     try:
@@ -32,5 +32,5 @@ def building_time() -> Iterator[None]:
 
 
 def seconds_built() -> float:
-    """Return the seconds so far in this thread."""
+    """Return the seconds counted in this thread so far."""
     return _spent.seconds

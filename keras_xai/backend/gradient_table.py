@@ -8,18 +8,18 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-# Each a sum over the recorded optimizer calls of a variable. g is the gradient, w the weights.
+# Sums over the recorded optimizer calls of a variable, of its gradient g and its weights w.
 SUMS = (
     "calls",  # optimizer calls recorded
     "skipped",  # calls that the optimizer skipped because loss scaling overflowed: in no other column
     "total",  # Σ g
     "squares",  # Σ g²
     "weight_squares",  # Σ w², before the call
-    "updates",  # calls that changed the weights: all of them, but for gradient accumulation
-    "updated_weight_squares",  # Σ w² before those
-    "update_squares",  # Σ (w after − w before)² over those
+    "updates",  # calls that changed the weights: fewer than "calls" where gradients are accumulated
+    "updated_weight_squares",  # Σ w² before the calls that changed the weights
+    "update_squares",  # Σ (w after − w before)² over these calls
 )
-# Then max |g|, and how many entries were 0, and NaN or infinite.
+# Then max |g|, and the numbers of entries that were 0, and that were NaN or infinite.
 COLUMNS = (*SUMS, "largest", "zeros", "nonfinite")
 # Then a column for each octave of |g|, from 2^LOWEST to 2^HIGHEST; the outermost two also count what lies beyond.
 LOWEST, HIGHEST = -48, 16
@@ -49,25 +49,25 @@ class GradientTable(NamedTuple):
 
     variables: Sequence[Variable] = ()
     sums: NDArray[np.float64] = np.zeros((0, WIDTH))  # (V, WIDTH)
-    sparse: frozenset[int] = frozenset()  # id of each variable whose gradient names rows, as that of an embedding does
+    sparse: frozenset[int] = frozenset()  # ids of the variables whose gradient names rows, as that of an embedding does
     steps: int = 0  # recorded optimizer calls
     skipped: int = 0  # calls that the optimizer skipped because loss scaling overflowed: not among `steps`
     has_octaves: bool = True  # False where the device cannot count them
 
 
 def merge_sums(
-    parts: Iterable[tuple[Sequence[Variable], NDArray[np.float64]]], sparse: frozenset[int], has_octaves: bool
+    tables: Iterable[tuple[Sequence[Variable], NDArray[np.float64]]], sparse: frozenset[int], has_octaves: bool
 ) -> GradientTable:
     """Merge the sums of several sets of variables, which may overlap where a step calls several optimizers.
 
     Args:
-        parts: variables, and their sums (V + 1, WIDTH): the last row has "calls" and "skipped" of the optimizer itself.
+        tables: V variables, and their sums (V + 1, WIDTH); the last row has "calls" and "skipped" of the optimizer itself.
         sparse: see `GradientTable`.
         has_octaves: see `GradientTable`.
     """
     steps = skipped = 0
     rows: dict[int, tuple[Variable, NDArray[np.float64]]] = {}
-    for variables, sums in parts:
+    for variables, sums in tables:
         *rows_of_variables, row_of_calls = sums
         steps, skipped = steps + int(row_of_calls[_CALLS]), skipped + int(row_of_calls[_SKIPPED])
         for variable, row in zip(variables, rows_of_variables, strict=True):

@@ -12,14 +12,14 @@ import keras
 def flatten_with_path(structure: Any) -> list[tuple[tuple[str | int, ...], Any]]:
     """Return the leaves of nested dicts, lists and tuples, each with its path, in the order of `keras.tree.flatten`.
 
-    `keras.tree.flatten_with_path` is there from Keras 3.7 on.
+    `keras.tree.flatten_with_path` exists from Keras 3.7 on.
 
     Example:
         >>> flatten_with_path({"b": [3, 4], "a": 1})
         [(('a',), 1), (('b', 0), 3), (('b', 1), 4)]
     """
-    # Keras orders keys by rules of its own, and packs an OrderedDict in another order than 3.6 flattens it: leaves are
-    # recognised. One that stands in several places is the same wherever it stands.
+    # Keras orders keys by rules of its own, and packs an OrderedDict in another order than 3.6 flattens it. So leaves are
+    # identified by their id; the paths of one that occurs several times are used up in order.
     paths: defaultdict[int, deque[tuple[str | int, ...]]] = defaultdict(deque)
     for path, leaf in _walk(structure, ()):
         paths[id(leaf)].append(path)

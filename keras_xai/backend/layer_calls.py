@@ -1,8 +1,8 @@
-"""Watches the calls of Keras layers while a forward pass is traced; the same on every framework.
+"""Records and replaces the outputs of Keras layers while a forward pass is traced; the same on every framework.
 
 A layer's `call` is replaced in its instance dictionary for the time of the trace, so that subclassed and nested models work, no
-graph is rebuilt and nothing stays on the model. Listeners run inside the trace: the tensors that they keep go nowhere but
-into what is returned from there.
+graph is rebuilt and nothing stays on the model. The replacements run inside the trace: the tensors that they see may leave it
+only as return values.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ class FirstCall(NamedTuple):
     """A layer's first call in a pass."""
 
     layer: keras.layers.Layer
-    arguments: Any  # all of them, nested
+    arguments: Any  # [args, kwargs]
     output: Any
-    calls: int  # that followed, this one included
+    calls: int  # number of calls in the pass, this one included
 
 
 @contextlib.contextmanager
 def replaced_calls(
     layers: Sequence[keras.layers.Layer], replace: Callable[[keras.layers.Layer, Call], Call]
 ) -> Iterator[None]:
-    """Put `replace(layer, call)` in the place of each layer's `call`."""
+    """Replace each layer's `call` by `replace(layer, call)` inside this context."""
     with contextlib.ExitStack() as stack:
         for layer in layers:
             stack.enter_context(_replaced_call(layer, replace))
@@ -56,7 +56,7 @@ def _replaced_call(layer: keras.layers.Layer, replace: Callable[[keras.layers.La
 def replaced_outputs(
     layers: Sequence[keras.layers.Layer], replace: Callable[[keras.layers.Layer, Any], Any]
 ) -> contextlib.AbstractContextManager[None]:
-    """Put `replace(layer, output)` in the place of what each layer gives."""
+    """Replace the output of each layer by `replace(layer, output)` inside this context."""
 
     def replacing(layer: keras.layers.Layer, call: Call) -> Call:
         return lambda *args, **kwargs: replace(layer, call(*args, **kwargs))
@@ -67,7 +67,7 @@ def replaced_outputs(
 def record_first_calls(
     function: Callable[[Tensors], Any], inputs: Sequence[Tensor], layers: Sequence[keras.layers.Layer]
 ) -> tuple[Any, list[FirstCall]]:
-    """Run `function(inputs)`, and return the first calls of `layers`, in the order in which they were done."""
+    """Run `function(inputs)`; return its value and the first calls of `layers`, in the order in which they finished."""
     first: dict[int, FirstCall] = {}
 
     def replacing(layer: keras.layers.Layer, call: Call) -> Call:
@@ -99,7 +99,7 @@ def substitute_embeddings(
         function: of the inputs, from which masks still follow.
         inputs: (n, ...) tensors.
         layers: as `embedding_outputs` had them.
-        embeddings: one for each of their calls, in order; None leaves a call's own.
+        embeddings: (n, ...) one for each of their calls, in order; None keeps the call's own output.
     """
     remaining = iter(embeddings)
 
@@ -114,15 +114,15 @@ def substitute_embeddings(
 def output_shapes(
     function: Callable[[Tensors], Any], inputs: Sequence[Tensor], layers: Sequence[keras.layers.Layer]
 ) -> list[tuple[keras.layers.Layer, tuple[int | None, ...]]]:
-    """Run `function(inputs)`, and return the layers that it calls, in order, with the shape of their first output."""
+    """Run `function(inputs)`, and return the layers that it calls, in order, each with the shape of its first output."""
     shapes: dict[int, tuple[keras.layers.Layer, tuple[int | None, ...]]] = {}
 
-    def note(layer: keras.layers.Layer, output: Any) -> Any:
+    def record_shape(layer: keras.layers.Layer, output: Any) -> Any:
         if keras.ops.is_tensor(output) and id(layer) not in shapes:
             with contextlib.suppress(ValueError):  # of a tensor whose rank is not known
                 shapes[id(layer)] = layer, tuple(output.shape)
         return output
 
-    with replaced_outputs(layers, note):
+    with replaced_outputs(layers, record_shape):
         function(list(inputs))
     return list(shapes.values())

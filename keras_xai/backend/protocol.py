@@ -1,11 +1,11 @@
 """The framework seam: the functions that a backend has, typed. Above it nothing imports a framework.
 
-Values go in and values come out. A function that runs inside a seam function (a score, the body of a loop) hands out tensors
-only by returning them: a framework that traces it has no other way to let them out. Nothing is learnt as a side effect of
-tracing either: facts are returned beside the tensors.
+Arguments and return values are the only way in and out. A function that runs inside a seam function (a score, the body of a
+loop) is traced by some frameworks, and a tensor of a trace can leave it as a return value only. Facts on the trace (names,
+counts) are returned beside the tensors as well, and not stored as a side effect.
 
-A second backend is a folder beside this file and a line in `FRAMEWORKS`; `tests/backend/test_parity.py` says what each function
-has to give.
+A second backend is a folder beside this file and a line in `FRAMEWORKS`; `tests/backend/test_parity.py` tests what each
+function returns.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:  # what is imported for its types alone would import the frame
 
 Tensor = Any  # of the framework
 Tensors = list[Tensor]
-# Called on the host with the number of rounds that a loop has done since the last call.
+# Called on the host with the number of iterations that a loop has done since the last call.
 Progress = Callable[[int], None]
 
 
 class NoRule(ValueError):
-    """DeepLIFT has no rule for an operation. Says which one, and the layer it stands in."""
+    """DeepLIFT has no rule for an operation; the text names the operation and its layer."""
 
 
 class Logits(NamedTuple):
-    """A model's outputs, and what is explained of them."""
+    """A model's outputs, and the scores that are explained."""
 
     outputs: Tensor  # (n, K) or (n,)
     scores: Tensor  # float32, in the same shape: the logits behind the outputs, or the outputs where there are none
@@ -51,32 +51,32 @@ class LayerOutput(NamedTuple):
     """The output of one call of a layer."""
 
     output: Tensor  # (n, ...)
-    input_indices: frozenset[int]  # which of the inputs it is computed from
+    input_indices: frozenset[int]  # of the inputs that it is computed from
 
 
 class Slopes(NamedTuple):
-    """The gradients of one backward pass; None where no path leads."""
+    """The gradients of one backward pass; None where the value does not depend on a tensor."""
 
-    inputs: Tensors
-    outputs: list[Tensors]  # of each layer at each of its calls
+    inputs: Tensors  # with respect to each input
+    outputs: list[Tensors]  # with respect to the output of each layer at each of its calls
 
 
 class ForwardPass(NamedTuple):
-    """One pass, and the backward pass that belongs to it."""
+    """A forward pass, and the backward pass that belongs to it."""
 
-    value: Tensor  # (n,)
-    aux: Any  # what the score returned beside it
+    value: Tensor  # (n,) the score
+    aux: Any  # returned by the score function beside the score
     layers: list[list[LayerOutput]]  # of each layer at each of its calls
-    vjp: Callable[[], Slopes]  # of Σ value; the pass is made once, when it is first called
+    vjp: Callable[[], Slopes]  # the gradients of Σ value; the backward pass runs once, at the first call
 
 
 class Multipliers(NamedTuple):
-    """DeepLIFT's answer."""
+    """The scores and multipliers of DeepLIFT."""
 
     score: Tensor  # (n,) of the samples
     baseline_score: Tensor  # (n,) of their baselines
-    multipliers: Tensors  # one an input, in its shape; None where no change leads from it to the score
-    aux: Any  # what the scores of the samples came with
+    multipliers: Tensors  # one an input, in its shape; None where the score does not depend on it
+    aux: Any  # returned by the score function beside the scores of the samples
 
 
 class Activation(NamedTuple):
@@ -85,48 +85,46 @@ class Activation(NamedTuple):
     layer: keras.layers.Layer
     output: Tensor  # (n, ...) its first floating tensor with a row for each sample; None where it is not readable
     mask: Tensor  # (n, T) true where a time step counts, or None
-    function: str  # the activation function that made it ("relu", "sigmoid", …), "" where none is found
-    is_input: bool  # its input again, in another shape at most
-    is_final: bool  # it is the model's logits or comes after them
-    follows: tuple[keras.layers.Layer, ...]  # the traced layers whose output it was called with
-    calls: int
-    leads: bool  # whether the model's outputs are computed from it
-    varies: bool  # whether values that differ between the samples lead to it, not only which of them are true
+    function: str  # the activation function of the output ("relu", "sigmoid", …), "" where none is found
+    is_input: bool  # the output is the layer's input, at most in another shape
+    is_final: bool  # the output is the model's logits, or computed from them
+    follows: tuple[keras.layers.Layer, ...]  # the traced layers whose output this one was called with
+    calls: int  # number of the layer's calls in the pass
+    leads: bool  # the model's outputs are computed from it
+    varies: bool  # it is computed from values that differ between the samples, not only from which of them are true
     problem: str  # why it is not readable, "" where it is
 
 
 class ActivationTrace(NamedTuple):
-    """A forward pass, and what some layers gave in it."""
+    """The outputs of a forward pass, and the activations of some layers in it."""
 
-    outputs: Tensor  # as in `Logits`
+    outputs: Tensor  # these three as in `Logits`
     scores: Tensor
     link: Link
-    activations: list[Activation]  # in the order in which the layers were first done; of those that were called
+    activations: list[Activation]  # of the layers that were called, in the order in which their first calls finished
 
 
 class EmbeddingCall(NamedTuple):
     """One call of a layer that may be an embedding of an input."""
 
-    input_index: (
-        int | None
-    )  # the input that it was called with, in another shape or dtype at most; None for anything else
+    # The index of the input that the layer was called with, at most in another shape or dtype; None for any other argument.
+    input_index: int | None
     output: Tensor
 
 
 class FittedRows(NamedTuple):
-    """Rows of a tensor that has an unknown number of them."""
+    """The rows of a tensor whose number of rows is known at run time only."""
 
-    rows: Tensor  # (samples, ...) zeros where there are fewer
-    count: Tensor  # how many there are
+    rows: Tensor  # (samples, ...) filled up with zeros where the tensor has fewer
+    count: Tensor  # number of rows that the tensor has
 
 
 class Preimage(NamedTuple):
     """Inputs for which a layer at the beginning of a model gets a certain value."""
 
     layer: keras.layers.Layer
-    values: Mapping[
-        int, tuple[NDArray[Any], NDArray[Any]]
-    ]  # by input: which of its entries are meant, and their values
+    # By index of the input: True for the entries that lead to the layer, and their values; both in the shape of one sample.
+    values: Mapping[int, tuple[NDArray[Any], NDArray[Any]]]
 
 
 class Program(Protocol):
@@ -137,14 +135,14 @@ class Program(Protocol):
     """
 
     def __call__(self, *args: Any) -> Any:
-        """Run it on arrays or tensors, alone or in lists, and on constants, with the model's live weights.
+        """Run it on arrays or tensors, alone or in lists, and on constants, with the model's current weights.
 
-        The contract is that of a pure function: whatever it moves (a seed, the state of a recurrent layer, a generator of
-        Python's) is put back.
+        It behaves as a pure function: state that a call changes (a seed, the state of a recurrent layer, a generator of
+        Python's) is restored.
         """
 
     def trace(self, *args: Any) -> Any:
-        """Return the facts of the trace that serves such arguments, None in the place of tensors; nothing is run."""
+        """Return the facts of the trace for such arguments, with None in place of tensors; nothing is run."""
 
     @property
     def traces(self) -> int:
@@ -152,15 +150,15 @@ class Program(Protocol):
 
     @property
     def has_side_effects(self) -> bool:
-        """True where a call moves something that is put back after it."""
+        """True where a call changes state that is restored after it."""
 
     @property
     def lasting_effects(self) -> str:
-        """The effects of a call that nobody can put back, as a predicate ("runs Python code …"); "" where there are none."""
+        """The effects of a call that cannot be restored, as a predicate ("runs Python code …"); "" where there are none."""
 
 
 class TargetScores(Protocol):
-    """Picks of the scores (n, K) of each row the one that is explained, and is linear in them."""
+    """Selects the explained score of each row from its scores (n, K); a linear function of them."""
 
     def select(self, scores: Tensor) -> Tensor:
         """Return (n,) of scores (n, K) or (n,)."""
@@ -179,7 +177,7 @@ class Backend(Protocol):
 
         Args:
             function: of tensors; traced once for each shape of its arguments.
-            model: whose variables it reads and whose Python code it runs, None where it runs no model.
+            model: the one that the function runs, whose state is restored; None where it runs none.
             jit: compile with XLA, where the framework leaves a choice.
         """
 
@@ -192,17 +190,17 @@ class Backend(Protocol):
     def dense_tensor(self, value: Any) -> Tensor | None:
         """Return a model's output as a tensor of numbers; None for text, complex numbers, ragged or sparse tensors, nothing."""
 
-    # Asking.
+    # Logits and targets.
 
     def find_logits(self, function: Callable[[Tensors], Tensor], inputs: Sequence[Tensor]) -> Logits:
         """Run a function of the inputs that returns a model's outputs, and find the logits behind a softmax or sigmoid.
 
-        The function is asked and not the layers, so that subclassed models and Lambda layers are served. What is rescaled after
-        the softmax is no softmax.
+        They are found in the operations and not in the layers, so that subclassed models and Lambda layers work, too. A softmax
+        whose outputs are rescaled is not taken for one.
         """
 
     def take_target(self, scores: Tensor, target: Tensor) -> Tensor:
-        """Return (n,) the column `target` (n,) of scores (n, K), or the only one where K is 1."""
+        """Return of each row the score of its target (n,), of scores (n, K) and targets (n,); the only one where K is 1."""
 
     # Differentiating.
 
@@ -215,7 +213,7 @@ class Backend(Protocol):
         inputs: Sequence[Tensor],
         layers: Sequence[keras.layers.Layer],
     ) -> ForwardPass:
-        """Run `score(inputs)`, which returns the score (n,) and what goes with it, and keep what `layers` gave."""
+        """Run `score(inputs)`, which returns the scores (n,) and auxiliary values, and keep the outputs of `layers`."""
 
     def deeplift_multipliers(
         self,
@@ -228,11 +226,11 @@ class Backend(Protocol):
         """Compute the multipliers of DeepLIFT's Rescale rule.
 
         Args:
-            scores: returns the scores (n, K) of n rows, and what goes with them.
+            scores: returns the scores (n, K) of n rows, and auxiliary values.
             inputs: (n, ...) the samples.
             baseline: (n, ...) one for each sample.
-            target: which score is explained.
-            shared_baseline: all rows of the baseline are one and the same.
+            target: selects the explained score.
+            shared_baseline: all rows of the baseline are equal.
 
         Raises:
             NoRule: an operation between inputs and scores has none.
@@ -250,7 +248,7 @@ class Backend(Protocol):
         """Return `initial` after `values = function(k, values)` for k in 0 … count − 1."""
 
     def map(self, function: Callable[[Tensor], Tensor], count: int, progress: Progress | None = None) -> Tensor:
-        """Return (count, ...) `function(k)`, float32, for k in 0 … count − 1; one at a time, so that memory holds one."""
+        """Return `function(k)` for k in 0 … count − 1, stacked (count, ...) as float32; computed one after the other."""
 
     # Layers.
 
@@ -261,22 +259,22 @@ class Backend(Protocol):
         layers: Sequence[keras.layers.Layer],
         vary: Sequence[bool] | None = None,
     ) -> ActivationTrace:
-        """Run a function as `find_logits` does, and keep what `layers` gave.
+        """Run a function as `find_logits` does, and keep the outputs of `layers`.
 
         Args:
             function: returns a model's outputs.
             inputs: (n, ...) tensors.
-            layers: to watch; containers and their parts alike.
-            vary: which of the inputs differ between the samples, None for all.
+            layers: to trace; a container and its inner layers may both be among them.
+            vary: True for each input that differs between the samples; None for all.
         """
 
     def embedding_outputs(
         self, function: Callable[[Tensors], Any], inputs: Sequence[Tensor], layers: Sequence[keras.layers.Layer]
     ) -> list[EmbeddingCall]:
-        """Run a function of the inputs, and return every call of `layers`, in order."""
+        """Run a function of the inputs, and return every call of `layers`, in their order."""
 
     def fit_rows(self, tensor: Tensor, samples: int) -> FittedRows:
-        """Cut or fill a tensor whose number of rows is known only when it runs."""
+        """Cut or fill up a tensor (?, ...), whose number of rows is known at run time only, to (samples, ...)."""
 
     def preimages(
         self,
@@ -290,8 +288,8 @@ class Backend(Protocol):
         Args:
             function: of the inputs, which calls the layers.
             inputs: (1, ...) one sample.
-            layers: to look for; one that is fed by more than shifts, scales, slices and reshapes of the inputs is left out.
-            model: whose state is kept as it is.
+            layers: to look for; left out is one whose input is more than a shift, scale, slice or reshape of the inputs.
+            model: whose state is restored.
         """
 
     # Data.
@@ -304,13 +302,13 @@ class Backend(Protocol):
     def gradient_recorder(
         self, model: keras.Model, plain: TrainFunction, announce: Callable[[int], None]
     ) -> GradientRecorder:
-        """A recorder of the gradients that train `model`.
+        """Return a recorder of the gradients that train `model`.
 
         Args:
-            model: whose train function is made.
+            model: a model that has its train function.
             plain: the model's own train function.
-            announce: is called with the number of variables before a recording function is compiled, which takes long.
+            announce: called with the number of variables before a recording function is compiled, which takes long.
         """
 
     def is_chief(self, model: keras.Model) -> bool:
-        """True where this process is the one that writes, of several that train one model together."""
+        """Return True for the one process that writes files, of several that train a model together."""

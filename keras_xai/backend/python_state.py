@@ -1,7 +1,7 @@
-"""Keeps what a model's Python code can move while it is traced.
+"""Restores the Python state that a model's code changes while it is traced.
 
-A graph is traced by running the model's code once. Whatever that code does besides building the graph happens then: draws
-from Python's and NumPy's generators, counters in layers.
+A graph is traced by running the model's code once. Its side effects happen at that time: draws from Python's and NumPy's
+generators, counters in layers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 @contextlib.contextmanager
 def python_state_kept(model: keras.Model | None) -> Iterator[None]:
-    """Trace something of `model` inside: generators and plain attributes of its layers are afterwards what they were."""
+    """Restore, after the block, the generators of Python and NumPy and the plain attributes of the model's layers."""
     generators = random.getstate(), np.random.get_state()
     layers = [] if model is None else [model, *model._flatten_layers(include_self=False)]
     attributes = [_plain_attributes(layer) for layer in layers]
@@ -30,12 +30,12 @@ def python_state_kept(model: keras.Model | None) -> Iterator[None]:
         random.setstate(generators[0])
         np.random.set_state(generators[1])
         for layer, before in zip(layers, attributes, strict=True):
-            # Past the layer's __setattr__, which tracks what it is given.
+            # Not by the layer's __setattr__, which tracks the values that it gets.
             vars(layer).update(before)
 
 
 def _plain_attributes(layer: keras.layers.Layer) -> dict[str, Any]:
-    """Return the numbers and texts that a layer's own code keeps, without those of Keras (`built` among them)."""
+    """Return a layer's attributes that are numbers or text, without those that Keras sets (`built` among them)."""
     return {
         name: value
         for name, value in vars(layer).items()
@@ -45,5 +45,5 @@ def _plain_attributes(layer: keras.layers.Layer) -> dict[str, Any]:
 
 @functools.cache
 def _attributes_of_keras() -> frozenset[str]:
-    # Named, since a name that Keras makes up would be missing from those of the user's next layers.
+    # Names are given, since Keras would count the names that it makes up, and the user's next layers would get other ones.
     return frozenset({*vars(keras.layers.Layer(name="layer")), *vars(keras.Model(name="model"))})

@@ -1,8 +1,8 @@
-"""The part of the framework seam that records the gradients of a training, typed.
+"""The protocol of recording the gradients of a training: the part of the framework seam that `gradients` uses.
 
-How a train step is listened to is the backend's: TensorFlow builds the step's graph a second time, with sums added to it;
-JAX, whose compiler would fuse the training's own operations in another way, runs a second program that computes the sums
-alone; torch calls the plain function while the optimizers' `apply` is hooked. Above the seam nobody knows.
+Each backend has its own way. TensorFlow builds the train step's graph a second time, with sums added to it. JAX's compiler
+would fuse the training's operations differently if sums were added, so a second program would compute the sums alone. torch
+would call the plain function while the optimizers' `apply` is hooked.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from keras_xai.backend.gradient_table import GradientTable, Variable
 
 Tensor = Any  # of the framework
-# As Keras makes them: TensorFlow's and torch's take an iterator of batches, JAX' the state and the iterator.
+# As Keras makes them: on TensorFlow and torch it takes an iterator of batches, on JAX the state and the iterator.
 TrainFunction = Callable[..., Any]
 
 
@@ -22,31 +22,31 @@ class NotCaptured(Exception):
 
 
 class GradientRecorder(Protocol):
-    """Makes a train function that trains as the model's own does, bit for bit, and adds up the gradients beside.
+    """Makes a train function that trains as the model's own does, bit for bit, and also adds up the gradients.
 
     It belongs to one train function of the model's own. Gradients are those that the optimizers' `apply` gets: without the
     factor of loss scaling, summed over replicas, before clipping.
 
-    A fault of the recorder never stops a step. It is told by `reason`, and the training goes on with the plain function.
+    A fault of the recorder never stops a step: `reason` says what it was, and the training goes on with the plain function.
     """
 
     @property
     def reason(self) -> str:
-        """The reason why nothing is recorded, for the user; "" while nothing stands against it."""
+        """The reason why gradients cannot be recorded, for the user; "" while they can."""
 
     @property
     def seconds_built(self) -> float:
-        """Seconds spent so far on building recording functions, without what a plain fit spends as well."""
+        """Seconds spent so far on building recording functions, without those that a plain fit spends as well."""
 
     @property
     def relative_size(self) -> float:
         """Operations of the recording function for each of the plain one's, at least 1; 1 where nothing is compiled."""
 
     def select(self, is_selected: Callable[[Variable], bool]) -> None:
-        """Record these variables from the next recording function on; sums of others are lost."""
+        """Record these variables from the next recording function on; the sums so far are lost."""
 
     def recording_function(self, arguments: Sequence[Any]) -> TrainFunction | None:
-        """Return the train function that records, built for these arguments, of which no step has run.
+        """Return the train function that records, built for these arguments; building it runs no step.
 
         Args:
             arguments: those that Keras calls the train function with.
@@ -55,7 +55,7 @@ class GradientRecorder(Protocol):
             The function, to be called in place of the plain one; None where `reason` says why there is none.
 
         Raises:
-            Exception: whatever the model's own code raises, as it would without a recorder.
+            Exception: of the model's own code, as without a recorder.
         """
 
     def read(self) -> GradientTable:

@@ -1,4 +1,4 @@
-"""The result of a traced function: tensors, which a program returns at each run, and facts, which stay those of the trace."""
+"""The result of a traced function: tensors, which each run computes, and facts, which are fixed when it is traced."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-Fill = Callable[[Iterator[Any]], Any]  # takes the tensors of its part of the result, and returns that part
+Fill = Callable[[Iterator[Any]], Any]  # takes the next tensors for its part of the result, and returns the part
 
 
 class Template:
@@ -14,7 +14,7 @@ class Template:
 
     Args:
         result: lists, tuples, named tuples and dicts of tensors and facts.
-        is_tensor: tells the two apart.
+        is_tensor: returns True for a tensor.
     """
 
     def __init__(self, result: Any, is_tensor: Callable[[Any], bool]) -> None:
@@ -23,7 +23,7 @@ class Template:
         self._fill = self._filling(result)
 
     def forget(self) -> list[Any]:
-        """Return the traced tensors, and hold them no longer."""
+        """Return the traced tensors, and release them."""
         tensors, self.tensors = self.tensors, []
         return tensors
 
@@ -36,18 +36,18 @@ class Template:
         return self._fill(itertools.repeat(None))
 
     def _filling(self, value: Any) -> Fill:
-        """Make the function that fills one part of the result."""
+        """Return the function that fills one part of the result with tensors."""
         before = len(self.tensors)
         if self._is_tensor(value):
             self.tensors.append(value)
             return next
         if isinstance(value, Mapping):
             keys = list(value)
-            parts = [self._filling(part) for part in value.values()]
-            fill: Fill = lambda tensors: dict(zip(keys, [part(tensors) for part in parts], strict=True))  # noqa: E731
+            fills = [self._filling(entry) for entry in value.values()]
+            fill: Fill = lambda tensors: dict(zip(keys, [fill_entry(tensors) for fill_entry in fills], strict=True))  # noqa: E731
         elif isinstance(value, (list, tuple)):
             make = type(value)._make if hasattr(value, "_make") else type(value)  # of a named tuple, and of any other
-            parts = [self._filling(part) for part in value]
-            fill = lambda tensors: make([part(tensors) for part in parts])  # noqa: E731
+            fills = [self._filling(entry) for entry in value]
+            fill = lambda tensors: make([fill_entry(tensors) for fill_entry in fills])  # noqa: E731
         # A part without tensors is the same at each run.
         return fill if len(self.tensors) > before else lambda tensors: value

@@ -1,4 +1,4 @@
-"""The lifecycle that all callbacks share, and the one decorator that keeps our faults away from training."""
+"""The lifecycle that all callbacks share, and the decorator that keeps their faults from ending a training."""
 
 from __future__ import annotations
 
@@ -30,35 +30,35 @@ P = ParamSpec("P")
 
 
 def fault_isolated(hook: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
-    """Run a hook of a `RecordingCallback` so that its faults cost a warning and the callback, never the training.
+    """Keep an exception in a hook of a `RecordingCallback` from ending the training: it is warned of, the callback disabled.
 
-    What passes through: `KeyboardInterrupt` and its like, an `Alarm` the user asked for, a warning that the user's own
-    filter turned into an error, and an `InvalidInput` before the model is known to fit: nothing is lost yet. With
-    `on_error="raise"` everything does.
+    These are raised all the same: `KeyboardInterrupt` and its like, an `Alarm` that the user asked for, a warning that the
+    user's own filter turned into an error, and an `InvalidInput` before the first step, when no training is lost yet. With
+    `on_error="raise"` every exception is.
     """
 
     @functools.wraps(hook)
     def guarded(self: RecordingCallback, /, *args: P.args, **kwargs: P.kwargs) -> None:
         is_train_begin = hook.__name__ == "on_train_begin"
-        if self._in_hook and not is_train_begin:  # called by a hook of a subclass, whose guard sees to it
+        if self._in_hook and not is_train_begin:  # a subclass's hook calls super(): the guard around that one is enough
             hook(self, *args, **kwargs)
             return
-        if self.disabled and not is_train_begin:
+        if self.retired and not is_train_begin:
             self._after_disabling(hook.__name__, *args)
             return
         with self.cost:
             session = self._session
             if session is not None and session.failure is not None and not is_train_begin:
-                self._disable_silently(session, hook.__name__)  # another callback met the fault and warned of it
+                self._disable_silently(session, hook.__name__)  # another callback has warned of the shared fault
                 return
             try:
                 self._in_hook = True
                 hook(self, *args, **kwargs)
             except Exception as fault:
                 is_misuse = isinstance(fault, InvalidInput) and (is_train_begin or self._checking)
-                is_wanted = is_misuse or isinstance(fault, (Alarm, UserWarning))
-                self._disable(fault, hook.__name__, self._session or session, is_wanted=is_wanted)
-                if is_wanted or self.on_error == "raise":
+                reaches_user = is_misuse or isinstance(fault, (Alarm, UserWarning))
+                self._disable(fault, hook.__name__, self._session or session, reaches_user=reaches_user)
+                if reaches_user or self.on_error == "raise":
                     raise
             finally:
                 self._in_hook = False
@@ -75,13 +75,13 @@ class RecordingCallback(keras.callbacks.Callback):
     Args:
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
         every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
-        on_error: "warn" (a fault is one warning, and the callback retires) or "raise" (for development).
+        on_error: "warn" (an exception is one warning, and the callback is disabled) or "raise" (for development).
         log: "all" puts every figure into Keras' `logs`, and so into its progress line; "default" its `default_figures`.
 
     Attributes:
         log_dir: as an absolute path.
         cost: the time spent in this callback.
-        disabled: True after a fault, until the next training.
+        retired: True after a fault, until the next training.
         learning_rate: that of the epoch that is recorded, NaN where the optimizer has none.
     """
 
@@ -103,7 +103,7 @@ class RecordingCallback(keras.callbacks.Callback):
         self.log = log
         self.log_dir = checked_directory(log_dir)
         self.on_error = on_error
-        self.disabled = False
+        self.retired = False
         self.cost = Stopwatch()
         self.learning_rate = float("nan")
         self._schedule = Schedule(every)
@@ -118,7 +118,7 @@ class RecordingCallback(keras.callbacks.Callback):
         self._last_recorded: int | None = None  # epoch
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy has the settings of this callback, and no part in its training."""
+        """Return the state of a copy: the settings of this callback, without what belongs to the fit that it watches."""
         state = dict(vars(self))
         for cls in type(self).__mro__:
             for name, value in getattr(cls, "fit_state", {}).items():
@@ -129,7 +129,7 @@ class RecordingCallback(keras.callbacks.Callback):
     # What a subclass overrides, in the order in which it is called.
 
     def check(self) -> None:
-        """At train begin: check all that needs the model, built or not, and forget the fit before.
+        """Check all that needs the model, built or not, and forget the fit before; called at train begin.
 
         Raises:
             InvalidInput: reaches the user.
@@ -140,7 +140,7 @@ class RecordingCallback(keras.callbacks.Callback):
         return bool(self.model.built)
 
     def prepare(self) -> None:
-        """As soon as the model has its weights, at train begin or after its first step: build all that needs them.
+        """Build all that needs the model's weights; called once it has them, at train begin or after the first step.
 
         Raises:
             InvalidInput: reaches the user.
@@ -155,24 +155,29 @@ class RecordingCallback(keras.callbacks.Callback):
         return None
 
     def on_run_start(self, epoch: int, past: Log | None) -> None:
-        """At the begin of the fit's first epoch; `past` are the records of the run that is continued."""
+        """Take over the records of the run that is continued; called when the fit's first epoch begins.
+
+        Args:
+            epoch: the first one of this fit.
+            past: the records before it; None for a new run.
+        """
 
     def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
-        """At the end of a scheduled epoch: return its records. May add keys to `logs`."""
+        """Return the records of a scheduled epoch, at its end; may add keys to `logs`."""
         return ()
 
     def carry_forward(self, epoch: int, logs: dict[str, Any]) -> None:
-        """At the end of any other epoch: CSVLogger and EarlyStopping want the same keys in every epoch."""
+        """Add the last figures to `logs` at the end of any other epoch: CSVLogger needs the same keys in each."""
 
     def on_epoch_written(self) -> None:
-        """After the epoch is written: do what the user asked for in case of an alarm."""
+        """Respond to alarms as the user asked; called after the epoch is written, so that a stop loses no record."""
 
     def record_last_epoch(self, epoch: int) -> Iterable[Record]:
-        """At train end, if the last epoch was not scheduled: return its records after all."""
+        """Return the records of the last epoch at train end, if it was not scheduled."""
         return ()
 
     def close(self) -> None:
-        """At train end, after a fault, before the next fit: put back whatever was touched. Idempotent."""
+        """Put back whatever was touched, at train end, after a fault and before the next fit. Idempotent."""
 
     # What a subclass uses.
 
@@ -191,7 +196,7 @@ class RecordingCallback(keras.callbacks.Callback):
         return self._schedule.due(epoch, first, epochs - 1 if epochs else None)
 
     def note(self, text: str) -> None:
-        """Say something in the epoch's record; nothing where there is no text."""
+        """Add a sentence to the notes of the epoch's record; an empty one is left out."""
         if text and self._session is not None:
             self._session.note(text)
 
@@ -201,13 +206,13 @@ class RecordingCallback(keras.callbacks.Callback):
         warnings.warn(text, stacklevel=2)
 
     def warn_once(self, text: str) -> None:
-        """Warn unless this fit has done so with this text; nothing where there is no text."""
+        """Warn once in a fit of each text; an empty one is left out."""
         if text and text not in self._warned:
             self._warned.add(text)
             self.warn(text)
 
     def stop_part(self, part: str, reason: str) -> None:
-        """Record for good that a part of the watch has ended before the training."""
+        """Record that a part of the watch ended before the training; see `records.Stop`."""
         if self._session is not None:
             self._session.record_stop(part, reason)
 
@@ -218,7 +223,7 @@ class RecordingCallback(keras.callbacks.Callback):
         self._checking = True
         self._refuse_a_second_fit()
         self._leave_quietly()  # an aborted fit never called on_train_end
-        self.disabled = False  # a new training is a new chance
+        self.retired = False  # a new training is a new chance
         self._failed_session = None
         self._warned = set()
         self._first_epoch = self._last_epoch = self._last_recorded = None
@@ -277,17 +282,17 @@ class RecordingCallback(keras.callbacks.Callback):
             self._print_cost(session)
         self.on_epoch_written()
 
-    # Its own.
+    # Inside.
 
     def _optimizer_rate(self) -> float:
-        """Return the optimizer's present learning rate, NaN without one."""
+        """Return the optimizer's current learning rate, NaN without one."""
         rate = getattr(getattr(self.model, "optimizer", None), "learning_rate", None)
         # The addition reads it: a variable mirrored on several devices is no number by itself.
         return float("nan") if rate is None else float(getattr(rate, "value", rate) + 0.0)
 
     @contextlib.contextmanager
     def _building(self) -> Iterator[None]:
-        """Count the time that graphs take to be built in here as what comes once."""
+        """Count the seconds in which graphs are built inside as cost that comes once, not in every epoch."""
         before = seconds_built()
         try:
             yield
@@ -301,18 +306,18 @@ class RecordingCallback(keras.callbacks.Callback):
             self._checking = False
 
     def _refuse_a_second_fit(self) -> None:
-        """Raise where this callback watches a fit that is still running, inside of which another one was given it."""
+        """Raise where this callback is given to a second fit while its first one is still running."""
         session = self._session
         if session is not None and session.fit is not self.params and is_running(session.fit):
             name = type(self).__name__
             session.record_stop(self.name, f"the same {name} was given to a fit inside its own")
-            self.disabled = True
+            self.retired = True
             raise InvalidInput(
                 f"This {name} watches a fit that is still running: a fit inside it needs a callback of its own."
             )
 
     def _print_cost(self, session: RunSession) -> None:
-        """Say what all of us cost, when the training ends: a line beside Keras' own, where that has one."""
+        """Log the cost of all callbacks when the training ends, and print it where Keras prints its own progress."""
         session.close_ledger()
         line = f"keras_xai: {session.ledger.line()}."
         logger.info("%s", line)
@@ -324,26 +329,26 @@ class RecordingCallback(keras.callbacks.Callback):
             raise RuntimeError("on_train_begin was not called before this hook")
         return self._session
 
-    def _disable(self, fault: Exception, hook: str, session: RunSession | None, *, is_wanted: bool) -> None:
-        """End this callback's part in the training.
+    def _disable(self, fault: Exception, hook: str, session: RunSession | None, *, reaches_user: bool) -> None:
+        """End this callback's part in the training, and write the reason into the run.
 
-        Unless the user wanted the error, the run says so and, unless errors are raised, a warning does.
+        A warning says it too, unless the exception is raised.
 
         Args:
             fault: what was raised.
             hook: the name of the hook that raised it.
             session: of the training.
-            is_wanted: the error is an alarm that the user asked for, or misuse that the user has to know of.
+            reaches_user: the exception is raised whatever `on_error` is: an alarm that was asked for, or a misuse.
         """
-        text = self._words_of_fault(fault, hook, session)
-        warns = not is_wanted and self.on_error == "warn"
+        text = self._fault_message(fault, hook, session)
+        warns = not reaches_user and self.on_error == "warn"
         self._checking = False
         if warns:
-            self.disabled = True
+            self.retired = True
             self.note(text)
         if session is not None:
             is_incomplete = hook != "on_train_end" or self._last_epoch != self._last_recorded
-            if not is_wanted and is_incomplete:
+            if not reaches_user and is_incomplete:
                 session.record_stop(self.name, f"{hook}: {type(fault).__name__}: {fault}")
             session.add_cost(self.name, self.cost.take())
         self._failed_session = session if session is not None and session.failure is not None else None
@@ -356,7 +361,7 @@ class RecordingCallback(keras.callbacks.Callback):
             self._after_disabling(hook)
             warnings.warn(text, stacklevel=4)
 
-    def _words_of_fault(self, fault: Exception, hook: str, session: RunSession | None) -> str:
+    def _fault_message(self, fault: Exception, hook: str, session: RunSession | None) -> str:
         names = dict.fromkeys([type(self).__name__])
         if session is not None and session.failure is fault:
             names |= dict.fromkeys(session.members_at_failure)
@@ -367,15 +372,15 @@ class RecordingCallback(keras.callbacks.Callback):
         )
 
     def _disable_silently(self, session: RunSession, hook: str) -> None:
-        """End this callback's part without a warning: the fault was another one's."""
-        self.disabled = True
+        """End this callback's part without a warning: the callback that raised the shared fault has warned of it."""
+        self.retired = True
         self._failed_session = session
         session.record_stop(self.name, f"{type(session.failure).__name__}: {session.failure}")
         self._leave_quietly()
         self._after_disabling(hook)
 
     def _after_disabling(self, hook: str, *args: Any) -> None:
-        """See to it that the run says that this part has ended, also where that could not be written at once."""
+        """Write into the run that this callback has ended, where that could not be written at once."""
         try:
             if self._session is not None and hook == "on_epoch_begin":
                 self._session.begin_epoch(args[0])
@@ -399,7 +404,7 @@ class RecordingCallback(keras.callbacks.Callback):
             logger.debug("%s could not clean up", self.name, exc_info=True)
 
     def _leave(self) -> None:
-        """Let go of the model and the file, whatever happened; what the session got from us stays readable."""
+        """Release the model, and leave the session; the records that it wrote stay readable."""
         try:
             self.close()
         finally:

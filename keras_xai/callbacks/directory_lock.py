@@ -17,9 +17,9 @@ logger = logging.getLogger("keras_xai")
 class DirectoryLock:
     """A run directory held for one writer.
 
-    An advisory lock on the directory itself: no file is made that could outlive its writer, and the system gives it
-    back when the process ends, however it ends. Where the system has no such lock (Windows, some network file systems)
-    it is always had.
+    An advisory lock (`flock`) on the directory itself: no file is made that could outlive its writer, and the system
+    releases it when the process ends, however it ends. Where the system has no such lock (Windows, some network file
+    systems) acquiring it always succeeds.
     """
 
     def __init__(self, handle: int | None) -> None:
@@ -29,7 +29,7 @@ class DirectoryLock:
 
     @classmethod
     def acquire(cls, directory: Path) -> DirectoryLock | None:
-        """Return a lock on `directory`, which is made if need be; None where somebody else holds it.
+        """Return a lock on `directory`, which is made if it is missing; None where another process holds it.
 
         Raises:
             OSError: the directory cannot be made or opened.
@@ -48,7 +48,10 @@ class DirectoryLock:
         return cls(handle)
 
     def release(self) -> None:
-        """Give it back; in a forked process, take no part in it: a lock ends with the last that holds it. Idempotent."""
+        """Release the lock. Idempotent.
+
+        A forked process only closes its copy of the handle: the lock ends with the last handle to it.
+        """
         self._finalizer()
 
 

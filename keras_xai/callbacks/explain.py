@@ -1,4 +1,4 @@
-"""The callbacks of this package in one line."""
+"""`Explain`: all callbacks of this package as one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keras_xai.callbacks.importance_drift import ImportanceDrift
-from keras_xai.callbacks.memory import collected, warn_of
+from keras_xai.callbacks.memory import collected_needs, warn_of_memory
 from keras_xai.callbacks.probe_attributions import Methods, ProbeAttributions, method_options
 from keras_xai.callbacks.probe_mappings import ProbeMappings
 from keras_xai.callbacks.response import Response
@@ -26,9 +26,9 @@ Options = Mapping[str, Any]  # of one callback, by the names of its arguments
 class Explain(keras.callbacks.Callback):
     """`WeightGradients`, `ProbeAttributions` and `ImportanceDrift` on one log directory; with `mappings` also `ProbeMappings`.
 
-    Nothing of its own: each of them looks, isolates its faults and counts its cost by itself. What is set here holds for
-    each that has such an argument. `gradients`, `attributions`, `drift` and `mappings` are dicts of arguments of one
-    of them, which go before what is set for all:
+    It passes every hook on: each of them records, isolates its faults and counts its cost by itself. An argument set here
+    holds for each that has one of this name. `gradients`, `attributions`, `drift` and `mappings` are dicts of arguments
+    for one of them, which override what is set for all:
 
         Explain(log_dir, probe, every=5, gradients={"include": "backbone"}, drift={"limit": 8, "every": 1})
 
@@ -45,7 +45,8 @@ class Explain(keras.callbacks.Callback):
         on_drift: at an alert: "warn", "stop" (and warn), "raise" a `DriftAlarm`, or a function of the `records.Alert`.
         on_flag: at a new flag: "warn", "stop" (and warn), "raise" a `GradientAlarm` or `MappingAlarm`, or a function of the
             record that has the flag, `records.Gradients` or `records.Mappings`.
-        on_error: "warn" (a fault is one warning, and the callback that has it retires) or "raise" (for development).
+        on_error: "warn" (an exception is one warning, and the callback that raised it is disabled) or "raise" (for
+            development).
         log: "all" puts every figure into Keras' `logs`, and so into its progress line; by default `xai_drift_score`,
             `xai_drift_alarm` and `xai_quiet_epochs`. The records hold all of them.
 
@@ -81,31 +82,32 @@ class Explain(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         probe = Probe.of(probe)
-        of_all = {"every": every, "on_error": on_error}
-        of_gradients = _options(WeightGradients, "gradients", gradients)
-        of_attributions = _options(ProbeAttributions, "attributions", attributions, method)
-        of_mappings = _options(ProbeMappings, "mappings", None if isinstance(mappings, bool) else mappings)
-        of_drift = _options(ImportanceDrift, "drift", drift)
-        if method is None and of_attributions and "method" not in of_attributions:
+        mappings_dict = None if isinstance(mappings, bool) else mappings
+        gradient_options = _options(WeightGradients, "gradients", gradients)
+        attribution_options = _options(ProbeAttributions, "attributions", attributions, method)
+        mapping_options = _options(ProbeMappings, "mappings", mappings_dict)
+        drift_options = _options(ImportanceDrift, "drift", drift)
+        if method is None and attribution_options and "method" not in attribution_options:
             raise InvalidInput(f"attributions={attributions!r} with method=None: there is no gallery; give a method.")
 
+        shared = {"every": every, "on_error": on_error}
         self.callbacks: list[keras.callbacks.Callback] = []
-        with collected() as self.needs:
-            of_gradients = {**of_all, "on_flag": on_flag, "log": log, **of_gradients}
-            self.callbacks.append(WeightGradients(log_dir, **of_gradients))
-            if method is not None or of_attributions:
-                of_attributions = {**of_all, "method": method, **of_attributions}
-                self.callbacks.append(ProbeAttributions(log_dir, probe, **of_attributions))
+        with collected_needs() as self.needs:
+            gradient_options = {**shared, "on_flag": on_flag, "log": log, **gradient_options}
+            self.callbacks.append(WeightGradients(log_dir, **gradient_options))
+            if method is not None or attribution_options:
+                attribution_options = {**shared, "method": method, **attribution_options}
+                self.callbacks.append(ProbeAttributions(log_dir, probe, **attribution_options))
             if mappings is not False and mappings is not None:
-                of_mappings = {**of_all, "on_flag": on_flag, "log": log, **of_mappings}
-                self.callbacks.append(ProbeMappings(log_dir, probe, **of_mappings))
-            # Last, since on_drift="raise" ends the epoch for whoever comes after it.
-            of_drift = {**of_all, "live": live, "on_drift": on_drift, "log": log, **of_drift}
-            self.callbacks.append(ImportanceDrift(log_dir, probe, **of_drift))
-        warn_of(self.needs, stacklevel=3)
+                mapping_options = {**shared, "on_flag": on_flag, "log": log, **mapping_options}
+                self.callbacks.append(ProbeMappings(log_dir, probe, **mapping_options))
+            # Last, since on_drift="raise" ends the epoch for the callbacks behind it.
+            drift_options = {**shared, "live": live, "on_drift": on_drift, "log": log, **drift_options}
+            self.callbacks.append(ImportanceDrift(log_dir, probe, **drift_options))
+        warn_of_memory(self.needs, stacklevel=3)
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy has the settings of this callback, and no part in its training."""
+        """Return the state of a copy: the settings of this callback, without what belongs to the fit that it watches."""
         return {**vars(self), "_model": None, "params": None}
 
     def set_params(self, params: dict[str, Any]) -> None:
@@ -142,11 +144,11 @@ class Explain(keras.callbacks.Callback):
 def _options(
     callback: type[keras.callbacks.Callback], argument: str, options: Options | None, method: Methods | None = None
 ) -> dict[str, Any]:
-    """Return the options of one callback, each of which it has.
+    """Check the options of one callback, and return them as a dict.
 
     Args:
-        callback: which gets them.
-        argument: of `Explain`, for the error message.
+        callback: the class that gets them.
+        argument: the one of `Explain` that holds them, for the error message.
         options: as the user gave them.
         method: of the gallery; where it is a single one its own options may be among them.
 

@@ -1,4 +1,4 @@
-"""The alarm: a callback that says when the model starts to rely on something else."""
+"""`ImportanceDrift`: raises an alarm when the model starts to rely on something else, or its training data change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keras_xai.attribution.whole import measuring
 from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.fingerprint import as_numbers
 from keras_xai.callbacks.live_rows import LiveRows, copied_rows
-from keras_xai.callbacks.memory import Need, expect
+from keras_xai.callbacks.memory import Need, announce_need
 from keras_xai.callbacks.response import Response, check_response, respond
 from keras_xai.callbacks.schedule import Every
 from keras_xai.drift.monitor import DriftMonitor, DriftSettings, Explained
@@ -36,14 +36,14 @@ MIN_PROBE_ROWS, MAX_PROBE_ROWS = 64, 1024  # below, the score is noise; above, t
 class ImportanceDrift(RecordingCallback):
     """Watches what the model relies on, and raises an alarm when that changes (a control chart of feature importance).
 
-    At each epoch's end the mean |attribution| of every feature over a fixed probe becomes a share vector; a move that is
-    large in units of the run's own past moves is an alarm. With `live` the same is asked of training rows, read again from
-    their source: they see what the probe cannot, as a watermark that only training images carry, and they tell a change
-    of the data from a change of the model. Rows or labels that used to repeat and came out differently are an alarm by
-    themselves. Alarms of one cause are one event with one verdict, told once.
+    At each epoch's end the mean |attribution| of every feature over a fixed probe is divided by the sum over all features:
+    the shares. A share that moves by much more than it did in the run so far is an alarm. With `live` the same is done for
+    training rows, read again from their source: they show what the probe cannot, such as a watermark that only training
+    images carry, and distinguish a change of the data from a change of the model. Rows or labels that used to repeat and
+    came out differently are an alarm by themselves. Alarms of one cause are one event with one verdict and one warning.
 
-    Keys in `logs`, in every epoch from the first (EarlyStopping, ModelCheckpoint, CSVLogger see them; this callback
-    stands before them in the list):
+    Keys in `logs`, in every epoch from the first. Put this callback before EarlyStopping, ModelCheckpoint and CSVLogger in
+    the list, so that they see them:
 
     - `xai_drift_score`: on the fixed probe, the largest |z| over features and over moves of one and of two updates, in units
       of a feature's usual move; NaN before there are six moves to compare with;
@@ -53,28 +53,29 @@ class ImportanceDrift(RecordingCallback):
     and with `log="all"` also `xai_drift` (the part of the shares that moved since the update before, 0 to 1) and, with `live`,
     `xai_drift_score_live` and `xai_drift_alarm_live`.
 
-    A table with a column that no gradient reaches (categories, integers into a lookup) is measured whole by exchanging a
-    column's values between rows, and says so: F forward passes an epoch in the place of one forward and one backward pass. Of
-    other kinds of input what cannot be measured is NaN in the record, and no part of the shares.
+    In a table with a column that no gradient reaches (categories, integers into a lookup) the importance of all columns is
+    measured by exchanging a column's values between rows, and a warning says so: F forward passes an epoch instead of one
+    forward and one backward pass. In other kinds of input a feature that cannot be measured is NaN in the record, and no
+    part of the shares.
 
     A change detector cannot see a shortcut that was there from epoch 0, nor a very slow ramp. More than 500 features are
-    pooled to the 200 heaviest of the run's first epoch and "other".
+    pooled to the 200 with the largest share in the run's first epoch, and "other".
 
     Args:
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
         probe: a `Probe`, or what makes one; 128 rows or more, not from the training data.
         live: arrays or frames (x, y) by reference, a `PyDataset`, a `tf.data.Dataset` or a callable -> (x, y): the same rows
-            in the same order at every read, at most 256 of them; before random augmentation where that can be had.
+            in the same order at every read, of which the first 256 are used; best before random augmentation.
         method: the attribution method on the probe. Saliency also sees what the probe does not contain.
-        live_method: the one on the live rows.
-        per_class: watch every class by itself: finds what concerns one class only; wants a class-balanced probe.
+        live_method: the attribution method on the live rows.
+        per_class: watch every class by itself: finds what concerns one class only; needs a class-balanced probe.
         limit: |z| of an alarm; default 6, per class 9.
         burn_in: updates before the first alarm.
         cooldown: an alarm needs more than so many updates since the last one.
         every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
         on_drift: "warn" (one line an event, as a Python warning and nowhere else), "stop" (warn, and stop the training after
             this epoch), "raise" (`DriftAlarm`) or a function that gets each `records.Alert`.
-        on_error: "warn" or "raise".
+        on_error: "warn" (an exception is one warning, and the callback is disabled) or "raise" (for development).
         log: "all" puts every figure into `logs`; by default three. The records hold all of them.
 
     Raises:
@@ -130,7 +131,7 @@ class ImportanceDrift(RecordingCallback):
         if per_class and self.probe.classes is None:
             raise InvalidInput("per_class=True needs a probe whose y are classes.")
         self._warn_of_size()
-        self.needs = expect(Need(self.probe, passes=6, live=copied_rows(live)))
+        self.needs = announce_need(Need(self.probe, passes=6, live=copied_rows(live)))
         self.method, self.live_method, self.on_drift = method, live_method, on_drift
         self.live = None if live is None else LiveRows(live, self.probe)
 
@@ -159,7 +160,7 @@ class ImportanceDrift(RecordingCallback):
             live=self.live is not None,
         )
         self._alerts: list[Alert] = []  # of this epoch
-        self._told_events: dict[int, str] = {}  # their verdicts
+        self._warned_verdicts: dict[int, str] = {}  # of the events that were warned of, by event
         self._unmeasured: dict[Explained, NDArray[np.bool_]] = {}  # (F) of each source
         self._methods: dict[Explained, str] = {}  # that explain each source
         self._explainers: dict[Explained, ProbeExplainer] = {}
@@ -201,7 +202,12 @@ class ImportanceDrift(RecordingCallback):
             self._first_rows = None
 
     def _live_explainer(self, *, reach_is_known: bool) -> ProbeExplainer:
-        """Return one for rows of the source. What a gradient method on the probe reaches, one on the live rows reaches too."""
+        """Return the explainer of the live rows.
+
+        Args:
+            reach_is_known: the probe is explained by a gradient method: the features that a gradient reaches there are
+                reached on the live rows, too, and need not be looked for again.
+        """
         method = make_method(self.live_method, {}, METHODS)
         if reach_is_known and method.needs_gradient:
             self._methods["live"] = self.live_method
@@ -212,10 +218,10 @@ class ImportanceDrift(RecordingCallback):
 
     def run_identity(self) -> Mapping[str, Any]:
         constants: dict[str, Any] = {"limit": self.settings.limit}
-        # Where features are pooled, which ones is known later; the probe's hash holds all the names.
+        # Which features are pooled is known only after the first update; the probe's hash covers all names.
         if not self._monitor.top_features.is_pooling:
             constants["features"] = self._monitor.names
-        # Which method is used instead of one that measures nothing is known with the model's weights.
+        # A method that measures nothing is replaced by another one, which is known once the model has its weights.
         for source, name in (("clean", "method"), ("live", "live method")):
             if source in self._methods:
                 constants[name] = self._methods[source]
@@ -228,16 +234,16 @@ class ImportanceDrift(RecordingCallback):
         if past is None:
             return
         updates = {source: past.shares(source) for source in SOURCES}
-        anew: list[Source] = []
+        restarted: list[Source] = []
         if updates["clean"] and self._explainers and self._explainers["clean"].target is None:
             self.note(
                 "The probe has no labels, and which classes were explained before is not kept: from here it is the classes "
                 "predicted now, and the burn-in on the fixed probe starts again."
             )
-            anew = ["clean"]
+            restarted = ["clean"]
         rates = {record.epoch: record.learning_rate for record in past.history}
-        self._monitor.replay(updates, past.alerts, rates, start_anew=anew)
-        self._told_events = {alert.event: alert.verdict for alert in past.alerts if alert.event is not None}
+        self._monitor.replay(updates, past.alerts, rates, start_anew=restarted)
+        self._warned_verdicts = {alert.event: alert.verdict for alert in past.alerts if alert.event is not None}
         if self._live_rows is None:
             return
         digests = [shares.digest for shares in updates["live"] if shares.digest is not None]
@@ -282,10 +288,10 @@ class ImportanceDrift(RecordingCallback):
         )
 
     def _warn_of_event(self, alert: Alert, text: str) -> None:
-        """Warn of an event, unless that was done with the verdict that it has now."""
-        if alert.event is None or self._told_events.get(alert.event) == alert.verdict:
+        """Warn of an event, unless a warning with its present verdict was issued before."""
+        if alert.event is None or self._warned_verdicts.get(alert.event) == alert.verdict:
             return
-        self._told_events[alert.event] = alert.verdict
+        self._warned_verdicts[alert.event] = alert.verdict
         # As from no file: the line of our source that would be shown says nothing to the user.
         warnings.warn_explicit(f"ALERT {text}", UserWarning, "<keras_xai>", 0)
 
@@ -295,7 +301,7 @@ class ImportanceDrift(RecordingCallback):
     # One epoch.
 
     def _updates(self, epoch: int) -> list[Record]:
-        """Return the records of an epoch; its alerts are kept for `act` as well."""
+        """Return the records of an epoch; its alerts are kept for `on_epoch_written` as well."""
         monitor, explainer = self._monitor, self._explainers["clean"]
         monitor.begin_update()
         pooled = PooledRows.of((maps[self._methods["clean"]] for maps in explainer.in_parts()), self.probe)
@@ -303,10 +309,8 @@ class ImportanceDrift(RecordingCallback):
         records = self._scored(epoch, "clean", pooled, self.probe)
         if self._live_rows is not None and monitor.top_features.is_fixed:
             try:
-                for record in self._updates_of_live(
-                    epoch, self._live_rows
-                ):  # one by one: what came before a fault is kept
-                    records.append(record)
+                for record in self._updates_of_live(epoch, self._live_rows):
+                    records.append(record)  # one by one: those before a fault are kept
             except Exception as fault:
                 self._lose_live(fault)
         changed = self._live_rows is not None and self._live_rows.changed
@@ -327,7 +331,7 @@ class ImportanceDrift(RecordingCallback):
         yield from self._scored(epoch, "live", pooled, rows)
 
     def _scored(self, epoch: int, source: Explained, pooled: PooledRows, rows: Probe) -> list[Record]:
-        """Return the importance of a source as the monitor scores it."""
+        """Score the importance of a source, and return its record; none before it is known which features are pooled."""
         if self.settings.per_class:
             explainer = self._explainers[source]
             importance, direction = pooled.mean_of_classes(explainer.classes_of(rows), self._classes())
@@ -347,7 +351,7 @@ class ImportanceDrift(RecordingCallback):
         return [] if scored.shares is None else [scored.shares]
 
     def _movement(self, rows: Probe) -> NDArray[np.float64]:
-        """Return how far each feature (F) of the rows themselves has moved since the reads before."""
+        """Return how far the values of each feature (F) of the rows have moved since the reads before."""
         x, chart, probe = as_numbers(rows.x), self._monitor.inputs, self.probe
         in_groups = isinstance(probe.groups, dict) and (probe.is_columns or isinstance(x, np.ndarray))
         if not in_groups:

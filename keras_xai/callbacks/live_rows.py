@@ -1,4 +1,4 @@
-"""The same training rows, read again from the user's own source every epoch."""
+"""The same training rows, read again from the user's own source every epoch and compared with the reads before."""
 
 from __future__ import annotations
 
@@ -19,62 +19,66 @@ from keras_xai.probe import Probe
 from keras_xai.probe.chunks import update_digest
 from keras_xai.records import Changed, Digest
 
-MAX_ROWS = 256
-COMPARED_READS = 3  # that a tested move reaches back: a change, and two epochs until it is felt
-FIRST_READS = 3  # a source that differs at each of them is made so, nobody changed it
+MAX_LIVE_ROWS = 256
+COMPARED_READS = 3  # pairs of reads in which a change explains a move: it may show two epochs later
+FIRST_READS = 3  # where rows differ at each of these the source draws them anew at every read: nobody changed it
 
-SHUFFLED = (
+SAME_ORDER_ADVICE = (
     "The same rows must come in the same order every time: read before shuffle(), or use "
     "shuffle(reshuffle_each_iteration=False); without such a source leave live=None and watch the fixed probe alone."
 )
 
 
 class LiveRows:
-    """At most 256 rows of a source in its own order, compared with what they were.
+    """The first 256 rows of a source, compared with those of the reads before.
 
     Args:
         source: arrays (x, y) by reference, a `PyDataset`, a `tf.data.Dataset`, or a callable -> (x, y).
-        like: the probe whose kind and output hold for these rows too.
+        probe: the fixed probe, whose kind, inputs and output these rows share.
 
     Raises:
         InvalidInput: the source gives no (x, y), or is a data set that shuffles at each read.
 
     Attributes:
-        difference: what differs from the read before, where that is certain; None where nothing does.
+        difference: the last read's difference from the one before, where it is certain that the source was changed; else
+            None.
         repeats: two reads in a row give the same rows.
         shape: of the rows, one for each input.
     """
 
-    def __init__(self, source: Any, like: Probe) -> None:
+    def __init__(self, source: Any, probe: Probe) -> None:
         self._read_source = _reader(source)
-        self._like = like
+        self._probe = probe
         self._digests: list[Digest] = []  # of the rows and the labels of the last reads
         self._reads = 0
-        self._differing = [0, 0]  # of the first reads those with other rows, and with other labels
+        self._differing = [0, 0]  # of the first reads: how many had other rows, and how many other labels
         self._fingerprint: Fingerprint | None = None  # of the last read; None where it is not known
         self._is_steady = False  # a read of another epoch has repeated: only then is a difference a change
-        self._pending: Difference | None = None  # from before it was steady
+        self._pending: Difference | None = None  # from before it was steady: reported once it is
         self.difference: Difference | None = None
         self.repeats = True
         self.shape: tuple[tuple[int, ...], ...] = ()
 
-    def check(self, like: Probe | None = None) -> Probe:
+    def check(self, probe: Probe | None = None) -> Probe:
         """Read twice before training. The labels must agree: else a feature's move means nothing.
 
         Args:
-            like: the probe as the model takes it; default the one that is known.
+            probe: the fixed probe as the model takes it; default the one of the constructor.
+
+        Returns:
+            The rows of the second read.
 
         Raises:
-            InvalidInput: they do not, or the rows do not look like the probe's.
+            InvalidInput: the labels differ, or the rows have another shape or kind than the probe.
         """
-        self._like = self._like if like is None else like
-        first = _digests(self._labelled_rows())  # one read is let go before the next one: they may be large
+        self._probe = self._probe if probe is None else probe
+        first = _digests(self._labelled_rows())  # the rows of this read are released before the next: they may be large
         rows = self._labelled_rows()
         digest = _digests(rows)
         if first.labels != digest.labels:
-            raise InvalidInput(f"live gave other rows at its second read: the labels differ. {SHUFFLED}")
-        shapes, expected = _sample_shapes(rows), _sample_shapes(self._like)
-        if rows.kind != self._like.kind or shapes != expected:
+            raise InvalidInput(f"live gave other rows at its second read: the labels differ. {SAME_ORDER_ADVICE}")
+        shapes, expected = _sample_shapes(rows), _sample_shapes(self._probe)
+        if rows.kind != self._probe.kind or shapes != expected:
             raise InvalidInput(
                 f"live gives samples of shape {shapes}, the probe holds {expected}: both are what `fit` gets."
             )
@@ -83,7 +87,7 @@ class LiveRows:
         self._digests = [digest]
         self._reads, self._differing = 0, [0, 0]
         self._is_steady, self._pending, self.difference = False, None, None
-        self._fingerprint = Fingerprint.of(rows, self._like)
+        self._fingerprint = Fingerprint.of(rows, self._probe)
         return rows
 
     def _labelled_rows(self) -> Probe:
@@ -93,25 +97,25 @@ class LiveRows:
         return rows
 
     def resume(self, digests: Sequence[Digest], *, repeats: bool) -> None:
-        """Go on from the reads of a run that is continued: what changed while training was down counts, too.
+        """Go on from the reads of a run that is continued: a change while no training ran counts, too.
 
         Args:
-            digests: of its reads, in their order.
+            digests: of the run's reads, in their order.
             repeats: two reads in a row gave the same rows.
         """
         self.repeats = repeats
         if not digests:
             return
-        self._reads = len(digests) - 1  # the first one takes the place of the read before training
+        self._reads = len(digests) - 1  # the first one counts as the read before training
         first_pairs = list(itertools.pairwise(digests[: FIRST_READS + 1]))
         self._differing = [
             sum(before.rows != after.rows for before, after in first_pairs),
             sum(before.labels != after.labels for before, after in first_pairs),
         ]
         if self._digests[-1:] != [digests[-1]]:
-            self._fingerprint = None  # the rows are other ones already, and those of before are not kept
+            self._fingerprint = None  # the rows have changed already, and the earlier ones are not kept
         self._digests = list(digests[-COMPARED_READS:])
-        pairs = [self._repeat(*pair) for pair in itertools.pairwise(digests)]
+        pairs = [self._are_equal(*pair) for pair in itertools.pairwise(digests)]
         self._is_steady = any(pairs) or len(digests) > FIRST_READS
 
     @property
@@ -120,7 +124,7 @@ class LiveRows:
         return self._digests[-1]
 
     def read(self) -> Probe:
-        """Read the rows anew.
+        """Read the rows again, and set `difference`.
 
         Raises:
             InvalidInput: they changed their number or shape since `check`, or are other rows at every epoch.
@@ -140,89 +144,91 @@ class LiveRows:
         self._compare(rows, before, digest)
         return rows
 
-    def _repeat(self, before: Digest, after: Digest) -> bool:
-        """Return True where two reads are the same, as far as this source repeats."""
+    def _are_equal(self, before: Digest, after: Digest) -> bool:
+        """Return True where two reads have the same labels and, if this source repeats its rows, the same rows."""
         return before.labels == after.labels and (before.rows == after.rows or not self.repeats)
 
     def _compare(self, rows: Probe, before: Digest, digest: Digest) -> None:
         """Set `difference` from the read before, once it is known that reads of different epochs repeat."""
         self.difference = None
-        if self._repeat(before, digest):
+        if self._are_equal(before, digest):
             self._is_steady = True
             self.difference, self._pending = self._pending, None
             if self._fingerprint is None:
-                self._fingerprint = Fingerprint.of(rows, self._like)
+                self._fingerprint = Fingerprint.of(rows, self._probe)
             return
-        fingerprint = Fingerprint.of(rows, self._like)
+        fingerprint = Fingerprint.of(rows, self._probe)
         difference = self._difference(fingerprint, before, digest)
         self._fingerprint = fingerprint
         if not self.repeats and difference.changed.labels == 0:
-            self._pending = None  # rows that are drawn anew at each read
+            self._pending = None  # the source draws its rows anew at each read: that is no change
         elif self._is_steady:
             self.difference = difference
         else:
             self._pending = difference if self._pending is None else self._pending.joined(difference)
 
     def _difference(self, fingerprint: Fingerprint, before: Digest, digest: Digest) -> Difference:
-        if self._fingerprint is None:  # the rows of before a resumed training are not kept
+        if self._fingerprint is None:  # the rows that were read before a training was resumed are not kept
             rows, labels = -int(before.rows != digest.rows), -int(before.labels != digest.labels)
             difference = Difference(Changed(rows, labels, len(fingerprint.labels)))
         else:
-            difference = fingerprint.compare(self._fingerprint, self._like)
+            difference = fingerprint.compare(self._fingerprint, self._probe)
         return difference if self.repeats else _labels_alone(difference)
 
     def _judge_source(self) -> None:
-        """Judge the source by its first reads: two in a row say nothing of what a `PyDataset` does in `on_epoch_end`."""
+        """Judge by the first epochs whether the source repeats: a `PyDataset` may shuffle in `on_epoch_end` only."""
         rows, labels = self._differing
         if labels == FIRST_READS:
             raise InvalidInput(
-                f"live gave other rows at each of its first {FIRST_READS} epochs: the labels differ. {SHUFFLED}"
+                f"live gave other rows at each of its first {FIRST_READS} epochs: the labels differ. {SAME_ORDER_ADVICE}"
             )
         if rows == FIRST_READS:
             self.repeats = False
-            if self._pending is not None:  # rows that differ are the rule here, labels are not
-                of_labels = _labels_alone(self._pending)
-                self._pending = of_labels if of_labels.changed.labels else None
+            if self._pending is not None:  # other rows are usual for this source, other labels are not
+                label_difference = _labels_alone(self._pending)
+                self._pending = label_difference if label_difference.changed.labels else None
 
     @property
     def changed(self) -> bool:
-        """True where rows (where reads repeat) or labels came out differently within the last three reads: a move over two
-        epochs that is felt at the end of the second began with a change before the first."""
-        return not all(self._repeat(*pair) for pair in itertools.pairwise(self._digests))
+        """True where one of the last three reads differs from the read before it, in labels or in rows that used to repeat.
+
+        Three, since a move over two epochs, which shows at the end of the second, began with a change before the first.
+        """
+        return not all(self._are_equal(*pair) for pair in itertools.pairwise(self._digests))
 
     def _rows(self) -> Probe:
         x, y = self._read_source()
-        like = self._like
-        y = of_output(y, like.output, whose="live gives")
+        probe = self._probe
+        y = of_output(y, probe.output, whose="live gives")
         labels = None
         if y is not None:
-            labels, *_ = coded(y[:MAX_ROWS] if hasattr(y, "__getitem__") else y, like.class_names)
-        inputs = self._inputs_of(as_arrays(x, "live", MAX_ROWS))
-        return Probe(inputs, labels, kind=like.kind or None, output=like.output)
+            labels, *_ = coded(y[:MAX_LIVE_ROWS] if hasattr(y, "__getitem__") else y, probe.class_names)
+        inputs = self._inputs_of(as_arrays(x, "live", MAX_LIVE_ROWS))
+        return Probe(inputs, labels, kind=probe.kind or None, output=probe.output)
 
     def _inputs_of(self, samples: Samples) -> Any:
-        """Return arrays in the inputs, the order and the shape of columns that the probe has."""
-        arrays, like = samples.arrays, self._like
+        """Return the arrays as the probe has its own: the same inputs in the same order, columns in the same shape."""
+        arrays, probe = samples.arrays, self._probe
         names = samples.names[0]
-        if like.keys is None:
+        if probe.keys is None:
             self._check_names(names if isinstance(arrays, np.ndarray) else None)
             return arrays
         if isinstance(arrays, np.ndarray) and names is not None:  # a table whose columns the model takes one by one
             arrays = {name: arrays[:, k : k + 1] for k, name in enumerate(names)}
         if not isinstance(arrays, dict):
             return arrays
-        if not set(like.keys) <= set(arrays):
-            raise InvalidInput(f"live gives the inputs {listed(arrays)}, the probe holds {listed(like.keys)}.")
-        chosen = {key: arrays[key] for key in like.keys}
-        columns = {(), (1,)}
-        return {
-            key: array.reshape(-1, *shape) if {array.shape[1:], shape} <= columns else array
-            for (key, array), shape in zip(chosen.items(), like.shapes, strict=True)
-        }
+        if not set(probe.keys) <= set(arrays):
+            raise InvalidInput(f"live gives the inputs {listed(arrays)}, the probe holds {listed(probe.keys)}.")
+        inputs = {}
+        for key, shape in zip(probe.keys, probe.shapes, strict=True):
+            array = arrays[key]
+            is_column = {array.shape[1:], shape} <= {(), (1,)}  # (B) and (B, 1) are the same column
+            inputs[key] = array.reshape(-1, *shape) if is_column else array
+        return inputs
 
     def _check_names(self, names: Names) -> None:
-        """Check that the columns of a frame stand where those of the probe do."""
-        expected = self._like.feature_names
+        """Check that the columns of a frame are in the order of the probe's."""
+        expected = self._probe.feature_names
         if names is None or expected is None or names == expected:
             return
         if set(names) == set(expected):
@@ -233,11 +239,16 @@ class LiveRows:
 
 
 def copied_rows(source: Any) -> int:
-    """Return how many rows a read of a source brings into memory: of arrays by reference none."""
-    return 0 if source is None or isinstance(source, (Probe, tuple, list)) else MAX_ROWS
+    """Return how many rows a read of a source copies into memory: none of arrays by reference."""
+    return 0 if source is None or isinstance(source, (Probe, tuple, list)) else MAX_LIVE_ROWS
 
 
 def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
+    """Return a function that reads (x, y) from a source.
+
+    Raises:
+        InvalidInput: a source that cannot be read, or not twice in the same order.
+    """
     if isinstance(source, Probe):
         return lambda: (source.x, source.y)
     if isinstance(source, (tuple, list)):
@@ -246,13 +257,13 @@ def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
         return lambda: (source[0], source[1])
     if callable(source):
 
-        def called() -> tuple[Any, Any]:
+        def read_callable() -> tuple[Any, Any]:
             pair = source()
             if not isinstance(pair, (tuple, list)) or len(pair) < 2:
                 raise InvalidInput(f"live() returned {type(pair).__name__}: expected (x, y).")
             return pair[0], pair[1]
 
-        return called
+        return read_callable
     if hasattr(source, "__next__"):
         raise InvalidInput(
             "live is an iterator, which can be read only once: give a callable -> (x, y) that makes it anew."
@@ -261,7 +272,7 @@ def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
         if backend.get_backend().reshuffles(source):
             raise InvalidInput(
                 f"live is a data set with shuffle(), which draws a new order at each read; even to look at it would change "
-                f"the order that training sees. {SHUFFLED}"
+                f"the order that training sees. {SAME_ORDER_ADVICE}"
             )
         return lambda: _first_rows(source)
     raise InvalidInput(
@@ -270,7 +281,7 @@ def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
 
 
 def _first_rows(source: Any) -> tuple[Any, Any]:
-    """Return x and y of the first batches, in whatever structure they come."""
+    """Return x and y of the first 256 rows of a data set, in the structure of its batches."""
     batches, rows = [], 0
     items = map(source.__getitem__, range(len(source))) if hasattr(source, "__getitem__") else iter(source)
     for batch in items:
@@ -281,17 +292,17 @@ def _first_rows(source: Any) -> tuple[Any, Any]:
             raise InvalidInput("live gives single samples: expected batches (x, y), as of dataset.batch(32).")
         batches.append(arrays)
         rows += len(keras.tree.flatten(arrays)[0])
-        if rows >= MAX_ROWS:
+        if rows >= MAX_LIVE_ROWS:
             break
     if not batches:
         raise InvalidInput("live gave no batch (x, y).")
-    x, y = keras.tree.map_structure(lambda *parts: np.concatenate(parts)[:MAX_ROWS], *batches)
+    x, y = keras.tree.map_structure(lambda *parts: np.concatenate(parts)[:MAX_LIVE_ROWS], *batches)
     return x, y
 
 
 def _labels_alone(difference: Difference) -> Difference:
-    """Return a difference without what rows that are drawn anew differ in."""
-    shares = tuple(part for part in difference.shares if part[0] == "labels")
+    """Return the difference of the labels without that of the rows."""
+    shares = tuple((name, share) for name, share in difference.shares if name == "labels")
     return Difference(difference.changed._replace(rows=0), shares)
 
 
@@ -304,7 +315,7 @@ def _digests(rows: Probe) -> Digest:
 
 
 def _digest(arrays: list[Any]) -> int:
-    """24 bits: as many as the record of an epoch holds, so that a continued run compares what an unbroken one does."""
+    """Return a check sum of 24 bits: as many as the file of a run holds, so that a continued run compares the same."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(repr((array.shape, str(array.dtype))).encode())

@@ -1,4 +1,4 @@
-"""The memory that a callback will take for its probe, said before it takes it."""
+"""The memory that a callback will take for its probe: estimated, and warned of, before it takes it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Need:
 
     Args:
         probe: whose arrays it keeps.
-        passes: how many times the samples of one pass are there at its peak: as input, gradient, attribution, summed up.
-        gallery: samples whose attributions are there at once.
-        live: samples that are read anew from a source at every epoch.
+        passes: copies of the samples of one pass that exist at its peak: as input, gradient, attribution, summed up.
+        gallery: number of samples whose attributions exist at once.
+        live: number of samples that are read anew from a source at every epoch.
     """
 
     probe: Probe
@@ -36,14 +36,14 @@ class Need:
 
     @property
     def bytes(self) -> int:
-        """Bytes of its own."""
+        """Bytes of one callback, without those of the probe's arrays."""
         shapes = [array.shape for array in self.probe.inputs]
         samples = self.passes * self.rows_of_pass + GALLERY_COPIES * self.gallery + LIVE_COPIES * self.live
         return sample_bytes(shapes) * samples
 
     @property
     def rows_of_pass(self) -> int:
-        """The number of samples that one pass takes, at most: the model is not known yet."""
+        """The number of samples that one pass takes at most; the model, which may take fewer, is not known yet."""
         return min(self.probe.size, chunk_rows(self.probe.x, convolves=self.probe.kind == "image"))
 
 
@@ -51,8 +51,8 @@ _collected: contextvars.ContextVar[list[Need] | None] = contextvars.ContextVar("
 
 
 @contextlib.contextmanager
-def collected() -> Iterator[list[Need]]:
-    """Collect the needs of callbacks that are made inside, which say nothing by themselves."""
+def collected_needs() -> Iterator[list[Need]]:
+    """Collect the needs of the callbacks that are made inside; they do not warn by themselves."""
     needs: list[Need] = []
     token = _collected.set(needs)
     try:
@@ -61,17 +61,21 @@ def collected() -> Iterator[list[Need]]:
         _collected.reset(token)
 
 
-def expect(need: Need) -> list[Need]:
-    """Return, in the constructor of a callback, all that it needs, and warn where that is much."""
+def announce_need(need: Need) -> list[Need]:
+    """Add a callback's need to those that are collected, or else warn of it by itself; called in its constructor.
+
+    Returns:
+        The need alone, in a list.
+    """
     needs = _collected.get()
     if needs is None:
-        warn_of([need], stacklevel=4)
+        warn_of_memory([need], stacklevel=4)
     else:
         needs.append(need)
     return [need]
 
 
-def warn_of(needs: Sequence[Need], *, stacklevel: int) -> None:
+def warn_of_memory(needs: Sequence[Need], *, stacklevel: int) -> None:
     """Warn of callbacks with one probe that take more than 1 GiB together."""
     total = expected_bytes(needs)
     if total <= WARN_ABOVE:
@@ -80,9 +84,9 @@ def warn_of(needs: Sequence[Need], *, stacklevel: int) -> None:
     shapes = " and ".join(f"{array.shape[1:]} {array.dtype}" for array in probe.inputs)
     smaller = ", smaller images, or images as uint8" if probe.kind == "image" else ""
     warnings.warn(
-        f"The probe of {probe.size} samples of shape {shapes} will take about {_written(total)} of memory: {_written(held)} for "
-        f"its arrays and {_written(total - held)} at the end of an epoch to explain them, beside what the model itself takes "
-        f"for {needs[0].rows_of_pass} samples. Give fewer rows (128 to 256 are enough){smaller}.",
+        f"The probe of {probe.size} samples of shape {shapes} will take about {_size_text(total)} of memory: "
+        f"{_size_text(held)} for its arrays and {_size_text(total - held)} at the end of an epoch to explain them, beside what "
+        f"the model itself takes for {needs[0].rows_of_pass} samples. Give fewer rows (128 to 256 are enough){smaller}.",
         stacklevel=stacklevel,
     )
 
@@ -96,5 +100,5 @@ def _held_bytes(probe: Probe) -> int:
     return sum(array.nbytes for array in probe.inputs)
 
 
-def _written(size: int) -> str:
+def _size_text(size: int) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**29 else f"{size / 2**20:.0f} MiB"

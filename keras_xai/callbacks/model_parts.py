@@ -8,17 +8,17 @@ from typing import NamedTuple
 
 
 class ModelParts(NamedTuple):
-    """The parts of a model in its order.
+    """The variables or layers of a model, in its order, to be compared with those of a recorded run.
 
-    A path alone does not show that a part is the one of before: Keras gives shorter ones to a model that is saved and
-    loaded, and other numbers to layers without a name in a new session.
+    Paths alone do not identify them: Keras gives shorter ones to a model that is saved and loaded, and other numbers to
+    layers without a name in a new session.
     """
 
-    names: tuple[str, ...]
-    sizes: tuple[int, ...] = ()  # how many entries each has; empty where that is not known
+    names: tuple[str, ...]  # paths
+    sizes: tuple[int, ...] = ()  # number of entries of each; empty where that is not known
 
     def continues(self, names: Sequence[str], sizes: Sequence[int] = ()) -> bool:
-        """Return True where recorded parts are these: by the same paths, or one by one of the same size and kind."""
+        """Return True where recorded parts are these: they have the same paths, or each has the same size and kind."""
         if self.names == tuple(names):
             return True
         if len(self.names) != len(names):

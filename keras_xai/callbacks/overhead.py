@@ -1,4 +1,4 @@
-"""The time that the callbacks take, once and in each epoch, and when that is worth a word."""
+"""The time that the callbacks take, once and in each epoch, and when the user is told of it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from statistics import median
 from types import TracebackType
 from typing import NamedTuple
 
-NOTICE_ABOVE = 0.05  # of the training time: more is said, once
-NOTICE_AFTER_SECONDS = 10.0  # of ours: less is not worth a word
-NOTICE_AFTER_EPOCHS = 3  # before, compiling is most of it
+# A training is noted as slowed down, once, where all three are exceeded.
+NOTICE_ABOVE = 0.05  # share of the training time
+NOTICE_AFTER_SECONDS = 10.0  # spent in our callbacks
+NOTICE_AFTER_EPOCHS = 3  # in the first ones compiling is most of the cost
 
 
 class TimeSpent(NamedTuple):
-    """Seconds of a callback: all of them, and how many of these come once: building, tracing and compiling."""
+    """Seconds that a callback took."""
 
-    seconds: float
-    once: float = 0.0
+    seconds: float  # in all
+    once: float = 0.0  # of these, what comes once in a fit: building, tracing and compiling
 
 
 class Stopwatch:
@@ -56,12 +57,12 @@ class Stopwatch:
             self._once += seconds
 
     def mark_once(self, seconds: float) -> None:
-        """Say that so much of what is counted anyway comes once."""
+        """Mark so many of the seconds that are counted anyway as cost that comes once."""
         self._once += seconds
 
     @contextlib.contextmanager
     def once(self) -> Iterator[None]:
-        """Say that what is counted in here comes once, as what is made for a fit."""
+        """Mark the seconds inside as cost that comes once in a fit."""
         began = self._clock()
         try:
             yield
@@ -80,20 +81,22 @@ class Stopwatch:
 
 
 class EpochTime(NamedTuple):
-    """One epoch: seconds of the training, the part of them that was ours, and the part of that which came once."""
+    """Seconds of one epoch."""
 
-    seconds: float
-    cost: float
-    once: float
+    seconds: float  # of the training
+    cost: float  # of these, spent in our callbacks
+    once: float  # of the cost, what came once
 
 
 class OverheadLedger:
-    """Seconds of our callbacks by name, against those of the training they stand in."""
+    """The seconds that our callbacks took, by name, and those of the training, epoch by epoch."""
 
     def __init__(self) -> None:
         self.costs: dict[str, float] = {}
         self._once: dict[str, float] = {}
-        self._numbers = array("d")  # of each epoch three, see `EpochTime`: a long training holds no object an epoch
+        self._numbers = array(
+            "d"
+        )  # three of each epoch, see `EpochTime`: plain numbers, since a training may have many epochs
         self._has_noticed = False
 
     def enter(
@@ -102,21 +105,21 @@ class OverheadLedger:
         costs: Mapping[str, float],
         once: Mapping[str, float] | None = None,
         *,
-        more: bool = False,
+        extends_last: bool = False,
     ) -> None:
         """Enter an epoch.
 
         Args:
             seconds: of the training.
-            costs: the part of them that was ours, by callback.
-            once: the part of these that comes once.
-            more: this is no epoch but the end of the training, which belongs to the last one.
+            costs: of these, spent in our callbacks, by their names.
+            once: of the costs, what comes once.
+            extends_last: this is no epoch but the end of the training, which is added to the last epoch.
         """
         once = once or {}
         _add(self.costs, costs)
         _add(self._once, once)
         row = EpochTime(seconds, sum(costs.values()), sum(once.values()))
-        if more and self._numbers:
+        if extends_last and self._numbers:
             row = EpochTime(*(a + b for a, b in zip(self._numbers[-3:], row, strict=True)))
             del self._numbers[-3:]
         self._numbers.extend(row)
@@ -127,21 +130,21 @@ class OverheadLedger:
 
     @property
     def once(self) -> float:
-        """Seconds that came once, without what an epoch usually takes: a first pass is a pass, too."""
+        """Seconds that came once. What an epoch usually costs is taken off: the pass that compiles also is a pass."""
         usual_costs = [row.cost for row in self._rows if not row.once]
-        scheduled = [cost for cost in usual_costs if cost >= max(usual_costs) / 2]  # the others were not looked at
+        scheduled = [cost for cost in usual_costs if cost >= max(usual_costs) / 2]  # cheap epochs were not recorded
         usual = median(scheduled) if scheduled else 0.0
         return sum(min(row.once, max(0.0, row.cost - usual)) for row in self._rows)
 
     @property
-    def each(self) -> float:
-        """Seconds an epoch, where nothing is built; over all epochs where something is in each."""
+    def seconds_per_epoch(self) -> float:
+        """The callbacks' mean seconds in the epochs in which nothing is built; in all of them where there is none."""
         epochs = len([row for row in self._rows if not row.once]) or len(self._rows)
         return self._usual_sum().cost / max(1, epochs)
 
     @property
     def share(self) -> float:
-        """The same as a part of the epoch's seconds."""
+        """The callbacks' seconds over those of the training, in the same epochs as `seconds_per_epoch`."""
         total = self._usual_sum()
         return total.cost / total.seconds if total.seconds > 0 else 0.0
 
@@ -154,9 +157,9 @@ class OverheadLedger:
         return EpochTime(*(sum(column) for column in zip(*rows, strict=True)))
 
     def notice(self, hints: Mapping[str, str]) -> str | None:
-        """Return, after an epoch, what each part costs and what to change, once, where the share is above 5 %; else None.
+        """Return, once, what each callback costs and what to change, where the share is above 5 %; else None.
 
-        What comes once is not held against an epoch: it weighs less with every other.
+        Cost that comes once does not count: with every further epoch it is a smaller share.
 
         Args:
             hints: by callback, what makes it cost less.
@@ -171,7 +174,7 @@ class OverheadLedger:
         return f"The callbacks took {self._in_words()} so far.{advice}"
 
     def line(self) -> str:
-        """Return what it was in all, for the end of the training."""
+        """Return the cost of the whole training as a sentence without a full stop."""
         return f"the callbacks took {self._in_words()}"
 
     def _in_words(self) -> str:
@@ -179,7 +182,7 @@ class OverheadLedger:
         parts = sorted(self.costs.items(), key=lambda part: -part[1])
         named = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts)
         compiling = f"{once:.1f} s once to compile, then " if once >= 0.05 else ""
-        return f"{compiling}{_seconds(self.each)} an epoch ({self.share:.1%}) (in all: {named})"
+        return f"{compiling}{_seconds(self.seconds_per_epoch)} an epoch ({self.share:.1%}) (in all: {named})"
 
 
 def _add(totals: dict[str, float], amounts: Mapping[str, float]) -> None:

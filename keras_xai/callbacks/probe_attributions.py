@@ -1,4 +1,4 @@
-"""The gallery: the same few samples explained again every epoch."""
+"""`ProbeAttributions`: the same few samples, the gallery, explained again every epoch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_xai.attribution import METHODS
 from keras_xai.attribution.explainer import ProbeExplainer, is_built
 from keras_xai.attribution.method import Method, make_method
 from keras_xai.callbacks.base import RecordingCallback
-from keras_xai.callbacks.memory import Need, expect
+from keras_xai.callbacks.memory import Need, announce_need
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import InvalidInput, check_int
 from keras_xai.image import channel_axis
@@ -39,16 +39,16 @@ class ProbeAttributions(RecordingCallback):
         samples: the size of the gallery: the first rows of each class in order, the remainder from the largest classes.
         seed: of methods that draw.
         jit_compile: compile with XLA: pays on models without convolutions where there are hundreds of epochs.
-        on_error: "warn" (a fault is one warning, and the callback retires) or "raise".
-        **options: of the one method named.
+        on_error: "warn" (an exception is one warning, and the callback is disabled) or "raise" (for development).
+        **options: of the method, where it is a single name.
 
     Raises:
         InvalidInput: at construction or at train begin: unknown methods, options, layers; samples that do not fit.
 
     Cost:
-        The methods' passes over the gallery, an epoch. Integrated gradients take 8 steps here, and 64 for the samples whose
-        completeness error is above 5 %. Where it stays there the record says so, once, and a warning if it does for a tenth
-        of the samples.
+        In each epoch, the methods' passes over the gallery. Integrated gradients take 8 steps here, and 64 for the samples
+        whose completeness error is above 5 %. Where it stays above, a note in the record says so, once; a warning if that
+        concerns a tenth of the samples.
 
     Example:
         >>> import keras, numpy as np, tempfile
@@ -85,7 +85,7 @@ class ProbeAttributions(RecordingCallback):
         self.probe = self._original_probe = Probe.of(probe)
         self.samples = samples
         self.gallery = self.probe.gallery(self.samples)
-        self.needs = expect(Need(self.probe, passes=4, gallery=self.gallery.size))
+        self.needs = announce_need(Need(self.probe, passes=4, gallery=self.gallery.size))
         self.methods = chosen_methods(method, options, seed)
         self.jit_compile = bool(jit_compile)
 
@@ -93,7 +93,7 @@ class ProbeAttributions(RecordingCallback):
         self.probe = fit_probe(self.model, self._original_probe)
         self.gallery = self.probe.gallery(self.samples)
         self._explainer: ProbeExplainer | None = None
-        self._remarked: set[tuple[str, bool]] = set()  # methods of which something was said; True: of many samples
+        self._remarked: set[tuple[str, bool]] = set()  # methods that were remarked on; True: on many of their samples
         self._past_target: Any = None
         self._written_gallery: Probe | None = None
 
@@ -134,7 +134,7 @@ class ProbeAttributions(RecordingCallback):
         return [*self._late_gallery(), *(self._as_recorded(record, epoch) for record in attributions.values())]
 
     def _late_gallery(self) -> list[Record]:
-        """Return the gallery once more, where the model that says what its labels are was built after it was written."""
+        """Return the gallery once more, where it was written before the model was built, which decides what labels mean."""
         assert self._explainer is not None
         is_late = self._written_gallery is self.gallery
         self._written_gallery = self._explainer.probe
@@ -147,7 +147,7 @@ class ProbeAttributions(RecordingCallback):
         self._explainer = None  # its graph holds the model
 
     def _as_recorded(self, record: Attribution, epoch: int) -> Attribution:
-        """Return a record as the log has it: an image's map is its signed channel sum, an input without a gradient NaN."""
+        """Return a record as it is written: an image's map is the signed sum over channels, an input without gradient NaN."""
         values = record.values
         if self._explainer is not None and self.methods[record.method].needs_gradient:
             values = _without_inputs(values, self._explainer.engine.held_inputs)
@@ -157,6 +157,11 @@ class ProbeAttributions(RecordingCallback):
 def chosen_methods(method: Methods, options: Mapping[str, Any], seed: int) -> dict[str, Method]:
     """Return the methods by name, with their options and the defaults of a callback.
 
+    Args:
+        method: a name, several, or names with the options of each.
+        options: of the method, where it is a single name.
+        seed: of methods that draw, unless their options have one.
+
     Raises:
         InvalidInput: none at all, unknown names or options, options that could belong to several methods.
     """
@@ -164,7 +169,7 @@ def chosen_methods(method: Methods, options: Mapping[str, Any], seed: int) -> di
     if isinstance(method, str):
         options_by_name = {method: options}
     elif isinstance(method, Mapping):
-        options_by_name = {str(name): dict(options_of or {}) for name, options_of in method.items()}
+        options_by_name = {str(name): dict(method_options or {}) for name, method_options in method.items()}
     else:
         options_by_name = {str(name): {} for name in method}
     if not options_by_name:
@@ -181,16 +186,16 @@ def chosen_methods(method: Methods, options: Mapping[str, Any], seed: int) -> di
 
 
 def method_options(name: str) -> tuple[str, ...]:
-    """Return the names of a method's own options; none where there is no such method."""
+    """Return the names of a method's options; none where there is no such method."""
     return tuple(field.name for field in dataclasses.fields(METHODS[name])) if name in METHODS else ()
 
 
 def _without_inputs(values: Any, unreached: Sequence[int]) -> Any:
-    """Return values with NaN for the inputs that no gradient reaches: what was not asked for is not zero."""
+    """Return values with NaN for the inputs that no gradient reaches: their importance is not known, which is not zero."""
     if not unreached or not isinstance(values, (dict, list)):
         return values
-    reached = [np.full_like(part, np.nan) if k in unreached else part for k, part in enumerate(leaves(values))]
-    return like(values, reached)
+    arrays = [np.full_like(array, np.nan) if k in unreached else array for k, array in enumerate(leaves(values))]
+    return like(values, arrays)
 
 
 def _channel_sum(values: Any, probe: Probe) -> Any:

@@ -1,4 +1,4 @@
-"""Data → features → decision → result, every epoch."""
+"""`ProbeMappings`: data → features → decision → result, recorded every epoch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.explainer import check_built, is_built
 from keras_xai.callbacks.base import RecordingCallback
-from keras_xai.callbacks.memory import Need, expect
+from keras_xai.callbacks.memory import Need, announce_need
 from keras_xai.callbacks.model_parts import ModelParts
 from keras_xai.callbacks.response import Response, check_response, respond
 from keras_xai.callbacks.schedule import Every
@@ -26,7 +26,7 @@ from keras_xai.mapping.features import decomposition_of, features, restored
 from keras_xai.mapping.flags import Flags, HeldOutGap, held_out_gap, training_gap
 from keras_xai.mapping.gram import GramDecomposition, single_threaded_blas
 from keras_xai.mapping.predictions import Predictions
-from keras_xai.mapping.reading import Reader, Reading, refusal, remarks, still_by_design
+from keras_xai.mapping.reading import Reader, Reading, constant_by_design, refusal, remarks
 from keras_xai.mapping.result import result
 from keras_xai.mapping.surrogate import Columns, linear, pooled_inputs, svm
 from keras_xai.mapping.task import ProbeTask
@@ -40,7 +40,7 @@ from keras_xai.summary.reader import Log
 logger = logging.getLogger("keras_xai")
 
 SURROGATES = ("linear", "svm")
-MIN_PROBE_ROWS, MAX_PROBE_ROWS = 128, 1024  # below, an accuracy is rough; above, an epoch takes long
+MIN_PROBE_ROWS, MAX_PROBE_ROWS = 128, 1024  # below, an accuracy is noisy; above, an epoch takes long
 EPOCHS_BETWEEN_SVMS = 5
 UNREADABLE_LAYER = "its output could not be made a row of features for each sample"
 
@@ -48,11 +48,17 @@ UNREADABLE_LAYER = "its output could not be made a row of features for each samp
 class ProbeMappings(RecordingCallback):
     """Records, for a fixed probe, how data become features, features a decision and a decision a result.
 
-    At each epoch's end the model is run on the probe once. From each layer's activations follow their mean, spread, dead and
-    saturated units, the directions in use, similarity (CKA) to the record before, to the first and between layers, and
-    principal coordinates for a map that does not jump; how well a linear probe reads label and own decision from it, every
-    sample left out in turn; what a linear regression and a linear SVM from the inputs explain of the model; and each
-    sample's logits, with accuracy, calibration and confusion. `kx.load(...)[...].mappings` and `.samples` read it back.
+    At each epoch's end the model is run on the probe once. The record holds
+
+    - of each layer's activations: their mean and spread, dead and saturated units, the number of directions in use, the
+      similarity (CKA) to the record before, to the first one and to the other layers, and principal coordinates, aligned
+      between epochs by the viewer;
+    - of each layer: how well a linear probe predicts the label, and the model's own prediction, from it, every sample left
+      out in turn;
+    - how much of the model a linear regression and a linear SVM from its inputs explain;
+    - of each sample: its logits; and of all: accuracy, calibration and confusion.
+
+    `kx.load(...)[...].mappings` and `.samples` read it back.
 
     With `log="all"` `logs` get, in every epoch from the first, NaN before there is a figure:
 
@@ -63,24 +69,25 @@ class ProbeMappings(RecordingCallback):
 
     Args:
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
-        probe: a `Probe`, or what makes one; 256 rows are good, 128 the least.
-        layers: paths ("backbone/top_conv"), in place of at most eight by rule: evenly spaced children of the model that
-            change the representation, a nested block as one, the last feature layer always. What cannot be read as one
-            row of features a sample is left out, and named once in the notes. What the model says (its logits, where it has
+        probe: a `Probe`, or what makes one; 256 rows are good, below 128 a warning says that accuracies are noisy.
+        layers: paths ("backbone/top_conv"). By default at most eight, evenly spaced children of the model that change the
+            representation, a nested block as one, the last feature layer always. A layer whose output cannot be made one row
+            of features a sample is left out, and named once in the notes. The model's output (its logits, where it has
             some) is always the last row.
-        held_out: (B) true for the rows that are not trained on: what they say of memorising counts most. Without it the
-            validation metric decides, else the probe's own accuracy, both against the training metric.
+        held_out: (B) true for the rows of the probe that are not trained on: whether the model memorises is then judged by
+            its accuracy on these. Without it by the validation metric, else by the accuracy on the whole probe; each is
+            compared with the training metric.
         every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
         surrogates: of "linear" and "svm"; the SVM is fitted at the first, every fifth and the last epoch.
         coordinates: how many principal coordinates a layer keeps.
         on_flag: when a flag is raised that did not stand before: "warn", "stop" (and warn), "raise" a `MappingAlarm`, or a
             function of the `records.Mappings`. The flags: `keras_xai.mapping.flags.Flags`.
-        on_error: "warn" (a fault is one warning, and the callback retires) or "raise" (for development).
+        on_error: "warn" (an exception is one warning, and the callback is disabled) or "raise" (for development).
         log: "all" puts the figures above into Keras' `logs`; by default the records alone hold them.
 
     Raises:
-        InvalidInput: at construction or at train begin: layers that were named and do not exist or give nothing to read, one
-            class only, labels that do not fit, an output that is no scores (n, K).
+        InvalidInput: at construction or at train begin: named layers that do not exist or cannot be read, labels of one
+            class only or that do not fit the output, an output that is no scores (n, K).
 
     Cost:
         One forward pass over the probe, one eigenvalue problem a layer of its width or the probe's size.
@@ -129,7 +136,7 @@ class ProbeMappings(RecordingCallback):
         self.coordinates = check_int("coordinates", coordinates, 2, "a number of coordinates, 2 or more")
         self.on_flag = on_flag
         self._check_probe()
-        self.needs = expect(Need(self.probe, passes=4))
+        self.needs = announce_need(Need(self.probe, passes=4))
         self._reset()
 
     def _check_probe(self) -> None:
@@ -196,7 +203,7 @@ class ProbeMappings(RecordingCallback):
             self._columns = Columns.of(*columns)
 
     def _first_reading(self, reader: Reader) -> Reading:
-        """Read once, with the layers; without them where something fails in them that nobody foresaw."""
+        """Read once with the layers, and where that fails unexpectedly once more without them: the model's output alone."""
         try:
             return reader.read()
         except InvalidInput:
@@ -241,7 +248,7 @@ class ProbeMappings(RecordingCallback):
         self._active_flags = frozenset((flag.name, flag.kind) for flag in last.flags)
         self._previous, self._earliest = restored(last.features), restored(records[0].features)
         self._last_prediction = last.result.prediction
-        self._layers = last.features.layers  # a model that was saved and loaded has other paths
+        self._layers = last.features.layers  # kept, since a model that was saved and loaded has other paths
 
     def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
         record = self._recorded_mappings(epoch, logs)
@@ -275,7 +282,7 @@ class ProbeMappings(RecordingCallback):
         reader, task = self._reader, self._task
         reading = reader.read()
         self.warn_once(reader.side_effects)
-        # A training that ended in NaN is recorded as what it is.
+        # A model whose weights are NaN is recorded as well: no warning of NumPy's for each figure.
         with single_threaded_blas(), np.errstate(all="ignore"):
             predictions = task.predictions(reading)
             decompositions = [decomposition_of(matrix) for matrix in reading.matrices]
@@ -288,7 +295,7 @@ class ProbeMappings(RecordingCallback):
             outcome = result(predictions, task.label, self.held_out, keep_label=self.probe.store == "inputs")
         r2 = decision.surrogates["linear"].r2 if "linear" in decision.surrogates else math.nan
         inference_gap, memory_gap = self._gaps(logs, outcome)
-        constant_layers = still_by_design(reader, reading)
+        constant_layers = constant_by_design(reader, reading)
         flags, notes = self._flags.judge(epoch, representation, outcome, r2, inference_gap, memory_gap, constant_layers)
         self._figures = {
             "xai_surrogate_r2": r2,
@@ -301,13 +308,18 @@ class ProbeMappings(RecordingCallback):
         return Mappings(epoch, representation, decision, outcome, flags, notes, self._flags.thresholds)
 
     def _gaps(self, logs: Mapping[str, Any], outcome: Result) -> tuple[float, HeldOutGap | None]:
-        """Return how far the probe's accuracy lies under the training metric, NaN without a batch normalisation; and how
-        far that of held-out rows does, None where that cannot be judged."""
+        """Return two gaps to the training metric, of the probe's accuracy and of that of held-out rows.
+
+        The first is NaN for a model without batch normalisation, the second None where it cannot be judged.
+        """
         layers = self.model._flatten_layers()
         has_normalisation = any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
         inference_gap = training_gap(logs, outcome) if has_normalisation else math.nan
         if inference_gap > self._flags.thresholds["inference gap"]:
-            return inference_gap, None  # the model is another one in inference: that says nothing of what it memorised
+            return (
+                inference_gap,
+                None,
+            )  # the model behaves differently in inference, which also lowers held-out accuracy
         return inference_gap, held_out_gap(logs, outcome)
 
     def _decision(
@@ -322,14 +334,14 @@ class ProbeMappings(RecordingCallback):
         target = task.target or model_itself
         targets = [target] if target is model_itself else [target, model_itself]
         probes_by_target = linear_probes(targets, decompositions)
-        of_target, of_model = probes_by_target[0], probes_by_target[-1]
+        target_probes, self_probes = probes_by_target[0], probes_by_target[-1]
         return Decision(
             target="prediction" if target is model_itself else "label",
-            readability=np.asarray([linear_probe.score for linear_probe in of_target], np.float32),
-            standard_error=np.asarray([linear_probe.standard_error for linear_probe in of_target], np.float32),
+            readability=np.asarray([linear_probe.score for linear_probe in target_probes], np.float32),
+            standard_error=np.asarray([linear_probe.standard_error for linear_probe in target_probes], np.float32),
             chance=target.chance,
-            own_decision=np.asarray([linear_probe.score for linear_probe in of_model], np.float32),
-            read_as=np.stack([linear_probe.prediction for linear_probe in of_target]),
+            own_decision=np.asarray([linear_probe.score for linear_probe in self_probes], np.float32),
+            read_as=np.stack([linear_probe.prediction for linear_probe in target_probes]),
             surrogates=self._surrogates(epoch, predictions, reading),
         )
 
@@ -359,7 +371,7 @@ class ProbeMappings(RecordingCallback):
 
 
 def _dead_units(dead: NDArray[np.floating[Any]], width: NDArray[np.integer[Any]]) -> float:
-    """Return the share of dead units in the layers where zero says that a unit is dead, NaN where there is no such layer."""
+    """Return the share of dead units in the layers where `dead` is finite, NaN where there is no such layer."""
     layers = np.isfinite(dead)
     return float((dead[layers] @ width[layers]) / width[layers].sum()) if layers.any() else math.nan
 

@@ -1,4 +1,4 @@
-"""The answer to an alert or a flag that the user wants: the same choice in every callback that raises one."""
+"""The response to an alert or a flag, chosen by `on_drift` and `on_flag`: the same in every callback that raises one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Response = Literal["warn", "stop", "raise"] | Callable[[R], object]
 
 
 def check_response(option: str, response: Any, record: str) -> None:
-    """Check what the user gave for `on_drift` or `on_flag`.
+    """Check the value of `on_drift` or `on_flag`.
 
     Args:
-        option: its name, for the error message.
+        option: "on_drift" or "on_flag", for the error message.
         response: one of the words, or a function.
-        record: what the function gets.
+        record: the name of the record that the function gets, for the error message.
 
     Raises:
         InvalidInput: it is neither one of the words nor callable.
@@ -40,16 +40,16 @@ def respond(
 ) -> None:
     """Call the user's function, raise, or warn; stop the training after this epoch where that is asked for.
 
-    The user is told once, by a Python warning: nothing of it is said to `logging` as well.
+    A warning is a Python warning only, and is not logged as well: the user reads it once.
 
     Args:
-        response: what the user asked for.
-        record: the alert, or what holds the flags.
+        response: the value of `on_drift` or `on_flag`.
+        record: the alert, or the record that has the flags.
         text: what happened, in words.
-        model: in training.
-        alarm: the exception that "raise" raises, made of text and record.
-        warn: warns.
-        advice: what to do next; a part of the warning alone.
+        model: whose training is stopped.
+        alarm: makes the exception of "raise" from text and record.
+        warn: issues a warning with a text.
+        advice: what to do next; for the warning only.
 
     Raises:
         Alarm: the user asked for it.

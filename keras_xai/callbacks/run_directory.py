@@ -1,4 +1,4 @@
-"""The directory that a training writes to: a run of its own, or one that goes on."""
+"""The run directory that a training writes to: a new one, or that of a run which it continues."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def checked_directory(log_dir: str | os.PathLike[str]) -> Path:
 
 
 def check_writable(log_dir: Path) -> None:
-    """Make the directory, and a file in it for a moment.
+    """Check that a file can be made in a directory, which is made if it is missing; the file is deleted again.
 
     Raises:
-        InvalidInput: that cannot be done.
+        InvalidInput: the directory or the file cannot be made.
     """
     try:
         log_dir.mkdir(parents=True, exist_ok=True)
@@ -69,24 +69,28 @@ def run_directories(log_dir: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class ChosenRun:
-    """The run directory of a training, held for it."""
+    """The run directory of a training, locked for it."""
 
     directory: Path
     lock: DirectoryLock
-    past: Log | None = None  # what a run that goes on recorded before
-    notes: tuple[str, ...] = ()  # what to say of the choice
+    past: Log | None = None  # the records of the run that is continued; None for a new run
+    notes: tuple[str, ...] = ()  # sentences on why this run was chosen, for the first epoch's record
 
 
 def choose_run(log_dir: Path, epoch: int, identity: Mapping[str, Any], preferred: Sequence[Path] = ()) -> ChosenRun:
-    """Continue the newest run, or begin one.
+    """Choose between continuing a run and beginning a new one.
 
-    Never write over epochs that somebody may still want to see, nor into a run that is being written.
+    The newest run is continued if this fit does not begin at epoch 0, the run's constants are those of this fit, and no other
+    process writes to it; so no recorded epoch of another training is ever replaced.
 
     Args:
         log_dir: the user's directory.
         epoch: the first one of this fit.
         identity: what must be the same for a run to be continued, by the names that a user would give it.
-        preferred: the runs that the callbacks of this fit wrote last.
+        preferred: the runs that the callbacks of this fit wrote last; a single one of them goes before the newest.
+
+    Returns:
+        The choice; its directory stays locked until `lock` is released.
     """
     runs = run_directories(log_dir)
     newest = runs[-1] if runs else log_dir / PLUGIN_NAME
@@ -97,18 +101,18 @@ def choose_run(log_dir: Path, epoch: int, identity: Mapping[str, Any], preferred
         return _new_run(newest, f"{newest.name} is being written by another training: this one is {{}}.")
     past = Log(FileStore(newest))
     if not past.epochs:
-        is_lost = epoch > 0 and any(newest.iterdir())  # there was something, and nothing of it can be read
-        return ChosenRun(newest, lock, None, _words_of_missing(None, epoch) if is_lost else ())
+        is_lost = epoch > 0 and any(newest.iterdir())  # there are files, and no epoch can be read from them
+        return ChosenRun(newest, lock, None, _notes_of_missing(None, epoch) if is_lost else ())
     reason = _reason_for_new_run(newest.name, past, epoch, identity)
     if reason:
         lock.release()
         return _new_run(newest, reason)
     past = past.before(epoch)
-    return ChosenRun(newest, lock, past, _words_of_missing(past, epoch))
+    return ChosenRun(newest, lock, past, _notes_of_missing(past, epoch))
 
 
 def _reason_for_new_run(name: str, past: Log, epoch: int, identity: Mapping[str, Any]) -> str:
-    """Return why a run cannot be continued, with a place for the name of the new one; "" where it can."""
+    """Return why a run cannot be continued, with "{}" for the name of the new one; "" where it can."""
     if epoch == 0:
         return f"{name} holds {len(past.epochs)} epochs of an earlier training: this one is {{}}."
     recorded = past.constants
@@ -122,15 +126,15 @@ def _reason_for_new_run(name: str, past: Log, epoch: int, identity: Mapping[str,
 
 
 def _differs(past: Log, key: str, value: Any) -> bool:
-    """Return True where a constant is another one than in the run that would be continued."""
+    """Return True where the value of a constant differs from that in the run that would be continued."""
     recorded = past.constants[key]
     if isinstance(value, ModelParts):
         return not value.continues(recorded, past.variable_sizes if key == "variables" else ())
     return bool(recorded != value)
 
 
-def _words_of_missing(past: Log | None, epoch: int) -> tuple[str, ...]:
-    """Say which epochs before `epoch` a continued training does not have: it was saved before they were recorded."""
+def _notes_of_missing(past: Log | None, epoch: int) -> tuple[str, ...]:
+    """Return a note on the epochs before `epoch` that a continued training has no records of, () where it has all."""
     recorded = past.epochs if past is not None else []
     missing = missing_epochs([*recorded, epoch]) if recorded else list(range(epoch))
     if not missing:
@@ -143,7 +147,7 @@ def _words_of_missing(past: Log | None, epoch: int) -> tuple[str, ...]:
 
 
 def _new_run(newest: Path, reason: str) -> ChosenRun:
-    """Return a new run directory. Another process may want the same one just then: who holds it first has it."""
+    """Return a new run directory; another process may choose the same one at that time, so the first to lock it has it."""
     number = int(newest.name.removeprefix(PLUGIN_NAME).removeprefix("-") or 1)
     while True:
         number += 1

@@ -47,13 +47,13 @@ class _OpenEpoch:
 
 
 class RunSession:
-    """Shared by all callbacks of one `fit` that were given the same log directory.
+    """The run directory, event file and `Epoch` record that all callbacks of one `fit` with the same log directory share.
 
-    Three files in one run directory would show only the last one's data in TensorBoard's Python loader; so there is
-    one writer, opened when the first epoch begins (only then is its number known) and closed when the last callback leaves.
-    The run directory is locked for as long: a second training gets one of its own.
+    TensorBoard's Python loader would show only the last of several event files in one run directory; so there is one writer,
+    opened when the first epoch begins (only then is its number known) and closed when the last callback leaves. The run
+    directory is locked for as long: a second training gets one of its own.
 
-    What it shares can fail: a full disk ends it for all callbacks at once, with one warning.
+    A fault in what is shared, such as a full disk, ends the session for all callbacks at once, with one warning.
 
     Args:
         log_dir: as the user gave it, made absolute.
@@ -63,9 +63,10 @@ class RunSession:
     Attributes:
         past: the records of the run that is continued; None for a new one.
         directory: of the run, known when the first epoch begins.
-        failure: the fault that ended the session for all, None where there was none.
-        members_at_failure: the classes of the callbacks that took part then.
-        ledger: what all of them cost.
+        failure: the exception that ended the session for all, None where there was none.
+        members_at_failure: the class names of the callbacks that took part when it failed.
+        ledger: the seconds that all callbacks took.
+        has_begun: the first epoch has begun: records can be written.
     """
 
     def __init__(self, log_dir: Path, fit: object, *, writes: bool = True) -> None:
@@ -96,7 +97,7 @@ class RunSession:
 
     @classmethod
     def of(cls, log_dir: Path, fit: object, *, writes: bool = True) -> RunSession:
-        """Return the session of this fit. Those that aborted fits left open in the same directory are closed."""
+        """Return the session of this fit, and close those that aborted fits left open in the same directory."""
         key = log_dir, id(fit)
         for other in list(_open.values()):
             if other.log_dir == log_dir and other.fit is not fit and not is_running(other.fit):
@@ -112,12 +113,12 @@ class RunSession:
     def join(
         self, member: object, identity: Mapping[str, Any], probe: Probe | None, last_directory: Path | None = None
     ) -> None:
-        """Take part.
+        """Add a callback.
 
         Args:
-            member: a callback.
-            identity: what must not change when a run is continued.
-            probe: for the viewer; of those of all members the one with most samples is written, once.
+            member: the callback.
+            identity: what must not change when a run is continued, by the names that a user would give it.
+            probe: for the viewer; of the members' probes the one with the most samples is written, once.
             last_directory: of the run that this callback wrote last, which a continued training goes on with.
 
         Raises:
@@ -135,7 +136,7 @@ class RunSession:
             check_writable(self.log_dir)
 
     def leave(self, member: object) -> None:
-        """End a callback's part: the others' epochs go on without it, and nothing it said is lost."""
+        """Remove a callback: the others' epochs go on without it, and its notes are written."""
         self._members = [m for m in self._members if m is not member]
         epoch = self._epoch
         try:
@@ -209,9 +210,9 @@ class RunSession:
         self._write_stops()
 
     def learning_rate(self, read: Callable[[], float]) -> float:
-        """Return this epoch's learning rate, as the first of our callbacks saw it when the epoch ended.
+        """Return this epoch's learning rate, as the first of our callbacks read it when the epoch ended.
 
-        So what is scored is what is recorded, also where another callback between ours changes the rate.
+        The scores are so computed with the rate that is recorded, also where a callback between ours changes it.
         """
         if self._epoch is None:
             return read()
@@ -227,7 +228,7 @@ class RunSession:
         if self._writer is not None:
             self._writer.write(records)
         else:
-            deque(records, maxlen=0)  # not the chief: the work is done all the same, replicas compute in step
+            deque(records, maxlen=0)  # not the chief: the records are computed all the same, since replicas run in step
 
     def add_figures(self, figures: Mapping[str, float]) -> None:
         """Add figures to this epoch's record."""
@@ -250,7 +251,7 @@ class RunSession:
             self._write_complete_epoch()
 
     def _write_complete_epoch(self) -> None:
-        """Write the epoch's record once nobody who takes part has something to add, and flush."""
+        """Write the epoch's record once all members have finished the epoch, and flush."""
         epoch = self._epoch
         if epoch is None or not self.has_begun or self.failure is not None:
             return
@@ -281,13 +282,13 @@ class RunSession:
     # Cost.
 
     def add_cost(self, name: str, spent: TimeSpent) -> None:
-        """Add seconds that a callback took."""
+        """Add the seconds that a callback took to this epoch's record."""
         self._costs[name] = self._costs.get(name, 0.0) + spent.seconds
         self._once[name] = self._once.get(name, 0.0) + spent.once
 
     def close_ledger(self) -> None:
-        """Enter what the end of the training took, which is in no epoch's record."""
-        self.ledger.enter(clock() - self._record_start, self._costs, self._once, more=True)
+        """Enter the seconds since the last epoch's record into the ledger: the end of the training is in no record."""
+        self.ledger.enter(clock() - self._record_start, self._costs, self._once, extends_last=True)
         self._record_start, self._costs, self._once = clock(), {}, {}
 
     def _note_overhead(self) -> None:
@@ -300,7 +301,7 @@ class RunSession:
     # Parts of the watch that ended before the training did.
 
     def record_stop(self, part: str, reason: str) -> None:
-        """Record for good that a part of the watch ended; at once, as far as the file can be written."""
+        """Record that a part of the watch ended, see `records.Stop`; written at once if the file can be."""
         if any(stop.part == part for stop in self._stops):
             return
         self._stops.append(Stop(self._last_begun, part, reason))
@@ -315,10 +316,10 @@ class RunSession:
         self._stops = []
 
     def write_last_stops(self) -> None:
-        """Write to a file of its own what could not be written before: the disk may have room again.
+        """Write the stops that could not be written before to a second file: the disk may have room again.
 
         Raises:
-            OSError: it has not.
+            OSError: it has none.
         """
         stops, self._stops = self._stops, []
         if not stops or self.directory is None or not self.directory.is_dir():
@@ -336,7 +337,7 @@ def scalars(logs: Mapping[str, Any]) -> dict[str, float]:
     for key, value in logs.items():
         try:
             array = np.asarray(value)
-        except Exception:  # whatever others put there, it is not a number
+        except Exception:  # other callbacks may put anything into logs
             continue
         if array.size == 1 and (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
             numbers[str(key)] = float(array.reshape(()))

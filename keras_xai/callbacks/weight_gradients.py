@@ -1,4 +1,4 @@
-"""The gradients that trained the model, every epoch."""
+"""`WeightGradients`: the gradients that trained the model, recorded every epoch."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ from keras_xai.summary.reader import Log
 class WeightGradients(RecordingCallback):
     """Records the gradients that `fit` hands to the optimizer: their statistics and log2 histograms, by variable.
 
-    They are those of the training's own steps, from inside the compiled train step, not of a batch evaluated later:
-    after loss scaling is undone, summed over replicas, before any clipping. A second train function is traced once and
-    runs on a few sampled steps of each epoch; all others run the model's own. The weights end up the same, bit for bit.
+    They are the gradients of the training's own steps, taken inside the compiled train step and not from a batch evaluated
+    later: after loss scaling is undone, summed over replicas, before any clipping. A second train function is traced once
+    and runs on a few sampled steps of each epoch; all other steps run the model's own. The weights end up the same, bit for
+    bit.
 
     With `log="all"` `logs` get, in every epoch from the first, NaN before there is a figure:
 
@@ -49,7 +50,7 @@ class WeightGradients(RecordingCallback):
         thresholds: other numbers for the flags, None to switch one off, see `keras_xai.gradients.flags.Flags`.
         on_flag: when a flag is raised that did not stand before: "warn", "stop" (and warn), "raise" a `GradientAlarm`,
             or a function of the `records.Gradients`.
-        on_error: "warn" (a fault is one warning, and the callback retires) or "raise" (for development).
+        on_error: "warn" (an exception is one warning, and the callback is disabled) or "raise" (for development).
         log: "all" puts the figures above into Keras' `logs`; by default the records alone hold them.
 
     Raises:
@@ -90,7 +91,7 @@ class WeightGradients(RecordingCallback):
         self._reset()
 
     def _reset(self) -> None:
-        """Begin a fit."""
+        """Forget the fit before."""
         self._flags = Flags(self._thresholds)
         self._active_flags: frozenset[tuple[str, str]] = frozenset()
         self._new_flags: list[Flag] = []
@@ -98,10 +99,10 @@ class WeightGradients(RecordingCallback):
         self._overall = Overall()
         self._rows: GradientRows | None = GradientRows(self._selection)
         self._past: Sequence[Gradients] = ()
-        self._is_due = False  # whether the present epoch is recorded
+        self._is_due = False  # the present epoch is recorded
         self._execution = 0  # number of the next call of the train function in the epoch
         self._calls_before = 0  # of the train function, before this epoch
-        self._noted: set[str] = set()  # sentences that a fit has once
+        self._noted: set[str] = set()  # sentences that a fit's notes have once
         self._extra_noted = False
 
     def check(self) -> None:
@@ -128,7 +129,7 @@ class WeightGradients(RecordingCallback):
     @fault_isolated
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_epoch_begin(epoch, logs)
-        if self.disabled or self._tap is None:
+        if self.retired or self._tap is None:
             return
         steps = (self.params or {}).get("steps")
         if steps:
@@ -160,9 +161,9 @@ class WeightGradients(RecordingCallback):
         self._decide_rows(self._rows, recorded)
         record, self._overall = self._rows.record(epoch, recorded, self._flags)
         if record.missing:
-            self._note_once(f"Gradients are not captured: {record.missing}.", aloud=True)
+            self._note_once(f"Gradients are not captured: {record.missing}.", as_warning=True)
         self._new_flags = [flag for flag in record.flags if flag[:2] not in self._active_flags]
-        self._active_flags, self._record = _kinds(record), record
+        self._active_flags, self._record = _flag_keys(record), record
         self.carry_forward(epoch, logs)
         return [record]
 
@@ -197,12 +198,12 @@ class WeightGradients(RecordingCallback):
             if not ModelParts(rows.names, rows.sizes).continues(last.names, last.sizes):
                 raise InvalidInput("the run that is continued has other variables; give this training its own log_dir")
             rows.names = last.names  # a model that was saved and loaded has other paths
-            self._active_flags = _kinds(last)
+            self._active_flags = _flag_keys(last)
         sizes = dict(zip(rows.names, rows.sizes, strict=True))
         self._flags.replay(self._past, sizes, rows.sparse(recorded))
 
     def _note_cost(self, recorded: RecordedGradients, cost: RecordingCost) -> None:
-        """Account for time spent outside the hooks, and say what else is to be known about the figures."""
+        """Count the time spent outside the hooks, and note what limits the figures: skipped steps, no histogram."""
         once, extra = cost.built + cost.compiled, cost.extra
         self.cost.add(once, once=True)
         self.cost.add(extra or 0.0)
@@ -224,13 +225,13 @@ class WeightGradients(RecordingCallback):
                 "No histogram: on a GPU deterministic operations and counting exclude each other without XLA."
             )
 
-    def _note_once(self, text: str, *, aloud: bool = False) -> None:
-        """Note a sentence once in a fit; aloud, as a warning."""
+    def _note_once(self, text: str, *, as_warning: bool = False) -> None:
+        """Add a sentence to the notes once in a fit, and warn of it if `as_warning`."""
         if text not in self._noted:
             self._noted.add(text)
-            (self.warn if aloud else self.note)(text)
+            (self.warn if as_warning else self.note)(text)
 
 
-def _kinds(record: Gradients) -> frozenset[tuple[str, str]]:
+def _flag_keys(record: Gradients) -> frozenset[tuple[str, str]]:
     """Return the flags of a record by variable and kind."""
     return frozenset((flag.name, flag.kind) for flag in record.flags)

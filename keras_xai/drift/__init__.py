@@ -1,1 +1,1 @@
-"""The decision that a move of importance is news: control charts on numpy arrays, no framework."""
+"""Drift detection: control charts of feature importance and of the inputs, on numpy arrays without a framework."""

@@ -1,7 +1,7 @@
 """The control chart of importance: each feature's move, in units of the run's own past moves.
 
-Thresholds on distances between epochs do not travel from one data set to the next; a feature's move scaled by the moves it
-usually makes does. The form is Shewhart's chart on differences, with a variance shrunk half-way to the pooled one.
+A threshold on the distance between two epochs fits one data set and not the next; one on a feature's move over its usual
+moves fits all. The form is Shewhart's chart on differences, with a variance shrunk half-way to the pooled one.
 Compared with: epoch-to-epoch attribution change (Dhayalkar 2026, arXiv 2601.11625), explanation shift (Mougan et al.
 2023, arXiv 2303.08081).
 """
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-HISTORY = 12  # past moves from which the usual deviation is taken
-MIN_HISTORY = 6  # fewer give none
-LAGS = (1, 2)  # updates: a change that takes two of them to show is as large over two
-MIN_DEVIATION = 1e-4  # added to the usual deviation: a feature that never moved has none of its own
-MIN_MOVE = 0.002  # of a share: what moves by less is no alarm, however rare
+MAX_HISTORY = 12  # past moves from which the usual deviation is estimated, at most
+MIN_HISTORY = 6  # from fewer it is not estimated: no score
+MOVE_LAGS = (1, 2)  # updates between the two shares of a move: some changes take two updates to show in full
+MIN_DEVIATION = 1e-4  # added to the usual deviation, which is 0 for a feature that never moved
+MIN_MOVE = 0.002  # of a share: a smaller move is no alarm, however rare
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class ChartUpdate:
 
     score: float  # max |z|; NaN before there is a history, and where the importance could not be scored
     z: NDArray[np.float64]
-    before: NDArray[np.float64]  # the share at the begin of the tested move
+    before: NDArray[np.float64]  # the share at the beginning of the tested move
     after: NDArray[np.float64]
     exceeds: NDArray[np.bool_]  # |z| is over the limit, and the move is not too small to matter
     alarm: bool
@@ -63,7 +63,10 @@ class AlarmTimer:
 
 
 class ControlChart:
-    """A chart fed with one share vector an update; well under a millisecond for 100 features.
+    """A chart of shares, which is given one vector of them at each update.
+
+    Cost:
+        Well under a millisecond an update for 100 features.
 
     Args:
         limit: |z| above which a feature raises an alarm.
@@ -73,15 +76,18 @@ class ControlChart:
 
     def __init__(self, limit: float = 6.0, burn_in: int = 8, cooldown: int = 3) -> None:
         self.limit = limit
-        self._shares: deque[NDArray[np.float64]] = deque(maxlen=HISTORY + 2 * max(LAGS) + 1)
-        self._rates: deque[float] = deque(maxlen=HISTORY + 2 * max(LAGS) + 1)
+        self._shares: deque[NDArray[np.float64]] = deque(maxlen=MAX_HISTORY + 2 * max(MOVE_LAGS) + 1)
+        self._rates: deque[float] = deque(maxlen=MAX_HISTORY + 2 * max(MOVE_LAGS) + 1)
         self._updates = 0
         self._timer = AlarmTimer(burn_in, cooldown)
 
     def update(self, share: NDArray[np.floating], learning_rate: float = 1.0) -> ChartUpdate:
-        """Score the move to `share` (F), a non-negative vector; it is normalised here.
+        """Score the move from the shares before.
 
-        A share that is not finite or all zero is not scored and leaves the chart as it was.
+        Args:
+            share: (F) non-negative; normalised to a sum of 1 here. One that is not finite or all zero is not scored and leaves
+                the chart as it was.
+            learning_rate: of the epoch; NaN where it is not known.
         """
         share = np.asarray(share, np.float64)
         total = share.sum()
@@ -91,18 +97,18 @@ class ControlChart:
         update = self._updates
         self._updates += 1
         self._shares.append(share / total)
-        last_rate = self._rates[-1] if self._rates else 1.0  # a rate that is not known is no jump
+        last_rate = self._rates[-1] if self._rates else 1.0  # an unknown rate counts as unchanged
         self._rates.append(learning_rate if np.isfinite(learning_rate) else last_rate)
 
         shares, rates = np.stack(self._shares), np.asarray(self._rates)
         z, moved = np.zeros(share.shape), np.zeros(share.shape)
         scored = rising = False
-        for lag in LAGS:
+        for lag in MOVE_LAGS:
             moves = shares[lag:] - shares[:-lag]
-            history = moves[:-lag][-HISTORY:]  # none that overlaps the tested move
+            history = moves[:-lag][-MAX_HISTORY:]  # none that overlaps the tested move
             if len(history) < MIN_HISTORY:
                 continue
-            # A warm restart moves everything more: the deviation grows with the learning rate, it never shrinks with it.
+            # After a warm restart all shares move more: the deviation grows with the learning rate, and never shrinks with it.
             usual_rate = float(np.median(rates[:-lag][-len(history) :]))
             factor = max(1.0, float(rates[-lag:].mean()) / max(usual_rate, 1e-12))
             rising |= factor > 1.0
@@ -124,23 +130,35 @@ class ControlChart:
         )
 
     def update_measured(self, share: NDArray[np.floating], learning_rate: float = 1.0) -> ChartUpdate:
-        """Score the features that are measured; of those that are NaN in `share` (F) nothing is said."""
+        """Score the features that are measured; those that are NaN in `share` (F) have z = 0 and shares of 0."""
         measured = ~np.isnan(share)
         if measured.all() or not measured.any():
             return self.update(share, learning_rate)
         update = self.update(share[measured], learning_rate)
 
-        def filled(values: NDArray[Any]) -> NDArray[Any]:
-            all_features = np.zeros(share.shape, values.dtype)
-            all_features[measured] = values
-            return all_features
+        def of_all_features(values: NDArray[Any]) -> NDArray[Any]:
+            zero_filled = np.zeros(share.shape, values.dtype)
+            zero_filled[measured] = values
+            return zero_filled
 
-        z, before, after = filled(update.z), filled(update.before), filled(update.after)
-        return dataclasses.replace(update, z=z, before=before, after=after, exceeds=filled(update.exceeds))
+        return dataclasses.replace(
+            update,
+            z=of_all_features(update.z),
+            before=of_all_features(update.before),
+            after=of_all_features(update.after),
+            exceeds=of_all_features(update.exceeds),
+        )
 
 
 def usual_deviation(history: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the usual deviation (F) of the rows of `history` from `centre`: half a feature's own variance, half the pooled
-    one."""
+    """Return the usual deviation of each feature: the root of the mean of its own variance and the pooled one.
+
+    Args:
+        history: (moves, F) past moves.
+        centre: (F) from which they deviate.
+
+    Returns:
+        (F) above 0.
+    """
     variance = ((history - centre) ** 2).mean(0)
     return np.sqrt((variance + variance.mean()) / 2) + MIN_DEVIATION

@@ -1,4 +1,4 @@
-"""Alerts of one cause, as they come."""
+"""Grouping of alerts into events of one cause, while a training runs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ MAX_DELAY_OF_INPUTS = 2  # updates from an attribution alarm to the alarm of the
 
 
 class EventTracker:
-    """Gives alerts their event, and all of one event the same verdict.
+    """Assigns alerts to events, and the same verdict to all alerts of one event.
 
-    A change of rows that used to repeat begins an event: what moved before it has another cause. Any other alert joins the
-    event that began at most three updates ago; an alarm of the inputs' own score, which is late at times, makes it one about
-    the data if it comes within two. An event lasts as long as a score stays over its limit.
+    - A change of rows that used to repeat begins an event: alerts before it have another cause.
+    - Any other alert joins the event that began at most three updates ago, or one in which a score has stayed over its limit
+      ever since.
+    - An alert of the inputs' own score joins it within two updates, and makes its verdict "data changed": that score can be
+      later than the attributions'.
     """
 
     def __init__(self) -> None:
@@ -30,9 +32,9 @@ class EventTracker:
         """Return the alerts of one update with their events, a cause before its effect.
 
         Args:
-            update: its number.
-            alerts: without events.
-            over_limit: a score of this update is over its limit, be it an alarm or not.
+            update: the number of the update.
+            alerts: of the update, without events.
+            over_limit: a score of this update is over its limit, whether it is an alarm or not.
         """
         members: dict[int, list[Alert]] = {}
         for alert in sorted(alerts, key=by_cause):
@@ -69,12 +71,12 @@ class EventTracker:
         return update - self._first_update <= longest
 
     def restore(self, alerts: Sequence[Alert], epochs: Sequence[int], over_limit: Container[int] = ()) -> None:
-        """Take the last event of a run that is continued.
+        """Take over the last event of a run that is continued.
 
         Args:
             alerts: of the run, with their events.
-            epochs: of its updates.
-            over_limit: those of them with a score over its limit.
+            epochs: of the run's updates.
+            over_limit: the epochs of updates with a score over its limit.
         """
         for alert in alerts:
             self._event, self._verdict, self._changed = alert.event, alert.verdict, alert.changed

@@ -1,7 +1,7 @@
-"""The control chart of the inputs: did the same rows come out of the pipeline differently than before?
+"""The control chart of the inputs: whether the values of the same rows moved more than between earlier reads.
 
-Where a pipeline draws its noise anew at each read, a hash of the rows always differs and the attribution of a few
-hundred rows is blurred. The rows' own movement is not: it needs no model and no second read.
+Where a pipeline draws its noise anew at each read, a hash of the rows always differs, and the attribution of a few
+hundred rows is too noisy to score. The movement of the values is not, and it needs no model.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.drift.control_chart import HISTORY, MIN_HISTORY, AlarmTimer, ChartUpdate, usual_deviation
+from keras_xai.drift.control_chart import MAX_HISTORY, MIN_HISTORY, AlarmTimer, ChartUpdate, usual_deviation
 
-MAX_DISTANCE = 3.0  # usual ranges: heavy-tailed noise would own a mean of raw squares
+MAX_DISTANCE = 3.0  # in usual ranges: without a bound, outliers of heavy-tailed noise would decide the mean of squares
 
 
 class InputDriftChart:
-    """Movement of each feature between reads, and how unusual it is.
+    """A chart of each feature's movement between reads of the same rows in the same order.
 
-    Fed with the same rows in the same order at each update; keeps two reads of them (rows × F float64).
+    It keeps the last two reads (B × F float64).
 
     Args:
         limit: |z| above which a feature raises an alarm.
@@ -32,19 +32,19 @@ class InputDriftChart:
         self.limit = limit
         self._reads: deque[NDArray[np.float64]] = deque(maxlen=2)
         self._range: NDArray[np.float64] | None = None
-        self._movements: deque[NDArray[np.float64]] = deque(maxlen=HISTORY)
+        self._movements: deque[NDArray[np.float64]] = deque(maxlen=MAX_HISTORY)
         self._updates = 0
         self._timer = AlarmTimer(burn_in, cooldown)
 
     def movement(self, rows: NDArray[Any]) -> NDArray[np.float64]:
-        """Return how far a new read lies from those before.
+        """Return how far each feature of a new read lies from the two reads before.
 
         Args:
             rows: (B, F) the read.
 
         Returns:
-            (F) the root mean square over rows of the clipped distance to their mean over the two reads before, in units of
-            the feature's usual range; NaN for the first two reads.
+            (F) the root mean square over rows of the distance to a row's mean over the two reads before, in units of the
+            feature's usual range and clipped at 3 of these; NaN for the first two reads.
         """
         rows = rows.astype(np.float64)
         if self._range is None:
@@ -76,10 +76,10 @@ class InputDriftChart:
 
 
 def _usual_range(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a standard deviation (F) that outliers cannot move: the inner 90 % of a normal is 3.3 of them wide."""
+    """Return a robust standard deviation (F) of rows (B, F), above 0: the inner 90 % of a normal distribution are 3.3 wide."""
     low, high = np.quantile(rows, [0.05, 0.95], axis=0)
     spread = np.where(high > low, (high - low) / 3.3, rows.std(0))
-    # A feature that hardly varies gets a fifth of what is usual among all, or among those that vary.
+    # A feature that hardly varies gets a fifth of the median range, of all features or else of those that vary.
     smallest = 0.2 * float(np.median(spread))
     positive = spread[spread > 0]
     if smallest == 0 and positive.size:

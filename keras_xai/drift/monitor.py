@@ -1,4 +1,7 @@
-"""The drift decision: which shares, which score, which alert, which cause. Numpy alone; who explains what is the caller's."""
+"""The drift decision: from the importance of an epoch to shares, a score, alerts and their cause.
+
+Numpy alone: the attributions behind the importance are computed by the caller.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,15 @@ from keras_xai.errors import InvalidInput, check_int
 from keras_xai.records import Alert, Changed, Digest, FeatureMove, Shares, Source, Verdict
 
 DEFAULT_LIMIT, DEFAULT_LIMIT_PER_CLASS = 6.0, 9.0  # |z|
-FEATURES_OF_ALERT = 5  # that an alert names, at most
+MAX_FEATURES_OF_ALERT = 5
 
-Explained = Literal["clean", "live"]  # the sources whose importance is scored
-ROWS: dict[Explained, str] = {"clean": "fixed probe", "live": "live rows"}
+Explained = Literal["clean", "live"]  # the sources of rows that are explained; "data" are the live rows' own values
+ROWS_OF_SOURCE: dict[Explained, str] = {"clean": "fixed probe", "live": "live rows"}  # in the words of notes
 
 
 @dataclass(frozen=True)
 class DriftSettings:
-    """Conditions under which a move is an alarm; see `of` for the defaults and the checks."""
+    """Conditions under which a move is an alarm; see `of` for their meaning."""
 
     limit: float = DEFAULT_LIMIT
     burn_in: int = 8
@@ -38,16 +41,16 @@ class DriftSettings:
     def of(
         cls, limit: float | None = None, burn_in: int = 8, cooldown: int = 3, per_class: bool = False
     ) -> DriftSettings:
-        """Return settings that can work.
+        """Check settings, and fill in the default limit.
 
         Args:
-            limit: |z| above which a feature raises an alarm; None is 6, or 9 where each class is watched by itself.
+            limit: |z| above which a feature raises an alarm; None for 6, or 9 where each class is watched by itself.
             burn_in: updates before the first alarm.
             cooldown: an alarm needs more than so many updates since the last one.
             per_class: each feature is watched for each class by itself.
 
         Raises:
-            InvalidInput: a limit that is not positive, a number of updates that is none.
+            InvalidInput: a limit that is not positive; a number of updates that is no integer of 0 or more.
         """
         if limit is not None and not limit > 0:
             raise InvalidInput(f"limit={limit!r}: expected a positive number, in units of a feature's own usual move.")
@@ -59,17 +62,17 @@ class DriftSettings:
 
 
 class Scored(NamedTuple):
-    """An update of one source."""
+    """The result of scoring one source at one update."""
 
-    shares: Shares | None  # None before it is known which features stand alone
-    note: str = ""  # why it could not be scored
+    shares: Shares | None  # the record; None before the first importance has chosen the features that stand alone
+    note: str = ""  # why the importance could not be scored, "" where it was
 
 
 class DriftMonitor:
     """Decides, from the importance of each epoch, what the shares are, how unusual their move is, and what is an alert.
 
-    An update is a call of `begin_update`, then of `update` for each source, of `update_inputs` and `report_change` as far as
-    the rows give cause, then of `end_update`.
+    In each recorded epoch call `begin_update`; `update` for each source; `update_inputs` where the live rows differ at every
+    read, `report_change` where they used to repeat and changed; then `end_update`.
 
     Args:
         features: (F) names.
@@ -122,7 +125,7 @@ class DriftMonitor:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """(f), or (C · f) class by class: what is scored."""
+        """The names (f) of what is scored: the top features and "other"; class by class (C · f) where each is watched."""
         if not self.settings.per_class:
             return self.top_features.names
         return tuple(name + suffix for suffix in self._suffixes for name in self.top_features.names)
@@ -159,9 +162,9 @@ class DriftMonitor:
             importance: (F), or (C · F) class by class: mean |attribution|.
             direction: of the same shape, the sign of the mean signed attribution.
             learning_rate: of the epoch; NaN where it is not known.
-            unmeasured: (F) True for features that the method cannot measure: nothing is said of them.
-            method: that gave the importance.
-            digest: of the rows.
+            unmeasured: (F) True for features that the method cannot measure: their share is NaN, and never an alarm.
+            method: the name of the attribution method.
+            digest: check sums of the rows, which are kept in the record.
         """
 
         def shares_of(share: NDArray[np.float32], score: float, signs: NDArray[np.int8] | None = None) -> Shares:
@@ -175,13 +178,13 @@ class DriftMonitor:
         total = importance.sum()
         if not np.isfinite(total) or total <= 0:
             reason = "all zero" if total == 0 else "not finite"
-            note = f"The importance on the {ROWS[source]} is {reason}: not scored."
+            note = f"The importance on the {ROWS_OF_SOURCE[source]} is {reason}: not scored."
             if not self.top_features.is_fixed:
                 return Scored(None, note)
             return Scored(shares_of(np.full(len(self.names), np.nan, np.float32), math.nan), note)
         by_class = np.where(measured, importance, np.nan).reshape(-1, self._feature_count)
         self.top_features.choose(by_class.sum(0))
-        # The chart gets what the file keeps: replaying the file gives the same chart bit for bit.
+        # The chart gets float32 as the file does: replaying the file then gives the same chart bit for bit.
         share = (self.top_features.sum_others(by_class).ravel() / total).astype(np.float32)
         direction = self.top_features.signs(direction.reshape(by_class.shape)).ravel()
         update = self._charts[source].update_measured(share, learning_rate)
@@ -196,11 +199,11 @@ class DriftMonitor:
         return Scored(shares_of(share, update.score, direction))
 
     def update_inputs(self, epoch: int, movement: NDArray[np.float64]) -> Shares:
-        """Score the inputs themselves, where the rows come out differently at every read by nature.
+        """Score the values of the live rows, where they differ at every read because the pipeline draws noise.
 
         Args:
             epoch: of the update.
-            movement: (F) see `InputDriftChart.movement`, of all features.
+            movement: (F) of all features, see `InputDriftChart.movement`.
         """
         moved = self.top_features.root_mean_square(movement).astype(np.float32)
         update = self.inputs.update(moved)
@@ -210,24 +213,24 @@ class DriftMonitor:
             self._draft(epoch, "data", names, update, None, limit)
         return Shares(epoch, "data", names, moved, update.score, limit, burn_in=self.settings.burn_in)
 
-    def report_change(self, epoch: int, changed: Changed, parts: Sequence[tuple[str, float]]) -> None:
-        """Raise an alert, unless one was raised within the cooldown: rows that used to repeat are other ones.
+    def report_change(self, epoch: int, changed: Changed, shares: Sequence[tuple[str, float]]) -> None:
+        """Raise an alert that rows which used to repeat have changed, unless one was raised within the cooldown.
 
-        That is certain, and told whether any attribution moves or not.
+        The change is certain: it needs no score, and is an alert whether any attribution moves or not.
 
         Args:
             epoch: of the update.
-            changed: how many rows.
-            parts: the features that differ, "labels" among them, and in which share of the rows, 0 to 1.
+            changed: how many rows and labels differ.
+            shares: the features that differ, "labels" among them, each with the share of the rows in which it does, 0 to 1.
         """
         if self._last_change is not None and self._update - self._last_change <= self.settings.cooldown:
             return
         self._last_change = self._update
-        moves = tuple(FeatureMove(name, 0.0, share, 0, math.nan) for name, share in parts)
+        moves = tuple(FeatureMove(name, 0.0, share, 0, math.nan) for name, share in shares)
         self._drafts.append(Alert(epoch, "data", "data changed", False, moves, changed=changed))
 
     def lose_live(self) -> None:
-        """Go on with the fixed probe alone: the live rows cannot be read any more."""
+        """Go on with the fixed probe alone, once the live rows cannot be read any more."""
         self._watches_live = False
         self._log |= {"xai_drift_score_live": math.nan, "xai_drift_alarm_live": 0.0}
 
@@ -236,7 +239,7 @@ class DriftMonitor:
 
         Args:
             epoch: of the update.
-            inputs_changed: the live rows came out differently lately, so that what moves can come from that.
+            inputs_changed: the live rows changed in one of the last reads, which may be why importance moved.
         """
         drafts, self._drafts = self._drafts, []
         last = self._last_input_alarm
@@ -256,7 +259,7 @@ class DriftMonitor:
 
         Args:
             epoch: the present one.
-            updated: False for an epoch that is not looked at: figures are those of before, and nothing is an alarm.
+            updated: False for an epoch that is not scheduled: it repeats the last figures, without an alarm.
         """
         values = dict(self._log)
         if not updated:
@@ -276,7 +279,7 @@ class DriftMonitor:
         direction: NDArray[np.int8] | None,
         limit: float,
     ) -> None:
-        """Note an alarm of this update, whose event is still to be found."""
+        """Keep an alarm of this update; `end_update` assigns its event."""
         moves = tuple(
             FeatureMove(
                 name=names[f],
@@ -285,10 +288,10 @@ class DriftMonitor:
                 direction=0 if direction is None else int(direction[f]),
                 z=float(update.z[f]),
             )
-            for f in update.features_over_limit()[:FEATURES_OF_ALERT]
+            for f in update.features_over_limit()[:MAX_FEATURES_OF_ALERT]
         )
         changed = None
-        # One alert of a source an epoch: it can be that labels differ, and that the rows' own score is over its limit.
+        # One alert of a source an epoch: of "data" there may be a change of the labels and one of the score, which are merged.
         earlier = next((alert for alert in self._drafts if alert.source == source), None)
         if earlier is not None:
             self._drafts.remove(earlier)
@@ -312,13 +315,13 @@ class DriftMonitor:
             past: the updates of each source.
             alerts: with their events.
             learning_rates: by epoch.
-            start_anew: sources whose past says nothing of what is scored from here: their burn-in begins again.
+            start_anew: sources whose past cannot be compared with what is scored from here: their burn-in begins again.
         """
         clean, live = past.get("clean", ()), past.get("live", ())
         if clean:
             suffixes = self._suffixes if self.settings.per_class else [""]
             self.top_features.restore(clean[0].names, suffixes[0])
-        for source in ROWS:
+        for source in ROWS_OF_SOURCE:
             for shares in () if source in start_anew else past.get(source, ()):
                 self._charts[source].update_measured(shares.share, learning_rates.get(shares.epoch, math.nan))
                 if np.isfinite(shares.share).any():
@@ -341,6 +344,9 @@ class DriftMonitor:
 
 
 def total_variation(p: NDArray[np.floating], q: NDArray[np.floating]) -> float:
-    """Return half the sum of |p − q|, 0 to 1: the share (F) that moved. Features that are NaN in one are left out."""
+    """Return the total variation distance of two share vectors (F), half the sum of |p − q|, 0 to 1.
+
+    Features that are NaN in either are left out.
+    """
     moved = np.abs(np.asarray(p, np.float64) - q)
     return float(moved[np.isfinite(moved)].sum() / 2)

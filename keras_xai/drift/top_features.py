@@ -1,4 +1,4 @@
-"""The few features that are scored by themselves where there are very many."""
+"""The features with the largest importance, scored by themselves where there are very many features."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from keras_xai.probe.features import OTHER
 
-MAX_SCORED_ALONE = 500  # features: of more, the noise of thousands of tiny shares is what the chart would see
-TOP_FEATURES = 200  # that stand alone where the others are pooled
+MAX_SCORED_ALONE = 500  # features; of more, the largest |z| would be that of the noise in thousands of tiny shares
+TOP_FEATURES = 200  # scored by themselves where the others are pooled
 
 
 class TopFeatures:
-    """The 200 heaviest of more than 500 features; all others together are one more, "other". Up to 500 each stands alone.
+    """The 200 most important of more than 500 features, and "other", the sum of all others. Up to 500 all are kept.
 
-    Chosen by the first importance of a run and fixed from then on: a name means the same at every epoch.
+    They are chosen by the first importance of a run and fixed from then on: a name means the same at every epoch.
 
     Args:
         features: (F) the names of all.
@@ -30,38 +30,38 @@ class TopFeatures:
 
     @property
     def is_fixed(self) -> bool:
-        """True once it is known which features stand alone."""
+        """True once the features that are scored by themselves are chosen."""
         return not self.is_pooling or self._indices is not None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """(f) what is scored, in the order of the features, "other" last."""
+        """The names (f) of what is scored, in the order of the features, "other" last."""
         if not self.is_pooling:
             return self._features
         return (*(self._features[f] for f in self._fixed_indices()), OTHER)
 
     def choose(self, importance: NDArray[Any]) -> None:
-        """Choose by the first importance (F) that can be ordered: non-negative, finite. Later ones change nothing."""
+        """Choose by the first importance (F), non-negative; NaN counts as the largest. Later calls change nothing."""
         if self.is_fixed:
             return
         order = np.argsort(-np.nan_to_num(importance, nan=np.inf), kind="stable")
-        if self._features[-1] == OTHER:  # of a vocabulary: the tokens that have no name are pooled already
+        if self._features[-1] == OTHER:  # the unnamed tokens of a vocabulary are pooled there already
             order = order[order != len(self._features) - 1]
         self._indices = np.sort(order[:TOP_FEATURES])
 
     def restore(self, names: Sequence[str], suffix: str = "") -> None:
-        """Take the features that a run which is continued chose.
+        """Take the features that a run which is continued has chosen.
 
         Args:
-            names: those of its records; of several classes those of the first one come first.
-            suffix: what follows a feature's name there, such as its class.
+            names: of its records; where classes are watched by themselves, those of the first class come first.
+            suffix: what follows each feature's name there, such as ", class 0".
         """
         if self.is_pooling:
             index = {name + suffix: f for f, name in enumerate(self._features)}
             self._indices = np.asarray([index[name] for name in names[:TOP_FEATURES]], np.int64)
 
     def sum_others(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Return (…, f) of values (…, F): those of the others are added up."""
+        """Return values (…, F) as (…, f): those of the pooled features are added up."""
         if not self.is_pooling:
             return values
         top = self._fixed_indices()
@@ -69,14 +69,14 @@ class TopFeatures:
         return np.concatenate([values[..., top], others], -1)
 
     def signs(self, values: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Return (…, f) of signs (…, F): that of the others is 0, they do not pull in one direction."""
+        """Return signs (…, F) as (…, f): that of the pooled features is 0, since they have no common direction."""
         if not self.is_pooling:
             return values
         top = values[..., self._fixed_indices()]
         return np.concatenate([top, np.zeros_like(top[..., :1])], -1)
 
     def root_mean_square(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return (f) of values (F): of the others their root mean square."""
+        """Return values (F) as (f): those of the pooled features as their root mean square."""
         if not self.is_pooling:
             return values
         top = self._fixed_indices()

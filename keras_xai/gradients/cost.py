@@ -1,4 +1,4 @@
-"""The cost of recording beside a plain fit, from the times of a train function's calls."""
+"""The cost of recording gradients, estimated from the times that calls of the train function take."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class CallTimes:
         self.start_fit()
 
     def forget_functions(self) -> None:
-        """Begin with another train function of the model's own."""
+        """Forget the times of the functions so far: the model has another train function."""
         self.first_plain: float | None = None  # seconds of its first run, which compiles it
-        self.follows_plain = False  # whether the plain function had run before the recording one did
+        self.follows_plain = False  # the plain function had run before the recording one did
         self._plain_has_run = False
         self._plain: deque[float] = deque(maxlen=101)
         self._recording: TrainFunction | None = None  # the last one that ran
 
     def start_fit(self) -> None:
-        """Begin with nothing to be told."""
+        """Forget the costs of the fit before."""
         self.first_recording = 0.0  # seconds of the recording function's first run, 0 where it is accounted for
         self._built = 0.0
         self._sampled: list[float] = []
@@ -72,11 +72,12 @@ class CallTimes:
         return cost
 
     def compilation(self, usual: float, relative_size: float) -> float | None:
-        """Return the seconds that compiling the recording function took beside the plain one's; None while not known.
+        """Return the seconds that compiling the recording function added to the fit; None while that is not known.
 
-        The first run of a function compiles it. Behind the plain one's first run, that of the recording one is a cost but for
-        the step itself. Before it, it is also what any first step takes (the data begin, kernels are made ready), and would
-        have been paid without us: what compiling takes is then known by the plain one, in proportion to their operations.
+        The first run of a function compiles it. If the plain function has run before, compiling took the first run of the
+        recording one less a usual step. If not, that run also contains what any first step takes (starting the data pipeline,
+        loading kernels), which a plain fit would have spent as well: the compilation is then estimated from the first run of
+        the plain function, in proportion to their numbers of operations.
 
         Args:
             usual: seconds of a plain step.
@@ -87,5 +88,5 @@ class CallTimes:
         if self.follows_plain:
             return max(0.0, self.first_recording - usual)
         if self.first_plain is None:
-            return None  # every step is recorded so far: it stands in the plain one's place
+            return None  # every step was recorded so far
         return min(self.first_recording, relative_size * max(0.0, self.first_plain - usual))

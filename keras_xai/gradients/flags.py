@@ -73,7 +73,9 @@ class Flags:
         sizes: Sequence[int],
         sparse: Sequence[str] = (),
     ) -> tuple[Flag, ...]:
-        """Return the flags that stand after this epoch. NaN rows (nothing recorded) neither begin nor end a run.
+        """Return the flags that stand after this epoch.
+
+        A variable of which nothing was recorded (NaN) is skipped: it has no flag, and its epochs running go on.
 
         Args:
             epoch: of the record.

@@ -1,4 +1,4 @@
-"""From the sums of an epoch to its record: one row a variable."""
+"""Conversion of the sums of an epoch into its record, one row a variable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_CALLS = "no optimizer was called in the sampled steps"
 class GradientRows:
     """The variables whose gradients a run records, in the order of its event file.
 
-    The rows are decided once, by the first record: the file keeps their names once.
+    The rows are decided once, at the first record, since the file holds their names only once.
 
     Args:
         selection: of the variables.
@@ -44,16 +44,16 @@ class GradientRows:
         """Compare the selection with a model's variables.
 
         Raises:
-            InvalidInput: a pattern that matches none of them, or nothing that is left.
+            InvalidInput: a pattern matches none of them, or no variable is left.
         """
         self._check(model.trainable_variables)
 
     def expect(self, model: keras.Model) -> tuple[tuple[str, ...], tuple[int, ...]]:
-        """Return the names and sizes of the rows that a model gives, as far as that is known before its training."""
-        return _described(self._of_model(model))
+        """Return the names and sizes of the rows that a model will have, as far as they are known before training."""
+        return _names_and_sizes(self._of_model(model))
 
     def decide(self, model: keras.Model, recorded: RecordedGradients) -> None:
-        """Take the model's variables, and others that an optimizer was given.
+        """Decide the rows: the model's variables, and further ones that an optimizer was given.
 
         Raises:
             InvalidInput: as `check`, of all of them.
@@ -61,7 +61,7 @@ class GradientRows:
         self._check([*model.trainable_variables, *recorded.variables])
         rows = {id(variable): variable for variable in (*self._of_model(model), *self._of_record(recorded))}
         self._variables = list(rows.values())
-        self.names, self.sizes = _described(self._variables)
+        self.names, self.sizes = _names_and_sizes(self._variables)
         self.is_decided = True
 
     def missing(self, recorded: RecordedGradients) -> list[str]:
@@ -70,7 +70,7 @@ class GradientRows:
         return [variable_path(variable) for variable in self._of_record(recorded) if id(variable) not in rows]
 
     def sparse(self, recorded: RecordedGradients) -> list[str]:
-        """Return the names of the rows whose gradient leaves out what the batch did not use."""
+        """Return the names of the rows with sparse gradients, as of an embedding: without the entries a batch did not use."""
         pairs = zip(self.names, self._variables, strict=True)
         return [name for name, variable in pairs if id(variable) in recorded.sparse]
 
@@ -101,7 +101,7 @@ class GradientRows:
         return record, overall(sums)
 
     def _sums(self, recorded: RecordedGradients) -> NDArray[np.float64]:
-        """(V, WIDTH) zeros where nothing was recorded."""
+        """Return the sums of each row (V, WIDTH), zeros where nothing was recorded."""
         row_of = {id(variable): row for row, variable in enumerate(self._variables)}
         sums = np.zeros((len(self._variables), WIDTH))
         for variable, values in zip(recorded.variables, recorded.sums, strict=True):
@@ -119,7 +119,7 @@ class GradientRows:
         self._selection.check([variable_path(variable) for variable in variables if is_recordable(variable)])
 
 
-def _described(variables: Sequence[Variable]) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Names that differ, and sizes."""
+def _names_and_sizes(variables: Sequence[Variable]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the names of variables, made unique, and their numbers of entries."""
     names = unique([variable_path(variable) for variable in variables])
     return names, tuple(entry_count(variable) for variable in variables)

@@ -1,4 +1,4 @@
-"""The executions of an epoch that are recorded."""
+"""The choice of the executions of an epoch that are recorded."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Sampling:
         self._chosen: frozenset[int] | None = None
 
     def begin(self, length: int | None) -> None:
-        """A new epoch of `length` executions, as far as that is known."""
+        """Begin an epoch of `length` executions, None where that is not known."""
         self._chosen = None if length is None else self._spread(length)
 
     def _spread(self, length: int) -> frozenset[int]:

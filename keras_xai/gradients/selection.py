@@ -26,7 +26,7 @@ class Selection:
 
     @classmethod
     def of(cls, include: Patterns, exclude: Patterns) -> Selection:
-        """Make one of a user's arguments.
+        """Return the selection that the arguments of a callback describe.
 
         Raises:
             InvalidInput: something that is not text, or an empty `include`.
@@ -38,18 +38,21 @@ class Selection:
 
     def __contains__(self, path: str) -> bool:
         stretches = _stretches(path)
-        is_included = self.include is None or _any(self.include, stretches)
-        return is_included and not _any(self.exclude, stretches)
+        is_included = self.include is None or _any_matches(self.include, stretches)
+        return is_included and not _any_matches(self.exclude, stretches)
 
     def check(self, paths: Sequence[str]) -> None:
         """Compare with the variables of a model.
 
+        Args:
+            paths: of the trainable variables.
+
         Raises:
-            InvalidInput: a pattern that matches none of them, or nothing that is left.
+            InvalidInput: a pattern matches none of them, or no variable is left.
         """
         stretches_of = [_stretches(path) for path in paths]
         for pattern in (*(self.include or ()), *self.exclude):
-            if not any(_any((pattern,), stretches) for stretches in stretches_of):
+            if not any(_any_matches((pattern,), stretches) for stretches in stretches_of):
                 layers = [layer_of(path) for path in paths]
                 names = [layer.rpartition("/")[2] for layer in layers]
                 raise unknown("trainable layer or variable", pattern, dict.fromkeys([*layers, *names, *paths]))
@@ -71,10 +74,11 @@ def _patterns(argument: str, value: Patterns) -> tuple[str, ...] | None:
 
 
 def _stretches(path: str) -> tuple[str, ...]:
+    """Return every unbroken stretch of a path's parts: "a", "a/b", "b" of "a/b"."""
     parts = path.split("/")
     return tuple("/".join(parts[a:b]) for a in range(len(parts)) for b in range(a + 1, len(parts) + 1))
 
 
-def _any(patterns: Iterable[str], stretches: Iterable[str]) -> bool:
+def _any_matches(patterns: Iterable[str], stretches: Iterable[str]) -> bool:
     stretches = tuple(stretches)
     return any(fnmatchcase(stretch, pattern) for pattern in patterns for stretch in stretches)

@@ -1,4 +1,4 @@
-"""From the sums on the device to what is shown: names and host-side derivations."""
+"""Statistics of gradients, derived on the host from the sums of the device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Columns = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Overall:
-    """All recorded variables together, for `logs`.
+    """Figures of all recorded variables together, for `logs`; NaN where nothing was recorded.
 
     Attributes:
         norm: the L2 norm of the whole gradient, root mean square over the recorded optimizer calls.
@@ -43,11 +43,10 @@ def derived(sums: Columns, sizes: NDArray[np.int64]) -> dict[str, NDArray[np.flo
     With n calls of N entries each: rms √(Σg²/nN), mean Σg/nN, std √(rms² − mean²), max |g|, zero_fraction, nonfinite
     (a count); update_ratio √(Σ‖w' − w‖² / Σ‖w‖²) over the calls that changed the weights, and weight_norm √(Σ‖w‖²/n),
     before the update. A variable without a gradient is NaN throughout; so is the update_ratio of weights that were all
-    zero. A NaN in the gradient makes rms, mean, std and max NaN (an infinity: infinite or NaN): `nonfinite` tells how
-    many there were.
+    zero. A NaN in the gradient makes rms, mean, std and max NaN (an infinity: infinite or NaN); `nonfinite` counts both.
 
     float32 squares overflow above 1.8e19 and vanish under 1e-23 (rms 0). The sums of a step are float32 too: mean and
-    std carry some 1e-6 of the rms.
+    std have a rounding error of some 1e-6 of the rms.
 
     Args:
         sums: (V, WIDTH) as in a `GradientTable`.

@@ -1,7 +1,7 @@
-"""A stand-in for the train function of a running `fit`, which has sampled steps recorded.
+"""A stand-in for the train function of a running `fit`, through which sampled steps are recorded.
 
-On the host it chooses between two functions: one that records for sampled steps (`backend.recorder`), the model's own for all
-others, which therefore cost nothing.
+At each call it chooses between two functions: for a sampled step the one that records (`backend.recorder`), for all others
+the model's own, so that these cost nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from keras_xai.gradients.variables import is_recordable, variable_path
 from keras_xai.running import is_running
 
 clock = time.perf_counter
-ANNOUNCED_VARIABLES = 100  # from so many recorded ones on the compilation is announced: it takes seconds
+ANNOUNCED_VARIABLES = 100  # with so many or more the compilation takes seconds, and is announced
 
 
 @dataclass
@@ -34,33 +34,39 @@ class RecordedGradients:
     epoch: int
     variables: Sequence[Variable] = ()
     sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, WIDTH)))
-    sparse: frozenset[int] = frozenset()  # id of each variable whose gradient names rows
+    sparse: frozenset[int] = frozenset()  # ids of the variables whose gradient names rows, as that of an embedding does
     executions: int = 0  # calls of the train function
     steps: int = 0  # optimizer calls
     skipped: int = 0  # calls that the optimizer skipped, because loss scaling had overflowed
     has_octaves: bool = True  # False where the device cannot count them
-    reason: str = ""  # why nothing was recorded, where nothing can be
+    reason: str = ""  # why gradients cannot be recorded, "" where they can
 
 
 class TrainFunctionTap:
-    """Stands in for the train function of `model` during a fit; one for all callbacks that record.
+    """Stands in for the train function of `model` during a fit; one tap serves all callbacks that record.
 
-    Each of them says before a step (`on_train_batch_begin`) that it comes, and whether it wants it recorded. A call that
-    nobody expected is not part of their fit: an aborted one left the tap behind. It then takes itself away.
+    Before each step (`on_train_batch_begin`) every subscriber calls `expect_step`, and says whether the step is to be
+    recorded. A call that no subscriber expected belongs to another fit, into which an aborted one left the tap behind: it
+    runs the model's own function and detaches the tap.
 
     Args:
-        model: whose train function is made.
+        model: a model that has its train function.
         fit: Keras' `params`, one object a fit.
+
+    Attributes:
+        plain: the model's own train function.
+        calls: of the train function, in fits that are recorded. The last one of an epoch may find no more data.
+        announce: prints a sentence before something that takes long; None for silence.
     """
 
     def __init__(self, model: keras.Model, fit: object = None) -> None:
         self.model = model
         self.fit = fit
         self.plain: TrainFunction = getattr(model.train_function, "plain", model.train_function)
-        self.calls = 0  # of the train function, in fits that are recorded: the last one of an epoch may find no data
-        self.announce: Callable[[str], None] | None = None  # of what takes long, while it does
+        self.calls = 0
+        self.announce: Callable[[str], None] | None = None
         self._selections: dict[Hashable, Selection] = {}  # by subscriber
-        self._expected: dict[Hashable, bool] = {}  # by subscriber: whether the step that comes is to be recorded
+        self._expected: dict[Hashable, bool] = {}  # by subscriber: True where the next step is to be recorded
         self._executions = 0
         self._collected: RecordedGradients | None = None
         self._times = CallTimes()
@@ -72,10 +78,14 @@ class TrainFunctionTap:
 
     @classmethod
     def of(cls, model: keras.Model, previous: TrainFunctionTap | None = None, fit: object = None) -> TrainFunctionTap:
-        """Return the tap of a model whose train function is made: the one in place, that of an earlier fit (its function
-        need not be traced again), or a new one.
+        """Return the tap of a model: the one in place, that of an earlier fit, whose function is traced already, or a new one.
 
         A fit inside a running one of the same model gets a tap of its own: their sums are not to be mixed.
+
+        Args:
+            model: a model that has its train function.
+            previous: the tap of the callback's earlier fit.
+            fit: Keras' `params`.
         """
         present = model.train_function
         if isinstance(present, TrainFunctionTap) and (present.fit is fit or not is_running(present.fit)):
@@ -90,7 +100,7 @@ class TrainFunctionTap:
     # For the callbacks.
 
     def subscribe(self, subscriber: Hashable, selection: Selection) -> None:
-        """Take part in the fit that begins. Sums start from zero."""
+        """Record a selection of the variables in the fit that begins; all sums start from zero."""
         self._selections[subscriber] = selection
         self._expected.clear()
         self._recorder.reset()
@@ -99,14 +109,14 @@ class TrainFunctionTap:
         self.attach()
 
     def unsubscribe(self, subscriber: Hashable) -> None:
-        """Leave; the last one takes the tap away. May be called more than once."""
+        """End a subscriber's part; after the last one the tap is detached. Idempotent."""
         self._selections.pop(subscriber, None)
         self._expected.pop(subscriber, None)
         if not self._selections:
             self.detach()
 
     def attach(self) -> None:
-        """Stand in for the train function, also for one that was made anew in the middle of a fit."""
+        """Replace the model's train function by the tap, also where Keras has made another one in the middle of a fit."""
         present = self.model.train_function
         if present is self or present is None:
             return
@@ -118,18 +128,18 @@ class TrainFunctionTap:
         self.model.train_function = self
 
     def detach(self) -> None:
-        """Give the model its own train function back, as between epochs: whatever ends the fit there leaves it so."""
+        """Give the model its own train function back; done between epochs, so that a fit that ends there leaves no tap."""
         if self.model.train_function is self:
             self.model.train_function = self.plain
 
     def expect_step(self, subscriber: Hashable, record: bool) -> None:
-        """Say that the next call of the train function belongs to the subscriber's fit."""
+        """Announce that the next call of the train function belongs to the subscriber's fit, to be recorded or not."""
         self._expected[subscriber] = record
-        if self.model.train_function is self.plain:  # taken away by a call of another callback's, train_on_batch
+        if self.model.train_function is self.plain:  # another callback's train_on_batch has detached the tap
             self.model.train_function = self
 
     def collect(self, epoch: int) -> RecordedGradients:
-        """Return what was recorded since the last time; the same for all who ask in that epoch."""
+        """Return the sums since the last epoch's; in one epoch the same for all subscribers."""
         if self._collected is not None and self._collected.epoch == epoch:
             return self._collected
         table = self._recorder.read()
@@ -141,7 +151,7 @@ class TrainFunctionTap:
         return self._collected
 
     def take_cost(self) -> RecordingCost:
-        """Return what recording cost on the host since the last time, and a plain fit would not have paid."""
+        """Return the seconds since the last call that a plain fit would not have spent."""
         return self._times.take(self._recorder.relative_size)
 
     # For Keras.
@@ -169,11 +179,11 @@ class TrainFunctionTap:
         return result
 
     def _recording_function(self, arguments: Sequence[Any]) -> TrainFunction | None:
-        """Return the function that records, for these arguments; None where it may not be run."""
+        """Return the function that records, for these arguments; None where gradients cannot be recorded."""
         if self._recorder.reason:
             return None
         selections = frozenset(self._selections.values())
-        if not selections <= self._recorded_for:  # each subscriber picks its own rows
+        if not selections <= self._recorded_for:  # the union is recorded; each subscriber takes its own rows out of it
             self._recorded_for = selections
             self._recorder.select(self._is_selected)
         before = self._recorder.seconds_built

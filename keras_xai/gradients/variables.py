@@ -1,4 +1,4 @@
-"""A model's variables, as the records name them."""
+"""The names and sizes of a model's variables, as records have them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from keras_xai.backend.gradient_table import Variable
 
 
 def variable_path(variable: Variable) -> str:
-    """Return a variable's name for the user: Keras' path, or the framework's own name."""
+    """Return Keras' path of a variable, or the framework's name of one that is not Keras'."""
     return str(getattr(variable, "path", None) or variable.name.partition(":")[0])
 
 
 def entry_count(variable: Variable) -> int:
-    """Return how many entries a variable has."""
+    """Return the number of entries of a variable."""
     return int(np.prod(tuple(variable.shape), dtype=np.int64))
 
 

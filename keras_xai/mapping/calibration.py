@@ -1,4 +1,4 @@
-"""Calibration: whether a model is right as often as it is confident."""
+"""Calibration: how far a model's confidence is from its accuracy."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 CONFIDENCE_BINS = 15
-SIMULATIONS = 100  # behind the floor
+FLOOR_SIMULATIONS = 100
 
 
 def calibration_error(certainty: Array, correct: NDArray[np.bool_]) -> float:
-    """The expected calibration error (Naeini et al. 2015): the mean |certainty − accuracy| of a bin, weighted by its samples.
+    """The expected calibration error (Naeini et al. 2015): |mean certainty − accuracy| of 15 bins, weighted by their samples.
 
     Args:
-        certainty: (B) 0 to 1, the highest probability of each sample; 15 bins of equal width.
-        correct: (B).
+        certainty: (B) 0 to 1, the highest probability of each sample; the bins divide it evenly.
+        correct: (B) True where the prediction is right.
 
     Returns:
         0 to 1; NaN where a certainty is NaN.
@@ -31,12 +31,16 @@ def calibration_error(certainty: Array, correct: NDArray[np.bool_]) -> float:
 
 
 def calibration_floor(certainty: Array) -> float:
-    """The mean calibration error of a model that is right exactly as often as it says.
+    """The expected calibration error that a perfectly calibrated model has by chance, for so few samples.
 
-    That is what chance alone gives for so few samples, by 100 seeded simulations; no global generator is moved.
+    The mean of 100 seeded simulations, in which each sample is right with the probability `certainty`; no global generator
+    is used.
 
     Args:
         certainty: (B) 0 to 1.
+
+    Returns:
+        0 to 1; NaN where a certainty is NaN.
     """
     if not np.isfinite(certainty).all():
         return np.nan
@@ -47,10 +51,10 @@ def calibration_floor(certainty: Array) -> float:
 
 @functools.lru_cache(maxsize=4)
 def _uniform_draws(samples: int) -> Array:
-    """(simulations, B); they are the same at every epoch."""
-    return np.random.default_rng(0).random((SIMULATIONS, samples))
+    """Random numbers (simulations, B) from 0 to 1, the same at every epoch."""
+    return np.random.default_rng(0).random((FLOOR_SIMULATIONS, samples))
 
 
 def _bin_numbers(certainty: Array) -> NDArray[np.int64]:
-    """(B) the bins are (0, 1/15], (1/15, 2/15], …, as the paper has them."""
+    """The number of each sample's bin (B); the bins are (0, 1/15], (1/15, 2/15], … as in the paper."""
     return np.clip(np.ceil(certainty * CONFIDENCE_BINS).astype(np.int64) - 1, 0, CONFIDENCE_BINS - 1)

@@ -1,4 +1,4 @@
-"""Features → decision: how well a linear probe reads the labels, and the model's own predictions, from each layer."""
+"""Features → decision: linear probes of the labels, and of the model's own predictions, on each layer."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Array = NDArray[np.float64]
 
 
 class LinearProbe(NamedTuple):
-    """The score of a linear readout of one target from one layer."""
+    """The result of a linear probe of one target on one layer."""
 
-    score: float  # accuracy, or R² for numbers; NaN where there is nothing to read
+    score: float  # accuracy, or R² for numbers; NaN where the layer or the target is the same for all samples
     standard_error: float  # of the score
-    prediction: NDArray[np.int64]  # (B) the class that the probe predicts, −1 without
+    prediction: NDArray[np.int64]  # (B) the class that the probe predicts; −1 where the target is no class
 
 
 class Target:
@@ -62,7 +62,7 @@ class Target:
         return bool((self.columns != self.columns[0]).any())
 
     def probe(self, left_out: Array | None) -> LinearProbe:
-        """The linear probe's score.
+        """Score a linear probe.
 
         Args:
             left_out: (B, K) the prediction of each sample by the fit to all others; None without a fit.
@@ -72,27 +72,30 @@ class Target:
             return LinearProbe(np.nan, np.nan, no_class)
         if self.answer == "value":
             return self._regression(left_out, no_class)
-        # Among the others a sample's own class is a little rarer: the probe of a layer that says nothing would score below
-        # chance. So the mean of all samples replaces that of the others.
+        # A sample's own class is a little rarer among the other samples than among all: the probe of a layer without any
+        # information would score below chance. So the mean of the others, its intercept, is replaced by the mean of all.
         left_out = left_out + (self.columns - self.columns.mean(0)) / (len(self.columns) - 1)
         if self.answer == "class":
             return self._classification(left_out.argmax(1).astype(np.int64))
         return self._labels((left_out > DECISION_BOUNDARY) == (self.columns > DECISION_BOUNDARY), no_class)
 
     def _regression(self, left_out: Array, no_class: NDArray[np.int64]) -> LinearProbe:
-        """R²."""
+        """Score numbers by R²."""
         error = np.square(self.columns - left_out).sum(1)
         variance = np.square(self.columns - self.columns.mean(0)).sum(1).mean()
         standard_error = error.std() / variance / np.sqrt(len(error))
         return LinearProbe(float(1 - error.mean() / variance), float(standard_error), no_class)
 
     def _classification(self, prediction: NDArray[np.int64]) -> LinearProbe:
-        """Accuracy of one class a sample."""
+        """Score classes by accuracy, one class a sample."""
         score = float((prediction == self.truth).mean())
         return LinearProbe(score, float(np.sqrt(score * (1 - score) / len(prediction))), prediction)
 
     def _labels(self, correct: NDArray[np.bool_], no_class: NDArray[np.int64]) -> LinearProbe:
-        """Accuracy over pairs of sample and label; the labels of one sample are not independent of each other."""
+        """Score labels by accuracy over pairs of sample and label.
+
+        The standard error is over samples, since the labels of one sample are not independent of each other.
+        """
         by_sample = correct.mean(1)
         standard_error = np.sqrt(by_sample.var() / len(by_sample))
         return LinearProbe(float(correct.mean()), float(standard_error), no_class)
@@ -103,7 +106,12 @@ def linear_probes(
 ) -> list[list[LinearProbe]]:
     """Linear probes (Alain and Bengio 2016, arXiv 1610.01644) of each target on every layer.
 
-    Ridge regression with every sample left out in turn, in closed form; of its seven penalties each target takes its best.
+    Ridge regression with every sample left out in turn, in closed form. Of seven penalties each target takes the one with the
+    smallest squared error.
+
+    Args:
+        targets: of the same B samples.
+        decompositions: of the layers; None for one that gives the same for every sample.
 
     Returns:
         For each target, the probe of each layer.

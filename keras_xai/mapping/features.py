@@ -13,19 +13,19 @@ from keras_xai.mapping.gram import GramDecomposition
 from keras_xai.mapping.reading import Layer, Matrix
 from keras_xai.records import Features
 
-LEAST_SPREAD = 1e-8  # of the activations' power; below it every sample gives the same
+MIN_SPREAD = 1e-8  # share of the activations' power; below it all samples give the same, up to rounding
 Decompositions = Sequence[GramDecomposition | None]
 
 
 def decomposition_of(matrix: Matrix) -> GramDecomposition | None:
-    """None for a layer that gives the same for every sample, or something that is not finite."""
-    if not np.isfinite(matrix.values).all() or not spread(matrix) >= LEAST_SPREAD:
+    """The decomposition of a layer's matrix; None where all samples give the same, or a value is not finite."""
+    if not np.isfinite(matrix.values).all() or not spread(matrix) >= MIN_SPREAD:
         return None
     return GramDecomposition(matrix.values, matrix.gram)
 
 
 def spread(matrix: Matrix) -> float:
-    """The share of the activations' power that lies between samples: Σ‖z − mean‖² / Σ‖z‖².
+    """The share of the activations' power that differs between samples: Σ‖z − mean‖² / Σ‖z‖².
 
     Returns:
         0 to 1; 0 where all activations are zero, NaN where one is not finite.
@@ -45,10 +45,10 @@ def features(
     first: Decompositions | None,
     coordinates: int,
 ) -> Features:
-    """The record of one epoch.
+    """The record of the representations at one epoch.
 
     Args:
-        layers: names, widths.
+        layers: names and widths of the L layers.
         matrices: of the layers.
         decompositions: of the matrices.
         previous: decompositions of the record before, None at the first.
@@ -77,19 +77,19 @@ def features(
 
 
 def _column(values: Sequence[float]) -> NDArray[np.float32]:
-    """(L) one number a layer."""
+    """One number a layer as a float32 array (L)."""
     return np.asarray(values, np.float32)
 
 
 def _similarity_to(earlier: Decompositions | None, decompositions: Decompositions) -> NDArray[np.float32]:
-    """(L) CKA of each layer with itself at an earlier record; NaN without one."""
+    """CKA of each layer (L) with itself at an earlier record; NaN without one."""
     if not earlier:
         return np.full(len(decompositions), np.nan, np.float32)
     return _column(list(map(linear_cka, decompositions, earlier)))
 
 
 def _similarity_between(decompositions: Decompositions) -> NDArray[np.float32]:
-    """(L, L) CKA of every pair of layers, symmetric."""
+    """CKA of every pair of layers (L, L), symmetric."""
     count = len(decompositions)
     similarity = np.full((count, count), np.nan, np.float32)
     for a in range(count):
@@ -107,7 +107,7 @@ class _Components(NamedTuple):
 
 
 def _principal_components(gram: GramDecomposition | None, samples: int, count: int) -> _Components:
-    """Zeros and NaN for a layer without a decomposition."""
+    """The first principal coordinates of a layer; zeros and NaN for one without a decomposition."""
     if gram is None:
         return _Components(np.zeros((samples, count), np.float16), np.nan, np.nan)
     variance = gram.eigenvalues.sum()

@@ -1,4 +1,4 @@
-"""The flags and notes of a model's inside: layers that are dead, a model that memorises, one that is another in inference.
+"""The flags and notes of a model's layers and predictions: dead layers, memorising, other predictions in inference.
 
 A new flag is one function of an `Evidence`, one line in `CONDITIONS`, a sentence in `Flags._words` and its name at the end of
 `records.MAPPING_FLAGS`, or of `records.MAPPING_NOTES` where it is a note.
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from keras_xai.flag_tracker import FlagTracker, Key
 from keras_xai.records import MAPPING_FLAGS, Features, Flag, Mappings, Result
 
-MODEL = "model"
+MODEL = "model"  # the name of a flag on the whole model
 
 Thresholds = Mapping[str, float]
 
-# What each means stands in `Flags`.
+# Their meaning: see `Flags`.
 THRESHOLDS: Thresholds = {
     "spread": 1e-8,
     "memorising": 0.10,
@@ -34,20 +34,20 @@ THRESHOLDS: Thresholds = {
 
 
 class HeldOutGap(NamedTuple):
-    """Accuracy on rows that were trained on, and on rows that were not."""
+    """Accuracy on rows that were trained on, and on rows that were not, 0 to 1."""
 
     training: float = float("nan")
     held_out: float = float("nan")
-    rows: str = "the held-out rows"
+    rows: str = "the held-out rows"  # which rows were held out, for a sentence
 
     @property
     def size(self) -> float:
-        """NaN where either is not known."""
+        """Training accuracy minus held-out accuracy; NaN where either is not known."""
         return self.training - self.held_out
 
 
 class Evidence(NamedTuple):
-    """One record, as far as flags judge it."""
+    """The figures of one record from which flags are judged."""
 
     features: Features
     constant_by_design: Sequence[str]  # layers that give the same for every sample, as position embeddings do
@@ -56,7 +56,7 @@ class Evidence(NamedTuple):
 
 
 def dead_layer(evidence: Evidence, thresholds: Thresholds) -> dict[str, bool]:
-    """Find the first layer that is zero on the probe, or gives the same for every sample and not by design."""
+    """Judge the layers: True for the first that is zero on the probe, or gives the same for all samples and not by design."""
     features = evidence.features
     is_dead = (features.dead >= 1) | (features.spread < thresholds["spread"])
     is_dead &= ~np.isin(features.layers, list(evidence.constant_by_design))
@@ -64,22 +64,22 @@ def dead_layer(evidence: Evidence, thresholds: Thresholds) -> dict[str, bool]:
 
 
 def nonfinite_layer(evidence: Evidence, thresholds: Thresholds) -> dict[str, bool]:
-    """Find the first layer that gives NaN or infinite values."""
+    """Judge the layers: True for the first that gives NaN or infinite values."""
     return _first(evidence.features, ~np.isfinite(evidence.features.mean))
 
 
 def memorising(evidence: Evidence, thresholds: Thresholds) -> dict[str, bool]:
-    """Judge the model: see `Memorising`."""
+    """Judge the model: True where it memorises, see `Memorising`."""
     return {MODEL: evidence.memorises}
 
 
 def inference_gap(evidence: Evidence, thresholds: Thresholds) -> dict[str, bool]:
-    """Judge the model: its accuracy on the probe, in inference, is far below the training metric."""
+    """Judge the model: True where its accuracy on the probe, in inference, is far below the training metric."""
     return {MODEL: evidence.inference_gap > thresholds["inference gap"]}
 
 
 def part_dead(evidence: Evidence, thresholds: Thresholds) -> dict[str, bool]:
-    """Find layers of which most units are zero on the probe, but for one that is flagged as dead."""
+    """Judge the layers: True for those of which most units are zero on the probe, and that are not flagged as dead."""
     features = evidence.features
     is_flagged = dead_layer(evidence, thresholds)
     return {
@@ -89,7 +89,7 @@ def part_dead(evidence: Evidence, thresholds: Thresholds) -> dict[str, bool]:
 
 
 def stable(evidence: Evidence, thresholds: Thresholds) -> dict[str, bool]:
-    """Find layers that represent the probe as in the record before."""
+    """Judge the layers: True for those that represent the probe as in the record before."""
     features = evidence.features
     return {
         name: bool(1 - cka < thresholds["stable"])
@@ -97,7 +97,8 @@ def stable(evidence: Evidence, thresholds: Thresholds) -> dict[str, bool]:
     }
 
 
-# By kind, in the order of `records.MAPPING_FLAGS` and then of `records.MAPPING_NOTES`: by layer or "model", whether it holds.
+# By kind, in the order of `records.MAPPING_FLAGS` and then of `records.MAPPING_NOTES`. Each returns, by layer or "model", True
+# where the condition holds.
 CONDITIONS: Mapping[str, Callable[[Evidence, Thresholds], dict[str, bool]]] = {
     "dead layer": dead_layer,
     "non-finite": nonfinite_layer,
@@ -109,18 +110,18 @@ CONDITIONS: Mapping[str, Callable[[Evidence, Thresholds], dict[str, bool]]] = {
 
 
 def _first(features: Features, holds: NDArray[np.bool_]) -> dict[str, bool]:
-    """By layer, true for the first for which it holds: what comes behind it can do nothing about it."""
+    """True for the first layer for which a condition holds (L), by name: the layers after it fail only as a consequence."""
     rows = np.flatnonzero(holds)
     return {name: bool(rows.size and row == rows[0]) for row, name in enumerate(features.layers)}
 
 
 class Memorising:
-    """Judges whether a model memorises: `Flags` says when.
+    """Judges whether a model memorises, by the conditions in `Flags`.
 
     Attributes:
-        best_r2: of the linear surrogate, so far.
-        best_held_out: accuracy, so far.
-        gap: the last one.
+        best_r2: the highest R² of the linear surrogate so far.
+        best_held_out: the highest held-out accuracy so far.
+        gap: of the last record.
     """
 
     def __init__(self, thresholds: Thresholds) -> None:
@@ -142,23 +143,24 @@ class Memorising:
         if self._has_sign(result, r2, 1.0):
             self._memorises, self._quiet_records = True, 0
         elif self._memorises:
-            # Noise alone does not lower a flag: no sign may be half as large.
+            # Noise alone does not lower a flag: only records count in which no sign is half as large as what raises it.
             self._quiet_records = 0 if self._has_sign(result, r2, 0.5) else self._quiet_records + 1
             self._memorises = self._quiet_records < self._thresholds["lowered after"]
         return self._memorises
 
-    def _has_sign(self, result: Result, r2: float, part: float) -> bool:
-        """Return True where a sign of memorising is at least `part` of what raises the flag."""
-        if self.gap.size > part * self._thresholds["memorising gap"]:
+    def _has_sign(self, result: Result, r2: float, fraction: float) -> bool:
+        """Return True where a sign of memorising exceeds this fraction of its threshold."""
+        if self.gap.size > fraction * self._thresholds["memorising gap"]:
             return True
         accuracy = result.held_out_accuracy
         if result.held_out is None or not np.isfinite([accuracy, r2]).all() or self.gap.size < 0:
             return False
         count = int(result.held_out.sum())
-        p = (self.best_held_out * count + 1) / (count + 2)  # no error at all, of few samples, is not certainty
-        error = self._thresholds["standard errors"] * float(np.sqrt(p * (1 - p) / count))
-        explains_less = self.best_r2 - r2 > part * self._thresholds["memorising"]
-        return bool(explains_less and accuracy < self.best_held_out - part * error)
+        # Laplace's rule of succession: without a single error the standard error would be 0, however few the samples.
+        p = (self.best_held_out * count + 1) / (count + 2)
+        margin = self._thresholds["standard errors"] * float(np.sqrt(p * (1 - p) / count))
+        explains_less = self.best_r2 - r2 > fraction * self._thresholds["memorising"]
+        return bool(explains_less and accuracy < self.best_held_out - fraction * margin)
 
 
 class Flags:
@@ -176,9 +178,9 @@ class Flags:
     | part-dead | more than half of a layer's units are zero on the probe |
     | stable | 1 − CKA to the record before is under 0.005, three records running |
 
-    Where held-out rows are known, their gap decides: see `held_out_gap`. Neither of the other signs says it alone: a linear
-    model also explains less of a net that rightly learns something else, and accuracy also falls where the data change.
-    A standing flag is lowered when for three records none of its signs is half as large as what raises it.
+    The gap between training and held-out rows (see `held_out_gap`) is enough for "memorising". The other two signs must hold
+    together: a linear model also explains less of a network that rightly learns a nonlinear function, and accuracy also falls
+    where the data change. The flag is lowered when for three records running no sign exceeds half of its threshold.
     """  # noqa: E501
 
     def __init__(self) -> None:
@@ -200,10 +202,10 @@ class Flags:
 
         Args:
             epoch: of the record.
-            features: of it.
-            result: of it.
+            features: of the record.
+            result: of the record.
             r2: of the linear surrogate, NaN without.
-            gap: training metric minus the probe's accuracy, NaN where that says nothing of batch normalisation.
+            gap: training metric minus the probe's accuracy, NaN for a model without batch normalisation.
             held_out: accuracy on training rows and on held-out ones; None where either is not known.
             constant_by_design: layers that give the same for every sample by design, as position embeddings do.
         """
@@ -230,7 +232,7 @@ class Flags:
             r2 = np.nan if linear is None else linear.r2
             self.judge(record.epoch, record.features, record.result, r2, held_out=gaps.get(record.epoch))
         if past:
-            # Not all that was judged is in the records: the inference gap, what a layer is by design.
+            # Not all evidence is in the records (the inference gap, layers that are constant by design): take their flags.
             self._tracker.continue_from((*past[-1].flags, *past[-1].notes))
 
     def sentence(self, flags: Iterable[Flag], record: Mappings) -> str:
@@ -265,7 +267,15 @@ class Flags:
 
 
 def training_gap(logs: Mapping[str, float], result: Result) -> float:
-    """Return training accuracy minus that on the probe, its held-out rows left out where they are known; NaN without either."""
+    """Return training accuracy minus that on the probe, without its held-out rows where they are known.
+
+    Args:
+        logs: Keras' logs of the epoch.
+        result: of the epoch.
+
+    Returns:
+        −1 to 1; NaN where one of the two is not known.
+    """
     key = accuracy_key(logs)
     if key is None or result.correct is None:
         return float("nan")
@@ -274,10 +284,17 @@ def training_gap(logs: Mapping[str, float], result: Result) -> float:
 
 
 def held_out_gap(logs: Mapping[str, float], result: Result) -> HeldOutGap | None:
-    """Return accuracy on the training rows by the training metric, and on held-out ones: the probe's own where `held_out`
-    names them, else the validation metric's, else the whole probe's, which is a gap only where they are other rows.
+    """Return the training metric, and the accuracy on held-out rows.
 
-    None where one of them is not known.
+    The latter is that of the probe's held-out rows where they are known, else the validation metric, else the accuracy on the
+    whole probe, which is taken for rows that are not trained on.
+
+    Args:
+        logs: Keras' logs of the epoch.
+        result: of the epoch.
+
+    Returns:
+        None where one of the two is not known.
     """
     key = accuracy_key(logs)
     if key is None:
@@ -293,5 +310,5 @@ def held_out_gap(logs: Mapping[str, float], result: Result) -> HeldOutGap | None
 
 
 def accuracy_key(logs: Mapping[str, float]) -> str | None:
-    """Return the key of the training accuracy in Keras' logs, by whatever name."""
+    """Return the key of the training accuracy in Keras' logs, the first that contains "acc"; None without one."""
     return next((k for k in logs if "acc" in k and not k.startswith(("val_", "xai_"))), None)

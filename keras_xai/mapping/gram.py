@@ -1,8 +1,7 @@
-"""One decomposition a layer: every linear analysis of its activations follows from it.
+"""One eigendecomposition a layer, from which every linear analysis of its activations follows.
 
 Z (B, D) are a layer's activations, centred. With K = ZZᵀ = V diag(w) Vᵀ, the columns of V√w are the principal coordinates of
-the samples, the rotation of Z in which nothing of its geometry is lost; eigenvectors V and eigenvalues w give every ridge
-regression.
+the samples, a rotation of Z that keeps all distances; eigenvectors V and eigenvalues w give every ridge regression.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class GramDecomposition:
 
     Args:
         values: Z (B, D) centred, or its Gram matrix (B, B); float32 is decomposed as such, which is twice as fast.
-        is_gram: whether `values` is the Gram matrix.
+        is_gram: True where `values` is the Gram matrix.
 
     Raises:
         numpy.linalg.LinAlgError: values that are not finite.
@@ -99,7 +98,7 @@ class GramDecomposition:
 
 
 def single_threaded_blas() -> AbstractContextManager[Any]:
-    """Linear algebra on one thread inside this context.
+    """Context in which linear algebra runs on one thread.
 
     Several threads only wait for each other on matrices of a few hundred rows, and for the framework's own: an eigenvalue
     problem of size 256 takes 11 ms on one thread, and 16 to 67 ms on two where the framework computes at the same time.
@@ -109,7 +108,7 @@ def single_threaded_blas() -> AbstractContextManager[Any]:
 
 @functools.cache
 def _blas_controller() -> Any:
-    """The controller of the libraries that are loaded; looking for them takes longer than an eigenvalue problem."""
+    """The controller of the BLAS libraries; kept, since finding them takes longer than an eigenvalue problem."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

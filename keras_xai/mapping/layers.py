@@ -1,4 +1,4 @@
-"""The choice of the layers that are followed."""
+"""The choice of the layers whose activations are recorded."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from keras_xai.backend.protocol import Activation
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.model.layers import find_layer, iter_layers, layer_path, layers_within
 
-MAX_LAYERS = 8  # with the logits
-# What only finishes the layer before it: the row goes by the last of such a chain.
+MAX_LAYERS = 8  # the model's output among them
+# Layers that only rescale or activate the output of the one before. Of such a chain the last layer is followed.
 _FINISHING = (
     keras.layers.Activation,
     keras.layers.BatchNormalization,
@@ -27,7 +27,7 @@ _FINISHING = (
     keras.layers.UnitNormalization,
 )
 
-# Layers that run others in a way of their own.
+# Layers that run inner layers themselves, once for each step, direction or head: the inner ones cannot be read.
 _RUNNERS = (
     keras.layers.RNN,
     keras.layers.Bidirectional,
@@ -36,18 +36,22 @@ _RUNNERS = (
     keras.layers.GroupQueryAttention,
 )
 
-# Why a layer that could be read is not.
+# Reasons why a layer is not followed whose output could be read.
 UNCALLED = "no call of it is seen: not in inference, or only inside a compiled function of the model's own"
 ELSEWHERE = "it does not lead to the output that is read"
 
 
 def candidates(model: keras.Model, paths: Sequence[str] | None) -> list[keras.layers.Layer]:
-    """The layers to watch: those named, or the model's children, a nested block as one.
+    """The layers that may be followed: those named, or the model's children, a nested block as one.
 
-    A model that is nothing but a wrapper around another one is looked into.
+    Of a model that only wraps another model, they are the inner model's children.
+
+    Args:
+        model: a built model.
+        paths: of layers; None for the children.
 
     Raises:
-        InvalidInput: a path that does not exist, with close matches.
+        InvalidInput: a path that does not exist, with close matches; a layer that is run by another one for each step or head.
     """
     if paths is not None:
         return [_named(model, path) for path in paths]
@@ -60,7 +64,7 @@ def candidates(model: keras.Model, paths: Sequence[str] | None) -> list[keras.la
 def _named(model: keras.Model, path: str) -> keras.layers.Layer:
     layer = find_layer(model, path)
     for owner in iter_layers(model):
-        if isinstance(owner, _RUNNERS) and any(part is layer for part in layers_within(owner)):
+        if isinstance(owner, _RUNNERS) and any(inner is layer for inner in layers_within(owner)):
             raise InvalidInput(
                 f"Layer {path!r} is run by {layer_path(owner, model)!r} for each step or head, and gives nothing of its own: "
                 f"take that one."
@@ -79,12 +83,12 @@ def _children(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 def unreadable(
     activations: Sequence[Activation], layers: Sequence[keras.layers.Layer], earlier: Mapping[int, str]
 ) -> dict[int, str]:
-    """Why layers cannot be followed, by their ids, in the order of `layers`.
+    """The reasons why layers cannot be followed, by the layers' ids, in the order of `layers`.
 
     Args:
         activations: of one pass.
-        layers: that were watched.
-        earlier: reasons that running the pass brought up, by id.
+        layers: that were traced.
+        earlier: reasons that were found when the program ran, by id.
     """
     by_layer = {id(activation.layer): activation for activation in activations}
     reasons: dict[int, str] = {}
@@ -100,13 +104,13 @@ def unreadable(
 
 
 def check_named(reasons: Mapping[str, str]) -> None:
-    """Refuse named layers that cannot be read.
+    """Check that all layers that the user named can be read.
 
     Args:
-        reasons: why they are not, by their paths.
+        reasons: why some cannot, by path.
 
     Raises:
-        InvalidInput: there is one; why, and what to do.
+        InvalidInput: there is one.
     """
     for path, reason in reasons.items():
         fault = "takes no part in what the model says" if reason in (UNCALLED, ELSEWHERE) else "cannot be read"
@@ -114,16 +118,16 @@ def check_named(reasons: Mapping[str, str]) -> None:
 
 
 def left_out(reasons: Mapping[str, str], rows: int) -> str:
-    """The sentence that names what the mappings leave out, and why; "" where they leave out nothing.
+    """A sentence on the layers that the mappings leave out, and why; "" where they leave out none.
 
     Args:
-        reasons: of layers, by path.
-        rows: how many layers are followed, the model's output not among them.
+        reasons: why a layer is left out, by path.
+        rows: number of layers that are followed, without the model's output.
     """
     paths: dict[str, list[str]] = {}
     for path, reason in reasons.items():
         paths.setdefault(reason, []).append(path)
-    named = "; ".join(f"{listed(some)} ({reason})" for reason, some in paths.items())
+    named = "; ".join(f"{listed(paths_of_reason)} ({reason})" for reason, paths_of_reason in paths.items())
     sentences = [f"The mappings leave out {named}."] if named else []
     if not rows:
         sentences.append(
@@ -132,32 +136,35 @@ def left_out(reasons: Mapping[str, str], rows: int) -> str:
     return " ".join(sentences)
 
 
-def followed(activations: Sequence[Activation], most: int = MAX_LAYERS) -> list[Activation]:
-    """At most `most` − 1 evenly spaced layers that change the representation, the last of them always.
+def followed(activations: Sequence[Activation], max_layers: int = MAX_LAYERS) -> list[Activation]:
+    """Evenly spaced layers that change the representation, the last of them always.
 
     Args:
         activations: of the children, in the order of their calls.
-        most: layers, the model's output among them.
+        max_layers: how many at most, the model's output among them.
+
+    Returns:
+        At most max_layers − 1 activations.
     """
-    # The model's logits, and what comes after them, have a row of their own.
+    # The model's logits are a row of their own, which stands for the layers after them, too.
     features = [a for a in activations if not (a.problem or a.is_input or a.is_final)]
     selected = []
     for activation, following in itertools.zip_longest(features, features[1:]):
         if following is None or not _finishes(following, activation):
             selected.append(activation)
-    if len(selected) < most:
+    if len(selected) < max_layers:
         return selected
-    return [selected[k] for k in np.linspace(0, len(selected) - 1, most - 1).round().astype(int)]
+    return [selected[k] for k in np.linspace(0, len(selected) - 1, max_layers - 1).round().astype(int)]
 
 
 def _finishes(following: Activation, activation: Activation) -> bool:
-    """True where a layer only finishes the one before it, whose output it is called with."""
+    """True where a layer only rescales or activates the output of the one before it."""
     is_called_with_it = any(layer is activation.layer for layer in following.follows)
     return isinstance(following.layer, _FINISHING) and is_called_with_it
 
 
 def names(activations: Sequence[Activation], model: keras.Model) -> list[str]:
-    """Their paths; the second of the same path gets a number."""
+    """The paths of the layers, made unique: the second of the same path gets a number, "dense (2)"."""
     paths: list[str] = []
     for activation in activations:
         path = layer_path(activation.layer, model)

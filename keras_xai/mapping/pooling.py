@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-MAX_COLUMNS = 4096  # of a feature map; global average pooling would lose the position of things
+MAX_COLUMNS = 4096  # of a feature map's row; global average pooling would lose where in an image something is
 SATURATION_MARGIN = 0.01  # an activation this close to a bound counts as saturated
 BOUNDS = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0)}
-CONSTANT_VALUES = {"relu": (0.0,), "relu6": (0.0, 6.0)}  # of the parts of an activation function where its slope is 0
+CONSTANT_VALUES = {"relu": (0.0,), "relu6": (0.0, 6.0)}  # values of an activation function where its slope is 0
 
 Tensor = Any
 
 
 class Pooled(NamedTuple):
-    """The matrix of n rows, and statistics that are added up over further rows."""
+    """The matrix of n rows, and statistics that can be merged with those of further rows."""
 
     rows: Tensor  # (n, D) float32
     moments: Tensor  # (5): count, mean, Σ(a − mean)², count of saturated ones, largest distance from the first row
@@ -27,7 +27,9 @@ class Pooled(NamedTuple):
 def pool_activation(
     activation: Tensor, weight: Tensor, mask: Tensor, activation_function: str, channels_first: bool
 ) -> Pooled:
-    """Vectors as they are; sequences as the mean over their unmasked steps; maps average-pooled to at most 4096 columns.
+    """The rows of an activation and its statistics.
+
+    A vector is its own row, a sequence the mean over its unmasked steps, a map average-pooled to at most 4096 columns.
 
     Args:
         activation: (n), (n, C), (n, T, C), (n, H, W, C) or more spatial axes.
@@ -52,20 +54,20 @@ def pool_activation(
 
 
 def spoil_by_weights(pooled: Pooled, weights: Sequence[Any]) -> Pooled:
-    """NaN throughout where a weight of the layer is not finite.
+    """The same, or NaN throughout where a weight of the layer is not finite.
 
-    Some processors' rectifiers make 0 of NaN, so that a broken layer would look like a dead one.
+    On some processors ReLU turns NaN into 0, so that a layer with NaN weights would look like a dead one.
     """
     numeric = [variable for variable in weights if "float" in variable.dtype]
     if not numeric:
         return pooled
     finite = ops.all(ops.stack([ops.all(ops.isfinite(variable)) for variable in numeric]))
     spoiled = ops.where(finite, 0.0, float("nan"))
-    return Pooled(*(ops.cast(part, "float32") + spoiled for part in pooled))
+    return Pooled(*(ops.cast(values, "float32") + spoiled for values in pooled))
 
 
 def _matrix(a: Tensor, steps: Tensor | None) -> Tensor:
-    """(n, D)."""
+    """The rows (n, D) of an activation (n, …, C), see `pool_activation`."""
     if steps is not None:
         a = ops.sum(a, 1) / ops.maximum(ops.sum(steps, 1), 1.0)
     elif len(a.shape) == 3:
@@ -88,7 +90,7 @@ def _halved(a: Tensor) -> Tensor:
 
 
 def _moments(a: Tensor, weights: Tensor, activation_function: str) -> Tensor:
-    """(5), see `Pooled`."""
+    """The five statistics of `Pooled.moments`."""
     count = ops.sum(weights * ops.ones_like(a))
     mean = ops.sum(a * weights) / ops.maximum(count, 1.0)
     squares = ops.sum(ops.square(a - mean) * weights)
@@ -98,7 +100,7 @@ def _moments(a: Tensor, weights: Tensor, activation_function: str) -> Tensor:
 
 
 def _saturated(a: Tensor, activation_function: str) -> Tensor:
-    """1 where the activation function has slope 0, or next to it; 0 elsewhere, and for functions that are not known."""
+    """1 where the slope of the activation function is 0 or nearly so; 0 elsewhere, and for functions that are not known."""
     if activation_function in CONSTANT_VALUES:
         conditions = [ops.equal(a, value) for value in CONSTANT_VALUES[activation_function]]
     elif activation_function in BOUNDS:
@@ -110,5 +112,5 @@ def _saturated(a: Tensor, activation_function: str) -> Tensor:
 
 
 def _peaks(a: Tensor, weights: Tensor) -> Tensor:
-    """(C) max|a|."""
+    """The largest |a| of each unit (C)."""
     return ops.max(ops.abs(a) * weights, axis=tuple(range(len(a.shape) - 1)))

@@ -1,4 +1,4 @@
-"""A model's predictions for the probe, whatever the form of its outputs."""
+"""A model's predictions for the probe, from outputs of any form."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from keras_xai.records import Answer, Space
 
 Array = NDArray[np.float64]
-DECISION_BOUNDARY = 0.5  # of a probability: above it a label is predicted
+DECISION_BOUNDARY = 0.5  # a label is predicted where its probability is above
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +34,11 @@ def predictions_of(logits: NDArray[Any], outputs: NDArray[Any], space: Space, li
     """Predictions from the outputs of a model.
 
     Args:
-        logits: (B, K) behind the outputs, or the outputs where there are none.
-        outputs: (B, K).
-        space: of the logits: "logit", "probability" (there are none: their logarithm is taken) or "raw".
-        link: "softmax" or "sigmoid", which makes probabilities of logits.
-        answer: whether the outputs mean a class, labels or numbers.
+        logits: (B, K) before the softmax or sigmoid; the outputs where there is none.
+        outputs: (B, K) of the model.
+        space: of `logits`: "logit", "probability" (the model has no logits: they are computed from the outputs) or "raw".
+        link: "softmax" or "sigmoid", the function from logits to probabilities.
+        answer: the meaning of the outputs: a class, labels or numbers.
     """
     logits = np.asarray(logits, np.float64).reshape(len(logits), -1)
     width = logits.shape[1]
@@ -58,7 +58,7 @@ def predictions_of(logits: NDArray[Any], outputs: NDArray[Any], space: Space, li
 
 
 def _logits_of(probabilities: Array, link: str) -> Array:
-    """Logits which the link turns into those probabilities again; those of a softmax up to a constant a row."""
+    """The inverse of the link: logits of these probabilities; those of a softmax up to a constant in each row."""
     tiny = np.finfo(np.float32).tiny
     logits = np.log(np.maximum(probabilities, tiny))
     if link == "sigmoid":

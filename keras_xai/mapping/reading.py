@@ -1,4 +1,4 @@
-"""Runs the model over the probe and reads one matrix a layer, with live weights; compiled once."""
+"""Runs the model over the probe and reads one matrix a layer, with its current weights; compiled once."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from keras_xai.model.scores import Output
 from keras_xai.model.task import Task
 from keras_xai.records import Link
 
-# Where zero throughout says that a unit is dead; of a sigmoid or a tanh it would say nothing.
+# Activation functions of which a unit that is always zero is dead. Of a sigmoid or tanh zero means nothing of the kind.
 RECTIFIERS = ("relu", "relu6")
-DISTINCT = 1e-4  # of the largest activation: rows that are further apart than that are not the same
-COMPARED_ENTRIES = 2**22  # at once
+MIN_DISTANCE = 1e-4  # of the largest activation: samples that are further apart have different activations
+COMPARED_ENTRIES = 2**22  # of the probe, compared at once
 UNNAMED_OUTPUT = ""  # the row of the model's output, until the first reading names it
 
 Array = NDArray[np.float64]
@@ -35,37 +35,38 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer without its values."""
+    """A layer that is followed, without its values."""
 
     name: str
     width: int  # units
-    columns: int  # D
-    function: str  # that made its output, "" unknown
-    varies: bool = True  # whether what differs between the samples leads to it
+    columns: int  # D, of its pooled activations
+    function: str  # the activation function of its output, "" unknown
+    varies: bool = True  # False where it is computed from values alone that are the same for all samples
 
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """A layer's pooled activations Z (B, D), centred: as they are, or, where D > B, as their Gram matrix ZZᵀ (B, B)."""
+    """A layer's pooled activations Z (B, D), centred, or their Gram matrix; and statistics of all its activations."""
 
-    values: NDArray[np.float32]
-    gram: bool
+    values: NDArray[np.float32]  # Z (B, D); ZZᵀ (B, B) where D > B
+    gram: bool  # `values` is ZZᵀ
     power: float  # Σ‖z‖² before centring
-    mean: float  # these over all activations, positions included
+    # Over all activations of all samples and positions:
+    mean: float
     std: float
-    saturation: float
-    dead: float
-    apart: float  # the largest distance of a sample from another, over the largest activation
+    saturation: float  # 0..1, see `records.Features`; NaN where it does not exist
+    dead: float  # likewise
+    apart: float  # the largest distance of a sample's activation from the first one's, over the largest activation
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """One pass over a probe."""
+    """The values of one pass over a probe."""
 
     outputs: NDArray[np.float32]  # (B, K) of the model
-    logits: NDArray[np.float32]  # (B, K) the logits behind them, where it has some
-    matrices: tuple[Matrix, ...]
-    embedding: NDArray[np.float32] | None  # (B, D) the mean embedding of the steps that count
+    logits: NDArray[np.float32]  # (B, K) before the softmax or sigmoid; the outputs where there is none
+    matrices: tuple[Matrix, ...]  # of the followed layers, the model's output last
+    embedding: NDArray[np.float32] | None  # (B, D) the mean over unmasked steps; None without an embedding layer
 
 
 class Facts(NamedTuple):
@@ -74,9 +75,9 @@ class Facts(NamedTuple):
     layers: list[Layer]  # that are followed; the last is the model's output
     shared: list[str]  # paths of those that are called more than once
     reasons: dict[str, str]  # why layers are not followed, by path
-    # Whose rows are counted as the program runs; None for the model's output.
+    # Layers whose number of rows is known only when the program runs, and counted there; None for the model's output.
     counted: list[keras.layers.Layer | None]
-    embeds: bool
+    embeds: bool  # the trace has an embedding layer
 
 
 class _Rows(NamedTuple):
@@ -84,36 +85,36 @@ class _Rows(NamedTuple):
 
     outputs: Tensor  # (n, K)
     scores: Tensor  # (n, K)
-    embedding: Tensor  # (n, D) the mean embedding; where there is none, the scores
+    embedding: Tensor  # (n, D) the mean embedding; the scores, as a placeholder, where there is none
     rows: Tensors  # (n, D) of each layer
     moments: Tensor  # (L, 5) see `Pooled`
     peaks: Tensor  # (Σ C) of all units, one layer behind the other
-    counts: Tensor  # one for each of `Facts.counted`: how many rows it has
-    link: Link  # what makes outputs of scores
+    counts: Tensor  # the number of rows of each of `Facts.counted`
+    link: Link  # the function from scores to outputs
     facts: Facts
 
 
 class _Matrices(NamedTuple):
-    """Every layer's rows, joined."""
+    """The rows of every layer, joined over chunks."""
 
     matrices: Tensors  # (B, D) centred, or their Gram matrix (B, B)
     powers: Tensor  # (L) Σ‖z‖² before centring
 
 
 class _RowCounter:
-    """Tensors with a row for each sample; where only the running program knows how many they have, they are counted.
+    """Gives tensors one row for each sample, and counts the rows of those whose number is known only at run time.
 
     Args:
-        samples: n.
+        samples: n, the rows that a tensor should have.
     """
 
     def __init__(self, samples: int) -> None:
-        self.layers: list[keras.layers.Layer | None] = []  # that gave what is counted; None for the model's own output
+        self.layers: list[keras.layers.Layer | None] = []  # whose output is counted; None for the model's own output
         self._samples = samples
         self._counts: Tensors = []
 
     def fitted(self, tensor: Tensor, layer: keras.layers.Layer | None) -> Tensor:
-        """(n, ...) the tensor; None stays None."""
+        """The tensor with n rows (n, ...); None stays None."""
         if tensor is None or tensor.shape[0] is not None:
             return tensor
         rows, count = get_backend().fit_rows(tensor, self._samples)
@@ -122,7 +123,7 @@ class _RowCounter:
         return rows
 
     def counts(self) -> Tensor:
-        """One a counted tensor."""
+        """The number of rows of each counted tensor."""
         return ops.stack(self._counts) if self._counts else np.zeros(0, np.int32)
 
 
@@ -133,16 +134,22 @@ class Reader:
 
     Args:
         model: a built Keras model.
-        x: the probe's arrays, as the program takes them.
-        like: the input as the user holds it, for its structure.
+        x: (B, ...) the probe's arrays, as the program takes them.
+        like: the same input in the structure in which the model takes it (an array, a list or a dict).
         output: see `Probe`.
-        layers: paths, or None for the rule of `layers.followed`.
-        y: (B, ...) labels, which may tell what the outputs say; None without.
+        layers: paths, or None for the choice of `layers.followed`.
+        y: (B, ...) labels, from which the meaning of the outputs may follow; None without.
         class_names: of the probe.
 
     Raises:
-        InvalidInput: a path that does not exist; at a reading, a layer that was named and gives nothing to read, an output
-            that is no scores.
+        InvalidInput: a path that does not exist; at a reading, a named layer that cannot be read, or an output that is no
+            scores.
+
+    Attributes:
+        facts: of the last reading.
+        layers: the layers that are followed, the model's output last; empty before the first reading.
+        size: B.
+        runner: of the model.
 
     Cost:
         One forward pass over the probe, and for each layer B² · D multiplications or fewer.
@@ -159,8 +166,8 @@ class Reader:
         class_names: Sequence[str] | None = None,
     ) -> None:
         self.runner = ModelRunner(model, like, output)
-        self.facts = Facts([], [], {}, [], False)  # of the last reading
-        self.layers: list[Layer] = []  # after the first reading
+        self.facts = Facts([], [], {}, [], False)
+        self.layers: list[Layer] = []
         self._model = model
         self._y, self._has_names = y, class_names is not None
         self._x, self.size = x, len(x[0])
@@ -168,15 +175,15 @@ class Reader:
         self._named = layers is not None
         self._candidates = candidates(model, layers)
         self._embeddings = [layer for layer in iter_layers(model) if isinstance(layer, keras.layers.Embedding)]
-        self._excluded: dict[int, str] = {}  # why a layer is left out that the trace would follow, by its id
-        self._settled = False  # whether a reading went through: from then on the layers stay the same
+        self._excluded: dict[int, str] = {}  # why a layer is left out that the trace would follow, by the layer's id
+        self._has_read = False  # after the first reading the layers stay the same
         self._program = self.runner.compiled(self._rows)
         self._join = self.runner.compiled(self._matrices, runs_model=False)
         self._program_of_one_chunk = self.runner.compiled(self._rows_and_matrices)
 
     @property
     def side_effects(self) -> str:
-        """A sentence on what reading may move and nobody can put back; "" where there is nothing."""
+        """A sentence on the state that reading may change and that cannot be restored; "" where there is none."""
         return self.runner.lasting_effects(self._program, self._program_of_one_chunk)
 
     @property
@@ -190,7 +197,7 @@ class Reader:
         return min(self.runner.chunk, self.size)
 
     def read(self) -> Reading:
-        """The probe, with the model's present weights.
+        """One pass over the probe with the model's current weights.
 
         Raises:
             InvalidInput: see the class; a layer that no longer gives a row for each sample.
@@ -198,11 +205,15 @@ class Reader:
         parts, matrices = self._read_chunks()
         while self._exclude_miscounted(parts):
             parts, matrices = self._read_chunks()
-        self._settled = True
+        self._has_read = True
         return self._reading(parts, matrices)
 
     def exclude_layers(self, reason: str) -> None:
-        """Follow the model's output alone from the next reading on, for this reason."""
+        """Follow the model's output alone from the next reading on.
+
+        Args:
+            reason: why the layers are left out, for `remarks`.
+        """
         layers = [*self._candidates, *self._embeddings]
         self._excluded = {id(layer): reason for layer in layers} | self._excluded
 
@@ -215,18 +226,18 @@ class Reader:
         return [self._run(self._program, rows, size) for rows, size in chunks], None
 
     def _run(self, program: Program, rows: Any, size: int) -> Any:
-        weight = (np.arange(self.chunk) < size) * 1.0  # what fills up the last chunk has none
-        # The number of excluded layers is a constant of the program: another number, another trace.
+        weight = (np.arange(self.chunk) < size) * 1.0  # 0 for the rows that fill up the last chunk
+        # The number of excluded layers is a constant of the program, so that excluding further ones traces it again.
         return program([a[rows] for a in self._x], weight, len(self._excluded))
 
     def _exclude_miscounted(self, parts: list[_Rows]) -> bool:
-        """Exclude layers, whose rows are counted only when they run, that gave another number of them than of samples.
+        """Exclude the layers that gave another number of rows than of samples, which is known only after they ran.
 
         Returns:
-            True where there are some.
+            True where there are some: the probe has to be read again.
 
         Raises:
-            InvalidInput: the model's output does, or a layer that was named or that had the right number before.
+            InvalidInput: it is the model's output, a layer that the user named, or one that had the right number before.
         """
         counts = np.stack([get_backend().numpy(part.counts) for part in parts])  # (chunks, counted layers)
         reasons: dict[int, str] = {}
@@ -239,7 +250,7 @@ class Reader:
                     f"The output has {wrong[0]} rows for {self.chunk} samples: one row of scores each is expected."
                 )
             reasons[id(layer)] = f"it gives {wrong[0]} rows for {self.chunk} samples"
-            if self._named or self._settled:
+            if self._named or self._has_read:
                 check_named({layer_path(layer, self._model): reasons[id(layer)]})
         self._excluded |= reasons
         return bool(reasons)
@@ -260,8 +271,9 @@ class Reader:
         edges = np.cumsum([0, *(layer.width for layer in self.layers)])
         by_layer = []
         for k, layer in enumerate(self.layers):
-            of_layer = peaks[edges[k] : edges[k + 1]]
-            by_layer.append(self._matrix(layer, numpy(matrices.matrices[k]), float(powers[k]), moments[:, k], of_layer))
+            layer_peaks = peaks[edges[k] : edges[k + 1]]
+            values, power = numpy(matrices.matrices[k]), float(powers[k])
+            by_layer.append(self._matrix(layer, values, power, moments[:, k], layer_peaks))
         return Reading(
             outputs=outputs,
             logits=self._joined([part.scores for part in parts]),
@@ -275,10 +287,10 @@ class Reader:
 
     def _matrix(self, layer: Layer, values: NDArray[Any], power: float, moments: Array, peaks: NDArray[Any]) -> Matrix:
         count, mean, squares, saturated, apart = moments.T
-        total = count.sum() or np.nan  # a mask that lets no step through
-        middle = float(count @ mean / total)
-        # Chan's rule adds up the squares of parts around the mean of all.
-        variance = float((squares + count * (mean - middle) ** 2).sum() / total)
+        total = count.sum() or np.nan  # NaN where every step is masked
+        overall_mean = float(count @ mean / total)
+        # Chan's rule: the squares around each chunk's mean, moved to the mean of all chunks.
+        variance = float((squares + count * (mean - overall_mean) ** 2).sum() / total)
         saturates = layer.function in (*CONSTANT_VALUES, *BOUNDS)
         may_die = layer.function in RECTIFIERS and np.isfinite(peaks).all()
         largest = peaks.max() if peaks.size else 0.0
@@ -286,7 +298,7 @@ class Reader:
             values=values,
             gram=layer.columns > self.size,
             power=power,
-            mean=middle,
+            mean=overall_mean,
             std=float(np.sqrt(variance)),
             saturation=float(saturated.sum() / total) if saturates else np.nan,
             dead=float((peaks == 0).mean()) if may_die else np.nan,
@@ -328,7 +340,7 @@ class Reader:
         )
 
     def _described(self, activations: Sequence[Activation], parts: Sequence[Pooled]) -> list[Layer]:
-        """The layers that are followed, and the model's output."""
+        """The names, widths and functions of the layers that are followed, and of the model's output."""
         paths = [*names(activations, self._model), UNNAMED_OUTPUT]
         functions = [*(activation.function for activation in activations), ""]
         varies = [*(activation.varies for activation in activations), True]
@@ -348,7 +360,7 @@ class Reader:
         """Activations of the layers that are followed, and why others cannot be.
 
         Raises:
-            InvalidInput: one that cannot be was named.
+            InvalidInput: one of these was named by the user.
         """
         reasons = unreadable(trace.activations, self._candidates, self._excluded)
         by_path = {
@@ -361,13 +373,13 @@ class Reader:
         return (readable if self._named else followed(readable)), by_path
 
     def _embeds(self, activation: Activation) -> bool:
-        """True where it is what an embedding makes of the samples."""
+        """True for the output of an embedding layer that can be read."""
         layer = activation.layer
         embeds = any(layer is embedding for embedding in self._embeddings)
         return embeds and not activation.problem and id(layer) not in self._excluded
 
     def _rows_and_matrices(self, x: Tensors, weight: Tensor, excluded: int) -> tuple[_Rows, _Matrices]:
-        """Both in one program, for a probe of one chunk."""
+        """The rows and matrices in one program, for a probe of one chunk."""
         part = self._rows(x, weight, excluded)
         return part, self._matrices([[rows] for rows in part.rows])
 
@@ -377,7 +389,8 @@ class Reader:
         for rows in parts:
             z = ops.concatenate(rows)[: self.size]
             powers.append(ops.sum(ops.square(z)))
-            # Before any product: a Gram matrix of float32 with an offset of 1e4 is noise. Twice, since the first mean is rounded.
+            # Centred before any product, since a float32 Gram matrix with an offset of 1e4 is noise; and twice, since the first
+            # mean is rounded.
             z = z - ops.mean(z, 0)
             z = z - ops.mean(z, 0)
             matrices.append(ops.matmul(z, ops.transpose(z)) if z.shape[1] > self.size else z)
@@ -385,7 +398,7 @@ class Reader:
 
 
 def _with_named_output(layers: Sequence[Layer], task: Task) -> list[Layer]:
-    """The layers, the last of which is the model's output: whether that is logits may be for the loss or the values to say."""
+    """The layers with the model's output, the last one, named "logits" or "output", as the task says."""
     name = "logits" if task.space == "logit" else "output"
     if any(layer.name == name for layer in layers):
         name = f"{name} of the model"
@@ -393,23 +406,24 @@ def _with_named_output(layers: Sequence[Layer], task: Task) -> list[Layer]:
 
 
 def differs(x: Samples) -> bool:
-    """True where some sample is another one than the first."""
+    """True where some sample differs from the first."""
     step = max(1, COMPARED_ENTRIES // max(1, int(np.prod(x.shape[1:]))))
     return any(bool((x[k : k + step] != x[:1]).any()) for k in range(0, len(x), step))
 
 
-def still_by_design(reader: Reader, reading: Reading) -> list[str]:
-    """The layers that give the same for every sample without being dead.
+def constant_by_design(reader: Reader, reading: Reading) -> list[str]:
+    """The names of the layers that give the same for every sample by design, without being dead.
 
-    Nothing that differs leads to them (positions, segments that are all the same, learned queries), or they differ from position
-    to position and only the mean that is read of them does not (weights that sum to one, a normalisation over the steps).
+    Such a layer is computed from values alone that are the same for all samples (positions, equal segments, learned queries);
+    or its activations differ between samples, and only their mean over positions, which is read, does not (attention weights
+    that sum to one, a normalisation over the steps).
     """
     pairs = zip(reader.layers, reading.matrices, strict=True)
-    return [layer.name for layer, matrix in pairs if not layer.varies or matrix.apart > DISTINCT]
+    return [layer.name for layer, matrix in pairs if not layer.varies or matrix.apart > MIN_DISTANCE]
 
 
 def remarks(reader: Reader) -> list[str]:
-    """Sentences on the layers after the first reading: those that are called more than once, those that are left out."""
+    """Sentences, after the first reading, on layers that are called more than once and layers that are left out."""
     facts = reader.facts
     shared = f"Called more than once, and read at their first call: {listed(facts.shared)}." if facts.shared else ""
     missing = left_out(facts.reasons, len(facts.layers) - 1)
@@ -417,7 +431,7 @@ def remarks(reader: Reader) -> list[str]:
 
 
 def refusal(reader: Reader, error: Exception) -> str:
-    """The reason why the model does not take the probe's rows."""
+    """The reason why the model does not take the probe's rows, as a clause: a fixed batch size, else the error's own text."""
     step = reader.chunk
     for tensor in getattr(reader.runner.model, "inputs", None) or []:
         samples = tensor.shape[0]

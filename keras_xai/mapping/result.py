@@ -13,8 +13,8 @@ from keras_xai.records import Result
 
 Array = NDArray[np.float64]
 
-MAX_CLASSES = 64  # of which every logit is kept
-TOP_CLASSES = 5  # of more classes: the true one and so many of the highest
+MAX_CLASSES = 64  # up to so many classes every logit is kept
+TOP_CLASSES = 5  # of more classes the true one's logit and so many of the highest
 LARGEST_FLOAT16 = 65504
 
 
@@ -26,8 +26,8 @@ def result(
     Args:
         predictions: of the model.
         label: (B) true classes, (B, K) of 0 and 1, or numbers; None without.
-        held_out: (B) rows that were not trained on; None where that is not known.
-        keep_label: whether labels may be written.
+        held_out: (B) True for rows that were not trained on; None where that is not known.
+        keep_label: True where labels may be written.
     """
     accuracy = Accuracy.of(predictions, label, held_out)
     logits, columns = _kept_logits(predictions, label)
@@ -64,7 +64,7 @@ class Accuracy(NamedTuple):
 
     @classmethod
     def of(cls, predictions: Predictions, label: NDArray[Any] | None, held_out: NDArray[np.bool_] | None) -> Accuracy:
-        """Accuracy of predictions, see `result`; of several labels a sample it is a mean over pairs of sample and label."""
+        """The accuracy of predictions; for several labels a sample, the mean over pairs of sample and label."""
         if predictions.probabilities is None:
             unknown = np.full(len(predictions.logits), np.nan)
             return cls(confidence=unknown, certainty=unknown)
@@ -77,23 +77,26 @@ class Accuracy(NamedTuple):
         accuracy = accuracy._replace(correct=np.asarray(correct.all(1)))
         if not finite.all():
             return accuracy
-        share = float(correct.mean())
-        outside = np.nan
+        share_correct = float(correct.mean())
+        held_out_accuracy = np.nan
         if held_out is not None and held_out.any():
-            outside = float(correct[held_out].mean())
+            held_out_accuracy = float(correct[held_out].mean())
         return accuracy._replace(
-            accuracy=share,
-            confidence_gap=float(certainty.mean() - share),
+            accuracy=share_correct,
+            confidence_gap=float(certainty.mean() - share_correct),
             ece=calibration_error(certainty.ravel(), correct.ravel()),
             ece_floor=calibration_floor(certainty.ravel()),
-            held_out_accuracy=outside,
+            held_out_accuracy=held_out_accuracy,
         )
 
 
 def _pairs(
     predictions: Predictions, probabilities: Array, label: NDArray[Any] | None
 ) -> tuple[Array, NDArray[np.bool_] | None, Array]:
-    """Certainty, whether right, and the probability of the truth: (B, 1), or (B, K) for several labels a sample."""
+    """Probability of the prediction, True where it is right, and probability of the truth.
+
+    Each is (B, 1), or (B, K) for several labels a sample; without labels the second is None and the third NaN.
+    """
     rows = np.arange(len(probabilities))
     if predictions.answer == "labels" or probabilities.shape[1] == 1:
         certainty = np.maximum(probabilities, 1 - probabilities)

@@ -1,4 +1,4 @@
-"""Ridge regression from a layer's activations, with every sample left out in turn, in closed form."""
+"""Ridge regression on a layer's activations, with every sample left out in turn, in closed form."""
 
 from __future__ import annotations
 
@@ -15,14 +15,20 @@ RELATIVE_PENALTIES = np.logspace(-4, 2, 7)  # times the mean variance of a sampl
 
 
 class RidgeFit(NamedTuple):
-    """A fit with an intercept, at one penalty."""
+    """A ridge regression with an intercept, at one penalty."""
 
     left_out: Array  # (B, C) the prediction of each sample by the fit to all others
     penalty: float
     shrinkage: Array  # (r) 1 / (w + penalty)
 
     def coefficients(self, gram: GramDecomposition, columns: Array, targets: Array) -> Array:
-        """(D, C) of the fit to all samples, for the centred columns Z (B, D) that were decomposed."""
+        """The coefficients (D, C) of the fit to all samples.
+
+        Args:
+            gram: the decomposition of Z.
+            columns: Z (B, D), centred.
+            targets: (B, C) of the fit.
+        """
         projections = gram.eigenvectors.T @ (targets - targets.mean(0))
         return columns.T @ (gram.eigenvectors @ (self.shrinkage[:, None] * projections))
 
@@ -36,26 +42,26 @@ class RidgePath(NamedTuple):
     residual: Array  # (P, B, C) of each sample, left out
 
     def best(self, columns: slice = slice(None)) -> RidgeFit:
-        """The fit of some columns of the targets whose left-out squared error is the smallest."""
+        """The fit of some columns of the targets, at the penalty with the smallest squared error of left-out samples."""
         residual = self.residual[:, :, columns]
         k = int(np.square(residual).sum((1, 2)).argmin())
         return RidgeFit(self.targets[:, columns] - residual[k], float(self.penalties[k]), self.shrinkage[k])
 
 
 def ridge(gram: GramDecomposition, targets: Array, penalties: Array | None = None) -> RidgeFit:
-    """The fit of the `ridge_path` with the smallest left-out squared error."""
+    """The fit of the `ridge_path` with the smallest squared error of left-out samples."""
     return ridge_path(gram, targets, penalties).best()
 
 
 def ridge_path(gram: GramDecomposition, targets: Array, penalties: Array | None = None) -> RidgePath:
-    """Predictions of targets (B, C) from a layer, for each of some penalties.
+    """Ridge regressions from a layer to targets, one for each of several penalties.
 
-    The left-out residual of a sample is its residual over 1 − h, where h is its own weight in the fit (Cook 1977): no split
-    and no randomness, and the same numbers as B fits.
+    The residual of a left-out sample is its residual in the fit to all samples over 1 − h, where h is its leverage (Cook
+    1977): the same numbers as by B fits, without a split and without randomness.
 
     Args:
         gram: of the layer.
-        targets: one-hot classes, or numbers.
+        targets: (B, C) one-hot classes, or numbers.
         penalties: λ to choose from; default `RELATIVE_PENALTIES` times the layer's mean variance.
 
     Cost:

@@ -1,4 +1,4 @@
-"""Simple models that stand for the network: from pooled inputs to its predictions."""
+"""Surrogates: linear models fitted from pooled inputs to the network's predictions."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from keras_xai.records import Surrogate
 
 Array = NDArray[np.float64]
 
-STRETCHES = SURROGATE_CELLS  # of a series
+TIME_STRETCHES = SURROGATE_CELLS  # into which a series is divided
 MAX_CELLS = SURROGATE_CELLS**3  # of a volume or a video
 MAX_CLASSES = 64  # whose coefficients are kept
-FOLDS = 5
-ROUNDING_SHARE = 1e-7  # of a column's largest value: a standard deviation below it is rounding
+SVM_FOLDS = 5
+ROUNDING_SHARE = 1e-7  # of a column's largest value: a smaller standard deviation is a rounding error
 
 
 class Columns(NamedTuple):
@@ -74,7 +74,7 @@ def pooled_inputs(probe: Probe) -> tuple[list[str], Array] | None:
 
 
 def _names_in(probe: Probe, k: int) -> Sequence[str]:
-    """Names of the columns or channels of input k; () for an image, whose cells have names of their own."""
+    """The names of the columns or channels of input k; () for an image, whose cells are named by their position."""
     if probe.is_columns:
         return [probe.feature_map.column_names[k]]
     if probe.kind == "image" and probe.inputs[k].ndim > 2:
@@ -82,26 +82,26 @@ def _names_in(probe: Probe, k: int) -> Sequence[str]:
     return probe.feature_map.names_of(k)
 
 
-def _pooled(a: Array, probe: Probe, given_names: Sequence[str]) -> tuple[list[str], Array]:
-    """Names (F) and values (B, F)."""
+def _pooled(a: Array, probe: Probe, input_names: Sequence[str]) -> tuple[list[str], Array]:
+    """The names (F) and values (B, F) of an input, pooled."""
     if a.ndim > 3:
         channel_axis = 1 if a.ndim == 4 and probe.channels_first else -1
         return _cells(a.mean(channel_axis))
     if a.ndim == 3 and probe.kind == "image":
         return _cells(a)
     if a.ndim == 3:
-        return _stretches(a, given_names)
+        return _stretches(a, input_names)
     a = a.reshape(len(a), -1)
-    if len(given_names) == a.shape[1]:
-        return list(given_names), a
+    if len(input_names) == a.shape[1]:
+        return list(input_names), a
     return [f"column {f}" for f in range(a.shape[1])], a
 
 
-def _stretches(a: Array, given_names: Sequence[str]) -> tuple[list[str], Array]:
-    """Means over stretches of the time steps of (B, T, C)."""
-    edges = cell_edges(a.shape[1], STRETCHES)
+def _stretches(a: Array, input_names: Sequence[str]) -> tuple[list[str], Array]:
+    """The means of (B, T, C) over stretches of the time steps, with their names."""
+    edges = cell_edges(a.shape[1], TIME_STRETCHES)
     means = np.add.reduceat(a, edges[:-1], 1) / np.diff(edges)[:, None]
-    channels = given_names if len(given_names) == a.shape[2] else [f"channel {c}" for c in range(a.shape[2])]
+    channels = input_names if len(input_names) == a.shape[2] else [f"channel {c}" for c in range(a.shape[2])]
     names = []
     for begin, end in itertools.pairwise(edges):
         names += [f"{channel}, steps {begin}–{end - 1}" for channel in channels]
@@ -109,7 +109,7 @@ def _stretches(a: Array, given_names: Sequence[str]) -> tuple[list[str], Array]:
 
 
 def _cells(a: Array) -> tuple[list[str], Array]:
-    """Means over the cells of (B, H, W), or of more spatial axes: never more cells than a volume has."""
+    """The means of (B, H, W) over cells, with their names; with more spatial axes no more cells than for a volume."""
     spatial_axes = a.ndim - 1
     cells_a_side = SURROGATE_CELLS if spatial_axes <= 3 else max(1, int(MAX_CELLS ** (1 / spatial_axes)))
     means = grid_mean(a, cells_a_side)
@@ -118,9 +118,9 @@ def _cells(a: Array) -> tuple[list[str], Array]:
 
 
 def linear(columns: Columns, predictions: Predictions) -> Surrogate:
-    """Ridge regression from the inputs to the logits, with each sample left out: the share of the network that is linear.
+    """Ridge regression from the inputs to the logits, with each sample left out in turn: how linear the network is.
 
-    Logits of classes are centred over the classes first: what all of them share decides nothing.
+    Logits of classes are centred over the classes first: adding a constant to all changes no prediction.
     """
     targets = predictions.logits
     if predictions.is_multiclass:
@@ -137,7 +137,7 @@ def linear(columns: Columns, predictions: Predictions) -> Surrogate:
 
 
 def _agreement(left_out: Array, predictions: Predictions) -> float:
-    """The share of samples (or of pairs of sample and label) of which surrogate and model predict the same; NaN for numbers."""
+    """The share of samples (or pairs of sample and label) for which surrogate and model predict the same; NaN for numbers."""
     if predictions.answer == "value":
         return np.nan
     if predictions.is_multiclass:
@@ -146,7 +146,7 @@ def _agreement(left_out: Array, predictions: Predictions) -> float:
 
 
 def _kept_columns(predictions: Predictions) -> NDArray[np.int64]:
-    """All columns of the logits, or of many classes those that are predicted most."""
+    """The columns of the logits whose coefficients are kept: all, or of many classes those that are predicted most often."""
     width = predictions.logits.shape[1]
     if width <= MAX_CLASSES:
         return np.arange(width)
@@ -160,10 +160,10 @@ def _kept_columns(predictions: Predictions) -> NDArray[np.int64]:
 def svm(columns: Columns, predictions: Predictions) -> Surrogate | None:
     """scikit-learn's linear SVM from the inputs to the class that the model predicts, each class against the others.
 
-    Its agreement is that of five seeded folds.
+    Its agreement is by cross-validation in five seeded folds.
 
     Returns:
-        None where the model does not choose between classes, or chooses one alone.
+        None where the model predicts no classes, or one class for all samples.
 
     Cost:
         Six fits.
@@ -172,9 +172,9 @@ def svm(columns: Columns, predictions: Predictions) -> Surrogate | None:
     classes = np.unique(prediction)
     if predictions.answer != "class" or len(classes) < 2:
         return None
-    fold = np.random.default_rng(0).permutation(len(prediction)) % FOLDS
+    fold = np.random.default_rng(0).permutation(len(prediction)) % SVM_FOLDS
     guesses = np.empty_like(prediction)
-    for k in range(FOLDS):
+    for k in range(SVM_FOLDS):
         guesses[fold == k] = _guesses(columns.values, prediction, fold != k)
     machine = _fitted_svm(columns.values, prediction)
     weights = np.asarray(machine.coef_.T)  # (F, C), one column for two classes: towards the second
@@ -190,14 +190,14 @@ def svm(columns: Columns, predictions: Predictions) -> Surrogate | None:
 
 
 def _guesses(x: Array, y: NDArray[Any], is_fitted: NDArray[np.bool_]) -> NDArray[Any]:
-    """Classes of the rows that are left out of the fit."""
+    """The classes that an SVM predicts for the rows which are left out of its fit."""
     if len(np.unique(y[is_fitted])) < 2:
         return np.full(int((~is_fitted).sum()), y[is_fitted][0])
     return np.asarray(_fitted_svm(x[is_fitted], y[is_fitted]).predict(x[~is_fitted]))
 
 
 def _fitted_svm(x: Array, y: NDArray[Any]) -> Any:
-    """A `LinearSVC` of a few iterations: an explanation has no use for more."""
+    """A fitted `LinearSVC`; of few iterations, since an explanation needs no more."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 

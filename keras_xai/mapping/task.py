@@ -48,12 +48,12 @@ class ProbeTask:
 
     @property
     def target(self) -> Target | None:
-        """The true labels as the target of linear probes; None without."""
+        """The true labels as the target of linear probes; None without labels."""
         return None if self.label is None else Target(self.label, self.answer, self.classes)
 
 
 def _true_labels(task: Task, probe: Probe) -> NDArray[Any] | None:
-    """(B) classes, (B, K) of 0 and 1, or numbers (B) or (B, K)."""
+    """The true classes (B), labels (B, K) of 0 and 1, or numbers (B) or (B, K); None without."""
     if probe.y is None:
         return None
     return true_classes(probe.y, task, probe.class_names) if task.classes else columns_of(probe.y, task)

@@ -1,1 +1,4 @@
-"""Event files: records in, records out. `metadata` describes the wire, `codec` has one file for each kind of record."""
+"""Writing records to event files, and reading them back.
+
+`metadata` describes the format, `codec` has one file for each kind of record, `writer` writes and `reader` reads.
+"""

@@ -1,7 +1,7 @@
-"""An array as one blob, a *map*, and back: eight bits for what is for eyes, and never a larger array than the bytes allow.
+"""Arrays as blobs, called *maps*, and back; images in 8 bits. Reading one never takes much more memory than its bytes justify.
 
-`KXA1`, dtype (0 float32, 1 uint8 between lo and hi, 2 int32, 3 float16), rank, two bytes unused, lo and hi as float32, the
-dimensions as uint32, then the values, zlib; everything little-endian.
+A map is `KXA1`, dtype (0 float32, 1 uint8 between lo and hi, 2 int32, 3 float16), rank, two bytes unused, lo and hi as
+float32, the dimensions as uint32, then the values, compressed by zlib; everything little-endian.
 """
 
 from __future__ import annotations
@@ -17,14 +17,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.summary.checks import SIDES, Unreadable, sides
+from keras_xai.summary.checks import MAX_RANK, Unreadable, sides
 
 _HEADER = struct.Struct("<4sBBxxff")
 _DTYPES = (np.dtype("<f4"), np.dtype("u1"), np.dtype("<i4"), np.dtype("<f2"))
 
 
 def pack(array: NDArray[Any], *, eight_bits: bool = False) -> bytes:
-    """Return one array as a blob. With `eight_bits` the values are rounded to 255 steps between their minimum and maximum."""
+    """Return one array as a blob.
+
+    Args:
+        array: of any shape; written as int32, float16 or float32, whichever holds its dtype.
+        eight_bits: round the values to 255 steps between their minimum and maximum.
+    """
     array = np.asarray(array)
     low, high = 0.0, 0.0
     if np.issubdtype(array.dtype, np.integer) and not eight_bits:
@@ -32,29 +37,31 @@ def pack(array: NDArray[Any], *, eight_bits: bool = False) -> bytes:
     elif eight_bits:
         finite = array[np.isfinite(array)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-        scaled = (np.nan_to_num(array, nan=low, posinf=high, neginf=low).astype(np.float64) - low) / (
-            (high - low) or 1.0
-        )
+        finite_array = np.nan_to_num(array, nan=low, posinf=high, neginf=low).astype(np.float64)
+        scaled = (finite_array - low) / ((high - low) or 1.0)
         code, values = 1, np.round(255 * scaled).astype(np.uint8)
     elif array.dtype == np.float16:
         code, values = 3, array.astype(_DTYPES[3])
     else:
         code, values = 0, array.astype(_DTYPES[0])
     shape = struct.pack(f"<{values.ndim}I", *values.shape)
-    level = 0 if code == 3 else 1  # half floats hardly shrink, and would take longer than all else of a record
+    level = (
+        0 if code == 3 else 1
+    )  # float16 hardly shrinks, and compressing it would take longer than the rest of a record
     return _HEADER.pack(b"KXA1", code, values.ndim, low, high) + shape + zlib.compress(values.tobytes(), level)
 
 
-PARALLEL_ABOVE = 1 << 18  # bytes of one epoch's maps; of fewer, threads cost more than they save. zlib releases the GIL
-_INFLATERS = ThreadPoolExecutor(4, "keras_xai unpack")  # they begin when there is something to do
-# Bytes that the arrays of one record may take: 256 MiB, or so many for each byte of the record where it is hardly compressed.
+# Bytes of a record's maps above which they are inflated by threads (zlib releases the GIL); below, threads cost more time.
+PARALLEL_ABOVE = 1 << 18
+_INFLATERS = ThreadPoolExecutor(4, "keras_xai unpack")  # its threads start at the first use
+# The arrays of one record may take 256 MiB, or 16 bytes for each byte of the record, whichever is more.
 MAX_BYTES, MAX_EXPANSION = 1 << 28, 16
-_MAX_SCALE = 1e37  # of a scale's ends: the distance of two is still a float32
+_MAX_SCALE = 1e37  # for lo and hi, so that their difference is a finite float32
 
 
 @dataclass(frozen=True)
 class _Head:
-    """The head of a blob, which says how large its array is before anything is inflated."""
+    """The header of a blob, from which the size of its array is known before anything is inflated."""
 
     code: int
     shape: tuple[int, ...]
@@ -66,7 +73,7 @@ class _Head:
     def of(cls, blob: bytes) -> _Head:
         try:
             magic, code, rank, low, high = _HEADER.unpack_from(blob)
-            if magic != b"KXA1" or code >= len(_DTYPES) or rank > SIDES:
+            if magic != b"KXA1" or code >= len(_DTYPES) or rank > MAX_RANK:
                 raise Unreadable(f"expected an array of ours, got the bytes {bytes(blob[:8])!r}")
             shape = struct.unpack_from(f"<{rank}I", blob, _HEADER.size)
         except struct.error as error:
@@ -77,12 +84,12 @@ class _Head:
 
     @property
     def stored(self) -> int:
-        """Bytes of its values, inflated."""
+        """The bytes of the inflated values."""
         return math.prod(self.shape) * _DTYPES[self.code].itemsize
 
     @property
     def array_bytes(self) -> int:
-        """Bytes of the array that they become."""
+        """The bytes of the array; 8-bit values become float32."""
         return self.stored * (4 if self.code == 1 else 1)
 
 
@@ -90,13 +97,13 @@ def unpack(blob: bytes) -> NDArray[Any]:
     """Return the array of a blob: float32, int32 or float16.
 
     Raises:
-        Unreadable: not a blob of ours, damaged, or more than so few bytes may ask for.
+        Unreadable: not a map, a damaged one, or an array that is too large for so few bytes.
     """
     return unpacked([blob])[0]
 
 
 def unpacked(blobs: Sequence[bytes]) -> list[NDArray[Any]]:
-    """Return the arrays of the blobs of one record, unless all of them together would take too much: then nothing is inflated.
+    """Return the arrays of the blobs of one record; nothing is inflated where they would take too much memory together.
 
     Raises:
         Unreadable: as for `unpack`.

@@ -1,6 +1,6 @@
-"""Checks of values from a file before a record is made of them: each returns the value, or says what came instead.
+"""Checks of values from a file: each returns the value, or raises `Unreadable` with what was expected and what was found.
 
-Everything that is read passes through here once, in `codec`; what comes behind may rely on it.
+`codec` checks everything that is read, so that the records it returns need no further checks.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 T = TypeVar("T")
 W = TypeVar("W", bound=str)
 
-EPOCHS = 10**9  # an epoch is less
-COUNTS = 2**53  # and so is a number of entries: beyond, floats and browsers cannot count
-SIDE = 2**32  # and a side of an array, as the wire writes it
-SIDES = 8  # an array has at most
+# Values are below these limits.
+MAX_EPOCH = 10**9
+MAX_COUNT = 2**53  # of entries: floats and browsers cannot count further
+MAX_SIDE = 2**32  # of an array, as maps write it
+MAX_RANK = 8  # number of sides of an array, this one included
 _MAX_TEXT = 60  # characters of a value in a message
 
-Shape = tuple[int | None, ...]  # None is any
+Shape = tuple[int | None, ...]  # None is any length
 
 
 class Unreadable(ValueError):
@@ -39,7 +40,7 @@ def parsed(content: bytes | str) -> dict[str, Any]:
 
 
 def members(value: Any) -> dict[str, Any]:
-    """Return the members of a JSON object, by their names."""
+    """Return a JSON object as a dict whose keys are text that can be written."""
     if not isinstance(value, dict):
         raise _unfit("a JSON object", value)
     for name in value:
@@ -47,15 +48,15 @@ def members(value: Any) -> dict[str, Any]:
     return value
 
 
-def several(value: Any, each: Callable[[Any], T], count: int | None = None) -> tuple[T, ...]:
-    """Return a JSON list with every entry checked by `each`; `count` of them where that is known."""
+def several(value: Any, check: Callable[[Any], T], count: int | None = None) -> tuple[T, ...]:
+    """Return a JSON list as a tuple, every entry checked by `check`; of `count` entries where that is given."""
     if not isinstance(value, list) or count not in (None, len(value)):
         raise _unfit("a list" if count is None else f"a list of {count}", value)
-    return tuple(each(entry) for entry in value)
+    return tuple(check(entry) for entry in value)
 
 
 def text(value: Any) -> str:
-    """Return text that can be written: without halves of characters."""
+    """Return text that can be encoded: without half of a surrogate pair."""
     if not isinstance(value, str):
         raise _unfit("text", value)
     try:
@@ -66,20 +67,20 @@ def text(value: Any) -> str:
 
 
 def word(value: Any, words: Sequence[W]) -> W:
-    """Return one of the words that this version knows."""
+    """Return a value that must be one of `words`."""
     if not isinstance(value, str) or value not in words:
         raise _unfit(f"one of {', '.join(words)}", value)
     return words[words.index(value)]
 
 
 def flag(value: Any) -> bool:
-    """Return true or false."""
+    """Return a value that must be true or false."""
     if not isinstance(value, bool):
         raise _unfit("true or false", value)
     return value
 
 
-def whole(value: Any, low: int = 0, high: int = COUNTS) -> int:
+def whole(value: Any, low: int = 0, high: int = MAX_COUNT) -> int:
     """Return a whole number of `low` or more, under `high`."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value < high:
         raise _unfit(f"a whole number from {low} and under {high}", value)
@@ -88,7 +89,7 @@ def whole(value: Any, low: int = 0, high: int = COUNTS) -> int:
 
 def epoch(step: Any) -> int:
     """Return the number of an epoch."""
-    return whole(step, 0, EPOCHS)
+    return whole(step, 0, MAX_EPOCH)
 
 
 def number(value: Any) -> float:
@@ -119,10 +120,10 @@ def numbers(value: Any) -> dict[str, float]:
 
 
 def unique(names: Iterable[str]) -> tuple[str, ...]:
-    """Return names, none of which is there twice."""
+    """Return names that must all differ."""
     names = tuple(names)
     if len(set(names)) < len(names):
-        raise Unreadable(f"expected {len(names)} names that differ, got {_cut(names)}")
+        raise Unreadable(f"expected {len(names)} names that differ, got {_short_text(names)}")
     return names
 
 
@@ -137,10 +138,13 @@ def entry(mapping: Mapping[str, Any], name: str) -> Any:
 
 
 def sides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the sides of an array that can be made: of an empty one as well, whose other sides take no room."""
-    whole = len(shape) <= SIDES and all(0 <= side < SIDE for side in shape)
-    if not whole or math.prod(max(1, side) for side in shape) >= COUNTS:
-        raise Unreadable(f"expected the shape of an array, got sides of {', '.join(map(str, shape[:SIDES]))}")
+    """Return the shape of an array that can be allocated.
+
+    A side of 0 counts as 1: an array without entries takes no memory, but its other sides must be possible as well.
+    """
+    are_possible = len(shape) <= MAX_RANK and all(0 <= side < MAX_SIDE for side in shape)
+    if not are_possible or math.prod(max(1, side) for side in shape) >= MAX_COUNT:
+        raise Unreadable(f"expected the shape of an array, got sides of {', '.join(map(str, shape[:MAX_RANK]))}")
     return shape
 
 
@@ -158,7 +162,7 @@ def finite(array: Any, shape: Shape) -> NDArray[Any]:
     """Return floats of a shape, each finite."""
     values = floats(array, shape)
     if not np.isfinite(values).all():
-        raise Unreadable(f"expected finite numbers of shape {_words(shape)}")
+        raise Unreadable(f"expected finite numbers of shape {_shape_text(shape)}")
     return values
 
 
@@ -167,47 +171,49 @@ def shares(array: Any, shape: Shape, high: float = 1.0) -> NDArray[Any]:
     values = floats(array, shape)
     within = (values >= -1e-3) & (values <= high + 1e-3)
     if not (within.all() or (within | np.isnan(values)).all()):
-        raise Unreadable(f"expected numbers from 0 to {high:g} of shape {_words(shape)}")
+        raise Unreadable(f"expected numbers from 0 to {high:g} of shape {_shape_text(shape)}")
     return values
 
 
 def wholes(array: Any, shape: Shape, low: int, high: int) -> NDArray[np.int64]:
-    """Return whole numbers of `low` or more, under `high`, in whatever type they came."""
+    """Return whole numbers of `low` or more, under `high`, as int64; the file may hold them in any numeric dtype."""
     values = numeric(array, shape)
     if values.size:
         if values.dtype.kind == "f" and not (values == np.rint(values)).all():  # NaN is not itself
-            raise Unreadable(f"expected whole numbers of shape {_words(shape)}")
+            raise Unreadable(f"expected whole numbers of shape {_shape_text(shape)}")
         if not (values.min() >= low and values.max() < high):
-            came = f"{values.min():g} to {values.max():g}"
-            raise Unreadable(f"expected whole numbers from {low} and under {high}, got {came}")
+            actual = f"{values.min():g} to {values.max():g}"
+            raise Unreadable(f"expected whole numbers from {low} and under {high}, got {actual}")
     return values.astype(np.int64)
 
 
-def _array(array: Any, shape: Shape, kinds: str, what: str) -> NDArray[Any]:
+def _array(array: Any, shape: Shape, kinds: str, expected: str) -> NDArray[Any]:
     if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds or not _fits(array.shape, shape):
-        came = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise Unreadable(f"expected {what} of shape {_words(shape)}, got {came}")
+        actual = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise Unreadable(f"expected {expected} of shape {_shape_text(shape)}, got {actual}")
     return array
 
 
 def _fits(sides: tuple[int, ...], shape: Shape) -> bool:
     if sides == shape:
         return True
-    return len(sides) == len(shape) and all(want in (None, side) for want, side in zip(shape, sides, strict=True))
+    return len(sides) == len(shape) and all(
+        expected in (None, side) for expected, side in zip(shape, sides, strict=True)
+    )
 
 
-def _words(shape: Shape) -> str:
+def _shape_text(shape: Shape) -> str:
     sides = ", ".join("any" if side is None else str(side) for side in shape)
     return f"({sides}{',' if len(shape) == 1 else ''})"
 
 
 def _unfit(expected: str, value: Any) -> Unreadable:
-    return Unreadable(f"expected {expected}, got {_cut(value)}")
+    return Unreadable(f"expected {expected}, got {_short_text(value)}")
 
 
-def _cut(value: Any) -> str:
+def _short_text(value: Any) -> str:
     if isinstance(value, (list, tuple, dict)):
-        return f"{len(value)} entries"  # which can be anything, and any depth
+        return f"{len(value)} entries"  # not their text, which may be nested to any depth
     try:
         words = repr(value)
     except ValueError:  # an integer of more digits than Python prints

@@ -1,6 +1,6 @@
-"""The events of one file: whole frames, read in pieces, none longer than a record may be.
+"""The frames of an event file: events are written in them, and those that are whole are read.
 
-TensorBoard's own readers import TensorFlow, or check sums in pure Python: seconds for what takes milliseconds.
+TensorBoard's own readers import TensorFlow, or compute check sums in pure Python, which takes seconds instead of milliseconds.
 """
 
 from __future__ import annotations
@@ -15,37 +15,45 @@ import google_crc32c
 from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import event_pb2
 
-LONGEST = 1 << 29  # bytes of one event: neither written nor read beyond
-_PIECE = 1 << 24
-_HEAD = struct.Struct("<QI")  # length, its check sum
-_FOOT = 4  # bytes of the data's check sum
+MAX_EVENT_BYTES = 1 << 29  # longer events are neither written nor read
+_PIECE_BYTES = 1 << 24  # read at once while a check sum is computed
+_HEAD = struct.Struct("<QI")  # length of the data, its check sum
+_FOOT_BYTES = 4  # the data's check sum
 
 
 def masked_crc(data: bytes) -> bytes:
-    """Return the check sum of a record: CRC-32C, rotated and offset, since the CRC of a CRC would be weak."""
+    """Return the check sum of a frame as it is written: CRC-32C, rotated and offset, since the CRC of a CRC would be weak."""
     return masked(int(google_crc32c.value(data)))
 
 
 def masked(crc: int) -> bytes:
-    """Return a CRC-32C as it stands in a file."""
+    """Return a CRC-32C as it is written: rotated, offset, little-endian."""
     return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def framed(data: bytes) -> bytes:
-    """The data of one event as it stands in a file.
+    """Return the data of one event in a frame, as it is written.
 
     Raises:
-        ValueError: longer than what is read back.
+        ValueError: more bytes than are read back.
     """
-    if len(data) > LONGEST:
-        raise ValueError(f"a record of {len(data) >> 20} MiB: one of {LONGEST >> 20} MiB at most can be read back")
+    if len(data) > MAX_EVENT_BYTES:
+        raise ValueError(
+            f"a record of {len(data) >> 20} MiB: one of {MAX_EVENT_BYTES >> 20} MiB at most can be read back"
+        )
     length = struct.pack("<Q", len(data))
     return length + masked_crc(length) + data + masked_crc(data)
 
 
 def events(path: Path, damage: list[str]) -> Iterator[event_pb2.Event]:
-    """The events of one file up to a frame that is not whole. A damaged one is passed over, and said in `damage`; where
-    even its length is damaged, or nothing but zeros, nothing behind it can be found."""
+    """Yield the events of one file, up to its end or to a frame that is still being written.
+
+    A damaged event is passed over. Where the length of a frame is damaged, the next one cannot be found, and reading ends.
+
+    Args:
+        path: of the file.
+        damage: to which a sentence is added for whatever is passed over.
+    """
     try:
         with open(path, "rb") as file:
             yield from _events(file, path.name, damage)
@@ -61,12 +69,12 @@ def _events(file: BinaryIO, name: str, damage: list[str]) -> Iterator[event_pb2.
         if struct.pack("<I", check) != masked_crc(struct.pack("<Q", length)):
             damage.append(f"{name} is damaged at byte {size - left}, what follows is passed over")
             break
-        left -= _HEAD.size + length + _FOOT
+        left -= _HEAD.size + length + _FOOT_BYTES
         if left < 0:  # still being written, or cut
             break
-        if length > LONGEST:
+        if length > MAX_EVENT_BYTES:
             damage.append(f"a record of {length >> 20:,} MiB in {name} is longer than any of ours and passed over")
-            file.seek(length + _FOOT, os.SEEK_CUR)
+            file.seek(length + _FOOT_BYTES, os.SEEK_CUR)
             continue
         data = _checked(file, length)
         if data is None:
@@ -81,14 +89,16 @@ def _events(file: BinaryIO, name: str, damage: list[str]) -> Iterator[event_pb2.
 
 
 def _checked(file: BinaryIO, length: int) -> bytes | None:
-    """The data of the frame that begins here, None where its check sum is another one. A long one is kept only when that is
-    known: a file of holes is not taken into memory."""
-    if length > _PIECE:
+    """Return the data of the frame at the file's position, None where its check sum does not fit.
+
+    Of long data the check sum is computed first, piece by piece: a sparse file could claim more than fits into memory.
+    """
+    if length > _PIECE_BYTES:
         crc, begin = 0, file.tell()
-        for k in range(0, length, _PIECE):
-            crc = google_crc32c.extend(crc, file.read(min(_PIECE, length - k)))
-        if file.read(_FOOT) != masked(crc):
+        for k in range(0, length, _PIECE_BYTES):
+            crc = google_crc32c.extend(crc, file.read(min(_PIECE_BYTES, length - k)))
+        if file.read(_FOOT_BYTES) != masked(crc):
             return None
         file.seek(begin)
     data = file.read(length)
-    return data if file.read(_FOOT) == masked_crc(data) else None
+    return data if file.read(_FOOT_BYTES) == masked_crc(data) else None

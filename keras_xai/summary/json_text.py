@@ -1,4 +1,4 @@
-"""Values as the text that is written; `checks.parsed` is the way back."""
+"""Values as the JSON that is written; `checks.parsed` reads it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def json_of(value: Any) -> bytes:
-    """Return JSON as every reader takes it: NaN is null, an infinity is a string."""
+    """Return standard JSON in UTF-8, which has neither NaN nor infinity: they are null, and "inf" or "-inf"."""
 
     def plain(v: Any) -> Any:
         if isinstance(v, Mapping):

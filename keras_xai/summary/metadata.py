@@ -1,7 +1,7 @@
-"""Record <-> TensorBoard summary: where the wire is described; only what is imported here and `codec` know it.
+"""The format of records in event files; only the modules of this room and of `codec` depend on it.
 
-An event of ours holds tagged tensors. What never changes for a tag stands in its `PluginData`, which TensorBoard keeps
-from the tag's first event; what changes each epoch is the tensor:
+Each record is one event of tagged tensors. What is the same in all events of a tag is in its `PluginData`, which TensorBoard
+keeps from the tag's first event; what changes with the epoch is the tensor:
 
 | tag | kind | tensor |
 |---|---|---|
@@ -16,11 +16,11 @@ from the tag's first event; what changes each epoch is the tensor:
 | keras_xai/stop/<part> | STOP | one JSON string: why it ended before the training did |
 | keras_xai/mappings | MAPPINGS | blobs: one JSON string with the single numbers, then a map for each array that it names |
 
-What would be more than 32 MiB of one tag goes on under `<tag>/part-1`, `<tag>/part-2` and so on, whose constants are those of
-the first: see `parts`.
+After about 32 MiB of one tag a series continues under `<tag>/part-1`, `<tag>/part-2` and so on, with the constants of the
+first part: see `parts`.
 
-A *map* is one array in one blob, see `arrays`. Images are uint8: 8 bits and one range a sample are enough for eyes; tables,
-series and tokens are float32.
+A *map* is one array in one blob, see `arrays`. Images are uint8, with a range for each sample, which is exact enough for
+viewing; tables, series and tokens are float32.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Record = Epoch | Gradients | Attribution | Shares | Alert | Mappings | Probe | S
 
 
 def step(record: Record) -> int:
-    """Return the step that an event carries: the record's epoch."""
+    """Return the step of a record's event: its epoch, 0 for a probe."""
     return 0 if isinstance(record, Probe) else int(record.epoch or 0)
 
 
@@ -48,8 +48,8 @@ def encode(record: Record) -> Iterator[Value]:
     """Yield a record as the tagged values of one event.
 
     Raises:
-        TypeError: no record of ours.
-        ValueError: a record with a step of the optimizer whose wire form, a table of numbers, has no room for it.
+        TypeError: an object that is no record.
+        ValueError: a step of the optimizer, on a record whose format is a table of numbers without a field for it.
     """
     if type(record) not in CODECS:
         raise TypeError(f"no wire form for {type(record).__name__}")

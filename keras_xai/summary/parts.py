@@ -1,6 +1,6 @@
-"""Parts of a long series: what would be more than 32 MiB of one tag goes on under "<tag>/part-1" and so on.
+"""Parts of a long series: after about 32 MiB of one tag it continues under "<tag>/part-1" and so on.
 
-TensorBoard's data server answers with all of a tag at once, and with 256 MiB at most.
+TensorBoard's data server sends all of a tag in one answer, of 256 MiB at most.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import re
 from keras_xai.summary.plugin_data_pb2 import PluginData
 from keras_xai.summary.tensors import BLOB_KINDS, Content
 
-PART = 1 << 25  # bytes of one tag
-_KEY = 256  # bytes that the key of one blob takes in an answer
+PART_BYTES = 1 << 25  # of one tag
+_KEY_BYTES = 256  # of the key of one blob, which is what an answer holds of it
 _PARTS = re.compile(r"(.+)/part-([1-9]\d{0,8})", re.DOTALL)
 
 
 def part_of(tag: str, data: PluginData, epoch: int, content: Content) -> str:
-    """Return the tag under which a value is written: of a long series each part has one of its own, "…/part-3".
+    """Return the tag under which a value is written: that of the series, or of one of its parts, "…/part-3".
 
-    Which one depends on the epoch and the size alone, so that a training that is resumed goes on where it was. A part
-    holds a power of two of epochs: contents of about one size share it.
+    The part depends on the epoch and the size of the content alone, so that a resumed training continues in the same one. Each
+    part holds a power of two of epochs, so that small differences in size hardly ever change the number of a part.
     """
-    size = _KEY * len(content) if data.kind in BLOB_KINDS else _bytes_of(content)
-    number = epoch >> (max(1, PART // max(1, size)).bit_length() - 1)
+    size = _KEY_BYTES * len(content) if data.kind in BLOB_KINDS else _bytes_of(content)
+    number = epoch >> (max(1, PART_BYTES // max(1, size)).bit_length() - 1)
     return f"{tag}/part-{number}" if number else tag
 
 
@@ -31,6 +31,6 @@ def _bytes_of(content: Content) -> int:
 
 
 def series_of(tag: str) -> tuple[str, int]:
-    """Return the tag of the whole series, and the number of the part."""
+    """Return the tag of a series and the number of the part, from the tag of a part; 0 for the first."""
     match = _PARTS.fullmatch(tag)
     return (match.group(1), int(match.group(2))) if match else (tag, 0)

@@ -1,4 +1,4 @@
-"""The series of one run out of TensorBoard's data provider, read when they are asked for."""
+"""The series of one run from TensorBoard's data provider, read on first use."""
 
 from __future__ import annotations
 
@@ -15,34 +15,36 @@ from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.store import Row, Series, pass_over
 from keras_xai.summary.tensors import Content, content_of
 
-ALL_STEPS = 1_000_000_000  # `downsample` is mandatory on reads; the hint TensorBoard offers would lose epochs
-MAX_BLOBS = 1 << 16  # of one step: one a sample and input of the model
-MAX_ANSWER = 1 << 27  # bytes of one answer where all of a series was too much for one
+ALL_STEPS = (
+    1_000_000_000  # for `downsample`, which is mandatory; the number that TensorBoard proposes would lose epochs
+)
+MAX_BLOBS = 1 << 16  # of one step: one for each sample and input of the model
+MAX_ANSWER_BYTES = 1 << 27  # asked for at once after an answer with all of a series was too long
 Sized = tuple[int, Callable[[], Any], int]  # a row, and the bytes that it takes in an answer
-Read = Callable[[int], list[Row]]  # so many steps of a series, evenly likely ones and the last
+Read = Callable[[int], list[Row]]  # returns so many steps of a series, a uniform random sample with the last one
 
 
 class Protos(Protocol):
-    """The tensors of the event files themselves, where they can be had."""
+    """Reads tensors as protocol buffers from TensorBoard's memory, past its data provider."""
 
-    blobs_too: bool
+    blobs_too: bool  # True where series of blobs can be read as well
 
     def read(self, experiment_id: str, run: str, tag: str, most: int) -> list[tuple[int, Any]]:
         """Return steps with their protocol buffers, `most` of them, the last among them."""
 
 
 class Reads:
-    """Questions to TensorBoard's data provider about one run.
+    """Reads the series of one run from TensorBoard's data provider.
 
     Args:
         provider: of TensorBoard.
         context: of the request.
         experiment_id: of the request.
         run: its name there.
-        protos: read in place of the provider, which makes arrays of whatever size a tensor names.
+        protos: read instead of the provider, which would allocate an array of any size that a tensor claims.
     """
 
-    # More threads only wait for each other; these begin when there is something to do.
+    # More threads would only wait for each other; these start at the first use.
     _pool = ThreadPoolExecutor(4, "keras_xai")
 
     def __init__(self, provider: Any, context: Any, experiment_id: str, run: str, protos: Protos | None = None) -> None:
@@ -56,12 +58,12 @@ class Reads:
         try:
             return self._rows(self._tensors if self._protos is None else self._files, tag, most)
         except (ArithmeticError, LookupError, TypeError, ValueError, MemoryError) as error:
-            # A damaged tensor that the data server passed on; TensorBoard decodes all of a tag or nothing.
+            # The data server sends damaged tensors as well; then TensorBoard cannot decode any step of the tag.
             pass_over(self, tag, f"{tag} is passed over: {error or type(error).__name__}")
             return []
 
     def blobs(self, tag: str, longest: int, most: int) -> list[Row]:
-        """Return `most` steps of a series of blobs, `longest` of them at one step; each blob is read when it is needed."""
+        """Return `most` steps of a series of blobs, which has `longest` of them at one step; a step is read on use."""
         if self._protos is not None and self._protos.blobs_too:
             return self._rows(self._files, tag, most)
         if longest > MAX_BLOBS:
@@ -70,23 +72,23 @@ class Reads:
         return self._rows(self._sequences, tag, most)
 
     def _rows(self, ask: Callable[[str, int], list[Sized]], tag: str, most: int) -> list[Row]:
-        """Return the steps; of a series that is longer than one answer may be as many as go into one."""
+        """Return the steps of a series; where they are too long for one answer, as many as fit into one."""
         try:
             rows = ask(tag, most)
         except Exception as error:
             if most == 1 or not is_too_long(error):
                 raise
             size = max((size for _, _, size in ask(tag, 1)), default=1)
-            rows = ask(tag, max(1, MAX_ANSWER // max(1, size)))
+            rows = ask(tag, max(1, MAX_ANSWER_BYTES // max(1, size)))
             outcome = f"{len(rows)} of its steps, the last and others at random, are shown; kx.load reads all of them"
             pass_over(self, tag, f"{tag} is too long for one answer of TensorBoard's data server: {outcome}")
         return [(step, read) for step, read, _ in rows]
 
-    def _question(self, tag: str, most: int) -> dict[str, Any]:
+    def _arguments(self, tag: str, most: int) -> dict[str, Any]:
         from tensorboard.data.provider import RunTagFilter
 
-        about = {"experiment_id": self._experiment, "plugin_name": PLUGIN_NAME, "downsample": most}
-        return about | {"run_tag_filter": RunTagFilter(runs=[self._run], tags=[tag])}
+        arguments = {"experiment_id": self._experiment, "plugin_name": PLUGIN_NAME, "downsample": most}
+        return arguments | {"run_tag_filter": RunTagFilter(runs=[self._run], tags=[tag])}
 
     def _files(self, tag: str, most: int) -> list[Sized]:
         assert self._protos is not None
@@ -94,12 +96,12 @@ class Reads:
         return [(step, functools.partial(content_of, tensor), tensor.ByteSize()) for step, tensor in steps]
 
     def _tensors(self, tag: str, most: int) -> list[Sized]:
-        rows = self._provider.read_tensors(self._context, **self._question(tag, most))
+        rows = self._provider.read_tensors(self._context, **self._arguments(tag, most))
         steps = rows.get(self._run, {}).get(tag, ())
         return [(int(d.step), functools.partial(_plain, d.numpy), _bytes_of(d.numpy)) for d in steps]
 
     def _sequences(self, tag: str, most: int) -> list[Sized]:
-        rows = self._provider.read_blob_sequences(self._context, **self._question(tag, most))
+        rows = self._provider.read_blob_sequences(self._context, **self._arguments(tag, most))
         steps: list[Sized] = []
         for datum in rows.get(self._run, {}).get(tag, ()):
             keys = [blob.blob_key for blob in datum.values]
@@ -107,18 +109,18 @@ class Reads:
         return steps
 
     def _fetch(self, keys: Sequence[str]) -> list[bytes]:
-        # Side by side: one call a blob, and TensorBoard's fast loader is another process.
+        # In parallel, since it is one call for each blob, and TensorBoard's fast loader is another process.
         return list(self._pool.map(lambda key: bytes(self._provider.read_blob(self._context, blob_key=key)), keys))
 
 
 class ProviderStore:
-    """One run of TensorBoard's data provider; nothing is read before it is asked for.
+    """A `Store` of one run in TensorBoard's data provider; its series are read on first use.
 
     Args:
         reads: of this run.
-        tensors: what `list_tensors` says of it, by tag.
-        blobs: what `list_blob_sequences` does.
-        before: the same run as it was when it was listed last: series that did not grow are not read again.
+        tensors: the entries of `list_tensors`, by tag.
+        blobs: the entries of `list_blob_sequences`, by tag.
+        before: the store of the same run when it was listed last: series that did not grow are not read again.
     """
 
     def __init__(
@@ -135,7 +137,7 @@ class ProviderStore:
             self._remember(before)
 
     def _remember(self, before: ProviderStore) -> None:
-        """Take over what was read of series that did not grow."""
+        """Take over the steps that were read of series which did not grow."""
         for tag, series in self._series.items():
             earlier = before._series.get(tag)
             if earlier is None or earlier.stamp != series.stamp:
@@ -157,7 +159,7 @@ class LazySeries:
         self._read = read
 
     def remember(self, earlier: LazySeries) -> None:
-        """Take over what was read of the same series before."""
+        """Take over the steps that were read of the same series before."""
         self.__dict__ |= {name: earlier.__dict__[name] for name in ("rows", "last") if name in earlier.__dict__}
 
     @functools.cached_property
@@ -170,12 +172,12 @@ class LazySeries:
 
 
 def _stamp(listed: Any) -> tuple[bytes, int, float]:
-    """Return what changes when a series grows: its constants, last step and last time."""
+    """Return the constants, last step and last time of a series: one of these changes when it grows."""
     return listed.plugin_content, listed.max_step, listed.max_wall_time
 
 
 def is_too_long(error: Exception) -> bool:
-    """Return True where an answer was longer than a gRPC channel takes."""
+    """Return True for the error of an answer that is longer than a gRPC channel transmits."""
     code = getattr(error, "code", None)
     return callable(code) and getattr(code(), "name", "") == "RESOURCE_EXHAUSTED"
 
@@ -185,7 +187,13 @@ def _bytes_of(array: NDArray[Any]) -> int:
 
 
 def _plain(array: NDArray[Any]) -> Content:
-    """Return a content as from a file: TensorBoard gives strings as an array of objects, and fills a large shape up with one."""
+    """Return a content as it is read from a file.
+
+    TensorBoard returns strings as an array of objects, and repeats a single one to fill a larger shape.
+
+    Raises:
+        Unreadable: there is not exactly one string.
+    """
     array = np.asarray(array)
     if array.dtype.kind not in "OSU":
         return array

@@ -1,4 +1,4 @@
-"""Records out of event files, or out of TensorBoard's data provider: one face for both, no framework needed."""
+"""`Log`: the records of one run, from event files or from TensorBoard's data provider; needs no framework."""
 
 from __future__ import annotations
 
@@ -42,30 +42,30 @@ from keras_xai.summary.tag_constants import no_constants
 A = TypeVar("A")
 T = TypeVar("T")
 
-# The tags that a verdict rests upon.
+# The tags from which a verdict on a run is derived.
 _JUDGED = (epoch.TAG, gradients.TAG, importance.TAG, alert.TAG, stop.TAG)
 
 
 class Log:
-    """The records of one run, decoded when asked for and kept.
+    """The records of one run, decoded on first use and then kept.
 
-    A value that is foreign, damaged or from a newer version is passed over with one warning; what is whole is read.
+    A value that is foreign, damaged or from a newer version is passed over with one warning; all others are read.
 
     Axis letters: B probe sample, F feature, V variable, E epoch, K class. Epochs count from 0.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._end: float = math.inf  # the first epoch that is no part of it
+        self._end: float = math.inf  # the first epoch that is left out, see `before`
 
     @property
     def passed_over(self) -> dict[str, str]:
-        """Tags that could not be read as yet, and why, in words; of the files themselves under ""."""
+        """The reasons why tags could not be read, of all that was read so far; "" is the key of the files themselves."""
         return dict(self._store.passed_over)
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Those of `passed_over` on which a verdict on the run would rest: epochs, alerts, importance and gradients."""
+        """The reasons in `passed_over` that make a verdict on the run doubtful: of epochs, alerts, importance, gradients."""
         return tuple(why for tag, why in self.passed_over.items() if not tag or tag.startswith(_JUDGED))
 
     def before(self, end: int) -> Log:
@@ -112,7 +112,7 @@ class Log:
 
     @functools.cached_property
     def stops(self) -> list[Stop]:
-        """The parts of the watch that ended before the training did, in the order of their epochs."""
+        """The callbacks, or parts of them, that ended before the training did; in the order of their epochs."""
         stops: list[Stop] = []
         for tag in sorted(tag for tag in self._series if tag.startswith(stop.TAG)):
             about = functools.partial(stop.about, part=tag.removeprefix(stop.TAG))
@@ -121,7 +121,7 @@ class Log:
 
     @functools.cached_property
     def notes(self) -> list[Note]:
-        """Sentences of the parts of the watch, why one stopped among them; in the order of their epochs."""
+        """The sentences of all callbacks, and the reasons why some stopped; in the order of their epochs."""
         notes = [Note(record.epoch, text) for record in self.history for text in record.notes]
         notes += [Note(record.epoch, record.reason, record.part, stopped=True) for record in self.stops]
         return sorted(notes, key=lambda note: note.epoch)
@@ -171,7 +171,7 @@ class Log:
 
     @functools.cached_property
     def probe_described(self) -> Probe | None:
-        """The same without the values of its samples, which are not read."""
+        """The same probe without the values of its samples, which are not read."""
         return self._about(probe.TAG, lambda data: probe.About.of(data).probe())
 
     @functools.cached_property
@@ -189,7 +189,7 @@ class Log:
         return self._attributions(method, lambda step: True)
 
     def attribution(self, method: str, epoch: int) -> Attribution | None:
-        """Return one method at one epoch, None where there is none; reads only that epoch's maps."""
+        """Return the record of a method at one epoch, None where there is none; reads only that epoch's maps."""
         records = self._attributions(method, lambda step: step == epoch)
         return records[-1] if records else None
 
@@ -199,7 +199,7 @@ class Log:
         return sorted({step for part in parts for step, _ in part.rows if 0 <= step < self._end})
 
     def method_title(self, method: str) -> str:
-        """Return a method as its paper spells it; made of its name where a file does not hold that."""
+        """Return a method's name as its paper spells it; derived from `method` where an older file does not hold it."""
         about = self._about(attribution.TAG_OF_OUTPUTS + method, attribution.AboutOutputs.of)
         title = "" if about is None else about.title
         return title or method.replace("_", " ").capitalize()
@@ -258,12 +258,12 @@ class Log:
 
     @functools.cached_property
     def importance_live(self) -> Importance | None:
-        """The same on the live rows; None where none were watched."""
+        """Global importance on the live rows, as `importance`; None where there were no live rows."""
         return _stacked(self.shares("live"))
 
     @functools.cached_property
     def data_score(self) -> Importance | None:
-        """Movement of the live rows themselves over epochs; None unless they came out differently at every read.
+        """Movement of the live rows' values over epochs; None unless they came out differently at every read.
 
         `share` (E, F) is the root mean square of a feature's distance to its mean over the two reads before, in units of its
         usual range, 0 to 3; the first two rows are NaN. `score` (E) is the largest |z| of it.
@@ -277,8 +277,10 @@ class Log:
 
     @functools.cached_property
     def alerts(self) -> list[Alert]:
-        """All `records.Alert` in order of their epochs, a cause before its effect; those of one cause share `event` and
-        verdict."""
+        """The `records.Alert` of all sources, sorted by epoch, a cause before its effect.
+
+        Those of one cause share `event` and verdict.
+        """
         alerts: list[Alert] = []
         for source in reversed(SOURCES):
             alerts += self._decoded(alert.TAG + source, functools.partial(alert.about, source=source), alert.decode)
@@ -288,7 +290,7 @@ class Log:
 
     @functools.cached_property
     def mappings(self) -> list[Mappings]:
-        """One `records.Mappings` a scheduled epoch: data → features → decision → result. All have the last one's shapes."""
+        """One `records.Mappings` a scheduled epoch: data → features → decision → result; those with the last one's shapes."""
         records = self._decoded(mappings.TAG, mappings.About.of, mappings.decode)
         return self._of_one_shape(mappings.TAG, records, mappings.shape)
 
@@ -301,7 +303,7 @@ class Log:
 
     @functools.cached_property
     def constants(self) -> dict[str, Any]:
-        """Values that must not change for the run to be continued, by the names that a user would give them."""
+        """Values that must be the same for the run to be continued, by the names in the note that says why it is not."""
         constants: dict[str, Any] = {}
         if self.probe is not None:
             constants["probe"] = self.probe.hash
@@ -320,8 +322,7 @@ class Log:
     # From tags to records.
 
     def _about(self, tag: str, make: Callable[[PluginData], A]) -> A | None:
-        """Return what all records of a series have in common. None where there is no such series, or where that is not
-        readable, which is noted."""
+        """Return the constants of a series, decoded by `make`; None where there is no such series or they are unreadable."""
         if tag not in self._series:
             return None
         try:
@@ -341,7 +342,7 @@ class Log:
         decode: Callable[[int, A, Any], T],
         selects: Callable[[int], bool] = lambda step: True,
     ) -> list[T]:
-        """Return the records of a series in the order of their steps; of several at one step the last one written stands."""
+        """Return the records of a series in the order of their steps; of several at one step the one written last."""
         about = self._about(tag, make)
         if about is None:
             return []
@@ -356,7 +357,7 @@ class Log:
         for step, read in rows:
             try:
                 records.append(decode(step, read()))
-            except Exception as error:  # `Unreadable`, and what else bytes can do: it costs this step alone
+            except Exception as error:  # `Unreadable`, or any fault that damaged bytes cause: only this step is lost
                 failures.append(f"epoch {step} ({error or type(error).__name__})")
         if failures:
             many = f"{len(failures)} of {len(rows)} steps are" if len(rows) > 1 else "it is"
@@ -364,7 +365,7 @@ class Log:
         return records
 
     def _of_one_shape(self, tag: str, records: list[T], shape: Callable[[T], Hashable]) -> list[T]:
-        """Return the records of the last one's shape: those of another one do not go into one array over epochs."""
+        """Return the records with the shape of the last one, which can be stacked over epochs."""
         fitting = [record for record in records if shape(record) == shape(records[-1])]
         if len(fitting) < len(records):
             other = f"{len(records) - len(fitting)} of {len(records)} steps have another shape than the last"
@@ -373,10 +374,10 @@ class Log:
 
 
 def _outputs(method: str, about: attribution.AboutOutputs, rows: Sequence[tuple[int, NDArray[Any]]]) -> Outputs:
-    """Return tables of outputs, of as many samples each, over epochs."""
+    """Return the outputs of all epochs from their tables, which have one shape but for the last columns."""
     width = min(table.shape[1] for _, table in rows)
-    cube = np.stack([table[:, :width] for _, table in rows])
-    # What is not there for every sample of every epoch is in none: a run may have been continued by a later version.
+    cube = np.stack([table[:, :width] for _, table in rows])  # (E, B, width)
+    # A column that some epochs lack is left out in all: the run may have been continued by a later version.
     has_quadrature = about.quadrature and width > 5 + about.r2
     has_r2 = about.r2 and width > 5
     end_of_r2 = width - has_quadrature
@@ -384,7 +385,7 @@ def _outputs(method: str, about: attribution.AboutOutputs, rows: Sequence[tuple[
     task, link = about.read_as(end - 5)
     target = cube[:, :, 0].astype(np.int64)
     if about.task is None and task == "binary":
-        target = np.ones_like(target)  # an older version explained class 1, and called it 0
+        target = np.ones_like(target)  # an older version explained class 1, and wrote the number of its column, 0
     return Outputs(
         method=method,
         epochs=np.asarray([step for step, _ in rows]),
@@ -403,7 +404,7 @@ def _outputs(method: str, about: attribution.AboutOutputs, rows: Sequence[tuple[
 
 
 def _attribution(outputs: Outputs, k: int, values: Any, kind: str, quantity: Quantity) -> Attribution:
-    """Return the maps of one epoch with what its outputs say, those of row `k`."""
+    """Return the record of one epoch, from its maps and from row `k` of the outputs."""
 
     def at_epoch(array: NDArray[Any] | None) -> NDArray[Any] | None:
         return None if array is None else array[k]
@@ -432,7 +433,7 @@ def _attribution(outputs: Outputs, k: int, values: Any, kind: str, quantity: Qua
 
 
 def _are_whole(numbers: NDArray[Any]) -> bool:
-    """Return True where all of them are whole, as classes are; NaN is not."""
+    """Return True where all numbers are whole, as classes are; NaN is not."""
     whole = np.isfinite(numbers) & (numbers == np.round(numbers)) & (np.abs(numbers) < 2**31)
     return bool(whole.all())
 

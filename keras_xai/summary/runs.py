@@ -1,4 +1,4 @@
-"""Run directories, and their names: each its own, and one that can be printed."""
+"""The run directories below a log directory, and their names, which differ and can be printed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def directories(root: Path) -> list[tuple[str, Path]]:
 
 
 def _run_directories(root: Path) -> Iterator[Path]:
-    """Yield directories with the name of a run that hold event files, or cannot be read. Links are not followed below."""
+    """Yield the directories named as runs that hold event files or cannot be read; does not look inside linked ones."""
     stack = [root]
     while stack:
         directory = stack.pop()
@@ -79,7 +79,7 @@ def display_names(runs: Iterable[str], root_name: str = "") -> dict[str, str]:
 
 
 def _forms(run: str) -> tuple[str, str, str]:
-    """Return the names that a run may have, the shortest first; no two runs have the same last one."""
+    """Return the three names that a run may have, the shortest first; the last one is unique."""
     parts = [part for part in re.split(r"[/\\]", run) if part not in ("", ".")]
     if parts and parts[-1] == PLUGIN_NAME:
         parts = parts[:-1]

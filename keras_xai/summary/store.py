@@ -1,4 +1,4 @@
-"""The series of one run, wherever they are read from, and the event files of a directory as such a place."""
+"""The protocol of a store, which has the series of one run, and the store of the event files in a directory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras_xai.summary.event_files import events
 from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.tensors import content_of
 
-Row = tuple[int, Callable[[], Any]]  # a step, and what reads its content: an array, or a list of bytes
+Row = tuple[int, Callable[[], Any]]  # a step, and a function that reads its content: an array, or a list of bytes
 
 
 class Series(Protocol):
@@ -35,10 +35,10 @@ class Series(Protocol):
 
 
 class Place(Protocol):
-    """Something that records are read from."""
+    """A source of records."""
 
-    place: str  # what a warning calls it
-    passed_over: dict[str, str]  # what could not be read, by tag, in words; of the files themselves under ""
+    place: str  # its name in warnings
+    passed_over: dict[str, str]  # by tag, why it could not be read; "" is the key of the files themselves
 
 
 class Store(Place, Protocol):
@@ -49,7 +49,7 @@ class Store(Place, Protocol):
 
 
 def pass_over(store: Place, tag: str, why: str) -> None:
-    """Note what is not read of a run; warn the first time that something of a tag is not."""
+    """Note that a tag of a run, or some of its steps, cannot be read, and why; warn the first time for each tag."""
     if tag not in store.passed_over:
         warnings.warn(printable(f"{store.place}: {why}"), stacklevel=3)
     store.passed_over[tag] = why
@@ -57,7 +57,7 @@ def pass_over(store: Place, tag: str, why: str) -> None:
 
 @dataclass
 class SeriesInMemory:
-    """A series that was read whole."""
+    """A series whose steps are all known; their contents are decoded on use."""
 
     constants: bytes
     rows: list[Row] = field(default_factory=list)
@@ -68,7 +68,7 @@ class SeriesInMemory:
 
 
 class FileStore:
-    """The event files of one directory, as far as they are whole."""
+    """A `Store` of the event files in one directory; damaged events are passed over."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = Path(directory)
@@ -79,7 +79,7 @@ class FileStore:
         by_tag: dict[str, SeriesInMemory] = {}
         damage: list[str] = []
         paths = self._paths(damage)
-        if len(paths) > 1:  # a run of one empty file says itself that there is nothing
+        if len(paths) > 1:  # a single empty file is a run without records: nothing is lost
             damage += [f"{path.name} is empty: what it held is lost" for path in paths if _is_empty(path)]
         for path in paths:
             for event in events(path, damage):
@@ -98,7 +98,7 @@ class FileStore:
         return dict(by_tag)
 
     def _paths(self, damage: list[str]) -> list[Path]:
-        """Return the files in the order in which they were begun. Plain files alone: to open a pipe would wait for ever."""
+        """Return the event files, the oldest first; plain files only, since opening a pipe would block."""
         try:
             return sorted(path for path in self.directory.iterdir() if "tfevents" in path.name and path.is_file())
         except FileNotFoundError:
@@ -111,11 +111,11 @@ class FileStore:
 def _is_empty(path: Path) -> bool:
     try:
         return not path.stat().st_size
-    except OSError:  # which is said where it is opened
+    except OSError:  # reported when the file is opened
         return False
 
 
 def _purge(by_tag: dict[str, SeriesInMemory], start: int) -> None:
-    """Drop, by TensorBoard's rule, what a restarted file repeats."""
+    """Drop the steps from `start` on, which a later file replaces, as TensorBoard does."""
     for series in by_tag.values():
         series.rows = [row for row in series.rows if row[0] < start]

@@ -1,4 +1,4 @@
-"""Constants of a tag: what never changes for it stands in `PluginData`, which TensorBoard keeps from the tag's first event."""
+"""The constants of a tag, in `PluginData`, which TensorBoard keeps from the tag's first event."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SCHEMA = 1
 def plugin_data(
     kind: int, *, names: Sequence[str] = (), options: Mapping[str, Any] | None = None, **fields: Any
 ) -> PluginData:
-    """Return constants of this version.
+    """Return the constants of a tag, in this version's schema.
 
     Args:
         kind: one of the kinds of `PluginData`.
         names: of variables, features or layers.
-        options: whatever JSON holds.
+        options: further constants, written as JSON.
         **fields: of `PluginData`.
     """
     data = PluginData(schema_version=SCHEMA, kind=kind, names=list(map(str, names)), **fields)
@@ -34,10 +34,10 @@ def plugin_data(
 
 
 def constants(content: bytes) -> PluginData:
-    """Return the constants of a tag.
+    """Return the constants of a tag from their bytes.
 
     Raises:
-        Unreadable: not ours, or written by a newer version.
+        Unreadable: not a `PluginData`, or written by a newer version.
     """
     try:
         data = PluginData.FromString(content)
@@ -54,17 +54,17 @@ def options(data: PluginData) -> dict[str, Any]:
 
 
 def continuing(data: PluginData) -> PluginData:
-    """Return the constants of a later part, which are those of the first: names are not repeated with each."""
+    """Return the constants of a later part of a series, which refer to those of the first: names are not repeated."""
     return plugin_data(data.kind, method=data.method, options={"continues": True})
 
 
 def continues(data: PluginData) -> bool:
-    """Return True where the constants stand with an earlier part."""
+    """Return True for the constants of a later part, which refer to those of the first."""
     return options(data).get("continues") is True
 
 
 def named_source(data: PluginData, source: Source) -> Source:
-    """Return the source that a tag is named for, which its constants must name as well.
+    """Check that the constants of a tag name the same source as the tag, and return it.
 
     Raises:
         Unreadable: they name another one.
@@ -75,5 +75,5 @@ def named_source(data: PluginData, source: Source) -> Source:
 
 
 def no_constants(data: PluginData) -> tuple[()]:
-    """Return what the constants of a tag say that say nothing but the version."""
+    """Return nothing: for tags whose constants are the kind and version alone."""
     return ()

@@ -1,6 +1,6 @@
 """Tensors as protocol buffers: float32, strings, or blobs.
 
-Strings are rank-1 tensors: the data server drops scalars of strings.
+A single string is a tensor of rank 1, since TensorBoard's data server drops scalars of strings.
 """
 
 from __future__ import annotations
@@ -23,7 +23,14 @@ BLOB_KINDS = (PluginData.PROBE, PluginData.ATTRIBUTION, PluginData.MAPPINGS)
 
 
 def value(tag: str, data: PluginData, content: Any, *, first: bool) -> summary_pb2.Summary.Value:
-    """Return the protocol buffer of one value; its constants travel with the first one of a tag only."""
+    """Return the protocol buffer of one value.
+
+    Args:
+        tag: of the value.
+        data: the constants of the tag.
+        content: a list of bytes, or an array, which becomes float32.
+        first: this is the first value of the tag in its file, which carries the constants.
+    """
     if isinstance(content, list):
         tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=content)
         shape: tuple[int, ...] = (len(content),)
@@ -47,12 +54,13 @@ def value(tag: str, data: PluginData, content: Any, *, first: bool) -> summary_p
 
 
 def content_of(tensor: Any) -> Content:
-    """Return the content of a tensor's protocol buffer: strings, or float32 as bytes or one by one.
+    """Return the content of a tensor's protocol buffer: strings, or float32.
 
-    One number for a large shape is not filled up: what is made is as large as what is there.
+    A single value for a larger shape, as TensorFlow may write it, is not repeated but refused: a few bytes could claim any
+    amount of memory.
 
     Raises:
-        Unreadable: another type, or a shape that its values do not have.
+        Unreadable: another dtype, or another number of values than the shape has.
     """
     shape = checks.sides(tuple(int(dim.size) for dim in tensor.tensor_shape.dim))
     if tensor.dtype == types_pb2.DT_STRING:

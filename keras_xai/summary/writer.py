@@ -1,7 +1,7 @@
 """Event files, written so that what is flushed can be read whatever happens next.
 
-TensorFlow's own writer is slow where blobs are large and imports TensorFlow; this one frames TensorBoard's protocol
-buffers itself (length, masked CRC-32C, data, masked CRC-32C) and checks a megabyte in a tenth of a millisecond.
+TensorFlow's own writer is slow for large blobs, and imports TensorFlow. This one frames TensorBoard's protocol buffers itself
+(length, masked CRC-32C, data, masked CRC-32C), and computes the check sum of a megabyte in a tenth of a millisecond.
 """
 
 from __future__ import annotations
@@ -29,12 +29,16 @@ from keras_xai.summary.tensors import value
 class Writer:
     """One event file in `directory`, from the epoch `start` on.
 
-    The file opens with `SessionLog.START`: readers then drop what earlier files said of `start` and later epochs, so
-    that a resumed run replaces the epochs it repeats.
+    The file begins with `SessionLog.START`: readers then drop the records of earlier files from epoch `start` on, so that a
+    resumed run replaces the epochs that it repeats.
 
-    What is written waits in memory and goes to the file as a whole with `flush`: nothing lies in a buffer that a forked
-    process would write a second time. Where a flush fails, the file is cut back to what was whole. So is it where somebody
-    else removed the file or cut it short: what came behind a hole could not be read.
+    Records wait in memory until `flush` writes them at once: there is no file buffer, which a forked process would write a
+    second time. Where a flush fails, also because another process removed the file or cut it short, the file is truncated to
+    its last whole event and closed: events behind half a frame could not be read.
+
+    Args:
+        directory: of the run; made if it is missing.
+        start: the first epoch.
 
     Raises:
         OSError: the directory or the file cannot be made or written.
@@ -54,7 +58,7 @@ class Writer:
         self.flush()
 
     def write(self, records: Iterable[Record]) -> None:
-        """Append each record as one event at its own epoch. All of them, or none where one fails."""
+        """Append each record as one event at its epoch; where one cannot be encoded, none of them."""
         if self._file.closed:
             raise ValueError(f"{self.path} is closed")
         events, tags = [], set(self._tags)
@@ -72,10 +76,10 @@ class Writer:
         self._tags = tags  # not before: a tag's constants stand in its first event
 
     def flush(self) -> None:
-        """Hand everything to the operating system: from here on it survives the process.
+        """Hand all records to the operating system, with which they survive the process.
 
         Raises:
-            OSError: the disk is full, the file was removed or cut. It then ends with what was whole, and takes no more.
+            OSError: the disk is full, or the file was removed or cut; it is truncated to its last whole event and closed.
         """
         if self._file.closed:
             return
@@ -107,7 +111,7 @@ class Writer:
             self._end()
 
     def _end(self) -> None:
-        """Close the file; one that never held anything is taken away, since an empty file means that something was lost."""
+        """Close the file, and delete one that is empty: an empty file would mean that records were lost."""
         self._finalizer()
         if not self._size:
             with contextlib.suppress(OSError):
@@ -117,18 +121,18 @@ class Writer:
         self._unflushed += [framed(event.SerializeToString()) for event in events]
 
     def _give_up(self) -> None:
-        """Cut the file back to what is whole, and close it: half a frame at its end would hide whatever came after it."""
+        """Truncate the file to its last whole event, and close it."""
         try:
             whole = min(self._size, os.fstat(self._file.fileno()).st_size)
             os.ftruncate(self._file.fileno(), whole)
         except OSError:
-            pass  # the disk has gone altogether; the fault that brought us here is raised by `flush`
+            pass  # the disk is gone; `flush` raises the first fault
         finally:
             self._end()
 
 
 def _name(directory: Path) -> str:
-    """Return a name that sorts after every event file there: readers take files in the order of their names."""
+    """Return a file name that sorts after every event file of the directory: readers read files in the order of names."""
     second = int(time.time())
     for path in directory.iterdir():
         match = re.match(r"events\.out\.tfevents\.(\d+)", path.name)

@@ -88,9 +88,9 @@ def test_the_first_pass_of_a_graph_is_a_pass_too():
     ledger.enter(10.0, {"gallery": 5.0}, {"gallery": 5.0})
     assert ledger.once == 5.0
     ledger.enter(10.0, {"gallery": 2.0})
-    assert (ledger.once, ledger.each, ledger.share) == (3.0, 2.0, 0.2)
-    ledger.enter(1.0, {"gallery": 0.0}, more=True)  # the end of the training belongs to its last epoch
-    assert (ledger.each, ledger.share) == (2.0, 2 / 11)
+    assert (ledger.once, ledger.seconds_per_epoch, ledger.share) == (3.0, 2.0, 0.2)
+    ledger.enter(1.0, {"gallery": 0.0}, extends_last=True)  # the end of the training belongs to its last epoch
+    assert (ledger.seconds_per_epoch, ledger.share) == (2.0, 2 / 11)
 
 
 @pytest.mark.parametrize(("training", "ours"), [(100.0, 5.0), (1.0, 0.5)], ids=["five per cent", "seconds in all"])

@@ -49,7 +49,7 @@ def test_a_sparse_file_is_not_taken_into_memory(tmp_path, length):
 
 def test_a_long_frame_is_read_where_its_check_sum_is_right(tmp_path, monkeypatch):
     """In pieces, and again when it is known to be whole."""
-    monkeypatch.setattr(event_files, "_PIECE", 1000)
+    monkeypatch.setattr(event_files, "_PIECE_BYTES", 1000)
     path, damaged = tmp_path / "whole", tmp_path / "damaged"
     path.write_bytes(event(1, 5000) + event(2, 999) + event(3))
     assert steps_and_damage(path) == ([1, 2, 3], [])
@@ -61,7 +61,7 @@ def test_a_long_frame_is_read_where_its_check_sum_is_right(tmp_path, monkeypatch
 
 def test_what_could_not_be_read_back_is_not_written(tmp_path, records, monkeypatch):
     """A record longer than the longest is an error that says so, and nothing of it is in the file."""
-    monkeypatch.setattr(event_files, "LONGEST", 2 << 20)
+    monkeypatch.setattr(event_files, "MAX_EVENT_BYTES", 2 << 20)
     writer = Writer(tmp_path / "keras_xai")
     writer.write(records(0))
     long = records(1)

@@ -15,7 +15,7 @@ from keras_xai.summary import parts
 from keras_xai.summary.codec import epoch as epoch_codec
 from keras_xai.summary.codec import gradients as gradients_codec
 from keras_xai.summary.event_files import events
-from keras_xai.summary.parts import PART, part_of, series_of
+from keras_xai.summary.parts import PART_BYTES, part_of, series_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
 from keras_xai.summary.writer import Writer
 from tests.plugin.answers import HOME, LOADERS
@@ -42,7 +42,7 @@ def written(directory, epochs, start=0):
 @pytest.fixture
 def small(monkeypatch):
     """Parts of four epochs: of 560 bytes each."""
-    monkeypatch.setattr(parts, "PART", 4 * 560)
+    monkeypatch.setattr(parts, "PART_BYTES", 4 * 560)
 
 
 def tags(path):
@@ -111,9 +111,9 @@ def test_parts_without_the_one_that_holds_the_names_are_passed_over(tmp_path, sm
 
 def test_runs_of_before_are_read_as_they_were_written(tmp_path, small, monkeypatch):
     """One tag of any length, continued in parts by a later training."""
-    monkeypatch.setattr(parts, "PART", 1 << 60)
+    monkeypatch.setattr(parts, "PART_BYTES", 1 << 60)
     written(tmp_path, range(10))
-    monkeypatch.setattr(parts, "PART", 4 * 560)
+    monkeypatch.setattr(parts, "PART_BYTES", 4 * 560)
     written(tmp_path, range(10, 14), 10)
     assert [record.epoch for record in kx.load(tmp_path)["."].weight_gradients] == list(range(14))
 
@@ -138,14 +138,14 @@ def test_the_tab_sees_no_seam(tmp_path, small, wsgi, wait_until, loader):
         assert run["passed_over"] == {}
 
 
-@given(st.lists(st.integers(1, PART // 4), min_size=1, max_size=40), st.integers(1, 2000))
+@given(st.lists(st.integers(1, PART_BYTES // 4), min_size=1, max_size=40), st.integers(1, 2000))
 def test_no_part_is_longer_than_twice_what_it_should_be(sizes, stride):
     """Contents of about one size in one part, whatever the epochs; one content alone may be longer."""
     spread = [max(1, sizes[0] * (100 + size % 50) // 100) for size in sizes]
     parts: dict[str, int] = collections.Counter()
     for k, size in enumerate(spread):
         parts[part_of("tag", GRADIENTS, k * stride, [b"x" * size] if size < 100 else np.zeros(size, "u1"))] += size
-    assert all(total <= 2 * PART for total in parts.values())
+    assert all(total <= 2 * PART_BYTES for total in parts.values())
     assert all(series_of(tag)[0] == "tag" for tag in parts)
 
 

@@ -30,8 +30,8 @@ def narrow(monkeypatch):
         return grpc_provider.make_stub(channel)
 
     monkeypatch.setattr(server_ingester, "_make_stub", stub)
-    monkeypatch.setattr(provider, "MAX_ANSWER", CHANNEL // 2)
-    monkeypatch.setattr(parts, "PART", 1 << 60)  # as runs were written before there were parts
+    monkeypatch.setattr(provider, "MAX_ANSWER_BYTES", CHANNEL // 2)
+    monkeypatch.setattr(parts, "PART_BYTES", 1 << 60)  # as runs were written before there were parts
 
 
 def write(directory, epochs, variables=3, logs=1):

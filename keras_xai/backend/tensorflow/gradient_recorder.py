@@ -1,9 +1,9 @@
 """Records the gradients of a compiled train step: TensorFlow's `backend.recorder.GradientRecorder`.
 
-The model's own train function is traced first, and makes all that a first step makes. The second one is built from the graph
-of the first, with sums of the gradients added (`train_step.rebuild`). Only where that graph is not to be had (it was traced
-before there was a recorder, on several replicas, inside a branch) the model's code is traced once more. Neither is run before
-it is known that it may be, so that one that may not leaves nothing behind.
+The model's own train function is traced first, which creates all variables that a first step creates. The recording function
+is built from its graph, with sums of the gradients added (`train_step.rebuild`). Where that graph cannot be used (it was
+traced before there was a recorder, on several replicas, inside a branch) the model's code is traced once more. Tracing runs
+no step, so that a function which turns out not to be usable has changed nothing.
 """
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ NOT_TRACEABLE = "this version of Keras makes a train function that cannot be tra
 
 
 class ApplyCall(NamedTuple):
-    """One call of an optimizer's `apply`, before it is made, as far as it is recorded."""
+    """The arguments and state of one call of an optimizer's `apply`, read before the call, for the variables recorded."""
 
     sums: GradientSums
     gradients: list[tf.Tensor | tf.IndexedSlices]
     variables: list[Variable]
-    weights: list[tf.Tensor]  # the variables' values
-    scale: tf.Tensor | float | None  # in the gradients
+    weights: list[tf.Tensor]  # the variables' values before the call
+    scale: tf.Tensor | float | None  # factor of loss scaling in the gradients
     is_applied: tf.Tensor | bool  # False where loss scaling overflowed
-    iterations: tf.Tensor  # of the optimizer
+    iterations: tf.Tensor  # the optimizer's count of updates before the call
 
     def add(self, optimizer: keras.optimizers.Optimizer) -> None:
-        """Add the call to the sums, after it was made."""
+        """Add the call to the sums; to be run after it."""
         # The counter stands still while gradients accumulate, and where the scale overflowed.
         changed = read_value(update_counter(optimizer)) > self.iterations
         self.sums.add(
@@ -81,9 +81,9 @@ class StepRecorder:
     """Builds and keeps the recording function of a model.
 
     Args:
-        model: whose train function is made.
+        model: a model that has its train function.
         plain: the model's own train function.
-        announce: is called with the number of variables before a recording function is compiled, which takes long.
+        announce: called with the number of variables before a recording function is compiled, which takes long.
     """
 
     def __init__(self, model: keras.Model, plain: TrainFunction, announce: Callable[[int], None]) -> None:
@@ -97,21 +97,21 @@ class StepRecorder:
         self._recording: TrainFunction | None = None
         self._signature: Any = None  # of the data that the recording function is traced for
         self._traces = StepTraces()
-        self._uses_graph = True  # whether the graph of the model's own step is used, where there is one
+        self._uses_graph = True  # the graph of the model's own step is used, where there is one
         self._apply_calls = 0  # while the recording function was traced
         self._tables: list[GradientSums] = []
         self._sparse: set[int] = set()
 
     def select(self, is_selected: Callable[[Variable], bool]) -> None:
-        """Record these variables from the next recording function on; sums of others are lost."""
+        """Record these variables from the next recording function on; the sums so far are lost."""
         self._is_selected = is_selected
         self._recording = None
 
     def read(self) -> GradientTable:
         """Return the sums of all calls of recording functions since the last `reset`."""
-        parts = [(table.variables, table.read()) for table in self._tables]
+        tables = [(table.variables, table.read()) for table in self._tables]
         has_octaves = all(table.counts_exponents for table in self._tables)
-        return merge_sums(parts, frozenset(self._sparse), has_octaves)
+        return merge_sums(tables, frozenset(self._sparse), has_octaves)
 
     def reset(self) -> None:
         """Start again from zero."""
@@ -143,12 +143,12 @@ class StepRecorder:
         return self._recording
 
     def _trace_plain(self, arguments: Sequence[Any]) -> bool:
-        """Have the model's own function make what a first step makes, and note where its optimizers are called.
+        """Trace the model's own function, which creates its variables, and note where its optimizers are called.
 
-        What fails in the model's code fails in the same way without us, and is raised.
+        An exception of the model's code is raised: it would be without recording, too.
 
         Returns:
-            True while nothing is known that stands against recording.
+            False where the trace shows that gradients cannot be recorded; `reason` says why.
         """
         function = compiled_part(self._plain)
         if function is None:
@@ -163,10 +163,10 @@ class StepRecorder:
         return not self.reason
 
     def _make(self) -> TrainFunction:
-        """Make a train function that records, as the model makes its own, and the sums that it adds to."""
+        """Make a train function that records, as Keras makes the model's own, and the sums to which it adds."""
         self._tables, self._sparse = [], set()
-        # Made here, outside of the step: variables made while a function is traced have it traced once more, and
-        # under a distribution strategy they would be silently wrong.
+        # The sums are variables, made here and not in the step: a function that makes variables is traced twice, and under a
+        # distribution strategy they would be silently wrong.
         variables = [variable for variable in self._model.trainable_variables if self._is_selected(variable)]
         if variables:
             self._tables.append(GradientSums(variables, self._model))
@@ -174,7 +174,7 @@ class StepRecorder:
         return train_function(self._model, self._recording_step)
 
     def _trace_recording(self, recording: TrainFunction, arguments: Sequence[Any]) -> TrainFunction:
-        """Trace it, and run nothing: from the plain function's graph, else from the model's code."""
+        """Trace the recording function without running it: from the plain function's graph, else from the model's code."""
         with python_state_kept(self._model):
             try:
                 trace(compiled_part(recording), arguments)
@@ -186,7 +186,7 @@ class StepRecorder:
         return recording
 
     def _recording_step(self, data: Any) -> Any:
-        """Run the train step of the recording function: in a graph, build it."""
+        """The train step of the recording function; called while it is traced, or at each step that runs eagerly."""
         graph = current_graph()
         hook = functools.partial(self._record_apply, graph)
         if graph is None:
@@ -217,7 +217,7 @@ class StepRecorder:
         variables: Sequence[Variable],
         update: Callable[[], T],
     ) -> T:
-        """Record one call of an optimizer around making it; `graph` is the train step's, None where none is built."""
+        """Make one call of an optimizer and record it: an `ApplyHook`, but for `graph`, the train step's; None if eager."""
         call: ApplyCall | None = None
         with self._faults_noted():
             call = self._read_before(graph, optimizer, gradients, variables)
@@ -234,7 +234,7 @@ class StepRecorder:
         gradients: list[Any],
         variables: Sequence[Variable],
     ) -> ApplyCall | None:
-        """Read what a call is to be compared with; None where nothing of it is recorded."""
+        """Read the state before a call; None where no variable of it is recorded."""
         if self.reason:
             return None
         if graph is not None and in_nested_function(graph):
@@ -263,7 +263,7 @@ class StepRecorder:
         )
 
     def _sums_of(self, variables: Sequence[Variable]) -> GradientSums:
-        """Return the sums that hold all these variables."""
+        """Return a table of sums that has a row for all these variables; a new one where there is none."""
         keys = {id(variable) for variable in variables}
         for table in self._tables:
             if keys <= {id(variable) for variable in table.variables}:
@@ -278,7 +278,7 @@ class StepRecorder:
 
     @contextlib.contextmanager
     def _faults_noted(self) -> Iterator[None]:
-        """Let a fault of ours end the recording, not the step: a trace is thrown away, an eager step goes on."""
+        """Make an exception inside the reason that ends the recording: a trace is given up, an eager step goes on."""
         try:
             yield
         except Exception as fault:
@@ -287,7 +287,7 @@ class StepRecorder:
                 raise NotCaptured(self.reason) from fault
 
     def _note(self, fault: Exception) -> None:
-        """Keep the first fault as the reason."""
+        """Set `reason` by the first exception."""
         if self.reason:
             return
         if isinstance(fault, NotCaptured):
@@ -303,7 +303,7 @@ def gradient_recorder(model: keras.Model, plain: TrainFunction, announce: Callab
 
 
 def _refuse_stateful_randomness(graph: tf.Graph) -> None:
-    """Refuse a graph that would draw other numbers than the plain one does."""
+    """Raise `NotCaptured` for a graph that would draw other random numbers than the plain one does."""
     operations = stateful_random_operations(graph)
     if operations:
         raise NotCaptured(

@@ -16,19 +16,23 @@ from keras_xai.backend.gradient_table import HIGHEST, LOWEST, SUMS, Variable
 T = TypeVar("T")
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
-EXPONENTS = 512  # one bin for each value of sign and exponent: the upper nine bits of a float32
+EXPONENT_BINS = 512  # one for each value of sign and exponent: the upper nine bits of a float32
 
 
 class GradientSums:
     """Running sums over recorded optimizer calls, on the device: float32 (V, S), and counts of exponents (V, 512).
 
-    Only operations that cannot fail while a step runs, and that XLA compiles: what a failing step has done to the
-    weights cannot be undone. Belongs to neither the model nor the optimizer, so that no checkpoint holds it.
+    They use only operations that XLA compiles and that cannot fail while a step runs: a step that fails half-way would leave
+    the weights changed. They belong to neither the model nor the optimizer, so that no checkpoint holds them.
 
     Args:
-        variables: what the rows stand for.
-        model: under a distribution strategy each of its replicas adds up its own copy (they see the same all-reduced
-            gradient), and the first one's is read. Such variables cannot be made inside a step.
+        variables: of the V rows.
+        model: the model in training. Under a distribution strategy each replica adds up a copy of its own of the same
+            all-reduced gradient, and the first one's is read; such variables cannot be created inside a step.
+
+    Attributes:
+        variables: of the rows.
+        counts_exponents: False where the device cannot count exponents: only zeros and non-finite values are counted.
     """
 
     def __init__(self, variables: Sequence[Variable], model: keras.Model) -> None:
@@ -39,7 +43,7 @@ class GradientSums:
         with tf.init_scope(), self._strategy.scope():
             self._sums = _accumulator([rows, len(SUMS)], tf.float32)
             self._largest = _accumulator([rows], tf.float32)
-            self._exponents = _accumulator([rows, EXPONENTS], tf.int64)
+            self._exponents = _accumulator([rows, EXPONENT_BINS], tf.int64)
 
     def add(
         self,
@@ -51,15 +55,15 @@ class GradientSums:
         applied: tf.Tensor | bool = True,
         updated: tf.Tensor | bool = True,
     ) -> None:
-        """Add one optimizer call, after it was made.
+        """Add one optimizer call; to be run after it.
 
         Args:
             gradients: dense or sparse, one for each of `variables`, as given to the optimizer.
             variables: those of the rows that have a gradient.
-            before: their `read_values` before the call.
-            scale: what the loss was multiplied with.
+            before: the values of `variables` before the call, see `read_values`.
+            scale: the factor by which the loss was multiplied.
             applied: False where the optimizer skipped the call.
-            updated: whether it changed the weights.
+            updated: False where the call left the weights as they were, as while gradients accumulate.
         """
         if not variables:
             return
@@ -67,7 +71,7 @@ class GradientSums:
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients))
         inverse = None if scale is None else 1.0 / tf.cast(scale, tf.float32)
         moments, exponents = _summaries(gradients, before, read_values(variables), inverse, self.counts_exponents)
-        # Variables without a gradient have the last row, which is empty, and so has the call itself.
+        # Variables without a gradient, and the row of the call itself, take the last row of the summaries, which is zero.
         row_of = {id(variable): row for row, variable in enumerate(variables)}
         rows = [row_of.get(id(variable), len(variables)) for variable in self.variables] + [len(variables)]
         recorded = np.asarray([row < len(variables) for row in rows], np.float32)
@@ -94,7 +98,7 @@ class GradientSums:
         applied = tf.cast(applied, tf.float32)
         updated = applied * tf.cast(updated, tf.float32)
         of_call = np.eye(1, len(recorded), len(recorded) - 1, dtype=np.float32)[0]
-        # where, not a product: what is skipped is infinite
+        # `where` and not a product with 0, since the gradients of a skipped call are infinite.
         of_call_made = tf.unstack(tf.where(applied > 0, moments, 0.0), axis=1)
         of_update = tf.unstack(tf.where(updated > 0, moments, 0.0), axis=1)
         columns = {
@@ -107,18 +111,19 @@ class GradientSums:
             "updated_weight_squares": of_update[MOMENTS.index("weight_squares")],
             "update_squares": of_update[MOMENTS.index("update_squares")],
         }
-        # One addition for the whole step. All of it depends on the gradients, so that a step for which there was no
-        # more data is not counted.
+        # One addition for the whole step. It depends on the gradients, so that a step that ended for lack of data adds nothing.
         self._sums.assign_add(tf.stack([columns[name] for name in SUMS], axis=1))
         self._largest.assign(_maximum(self._largest, of_call_made[MOMENTS.index("largest")]))
         self._exponents.assign_add(tf.where(applied > 0, exponents, tf.zeros_like(exponents)))
 
     def read(self) -> NDArray[np.float64]:
-        """Return the sums in one copy: (V + 1, columns), `COLUMNS` and then the octaves; in the last row "calls" and "skipped"
-        of all variables together."""
+        """Return the sums (V + 1, WIDTH): `COLUMNS`, then the octaves; in one copy from the device.
+
+        The last row has "calls" and "skipped" of the optimizer itself, whichever variables had a gradient.
+        """
         with self._strategy.scope():
             exponents = tf.convert_to_tensor(self._exponents)
-            half = EXPONENTS // 2
+            half = EXPONENT_BINS // 2
             counts = exponents[:, :half] + exponents[:, half:]  # both signs
             low, high = 127 + LOWEST, 127 + HIGHEST  # the exponent is stored with an offset of 127
             octaves = [
@@ -152,20 +157,23 @@ def _accumulator(shape: list[int], dtype: tf.DType) -> tf.Variable:
 
 
 def read_value(value: Variable | tf.Tensor) -> tf.Tensor:
-    """Return the value of a variable at this point of the program. (`keras.ops.convert_to_tensor` hands the variable on.)"""
+    """Return the value of a variable at this point of the program.
+
+    `keras.ops.convert_to_tensor` may return the variable itself, whose value changes later.
+    """
     return tf.convert_to_tensor(value.value if isinstance(value, keras.Variable) else value)
 
 
 def read_values(variables: Sequence[Variable]) -> list[tf.Tensor]:
-    """Return the present values of variables, as float32."""
+    """Return the values of variables at this point of the program, as float32."""
     return [tf.cast(read_value(variable), tf.float32) for variable in variables]
 
 
-def _flat(gradient: Gradient, like: tf.Tensor, inverse: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return a gradient as a float32 vector, unscaled, and how many zeros it leaves out.
+def _flat(gradient: Gradient, weights: tf.Tensor, inverse: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return a gradient as a float32 vector, unscaled, and the number of zeros that it leaves out.
 
-    A sparse gradient names a row as often as the batch used it; the true gradient is their sum. Rows are added up
-    without making the whole table dense: sorted, then numbered anew.
+    A sparse gradient has a row once for each use in the batch; the true gradient is the sum of these. They are added up
+    without making the whole table dense: sorted by row, then numbered consecutively.
     """
     absent = tf.zeros([], tf.int64)
     if isinstance(gradient, tf.IndexedSlices):
@@ -175,19 +183,18 @@ def _flat(gradient: Gradient, like: tf.Tensor, inverse: tf.Tensor | None) -> tup
         is_next_row = tf.concat([tf.zeros_like(indices[:1]), tf.cast(indices[1:] != indices[:-1], indices.dtype)], 0)
         rows = tf.reshape(tf.cast(tf.gather(gradient.values, order), tf.float32), [count, -1])
         g = tf.math.unsorted_segment_sum(rows, tf.cumsum(is_next_row), count)
-        # Where a row was named twice, `g` has empty rows at its end: they are taken off here.
-        absent = tf.size(like, tf.int64) - tf.size(g, tf.int64)
+        # `g` ends with a zero row for each repeated use of a row: these are counted as zeros of `g` already.
+        absent = tf.size(weights, tf.int64) - tf.size(g, tf.int64)
     else:
         g = tf.cast(gradient, tf.float32)
     g = tf.reshape(g, [-1])
     return (g if inverse is None else g * inverse), absent
 
 
-# A gradient and the weights around it are summed up by these, in this order.
+# The columns of a summary of one gradient and of the weights before and after the call, in this order.
 MOMENTS = ("total", "squares", "weight_squares", "update_squares", "largest")
-STACKED_ENTRIES = (
-    1 << 16
-)  # of a variable, at most; such ones of one shape are summed together, which takes a copy of them
+# Variables of one shape with at most so many entries are stacked, in a copy, and summarised together.
+STACKED_ENTRIES = 1 << 16
 
 
 def _summaries(
@@ -197,8 +204,18 @@ def _summaries(
     inverse: tf.Tensor | None,
     exact: bool,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return moments (V + 1, 5) and counts of exponents, int64 (V + 1, 512), of the gradients of one call. The last row of
-    each is zero."""
+    """Return the summaries of the V gradients of one call; the last row of each is zero.
+
+    Args:
+        gradients: (V) dense or sparse.
+        before: (V) float32 weights before the call.
+        after: (V) after the call.
+        inverse: the factor that undoes loss scaling; None where there is none.
+        exact: count all exponents, not only zeros and non-finite values.
+
+    Returns:
+        `MOMENTS` (V + 1, 5) and counts of exponents, int64 (V + 1, 512).
+    """
     groups = _groups_of_one_shape(gradients, before)
     moments, exponents = [], []
     for group in groups:
@@ -207,7 +224,7 @@ def _summaries(
         moments.append(group_moments)
         exponents.append(group_exponents)
     moments.append(tf.zeros([1, len(MOMENTS)]))
-    exponents.append(tf.zeros([1, EXPONENTS], tf.int64))
+    exponents.append(tf.zeros([1, EXPONENT_BINS], tf.int64))
     numbers = [k for group in groups for k in group]
     order = np.argsort([*numbers, len(gradients)])
     return tf.gather(tf.concat(moments, 0), order), tf.gather(tf.concat(exponents, 0), order)
@@ -220,11 +237,11 @@ def _items(values: Sequence[T], numbers: Sequence[int]) -> list[T]:
 def _group_summary(
     gradients: list[Gradient], before: list[tf.Tensor], after: list[tf.Tensor], inverse: tf.Tensor | None, exact: bool
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return moments (K, 5) and counts of exponents, int64 (K, 512), of K gradients of one group."""
+    """Return `MOMENTS` (K, 5) and counts of exponents, int64 (K, 512), of K gradients of one group; see `_summaries`."""
     if isinstance(gradients[0], tf.IndexedSlices) or not before[0].shape.is_fully_defined():
         g, absent = _flat(gradients[0], before[0], inverse)
         moments, counts = _matrix_summary(g[None], before[0][None], after[0][None], exact)
-        return moments, tf.cast(counts, tf.int64) + tf.one_hot([0], EXPONENTS, absent, tf.zeros([], tf.int64))
+        return moments, tf.cast(counts, tf.int64) + tf.one_hot([0], EXPONENT_BINS, absent, tf.zeros([], tf.int64))
     count, shape = len(gradients), tuple(before[0].shape)
     summarize = _traced_summary(count, shape, gradients[0].dtype, exact, inverse is not None)
     arrays = [values[0] if count == 1 else tf.stack(values) for values in (gradients, before, after)]
@@ -233,10 +250,11 @@ def _group_summary(
 
 
 def _groups_of_one_shape(gradients: Sequence[Gradient], weights: Sequence[tf.Tensor]) -> list[list[int]]:
-    """Group the numbers of gradients that are summed together: small dense ones of one shape and dtype; others are alone.
+    """Return groups of gradients, by their numbers, that are summarised together.
 
-    Many small variables of one shape become the rows of a matrix, and a traced function serves all of one shape: to build
-    some twenty operations anew for each variable took as long as tracing the whole step.
+    Small dense gradients of one shape and dtype are a group, and become the rows of a matrix; every other gradient is a group
+    of its own. A traced function serves all groups of one shape: building some twenty operations for each variable would take
+    as long as tracing the whole step.
     """
     groups: dict[int | tuple[tuple[int, ...], tf.DType], list[int]] = {}
     for k, (gradient, weight) in enumerate(zip(gradients, weights, strict=True)):
@@ -249,23 +267,36 @@ def _groups_of_one_shape(gradients: Sequence[Gradient], weights: Sequence[tf.Ten
 
 @functools.lru_cache(maxsize=4096)
 def _traced_summary(count: int, shape: tuple[int, ...], dtype: tf.DType, exact: bool, scaled: bool) -> Any:
-    """Return `_matrix_summary` of `count` dense gradients of one shape, as a traced function of (gradients, before, after) and,
-    if `scaled`, of what the gradients are to be multiplied with."""
+    """Return `_matrix_summary` of `count` dense gradients of one shape, as a traced function.
+
+    Its arguments are (gradients, before, after) and, if `scaled`, a factor of the gradients.
+    """
 
     def summarize(gradients: tf.Tensor, before: tf.Tensor, after: tf.Tensor, *inverse: tf.Tensor) -> tuple[Any, Any]:
         g, *w = (tf.reshape(tf.cast(values, tf.float32), [count, -1]) for values in (gradients, before, after))
         return _matrix_summary(g * inverse[0] if inverse else g, w[0], w[1], exact)
 
-    whole = shape if count == 1 else (count, *shape)
+    stacked_shape = shape if count == 1 else (count, *shape)
     with tf.init_scope():
         traced = tf.function(summarize, autograph=False)
-        weight, scale = tf.TensorSpec(whole, tf.float32), tf.TensorSpec([], tf.float32)
-        return traced.get_concrete_function(tf.TensorSpec(whole, dtype), weight, weight, *([scale] if scaled else []))
+        weight, scale = tf.TensorSpec(stacked_shape, tf.float32), tf.TensorSpec([], tf.float32)
+        return traced.get_concrete_function(
+            tf.TensorSpec(stacked_shape, dtype), weight, weight, *([scale] if scaled else [])
+        )
 
 
 def _matrix_summary(g: tf.Tensor, old: tf.Tensor, new: tf.Tensor, exact: bool) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the `MOMENTS` (K, 5) of float32 gradients (K, n) and of the weights (K, ...) before and after, and counts of
-    exponents, int32 (K, 512): zeros and non-finite values alone if not `exact`."""
+    """Return the summaries of K gradients, one in each row.
+
+    Args:
+        g: (K, n) float32 gradients.
+        old: (K, ...) float32 weights before the call.
+        new: (K, ...) after the call.
+        exact: count all exponents, not only zeros and non-finite values.
+
+    Returns:
+        `MOMENTS` (K, 5) and counts of exponents, int32 (K, 512).
+    """
     columns = {
         "total": tf.reduce_sum(g, 1),
         "squares": _squares(g),
@@ -277,14 +308,14 @@ def _matrix_summary(g: tf.Tensor, old: tf.Tensor, new: tf.Tensor, exact: bool) -
 
 
 def _squares(values: tf.Tensor) -> tf.Tensor:
-    """(K) Σ v² of each row."""
+    """Return the sum of squares of each row (K)."""
     if values.shape[0] == 1:
-        return 2.0 * tf.nn.l2_loss(values)[None]  # one pass, nothing kept
+        return 2.0 * tf.nn.l2_loss(values)[None]  # in one pass, without a tensor of squares
     return tf.reduce_sum(tf.square(values), 1)
 
 
 def _maximum(first: tf.Variable, second: tf.Tensor) -> tf.Tensor:
-    """Return the larger value, and NaN where either is: XLA and the kernels differ in what `tf.maximum` makes of it."""
+    """Return the larger value, and NaN where either is NaN, for which `tf.maximum` differs between XLA and the kernels."""
     first = tf.convert_to_tensor(first)
     larger = tf.where(first > second, first, second)
     return tf.where(tf.math.is_nan(first), first, larger)
@@ -295,20 +326,22 @@ def _exponents(g: tf.Tensor) -> tf.Tensor:
     bits = tf.bitwise.right_shift(tf.bitcast(g, tf.uint32), tf.constant(23, tf.uint32))
     # The raw operation takes a constant size, which XLA needs; tf.math.bincount does not give it one.
     counts = tf.raw_ops.DenseBincount(
-        input=tf.cast(bits, tf.int32), size=EXPONENTS, weights=tf.zeros([0], tf.int32), binary_output=False
+        input=tf.cast(bits, tf.int32), size=EXPONENT_BINS, weights=tf.zeros([0], tf.int32), binary_output=False
     )
-    return tf.reshape(counts, [g.shape[0], EXPONENTS])
+    return tf.reshape(counts, [g.shape[0], EXPONENT_BINS])
 
 
 def _specials(g: tf.Tensor) -> tf.Tensor:
     """Count zeros and non-finite values alone, in the bins where `_exponents` has them."""
     zeros = tf.reduce_sum(tf.cast(tf.equal(g, 0.0), tf.int32), 1, keepdims=True)
     nonfinite = tf.reduce_sum(tf.cast(~tf.math.is_finite(g), tf.int32), 1, keepdims=True)
-    return zeros * tf.one_hot(0, EXPONENTS, dtype=tf.int32) + nonfinite * tf.one_hot(255, EXPONENTS, dtype=tf.int32)
+    return zeros * tf.one_hot(0, EXPONENT_BINS, dtype=tf.int32) + nonfinite * tf.one_hot(
+        255, EXPONENT_BINS, dtype=tf.int32
+    )
 
 
 def _can_count() -> bool:
-    """Return False where exponents cannot be counted: the GPU's kernel refuses where determinism was asked for."""
+    """Return False where exponents cannot be counted: the GPU's kernel refuses in deterministic mode."""
     with tf.init_scope():
         try:
             _exponents(tf.ones([1, 1]))

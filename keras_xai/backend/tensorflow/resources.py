@@ -1,4 +1,4 @@
-"""The resources that a graph may write: read off its definition, the functions that it calls included."""
+"""The resources that a graph may write, by its definition and those of the functions that it calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from tensorflow.core.framework import types_pb2
 
-# Operations that take a resource and leave it as it is. Whatever is not among them may write.
+# Operations that only read their resource. Any other may write.
 _READS = frozenset(
     {
         "LookupTableExportV2",
@@ -20,8 +20,8 @@ _READS = frozenset(
         "VariableShape",
     }
 )
-_ALIASES = frozenset({"Identity", "IdentityN"})  # hand a resource on
-# Operations that run functions: the attributes that name these, and how many of the first inputs they do not get.
+_ALIASES = frozenset({"Identity", "IdentityN"})  # whose outputs are the same resources as their inputs
+# Operations that run functions: the attributes that name these, and how many of the first inputs are not their arguments.
 _CALLS: Mapping[str, tuple[Sequence[str], int]] = {
     "Case": (("branches",), 1),
     "If": (("then_branch", "else_branch"), 1),
@@ -35,7 +35,7 @@ _CALLS: Mapping[str, tuple[Sequence[str], int]] = {
 
 
 def written_resources(graph: Any) -> dict[str, str]:
-    """Return the placeholders of a `GraphDef` for resources that some operation may write: by name, a type that does."""
+    """Return the resource placeholders of a `GraphDef` that may be written: by name, the type of an operation that may."""
     resources = [node.name for node in graph.node if _is_resource_placeholder(node)]
     return _Analysis(graph.library.function).written(graph.node, resources)
 
@@ -45,17 +45,16 @@ def _is_resource_placeholder(node: Any) -> bool:
 
 
 class _Analysis:
-    """Follows resources through the functions of one library, each looked at once."""
+    """Follows resources through the functions of one library; each is analysed once."""
 
     def __init__(self, functions: Iterable[Any]) -> None:
         self._functions = {function.signature.name: function for function in functions}
-        self._writers_of_arguments: dict[
-            str, list[str]
-        ] = {}  # by function: for each argument a type that may write it, or ""
+        # By function: for each argument the type of an operation that may write it, or "".
+        self._writers_of_arguments: dict[str, list[str]] = {}
 
     def written(self, nodes: Iterable[Any], resources: Iterable[str]) -> dict[str, str]:
-        """Return those of these names of resources that the nodes may write."""
-        # By (node, number of its output): the resource that it is.
+        """Return the resources, by name, that some nodes may write, each with the type of a node that may."""
+        # By (node, number of its output): the name of the resource that the output is.
         origins = {(name, 0): name for name in resources}
         writers: dict[str, str] = {}
         for node in _in_order(nodes):
@@ -72,7 +71,7 @@ class _Analysis:
         return writers
 
     def _writers(self, node: Any, count: int) -> list[str]:
-        """Return for each input of a node a type of operation that may write it, "" where none does."""
+        """Return for each of a node's inputs the type of an operation that may write it, "" where none may."""
         if node.op in self._functions:
             return self._of_function(node.op)
         if node.op not in _CALLS:
@@ -89,23 +88,25 @@ class _Analysis:
         if name not in self._writers_of_arguments:
             function = self._functions[name]
             arguments = [argument.name for argument in function.signature.input_arg]
-            self._writers_of_arguments[name] = [""] * len(
-                arguments
-            )  # what a function that calls itself finds on the way
+            # Set before the analysis, which would not end for a function that calls itself.
+            self._writers_of_arguments[name] = [""] * len(arguments)
             writers = self.written(function.node_def, arguments)
             self._writers_of_arguments[name] = [writers.get(argument, "") for argument in arguments]
         return self._writers_of_arguments[name]
 
 
 def _source(name: str) -> tuple[str, int]:
-    """Return node and number of an output: "node", "node:1" in a graph, "argument", "node:output:1" in a function."""
+    """Return the node and number of an output.
+
+    A reference is "node" or "node:1" in a graph, "argument" or "node:output:1" in a function.
+    """
     node, _, output = name.partition(":")
     number = output.rpartition(":")[2]
     return node, int(number) if number.isdigit() else 0
 
 
 def _in_order(nodes: Iterable[Any]) -> list[Any]:
-    """Order nodes behind those that they take their inputs from: a definition may have them in any order."""
+    """Return nodes sorted topologically, inputs first: a definition may have them in any order."""
     by_name = {node.name: node for node in nodes}
     ordered: dict[str, Any] = {}
     stack = [(name, False) for name in reversed(by_name)]

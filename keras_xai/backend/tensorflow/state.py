@@ -1,7 +1,7 @@
-"""The state that running a graph can move: looked up in the graph itself, kept and put back.
+"""The state that running a graph may change: found in the graph itself, read before a run and restored after it.
 
-A graph knows every resource that it can touch: variables of Keras and of TensorFlow, the states of generators and of
-recurrent layers, lookup tables. Nothing is asked of layers or of their names.
+A graph lists every resource that it uses: variables of Keras and of TensorFlow, the states of generators and of recurrent
+layers, lookup tables. So neither the layers nor their names matter.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from keras_xai.backend.tensorflow.resources import written_resources
 _TABLE_WRITES = frozenset({"LookupTableImportV2", "LookupTableInsertV2", "LookupTableRemoveV2"})
 _PYTHON = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})  # run Python code
 
-OWN_PYTHON: set[bytes] = set()  # tokens of Python calls that are ours and move nothing
+OWN_PYTHON: set[bytes] = set()  # tokens of the Python calls that are our own, and change no state
 
-PutBack = Callable[[], Any]
+Restore = Callable[[], Any]
 
 
 class GraphState:
-    """The state that a graph may move.
+    """The state that a graph may change.
 
     Args:
         function: a concrete function.
@@ -31,7 +31,9 @@ class GraphState:
 
     def __init__(self, function: Any) -> None:
         definition = function.graph.as_graph_def()
-        nodes = [*definition.node, *(node for part in definition.library.function for node in part.node_def)]
+        nodes = list(definition.node)
+        for library_function in definition.library.function:
+            nodes += library_function.node_def
         types = {(node.attr["Tin"].type, node.attr["Tout"].type) for node in nodes if node.op in _TABLE_WRITES}
         captures = function.graph.inputs[len(function.graph.inputs) - len(function.captured_inputs) :]
         outside = {inner.op.name: outer for inner, outer in zip(captures, function.captured_inputs, strict=True)}
@@ -44,12 +46,12 @@ class GraphState:
 
     @property
     def writes(self) -> bool:
-        """True where there is anything to keep."""
+        """True where the graph may write to a variable or table."""
         return bool(self._readers)
 
     @property
     def lasting(self) -> str:
-        """The state that the graph may move and nobody can put back, in words; "" where there is none."""
+        """The effects of the graph that cannot be restored, as a predicate ("runs Python code …"); "" where there are none."""
         reasons = []
         if self._python:
             reasons.append(f"runs Python code ({', '.join(self._python)}), whose own state nobody sees")
@@ -57,13 +59,13 @@ class GraphState:
             reasons.append(f"writes to something that is neither a variable nor a table ({', '.join(self._unknown)})")
         return " and ".join(reasons)
 
-    def keep(self) -> list[PutBack]:
-        """Read everything that may be written; return the functions that put it back."""
+    def keep(self) -> list[Restore]:
+        """Read everything that may be written, and return the functions that restore it."""
         return [read() for read in self._readers]
 
 
-def _reader(handle: Any, table_types: set[tuple[int, int]]) -> Callable[[], PutBack] | None:
-    """Return a function that reads a resource and returns what puts it back; None for what is no variable and no table."""
+def _reader(handle: Any, table_types: set[tuple[int, int]]) -> Callable[[], Restore] | None:
+    """Return a function that reads a resource and returns the one that restores it; None for no variable and no table."""
     details = getattr(handle, "_handle_data", None)
     if details is not None and details.is_set:
         return functools.partial(_keep_variable, handle, tf.as_dtype(details.shape_and_type[0].dtype))
@@ -76,11 +78,11 @@ def _reader(handle: Any, table_types: set[tuple[int, int]]) -> Callable[[], PutB
     return None
 
 
-def _keep_variable(handle: Any, dtype: tf.DType) -> PutBack:
+def _keep_variable(handle: Any, dtype: tf.DType) -> Restore:
     value = tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype)
     return lambda: tf.raw_ops.AssignVariableOp(resource=handle, value=value)
 
 
-def _keep_table(handle: Any, keys_type: int, values_type: int) -> PutBack:
+def _keep_table(handle: Any, keys_type: int, values_type: int) -> Restore:
     keys, values = tf.raw_ops.LookupTableExportV2(table_handle=handle, Tkeys=keys_type, Tvalues=values_type)
     return lambda: tf.raw_ops.LookupTableImportV2(table_handle=handle, keys=keys, values=values)

@@ -1,8 +1,7 @@
-"""A model's compiled train step: traced without being run, and built a second time out of its own graph.
+"""A model's compiled train step: traced without being run, and built a second time from its own graph.
 
-The second build imports the operations of the first one's graph. None of the model's Python code runs again, so nothing
-that it does while it is traced (a counter, a draw, a layer or a variable that it makes) happens twice, and the two compute
-the same.
+The second build imports the operations of the first one's graph. The model's Python code does not run again, so that its side
+effects while it is traced (a counter, a random draw, a new layer or variable) happen once, and both graphs compute the same.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ T = TypeVar("T")
 
 
 class NotRebuilt(Exception):
-    """A graph that cannot be imported into another one. Says why."""
+    """A graph cannot be imported into another one; the text says why."""
 
 
 def runs_eagerly(model: keras.Model) -> bool:
@@ -39,7 +38,7 @@ def has_strategy(model: keras.Model) -> bool:
 
 
 class _StandIn:
-    """A model as its `make_train_function` sees it, with another train step. The model itself is not touched."""
+    """A model with another train step, for `make_train_function`; the model itself is not changed."""
 
     def __init__(self, model: keras.Model, train_step: Callable[[Any], Any]) -> None:
         self._model = model
@@ -59,8 +58,10 @@ def train_function(model: keras.Model, train_step: Callable[[Any], Any]) -> Trai
 
 
 def compiled_part(function: TrainFunction) -> Any:
-    """Return the outermost `tf.function` of a train function: itself up to Keras 3.7, from then on a part of its closure.
-    None where neither is there."""
+    """Return the outermost `tf.function` of a train function, None where there is none.
+
+    Up to Keras 3.7 that is the train function itself, from 3.8 on a variable of its closure.
+    """
     if hasattr(function, "get_concrete_function"):
         return function
     names = getattr(getattr(function, "__code__", None), "co_freevars", ())
@@ -70,10 +71,10 @@ def compiled_part(function: TrainFunction) -> Any:
 
 
 def trace(function: Any, arguments: Sequence[Any]) -> bool:
-    """Trace a `tf.function` for these arguments, and run nothing of it but the initializers of variables that it makes.
+    """Trace a `tf.function` for these arguments; nothing of it is run but the initializers of variables that it creates.
 
     Returns:
-        Whether it took a new trace.
+        True where a new trace was made, False where there was one already.
     """
     before = function.experimental_get_tracing_count()
     function.get_concrete_function(*arguments)
@@ -99,14 +100,14 @@ class TracedStep:
     calls: list[OptimizerCall] = field(default_factory=list)
 
     def takes(self, data: Any) -> bool:
-        """Return True where the graph was traced for data of these shapes and dtypes, or for more general ones."""
+        """Return True where the graph was traced for data of these dtypes and shapes, or of less specific shapes."""
         tensors = _tensors(data)
         expected = self.graph.inputs[: len(self.graph.inputs) - len(self.graph.captures)]
         return len(tensors) == len(expected) and all(map(_fits, tensors, expected))
 
 
 class StepTraces:
-    """Notes the optimizers' calls while a train step's own function is traced: an `ApplyHook`, one graph a signature."""
+    """The traced graphs of a train step, one for each signature of its data; an `ApplyHook` that notes optimizers' calls."""
 
     def __init__(self) -> None:
         self._steps: list[TracedStep] = []
@@ -135,20 +136,19 @@ class StepTraces:
         return len(self._steps)
 
     def find(self, data: Any, graph: tf.Graph) -> TracedStep | None:
-        """Return the last step that takes `data` and lies in as many functions as `graph`, in which it is to be built."""
+        """Return the last traced step that takes `data` and is nested in as many functions as `graph`, its new graph."""
         fitting = [step for step in self._steps if depth(step.graph) == depth(graph) and step.takes(data)]
         return fitting[-1] if fitting else None
 
     def deeper_than(self, graph: tf.Graph) -> bool:
-        """Return True where the last call lies in a function of the step's own, which `graph` is not."""
+        """Return True where the last optimizer call is in a function nested deeper than `graph`, one of the step's own."""
         last = depth(self._steps[-1].graph) if self._steps else None
         return last is not None and last > (depth(graph) or 0)
 
 
 def depth(graph: tf.Graph) -> int | None:
-    """Count the functions around an operation of `graph`, its own included; None inside a branch or a loop, whose graphs are
-    of subclasses."""
-    if type(graph) is not tf.__internal__.FuncGraph:
+    """Return how many functions an operation of `graph` is nested in, its own included; None inside a branch or a loop."""
+    if type(graph) is not tf.__internal__.FuncGraph:  # the graphs of branches and loops are of subclasses
         return None
     count = 0
     while graph is not None:
@@ -158,28 +158,33 @@ def depth(graph: tf.Graph) -> int | None:
 
 
 def rebuild(step: TracedStep, data: Any, hook: ApplyHook) -> Any:
-    """Build the operations of a traced step in the present graph, for other data of the same structure.
+    """Build the operations of a traced step in the current graph, for other data of the same structure.
 
-    Every call of an optimizer goes through `hook`, as in `with_apply_hook`, at its place in the order of operations: what
-    the hook adds before and after `update()` sees the variables as the call found and left them.
+    Every call of an optimizer goes through `hook`, as in `with_apply_hook`, at its position in the order of operations: those
+    that the hook adds before and after `update()` read the variables before and after the call.
+
+    Args:
+        step: a train step's graph.
+        data: nested tensors, the batch of the new graph.
+        hook: makes the calls of optimizers.
 
     Returns:
-        What the step returned.
+        The nested values that the step returned, in the current graph.
 
     Raises:
-        NotRebuilt: a value of the step that another graph cannot have.
+        NotRebuilt: the step uses a value that another graph cannot have.
     """
-    pieces = _Pieces(step.graph, data)
+    imported = _ImportedGraph(step.graph, data)
     for call in step.calls:
-        pieces.build(call.begin)
-        gradients = [None if g is None else pieces.built(g) for g in call.gradients]
-        hook(call.optimizer, gradients, call.variables, functools.partial(pieces.build, call.end))
-    pieces.build(None)
-    return pieces.built(step.graph.structured_outputs)
+        imported.build(call.begin)
+        gradients = [None if g is None else imported.built(g) for g in call.gradients]
+        hook(call.optimizer, gradients, call.variables, functools.partial(imported.build, call.end))
+    imported.build(None)
+    return imported.built(step.graph.structured_outputs)
 
 
-class _Pieces:
-    """The operations of one graph, imported into the present one piece by piece, in the order of their creation."""
+class _ImportedGraph:
+    """The operations of one graph, imported into the current one piece by piece, in the order of their creation."""
 
     def __init__(self, source: tf.Graph, data: Any) -> None:
         self._source = source
@@ -193,7 +198,7 @@ class _Pieces:
         self._next = 0
 
     def _fed(self, data: Any) -> dict[str, tf.Tensor]:
-        """Return what stands for each input of the source: the data, and the values from outside that it captured."""
+        """Return the value of each input of the source, by name: the data, and the outer values that the graph captured."""
         if getattr(self._source, "deferred_internal_captures", ()):
             raise NotRebuilt("the train step uses a value that is looked up at each call")
         captures = [(_outermost(outer), inner) for outer, inner in self._source.captures]
@@ -223,10 +228,11 @@ class _Pieces:
         self._operations.update(zip(names, operations, strict=True))
 
     def _mapped(self, piece: Any) -> dict[str, Any]:
-        """Return what stands for each value, and each control dependency, from outside of a piece."""
+        """Return the imported tensor for each value, and each control dependency, that a piece takes from outside."""
         inside = {node.name for node in piece.node}
+        references = {reference for node in piece.node for reference in node.input}
         mapped = {}
-        for reference in {reference for node in piece.node for reference in node.input}:
+        for reference in references:
             name = reference.lstrip("^").partition(":")[0]
             if name in inside:
                 continue
@@ -234,14 +240,14 @@ class _Pieces:
         return mapped
 
     def _tensor(self, reference: str) -> tf.Tensor:
-        """Return the imported tensor of a name as graph definitions have it: "name" is its first output."""
+        """Return the imported tensor of a reference as graph definitions write it: "name:1", or "name" for output 0."""
         name, _, index = reference.partition(":")
         if name in self._inputs:
             return self._tensors[f"{name}:0"]
         return self._operations[name].outputs[int(index or 0)]
 
     def _after(self, name: str) -> tf.Tensor:
-        """Return a tensor that comes after an operation."""
+        """Return a tensor that is computed after an operation has run, as a control dependency."""
         if name in self._inputs:
             return self._tensors[f"{name}:0"]
         outputs = self._operations[name].outputs
@@ -251,7 +257,7 @@ class _Pieces:
             return tf.constant(0)
 
     def built(self, values: Any) -> Any:
-        """Return the same nested values, from the present graph."""
+        """Return the nested values of the source graph as those of the current graph."""
         flat = [
             self._tensor(value.name) if isinstance(value, tf.Tensor) else value
             for value in tf.nest.flatten(values, expand_composites=True)
@@ -260,7 +266,7 @@ class _Pieces:
 
 
 def _keep_colocations_inside(piece: Any) -> None:
-    """Take away the hints to place an operation beside one of another piece, which the import would refuse."""
+    """Remove the hints to place an operation on the device of one in another piece, which the import would refuse."""
     inside = {f"loc:@{node.name}".encode() for node in piece.node}
     for node in piece.node:
         if "_class" in node.attr:
@@ -286,7 +292,11 @@ def _fits(value: tf.Tensor, expected: tf.Tensor) -> bool:
 
 
 def _outermost(value: tf.Tensor) -> tf.Tensor:
-    """Return the value from outside of all graphs that a captured one goes back to."""
+    """Return the eager tensor that a captured value comes from, through all graphs around.
+
+    Raises:
+        NotRebuilt: it is computed in one of these graphs.
+    """
     while not isinstance(value, tf.__internal__.EagerTensor):
         graph = getattr(value, "graph", None)
         outer = {id(inner): outer for outer, inner in graph.captures} if graph is not None else {}

@@ -1,8 +1,8 @@
-"""The wire form of each kind of record, one file a kind.
+"""The format of each kind of record, one file a kind.
 
-Each file names its tags, has `encode(record)`, which yields tagged values, and `decode(epoch, about, content)`, where `about`
-is what the tag's constants say: see `about`, or `About.of`. What does not fit is `Unreadable` there, and nowhere else: those
-who read records need no checks.
+Each file names its tags, and has `encode(record)`, which yields tagged values, and `decode(epoch, about, content)`, where
+`about` are the decoded constants of the tag: see the function `about`, or `About.of`. Values that do not fit raise
+`Unreadable` there and nowhere else: decoded records need no further checks.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def encode(record: Alert) -> Iterator[Value]:
 
 
 def about(data: PluginData, source: Source) -> Source:
-    """Return what all alerts of a tag have in common: their source."""
+    """Return the constants that all alerts of a tag have in common: their source."""
     return named_source(data, source)
 
 

@@ -1,7 +1,7 @@
-"""`Attribution` on the wire: a map for each gallery sample, and a float32 table of what was said of it.
+"""`Attribution` on the wire: a map for each gallery sample, and a float32 table of its scores and outputs.
 
 The table is [B, 5 + K]: target, prediction, score, baseline score, completeness error, outputs; then R² and the quadrature
-error, where there are some.
+error, for methods that have them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def encode(record: Attribution) -> Iterator[Value]:
 
 
 def _table(record: Attribution, size: int) -> NDArray[np.float32]:
-    """Return the figures of each sample (B, 5 + K) and what comes behind them."""
+    """Return the table (B, 5 + K or more) of a record, see the module."""
     nan = np.full(size, np.nan)
     columns = [
         np.asarray(record.target, np.float64),
@@ -101,7 +101,7 @@ class AboutOutputs:
         return cls(space, complete, r2, quadrature, task, link, checks.text(about.get("title", "")), quantity)
 
     def read_as(self, width: int) -> tuple[TaskKind, Link]:
-        """Return task and link of outputs with so many columns; an older version wrote them in their space alone."""
+        """Return task and link of outputs with `width` columns; in an older file they follow from the space."""
         if self.task is not None:
             return self.task, self.link
         if self.space == "raw":
@@ -121,11 +121,11 @@ def decode_outputs(epoch: int, about: AboutOutputs, table: Any) -> tuple[int, ND
 def decode(epoch: int, inputs: Inputs, blobs: Any) -> tuple[int, Any]:
     """Decode an epoch, and its maps."""
     values = decode_values(inputs, blobs)
-    for part in leaves(values):
-        checks.floats(part, (None,) * part.ndim)
+    for array in leaves(values):
+        checks.floats(array, (None,) * array.ndim)
     return checks.epoch(epoch), values
 
 
 def samples_of(values: Any) -> int:
-    """Return how many samples the values of one or several inputs are of."""
+    """Return the number of samples in the values of one or several inputs."""
     return len(leaves(values)[0])

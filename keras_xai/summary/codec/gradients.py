@@ -22,7 +22,7 @@ TAG_OF_MISSING = f"{PLUGIN_NAME}/weight_gradients/missing"
 
 
 def encode(record: Gradients) -> Iterator[Value]:
-    """Encode gradients, and why there are none where there are none."""
+    """Encode gradients, and the reason where none were captured."""
     since = np.full((len(record.names), len(FLAGS)), np.nan)
     for flag in record.flags:
         since[record.names.index(flag.name), FLAGS.index(flag.kind)] = flag.since
@@ -57,10 +57,10 @@ class About:
 
 
 def decode(epoch: int, about: About, table: Any, missing: str = "") -> Gradients:
-    """Decode gradients; `missing` is said of their epoch under a tag of its own."""
+    """Decode gradients; `missing`, which is decoded from a tag of its own, says why none were captured."""
     epoch, names = checks.epoch(epoch), about.names
     bins = max(0, len(about.edges) - 1)
-    # A file that was written before the last flags were added has fewer columns of them.
+    # A file of an older version, with fewer kinds of flags, has fewer columns.
     columns = np.shape(table)[1] if np.ndim(table) == 2 else 0
     flags = min(len(FLAGS), max(0, columns - len(STATISTICS) - 1 - bins))
     table = checks.floats(table, (len(names), len(STATISTICS) + flags + 1 + bins))
@@ -86,5 +86,5 @@ def decode(epoch: int, about: About, table: Any, missing: str = "") -> Gradients
 
 
 def decode_missing(epoch: int, about: object, content: Any) -> tuple[int, str]:
-    """Decode why no gradients were captured at an epoch."""
+    """Decode an epoch, and the reason why no gradients were captured in it."""
     return checks.epoch(epoch), only_string(content).decode(errors="replace")

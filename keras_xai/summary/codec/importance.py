@@ -57,7 +57,7 @@ def decode(epoch: int, about: About, table: Any) -> Shares:
     """Decode an update of one source."""
     count = len(about.names)
     table = checks.floats(table, (count + 2, 2))
-    # What the data moved by is in units of their usual range, and clipped at three of them.
+    # Of the source "data" it is a movement in units of a feature's usual range, and can be above 1.
     share = checks.shares(table[:-2, 0], (count,), 1e3 if about.source == "data" else 1.0)
     score = float(table[-2, 0])
     if score < 0 or math.isinf(score):

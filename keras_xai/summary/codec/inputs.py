@@ -28,7 +28,7 @@ def inputs_in(about: Mapping[str, Any]) -> Inputs:
 
 
 def count_of(inputs: Inputs) -> int:
-    """Return how many inputs there are."""
+    """Return the number of inputs."""
     return inputs if isinstance(inputs, int) else len(inputs)
 
 
@@ -41,7 +41,7 @@ def decode_values(inputs: Inputs, blobs: Any) -> Any:
     for k, array in enumerate(maps):
         if array.shape != maps[k % count].shape or not array.size:
             raise Unreadable(f"expected a map of shape {maps[k % count].shape}, got {array.shape}")
-    parts = [np.stack(maps[k::count]) for k in range(count)]
+    arrays = [np.stack(maps[k::count]) for k in range(count)]
     if isinstance(inputs, tuple):
-        return dict(zip(inputs, parts, strict=True))
-    return parts if count > 1 else parts[0]
+        return dict(zip(inputs, arrays, strict=True))
+    return arrays if count > 1 else arrays[0]

@@ -1,4 +1,4 @@
-"""Records whose wire form is one JSON string: all their fields but the epoch, which the event has, and what their tag says."""
+"""Records whose format is one JSON string, of all fields but the epoch, which is the event's step, and those in the tag."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keras_xai.summary.json_text import json_of
 
 
 def body_of(record: Epoch | Alert | Stop, *in_tag: str) -> bytes:
-    """Return the fields of a record as JSON, those left out that its tag holds. A step is written where there is one."""
+    """Return the fields of a record as JSON, without the epoch and those in `in_tag`; without a step that is None."""
     fields = {name: getattr(record, name) for name in record.__dataclass_fields__ if name not in ("epoch", *in_tag)}
     if fields["step"] is None:
         del fields["step"]
@@ -19,5 +19,5 @@ def body_of(record: Epoch | Alert | Stop, *in_tag: str) -> bytes:
 
 
 def step_of(body: Mapping[str, Any]) -> int | None:
-    """Return the step of the optimizer that a record belongs to; None where it is that of an epoch's end."""
+    """Return the step of the optimizer that a record belongs to; None for a record of an epoch's end."""
     return None if body.get("step") is None else checks.whole(body["step"])

@@ -34,7 +34,7 @@ from keras_xai.summary.tensors import Value
 
 TAG = f"{PLUGIN_NAME}/mappings"
 
-# Samples are drawn one by one, layers in pairs, and zeros hardly take room in a file: there has to be an end.
+# Limits against forged files, in which millions of zeros are a few bytes: viewers draw each sample and each pair of layers.
 MAX_SAMPLES, MAX_LAYERS = 1 << 16, 1 << 9
 
 # The columns of a mappings record that have one number a layer: of its features, then of its decision.
@@ -127,6 +127,7 @@ class About:
 
 
 def decode(epoch: int, about: About, blobs: Any) -> Mappings:
+    """Decode a record: the JSON string, and the maps that it names."""
     if not isinstance(blobs, list) or not blobs:
         raise Unreadable("expected a JSON object and arrays")
     epoch, body = checks.epoch(epoch), checks.parsed(bytes(blobs[0]))
@@ -201,7 +202,7 @@ def _result(about: About, body: Mapping[str, Any], arrays: Mapping[str, Any]) ->
     if columns is not None:
         columns = checks.wholes(columns, (size, None), -1, about.classes)
     logits = checks.floats(checks.entry(arrays, "logits"), (size, None))
-    # A single column says "class 1 or not"; of more than 64 classes those are kept that the columns name.
+    # A single column is the logit of class 1 against class 0; of more than 64 classes only those in `columns` are kept.
     widths = {1, 2} if about.classes == 2 else {about.classes}
     if columns is not None:
         widths = {columns.shape[1]}
@@ -224,7 +225,7 @@ def _result(about: About, body: Mapping[str, Any], arrays: Mapping[str, Any]) ->
 
 
 def _prediction(about: About, array: Any, size: int) -> NDArray[Any]:
-    """Check the predictions of samples, or their labels: classes; truths or numbers in one or several columns."""
+    """Check the predictions of samples, or their labels: classes (B); 0 or 1, or numbers, of (B) or (B, K)."""
     if about.answer == "class":
         return checks.wholes(array, (size,), 0, about.classes)
     shape = (size,) if np.ndim(array) == 1 else (size, about.classes)
@@ -237,14 +238,14 @@ def _truths(array: Any, size: int) -> NDArray[np.bool_] | None:
 
 def _flags(entries: Any, kinds: Sequence[str], epoch: int) -> tuple[Flag, ...]:
     def flag(entry: Any) -> Flag:
-        name, kind, since = checks.several(entry, lambda part: part, 3)
+        name, kind, since = checks.several(entry, lambda value: value, 3)
         return Flag(checks.text(name), checks.word(kind, kinds), checks.whole(since, 0, epoch + 1))
 
     return checks.several(entries, flag)
 
 
 def shape(record: Mappings) -> tuple[Any, ...]:
-    """Return the shapes that the records of one run share, so that they go into arrays over epochs."""
+    """Return the shapes that records must share to be stacked over epochs."""
     result = record.result
     optional = [None if array is None else array.shape for array in (result.label, result.correct, result.held_out)]
     return record.features.coordinates.shape, result.prediction.shape, *optional

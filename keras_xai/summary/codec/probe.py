@@ -1,6 +1,6 @@
 """`Probe` on the wire: its description in the constants, a map for each gallery sample; for several inputs, input after input.
 
-Texts are numbers of words in a sorted list, which stands in the constants.
+A text is written as its number in a sorted list of all texts, which is in the constants.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from keras_xai.summary.tensors import Value
 from keras_xai.tree import leaves, like
 
 TAG = f"{PLUGIN_NAME}/probe"
-MAX_LETTERS = 1 << 16  # that the texts in the columns of a gallery may have in all: of longer ones nothing is written
-MAX_NAMELESS = 1 << 18  # features that a probe may have without a name for each in the file
+MAX_CHARACTERS = 1 << 16  # of all texts in the columns of a gallery; longer ones are not written
+MAX_UNNAMED_FEATURES = 1 << 18  # of a probe whose features have no names in the file
 
 Shape = tuple[int, ...]
 SHAPES_OF_COLUMN = ((), (1,))  # of a sample
@@ -42,7 +42,8 @@ def encode(record: Probe) -> Iterator[Value]:
     about, blobs = describe(record), []
     inputs = record.inputs if record.x is not None and record.store == "inputs" else []
     are_numbers = all(array.dtype.kind in "fiub" for array in inputs)
-    if are_numbers or (record.is_columns and _letters(inputs) <= MAX_LETTERS):  # strings alone have no map
+    # Texts are written in the columns of a table only, not as whole documents.
+    if are_numbers or (record.is_columns and _count_characters(inputs) <= MAX_CHARACTERS):
         coded = [coded_texts(array) for array in inputs]
         if any(words for _, words in coded):
             about["texts"] = [words for _, words in coded]
@@ -53,7 +54,7 @@ def encode(record: Probe) -> Iterator[Value]:
 
 
 def coded_texts(array: NDArray[Any]) -> tuple[NDArray[Any], list[str] | None]:
-    """Return texts as numbers of words, and the words, sorted; numbers as they are, and None."""
+    """Return texts as numbers in a sorted list, and the list; an array of numbers as it is, and None."""
     if array.dtype.kind not in "OUS":
         return array, None
     texts = [word.decode(errors="replace") if isinstance(word, bytes) else str(word) for word in array.ravel().tolist()]
@@ -61,13 +62,13 @@ def coded_texts(array: NDArray[Any]) -> tuple[NDArray[Any], list[str] | None]:
     return codes.reshape(array.shape), words.tolist()
 
 
-def _letters(inputs: list[NDArray[Any]]) -> int:
+def _count_characters(inputs: list[NDArray[Any]]) -> int:
     return sum(sum(map(len, array.ravel().tolist())) for array in inputs if array.dtype.kind in "OUS")
 
 
 @dataclass(frozen=True, eq=False)
 class About:
-    """A probe's description, each part of it checked, and the names of its features."""
+    """A probe's description, checked entry by entry, and the names of its features."""
 
     names: tuple[str, ...] | None
     inputs: Inputs
@@ -104,7 +105,7 @@ class About:
             "store": checks.word(about.get("store", "inputs"), ("inputs", "none")),
             "hash": checks.text(about.get("hash", "")),
         }
-        if "classes" in about:  # an older version left it to the labels
+        if "classes" in about:  # an older version derived the classes from the labels
             classes = about["classes"]
             description["classes"] = None if classes is None else checks.several(classes, _class, size)
         # Of several inputs each may have a column of the same name.
@@ -125,9 +126,9 @@ class About:
             raise Unreadable(f"expected segments of the pixels of an image, got the shape {probe.groups.shape}")
         if is_image and isinstance(probe.groups, dict):
             raise Unreadable("expected segments of an image, got groups of columns")
-        if probe.feature_count > max(MAX_NAMELESS, len(self.names or ())):
+        if probe.feature_count > max(MAX_UNNAMED_FEATURES, len(self.names or ())):
             raise Unreadable(
-                f"{probe.feature_count:,} features without names: {MAX_NAMELESS:,} at most can be numbered"
+                f"{probe.feature_count:,} features without names: {MAX_UNNAMED_FEATURES:,} at most can be numbered"
             )
         return probe
 
@@ -138,12 +139,11 @@ def decode(epoch: int, about: About, blobs: Any) -> Probe:
         return about.probe()
     values, size = decode_values(about.inputs, blobs), about.description["size"]
     arrays = leaves(values)
-    shapes = [
-        (size, *shape) for shape in about.description["shapes"]
-    ]  # an older file has that of the first input alone
+    # An older file has the shape of the first input alone.
+    shapes = [(size, *shape) for shape in about.description["shapes"]]
     fits = [array.shape for array in arrays[: len(shapes)]] == shapes
     if not fits or not all(np.isfinite(array).all() for array in arrays):
-        raise Unreadable(f"expected finite samples of shape {shapes[: checks.SIDES]}, got {arrays[0].shape}")
+        raise Unreadable(f"expected finite samples of shape {shapes[: checks.MAX_RANK]}, got {arrays[0].shape}")
     words = about.description["texts"]
     if words:
         values = like(values, [_text_of(array, words_of) for array, words_of in zip(arrays, words, strict=True)])
@@ -151,26 +151,26 @@ def decode(epoch: int, about: About, blobs: Any) -> Probe:
 
 
 def _shape(sides: Any) -> Shape:
-    return checks.several(sides, lambda side: checks.whole(side, 1, checks.SIDE))
+    return checks.several(sides, lambda side: checks.whole(side, 1, checks.MAX_SIDE))
 
 
 def _shapes(about: Mapping[str, Any], first: Shape) -> tuple[Shape, ...]:
-    """Return the shape of a sample for each input; of the first one alone where a file has no more."""
+    """Return the shape of a sample for each input; in an older file of the first one alone."""
     if "shapes" not in about:
         shapes: tuple[Shape, ...] = (first,)
     else:
         shapes, count = checks.several(about["shapes"], _shape), count_of(inputs_in(about))
         if len(shapes) != count or shapes[0] != first:
-            shortened = shapes[: checks.SIDES]
+            shortened = shapes[: checks.MAX_RANK]
             raise Unreadable(f"expected the shapes of {count} inputs, the first one {first}, got {shortened}")
     for shape in shapes:
-        if len(shape) > checks.SIDES:
-            raise Unreadable(f"expected the shape of a sample, got {shape[: checks.SIDES]} and more sides")
+        if len(shape) > checks.MAX_RANK:
+            raise Unreadable(f"expected the shape of a sample, got {shape[: checks.MAX_RANK]} and more sides")
     return shapes
 
 
 def _check_names(names: tuple[str, ...], kind: str, shape: Shape) -> None:
-    """Check that there is a name for each feature, where there are names; an image's features may be of any number."""
+    """Check that names, where there are some, are as many as features; those of an image may be any number."""
     if not names or kind == "image":
         return
     expected = math.prod(shape[-1:] if kind == "series" else shape)
@@ -179,7 +179,7 @@ def _check_names(names: tuple[str, ...], kind: str, shape: Shape) -> None:
 
 
 def _output(output: Any) -> int | str | None:
-    """Return the number or the name of the output that is explained; None where there is but one."""
+    """Return the number or the name of the output that is explained; None for a model of one output."""
     if isinstance(output, int):
         return checks.whole(output, -(2**31))
     return checks.text(output) if output else None
@@ -190,7 +190,7 @@ def _class(number: Any) -> int:
 
 
 def _text_of(codes: NDArray[Any], words: tuple[str, ...] | None) -> NDArray[Any]:
-    """Return the words that numbers stand for; numbers where there are no words."""
+    """Return the texts that `codes` are the numbers of; the codes themselves where there are no texts."""
     if words is None:
         return codes
     if codes.dtype.kind not in "iu" or codes.min() < 0 or codes.max() >= len(words):
@@ -201,7 +201,7 @@ def _text_of(codes: NDArray[Any], words: tuple[str, ...] | None) -> NDArray[Any]
 
 
 def _words_of(about: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, ...]:
-    """Return of each input the words that its numbers stand for, None where they are numbers; () where all are."""
+    """Return for each input its sorted list of texts, None for an input of numbers; () where all are numbers."""
     if about.get("texts") is None:
         return ()
     return checks.several(about["texts"], _texts, count_of(inputs_in(about)))
@@ -212,7 +212,7 @@ def _texts(names: Any) -> tuple[str, ...] | None:
 
 
 def _labels(labels: Any, size: int) -> NDArray[Any]:
-    """Return of each sample a class, or numbers."""
+    """Return the labels of the samples (B, …): classes, or numbers."""
     try:
         array = np.asarray(labels)
     except ValueError as error:
@@ -224,7 +224,7 @@ def _labels(labels: Any, size: int) -> NDArray[Any]:
 
 
 def _segments(rows: Any) -> NDArray[Any]:
-    """Return (H, W) of whole numbers."""
+    """Return the segments of an image, whole numbers (H, W)."""
     table = checks.several(rows, lambda row: checks.several(row, lambda side: checks.whole(side, -(2**31), 2**31)))
     if len({len(row) for row in table}) > 1:
         raise Unreadable("expected segments in rows of one length")
@@ -232,7 +232,7 @@ def _segments(rows: Any) -> NDArray[Any]:
 
 
 def _groups(groups: Any, count: int) -> dict[str, list[int]] | None:
-    """Return the columns of each group, of so many columns."""
+    """Return the numbers of the columns of each group, each under `count`."""
     if groups is None:
         return None
 

@@ -18,7 +18,7 @@ TAG = f"{PLUGIN_NAME}/stop/"  # and the part
 
 
 def encode(record: Stop) -> Iterator[Value]:
-    """Encode the end of a part of the watch."""
+    """Encode the record that a part of the watch ended."""
     yield TAG + record.part, plugin_data(PluginData.STOP, method=record.part), [body_of(record, "part")]
 
 
@@ -30,6 +30,6 @@ def about(data: PluginData, part: str) -> str:
 
 
 def decode(epoch: int, part: str, content: Any) -> Stop:
-    """Decode the end of a part."""
+    """Decode the record that a part of the watch ended."""
     body = checks.parsed(only_string(content))
     return Stop(checks.epoch(epoch), part, checks.text(checks.entry(body, "reason")), step_of(body))
