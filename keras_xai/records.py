@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.gradient_flags import CONDITIONS
 from keras_xai.printed import printable
 
 Float = NDArray[np.floating[Any]]
@@ -37,7 +38,7 @@ ANSWERS: tuple[Answer, ...] = get_args(Answer)
 TARGETS: tuple[Target, ...] = get_args(Target)
 
 STATISTICS = ("rms", "mean", "std", "max", "zero_fraction", "nonfinite", "update_ratio", "weight_norm")
-FLAGS = ("dead", "vanishing", "exploding", "non-finite")
+FLAGS = tuple(CONDITIONS)  # of gradients
 MAPPING_FLAGS = ("dead layer", "non-finite", "memorising", "inference gap")
 MAPPING_NOTES = ("part-dead", "stable")
 

@@ -53,11 +53,12 @@ class Run(Log):
 
         Args:
             name: one of `keras_xai.figures.FIGURES`.
-            **options: of this figure. All take `epoch` (as the run stood then; by default the last) and `look`, a
-                `keras_xai.figures.Look` (theme, name and colour of the run, other runs laid over it). Beside these
-                "weight_gradients" takes `variable` and `statistic`; "probe_attributions" `method` and `samples`, how many;
-                "importance_drift" `source`: "live", "clean" or "data"; "mappings" `layer` and `source`: "label",
-                "prediction", "held_out" or "correct".
+            **options: of this figure, as its function in `FIGURES` describes them. All take `look`, a
+                `keras_xai.figures.Look` (theme, name and colour of the run, other runs laid over it). Those of the tab's
+                views take `epoch` (as the run stood then; by default the last), and beside these "weight_gradients"
+                `variable` and `statistic`; "probe_attributions" `method` and `samples`, how many; "importance_drift"
+                `source`: "live", "clean" or "data"; "mappings" `layer` and `source`: "label", "prediction", "held_out" or
+                "correct".
 
         Raises:
             InvalidInput: there is no such figure, the figure takes no such option, or the run has no such variable, method or

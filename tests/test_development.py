@@ -19,12 +19,15 @@ APART = {"add_a_backend"}  # puts another framework in the place of the real one
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def changed(text: str, diff: str) -> str:
+def changed(text: str, diff: str, where: str) -> str:
     """A file's text after a diff without line numbers: its lines of context stand in the file once."""
     lines = diff.splitlines(keepends=True)
     before = "".join(line[1:] for line in lines if line[0] in " -")
     after = "".join(line[1:] for line in lines if line[0] in " +")
-    assert text.count(before) == 1, f"this stands {text.count(before)} times in the file:\n{before}"
+    assert text.count(before) == 1, (
+        f"{where}: these lines stand {text.count(before)} times in the file. "
+        f"Where you changed the file, give the page the lines that stand there now:\n{before}"
+    )
     return text.replace(before, after)
 
 
@@ -34,7 +37,9 @@ def follow(page: Path, copy: Path) -> str:
     for language, file, content in BLOCK.findall(page.read_text(encoding="utf-8")):
         path = copy / file.strip()
         if language == "diff":
-            path.write_text(changed(path.read_text(encoding="utf-8"), content), encoding="utf-8")
+            path.write_text(
+                changed(path.read_text(encoding="utf-8"), content, f"{page.name}, {file.strip()}"), encoding="utf-8"
+            )
         elif language == "sh":
             subprocess.run(content, shell=True, cwd=copy, check=True)
         elif language == "python" and file.strip():
@@ -61,8 +66,8 @@ print("RESULT", json.dumps(errors))
 
 def tried(pages: list[Path], copy: Path) -> dict[str, str]:
     """Follow pages in one copy of the package, and run what tries each of them, in one process: the error of each page."""
-    for folder in ("keras_xai", "tests/backend"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("keras_xai", "tests", "docs"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "images"))
     for page in pages:
         code = follow(page, copy)
         assert code, f"{page.name} does not try what it adds"

@@ -13,78 +13,6 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "keras_xai"
 
-# Rooms that are done: folders and files of the package, one a line.
-ROOMS = (
-    "__init__.py",
-    "analysis",
-    "attribution",
-    "backend/__init__.py",
-    "backend/apply_hook.py",
-    "backend/building_time.py",
-    "backend/gradient_table.py",
-    "backend/keras_tree.py",
-    "backend/layer_calls.py",
-    "backend/protocol.py",
-    "backend/python_state.py",
-    "backend/recorder.py",
-    "backend/results.py",
-    "backend/tensorflow/__init__.py",
-    "backend/tensorflow/activations.py",
-    "backend/tensorflow/ancestry.py",
-    "backend/tensorflow/autodiff.py",
-    "backend/tensorflow/datasets.py",
-    "backend/tensorflow/deeplift.py",
-    "backend/tensorflow/devices.py",
-    "backend/tensorflow/gradient_recorder.py",
-    "backend/tensorflow/gradient_sums.py",
-    "backend/tensorflow/graphs.py",
-    "backend/tensorflow/loops.py",
-    "backend/tensorflow/preimage.py",
-    "backend/tensorflow/program.py",
-    "backend/tensorflow/resources.py",
-    "backend/tensorflow/state.py",
-    "backend/tensorflow/train_step.py",
-    "callbacks",
-    "cli.py",
-    "demo.py",
-    "drift",
-    "errors.py",
-    "events.py",
-    "figures",
-    "flag_tracker.py",
-    "frames.py",
-    "gradients",
-    "image.py",
-    "judgement.py",
-    "labels.py",
-    "mapping/__init__.py",
-    "mapping/calibration.py",
-    "mapping/cka.py",
-    "mapping/decision.py",
-    "mapping/features.py",
-    "mapping/flags.py",
-    "mapping/gram.py",
-    "mapping/layers.py",
-    "mapping/pooling.py",
-    "mapping/predictions.py",
-    "mapping/reading.py",
-    "mapping/result.py",
-    "mapping/ridge.py",
-    "mapping/surrogate.py",
-    "mapping/task.py",
-    "model",
-    "page.py",
-    "plugin",
-    "printed.py",
-    "probe",
-    "recorded.py",
-    "records.py",
-    "run.py",
-    "running.py",
-    "summary",
-    "tree.py",
-)
-
 # Words that say what happened to a value, or where it stands, and not what it is.
 NO_NAMES = frozenset(
     [
@@ -124,13 +52,8 @@ COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 def files() -> list[Path]:
-    """Every file of the rooms that are done."""
-    paths = []
-    for room in ROOMS:
-        path = PACKAGE / room
-        assert path.exists(), f"ROOMS names {room}, which is no file or folder of the package"
-        paths += sorted(path.rglob("*.py")) if path.is_dir() else [path]
-    return [path for path in paths if not path.name.endswith("_pb2.py")]
+    """Every file of the package but generated ones."""
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if not path.name.endswith("_pb2.py")]
 
 
 def bound_names(tree: ast.AST) -> Iterator[tuple[int, str]]:

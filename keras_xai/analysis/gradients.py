@@ -9,11 +9,10 @@ import numpy as np
 from keras_xai.analysis.epochs import position
 from keras_xai.analysis.formatting import short
 from keras_xai.errors import unknown
+from keras_xai.gradient_flags import CONDITIONS, THRESHOLDS
 from keras_xai.recorded import Recorded
 from keras_xai.records import STATISTICS, Flag, Float, Gradients, layer_of
 
-# Thresholds of the flags in a record that does not hold them.
-DEFAULT_THRESHOLDS = {"dead": 0.999, "vanishing": 1e-7, "exploding": 100.0}
 # Further statistics from which a statistic of several variables together is computed.
 REQUIRED_STATISTICS = {"update_ratio": ("weight_norm",), "std": ("rms", "mean")}
 
@@ -213,22 +212,23 @@ def gradient_health(run: Recorded, epoch: int | None = None) -> str:
     record = records[position([r.epoch for r in records], epoch)]
     if record.missing:
         return f"Not captured: {record.missing}"
-    limits = DEFAULT_THRESHOLDS | dict(record.thresholds)
-    zeros, small, times = f"{100 * limits['dead']:g}\u00a0%", short(limits["vanishing"]), f"{limits['exploding']:g}"
+    thresholds = {**THRESHOLDS, **record.thresholds}  # an older file does not say which were in force
     if not record.flags:
-        return (
-            f"No flag. Dead: more than {zeros} zeros. Vanishing: RMS under {small}. "
-            f"Exploding: {times} × the median of the epochs before."
-        )
+        rules = [
+            f"{kind.capitalize()}: {_worded(condition.rule, thresholds[kind])}."
+            for kind, condition in CONDITIONS.items()
+            if condition.rule and thresholds[kind] != condition.off
+        ]
+        return " ".join(["No flag.", *rules])
     first = min(record.flags, key=lambda flag: flag.since)
-    since = f"since epoch {first.since}"
-    reasons = {
-        "dead": f"has had no gradient {since}: more than {zeros} of its gradients are exactly zero",
-        "vanishing": f"vanishes {since}: its RMS is under {small}",
-        "exploding": f"explodes {since}: its RMS is over {times} times the median of the epochs before",
-        "non-finite": f"has NaN or infinite gradients {since}",
-    }
-    reason = reasons.get(first.kind, f"is {first.kind} {since}")
+    reason = f"is {first.kind} since epoch {first.since}"
+    if first.kind in CONDITIONS:
+        reason = _worded(CONDITIONS[first.kind].reason, thresholds[first.kind], first.since)
     kinds = " or ".join(sorted({flag.kind for flag in record.flags}))
     flagged = len({flag.name for flag in record.flags})
     return f"{flagged} of {len(record.names)} variables {kinds}. {first.name} {reason}."
+
+
+def _worded(sentence: str, threshold: float, since: int = 0) -> str:
+    """Return a sentence of `CONDITIONS` with its threshold, and the epoch since which the flag stands."""
+    return sentence.format(threshold, percent=f"{100 * threshold:g}\u00a0%", short=short(threshold), since=since)

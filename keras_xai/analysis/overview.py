@@ -11,6 +11,7 @@ from keras_xai.analysis.epochs import position
 from keras_xai.analysis.formatting import count, percent, short
 from keras_xai.analysis.importance import burn_in_end, importance_of, measured_at, unmeasured_at
 from keras_xai.events import events
+from keras_xai.gradient_flags import CONDITIONS
 from keras_xai.judgement import is_scored, judge, not_finite_since
 from keras_xai.recorded import Recorded
 from keras_xai.records import VERDICT_WORDS, Alert, Importance
@@ -20,12 +21,6 @@ Event = Sequence[Alert]  # alerts of one cause
 FEATURES_LISTED = 5
 LATER_EVENTS_LISTED = 2
 MARKED_ACCURACY_LOSS = 0.05  # a larger fall of an accuracy is marked
-
-GRADIENT_FLAG_VERBS = {
-    "dead": "get no gradient",
-    "vanishing": "get hardly any gradient",
-    "exploding": "get exploding gradients",
-}
 
 
 @dataclass(frozen=True)
@@ -199,7 +194,7 @@ def _sentence(run: Recorded, past: Sequence[Event], current: int, *, watched: bo
         names, total, kind, since = flagged
         silent = kind == "dead" and 2 * names > total
         advice = "the model has stopped learning" if silent else "look at its weight gradients"
-        verb = GRADIENT_FLAG_VERBS.get(kind, "get gradients that are not finite")
+        verb = CONDITIONS[kind].verb if kind in CONDITIONS else f"are {kind}"
         return f"Since epoch {since}, {names} of {count(total, 'variable')} {verb}: {advice}."
     if not watched:
         return "No alert so far, but not all of this training was watched."

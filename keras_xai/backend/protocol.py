@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
-from keras_xai.backend.recorder import GradientRecorder, TrainFunction
 from keras_xai.records import Link
 
 if TYPE_CHECKING:  # what is imported for its types alone would import the framework
     import keras
+
+    from keras_xai.backend.recorder import GradientRecorder, TrainFunction
 
 Tensor = Any  # of the framework
 Tensors = list[Tensor]

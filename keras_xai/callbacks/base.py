@@ -43,7 +43,7 @@ def fault_isolated(hook: Callable[Concatenate[Any, P], None]) -> Callable[Concat
         if self._in_hook and not is_train_begin:  # a subclass's hook calls super(): the guard around that one is enough
             hook(self, *args, **kwargs)
             return
-        if self.disabled and not is_train_begin:
+        if self.retired and not is_train_begin:
             self._after_disabling(hook.__name__, *args)
             return
         with self.cost:
@@ -81,7 +81,7 @@ class RecordingCallback(keras.callbacks.Callback):
     Attributes:
         log_dir: as an absolute path.
         cost: the time spent in this callback.
-        disabled: True after a fault, until the next training.
+        retired: True after a fault, until the next training.
         learning_rate: that of the epoch that is recorded, NaN where the optimizer has none.
     """
 
@@ -103,7 +103,7 @@ class RecordingCallback(keras.callbacks.Callback):
         self.log = log
         self.log_dir = checked_directory(log_dir)
         self.on_error = on_error
-        self.disabled = False
+        self.retired = False
         self.cost = Stopwatch()
         self.learning_rate = float("nan")
         self._schedule = Schedule(every)
@@ -223,7 +223,7 @@ class RecordingCallback(keras.callbacks.Callback):
         self._checking = True
         self._refuse_a_second_fit()
         self._leave_quietly()  # an aborted fit never called on_train_end
-        self.disabled = False  # a new training is a new chance
+        self.retired = False  # a new training is a new chance
         self._failed_session = None
         self._warned = set()
         self._first_epoch = self._last_epoch = self._last_recorded = None
@@ -311,7 +311,7 @@ class RecordingCallback(keras.callbacks.Callback):
         if session is not None and session.fit is not self.params and is_running(session.fit):
             name = type(self).__name__
             session.record_stop(self.name, f"the same {name} was given to a fit inside its own")
-            self.disabled = True
+            self.retired = True
             raise InvalidInput(
                 f"This {name} watches a fit that is still running: a fit inside it needs a callback of its own."
             )
@@ -344,7 +344,7 @@ class RecordingCallback(keras.callbacks.Callback):
         warns = not reaches_user and self.on_error == "warn"
         self._checking = False
         if warns:
-            self.disabled = True
+            self.retired = True
             self.note(text)
         if session is not None:
             is_incomplete = hook != "on_train_end" or self._last_epoch != self._last_recorded
@@ -373,7 +373,7 @@ class RecordingCallback(keras.callbacks.Callback):
 
     def _disable_silently(self, session: RunSession, hook: str) -> None:
         """End this callback's part without a warning: the callback that raised the shared fault has warned of it."""
-        self.disabled = True
+        self.retired = True
         self._failed_session = session
         session.record_stop(self.name, f"{type(session.failure).__name__}: {session.failure}")
         self._leave_quietly()

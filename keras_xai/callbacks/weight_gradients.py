@@ -47,7 +47,7 @@ class WeightGradients(RecordingCallback):
             epoch; or "all". With `steps_per_execution` one call holds several steps, which are all recorded.
         include: layer or variable paths, wildcards allowed ("backbone", "*/kernel"); default all trainable variables.
         exclude: the same, of what to leave out.
-        thresholds: other numbers for the flags, see `keras_xai.gradients.flags.Flags`.
+        thresholds: other numbers for the flags, None to switch one off, see `keras_xai.gradients.flags.Flags`.
         on_flag: when a flag is raised that did not stand before: "warn", "stop" (and warn), "raise" a `GradientAlarm`,
             or a function of the `records.Gradients`.
         on_error: "warn" (an exception is one warning, and the callback is disabled) or "raise" (for development).
@@ -75,7 +75,7 @@ class WeightGradients(RecordingCallback):
         samples_per_epoch: Samples = 3,
         include: Patterns = None,
         exclude: Patterns = None,
-        thresholds: Mapping[str, float] | None = None,
+        thresholds: Mapping[str, float | None] | None = None,
         on_flag: Response[Gradients] = "warn",
         on_error: str = "warn",
         log: str = "default",
@@ -129,7 +129,7 @@ class WeightGradients(RecordingCallback):
     @fault_isolated
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_epoch_begin(epoch, logs)
-        if self.disabled or self._tap is None:
+        if self.retired or self._tap is None:
             return
         steps = (self.params or {}).get("steps")
         if steps:

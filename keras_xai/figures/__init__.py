@@ -3,15 +3,21 @@
 `FIGURES` are whole views, `PANELS` the charts they consist of. A new figure is one file and one line of `FIGURES`: then
 `run.figure(name)` returns it and the report shows it. A panel that the tab requests is one line of `PANELS`.
 
-A figure is a function of a run, with options as keyword arguments with defaults. The option `look` is a `Look`: theme, name
-and colour of the run, other runs laid over it.
+A figure is a function `(run, look=LIGHT, *, option=default, …)`: of a run, a `Look` (theme, name and colour of the run,
+other runs laid over it), and options, which its docstring describes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from keras_xai.figures import importance_drift, mappings, overview, probe_attributions, weight_gradients
+from keras_xai.figures import (
+    importance_drift,
+    mappings,
+    overview,
+    probe_attributions,
+    weight_gradients,
+)
 from keras_xai.figures.colour import Theme
 from keras_xai.figures.options import options_of
 from keras_xai.figures.theme import Figure, Look, Overlay

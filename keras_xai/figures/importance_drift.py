@@ -356,15 +356,15 @@ def _not_measured(
     return bars
 
 
-def figure(run: Recorded, *, epoch: int | None = None, source: str | None = None, look: Look = LIGHT) -> Figure:
+def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, source: str | None = None) -> Figure:
     """Draw score, ranks and importance over epochs in one figure.
 
     Args:
         run: read back from a log directory.
+        look: theme, name and colour of the run.
         epoch: whose most important features are drawn; by default the last.
         source: the rows of the importance, "live" (live rows), "clean" (fixed probe) or "data" (data score); by default
             "live" where there are live rows, else "clean".
-        look: theme, name and colour of the run.
     """
     choice = importance_of(run, source)
     if choice is None:

@@ -623,16 +623,16 @@ OMITTED_PANELS = ("layer_saturation", "layer_spread")
 
 
 def figure(
-    run: Recorded, *, layer: str | None = None, epoch: int | None = None, source: str | None = None, look: Look = LIGHT
+    run: Recorded, look: Look = LIGHT, *, layer: str | None = None, epoch: int | None = None, source: str | None = None
 ) -> Figure:
     """Draw every panel for which the run has records, each under its title and a sentence on how to read it.
 
     Args:
         run: read back from a log directory.
+        look: theme, name and colour of the run.
         layer: whose map is drawn, by its path; by default the last one before the logits.
         epoch: as the run stood at this epoch; by default at the last.
         source: the property by which samples of the map are coloured: "label", "prediction", "held_out" or "correct".
-        look: theme, name and colour of the run.
     """
     panels = []
     for name, draw in PANELS.items():

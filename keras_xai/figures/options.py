@@ -13,7 +13,7 @@ def options_of(draw: Callable[..., Any]) -> tuple[str, ...]:
     Example:
         >>> from keras_xai.figures import FIGURES
         >>> options_of(FIGURES["importance_drift"])
-        ('epoch', 'source', 'look')
+        ('look', 'epoch', 'source')
     """
     return tuple(inspect.signature(draw).parameters)[1:]
 

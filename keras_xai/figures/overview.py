@@ -39,13 +39,13 @@ def loss(run: Recorded, look: Look = LIGHT) -> Figure:
     return panel
 
 
-def figure(run: Recorded, *, epoch: int | None = None, look: Look = LIGHT) -> Figure:
+def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
     """Draw score, loss, importance and gradient health under the sentence of the summary; without what was not recorded.
 
     Args:
         run: read back from a log directory.
-        epoch: as the run stood at this epoch; by default at the last.
         look: theme, name and colour of the run.
+        epoch: as the run stood at this epoch; by default at the last.
     """
     has_importance = importance_of(run) is not None
     panels = []

@@ -401,7 +401,7 @@ def _figure_title(run: Recorded, look: Look, method: str, table: Outputs | None,
 
 
 def figure(
-    run: Recorded, *, method: str | None = None, epoch: int | None = None, samples: int = 12, look: Look = LIGHT
+    run: Recorded, look: Look = LIGHT, *, method: str | None = None, epoch: int | None = None, samples: int = 12
 ) -> Figure:
     """Draw the gallery at one epoch: each sample's attribution under its prediction, bars on one common scale.
 
@@ -409,10 +409,10 @@ def figure(
 
     Args:
         run: read back from a log directory.
+        look: theme, name and colour of the run.
         method: one of the run's methods; by default the one that the tab opens with.
         epoch: by default the last.
         samples: how many of the gallery, from its first.
-        look: theme, name and colour of the run.
     """
     method = method_named(run, method)
     if not method:

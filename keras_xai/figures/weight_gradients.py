@@ -383,21 +383,21 @@ def _labelled_rows(rows: int, accented: int) -> list[int]:
 
 def figure(
     run: Recorded,
+    look: Look = LIGHT,
     *,
     variable: str | None = None,
     statistic: str = "rms",
     epoch: int | None = None,
-    look: Look = LIGHT,
 ) -> Figure:
     """Draw a heat map of all variables, and one variable's lines, distribution and update ratio.
 
     Args:
         run: read back from a log directory.
+        look: theme, name and colour of the run.
         variable: the path of a variable or a layer; by default the first variable.
         statistic: of the heat map, one of "rms", "max", "update_ratio", "zero_fraction", "nonfinite", "std" and
             "weight_norm".
         epoch: whose distribution is accented; by default the last.
-        look: theme, name and colour of the run.
     """
     name = text(variable_named(run, variable))
     if not run.weight_gradients:

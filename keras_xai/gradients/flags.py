@@ -1,83 +1,17 @@
-"""The flags of gradients: dead, vanishing, exploding, non-finite.
-
-A new flag is one function of a `VariableState`, one line in `CONDITIONS` and its name at the end of `records.FLAGS`.
-"""
+"""Flags of gradients, judged epoch by epoch. `keras_xai.gradient_flags.CONDITIONS` is their table."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.flag_tracker import FlagTracker
+from keras_xai.gradient_flags import CONDITIONS, THRESHOLDS, Thresholds, VariableState
 from keras_xai.records import FLAGS, Flag, Float, Gradients, layer_of
-
-Thresholds = Mapping[str, float]
-
-
-class VariableState(NamedTuple):
-    """The figures of one variable's gradient in one epoch from which flags are judged."""
-
-    rms: float
-    zero_fraction: float
-    nonfinite: float  # entries
-    is_sparse: bool  # leaves out the rows that the batch did not use
-    usual_rms: float  # median of its earlier epochs that did not explode; 0 where they are fewer than three
-    layer_zero_fraction: float  # of all its layer's variables together
-    layer_mean_square: float  # likewise
-
-
-def is_dead(state: VariableState, thresholds: Thresholds) -> bool:
-    """Return True where the gradient, and its whole layer's, is zero almost everywhere; of a sparse one throughout."""
-    if state.is_sparse:
-        return state.rms == 0 and state.layer_mean_square == 0
-    return state.zero_fraction > thresholds["dead"] and state.layer_zero_fraction > thresholds["dead"]
-
-
-def is_vanishing(state: VariableState, thresholds: Thresholds) -> bool:
-    """Return True where the gradient, and its whole layer's, is tiny, and it is not dead."""
-    limit = thresholds["vanishing"]
-    return state.rms < limit and state.layer_mean_square < limit**2 and not is_dead(state, thresholds)
-
-
-def is_exploding(state: VariableState, thresholds: Thresholds) -> bool:
-    """Return True where the gradient is many times the usual one, and above the limit of a vanishing one."""
-    return (
-        not state.rms < thresholds["vanishing"]
-        and state.usual_rms > 0
-        and state.rms > thresholds["exploding"] * state.usual_rms
-    )
-
-
-def is_nonfinite(state: VariableState, thresholds: Thresholds) -> bool:
-    """Return True where the gradient has NaN or infinite entries."""
-    return state.nonfinite > thresholds["non-finite"]
-
-
-class Condition(NamedTuple):
-    """One kind of flag."""
-
-    holds: Callable[[VariableState, Thresholds], bool]
-    threshold: float
-    words: str  # for a warning; {0} is the threshold
-    at_once: bool = False  # raised in the first epoch in which it holds, not after several running
-
-
-CONDITIONS: Mapping[str, Condition] = {
-    "dead": Condition(is_dead, 0.999, "more than {0:.4g} of its gradient is exactly zero"),
-    "vanishing": Condition(is_vanishing, 1e-7, "the RMS of its gradient is under {0:g}"),
-    "exploding": Condition(
-        is_exploding, 100.0, "the RMS of its gradient is over {0:g} × the median of its earlier epochs"
-    ),
-    "non-finite": Condition(is_nonfinite, 0, "its gradient has NaN or infinite entries", at_once=True),
-}
-
-# The numbers of the conditions, and how many recorded epochs running one must hold.
-THRESHOLDS: Mapping[str, float] = {kind: condition.threshold for kind, condition in CONDITIONS.items()} | {"epochs": 3}
 
 
 class Flags:
@@ -90,36 +24,44 @@ class Flags:
     | exploding | `rms` > 100 × the median of the variable's earlier epochs (at least three, not 0), and not vanishing |
     | non-finite | `nonfinite` > 0 |
 
-    The first three must hold in three recorded epochs running; non-finite counts at once.
+    Each must hold in `thresholds["epochs"]` recorded epochs running, three by default; non-finite counts at once.
 
     Dead and vanishing are judged on a layer as a whole, and then name its variables for which they hold: a bias in
     front of a normalisation and the key bias of an attention have no gradient by nature. A sparse gradient leaves the
     rows out that the batch did not use: there only a gradient that is zero throughout is dead.
 
     Args:
-        thresholds: other numbers, by flag; "epochs" is how many running.
+        thresholds: other numbers, by flag; "epochs" is how many running. None switches a flag off.
 
     Raises:
         InvalidInput: an unknown name, or a number that cannot be one.
     """
 
-    def __init__(self, thresholds: Mapping[str, float] | None = None) -> None:
+    def __init__(self, thresholds: Mapping[str, float | None] | None = None) -> None:
         changed = {} if thresholds is None else thresholds
         if not isinstance(changed, Mapping):
             raise InvalidInput(f"thresholds={thresholds!r}: expected a dict like {{'vanishing': 1e-9}}.")
+        # Where a flag is off, its neighbours are judged as if it were not: what is dead does not become vanishing.
+        limits = dict(THRESHOLDS)
+        switched_off: dict[str, float] = {}
         for name, value in changed.items():
             if name not in THRESHOLDS:
                 raise unknown("threshold", name, THRESHOLDS)
+            if value is None and name in CONDITIONS:
+                switched_off[name] = CONDITIONS[name].off
+                continue
             is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-            if not is_number or not math.isfinite(value) or value < 0:
+            if value is None or not is_number or not math.isfinite(value) or value < 0:
                 raise InvalidInput(f"thresholds: {name!r} is {value!r}, expected a number, 0 or more.")
-        self.thresholds = {**THRESHOLDS, **changed}
+            limits[name] = value
+        self._limits, self._switched_off = limits, frozenset(switched_off)
+        self.thresholds = {**limits, **switched_off}
         if self.thresholds["dead"] > 1:
             raise InvalidInput(f"thresholds: 'dead' is {self.thresholds['dead']!r}, a fraction of zeros is at most 1.")
         epochs = int(self.thresholds["epochs"])
         if self.thresholds["epochs"] != epochs or epochs < 1:
             raise InvalidInput(f"thresholds: 'epochs' is {self.thresholds['epochs']!r}, expected 1, 2, 3, …")
-        running = {kind: 1 if condition.at_once else epochs for kind, condition in CONDITIONS.items()}
+        running = {kind: condition.epochs or epochs for kind, condition in CONDITIONS.items()}
         self._tracker = FlagTracker(running)
         self._past_rms: defaultdict[str, list[float]] = defaultdict(list)  # of epochs that did not explode
 
@@ -145,7 +87,8 @@ class Flags:
         conditions: dict[tuple[str, str], bool] = {}
         for name, state in self._states(names, statistics, sizes, sparse):
             for kind, condition in CONDITIONS.items():
-                conditions[name, kind] = bool(condition.holds(state, self.thresholds))
+                is_on = kind not in self._switched_off
+                conditions[name, kind] = is_on and bool(condition.holds(state, self._limits))
             if state.rms > 0 and np.isfinite(state.rms) and not conditions[name, "exploding"]:
                 self._past_rms[name].append(state.rms)
         return tuple(self._tracker.update(epoch, conditions))
@@ -184,6 +127,7 @@ class Flags:
                     usual_rms=float(np.median(past)) if len(past) >= 3 else 0.0,
                     layer_zero_fraction=layer_zero_fraction,
                     layer_mean_square=layer_mean_square,
+                    statistics={key: float(values[row]) for key, values in statistics.items()},
                 )
                 states.append((names[row], state))
         return states
@@ -197,5 +141,5 @@ def sentence(flags: Sequence[Flag], thresholds: Thresholds) -> str:
         if of_kind:
             more = f" and {len(of_kind) - 3} more" if len(of_kind) > 3 else ""
             names = ", ".join(f"{flag.name} (since epoch {flag.since})" for flag in of_kind[:3])
-            parts.append(f"{names}{more}: {kind}, {CONDITIONS[kind].words.format(thresholds[kind])}")
+            parts.append(f"{names}{more}: {kind}, {CONDITIONS[kind].warning.format(thresholds[kind])}")
     return "; ".join(parts)

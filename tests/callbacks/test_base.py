@@ -54,7 +54,7 @@ def test_a_fault_costs_a_warning_and_the_callback_never_the_training(tmp_path, m
         history = fit(model, watch := Probing(tmp_path, where))
     assert len([w for w in seen if "broken" in str(w.message)]) == 1
     assert len(history.epoch) == 3
-    assert watch.disabled
+    assert watch.retired
     for a, b in zip(model.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     if where == "record_epoch":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import itertools
 import json
 from dataclasses import replace
@@ -19,7 +20,7 @@ from keras_xai.analysis.epochs import position
 from keras_xai.analysis.gradients import decades, gradient_health, table, without_common_path
 from keras_xai.analysis.importance import ranks
 from keras_xai.errors import InvalidInput
-from keras_xai.figures import FIGURES, PANELS, Look, Overlay, options_of
+from keras_xai.figures import FIGURES, PANELS, Look, Overlay
 from keras_xai.figures.importance_drift import s_curve
 from keras_xai.figures.theme import epoch_ticks, text
 from keras_xai.records import STATISTICS, Gradients, Outputs
@@ -427,17 +428,25 @@ def test_a_curve_ends_at_the_point_before_a_gap():
 
 
 def test_an_option_that_does_not_exist_is_refused_with_those_that_do(runs):
-    """A typo is an error in words, in the notebook; what the documentation of `run.figure` names is taken."""
+    """A typo is an error in words, in the notebook."""
     run = runs["columns"]
     with pytest.raises(InvalidInput, match=r"Did you mean 'epoch'.* Known: .*'source'"):
         run.figure("importance_drift", epochs=3)
     with pytest.raises(InvalidInput, match="There is no option of the figure 'overview' 'source'"):
         run.figure("overview", source="live")
-    documented = type(run).figure.__doc__
-    for name, draw in FIGURES.items():
-        assert f'"{name}"' in documented or options_of(draw) == ("epoch", "look")
-        for option in options_of(draw):
-            assert f"`{option}`" in documented, (name, option)
+
+
+@pytest.mark.parametrize("name", [*FIGURES, *PANELS])
+def test_a_figure_is_a_function_of_a_run_a_look_and_its_options(name):
+    """In this order; options are named and have defaults, and the docstring of a figure describes each of them."""
+    draw = FIGURES.get(name) or PANELS[name]
+    run, look, *options = inspect.signature(draw).parameters.values()
+    assert (run.name, look.name) == ("run", "look")
+    assert look.kind == look.POSITIONAL_OR_KEYWORD
+    for option in options:
+        assert option.kind == option.KEYWORD_ONLY
+        assert option.default is not option.empty
+        assert name not in FIGURES or f"\n        {option.name}: " in draw.__doc__, f"Args: lacks {option.name}"
 
 
 def test_a_new_figure_is_one_file_and_one_line(runs, told_directory, monkeypatch, tmp_path):
@@ -445,7 +454,7 @@ def test_a_new_figure_is_one_file_and_one_line(runs, told_directory, monkeypatch
     import keras_xai as kx
     from keras_xai.figures.theme import LIGHT, chart, epoch_axis, line
 
-    def figure(run, *, smooth=1, look=LIGHT):
+    def figure(run, look=LIGHT, *, smooth=1):
         losses = [record.logs["loss"] for record in run.history]
         return chart(look, [line("loss", run.epochs, losses, look.run_colour)], xaxis=epoch_axis(look, run.epochs))
 

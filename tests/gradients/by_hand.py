@@ -56,8 +56,8 @@ def step(model, x, y, epoch):
     gradients = tape.gradient(scaled, variables)
     scale = float(scaled / loss)
     before = [v.numpy() for v in variables]
-    counter = getattr(optimizer, "inner_optimizer", optimizer).iterations
-    iterations = int(counter)
+    counting = getattr(optimizer, "inner_optimizer", optimizer)
+    iterations = int(counting.iterations)  # with accumulation made anew at each look
     optimizer.apply(gradients, variables)
     finite = all(np.isfinite(dense(g)).all() for g in gradients if g is not None)
     if hasattr(optimizer, "inner_optimizer") and not finite:
@@ -65,7 +65,7 @@ def step(model, x, y, epoch):
         return
     for variable, gradient, old in zip(variables, gradients, before, strict=True):
         if gradient is not None:
-            call = Call(dense(gradient) / scale, old, variable.numpy(), int(counter) > iterations)
+            call = Call(dense(gradient) / scale, old, variable.numpy(), int(counting.iterations) > iterations)
             epoch.calls.setdefault(variable.path, []).append(call)
 
 

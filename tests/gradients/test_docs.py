@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from keras_xai.records import FLAGS
 from tests.gradients.situations import SITUATIONS
 
 ROOT = Path(__file__).parents[2]
@@ -15,6 +16,12 @@ def test_every_situation_stands_in_the_matrix():
     """With its title and the test behind it."""
     rows = dict(re.findall(r"^\| (.+?) \| `test_every_situation\[(\w+)\]` \|$", TEXT, re.MULTILINE))
     assert {key: title for title, key in rows.items()} == {key: s.title for key, s in SITUATIONS.items()}
+
+
+def test_every_flag_stands_in_the_table():
+    """With its condition."""
+    rows = TEXT[TEXT.index("| flag | when |") :]
+    assert [kind for kind in FLAGS if f"\n| {kind} | " not in rows] == []
 
 
 def test_every_test_that_is_named_exists():

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from keras_xai.analysis.gradients import gradient_health
+from keras_xai.analysis.overview import summary
 from keras_xai.errors import InvalidInput
-from keras_xai.gradients.flags import CONDITIONS, THRESHOLDS, Flags, sentence
+from keras_xai.gradient_flags import CONDITIONS, THRESHOLDS
+from keras_xai.gradients.flags import Flags, sentence
 from keras_xai.records import FLAGS, STATISTICS, Flag, Gradients
 
 NAMES = ("layer/kernel", "layer/bias", "other/kernel")
@@ -152,6 +158,52 @@ def test_sentence_says_every_flag_in_words():
     assert sentence([Flag(f"l{k}", "dead", 2) for k in range(9)], THRESHOLDS).count("since epoch") == 3
 
 
-def test_every_kind_that_a_file_can_hold_has_a_condition():
+def test_older_files_keep_their_columns():
     """`records.FLAGS` numbers the columns of a file: a new kind stands at its end."""
-    assert tuple(CONDITIONS) == FLAGS
+    assert FLAGS[:4] == ("dead", "vanishing", "exploding", "non-finite")
+
+
+ALWAYS = {"rms": (1e30, 1e30, 1e30), "zeros": (1, 1, 1), "nonfinite": (9, 9, 9)}
+
+
+@pytest.mark.parametrize("kind", FLAGS)
+def test_a_flag_can_be_switched_off(kind):
+    """By None: nothing raises it, and the others stand as before."""
+    stories = (DEAD, FAINT, ALWAYS)
+    for values in stories:
+        on, off = Flags(), Flags({kind: None})
+        story = [HEALTHY] * 3 + [values] * 3
+        assert judged(off, *story) == tuple(flag for flag in judged(on, *story) if flag.kind != kind)
+    assert np.isfinite(list(off.thresholds.values())).all()
+    with pytest.raises(InvalidInput, match="'epochs' is None"):
+        Flags({"epochs": None})
+
+
+@pytest.mark.parametrize("kind", FLAGS)
+def test_every_kind_has_words_of_its_own(kind):
+    """In the warning, the overview and the view of weight gradients, with the numbers filled in."""
+    condition, threshold = CONDITIONS[kind], THRESHOLDS[kind]
+    flag = Flag("layer/kernel", kind, 7)
+    empty = np.zeros((1, 0), np.float32)
+    values = {name: np.ones(1, np.float32) for name in STATISTICS}
+    record = Gradients(9, ("layer/kernel",), values, empty, np.zeros(0, np.float32), 3, flags=(flag,))
+    run = SimpleNamespace(
+        epochs=[9], weight_gradients=[record], alerts=[], stops=[], history=[], methods=(), mappings=[], probe=None,
+        importance=None, importance_live=None, data_score=None,
+    )  # fmt: skip
+    assert sentence([flag], THRESHOLDS).startswith(f"layer/kernel (since epoch 7): {kind}, ")
+    assert f"1 of 1 variable {condition.verb}:" in summary(run).sentence
+    health = gradient_health(run)
+    assert health.startswith(f"1 of 1 variables {kind}. layer/kernel ")
+    assert "since epoch 7" in health
+    assert "{" not in health
+    calm = replace(record, flags=())
+    told = gradient_health(SimpleNamespace(weight_gradients=[calm]))
+    assert (f" {kind.capitalize()}: " in told) == bool(condition.rule)
+    for words in ("warning", "verb", "reason"):
+        texts = [getattr(other, words) for other in CONDITIONS.values()]
+        assert all(texts)
+        assert len(set(texts)) == len(texts)
+    off = replace(calm, thresholds={**THRESHOLDS, kind: condition.off})
+    assert f" {kind.capitalize()}: " not in gradient_health(SimpleNamespace(weight_gradients=[off]))
+    assert condition.off != threshold

@@ -74,8 +74,8 @@ def test_a_fault_at_any_turn_of_any_callback(tmp_path, alone, name, turn, error)
     assert hook in said[0]
     assert "planted" in said[0]
     assert type(hit).__name__ in said[0]
-    assert hit.disabled
-    assert not any(other.disabled for other in mine.values() if other is not hit)
+    assert hit.retired
+    assert not any(other.retired for other in mine.values() if other is not hit)
     runs = kx.load(tmp_path)
     assert set(runs) <= {"."}
     read = runs["."].epochs if runs else []
@@ -152,9 +152,9 @@ def test_a_fault_of_a_craft_or_of_the_disk(tmp_path, monkeypatch, alone, craft, 
     struck = [part for part in parts(ours) if part in hits]
     assert len(said) == (1 if craft in SHARED else len(struck)), said
     for part in struck:
-        assert parts(ours)[part].disabled
+        assert parts(ours)[part].retired
         assert any(part in text and words in text for text in said)
-    assert all(part.disabled == (part_name in struck) for part_name, part in parts(ours).items())
+    assert all(part.retired == (part_name in struck) for part_name, part in parts(ours).items())
     if craft == "a removed directory":
         assert not log_dir.exists()
         return
@@ -181,7 +181,7 @@ def test_a_directory_that_turns_read_only_before_the_first_epoch(tmp_path, monke
     assert_same(state(model), alone(EPOCHS))
     assert len(said) == 1
     assert "Read-only file system" in said[0]
-    assert all(part in said[0] and mine.disabled for part, mine in parts(ours).items())
+    assert all(part in said[0] and mine.retired for part, mine in parts(ours).items())
 
 
 # What the user, the model or the data does wrong while training runs.
@@ -251,7 +251,7 @@ def test_a_live_source_that_raises_in_the_middle(tmp_path, alone):
     assert_same(state(model), alone(EPOCHS))
     assert len(said) == 1
     assert "ConnectionError: the store is gone" in said[0]
-    assert not ours.disabled
+    assert not ours.retired
     run = kx.load(tmp_path)["."]
     assert run.importance.epochs.tolist() == [0, 1, 2]
     assert run.importance_live.epochs.tolist() == [0]

@@ -206,7 +206,7 @@ def test_a_callback_is_used_again_for_another_model(tmp_path, part):
         other = keras.Model(inputs, outputs)
         other.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
         fit(other, ours, epochs=3)
-    assert not ours.disabled
+    assert not ours.retired
     assert {name: run.epochs for name, run in kx.load(tmp_path).items()} == {".": [0, 1], "keras_xai-2": [0, 1, 2]}
 
 
@@ -222,6 +222,6 @@ def test_a_copy_of_a_used_explain_is_one_of_its_own(tmp_path):
         alone = state(fit(small_model(1), epochs=2))
         assert_same(state(fit(small_model(1), second, epochs=2)), alone)
         fit(small_model(2), ours, epochs=2)
-    assert not any(part.disabled for explain in (ours, first, second) for part in explain.callbacks)
+    assert not any(part.retired for explain in (ours, first, second) for part in explain.callbacks)
     assert epochs_of(tmp_path) == [[0, 1]] * 3
     assert all(len(run.weight_gradients) == 2 and run.importance is not None for run in kx.load(tmp_path).values())

@@ -160,7 +160,7 @@ def test_where_the_system_cannot_lock_a_claim_succeeds(tmp_path, monkeypatch):
 
 def test_only_the_chief_writes(tmp_path, monkeypatch):
     """The other workers of a distributed training do the same work, train the same, and make no file."""
-    monkeypatch.setattr("keras_xai.backend.tensorflow.chief", lambda model: False)
+    monkeypatch.setattr("keras_xai.backend.tensorflow.is_chief", lambda model: False)
     _, said = with_warnings(lambda: trained(callback("Explain", tmp_path / "run")))
     assert said == []
     assert not (tmp_path / "run").exists()
