@@ -89,7 +89,7 @@ DATA: dict[str, Callable[[np.random.Generator], Rows]] = {
 def net(
     data: str, rows: Rows, *, rate: float | None = None, normalised: bool = False, noise: float = 0.0
 ) -> keras.Model:
-    """Two convolutions and a hidden layer for pictures, three hidden layers for tables."""
+    """Two convolutions and a hidden layer for images, three hidden layers for tables."""
     layers = keras.layers
     if data == "digits":
         stack: list[Any] = [
@@ -212,7 +212,7 @@ def dead(seed: int, log_dir: str, how: str) -> dict[str, Any]:
 
 
 def watermark(seed: int, log_dir: str, carried: bool, shown: bool) -> dict[str, Any]:
-    """A corner pixel as bright as the label is high, in all training pictures or in none, and in the probe's or not. Noise in
+    """A corner pixel as bright as the label is high, in all training images or in none, and in the probe's or not. Noise in
     training makes it worth learning."""
     rows = digits(np.random.default_rng(seed))
     x, mark = rows.x.copy(), (rows.y + 1) / 10

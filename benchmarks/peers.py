@@ -54,7 +54,7 @@ def _xplique(name: str, **options: Any) -> Peer:
 
 
 def _tf_explain(name: str, **options: Any) -> Peer:
-    """Which also draws its grid of pictures: there is no way around it."""
+    """Which also draws its grid of images: there is no way around it."""
 
     def made(q: Question) -> Run:
         from tf_explain import core
@@ -77,7 +77,7 @@ def _tf_explain(name: str, **options: Any) -> Peer:
 
 
 def _saliency(name: str, smooth: bool = False, **options: Any) -> Peer:
-    """PAIR's: one picture at a time, with a call of the model that is compiled for it."""
+    """PAIR's: one image at a time, with a call of the model that is compiled for it."""
 
     def made(q: Question) -> Run:
         import tensorflow as tf
@@ -111,7 +111,7 @@ def _shap_gradient(q: Question) -> Run:
 
 
 def _lime(q: Question) -> Run:
-    """One picture at a time; a square for each of its segments, as ours."""
+    """One image at a time; a square for each of its segments, as ours."""
     from lime.lime_image import LimeImageExplainer
 
     explainer = LimeImageExplainer(random_state=0)

@@ -41,7 +41,7 @@ class Trained:
 
 
 def digits(seed: int, rows: int) -> Trained:
-    """A CNN with two convolutions on 8 × 8 pictures."""
+    """A CNN with two convolutions on 8 × 8 images."""
     data = load_digits()
     keras.utils.set_random_seed(seed)
     model = keras.Sequential(

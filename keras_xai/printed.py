@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # What moves a cursor or begins a sequence, ends a line, turns the direction of writing, is not seen at all, and halves of
-# characters. What joins letters and signs of one script or picture stays.
+# characters. What joins letters and signs of one script or emoji stays.
 _ACTING = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"

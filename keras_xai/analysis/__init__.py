@@ -1,1 +1,1 @@
-"""Facts and words about a run, worked out from its records: numpy and text. Nothing here draws or answers a request."""
+"""Arrays and sentences derived from the records of a run, for figures, report and tab. Nothing here draws."""

@@ -1,4 +1,4 @@
-"""Attributions as the views show them: which method, which rows of a sample, and what is said of it."""
+"""Attributions as the views show them: the choice of a method, the rows of a sample's bars, its title."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from keras_xai.errors import unknown
 from keras_xai.recorded import Recorded
 from keras_xai.records import Attribution, Float, Outputs, Quantity
 
-TABLE_ROWS = 8  # features of a table with a bar of their own: the others are one row
-THUMBNAIL_PIXELS = 32  # a side of a thumbnail, at most
-MAP_PIXELS = 64  # a side of a map in a figure, at most
+TABLE_ROWS = 8  # features of a table with a bar of their own; all others together are one row
+THUMBNAIL_PIXELS = 32  # longer side of a thumbnail, at most
+MAP_PIXELS = 64  # longer side of a map in a figure, at most
 
 
 def method_named(run: Recorded, method: str | None) -> str:
-    """Return the method asked for, else the one that a view opens with, "" where none was written.
+    """Return the method asked for, else the one that a view opens with; "" where none was written.
 
-    Images open with saliency, which sees what the model could react to. Tables, texts and series open with
-    contributions, integrated gradients first: a slope is none.
+    Images open with saliency, which also shows what the model would react to. Tables, texts and series open with a method that
+    gives contributions, integrated gradients first, and not with a gradient, which is a slope.
 
     Raises:
         InvalidInput: the run has no such method.
@@ -47,7 +47,7 @@ def method_named(run: Recorded, method: str | None) -> str:
 
 
 def is_magnitude(kind: str, quantity: Quantity) -> bool:
-    """Return whether values are shown without a sign: a word has no value that could grow."""
+    """Return True where values are shown without a sign: slopes at words, which have no value that could grow."""
     return kind == "tokens" and quantity == "slope"
 
 
@@ -67,21 +67,28 @@ def inputs_of(attribution: Attribution | None) -> list[Any]:
     return values if isinstance(values, list) else [values]
 
 
-def parts_of(attribution: Attribution) -> list[NDArray[Any]]:
-    """Return the values of an attribution, one array an input; those of a table that comes by columns as one (B, F)."""
-    parts = [np.asarray(part) for part in inputs_of(attribution)]
-    is_table = attribution.kind == "table" and len(parts) > 1
-    if is_table and all(part.shape[1:] in ((), (1,)) for part in parts):
-        return [np.stack([part.reshape(-1) for part in parts], 1)]
-    return parts
+def arrays_of(attribution: Attribution) -> list[NDArray[Any]]:
+    """Return the values of an attribution, one array an input; the columns of a table as one array (B, F)."""
+    arrays = [np.asarray(array) for array in inputs_of(attribution)]
+    is_table = attribution.kind == "table" and len(arrays) > 1
+    if is_table and all(array.shape[1:] in ((), (1,)) for array in arrays):
+        return [np.stack([array.reshape(-1) for array in arrays], 1)]
+    return arrays
 
 
-def rows_of(run: Recorded, method: str, parts: Sequence[Any], sample: int) -> tuple[list[str], Float]:
-    """Return what the bars of a sample stand for, and their values: of a table the largest, and the others summed up.
+def rows_of(run: Recorded, method: str, arrays: Sequence[Any], sample: int) -> tuple[list[str], Float]:
+    """Return the names of a sample's bars, and their values.
 
-    Only contributions have a sum: other methods' others are left out.
+    Of a table these are the largest values and the sum of all others, which is left out where values are not contributions: slopes
+    do not add up. Features that were not measured come last, with NaN.
+
+    Args:
+        run: that has the attributions.
+        method: of the attributions.
+        arrays: as of `arrays_of`.
+        sample: row of the gallery.
     """
-    flat = np.concatenate([np.asarray(part[sample], np.float64).ravel() for part in parts])
+    flat = np.concatenate([np.asarray(array[sample], np.float64).ravel() for array in arrays])
     names = feature_names(run, sample, len(flat))
     kind = run.probe.kind if run.probe is not None else "table"
     quantity = run.method_quantity(method)
@@ -98,14 +105,14 @@ def rows_of(run: Recorded, method: str, parts: Sequence[Any], sample: int) -> tu
 
 
 def reach_of(values: Float) -> tuple[float, float]:
-    """Return the range that bars need, zero within."""
+    """Return the range of some bars, lowest and highest value, with zero inside; (0, 1) where all are zero."""
     finite = values[np.isfinite(values)]
     low, high = min(0.0, float(finite.min(initial=0))), max(0.0, float(finite.max(initial=0)))
     return (low, high) if high > low else (0.0, 1.0)
 
 
 def feature_names(run: Recorded, sample: int, size: int) -> list[str]:
-    """Return a name for each of so many values: the words of a text, the columns of a table, else numbers."""
+    """Return the names of `size` values of a sample: the words of a text, the columns of a table, else numbers."""
     probe = run.probe
     if probe is None:
         return [str(i) for i in range(size)]
@@ -144,7 +151,7 @@ def sample_title(run: Recorded, method: str, sample: int, epoch: int | None) -> 
 
 
 def error_warning(table: Outputs, at: int, sample: int) -> str:
-    """Say why a sample's attributions are not to be added up, "" where they may be."""
+    """Return a warning where the completeness error is so large that a sample's attributions do not add up; else ""."""
     if table.completeness_error is None:
         return ""
     error = float(table.completeness_error[at, sample])
@@ -152,13 +159,13 @@ def error_warning(table: Outputs, at: int, sample: int) -> str:
 
 
 def pooled_map(values: Float, pixels: int = MAP_PIXELS) -> Float:
-    """Return a map (h, w) with at most so many pixels a side: the mean of what falls together."""
+    """Return a map (h, w) averaged down to at most `pixels` on its longer side."""
     step = -(-max(values.shape) // pixels)
     return values if step == 1 else np.asarray(_block_means(values[None], step)[0])
 
 
 def thumbnails(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Return maps (B, h, w) averaged down to at most 32 × 32."""
+    """Return maps (B, h, w) averaged down to at most 32 × 32, float32."""
     maps = np.asarray(values, np.float32)
     step = -(-max(maps.shape[1:]) // THUMBNAIL_PIXELS)
     return _block_means(maps, step) if step > 1 else maps

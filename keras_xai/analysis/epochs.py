@@ -1,4 +1,4 @@
-"""Choice among the recorded epochs: the one that stands for another, and those of a film strip."""
+"""The choice among recorded epochs: the record to show at an epoch, and the frames of a film strip."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FILM_EPOCHS = 24  # of a film strip: more are too small to see
+FILM_EPOCHS = 24  # frames of a film strip; of more each would be too small to see
 
 
 def position(epochs: Sequence[int] | NDArray[Any], epoch: int | None) -> int:
-    """Return the index of the nearest earlier epoch; of the last one for None, of the first where none is earlier.
+    """Return the index of the last of `epochs` up to `epoch`; of the last of all for None, of the first where none is earlier.
 
     Example:
         >>> position([0, 2, 4], 3), position([0, 2, 4], None), position([2, 4], 1)
@@ -30,6 +30,6 @@ def film_epochs(epochs: Sequence[int], alerts: Sequence[int], count: int = FILM_
     alerted = [epochs[position(epochs, epoch)] for epoch in alerts][: count - 2]
     chosen = {epochs[0], epochs[-1], *alerted}
     for index in np.linspace(0, len(epochs) - 1, count):
-        if len(chosen) < count:  # an even one that is near an alert gives way to it
+        if len(chosen) < count:  # the epochs of alerts have taken some of the frames
             chosen.add(epochs[round(index)])
     return sorted(chosen)

@@ -1,4 +1,4 @@
-"""Numbers as every view prints them."""
+"""The formats in which all views print numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def percent(value: float) -> str:
-    """Print a share with two telling digits: 53 %, 4.6 %, 0.21 %; "–" for NaN and infinity.
+    """Format a share with two significant digits: 53 %, 4.6 %, 0.21 %; "–" for NaN and infinity.
 
     Example:
         >>> percent(0.046)
@@ -25,7 +25,7 @@ def percent(value: float) -> str:
 
 
 def power(exponent: int, base: int = 10) -> str:
-    """Print a power: 10⁻³.
+    """Format a power: 10⁻³.
 
     Example:
         >>> power(-3)
@@ -35,7 +35,7 @@ def power(exponent: int, base: int = 10) -> str:
 
 
 def short(value: float) -> str:
-    """Print two telling digits, plain as long as that is readable; a power of ten as one; "–" for NaN and infinity.
+    """Format a number with two significant digits; without an exponent from 0.001 to 100; "–" for NaN and infinity.
 
     Example:
         >>> short(2.34), short(0.1), short(1.6e-5), short(1e-7)
@@ -50,7 +50,7 @@ def short(value: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Print how many there are of something: 1 alert, 2 alerts.
+    """Format a count with its noun: 1 alert, 2 alerts.
 
     Example:
         >>> count(1, "alert"), count(2000, "alert")

@@ -13,8 +13,8 @@ from keras_xai.gradient_flags import CONDITIONS, THRESHOLDS
 from keras_xai.recorded import Recorded
 from keras_xai.records import STATISTICS, Flag, Float, Gradients, layer_of
 
-# What else a statistic of several variables is worked out from.
-INGREDIENTS = {"update_ratio": ("weight_norm",), "std": ("rms", "mean")}
+# Further statistics from which a statistic of several variables together is computed.
+REQUIRED_STATISTICS = {"update_ratio": ("weight_norm",), "std": ("rms", "mean")}
 
 
 def variables(records: Sequence[Gradients]) -> tuple[str, ...]:
@@ -23,7 +23,7 @@ def variables(records: Sequence[Gradients]) -> tuple[str, ...]:
 
 
 def layers(records: Sequence[Gradients]) -> dict[str, tuple[str, ...]]:
-    """Return the variables of each layer, by the layer's path; nothing where the record holds no sizes to weight them with."""
+    """Return the variables of each layer, by the layer's path; {} where the records have no sizes to weight them by."""
     if not records or len(records[-1].sizes) != len(records[-1].names):
         return {}
     members: dict[str, tuple[str, ...]] = {}
@@ -46,14 +46,14 @@ def variable_named(run: Recorded, name: str | None) -> str:
 
 
 def members_of(run: Recorded, name: str) -> tuple[str, ...]:
-    """Return the variables behind a name: itself, or those of the layer."""
+    """Return the variables of a name: of a variable itself, of a layer all its variables."""
     if name in variables(run.weight_gradients):
         return (name,)
     return layers(run.weight_gradients).get(name, (name,))
 
 
 def without_common_path(names: Sequence[str], depth: int = 2) -> list[str]:
-    """Return variable paths without the model's own name, where all of them begin with it and are at least so deep."""
+    """Return variable paths without their first part, the model's name, where all share it and have `depth` slashes or more."""
     first_parts = {name.split("/", 1)[0] for name in names}
     if len(first_parts) > 1 or any(name.count("/") < depth for name in names):
         return list(names)
@@ -61,7 +61,12 @@ def without_common_path(names: Sequence[str], depth: int = 2) -> list[str]:
 
 
 def table(records: Sequence[Gradients], statistic: str, names: Sequence[str] | None = None) -> Float:
-    """Return a statistic as (V, E), NaN where a variable was not there or nothing was captured.
+    """Return a statistic over epochs (V, E); NaN where a variable did not exist or nothing was captured.
+
+    Args:
+        records: of E epochs.
+        statistic: one of `STATISTICS`.
+        names: of V variables; default those of the last record.
 
     Raises:
         InvalidInput: no such statistic.
@@ -73,9 +78,9 @@ def table(records: Sequence[Gradients], statistic: str, names: Sequence[str] | N
     rows: list[int] = []
     last_names: tuple[str, ...] | None = None
     for e, record in enumerate(records):
-        if record.names != last_names:  # the same all along, unless layers were added or unfrozen between two fits
-            places = {name: v for v, name in enumerate(record.names)}
-            rows = [places.get(name, -1) for name in names]
+        if record.names != last_names:  # hardly ever: where layers were added or unfrozen between two fits
+            row_of = {name: v for v, name in enumerate(record.names)}
+            rows = [row_of.get(name, -1) for name in names]
             last_names = record.names
         column = record.statistics[statistic]
         if min(rows, default=0) >= 0:
@@ -86,30 +91,40 @@ def table(records: Sequence[Gradients], statistic: str, names: Sequence[str] | N
 
 
 def layer_table(records: Sequence[Gradients], statistic: str, groups: Sequence[Sequence[str]]) -> Float:
-    """Return a statistic of groups of variables as (L, E): of all their entries that got a gradient, as one.
+    """Return a statistic of groups of variables over epochs (L, E), over all entries of a group that got a gradient.
 
-    Moments are weighted by size, norms add up as squares; the same figures as `Gradients.by_layer`, for all epochs at
-    once.
+    Means are weighted by size, and norms are roots of summed squares, as in `Gradients.by_layer`, but for all epochs at once.
+
+    Args:
+        records: of E epochs, with sizes.
+        statistic: one of `STATISTICS`.
+        groups: the names of the variables of each of L groups.
     """
     sizes = dict(zip(records[-1].names, records[-1].sizes, strict=True))
     names = [name for group in groups for name in group]
-    needed = {statistic, "zero_fraction", *INGREDIENTS.get(statistic, ())}
+    needed = {statistic, "zero_fraction", *REQUIRED_STATISTICS.get(statistic, ())}
     tables = {name: table(records, name, names) for name in needed}
     merged = np.full((len(groups), len(records)), np.nan)
     begin = 0
     for row, group in enumerate(groups):
-        part = slice(begin, begin + len(group))
+        rows = slice(begin, begin + len(group))
         begin += len(group)
-        captured = np.isfinite(tables["zero_fraction"][part])
+        captured = np.isfinite(tables["zero_fraction"][rows])
         entries = np.where(captured, np.reshape([sizes[name] for name in group], (-1, 1)), 0.0)
-        values = {name: np.where(captured, whole[part], 0.0) for name, whole in tables.items()}
+        values = {name: np.where(captured, all_rows[rows], 0.0) for name, all_rows in tables.items()}
         with np.errstate(divide="ignore", invalid="ignore"):
             merged[row] = np.where(captured.any(0), _merged(values, entries, statistic), np.nan)
     return merged
 
 
 def _merged(values: Mapping[str, Float], entries: Float, statistic: str) -> Float:
-    """Return (E): one group's variables (M, E) as one, each with so many entries (M, E)."""
+    """Return a statistic of one group over epochs (E).
+
+    Args:
+        values: by statistic, of M variables (M, E).
+        entries: (M, E) number of entries of each; 0 where nothing was captured.
+        statistic: one of `STATISTICS`.
+    """
     share = entries / entries.sum(0)
     if statistic == "rms":
         return np.sqrt((share * values["rms"] ** 2).sum(0))
@@ -131,25 +146,28 @@ def _merged(values: Mapping[str, Float], entries: Float, statistic: str) -> Floa
 
 
 def series(run: Recorded, variable: str | None, statistic: str) -> tuple[list[int], Float]:
-    """Return the epochs, and (E) a statistic of one variable or layer; NaN where it is not above zero."""
+    """Return the epochs, and a statistic of one variable or layer (E); NaN where it is not above 0, for a logarithmic axis."""
     name, records = variable_named(run, variable), run.weight_gradients
     members = members_of(run, name)
-    alone = members == (name,)
-    (values,) = table(records, statistic, members) if alone else layer_table(records, statistic, [members])
+    is_variable = members == (name,)
+    (values,) = table(records, statistic, members) if is_variable else layer_table(records, statistic, [members])
     return [record.epoch for record in records], np.where(values > 0, values, np.nan)
 
 
 def histogram(record: Gradients, members: Sequence[str]) -> Float:
-    """Return (bins): how many gradients of some variables fell into each bin, at one epoch."""
+    """Return the histogram of the gradients of some variables together at one epoch: counts (bins)."""
     rows = [record.names.index(name) for name in members if name in record.names]
     counts: Float = np.nan_to_num(np.asarray(record.histogram[rows], np.float64)).sum(0)
     return counts
 
 
 def binned(epochs: list[int], values: Float, columns: int) -> tuple[list[int], Float]:
-    """Return (V, E) in at most so many columns: each the largest of as many neighbours, named for the first of them.
+    """Reduce values (V, E) to at most `columns` columns, each the maximum over as many neighbouring epochs.
 
-    The largest, so that a single bad epoch of a long run is still seen.
+    The maximum, so that a single bad epoch of a long run stays visible.
+
+    Returns:
+        The first epoch of each column, and the values.
     """
     step = -(-len(epochs) // columns)
     if step <= 1:
@@ -159,7 +177,11 @@ def binned(epochs: list[int], values: Float, columns: int) -> tuple[list[int], F
 
 
 def decades(values: Float) -> tuple[float, float]:
-    """Return the ends of a logarithmic colour scale, as powers of ten: fitted to the run, so that a factor of two is visible."""
+    """Return the ends of a logarithmic colour scale, as exponents of ten.
+
+    They are the 6 % and 99 % quantiles of the run's values, rounded outwards to half decades, so that a factor of two is
+    visible.
+    """
     logs = np.log10(values[np.isfinite(values) & (values > 0)])
     if not logs.size:
         return -8.0, 0.0
@@ -168,7 +190,12 @@ def decades(values: Float) -> tuple[float, float]:
 
 
 def row_flags(record: Gradients, groups: Mapping[str, Sequence[str]]) -> list[Flag]:
-    """Return the flags of a record's rows: a layer has those of its variables, from the first epoch of each kind."""
+    """Return the flags of the rows of a heat map: a layer has those of its variables, each kind since its first epoch.
+
+    Args:
+        record: with flags of variables.
+        groups: the variables of each row, by the row's name.
+    """
     row_of = {name: row for row, members in groups.items() for name in members}
     since: dict[tuple[str, str], int] = {}
     for flag in record.flags:
@@ -178,7 +205,7 @@ def row_flags(record: Gradients, groups: Mapping[str, Sequence[str]]) -> list[Fl
 
 
 def gradient_health(run: Recorded, epoch: int | None = None) -> str:
-    """Say which flags stand at an epoch; an empty string where no gradient was recorded."""
+    """Return a sentence on the flags that stand at an epoch; "" where no gradient was recorded."""
     records = run.weight_gradients
     if not records:
         return ""

@@ -1,4 +1,4 @@
-"""Importance over epochs: which there is, and what of it was measured; what was not measured is no zero, and has no rank."""
+"""Importance over epochs: its sources, ranks and alerts. A feature that was not measured is NaN, not 0, and has no rank."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from keras_xai.recorded import Recorded
 from keras_xai.records import Alert, Importance, Source
 
-FEATURES_OF_ALERT = 3  # that are marked
+MARKED_FEATURES = 3  # of each alert
 
 
 def importance_of(run: Recorded, source: str | None = None) -> tuple[Source, Importance] | None:
-    """Return the importance asked for, or the first there is: live rows see more than the fixed probe."""
+    """Return the importance of a source, or of the live rows where there are some, else of the fixed probe; with its source."""
     by_source = sources(run)
     order: list[Source] = [name for name in by_source if name == source]
     order += ["live", "clean"]
@@ -41,7 +41,7 @@ def measured_at(importance: Importance, epoch: int | None) -> int:
 
 
 def unmeasured_at(importance: Importance, epoch: int | None = None) -> list[str]:
-    """Return the features whose share was not measured at an epoch at which others' was."""
+    """Return the features that were not measured at an epoch at which others were."""
     if not len(importance.epochs):
         return []
     share = importance.share[measured_at(importance, epoch)]
@@ -68,22 +68,19 @@ def leading_first(share: NDArray[Any], count: int) -> NDArray[np.int64]:
 
 
 def burn_in_end(importance: Importance) -> int | None:
-    """Return the first epoch at which an alarm is possible, None while there is none.
-
-    Updates that are not finite do not count.
-    """
+    """Return the first epoch at which an alarm is possible, None before it; updates that are not finite do not count."""
     updates = importance.epochs[np.isfinite(importance.share).any(1)]
     return int(updates[importance.burn_in]) if len(updates) > importance.burn_in else None
 
 
 def alerted_features(run: Recorded, epoch: int | None = None) -> list[str]:
-    """Return the features that an alert up to an epoch names, three each: the only ones drawn in the alarm colour."""
+    """Return the features of alerts up to an epoch, three of each: they are drawn in the alarm colour."""
     alerts = [alert for alert in run.alerts if epoch is None or alert.epoch <= epoch]
-    return list(dict.fromkeys(move.name for alert in alerts for move in alert.features[:FEATURES_OF_ALERT]))
+    return list(dict.fromkeys(move.name for alert in alerts for move in alert.features[:MARKED_FEATURES]))
 
 
 def lasted_until(alert: Alert, run: Recorded) -> int:
-    """Return the last epoch of the unbroken stretch after an alert at which the score was over its limit."""
+    """Return the last epoch up to which the score stayed over its limit after an alert."""
     importance = sources(run)[alert.source]
     if importance is None:
         return alert.epoch

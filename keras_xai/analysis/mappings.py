@@ -1,4 +1,4 @@
-"""Facts of a run's mappings over epochs: maps whose axes agree, samples to look at first, flags in words."""
+"""Mappings over epochs: coordinates aligned between epochs, suspicious samples, confusion, reliability, flags in words."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from keras_xai.probe.gallery import balanced_rows
 from keras_xai.recorded import Recorded
 from keras_xai.records import Float, Mappings, Result, Samples
 
-CLASSES_LISTED = 1000  # of more classes those are named that occur
-CLASSES_OF_CONFUSION = 20
+MAX_LISTED_CLASSES = 1000  # of more classes only those that occur are listed
+MAX_CONFUSION_CLASSES = 20
 RELIABILITY_BINS = 10
 
 
@@ -36,68 +36,74 @@ def layer_index(records: Sequence[Mappings], name: str | None) -> int:
     return names.index(name) if name else max(0, len(names) - 2)
 
 
-def is_read(result: Result) -> NDArray[np.bool_]:
-    """Return (B): whether a sample's outputs are numbers; of NaN no class is told."""
+def has_prediction(result: Result) -> NDArray[np.bool_]:
+    """Return True for the samples (B) whose logits have no NaN, so that their prediction means something."""
     logits = np.asarray(result.logits, np.float32).reshape(len(result.logits), -1)
     return np.asarray(~np.isnan(logits).any(1))
 
 
 def at_epoch(records: Sequence[Mappings], epoch: int | None) -> int:
-    """Return the index of the nearest earlier record whose outputs are numbers; where none is, of the nearest earlier one."""
+    """Return the index of the last record up to an epoch that has a prediction; where none has, of the last one."""
     nearest = position([record.epoch for record in records], epoch)
     for at in range(nearest, -1, -1):
-        if is_read(records[at].result).any():
+        if has_prediction(records[at].result).any():
             return at
     return nearest
 
 
 def aligned_coordinates(records: Sequence[Mappings], layer: int, reference: int | None = None) -> Float:
-    """Return where each sample lies at each epoch, (E, B, 2), in units of the layer's own root mean square.
+    """Return the two-dimensional position of each sample at each epoch (E, B, 2), in units of the layer's root mean square.
 
-    NaN at epochs whose outputs are not numbers: they lie nowhere.
+    Every epoch's principal coordinates are rotated or reflected to fit those of the reference record best (orthogonal
+    Procrustes, Schönemann 1966), and the first two axes of the reference are kept. Samples then move only as the training
+    moved them: principal components of each epoch by itself would flip and jump.
 
-    Every epoch's principal coordinates are turned to those of the reference record (default the last) as far as a rotation
-    or reflection can (orthogonal Procrustes, Schönemann 1966); then the reference's first two axes are looked along. What
-    moves is what the training moved: a principal component analysis of each epoch would flip and jump by itself.
+    Args:
+        records: of E epochs.
+        layer: its index.
+        reference: index of a record; default the last one with a prediction.
+
+    Returns:
+        float64; NaN at epochs without a prediction.
     """
     coordinates = [np.asarray(record.features.coordinates[layer], np.float64) for record in records]
-    towards = at_epoch(records, None) if reference is None else reference
+    reference = at_epoch(records, None) if reference is None else reference
     planes = []
-    for record, own_axes in zip(records, coordinates, strict=True):
-        left, _, right = np.linalg.svd(own_axes.T @ coordinates[towards])
-        plane = (own_axes @ (left @ right))[:, :2]
-        planes.append(plane if is_read(record.result).any() else np.full_like(plane, np.nan))
+    for record, epoch_coordinates in zip(records, coordinates, strict=True):
+        left, _, right = np.linalg.svd(epoch_coordinates.T @ coordinates[reference])
+        plane = (epoch_coordinates @ (left @ right))[:, :2]
+        planes.append(plane if has_prediction(record.result).any() else np.full_like(plane, np.nan))
     return np.stack(planes) if planes else np.zeros((0, 0, 2))
 
 
 def samples_until(run: Recorded, epoch: int | None) -> Samples | None:
-    """Return what was known of the samples at an epoch; None of a run without mappings."""
+    """Return the training dynamics of the samples up to an epoch; None for a run without mappings."""
     records = run.mappings
     return Samples.of(records[: at_epoch(records, epoch) + 1]) if records else None
 
 
 def listed_classes(records: Sequence[Mappings]) -> NDArray[np.int64]:
-    """Return the classes that a page knows by their place in this list: all, or of very many those that occur."""
+    """Return the classes that the tab numbers by their index in this list: all, or of very many only those that occur."""
     last = records[-1].result
     if last.answer != "class":
         return np.zeros(0, np.int64)
-    if last.classes <= CLASSES_LISTED:
+    if last.classes <= MAX_LISTED_CLASSES:
         return np.arange(last.classes)
     labels = [] if last.label is None else [last.label]
     return np.unique(np.concatenate([*labels, *(record.result.prediction for record in records)]))
 
 
 class Suspect(NamedTuple):
-    """A sample whose label was believed little over all epochs: mislabelled, or hard."""
+    """A sample to whose label the model gave a low probability over all epochs: it is mislabelled, or hard."""
 
     row: int  # of the probe
-    confidence: float  # mean over epochs
+    confidence: float  # probability of the label, mean over epochs
     label: int
     prediction: int  # at the last epoch
 
 
 def suspects(run: Recorded, count: int) -> list[Suspect]:
-    """Return the samples to look at first, the least believed in front; none without labels that are classes."""
+    """Return at most `count` samples, the lowest confidence first; none without labels that are classes."""
     samples = samples_until(run, None)
     if samples is None:
         return []
@@ -112,9 +118,9 @@ def suspects(run: Recorded, count: int) -> list[Suspect]:
 
 
 def gallery_rows(run: Recorded) -> list[int]:
-    """Return the rows of the whole probe that the gallery shows; none where that cannot be told.
+    """Return the rows of the whole probe that the gallery shows; [] where they cannot be found.
 
-    The rows are not written: they are chosen again from the labels, and believed where the gallery has the same labels.
+    The file does not hold them. They are chosen again from the labels, and kept only if they have the gallery's labels.
     """
     if run.probe is None or not run.mappings:
         return []
@@ -128,8 +134,8 @@ def gallery_rows(run: Recorded) -> list[int]:
     return [int(row) for row in rows]
 
 
-def most_confused(result: Result, count: int = CLASSES_OF_CONFUSION) -> NDArray[np.int64]:
-    """Return the classes that are taken for others most, or others for them; the first ones where so many are not. In order."""
+def most_confused(result: Result, count: int = MAX_CONFUSION_CLASSES) -> NDArray[np.int64]:
+    """Return, sorted, at most `count` classes: those that are most often confused with others, then the first of the rest."""
     pairs = np.stack([np.asarray(result.label), np.asarray(result.prediction)])
     involved, times = np.unique(pairs[:, pairs[0] != pairs[1]], return_counts=True)
     first = involved[np.argsort(-times, kind="stable")][:count].tolist()
@@ -138,10 +144,10 @@ def most_confused(result: Result, count: int = CLASSES_OF_CONFUSION) -> NDArray[
 
 
 def confusion_counts(result: Result, classes: NDArray[np.int64]) -> tuple[NDArray[np.int64], Float]:
-    """Return (K, K) samples of some classes by true and predicted class, and the same as shares of the true class."""
+    """Return counts of samples (K, K) by true and predicted class, of some classes, and the same as shares of the true class."""
     if result.label is None:
         raise ValueError("a confusion needs labels")
-    read = is_read(result)
+    read = has_prediction(result)
     true = (np.asarray(result.label)[read, None] == classes).astype(np.int64)  # (B, K)
     predicted = (np.asarray(result.prediction)[read, None] == classes).astype(np.int64)
     counts = true.T @ predicted
@@ -157,7 +163,7 @@ class Reliability(NamedTuple):
 
 
 def reliability_bins(result: Result, bins: int = RELIABILITY_BINS) -> Reliability:
-    """Return accuracy against certainty in bins of equal width."""
+    """Return accuracy against certainty in bins of equal width, for a reliability diagram."""
     if result.correct is None:
         raise ValueError("a reliability needs labels")
     certainty = np.asarray(result.certainty, np.float64)
@@ -178,7 +184,7 @@ FLAG_SENTENCES = {
 
 
 def mapping_health(run: Recorded, epoch: int | None = None) -> str:
-    """Say which flags stand at an epoch, and which layers stand still; an empty string where nothing was recorded."""
+    """Return a sentence on the flags that stand at an epoch, and on stable layers; "" where nothing was recorded."""
     records = run.mappings
     if not records:
         return ""

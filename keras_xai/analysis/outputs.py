@@ -1,4 +1,4 @@
-"""Outputs of the probe samples as every view shows them: classes, labels or numbers by the recorded task."""
+"""Outputs of the gallery's samples as all views show them: classes, labels or numbers, by the recorded task."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from keras_xai.analysis.formatting import percent, short
 from keras_xai.recorded import Recorded
 from keras_xai.records import Float, Outputs
 
-SUM_OF_COLUMNS = -1  # as a target: the sum of all columns was explained
-LARGE_COMPLETENESS_ERROR = 0.05  # above which a sum of attributions is marked
+SUM_OF_COLUMNS = -1  # the target where the sum of all columns was explained
+LARGE_COMPLETENESS_ERROR = 0.05  # above it a sum of attributions is marked
 
 
 def is_percent(table: Outputs) -> bool:
-    """Return whether outputs are shown as probabilities; a margin and a number are shown as they are."""
+    """Return True where outputs are shown as probabilities; margins and numbers are shown as they are."""
     return table.task in ("binary", "classes", "labels") and table.link != ""
 
 
 def has_classes(table: Outputs) -> bool:
-    """Return whether a sample is read as one class."""
+    """Return True where one class is predicted for each sample."""
     return table.task in ("binary", "classes")
 
 
 def probabilities(table: Outputs) -> Float:
     """Return outputs (E, B, K) as probabilities; margins and numbers as they are.
 
-    Logits are finished with the recorded link. One column of two classes becomes two, class 0 first.
+    The recorded link is applied to logits. The single column of two classes becomes two columns, class 0 first.
     """
     values: Float = np.asarray(table.outputs, np.float64)
     if not is_percent(table) or not values.size:
         return values
     if _are_logits(table, values):
-        with np.errstate(invalid="ignore"):  # of infinite logits there is no probability: NaN
+        with np.errstate(invalid="ignore"):  # infinite logits have the probability NaN
             softmax = table.link == "softmax" and values.shape[-1] > 1
             values = _softmax(values) if softmax else _sigmoid(values)
     if table.task == "binary" and values.shape[-1] == 1:
@@ -41,7 +41,7 @@ def probabilities(table: Outputs) -> Float:
 
 
 def _are_logits(table: Outputs, values: Float) -> bool:
-    """Return whether outputs are what the link is applied to: outside 0 to 1, or the explained score itself."""
+    """Return True where outputs are logits, not yet probabilities: they lie outside 0 to 1, or are the explained score."""
     finite = values[np.isfinite(values)]
     if table.space == "probability" or not finite.size:
         return False
@@ -68,17 +68,23 @@ def _softmax(values: Float) -> Float:
 
 
 def _column(values: Float, column: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Float:
-    """Return (E, B): one column of (E, B, K) each, the sum for `SUM_OF_COLUMNS`; NaN for a column that was not recorded."""
+    """Return one column for each sample (E, B), of values (E, B, K).
+
+    Args:
+        values: (E, B, K).
+        column: (E, B) their indices; `SUM_OF_COLUMNS` for the sum of all. NaN is returned for one that was not recorded.
+    """
     width = values.shape[-1]
     if not width:
         return np.full(column.shape, np.nan)
-    picked = np.take_along_axis(values, np.clip(column, 0, width - 1)[..., None].astype(np.int64), -1)[..., 0]
-    picked = np.where(column < width, picked, np.nan)
-    return np.asarray(np.where(column == SUM_OF_COLUMNS, values.sum(-1), picked), np.float64)
+    index = np.clip(column, 0, width - 1)[..., None].astype(np.int64)
+    selected = np.take_along_axis(values, index, -1)[..., 0]
+    selected = np.where(column < width, selected, np.nan)
+    return np.asarray(np.where(column == SUM_OF_COLUMNS, values.sum(-1), selected), np.float64)
 
 
 def predicted(table: Outputs) -> Float:
-    """Return (E, B): the class that a sample is read as; NaN where there is none: no classes, or outputs that are not finite."""
+    """Return the predicted classes (E, B); NaN where the task has no classes or the outputs are not finite."""
     if not has_classes(table):
         return np.full(table.target.shape, np.nan)
     finite = np.isfinite(table.outputs).all(-1) & np.isfinite(table.prediction)
@@ -86,14 +92,14 @@ def predicted(table: Outputs) -> Float:
 
 
 def explained(table: Outputs) -> Float:
-    """Return (E, B): the probability of the explained class or label, or the raw value of the explained column."""
+    """Return the probability of the explained class or label, or the raw value of the explained column (E, B)."""
     values = probabilities(table)
     single = values.shape[-1] == 1 and table.task in ("binary", "number")
     return _column(values, np.zeros_like(table.target) if single else np.asarray(table.target, np.int64))
 
 
 def title_value(table: Outputs) -> Float:
-    """Return (E, B): the number at a sample's title, of the predicted class where there is one, else of what is explained."""
+    """Return the numbers in the titles of samples (E, B): of the predicted class, else of the explained output."""
     if not has_classes(table):
         return explained(table)
     values, classes = probabilities(table), predicted(table)
@@ -104,7 +110,12 @@ def title_value(table: Outputs) -> Float:
 
 
 def trajectory(table: Outputs, classes: np.ndarray[tuple[int], np.dtype[np.int64]] | None) -> Float:
-    """Return (E, B): what is followed over epochs, the true class where there is one, else what is explained."""
+    """Return the values that are drawn over epochs (E, B): of the true class where it is known, else of the explained output.
+
+    Args:
+        table: outputs over epochs.
+        classes: (B) true classes; None where they are not known.
+    """
     values = probabilities(table)
     if classes is None or not has_classes(table) or values.shape[-1] == 1 or len(classes) != table.target.shape[1]:
         return explained(table)
@@ -112,7 +123,7 @@ def trajectory(table: Outputs, classes: np.ndarray[tuple[int], np.dtype[np.int64
 
 
 def number(table: Outputs, value: float) -> str:
-    """Print such a number: 97 %, or 21.5."""
+    """Format an output: 97 %, or 21.5 where outputs are no probabilities."""
     return percent(value) if is_percent(table) else short(value)
 
 
@@ -135,9 +146,9 @@ def target_name(run: Recorded, table: Outputs, target: int) -> str:
 
 
 def finite_at(table: Outputs, epoch: int | None) -> tuple[int, int | None]:
-    """Return the index of the epoch to show, and since when scores are not finite where those of `epoch` are not.
+    """Return the index of the epoch to show, and the epoch since when scores are not finite, None where they are.
 
-    The nearest earlier epoch; where none of its scores is finite, the last one before at which some are.
+    The epoch is the last one up to `epoch` at which some score is finite; where there is none, the last one.
     """
     nearest = position(table.epochs, epoch)
     finite = np.asarray(np.isfinite(table.score).any(1))
@@ -152,19 +163,21 @@ def finite_at(table: Outputs, epoch: int | None) -> tuple[int, int | None]:
 def sides(
     run: Recorded, table: Outputs, targets: np.ndarray[tuple[int], np.dtype[np.int64]], method: str
 ) -> tuple[str, str]:
-    """Say what a negative and a positive attribution mean: "against malignant", "for malignant"."""
+    """Return the meaning of a negative and of a positive attribution: "against malignant", "for malignant"."""
     names = list(dict.fromkeys(target_name(run, table, int(target)) for target in targets))
-    graded = has_classes(table) or table.task == "labels"
-    mixed = len(names) > 1
+    is_categorical = has_classes(table) or table.task == "labels"
+    has_several = len(names) > 1
     target = names[0] if names else "the output"
     quantity = run.method_quantity(method)
     if quantity == "other":
-        return "low", f"high for {'the output explained at each sample' if mixed else target}"
+        return "low", f"high for {'the output explained at each sample' if has_several else target}"
     if quantity == "slope":
-        graph = f"score of {target}" if graded else target
-        return f"{'score' if mixed else graph} falls", "rises as the value grows"
-    if mixed and graded:
+        rising = f"score of {target}" if is_categorical else target
+        return f"{'score' if has_several else rising} falls", "rises as the value grows"
+    if has_several and is_categorical:
         return "against", "for the class named at each sample"
-    if mixed:
+    if has_several:
         return "lowers", "raises the output named at each sample"
-    return (f"against {target}", f"for {target}") if graded else (f"lowers {target}", f"raises {target}")
+    if is_categorical:
+        return f"against {target}", f"for {target}"
+    return f"lowers {target}", f"raises {target}"

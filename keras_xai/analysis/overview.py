@@ -1,4 +1,4 @@
-"""Summary of a run in words: the sentence, the line below it, and four figures."""
+"""The summary of a run at an epoch: a sentence, a line of details below it, and four figures."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from keras_xai.records import VERDICT_WORDS, Alert, Importance
 Event = Sequence[Alert]  # alerts of one cause
 
 FEATURES_LISTED = 5
-LATER_EVENTS_TOLD = 2
-ACCURACY_LOSS = 0.05  # a fall of an accuracy that is marked
+LATER_EVENTS_LISTED = 2
+MARKED_ACCURACY_LOSS = 0.05  # a larger fall of an accuracy is marked
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One figure of the overview: what it is now, what it was, and whether that is wrong."""
+    """One figure of the overview."""
 
-    value: str
-    was: str
-    note: str
-    alarm: bool = False
+    value: str  # at the epoch of the summary
+    was: str  # "was 12 %": before the first event; or "of 6", a limit or total; "" without
+    note: str  # the name of the figure
+    alarm: bool = False  # shown in the alarm colour
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class Summary:
     alarm: bool
     before: int  # the epoch that "was" refers to
     feature: str  # the feature that moved, or the most important one; "" without an importance
-    faults: tuple[str, ...] = ()  # what of the watch broke, a sentence each
-    watch: str = ""  # what the absence of alerts amounts to; "" where there are some
+    faults: tuple[str, ...] = ()  # sentences on parts of the watch that broke, see `judgement.Judgement`
+    watch: str = ""  # whether the absence of alerts means that nothing moved; "" where there are alerts
     not_finite: int | None = None  # the epoch from which on no importance is finite
     missing: tuple[str, ...] = ()  # features whose importance was not measured
 
 
 def event_sentence(event: Event) -> str:
-    """Say what happened: "Epoch 14: the training data changed in block (0,0), and by epoch 16 the model relies on it."."""
+    """Describe an event: "Epoch 14: the training data changed in block (0,0), and by epoch 16 the model relies on it."."""
     rate = " while the learning rate was rising" if any(alert.learning_rate_rising for alert in event) else ""
     changed = next((a for a in event if a.source != "clean" and a.verdict == "data changed"), None)
     if changed is None:
@@ -66,12 +66,12 @@ def event_sentence(event: Event) -> str:
 
 
 def _seen_on_probe(alert: Alert) -> str:
-    """Say what an alert of the fixed probe alone amounts to."""
+    """Describe an event whose alerts are all of the fixed probe."""
     return VERDICT_WORDS[alert.verdict] if alert.verdict == "data changed" else _move(alert)
 
 
 def _change(event: Event, changed: Alert) -> str:
-    """Say what changed: the labels alone, or the data and where."""
+    """Describe a change of the data: of the labels alone, or of the data, with the feature that changed most."""
     rows = changed.changed
     if rows is not None and rows.labels and not rows.rows:
         return "the training labels changed"
@@ -84,7 +84,7 @@ def _move(alert: Alert) -> str:
 
 
 def _answer(event: Event, moved: Alert) -> str:
-    """Say what the model makes of a change of the data."""
+    """Describe the model's response to a change of the data: which feature it relies on more or less."""
     where = first_feature(telling_alert(event))
     same = next((move for move in moved.features if move.name == where), None)
     if same is not None:
@@ -97,7 +97,7 @@ def _answer(event: Event, moved: Alert) -> str:
 
 
 def telling_alert(event: Event) -> Alert:
-    """Return the alert that says best which features it is about: by what the model makes of the rows, else by the rows."""
+    """Return the alert of an event whose features describe it best: of the live rows' attributions, else of any source."""
     named = [alert for alert in event if alert.features]
     live = [alert for alert in named if alert.source == "live"]
     return [*live, *named, event[0]][0]
@@ -119,7 +119,7 @@ def _direction(alert: Alert) -> str:
 
 
 def summary(run: Recorded, epoch: int | None = None) -> Summary:
-    """Return the sentence, the line below it and the four figures, as they stood at `epoch` (default: the last)."""
+    """Return the summary of a run as it stood at `epoch`, by default the last."""
     epochs = list(run.epochs)
     if not epochs:
         return _without_epochs(run)
@@ -160,7 +160,7 @@ def _without_epochs(run: Recorded) -> Summary:
 
 
 def _importance_for(run: Recorded, past: Sequence[Event]) -> Importance | None:
-    """Return the importance that the first event was seen on, else the first there is."""
+    """Return the importance of the source of the first event; without events that of `importance_of`."""
     source = past[0][0].source if past else None
     choice = importance_of(run, None if source == "data" else source)
     return choice[1] if choice else None
@@ -173,7 +173,7 @@ def _epoch_before(epochs: Sequence[int], past: Sequence[Event]) -> int:
 
 
 def _watch(run: Recorded, current: int, unwatched: Sequence[str]) -> str:
-    """Say what it means that there is no alert: calm is claimed only where an alarm was possible."""
+    """Return a sentence on a run without alerts: that nothing moved is said only where an alarm was possible."""
     choice = importance_of(run)
     if unwatched:
         return f"None so far. {' '.join(unwatched)}"
@@ -221,10 +221,10 @@ def _detail(run: Recorded, past: Sequence[Event], importance: Importance | None,
             parts.append(f"{label} since epoch {before}: {short(old)} → {short(new)}.")
         else:
             parts.append(f"{label} {short(new)}.")
-    for event in past[1 : 1 + LATER_EVENTS_TOLD]:
+    for event in past[1 : 1 + LATER_EVENTS_LISTED]:
         sentence = event_sentence(event)
         parts.append(f"Later, {sentence[0].lower()}{sentence[1:]}")
-    others = len(past) - 1 - LATER_EVENTS_TOLD
+    others = len(past) - 1 - LATER_EVENTS_LISTED
     if others > 0:
         parts.append(f"And {count(others, 'later alert')}.")
     return " ".join(parts)
@@ -250,7 +250,7 @@ def _not_measured(importance: Importance, current: int) -> list[str]:
 
 
 def accuracy_key(run: Recorded) -> str | None:
-    """Return the log that a reader looks at first: validation accuracy, else another metric, else a loss."""
+    """Return the key of the metric to show: validation accuracy, else accuracy, else another metric, else a loss."""
     recorded = dict.fromkeys(key for record in run.history for key in record.logs)
     keys = [key for key in recorded if not key.startswith("xai_")]
     metrics = [key for key in keys if "loss" not in key]
@@ -279,7 +279,7 @@ def _metric(run: Recorded, current: int, before: int | None) -> Fact:
     label = key.replace("val_", "validation ").replace("_", " ")
     label = label.replace("sparse categorical ", "").replace("binary ", "")
     was = f"was {show(old)}" if np.isfinite(old) and before is not None and before < current else ""
-    return Fact(show(new), was, label, alarm=bool(is_accuracy and old - new > ACCURACY_LOSS))
+    return Fact(show(new), was, label, alarm=bool(is_accuracy and old - new > MARKED_ACCURACY_LOSS))
 
 
 def _score(importance: Importance | None, current: int) -> Fact:

@@ -1,4 +1,4 @@
-"""Titles and names that the figures, the report and the tab print alike. The tab is served them (route `theme`)."""
+"""Titles and names that figures, report and tab have in common; the tab gets them by the route `theme`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_xai.records import VERDICT_WORDS, Source
 
-# The views of the tab and the whole figures, in the order in which they are shown.
+# The views of the tab, which are also the figures of the report, in the order in which they are shown.
 VIEWS: dict[str, str] = {
     "overview": "Overview",
     "weight_gradients": "Weight gradients",
@@ -16,7 +16,7 @@ VIEWS: dict[str, str] = {
     "mappings": "Mappings",
 }
 
-# What an importance was measured on.
+# The rows on which an importance was measured.
 SOURCES: dict[Source, str] = {"live": "live rows", "clean": "fixed probe", "data": "data score"}
 
 # Statistics of the gradients that have a heat map.
@@ -37,5 +37,5 @@ def view_title(name: str) -> str:
 
 
 def vocabulary() -> dict[str, Mapping[Any, str]]:
-    """Return everything that the tab prints in these words."""
+    """Return all of these words, for the tab."""
     return {"views": VIEWS, "sources": SOURCES, "verdicts": VERDICT_WORDS, "statistics": STATISTICS}

@@ -1,10 +1,10 @@
-"""Records as plotly figures: plain dicts, for the tab, the notebook and the report alike.
+"""Plotly figures of a run, as plain dicts, for the tab, the notebook and the report.
 
 `FIGURES` are whole views, `PANELS` the charts they consist of. A new figure is one file and one line of `FIGURES`: then
-`run.figure(name)` draws it and the report shows it. A panel that the tab is to show is one line of `PANELS`.
+`run.figure(name)` returns it and the report shows it. A panel that the tab requests is one line of `PANELS`.
 
-A figure is a function `(run, look=LIGHT, *, option=default, …)`: a run, how it is to look, and its options, which its docstring
-describes.
+A figure is a function `(run, look=LIGHT, *, option=default, …)`: of a run, a `Look` (theme, name and colour of the run,
+other runs laid over it), and options, which its docstring describes.
 """
 
 from __future__ import annotations

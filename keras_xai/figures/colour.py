@@ -1,7 +1,6 @@
-"""Colours: the tokens of both themes and three maps whose equal steps look equal.
+"""Colours: the tokens of both themes, and three perceptually uniform colour maps.
 
-The only place where a colour is written down. The tab asks for it (route `theme`) and its stylesheet is tested to
-agree; the notebook and the report take it from here.
+No colour is written anywhere else: the tab gets them by the route `theme`, and its stylesheet is tested to agree.
 """
 
 from __future__ import annotations
@@ -50,12 +49,13 @@ TOKENS: dict[Theme, dict[str, str]] = {
         "good": "#81c784",
     },
 }
-# Neither the accent (where you are) nor the alarm (what is wrong).
+# Colours of runs, which differ from the accent (the selected epoch or sample) and from the alarm colour.
 RUNS: dict[Theme, tuple[str, ...]] = {
     "light": ("#00857a", "#7b52c4", "#9a6a00", "#a8447f", "#4f6b85", "#5f7a1f"),
     "dark": ("#4fc3b7", "#b497f0", "#e0b04a", "#e391c2", "#9fb6cc", "#b4cf6e"),
 }
-# Magnitudes leave the page, signed values leave a neutral middle, `ember` shows on top of an image.
+# Stops of the colour maps: "sequential" begins near the colour of the page, "diverging" has a neutral middle, "ember" is for
+# maps on top of an image.
 STOPS: dict[Theme, dict[Map, tuple[str, ...]]] = {
     "light": {
         "sequential": ("#f2f6f9", "#c5dcea", "#84b4d2", "#4189b8", "#1b5f99", "#0b3a70", "#081d44"),
@@ -87,19 +87,19 @@ _LAB = np.array(
 
 
 def run_colour(theme: Theme, index: int) -> str:
-    """The colour of the run seen `index`-th; after six they come round again."""
+    """Return the colour of run number `index`; after six colours they repeat."""
     return RUNS[theme][index % len(RUNS[theme])]
 
 
 def oklab(colours: tuple[str, ...]) -> Float:
-    """Hex colours as OKLab (n, 3), where Euclidean distance is perceived distance."""
+    """Convert n hex colours to OKLab (n, 3), in which Euclidean distance is perceived distance."""
     srgb = np.array([list(bytes.fromhex(colour[1:])) for colour in colours]) / 255
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     return np.asarray(np.cbrt(linear @ _LMS.T) @ _LAB.T)
 
 
 def srgb(lab: Float) -> list[str]:
-    """OKLab (n, 3) back to hex."""
+    """Convert OKLab (n, 3) to hex colours."""
     linear = np.clip((lab @ np.linalg.inv(_LAB).T) ** 3 @ np.linalg.inv(_LMS).T, 0, 1)
     values = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return [f"#{row.tobytes().hex()}" for row in np.rint(255 * values).astype(np.uint8)]
@@ -107,26 +107,28 @@ def srgb(lab: Float) -> list[str]:
 
 @cache
 def ramp(theme: Theme, name: Map, steps: int = 256) -> tuple[str, ...]:
-    """A colour map as `steps` hex colours at equal distance along the path through its stops.
+    """Return a colour map as `steps` hex colours, at equal perceived distances along the path through its stops.
 
-    A diverging map is walked in two halves, so that zero keeps the neutral middle.
+    The two halves of a diverging map are spaced separately, so that zero is its neutral middle.
     """
     path = oklab(STOPS[theme][name])
     if name == "diverging":
         middle = len(path) // 2
-        return (*_walk(path[: middle + 1], steps // 2), *_walk(path[middle:], steps - steps // 2))
-    return tuple(_walk(path, steps))
+        first_half = _evenly_spaced(path[: middle + 1], steps // 2)
+        return (*first_half, *_evenly_spaced(path[middle:], steps - steps // 2))
+    return tuple(_evenly_spaced(path, steps))
 
 
-def _walk(path: Float, steps: int) -> list[str]:
-    at = np.linspace(0, len(path) - 1, 1000)
-    fine = np.stack([np.interp(at, np.arange(len(path)), path[:, axis]) for axis in range(3)], axis=1)
-    walked = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(fine, axis=0), axis=1))])
-    even = np.linspace(0, walked[-1], steps)
-    return srgb(np.stack([np.interp(even, walked, fine[:, axis]) for axis in range(3)], axis=1))
+def _evenly_spaced(path: Float, steps: int) -> list[str]:
+    """Return hex colours at equal distances along a path through OKLab stops (n, 3)."""
+    fractions = np.linspace(0, len(path) - 1, 1000)
+    fine = np.stack([np.interp(fractions, np.arange(len(path)), path[:, axis]) for axis in range(3)], axis=1)
+    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(fine, axis=0), axis=1))])
+    even_lengths = np.linspace(0, lengths[-1], steps)
+    return srgb(np.stack([np.interp(even_lengths, lengths, fine[:, axis]) for axis in range(3)], axis=1))
 
 
 def colourscale(theme: Theme, name: Map, steps: int = 32) -> list[tuple[float, str]]:
-    """A map as plotly wants it."""
+    """Return a colour map as plotly's `colorscale`: pairs of a position from 0 to 1 and a colour."""
     colours = ramp(theme, name, steps)
     return [(i / (steps - 1), colour) for i, colour in enumerate(colours)]

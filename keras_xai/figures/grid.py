@@ -8,20 +8,32 @@ from typing import Any
 
 from keras_xai.figures.theme import Figure, Look, chart
 
-LINE = 18  # pixels of a further line of a panel's title
-TITLE_LINE = 24  # and of the figure's
-OWN_LEFT, OWN_RIGHT, OWN_BOTTOM = 44, 10, 22  # margins of a panel that labels nothing of its own
+PANEL_TITLE_LINE = 18  # pixels of each further line of a panel's title
+TITLE_LINE = 24  # and of the figure's title
+DEFAULT_LEFT, DEFAULT_RIGHT, DEFAULT_BOTTOM = 44, 10, 22  # margins of a panel without long labels, in pixels
 _AXIS_OF = {"xref": "x", "yref": "y"}
 
 
 def grid(
     look: Look, panels: Sequence[tuple[str, Figure]], *, columns: int = 2, title: str = "", row_height: int = 280
 ) -> Figure:
-    """Set panels left to right, top to bottom, each under its title; `paper` marks stay inside their own panel."""
+    """Return one figure of several panels, from left to right and top to bottom, each under its title.
+
+    Marks of a panel that refer to "paper" stay inside the panel.
+
+    Args:
+        look: of the figure.
+        panels: titles and figures.
+        columns: panels in a row.
+        title: of the figure.
+        row_height: in pixels.
+    """
     rows = -(-len(panels) // columns)
-    more = LINE * max((name.count("<br>") for name, _ in panels), default=0)  # what titles of several lines need
+    more = PANEL_TITLE_LINE * max(
+        (name.count("<br>") for name, _ in panels), default=0
+    )  # what titles of several lines need
     margins = [panel["layout"].get("margin", {}) for _, panel in panels]
-    below = max((margin.get("b", OWN_BOTTOM) - OWN_BOTTOM for margin in margins), default=0)  # of long labels
+    below = max((margin.get("b", DEFAULT_BOTTOM) - DEFAULT_BOTTOM for margin in margins), default=0)  # of long labels
     head = TITLE_LINE * title.count("<br>")
     height = 40 + rows * (row_height + more + below) + (48 + head if title else 0)
     margin = {"l": 56, "r": 24, "t": (72 + head if title else 40) + more, "b": 32 + below}
@@ -29,7 +41,9 @@ def grid(
     for index, (name, panel) in enumerate(panels):
         row, column = divmod(index, columns)
         space = 0.055 if columns <= 3 else 0.012
-        wide = (1 - space * (2 * columns - 1)) / columns  # the same for all: lengths in panels side by side compare
+        wide = (
+            1 - space * (2 * columns - 1)
+        ) / columns  # the same for all, so that lengths can be compared across panels
         left = column * (wide + 2 * space)
         right = left + wide
         inner = height - out["layout"]["margin"]["t"] - out["layout"]["margin"]["b"]
@@ -37,10 +51,10 @@ def grid(
         tall = (1 - (rows - 1) * gap) / rows
         top = 1 - row * (tall + gap)
         bottom = max(0.0, top - tall)
-        # A panel that labels its rows or its lines asked for wide margins: it takes them from its own width.
-        left += min(0.2, max(0, margins[index].get("l", OWN_LEFT) - OWN_LEFT) / 1100)
-        right -= min(0.2, max(0, margins[index].get("r", OWN_RIGHT) - OWN_RIGHT) / 1100)
-        _place(out, panel, index, (left, right), (bottom, top))
+        # A panel with long labels of rows or lines has wide margins, which are taken from its own width.
+        left += min(0.2, max(0, margins[index].get("l", DEFAULT_LEFT) - DEFAULT_LEFT) / 1100)
+        right -= min(0.2, max(0, margins[index].get("r", DEFAULT_RIGHT) - DEFAULT_RIGHT) / 1100)
+        _add_panel(out, panel, index, (left, right), (bottom, top))
         out["layout"]["annotations"].append(
             {
                 "xref": "paper",
@@ -57,7 +71,7 @@ def grid(
             }
         )
     if title:
-        place = {
+        position = {
             "x": 0,
             "xref": "container",
             "y": 1,
@@ -65,15 +79,16 @@ def grid(
             "yanchor": "top",
             "pad": {"t": 34 if head else 16, "l": 56},
         }
-        out["layout"]["title"] = {"text": title, "font": {"size": 18, "color": look["text"]}, **place}
+        out["layout"]["title"] = {"text": title, "font": {"size": 18, "color": look["text"]}, **position}
     out["layout"]["paper_bgcolor"] = out["layout"]["plot_bgcolor"] = look["page"]
     return out
 
 
-def _place(out: Figure, panel: Figure, index: int, x: tuple[float, float], y: tuple[float, float]) -> None:
+def _add_panel(out: Figure, panel: Figure, index: int, x: tuple[float, float], y: tuple[float, float]) -> None:
+    """Add a panel to a figure, within the ranges x and y of the figure, 0 to 1."""
     panel = copy.deepcopy(panel)
     layout, number = panel["layout"], "" if index == 0 else str(index + 1)
-    ids = {"": number, "2": str(index + 101)}  # a panel's second value axis, far from everybody's first
+    ids = {"": number, "2": str(index + 101)}  # numbers of a panel's value axes; those of second axes begin at 101
     inside = layout.get("yaxis", {}).get("domain", [0, 1])
     for trace in panel["data"]:
         axis = ids[trace.get("yaxis", "y").removeprefix("y")]
@@ -84,7 +99,7 @@ def _place(out: Figure, panel: Figure, index: int, x: tuple[float, float], y: tu
         if panel_id and f"yaxis{panel_id}" not in layout:
             continue
         axis = layout.get(f"yaxis{panel_id}", {})
-        domain = [y[0] + part * (y[1] - y[0]) for part in axis.get("domain", [0, 1])]
+        domain = [y[0] + fraction * (y[1] - y[0]) for fraction in axis.get("domain", [0, 1])]
         out["layout"][f"yaxis{grid_id}"] = axis | {"domain": domain, "anchor": f"x{number}"}
         if "scaleanchor" in axis:  # pixels stay square against the panel's own axis
             out["layout"][f"yaxis{grid_id}"]["scaleanchor"] = f"x{number}"
@@ -93,7 +108,13 @@ def _place(out: Figure, panel: Figure, index: int, x: tuple[float, float], y: tu
 
 
 def _moved(mark: dict[str, Any], number: str, inside: Sequence[float]) -> dict[str, Any]:
-    """Move a mark: `paper` becomes the panel, the domain of its first axes, of which the upright one may be a part only."""
+    """Return a mark of a panel for the figure: "paper" becomes the domain of the panel's axes.
+
+    Args:
+        mark: a shape or annotation.
+        number: of the panel's axes in the figure.
+        inside: the domain of the panel's value axis, which may be a part of the panel's height only.
+    """
     moved = dict(mark)
     for ref, letter in _AXIS_OF.items():
         moved[ref] = f"{letter}{number} domain" if mark.get(ref) == "paper" else f"{letter}{number}"

@@ -1,4 +1,4 @@
-"""Parts that heat maps share: the cells, a labelled row for each of them, and the epochs along their columns."""
+"""Parts that heat maps share: the cells, an axis of labelled rows, an axis of epochs, and hatching for missing cells."""
 
 from __future__ import annotations
 
@@ -11,25 +11,34 @@ from numpy.typing import ArrayLike, NDArray
 from keras_xai.figures.colour import Map, colourscale
 from keras_xai.figures.theme import Look, axis, epoch_axis, packed, text
 
-LETTER = 6.2  # pixels of a letter of a label
-LABEL_PADDING = 20  # pixels beside it
-COLUMNS_WITH_GAPS = 120  # of more columns a gap would take what a cell has
+LETTER_WIDTH = 6.2  # pixels of a letter of a label
+LABEL_PADDING = 20  # pixels beside a label
+MAX_COLUMNS_WITH_GAPS = 120  # with more columns the gaps would be as wide as the cells
 
 
-def left_margin(labels: Sequence[str], most: int = 200, letter: float = LETTER) -> int:
-    """Return the pixels that the labels of the rows need, and at most so many."""
+def left_margin(labels: Sequence[str], most: int = 200, letter: float = LETTER_WIDTH) -> int:
+    """Return the width in pixels that the labels of the rows need, at most `most`."""
     return int(min(most, LABEL_PADDING + letter * max(map(len, labels), default=1)))
 
 
 def label_length(left: int) -> int:
-    """Return how many letters go into a margin."""
+    """Return the number of letters that fit into a margin of `left` pixels."""
     return (left - 12) // 6
 
 
 def heat_map(
     look: Look, values: ArrayLike, low: float, high: float, *, colours: Map = "sequential", **more: Any
 ) -> Any:
-    """Return the trace of values (rows, columns) between two ends of a scale; `more` are plotly's own settings."""
+    """Return the trace of a heat map.
+
+    Args:
+        look: of the figure.
+        values: (rows, columns).
+        low: lower end of the colour scale.
+        high: its upper end.
+        colours: the colour map.
+        **more: settings of plotly's trace.
+    """
     return {
         "type": "heatmap",
         "z": packed(values),
@@ -43,11 +52,18 @@ def heat_map(
 
 def column_gap(columns: Sequence[Any]) -> int:
     """Return the pixels between two columns."""
-    return 1 if len(columns) <= COLUMNS_WITH_GAPS else 0
+    return 1 if len(columns) <= MAX_COLUMNS_WITH_GAPS else 0
 
 
 def row_axis(look: Look, labels: Sequence[str], ticks: Sequence[Any] | None = None, **more: Any) -> dict[str, Any]:
-    """Return the axis of rows from top to bottom; `labels` are plotly text, at `ticks` or one a row."""
+    """Return the axis of rows from top to bottom.
+
+    Args:
+        look: of the figure.
+        labels: plotly text.
+        ticks: positions of the labels; default one a row.
+        **more: settings of plotly's axis.
+    """
     rows = len(labels) if ticks is None else len(ticks)
     return axis(
         look,
@@ -70,26 +86,30 @@ def cell_axis(look: Look, epochs: list[int]) -> dict[str, Any]:
 
 
 def row_names(names: Sequence[str], columns: int) -> list[list[str]]:
-    """Return the names of the rows for every cell, for the box under the pointer."""
+    """Return the name of its row for every cell (rows, columns), for the hover text."""
     return [[text(name)] * columns for name in names]
 
 
 def hatched(
     look: Look, epochs: Sequence[int], is_measured: NDArray[np.bool_], rows: Sequence[Any] = ()
 ) -> list[dict[str, Any]]:
-    """Return one bar for every unbroken stretch of cells (rows, epochs) without a value; none where there is no such cell.
+    """Return a trace of hatched bars, one for every unbroken stretch of cells without a value; [] where there is none.
 
-    `rows` are the places of the rows on their axis, by default their numbers.
+    Args:
+        look: of the figure.
+        epochs: of the columns.
+        is_measured: (rows, epochs) True for cells with a value.
+        rows: the positions of the rows on their axis; default their numbers.
     """
     step = int(min(np.diff(epochs), default=1))
-    starts, lengths, places = [], [], []
+    starts, lengths, positions = [], [], []
     for row, measured in enumerate(is_measured):
         edges = np.flatnonzero(np.diff(np.concatenate([[1], measured.astype(int), [1]])))
         for begin, end in zip(edges[::2], edges[1::2], strict=True):
             starts.append(int(epochs[begin]) - step / 2)
             lengths.append(int(epochs[end - 1]) - int(epochs[begin]) + step)
-            places.append(rows[row] if rows else row)
-    if not places:
+            positions.append(rows[row] if rows else row)
+    if not positions:
         return []
     pattern = {"shape": "/", "fgcolor": look["line-strong"], "bgcolor": look["page"], "fillmode": "overlay"}
     marker = {
@@ -98,4 +118,4 @@ def hatched(
         "pattern": {**pattern, "size": 6, "solidity": 0.25},
     }
     bar = {"type": "bar", "orientation": "h", "width": 0.94, "hoverinfo": "skip", "marker": marker}
-    return [{**bar, "base": starts, "x": lengths, "y": places}]
+    return [{**bar, "base": starts, "x": lengths, "y": positions}]

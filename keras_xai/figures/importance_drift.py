@@ -1,4 +1,4 @@
-"""Importance and drift: the score against its limit, who rose and who fell."""
+"""Importance and drift: the score with its limit, the ranks of features, and their importance over epochs."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ from keras_xai.records import Importance, Source
 DASHES: dict[Source, str] = {"live": "solid", "clean": "2px,3px", "data": "6px,3px"}
 RANKED_FEATURES = 10
 MAP_ROWS = 13
-CURVED_EPOCHS = 200  # of more epochs curves would be denser than their pixels
-USUAL_LIMIT = 6.0  # the scale of an empty chart
+MAX_CURVED_EPOCHS = 200  # with more epochs curves would be denser than the pixels
+DEFAULT_LIMIT = 6.0  # for the scale of an empty chart
 
 
 def drift_score(run: Recorded, look: Look = LIGHT) -> Figure:
@@ -71,7 +71,7 @@ def drift_score(run: Recorded, look: Look = LIGHT) -> Figure:
     data = [*_other_scores(look), *_scores(look, recorded)]
     limits = {importance.limit: SOURCES[source] for source, importance in reversed(recorded.items())}
     values = [value for trace in data for value in trace["y"] if value is not None]
-    high = max([max(limits, default=USUAL_LIMIT) * 1.6, *(value * 1.08 for value in values)])
+    high = max([max(limits, default=DEFAULT_LIMIT) * 1.6, *(value * 1.08 for value in values)])
     panel = chart(
         look,
         data,
@@ -120,7 +120,7 @@ def _scores(look: Look, recorded: dict[Source, Importance]) -> list[dict[str, An
 
 
 def _mark_burn_in(run: Recorded, look: Look, panel: Figure, importances: Sequence[Importance]) -> None:
-    """Shade the epochs at which no alarm is possible yet: of the source that is through with them first."""
+    """Shade the burn-in, in which no alarm is possible yet: that of the source whose burn-in ends first."""
     ends = {}
     for importance in importances:
         end, since = burn_in_end(importance), not_finite_since(importance)
@@ -132,12 +132,12 @@ def _mark_burn_in(run: Recorded, look: Look, panel: Figure, importances: Sequenc
 
 
 def _not_finite(run: Recorded, importance: Importance | None) -> tuple[int | None, int]:
-    """Return since when no share is finite any more, and the last epoch of the run."""
+    """Return the epoch from which on no share is finite, None where the last is, and the last epoch of the run."""
     return not_finite_since(importance), int(run.epochs[-1]) if run.epochs else 0
 
 
 def _add_learning_rate(run: Recorded, look: Look, panel: Figure) -> None:
-    """Draw the learning rate below the score; a steady rate is a word, not a line."""
+    """Draw the learning rate below the score, unless it is the same at all epochs."""
     rates = np.array([record.learning_rate for record in run.history])
     if not np.isfinite(rates).any() or np.nanmin(rates) == np.nanmax(rates):
         return
@@ -180,7 +180,7 @@ def _add_learning_rate(run: Recorded, look: Look, panel: Figure) -> None:
 
 
 def rank_bump(run: Recorded, look: Look = LIGHT, *, source: str | None = None, epoch: int | None = None) -> Figure:
-    """Draw the rank over epochs of the ten features that lead at `epoch`; only alerted ones are coloured."""
+    """Draw the ranks over epochs of the ten most important features at `epoch`; those of alerts in the alarm colour."""
     choice = importance_of(run, source)
     if choice is None:
         return chart(look, [])
@@ -217,20 +217,20 @@ def rank_bump(run: Recorded, look: Look = LIGHT, *, source: str | None = None, e
 
 
 def _is_dense(importance: Importance) -> bool:
-    """Return whether marks to find would take the browser seconds, ten thousand of them: then the lines are found."""
-    return len(importance.epochs) > CURVED_EPOCHS
+    """Return True where markers for the hover text would take the browser seconds: then the lines have the hover text."""
+    return len(importance.epochs) > MAX_CURVED_EPOCHS
 
 
 def _rank_lines(
     look: Look, importance: Importance, rank: NDArray[Any], features: NDArray[Any], lowest: int, alerted: set[str]
 ) -> list[dict[str, Any]]:
-    """Return a line a feature, the alerted ones on top."""
+    """Return a line for each feature, those of alerts on top."""
     below = lowest + 0.7
     lines = []
     for f in sorted(features, key=lambda f: importance.names[f] in alerted):
         name, is_alerted = importance.names[f], importance.names[f] in alerted
         x, y = s_curve(importance.epochs, np.minimum(rank[:, f], below))
-        y = np.where(y < below, y, np.nan)  # below the chart is not a rank: a line leaves and comes back
+        y = np.where(y < below, y, np.nan)  # lower ranks are not drawn: there is a gap in the line
         hover: dict[str, Any] = {"hoverinfo": "skip"}
         if _is_dense(importance):
             shares = packed(importance.share[:, f])
@@ -254,7 +254,7 @@ def _rank_lines(
 def _rank_points(
     look: Look, importance: Importance, rank: NDArray[Any], features: NDArray[Any], lowest: int
 ) -> list[dict[str, Any]]:
-    """Return what the pointer finds: smooth curves have points between epochs, these are at epochs."""
+    """Return invisible markers at the epochs, for the hover text: the smooth lines also have points between epochs."""
     if _is_dense(importance):
         return []
     points = []
@@ -276,12 +276,13 @@ def _rank_points(
 
 
 def s_curve(x: Any, y: Any, steps: int = 10) -> tuple[Any, Any]:
-    """Return points of a line that leaves and reaches every value level, so that crossings stay readable.
+    """Return points of a curve through (x, y) that is horizontal at each of them, so that crossings can be followed.
 
-    Between two points it is the smoothstep 3t² − 2t³: it never overshoots a rank. Long runs stay as they are.
+    Between two points it is the smoothstep 3t² − 2t³, which never overshoots. Above 200 epochs the points are returned as they
+    are.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    if len(x) < 2 or len(x) > CURVED_EPOCHS:
+    if len(x) < 2 or len(x) > MAX_CURVED_EPOCHS:
         return x, y
     t = np.arange(steps) / steps
     along = (x[:-1, None] + np.diff(x)[:, None] * t).ravel()
@@ -298,7 +299,7 @@ def importance_map(
     epoch: int | None = None,
     rows: int = MAP_ROWS,
 ) -> Figure:
-    """Draw feature × epoch as colour, the features that lead at `epoch` on top; hatched where a share was not measured."""
+    """Draw the shares as a heat map, features × epochs, the most important at `epoch` on top; hatched where not measured."""
     choice = importance_of(run, source)
     if choice is None:
         return chart(look, [])
@@ -333,7 +334,7 @@ def importance_map(
 
 
 def _feature_labels(look: Look, names: Sequence[str], alerted: set[str], length: int) -> list[str]:
-    """Return the names of rows, the alerted ones in the alarm colour."""
+    """Return the labels of rows, those of alerts in the alarm colour."""
     labels = []
     for name in names:
         label = text(name, length)
@@ -346,7 +347,7 @@ def _feature_labels(look: Look, names: Sequence[str], alerted: set[str], length:
 def _not_measured(
     look: Look, epochs: Sequence[int], names: Sequence[str], is_measured: NDArray[np.bool_]
 ) -> list[dict[str, Any]]:
-    """Return the hatching of cells without a share, with words under the pointer."""
+    """Return the hatching of cells without a share, with a hover text."""
     bars = hatched(look, epochs, is_measured)
     for bar in bars:
         bar.pop("hoverinfo")
@@ -359,9 +360,11 @@ def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, sourc
     """Draw score, ranks and importance over epochs in one figure.
 
     Args:
-        epoch: whose leading features are drawn; by default the last.
-        source: what the importance was measured on, "live" (live rows), "clean" (fixed probe) or "data" (data score);
-            by default the first there is.
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
+        epoch: whose most important features are drawn; by default the last.
+        source: the rows of the importance, "live" (live rows), "clean" (fixed probe) or "data" (data score); by default
+            "live" where there are live rows, else "clean".
     """
     choice = importance_of(run, source)
     if choice is None:

@@ -1,6 +1,6 @@
 """Mappings: how data become features, features a decision, a decision a result, epoch by epoch.
 
-Each panel carries what it shows and how to read it in `layout.meta` (`title`, `reading`), from `READING`.
+Each panel has a title and a sentence on how to read it in `layout.meta` (`title`, `reading`), from `READING`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from keras_xai.analysis.mappings import (
     aligned_coordinates,
     at_epoch,
     confusion_counts,
-    is_read,
+    has_prediction,
     layer_index,
     layers,
     mapping_health,
@@ -56,11 +56,11 @@ from keras_xai.judgement import why_absent
 from keras_xai.recorded import Recorded
 from keras_xai.records import Float, Mappings, Result
 
-TAIL_EPOCHS = 5  # behind a point of the map
-SURROGATE_ROWS = 16  # features of a surrogate
-SUSPECTS_MARKED = 12
-CLASS_LETTERS = 14
-READING_LETTERS = 72  # of a line above a panel
+TAIL_EPOCHS = 5  # of the tail behind each point of the map
+SURROGATE_ROWS = 16  # features of a surrogate that are drawn
+MARKED_SUSPECTS = 12
+CLASS_LETTERS = 14  # of a class name in a label, at most
+READING_LETTERS = 72  # of the first line above a panel, at most
 
 READING = {
     "layer_map": (
@@ -131,7 +131,13 @@ COLOURINGS = ("label", "prediction", "held_out", "correct")
 
 
 def class_colours(theme: Theme, count: int, classes: NDArray[Any] | None = None) -> list[str]:
-    """Return as many colours as there are classes, equally far apart around the circle, equally bright; or those of some."""
+    """Return colours of equal lightness whose hues divide the circle evenly.
+
+    Args:
+        theme: of the figure.
+        count: number of classes.
+        classes: those whose colours are returned; default all.
+    """
     numbers = np.arange(count) if classes is None else np.asarray(classes)
     angle = 2 * np.pi * (numbers / max(1, count) + 0.07)
     lightness, chroma = (0.58, 0.13) if theme == "light" else (0.74, 0.12)
@@ -165,9 +171,12 @@ def layer_map(
     """Draw the 2-D map of one layer at one epoch, with tails.
 
     Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
         layer: its path; by default the last one before the logits.
+        epoch: by default the last.
         reference: the epoch whose axes are drawn, by default the last.
-        source: what colours a sample: "label", "prediction", "held_out" or "correct".
+        source: the property by which samples are coloured: "label", "prediction", "held_out" or "correct".
     """
     records = run.mappings
     has_labels = bool(records) and records[-1].result.label is not None
@@ -177,11 +186,11 @@ def layer_map(
     if not records:
         return _panel(look, "layer_map", [])
     k, at = layer_index(records, layer), at_epoch(records, epoch)
-    places = aligned_coordinates(records, k, None if reference is None else at_epoch(records, reference))
-    current, tail = places[at], places[max(0, at - TAIL_EPOCHS) : at + 1]
+    coordinates = aligned_coordinates(records, k, None if reference is None else at_epoch(records, reference))
+    current, tail = coordinates[at], coordinates[max(0, at - TAIL_EPOCHS) : at + 1]
     gaps = np.full((1, current.shape[0], 2), np.nan)  # between the tails of two samples
     path = np.concatenate([tail, gaps]).transpose(1, 0, 2).reshape(-1, 2)
-    limit = 1.05 * float(np.nanmax(np.abs(places), initial=0.0) or 1.0)
+    limit = 1.05 * float(np.nanmax(np.abs(coordinates), initial=0.0) or 1.0)
     tails = {
         "type": "scatter",
         "mode": "lines",
@@ -213,8 +222,8 @@ def layer_map(
 
 
 def _sample_words(run: Recorded, result: Result) -> list[str]:
-    """Return a line of words for every sample."""
-    classes, read = result.answer == "class", is_read(result)
+    """Return the hover text of every sample."""
+    classes, read = result.answer == "class", has_prediction(result)
     lines = []
     for b in range(len(result.certainty)):
         words = [f"sample {b}"]
@@ -306,19 +315,19 @@ def layer_saturation(run: Recorded, look: Look = LIGHT) -> Figure:
 
 
 def layer_participation(run: Recorded, look: Look = LIGHT) -> Figure:
-    """Draw how many directions are in use."""
+    """Draw the participation ratio: the number of directions in use."""
     return layer_epoch(run, look, "layer_participation")
 
 
 def layer_spread(run: Recorded, look: Look = LIGHT) -> Figure:
-    """Draw how far samples differ."""
+    """Draw the spread: the share of a layer's power that differs between samples."""
     return layer_epoch(run, look, "layer_spread")
 
 
 def _square(
     look: Look, shares: NDArray[Any], rows: Sequence[str], columns: Sequence[str], left: int, hover: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the trace and the layout of values of 0 to 1 for each pair: a grid of labelled cells."""
+    """Return the trace and the layout of a matrix of shares, 0 to 1, with labelled rows and columns."""
     return {
         "data": [heat_map(look, shares, 0, 1, xgap=1, ygap=1, **hover)],
         "xaxis": axis(look, showgrid=False, tickvals=list(range(len(columns))), ticktext=list(columns)),
@@ -349,10 +358,10 @@ def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = Non
 def _pairs(names: Sequence[str]) -> list[list[str]]:
     """Return "a and b" for every pair of names."""
     labels = [text(name) for name in names]
-    return [_each(f"{first} and ", labels) for first in labels]
+    return [_prefixed(f"{first} and ", labels) for first in labels]
 
 
-def _each(prefix: str, labels: Sequence[str]) -> list[str]:
+def _prefixed(prefix: str, labels: Sequence[str]) -> list[str]:
     return [prefix + label for label in labels]
 
 
@@ -363,7 +372,9 @@ def readability(run: Recorded, look: Look = LIGHT, *, source: str | None = None)
     """Draw the accuracy of a linear probe in each layer; chance is the palest colour.
 
     Args:
-        source: "prediction" for probes of the model's own decision, by default those of the label.
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
+        source: "prediction" for probes of the model's own prediction; by default those of the label.
     """
     records = run.mappings
     if not records:
@@ -379,7 +390,7 @@ def readability(run: Recorded, look: Look = LIGHT, *, source: str | None = None)
 
 
 def surrogates(run: Recorded, look: Look = LIGHT) -> Figure:
-    """Draw R² of the linear surrogate, agreement of both, accuracy and held-out accuracy, over epochs."""
+    """Draw over epochs: R² of the linear surrogate, agreement of both surrogates, accuracy and held-out accuracy."""
     records = run.mappings
     epochs = [record.epoch for record in records]
     results = [record.result for record in records]
@@ -414,16 +425,19 @@ def surrogates(run: Recorded, look: Look = LIGHT) -> Figure:
 
 def _surrogate_figure(records: Sequence[Mappings], name: str, figure_name: str) -> list[float]:
     """Return one figure of a surrogate over epochs, NaN where there is none."""
-    surrogates_of = [record.decision.surrogates.get(name) for record in records]
-    return [float("nan") if fit is None else float(getattr(fit, figure_name)) for fit in surrogates_of]
+    fits = [record.decision.surrogates.get(name) for record in records]
+    return [float("nan") if fit is None else float(getattr(fit, figure_name)) for fit in fits]
 
 
 def surrogate_coefficients(
     run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, method: str | None = None
 ) -> Figure:
-    """Draw the coefficients of the features that count most at an epoch, by class.
+    """Draw the coefficients by class of the features with the largest ones at an epoch.
 
     Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
+        epoch: by default the last.
         method: the surrogate, "linear" or "svm"; by default, and for any other name, the linear one.
     """
     name = method if method in ("linear", "svm") else "linear"
@@ -446,7 +460,7 @@ def surrogate_coefficients(
         colours="diverging",
         xgap=1,
         ygap=1,
-        customdata=[_each(f"{text(name)}, ", classes) for name in names],
+        customdata=[_prefixed(f"{text(name)}, ", classes) for name in names],
         hovertemplate="%{customdata}: %{z:.3g}<extra></extra>",
     )
     return _panel(
@@ -465,12 +479,12 @@ def surrogate_coefficients(
 
 
 def data_map(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
-    """Draw mean confidence in the label against its variability over the epochs so far; the suspicious samples in red."""
+    """Draw mean confidence in the label against its variability over the epochs so far; suspicious samples in red."""
     samples = samples_until(run, epoch)
     if samples is None or not np.isfinite(samples.mean_confidence).any():
         return _panel(look, "data_map", [])
     record = run.mappings[at_epoch(run.mappings, epoch)]
-    suspects = samples.suspects(SUSPECTS_MARKED).tolist()
+    suspects = samples.suspects(MARKED_SUSPECTS).tolist()
     words = [
         f"{sample}<br>confidence {percent(float(confidence))}, right in {percent(float(share))} of the epochs"
         for sample, confidence, share in zip(
@@ -500,20 +514,21 @@ def data_map(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> 
 
 
 def trajectories(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, sample: int | None = None) -> Figure:
-    """Draw the confidence in the label over epochs: of one sample, or of those that are believed least at an epoch."""
+    """Draw the confidence in the label over epochs: of one sample, or of those with the lowest mean up to an epoch."""
     records, samples = run.mappings, samples_until(run, epoch)
     if samples is None:
         return _panel(look, "trajectories", [])
     size = len(samples.mean_confidence)
     if sample is not None and not 0 <= sample < size:
         raise unknown("sample", sample, map(str, range(size)))
-    rows = samples.suspects(SUSPECTS_MARKED).tolist() if sample is None else [sample]
+    rows = samples.suspects(MARKED_SUSPECTS).tolist() if sample is None else [sample]
     confidence = np.stack([np.asarray(record.result.confidence, np.float64) for record in records])
     epochs = [record.epoch for record in records]
-    middle = np.nanmedian(confidence, 1) if np.isfinite(confidence).all(1).any() else np.full(len(epochs), np.nan)
+    has_epoch = np.isfinite(confidence).all(1).any()
+    medians = np.nanmedian(confidence, 1) if has_epoch else np.full(len(epochs), np.nan)
     hover = "%{y:.1%}"
     data = [line(f"sample {b}", epochs, confidence[:, b], look["alarm"], width=1, hovertemplate=hover) for b in rows]
-    median = line("median of all", epochs, middle, look["text-3"], width=2, dash="2px,3px", hovertemplate=hover)
+    median = line("median of all", epochs, medians, look["text-3"], width=2, dash="2px,3px", hovertemplate=hover)
     return _panel(
         look,
         "trajectories",
@@ -525,9 +540,9 @@ def trajectories(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None,
 
 
 def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
-    """Draw true against predicted classes at one epoch; of many classes those that are confused most."""
+    """Draw true against predicted classes at one epoch; of many classes those that are most often confused."""
     result = _result_at(run, epoch)
-    if result is None or result.answer != "class" or result.label is None or not is_read(result).any():
+    if result is None or result.answer != "class" or result.label is None or not has_prediction(result).any():
         return _panel(look, "confusion", [])
     classes = most_confused(result)
     counts, share = confusion_counts(result, classes)
@@ -545,7 +560,7 @@ def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) ->
 
 
 def reliability(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
-    """Draw accuracy against certainty at one epoch, ten bins of equal width, the size of a dot for the samples in it."""
+    """Draw accuracy against certainty at one epoch, in ten bins of equal width; a dot's area is the number of samples."""
     result = _result_at(run, epoch)
     if result is None or result.correct is None or result.answer != "class" or not np.isfinite(result.certainty).all():
         return _panel(look, "reliability", [])
@@ -603,25 +618,27 @@ PANELS: dict[str, Callable[..., Figure]] = {
     "confusion": confusion,
     "reliability": reliability,
 }
-# Of these the whole figure draws none: what they say is said by others.
-LEFT_OUT = ("layer_saturation", "layer_spread")
+# Panels that the whole figure leaves out: dead units and directions in use show nearly the same.
+OMITTED_PANELS = ("layer_saturation", "layer_spread")
 
 
 def figure(
     run: Recorded, look: Look = LIGHT, *, layer: str | None = None, epoch: int | None = None, source: str | None = None
 ) -> Figure:
-    """Draw every panel that this run has something for, each under what it shows and how to read it.
+    """Draw every panel for which the run has records, each under its title and a sentence on how to read it.
 
     Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
         layer: whose map is drawn, by its path; by default the last one before the logits.
         epoch: as the run stood at this epoch; by default at the last.
-        source: what colours a sample of the map: "label", "prediction", "held_out" or "correct".
+        source: the property by which samples of the map are coloured: "label", "prediction", "held_out" or "correct".
     """
     panels = []
     for name, draw in PANELS.items():
-        if name in LEFT_OUT:
+        if name in OMITTED_PANELS:
             continue
-        # A colouring is no source of linear probes.
+        # `readability` also takes a `source`, which means something else.
         options = {"epoch": epoch, "layer": layer} | ({"source": source} if draw is layer_map else {})
         panel = draw(run, look, **accepted(draw, options))
         if not panel["data"]:
@@ -637,7 +654,7 @@ def figure(
 
 
 def _wrapped(sentence: str, letters: int = READING_LETTERS) -> str:
-    """Return a sentence in two lines, which is what fits above a panel."""
+    """Return a sentence, broken into two lines where it is long."""
     if len(sentence) <= letters:
         return sentence
     cut = sentence.rfind(" ", 0, letters)

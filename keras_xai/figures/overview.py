@@ -1,4 +1,4 @@
-"""Overview: what happened in this run? The sentence as a title, over the charts of one screen."""
+"""Overview of a run: the sentence of its summary as title, above the charts of one screen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_xai.figures.weight_gradients import heat_map
 from keras_xai.recorded import Recorded
 
 LOSSES = {"loss": ("training", "solid"), "val_loss": ("validation", "2px,3px")}
-DECADE = 10  # a loss that spans more of a factor is drawn on a logarithmic axis
+LOGARITHMIC_ABOVE = 10  # factor between the smallest and the largest loss, from which on the axis is logarithmic
 FAULTS_IN_TITLE = 2
 
 
@@ -31,7 +31,7 @@ def loss(run: Recorded, look: Look = LIGHT) -> Figure:
             label = f"{name} {label}" if look.others else label
             data.append(line(label, epochs, values, colour, width=width, dash=dash, hovertemplate="%{y:.3g}"))
     values = [value for trace in data for value in trace["y"] if value is not None]
-    logarithmic = bool(values) and min(values) > 0 and max(values) / min(values) > DECADE
+    logarithmic = bool(values) and min(values) > 0 and max(values) / min(values) > LOGARITHMIC_ABOVE
     scale = {"type": "log", "dtick": 1} if logarithmic else {"type": "linear"}
     panel = chart(look, data, xaxis=epoch_axis(look, run.epochs), yaxis=axis(look, nticks=5, **scale))
     mark_resumed(look, panel, run.history)
@@ -40,11 +40,11 @@ def loss(run: Recorded, look: Look = LIGHT) -> Figure:
 
 
 def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
-    """Draw score, loss, importance and gradient health under the sentence that says what happened.
-
-    What was not recorded is left out.
+    """Draw score, loss, importance and gradient health under the sentence of the summary; without what was not recorded.
 
     Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
         epoch: as the run stood at this epoch; by default at the last.
     """
     has_importance = importance_of(run) is not None
@@ -63,7 +63,7 @@ def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Fi
 
 
 def _title(run: Recorded, look: Look, epoch: int | None) -> str:
-    """Return the sentence, and below it what of the watch broke and what was not measured."""
+    """Return the sentence of the summary, and below it the faults of the watch and the features that were not measured."""
     words = summary(run, epoch)
     lines = [text(words.sentence, 160)]
     notes = [(fault, "alarm") for fault in words.faults[:FAULTS_IN_TITLE]]

@@ -1,6 +1,6 @@
 """Attributions: the contribution of each part of a probe sample, and the model's output for it over epochs.
 
-The tab paints its gallery itself, from the raw values; the figures here are for charts, notebook and report.
+The tab draws its gallery itself, from the raw values; the figures here are for its charts, the notebook and the report.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from keras_xai.judgement import why_absent
 from keras_xai.recorded import Recorded
 from keras_xai.records import Float, Outputs
 
-STRONG, WEAK = 209, 46  # of the 256 colours of the diverging map: for, against
-MAGNITUDE = 170  # of the 256 colours of the sequential map
-NAMED_LINES = 4  # of the classes of a sample
-ROW_LETTERS = 24
-NAMED_POSITIONS = 24  # of a text or a series: more have no room for a word each
+POSITIVE_COLOUR, NEGATIVE_COLOUR = 209, 46  # indices into the 256 colours of the diverging map
+MAGNITUDE_COLOUR = 170  # index into the 256 colours of the sequential map
+NAMED_LINES = 4  # of a sample's classes
+ROW_LETTERS = 24  # of a row's label, at most
+MAX_NAMED_POSITIONS = 24  # of a text or a series: with more there is no room for a word at each
 
 
 def sample_outputs(
@@ -58,8 +58,8 @@ def sample_outputs(
 ) -> Figure:
     """Draw the model's output for one sample over epochs.
 
-    Classes and labels: the explained one thick, the predicted class in the alarm colour where it is not the true one, the
-    next two grey, the others faint. A margin, a number, or one of several numbers: the value that was explained.
+    Of classes and labels all are drawn: the explained one thick, a wrongly predicted class in the alarm colour, the next two
+    grey, the others faint. Of a margin, a number, or several numbers only the explained value is.
     """
     method = method_named(run, method)
     table = run.outputs(method) if method else None
@@ -96,7 +96,7 @@ def _single(run: Recorded, look: Look, table: Outputs, values: Float, name: str)
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes of a sample that are told apart, by their column; None where there is none."""
+    """The classes of a sample with a line of their own style, as columns of the outputs; None where there is none."""
 
     target: int
     true: int | None
@@ -105,11 +105,11 @@ class Classes:
 
     @property
     def misread(self) -> bool:
-        """True where the sample is taken for another class than it is of."""
+        """True where the predicted class is not the true one."""
         return self.true is not None and self.predicted is not None and self.predicted != self.true
 
     def role(self, k: int) -> str:
-        """Return what a class is to the sample, in a word."""
+        """Return the role of a class for the sample, for its label; "" for any other class."""
         if k == self.true:
             return "true class"
         if k == self.predicted:
@@ -129,7 +129,7 @@ def _classes(run: Recorded, table: Outputs, values: Float, sample: int, epoch: i
 
 
 def _columns(run: Recorded, look: Look, table: Outputs, values: Float, sample: int, epoch: int | None) -> Figure:
-    """Draw a line a class or label: (E, K) values of one sample, the named ones on top."""
+    """Draw a line for each class or label, of values (E, K) of one sample; the named ones on top."""
     classes = _classes(run, table, values, sample, epoch)
     others = [k for k in range(values.shape[-1]) if k not in classes.named]
     data, ends = [], []
@@ -174,7 +174,16 @@ def _with_ends(
     *,
     percents: bool,
 ) -> Figure:
-    """Draw lines with their names at the right end, moved apart."""
+    """Draw lines with labels at their right ends, moved apart where they would overlap.
+
+    Args:
+        run: whose epochs are the axis.
+        look: of the figure.
+        data: the lines.
+        ends: last value, label and colour of each labelled line.
+        values: all values of the lines.
+        percents: the values are probabilities.
+    """
     finite = values[np.isfinite(values)]
     low, high = (0.0, 1.0) if percents or not finite.size else (float(finite.min()), float(finite.max()))
     ticks: dict[str, Any] = {"nticks": 4}
@@ -208,20 +217,28 @@ def sample_values(
 ) -> Figure:
     """Draw one sample's attribution at one epoch: a map for images and series of several channels, else signed bars.
 
-    Lengths are proportional to values; `reach` is the range that samples side by side share, by default the sample's own.
+    Lengths are proportional to values.
+
+    Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
+        method: by default the one that the tab opens with.
+        sample: row of the gallery.
+        epoch: by default the last.
+        reach: the range of the axis, lowest and highest value, which samples side by side share; by default the sample's own.
     """
     method = method_named(run, method)
-    parts = _inputs(run, method, epoch) if method else []
-    if not parts:
+    arrays = _inputs(run, method, epoch) if method else []
+    if not arrays:
         return chart(look, [])
     kind = run.probe.kind if run.probe is not None else "table"
-    mapped = next((part for part in parts if np.ndim(part) == 3), parts[0])
-    first: Float = np.asarray(mapped[sample], np.float64)
+    maps = next((array for array in arrays if np.ndim(array) == 3), arrays[0])
+    first: Float = np.asarray(maps[sample], np.float64)
     if kind == "image" and first.ndim == 2:
         return _image(look, first)
     if kind == "series" and first.ndim == 2 and first.shape[1] > 1:
         return _lanes(run, look, first, reach)
-    names, values = rows_of(run, method, parts, sample)
+    names, values = rows_of(run, method, arrays, sample)
     draw = _across if kind == "table" else _along
     return draw(
         look, names, values, reach or reach_of(values), magnitudes=is_magnitude(kind, run.method_quantity(method))
@@ -229,16 +246,16 @@ def sample_values(
 
 
 def _inputs(run: Recorded, method: str, epoch: int | None) -> list[Any]:
-    """Return the values of a method at an epoch, an array an input."""
+    """Return the attributions of a method at an epoch, one array for each input."""
     return inputs_of(run.attribution(method, recorded_epoch(run, method, epoch)))
 
 
 def _bars(look: Look, names: list[str], values: Float, *, magnitudes: bool) -> dict[str, Any]:
-    """Return the colours of bars, and their exact values under the pointer."""
+    """Return the colours of bars, and a hover text with their values."""
     signed = ramp(look.theme, "diverging")
-    colours = [signed[STRONG if v > 0 else WEAK] for v in values]
+    colours = [signed[POSITIVE_COLOUR if v > 0 else NEGATIVE_COLOUR] for v in values]
     if magnitudes:
-        colours = [ramp(look.theme, "sequential")[MAGNITUDE]] * len(values)
+        colours = [ramp(look.theme, "sequential")[MAGNITUDE_COLOUR]] * len(values)
     return {
         "type": "bar",
         "marker": {"color": colours},
@@ -248,7 +265,7 @@ def _bars(look: Look, names: list[str], values: Float, *, magnitudes: bool) -> d
 
 
 def _across(look: Look, names: list[str], values: Float, reach: tuple[float, float], *, magnitudes: bool) -> Figure:
-    """Draw a table: a row a feature, its value printed at the end of its bar."""
+    """Draw the bars of a table, a row for each feature, with its value at the end of the bar."""
     pad = 0.24 * (reach[1] - reach[0])
     rows = list(range(len(names)))
     return chart(
@@ -285,8 +302,8 @@ def _across(look: Look, names: list[str], values: Float, reach: tuple[float, flo
 
 
 def _along(look: Look, names: list[str], values: Float, reach: tuple[float, float], *, magnitudes: bool) -> Figure:
-    """Draw a text or a series: a bar a position, words named below where there is room."""
-    named = len(names) <= NAMED_POSITIONS
+    """Draw the bars of a text or a series, one for each position, with its name below where there is room."""
+    named = len(names) <= MAX_NAMED_POSITIONS
     positions = list(range(len(names)))
     ticks: dict[str, Any] = {"nticks": 6}
     if named:
@@ -312,7 +329,7 @@ def _along(look: Look, names: list[str], values: Float, reach: tuple[float, floa
 
 
 def _lanes(run: Recorded, look: Look, values: Float, reach: tuple[float, float] | None) -> Figure:
-    """Draw a series (T, C) as colours, a lane a channel."""
+    """Draw the attributions of a series (T, C) as a heat map, a row for each channel."""
     steps, channels = values.shape
     features = run.probe.features if run.probe is not None else ()
     names = list(features) if len(features) == channels else [f"channel {c}" for c in range(channels)]
@@ -329,7 +346,7 @@ def _lanes(run: Recorded, look: Look, values: Float, reach: tuple[float, float] 
 
 
 def _image(look: Look, values: Float) -> Figure:
-    """Draw a map, signed where some of it speaks against."""
+    """Draw a map (h, w), with a diverging colour map where some values are negative."""
     values = pooled_map(values)
     finite = values[np.isfinite(values)]
     high = float(np.quantile(np.abs(finite), 0.99)) if finite.size else 0.0
@@ -348,7 +365,7 @@ def _image(look: Look, values: Float) -> Figure:
 
 
 def _panel_title(run: Recorded, look: Look, method: str, table: Outputs, sample: int, epoch: int | None) -> str:
-    """Return what a sample is, which class its colours speak for, and what is wrong with its sum."""
+    """Return the title of a sample: its class, the class that is explained, and a warning of a large completeness error."""
     at, _ = finite_at(table, epoch)
     target = int(table.target[at, sample])
     low, high = sides(run, table, table.target[at, sample : sample + 1], method)
@@ -370,7 +387,7 @@ def _small(words: str, colour: str, size: int) -> str:
 
 
 def _figure_title(run: Recorded, look: Look, method: str, table: Outputs | None, epoch: int | None) -> str:
-    """Return the method and its epoch, what the colours mean, and since when there is nothing newer."""
+    """Return the method and epoch, the meaning of the colours, and since when scores are not finite, where they are not."""
     lines = [f"{text(run.method_title(method))}, epoch {recorded_epoch(run, method, epoch)}"]
     if table is None:
         return lines[0]
@@ -387,14 +404,16 @@ def _figure_title(run: Recorded, look: Look, method: str, table: Outputs | None,
 def figure(
     run: Recorded, look: Look = LIGHT, *, method: str | None = None, epoch: int | None = None, samples: int = 12
 ) -> Figure:
-    """Draw the gallery at one epoch: each sample's attribution under what it was taken for, bars on one common scale.
+    """Draw the gallery at one epoch: each sample's attribution under its prediction, bars on one common scale.
 
-    Where scores are not finite any more the last epoch at which they were is shown, and said.
+    Where scores are not finite any more the last epoch at which they were is drawn, and the title says so.
 
     Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
         method: one of the run's methods; by default the one that the tab opens with.
         epoch: by default the last.
-        samples: so many of the gallery, from its first.
+        samples: how many of the gallery, from its first.
     """
     method = method_named(run, method)
     if not method:
@@ -402,8 +421,8 @@ def figure(
     table = run.outputs(method)
     rows = range(0 if table is None else min(samples, table.target.shape[1]))
     image = run.probe is not None and run.probe.kind == "image"
-    parts = [] if image else _inputs(run, method, epoch)
-    values = [rows_of(run, method, parts, sample)[1] for sample in rows] if parts else []
+    arrays = [] if image else _inputs(run, method, epoch)
+    values = [rows_of(run, method, arrays, sample)[1] for sample in rows] if arrays else []
     reach = reach_of(np.concatenate(values)) if values else None
     panels = []
     for sample in rows:

@@ -1,7 +1,6 @@
-"""Theme of every chart, and the few marks they share: epoch axis, alerts, limit, several runs in one chart.
+"""The theme of all charts, and what they share: axes, lines, marks of alerts, limits and resumed trainings.
 
-A figure is a plain dict `{"data": [...], "layout": {...}}`: nothing here imports plotly, so that the tab pays for it
-only in the browser.
+A figure is a plain dict `{"data": [...], "layout": {...}}`, so that TensorBoard need not import plotly.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ Figure = dict[str, Any]
 
 @dataclass(frozen=True)
 class Overlay:
-    """Another run in the same chart."""
+    """Another run, drawn in the same chart."""
 
     name: str
     run: Recorded
-    colour: int
+    colour: int  # index, see `run_colour`
 
 
 @dataclass(frozen=True)
@@ -55,15 +54,15 @@ class Look:
 
 
 def text(name: object, length: int = 60) -> str:
-    """Return a name from a user's program as plotly text of at most so many letters: its markup must show, not act."""
+    """Return a name from a user's program as plotly text, with its markup escaped, of at most `length` letters."""
     line = printable(str(name).replace("\n", " "))
-    if len(line) > length:  # names differ at their ends as often as at their starts
+    if len(line) > length:  # shortened in the middle, since names differ at their ends as often as at their starts
         line = f"{line[: length // 2]}…{line[-(length - length // 2 - 1) :]}"
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def packed(values: ArrayLike, dtype: str = "f4") -> dict[str, str]:
-    """An array as plotly's own binary form; NaN survives, and a large one stays small."""
+    """Return an array in plotly's binary form, which is shorter than JSON and keeps NaN."""
     array = np.ascontiguousarray(values, dtype=dtype)
     form = {"dtype": dtype, "bdata": base64.b64encode(array.tobytes()).decode("ascii")}
     if array.ndim > 1:
@@ -72,12 +71,12 @@ def packed(values: ArrayLike, dtype: str = "f4") -> dict[str, str]:
 
 
 def numbers(values: ArrayLike) -> list[float | None]:
-    """A short series; what is not finite is a gap."""
+    """Return a short series as numbers of six digits; None, a gap in a line, where it is not finite."""
     return [float(f"{v:.6g}") if np.isfinite(v) else None for v in np.asarray(values, np.float64)]
 
 
 def chart(look: Look, data: list[dict[str, Any]], **layout: Any) -> Figure:
-    """The chart without any of plotly's decoration: thin rules, eleven-pixel figures, no frame."""
+    """Return a figure without plotly's decorations: thin grid lines, text of eleven pixels, no frame, no legend."""
     base: dict[str, Any] = {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -101,7 +100,7 @@ def chart(look: Look, data: list[dict[str, Any]], **layout: Any) -> Figure:
 
 
 def axis(look: Look, **more: Any) -> dict[str, Any]:
-    """A value axis: horizontal rules, nothing else."""
+    """Return a value axis: grid lines, without line and ticks."""
     return {
         "gridcolor": look["line"],
         "zeroline": False,
@@ -115,7 +114,7 @@ def axis(look: Look, **more: Any) -> dict[str, Any]:
 
 
 def epoch_axis(look: Look, epochs: Sequence[int], **more: Any) -> dict[str, Any]:
-    """Return the axis that all charts share, so that one epoch stands at one place."""
+    """Return the epoch axis, the same in all charts of a run, so that an epoch has the same position in each."""
     first, last = (min(epochs), max(epochs)) if epochs else (0, 1)
     ticks = epoch_ticks(first, last)
     return axis(
@@ -136,7 +135,7 @@ def epoch_axis(look: Look, epochs: Sequence[int], **more: Any) -> dict[str, Any]
 
 
 def epoch_ticks(first: int, last: int, count: int = 7) -> list[int]:
-    """Return round epochs, about `count` of them, and the last one; none so near the last that the labels touch.
+    """Return about `count` round epochs and the last one; none so near the last that their labels would overlap.
 
     Example:
         >>> epoch_ticks(0, 23)
@@ -160,8 +159,8 @@ def line(
     shape: str = "linear",
     **more: Any,
 ) -> dict[str, Any]:
-    """A value over epochs. `meta.follows`: the tab marks it where the slider stands."""
-    if np.size(values) > 300:  # a thousand points on a few hundred pixels: thinner lines keep their shape
+    """Return the line of a value over epochs; `meta.follows` has the tab mark its value at the selected epoch."""
+    if np.size(values) > 300:  # of more points than pixels only a thin line shows its shape
         width *= 0.6
     return {
         "type": "scatter",
@@ -176,7 +175,7 @@ def line(
 
 
 def mark_alerts(look: Look, panel: Figure, epochs: Sequence[int]) -> None:
-    """Mark every alert with a thin red line and a small triangle, the same in every chart."""
+    """Mark the epochs of alerts with a thin red line and a small triangle."""
     for epoch in sorted(set(epochs)):
         panel["layout"]["shapes"].append(
             {
@@ -205,7 +204,7 @@ def mark_alerts(look: Look, panel: Figure, epochs: Sequence[int]) -> None:
 
 
 def mark_resumed(look: Look, panel: Figure, history: Sequence[Epoch]) -> None:
-    """Mark where an interrupted training went on with a dotted line."""
+    """Mark the epochs with which an interrupted training was resumed, with a dotted line."""
     for epoch in (record.epoch for record in history if record.resumed):
         line_at = {"type": "line", "x0": epoch - 0.5, "x1": epoch - 0.5, "yref": "paper", "y0": 0, "y1": 1}
         panel["layout"]["shapes"].append(line_at | {"line": {"color": look["text-3"], "width": 1, "dash": "dot"}})
@@ -251,7 +250,7 @@ def mark_limit(look: Look, panel: Figure, limit: float, label: str) -> None:
 
 
 def mark_not_finite(look: Look, panel: Figure, since: int | None, last: int) -> None:
-    """Mark the stretch of epochs from which on nothing is finite, in the alarm colour."""
+    """Shade the epochs from `since` to `last`, at which nothing is finite, in the alarm colour; nothing for None."""
     if since is None:
         return
     mark_span(look, panel, since, max(last, since), f"not finite since epoch {since}")
@@ -265,7 +264,7 @@ def mark_not_finite(look: Look, panel: Figure, since: int | None, last: int) -> 
 
 
 def mark_span(look: Look, panel: Figure, start: float, end: float, label: str) -> None:
-    """Shade a stretch of epochs, named inside."""
+    """Shade the epochs from `start` to `end`, with a label inside."""
     panel["layout"]["shapes"].append(
         {
             "type": "rect",
@@ -295,7 +294,7 @@ def mark_span(look: Look, panel: Figure, start: float, end: float, label: str) -
 
 
 def nothing(look: Look, subject: str, absent: str) -> Figure:
-    """Return the figure of what was not recorded: its title says why, and so does `meta.absent`, for the report."""
+    """Return an empty figure for a subject that was not recorded; its title and `meta.absent`, for the report, say why."""
     return chart(look, [], title={"text": text(f"No {subject}: {absent}", 160)}, meta={"absent": absent})
 
 

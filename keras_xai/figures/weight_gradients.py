@@ -1,4 +1,4 @@
-"""Weight gradients: layer × epoch at a glance; one variable's lines, its histogram ridge and its update ratio."""
+"""Weight gradients: a heat map of all variables or layers over epochs; lines, histograms and update ratio of one."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ from keras_xai.judgement import why_absent
 from keras_xai.recorded import Recorded
 from keras_xai.records import Flag, Float
 
-MAP_COLUMNS = 500  # of a heat map: there are hardly more pixels
-EXACT_CELLS = 50_000  # that tell their exact value under the pointer: of more that would be most of the bytes
-ROWS_WITH_GAPS = 60
+MAX_MAP_COLUMNS = 500  # of a heat map, which has hardly more pixels
+MAX_EXACT_CELLS = 50_000  # with exact values in the hover text; of more cells these would be most of the bytes
+MAX_ROWS_WITH_GAPS = 60
 BIAS_SUFFIXES = ("bias", "beta", "gamma")
 UPDATE_GUIDE = 1e-3  # a healthy update changes a weight by about a thousandth of itself a step
 RIDGE_CURVES = 40
@@ -62,7 +62,7 @@ class Scale:
     """Colour scale of a statistic."""
 
     logarithmic: bool = True
-    unit: str = ".2e"  # d3 format of the exact value under the pointer
+    unit: str = ".2e"  # d3 format of the value in the hover text
     high: float = 1.0  # the top of a linear scale
 
 
@@ -79,7 +79,7 @@ SCALES = {
 
 @dataclass(frozen=True)
 class Colours:
-    """Values as numbers on a colour scale, with the words of its ends."""
+    """Values on a colour scale, and the labels of its ends."""
 
     values: Float
     low: float
@@ -115,10 +115,18 @@ def heat_map(
     compact: bool = False,
     labels: int = 40,
 ) -> Figure:
-    """Draw a statistic of every variable at every epoch; what was not captured, or is zero on a log scale, is hatched.
+    """Draw a statistic of every variable at every epoch; hatched where not captured, or zero on a logarithmic scale.
 
-    `by="layers"` merges the variables of each layer into one row; `kernels_only` leaves the biases out; `compact` names
-    layers instead of variables. Flags stand at the row's end.
+    The flags of a row are written at its end.
+
+    Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
+        statistic: one of `SCALES`.
+        by: "variables", or "layers" for the variables of a layer together in one row.
+        kernels_only: leave the biases out.
+        compact: for a small chart: labels are layers, and cells have no exact values.
+        labels: how many rows are labelled, about.
     """
     records = run.weight_gradients
     if statistic not in SCALES:
@@ -129,13 +137,13 @@ def heat_map(
         return chart(look, [])
     scale, groups = SCALES[statistic], layers(records) if by == "layers" else {}
     names, values = _statistic_rows(run, statistic, groups, kernels_only=kernels_only)
-    columns = MAP_COLUMNS // 2 if compact else MAP_COLUMNS
+    columns = MAX_MAP_COLUMNS // 2 if compact else MAX_MAP_COLUMNS
     epochs, values = binned([record.epoch for record in records], values, columns)
     colours = colours_of(values, scale)
     label_names = without_common_path(names, depth=1 if groups else 2)
     if compact:
         label_names = [name.rsplit("/", 1)[0] for name in label_names]
-    row_ids = [text(name, len(name)) for name in names]  # the pointer finds a name on every row, labelled or not
+    row_ids = [text(name, len(name)) for name in names]  # for the hover text of every row, labelled or not
     left = cells.left_margin(label_names, 90 if compact else 240)
     flags = [flag for flag in row_flags(records[-1], groups) if flag.name in names]
     trace = cells.heat_map(
@@ -147,8 +155,8 @@ def heat_map(
         y=row_ids,
         hoverongaps=True,
         xgap=cells.column_gap(epochs),
-        ygap=1 if len(names) <= ROWS_WITH_GAPS else 0,
-        **_hover(values, scale, coarse=compact or values.size > EXACT_CELLS),
+        ygap=1 if len(names) <= MAX_ROWS_WITH_GAPS else 0,
+        **_hover(values, scale, coarse=compact or values.size > MAX_EXACT_CELLS),
     )
     every = -(-len(names) // labels)  # only so many rows are labelled
     row_labels = [text(name, cells.label_length(left)) for name in label_names[::every]]
@@ -172,7 +180,7 @@ def heat_map(
 def _statistic_rows(
     run: Recorded, statistic: str, groups: Mapping[str, Sequence[str]], *, kernels_only: bool
 ) -> tuple[tuple[str, ...], Float]:
-    """Return the names of the rows, and their values (rows, E): of groups of variables, or where there are none of each."""
+    """Return the names of the rows and their values (rows, E): of each group of variables; without groups of each variable."""
     records = run.weight_gradients
     if groups:
         names, values = tuple(groups), layer_table(records, statistic, list(groups.values()))
@@ -185,7 +193,7 @@ def _statistic_rows(
 
 
 def _without_biases(names: Sequence[str]) -> list[int]:
-    """Return the rows that are no biases; all where all are."""
+    """Return the indices of the names that are no biases; of all names where all are."""
     rows = [row for row, name in enumerate(names) if not name.endswith(BIAS_SUFFIXES)]
     return rows or list(range(len(names)))
 
@@ -210,7 +218,7 @@ def _flag_mark(look: Look, row: str, words: str) -> dict[str, Any]:
 
 
 def _hover(values: Float, scale: Scale, *, coarse: bool) -> dict[str, Any]:
-    """Return the box under the pointer: exact values; a small or a huge map says the decade, and is half as many bytes."""
+    """Return the hover text: with exact values, or if `coarse` with the value on the colour scale, in half the bytes."""
     if not coarse:
         number = f"%{{customdata:{scale.unit}}}"
         return {"customdata": packed(values), "hovertemplate": f"%{{y}}<br>epoch %{{x}}: {number}<extra></extra>"}
@@ -246,13 +254,13 @@ def update_ratio(run: Recorded, look: Look = LIGHT, *, variable: str | None = No
 
 
 def _logarithmic(run: Recorded, look: Look, lines: list[dict[str, Any]], always: float | None = None) -> Figure:
-    """Draw lines on whole decades around what is drawn, so that they fill their chart; `always` is among it."""
+    """Draw lines on a logarithmic axis of whole decades that contains their values, and the value `always`."""
     values = [value for trace in lines for value in trace["y"] if value]
     if always is not None:
         values.append(always)
     logs = np.log10(values) if values else np.array([-4.0, -2.0])
     low, high = int(np.floor(logs.min())), int(np.ceil(logs.max()))
-    low = max(low, high - 6)  # an update that dies away would flatten everything before it
+    low = max(low, high - 6)  # at most six decades: a value that goes to zero would flatten all others
     high = max(high, low + 2)
     ticks = list(range(high, low - 1, -_tick_step(high - low)))
     for trace in lines:
@@ -274,7 +282,7 @@ def _logarithmic(run: Recorded, look: Look, lines: list[dict[str, Any]], always:
 
 
 def _tick_step(span: int) -> int:
-    """Return how many decades lie between two labels."""
+    """Return the number of decades between two labels."""
     if span <= 5:
         return 1
     return 2 if span <= 10 else -(-span // 5)
@@ -288,10 +296,16 @@ def ridge(
     epoch: int | None = None,
     curves: int = RIDGE_CURVES,
 ) -> Figure:
-    """Draw the distribution of log₂|gradient| of one variable, one curve an epoch, the newest in front.
+    """Draw the distribution of log₂|gradient| of one variable or layer, one curve an epoch, the newest in front.
 
-    Each curve has its own height: shapes are compared, not counts. The epoch asked for is accented; of a long run so many
-    epochs are drawn, evenly, that one and the last among them.
+    Each curve is scaled to the same height: shapes are compared, not counts.
+
+    Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
+        variable: path of the variable or layer; by default the first variable.
+        epoch: whose curve is accented; by default the last.
+        curves: how many at most, evenly spaced, besides the accented one.
     """
     records, name = run.weight_gradients, variable_named(run, variable)
     if not records or len(records[0].bin_edges) < 2:
@@ -336,7 +350,7 @@ def ridge(
 
 
 def _curve(look: Look, name: str, x: Float, row: int, height: Float, age: float, *, accented: bool) -> dict[str, Any]:
-    """Return one curve that stands on its row; the newer (`age` from 0 to 1), the darker."""
+    """Return one curve with its row as base line; `age` is 0 for the oldest, 1 for the newest, which is darkest."""
     outline = {"color": ramp(look.theme, "sequential")[80 + int(120 * age)], "width": 0.9}
     if accented:
         outline = {"color": look["accent"], "width": 1.75}
@@ -360,7 +374,7 @@ def _filled_part(counts: Sequence[Float]) -> slice:
 
 
 def _labelled_rows(rows: int, accented: int) -> list[int]:
-    """Return the rows with a label: about seven, evenly, and the accented one in the place of those near it."""
+    """Return the rows with a label: about seven, evenly spaced, and the accented one instead of those near it."""
     even = list(range(0, rows, max(1, -(-rows // RIDGE_LABELS))))
     if accented in even:
         return even
@@ -378,6 +392,8 @@ def figure(
     """Draw a heat map of all variables, and one variable's lines, distribution and update ratio.
 
     Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
         variable: the path of a variable or a layer; by default the first variable.
         statistic: of the heat map, one of "rms", "max", "update_ratio", "zero_fraction", "nonfinite", "std" and
             "weight_norm".

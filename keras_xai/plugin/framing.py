@@ -1,4 +1,4 @@
-"""Formats of the answers to the browser: strict JSON, or a JSON header followed by raw arrays. `static/core/api.js` reads it."""
+"""The formats of answers to the browser: strict JSON, or a JSON header and raw arrays, which `static/core/api.js` reads."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVELS = 255  # steps between the ends of a scale
-ALIGNMENT = 4  # bytes: a browser looks at the arrays where they lie
+ALIGNMENT = 4  # bytes; the browser's typed arrays are views of the answer, and must begin at a multiple of these
 
 
 def plain(value: Any) -> Any:
-    """Return anything of ours as what JSON knows; a number that is not finite is null."""
+    """Return dataclasses, mappings, sequences, arrays and numbers as JSON values; a number that is not finite is null."""
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):
@@ -40,45 +40,55 @@ def dumps(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Quantized:
-    """An array in 255 steps from `low` to `high`, which are one a row of its first axis: a quarter of the bytes."""
+    """Maps in 8 bits, which are a quarter of the bytes: 255 steps from `low` to `high` of each map."""
 
-    values: NDArray[np.uint8]
-    low: NDArray[np.float32]
-    high: NDArray[np.float32]
+    values: NDArray[np.uint8]  # (B, ...)
+    low: NDArray[np.float32]  # (B)
+    high: NDArray[np.float32]  # (B)
 
 
 def quantized(values: NDArray[Any]) -> Quantized:
-    """Return maps as steps. Exact for what was written so: the ends of the scale are among the values."""
+    """Return maps (B, ...) in 8 bits; exact for maps that were read from 8 bits, since their ends are among the values."""
     flat = np.asarray(values, np.float32).reshape(len(values), -1)
     low = high = np.zeros(len(flat), np.float32)
     if flat.size:
         low, high = flat.min(1), flat.max(1)
     scale = LEVELS / np.where(high > low, high - low, 1)
-    steps = flat - low[:, None]  # in place from here on: an epoch of large maps is millions of values
+    steps = (
+        flat - low[:, None]
+    )  # changed in place below, to save memory: the maps of an epoch may be millions of values
     steps *= scale[:, None]
     np.rint(steps, out=steps)
     return Quantized(steps.astype(np.uint8).reshape(np.shape(values)), low, high)
 
 
 def means(maps: Quantized, step: int) -> Quantized:
-    """Return (B, ⌈h/step⌉, ⌈w/step⌉) means of step × step values each, of fewer at the right and lower edge."""
+    """Return means over cells of step × step values, and of fewer at the right and lower edge.
+
+    Args:
+        maps: (B, h, w).
+        step: side of a cell.
+
+    Returns:
+        (B, ⌈h/step⌉, ⌈w/step⌉), each map with a scale of its own.
+    """
     sums, sides = maps.values, maps.values.shape
-    for axis in (1, 2):  # rows first: whole rows are added in one go
-        before = (slice(None),) * axis
-        parts = [sums[(*before, slice(k, None, step))] for k in range(min(step, sides[axis]))]
-        sums = parts[0].astype(np.uint32)
-        for part in parts[1:]:
-            sums[(*before, slice(part.shape[axis]))] += part
+    for axis in (1, 2):  # rows first, since whole rows are contiguous in memory
+        leading_axes = (slice(None),) * axis
+        every_step = [sums[(*leading_axes, slice(k, None, step))] for k in range(min(step, sides[axis]))]
+        sums = every_step[0].astype(np.uint32)
+        for values in every_step[1:]:
+            sums[(*leading_axes, slice(values.shape[axis]))] += values
     height, width = (np.minimum(step, side - np.arange(0, side, step)) for side in sides[1:])
     unit = ((maps.high - maps.low) / LEVELS)[:, None, None]
     return quantized(maps.low[:, None, None] + unit * sums / np.outer(height, width))
 
 
 def framed(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any] | Quantized]) -> bytes:
-    """Return `uint32 length | JSON header | arrays`, each array at a multiple of four bytes from the header's end.
+    """Return `uint32 length of the header | JSON header | arrays`, each array at a multiple of four bytes from the header's end.
 
-    The header lists them under `arrays`: name, dtype ("float32", "int32" or "uint8"), shape, offset; and for `Quantized`,
-    whose bytes stand for floats, the ends of their scales: low, high.
+    The header lists them under `arrays`: name, dtype ("float32", "int32" or "uint8"), shape, offset; and for `Quantized` the
+    ends of the scales, low and high (B).
     """
     parts, entries, offset = [], [], 0
     for name, array in arrays.items():
@@ -98,7 +108,7 @@ def framed(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any] | Quanti
 
 
 def _dtype(values: NDArray[Any]) -> np.dtype[Any]:
-    """Return how an array travels: little-endian."""
+    """Return the little-endian dtype in which an array is sent."""
     if values.dtype == np.uint8:
         return np.dtype("u1")
     return np.dtype("<i4" if np.issubdtype(values.dtype, np.integer) else "<f4")

@@ -1,4 +1,4 @@
-"""A cache of what was made for a browser and may be asked for again, as far as there is room for it."""
+"""A cache of limited size, which drops the least recently used values."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ V = TypeVar("V")
 
 
 class Latest(Generic[V]):
-    """The values that were asked for last; one that needs all of the room for itself is kept alone.
+    """A least-recently-used cache, safe for threads; the last value is kept even if it is larger than the cache.
 
     Args:
-        room: for the sizes of all values together.
+        room: the sum of the sizes of all values, at most.
     """
 
     def __init__(self, room: int) -> None:
@@ -26,7 +26,7 @@ class Latest(Generic[V]):
         return len(self._values)
 
     def get(self, key: Hashable) -> V | None:
-        """Return the value, which is the last one to go from now on; None where the cache does not hold it."""
+        """Return the value of a key, None where the cache does not hold it; it becomes the most recently used."""
         with self._lock:
             if key not in self._values:
                 return None
@@ -34,7 +34,13 @@ class Latest(Generic[V]):
             return self._values[key][0]
 
     def put(self, key: Hashable, value: V, size: int = 1) -> V:
-        """Keep a value, in the place of the one that had the key; those not asked for the longest go."""
+        """Store a value and return it; drop the least recently used ones until there is room.
+
+        Args:
+            key: whose earlier value is replaced.
+            value: to store.
+            size: in the unit of `room`.
+        """
         with self._lock:
             self.taken += size - self._values.pop(key, (value, 0))[1]
             self._values[key] = value, size

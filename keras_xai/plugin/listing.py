@@ -1,4 +1,4 @@
-"""The runs that TensorBoard's data provider knows, each under a name of its own."""
+"""The list of runs in TensorBoard's data provider, by names that differ."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.provider import Protos, ProviderStore, Reads, is_too_long
 from keras_xai.summary.runs import display_names
 
-Tags = tuple[dict[str, Any], dict[str, Any]]  # what is listed of each tag of tensors, of each tag of blobs
+Tags = tuple[dict[str, Any], dict[str, Any]]  # the provider's entries by tag: of tensors, of blobs
 
 
 @dataclass
@@ -26,15 +26,24 @@ class ListedRun:
     stamp: tuple[Any, ...]  # changes with every record
     store: ProviderStore
     run: Run
-    card: dict[str, Any] | None = None  # what the picker shows of it
-    fault: str = ""  # why it cannot be read
-    logged: str = ""  # the fault that stands in the log already
+    card: dict[str, Any] | None = None  # its entry in the run picker, see `payload.card`; None before it is made
+    fault: str = ""  # why it cannot be read, "" where it can
+    logged: str = ""  # the fault that was logged last, which is not logged again
 
 
 def list_runs(
     provider: Any, protos: Protos | None, context: Any, experiment: str, before: Mapping[str, ListedRun], pool: Executor
 ) -> dict[str, ListedRun]:
-    """List every run by its name; of `before` those to which nothing was added since are the same."""
+    """List all runs by name.
+
+    Args:
+        provider: TensorBoard's data provider.
+        protos: see `summary.provider.Reads`.
+        context: of the request.
+        experiment: of the request.
+        before: the last listing, whose runs are kept where nothing was added to them.
+        pool: for requests in parallel.
+    """
     query = {"ctx": context, "experiment_id": experiment, "plugin_name": PLUGIN_NAME}
     tags = _tags(provider, query, pool)
     names = display_names(tags)
@@ -45,7 +54,7 @@ def list_runs(
     runs = {}
     for path in sorted(tags):
         listed = _list_run(Reads(provider, context, experiment, path, protos), tags[path], earlier.get(path))
-        if listed.card is not None and listed.card["name"] != names[path]:  # another one came that has its name
+        if listed.card is not None and listed.card["name"] != names[path]:  # a new run would have had the same name
             listed = replace(listed, card=None)
         runs[names[path]] = listed
     return runs
@@ -65,9 +74,10 @@ def _list_run(reads: Reads, tags: Tags | Exception, earlier: ListedRun | None) -
 
 
 def _tags(provider: Any, query: dict[str, Any], pool: Executor) -> Mapping[str, Tags | Exception]:
-    """List the tags of each run.
+    """List the tags of each run; where they are too long for one answer, run by run.
 
-    Where that is too long for one answer it is asked for run by run, and may be too long for one alone.
+    Returns:
+        The tags of each run, or the error where those of the run alone are too long.
     """
     try:
         return _list_tags(provider, query, pool)
@@ -86,7 +96,7 @@ def _tags(provider: Any, query: dict[str, Any], pool: Executor) -> Mapping[str, 
 
 
 def _list_tags(provider: Any, query: dict[str, Any], pool: Executor) -> dict[str, Tags]:
-    """List tensors and blobs side by side: the fast loader's answers come from another process."""
+    """List tensors and blobs in parallel, since the fast loader's answers come from another process."""
     listing = pool.submit(provider.list_blob_sequences, **query)
     tensors, blobs = provider.list_tensors(**query), listing.result()
     return {run: (tensors.get(run, {}), blobs.get(run, {})) for run in {*tensors, *blobs}}

@@ -1,4 +1,4 @@
-"""Entry of the plugin, which TensorBoard imports at every start: it must be light, and must not fail."""
+"""The entry point of the plugin, which TensorBoard imports at every start: it must import little, and not fail."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from keras_xai.summary.plugin_name import PLUGIN_NAME
 
 
 class Loader(base_plugin.TBLoader):
-    """Loads the plugin when TensorBoard is ready for it; an error in there is logged and costs only this tab."""
+    """Loads the plugin when TensorBoard asks for it; TensorBoard logs an error there, and only this tab is missing."""
 
     def fix_flags(self, flags: Any) -> None:
         """Keep every epoch: TensorBoard's reservoir would drop the first ones of a custom plugin.

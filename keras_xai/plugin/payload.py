@@ -1,4 +1,4 @@
-"""Answers of the routes: what of a run the browser gets, as JSON or as framed arrays."""
+"""The contents of the routes' answers: parts of a run as JSON, or as framed arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from keras_xai.analysis import gradients, mappings
 from keras_xai.analysis import importance as importances
-from keras_xai.analysis.attributions import method_named, parts_of
+from keras_xai.analysis.attributions import arrays_of, method_named
 from keras_xai.analysis.outputs import (
     LARGE_COMPLETENESS_ERROR,
     class_name,
@@ -37,12 +37,12 @@ from keras_xai.records import Alert, Attribution, Epoch, Importance
 from keras_xai.run import Run
 from keras_xai.summary.codec.probe import coded_texts
 
-SUSPECTS = 16
+MAX_SUSPECTS = 16
 WATCHED_LOSSES = ("loss", "val_loss")
 
 
 def theme() -> dict[str, Any]:
-    """Return what the tab needs once: the colours of both themes (every map as 256 hex colours), and the words."""
+    """Return the colours of both themes (each colour map as 256 hex colours), and the vocabulary of the tab."""
     themes: dict[str, Any] = {}
     for name in THEMES:
         maps = {map_name: ramp(name, map_name) for map_name in MAPS}
@@ -51,7 +51,7 @@ def theme() -> dict[str, Any]:
 
 
 def card(name: str, run: Run) -> dict[str, Any]:
-    """Return what the run picker, the status line and the poll need of a run."""
+    """Return the summary of a run for the run picker, the status line and the polling page."""
     last = run.history[-1] if run.history else None
     probe = run.probe_described
     return {
@@ -59,7 +59,7 @@ def card(name: str, run: Run) -> dict[str, Any]:
         "error": "",
         "epochs": len(run.epochs),
         "last": None if last is None else {"epoch": last.epoch, "wall_time": last.wall_time, "seconds": last.seconds},
-        "alerts": len(events(run.alerts)),  # those of one cause are one
+        "alerts": len(events(run.alerts)),  # alerts of one cause count once
         "flags": _flag_counts(run),
         "probe": None if probe is None else {"kind": probe.kind, "size": probe.size, "hash": probe.hash},
         "faults": len(run.stops) + bool(run.missing_epochs),
@@ -69,7 +69,7 @@ def card(name: str, run: Run) -> dict[str, Any]:
 
 
 def unread(name: str, fault: str) -> dict[str, Any]:
-    """Return the card of a run that cannot be read: why."""
+    """Return the card of a run that cannot be read, with the reason."""
     nothing: dict[str, Any] = {"epochs": 0, "last": None, "alerts": 0, "flags": {}, "probe": None, "faults": 0}
     return {"name": name, "error": fault, **nothing, "stamp": fault}
 
@@ -79,14 +79,14 @@ def _is_finite(record: Epoch) -> bool:
 
 
 def _flag_counts(run: Run) -> dict[str, int]:
-    """Return how many variables and layers carry each kind of flag."""
+    """Return the number of variables and layers with each kind of flag."""
     pairs = dict.fromkeys((name, kind) for name, kind, _ in run.flags)
     kinds = [kind for _, kind in pairs]
     return {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
 
 
 def whole(name: str, run: Run) -> dict[str, Any]:
-    """Return a run without its arrays: history, alerts, names, scores."""
+    """Return everything of a run but its large arrays: history, alerts, names, scores."""
     history, records = run.history, run.weight_gradients
     cost, once = _cost(history)
     return {
@@ -117,7 +117,7 @@ def whole(name: str, run: Run) -> dict[str, Any]:
 
 
 def _cost(history: Sequence[Epoch]) -> tuple[float | None, float]:
-    """Return what the callbacks cost as a share of the training time, and the seconds beside it that came once."""
+    """Return the callbacks' cost in each epoch as a share of the training time, and the seconds that came once."""
     once = sum(record.once_seconds for record in history)
     seconds = sum(record.seconds for record in history) - once
     cost = sum(record.cost_seconds for record in history) - once
@@ -140,7 +140,7 @@ def _source(importance: Importance) -> dict[str, Any]:
 
 
 def notes(run: Run) -> list[dict[str, Any]]:
-    """Return what the callbacks noted, and what could not be read."""
+    """Return the notes of the callbacks, and sentences on what could not be read."""
     entries: list[dict[str, Any]] = []
     for note in run.notes:
         entries.append({"epoch": note.epoch, "text": noted(note), "stopped": note.stopped})
@@ -150,7 +150,7 @@ def notes(run: Run) -> list[dict[str, Any]]:
 
 
 def alert(record: Alert, run: Run) -> dict[str, Any]:
-    """Return an alert, until when it `lasted`, and in words how many rows differ."""
+    """Return an alert, the epoch up to which it `lasted`, and a sentence on how many rows differ."""
     changed = None if record.changed is None else str(record.changed)
     return {**asdict(record), "lasted": importances.lasted_until(record, run), "changed_words": changed}
 
@@ -174,9 +174,9 @@ def probe(samples: Probe) -> dict[str, Any]:
 
 
 def input_names(samples: Probe) -> list[str]:
-    """Return the names of the model's inputs, by the user's keys or by number.
+    """Return the names of the model's inputs: the user's keys, or numbers.
 
-    One where they are the columns of a table; none where they were not written.
+    The columns of a table are one input; where no values were written there are no names.
     """
     if samples.x is None:
         return []
@@ -191,13 +191,13 @@ def importance(record: Importance) -> bytes:
 
 
 def inputs(samples: Probe) -> bytes:
-    """Return the gallery's values: images as bytes on one scale, words for tokens."""
-    parts = [np.asarray(part) for part in samples.inputs] if samples.x is not None else []
-    coded = [coded_texts(part) for part in parts]
-    parts = [part for part, _ in coded]
-    categories: list[list[Any]] = [[words] * math.prod(part.shape[1:]) if words else [] for part, words in coded]
-    if parts and samples.is_columns:
-        parts, categories = [samples.feature_map.as_table(parts)], [[words for _, words in coded]]
+    """Return the gallery's values: images as bytes, tokens with their words, texts in columns as numbers of categories."""
+    values = [np.asarray(array) for array in samples.inputs] if samples.x is not None else []
+    coded = [coded_texts(array) for array in values]
+    values = [codes for codes, _ in coded]
+    categories: list[list[Any]] = [[words] * math.prod(codes.shape[1:]) if words else [] for codes, words in coded]
+    if values and samples.is_columns:
+        values, categories = [samples.feature_map.as_table(values)], [[words for _, words in coded]]
     header: dict[str, Any] = {
         "kind": samples.kind,
         "names": input_names(samples),
@@ -206,22 +206,22 @@ def inputs(samples: Probe) -> bytes:
         "categories": categories if any(map(any, categories)) else [],
     }
     arrays = {}
-    for index, part in enumerate(parts):
+    for index, array in enumerate(values):
         if samples.kind == "tokens" and samples.vocabulary:
-            header["words"] = _words(samples, part)
-        is_image = samples.kind == "image" and part.ndim in (3, 4)
-        arrays[f"x{index}"] = _as_bytes(part) if is_image else part
+            header["words"] = _words(samples, array)
+        is_image = samples.kind == "image" and array.ndim in (3, 4)
+        arrays[f"x{index}"] = _as_bytes(array) if is_image else array
     return framed(header, arrays)
 
 
 def _as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return images on one scale, from the darkest to the brightest value."""
+    """Return images as bytes, 0 for the smallest value of all and 255 for the largest."""
     low, high = float(images.min()), float(images.max())
     return np.round(LEVELS * (images - low) / ((high - low) or 1.0)).astype(np.uint8)
 
 
 def _words(samples: Probe, tokens: NDArray[Any]) -> list[list[str]]:
-    """Return the words of each text; a token that the vocabulary does not hold is its number."""
+    """Return the words of each text; the number of a token that is not in the vocabulary."""
     vocabulary = samples.vocabulary or {}
     words = dict(vocabulary.items() if isinstance(vocabulary, Mapping) else enumerate(vocabulary))
     texts = tokens.reshape(len(tokens), -1).astype(np.int64).tolist()
@@ -233,17 +233,18 @@ def _words_of(text: Sequence[int], words: Mapping[Any, Any]) -> list[str]:
 
 
 def _columns(samples: Probe) -> list[Sequence[str]]:
-    """Return the names of each input that is a table beside others; nothing of any other input."""
+    """Return the column names of each input of several that is a table; () for other inputs, [] for a single input."""
     if samples.is_columns or len(samples.shapes) == 1:
         return []
     return [samples.feature_map.names_of(k) if len(shape) == 1 else () for k, shape in enumerate(samples.shapes)]
 
 
 def outputs(run: Run, method: str) -> bytes:
-    """Return what the model says of the gallery over epochs.
+    """Return the model's outputs for the gallery over epochs.
 
-    As (E, B) the target, the predicted class as `prediction` (NaN: none), the number at a sample's title, the explained value
-    and what its trajectory follows; probabilities or raw outputs (E, B, K).
+    Arrays (E, B): `target`; `prediction`, the predicted class, NaN without one; `shown`, the number in a sample's title;
+    `explained`, the explained value; `trajectory`, the value drawn over epochs; `score`; and the errors that the method has.
+    `outputs` (E, B, K) are probabilities, or raw outputs.
     """
     table = run.outputs(method)
     if table is None:
@@ -276,57 +277,62 @@ def outputs(run: Run, method: str) -> bytes:
 
 
 def attribution(record: Attribution, most: int | None = None, sample: int | None = None) -> bytes:
-    """Return the maps of one method at one epoch, every input of the model under its own name; those of images in steps.
+    """Return the attributions of one method at one epoch, one array for each input of the model; maps of images in 8 bits.
 
-    Of images that are shown at most `most` pixels wide, a map that is twice as wide comes as the means of what falls
-    together, and with it under `whole` the sides that it had, how many of its values were at each step between its
-    `ends`, which percentiles are read from, as `counts`. With `sample` it is the maps of this one alone, as they are.
+    A map of twice `most` pixels or more in width is averaged over cells. Then the header has the original sides under `whole`;
+    `counts` (B, 256) are the numbers of original values at each of the 256 levels between `ends` (B, 2), from which the
+    browser computes percentiles.
+
+    Args:
+        record: the attributions.
+        most: width in pixels at which a map is shown; None for the original size.
+        sample: row of the gallery; None for all.
     """
     header: dict[str, Any] = {"epoch": record.epoch, "method": record.method}
     arrays: dict[str, NDArray[Any] | Quantized] = {}
-    for k, values in enumerate(parts_of(record)):
-        part = values if sample is None else values[sample : sample + 1]
-        if part.ndim != 3 or record.kind != "image":
-            arrays[f"v{k}"] = part
+    for k, values in enumerate(arrays_of(record)):
+        rows = values if sample is None else values[sample : sample + 1]
+        if rows.ndim != 3 or record.kind != "image":
+            arrays[f"v{k}"] = rows
             continue
-        maps = quantized(part)
-        step = part.shape[2] // most if most and part.size else 1
+        maps = quantized(rows)
+        step = rows.shape[2] // most if most and rows.size else 1
         if step <= 1:
             arrays[f"v{k}"] = maps
             continue
         arrays[f"v{k}"] = means(maps, step)
         arrays[f"counts{k}"] = np.stack([np.bincount(row.ravel(), minlength=LEVELS + 1) for row in maps.values])
         arrays[f"ends{k}"] = np.stack([maps.low, maps.high], 1)
-        header.setdefault("whole", {})[f"v{k}"] = part.shape[1:]
+        header.setdefault("whole", {})[f"v{k}"] = rows.shape[1:]
     return framed(header, arrays)
 
 
 def mapping(run: Run, layer: str | None = None) -> bytes:
-    """Return one layer's map over epochs, turned towards the last, and what each sample of the probe is and is taken for.
+    """Return the coordinates of the samples in one layer over epochs, aligned to the last, with labels and predictions.
 
-    Of a run without mappings only that there are no epochs. `gallery` are the rows of the probe whose attributions were
-    written, in the gallery's order. Classes are numbered by their place in `classes`.
+    `places` (E, B, 2) are the coordinates, `prediction` (E, B) and `label` (B) indices into the header's `classes`. The
+    header's `gallery` are the rows of the probe that the gallery shows, in its order. A run without mappings has no epochs.
     """
     records = run.mappings
     if not records:
         return framed({"epochs": []}, {})
     k, last = mappings.layer_index(records, layer), records[-1].result
-    read = np.stack([mappings.is_read(record.result) for record in records])  # (E, B)
+    read = np.stack([mappings.has_prediction(record.result) for record in records])  # (E, B)
     classes, names = mappings.listed_classes(records), mappings.layers(records)
     header = {
         "epochs": [record.epoch for record in records],
-        "read": read.any(1).tolist(),  # at the others nothing is finite
+        "read": read.any(1).tolist(),  # False for epochs at which nothing is finite
         "layers": names,
         "layer": names[k],
         "classes": [class_name(run, int(c)) for c in classes],
         "colours": {theme: class_colours(theme, last.classes, classes) for theme in THEMES},
         "gallery": mappings.gallery_rows(run),
-        "suspects": [_suspect(suspect, classes) for suspect in mappings.suspects(run, SUSPECTS)],
+        "suspects": [_suspect(suspect, classes) for suspect in mappings.suspects(run, MAX_SUSPECTS)],
     }
     arrays: dict[str, NDArray[Any]] = {"places": mappings.aligned_coordinates(records, k)}
     if classes.size:
         predictions = np.searchsorted(classes, np.stack([record.result.prediction for record in records]))
-        arrays["prediction"] = np.where(read, predictions, -1).astype(np.int32)  # −1: of NaN no class
+        arrays["prediction"] = np.where(read, predictions, -1).astype(np.int32)  # −1: no prediction
     if classes.size and last.label is not None:
         arrays["label"] = np.searchsorted(classes, last.label).astype(np.int32)
     if last.held_out is not None:
@@ -335,6 +341,6 @@ def mapping(run: Run, layer: str | None = None) -> bytes:
 
 
 def _suspect(suspect: mappings.Suspect, classes: NDArray[np.int64]) -> dict[str, Any]:
-    """Return a suspicious sample, its classes by their place in `classes`."""
+    """Return a suspicious sample, with its classes as indices into `classes`."""
     label, prediction = np.searchsorted(classes, [suspect.label, suspect.prediction]).tolist()
     return {"row": suspect.row, "confidence": suspect.confidence, "label": label, "prediction": prediction}

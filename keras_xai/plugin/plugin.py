@@ -1,4 +1,4 @@
-"""The routes: parse, ask the run, respond. Records become bytes in `payload`, charts in `keras_xai.figures`."""
+"""The routes: each parses a request, reads a run and responds, with contents from `payload` and charts from `figures`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug import Request, Response
 
-from keras_xai.analysis.attributions import parts_of, thumbnails
+from keras_xai.analysis.attributions import arrays_of, thumbnails
 from keras_xai.analysis.epochs import film_epochs
 from keras_xai.analysis.gradients import gradient_health
 from keras_xai.analysis.importance import sources
@@ -42,18 +42,18 @@ logger = logging.getLogger("keras_xai")
 
 T = TypeVar("T")
 Handler = Callable[["Plugin", Request], Response]
-EXPERIMENTS_KEPT = 4  # whose runs are kept: a request can name any
-FILM_BYTES = 1 << 26  # of film strips
-OVERLAYS_DRAWN = 24
-READERS = 16  # threads
-DAY = 86_400  # seconds
-YEAR = 365 * DAY
-# What a panel reads of the runs laid over it, beside what their cards are made of.
+MAX_EXPERIMENTS = 4  # whose runs are cached: a request may name any number of them
+MAX_FILM_BYTES = 1 << 26  # of cached thumbnails
+MAX_OVERLAYS = 24
+READER_THREADS = 16
+DAY_SECONDS = 86_400
+YEAR_SECONDS = 365 * DAY_SECONDS
+# The members that a panel reads of the runs laid over it, besides those of `READ_FOR_CARD`.
 READ_OF_OVERLAYS = {
     "update_ratio": ("weight_gradients",),
     "drift_score": ("importance", "importance_live", "data_score"),
 }
-# What a run's card in the picker is made of, and what a run as a whole.
+# The members of a run that `payload.card` reads, and those that `payload.whole` reads as well.
 READ_FOR_CARD = ("history", "alerts", "flags", "stops", "probe_described")
 READ_FOR_RUN = ("probe", "weight_gradients", "importance", "importance_live", "data_score")
 # Options of a panel that a request may give, as text and as whole numbers.
@@ -63,9 +63,10 @@ COMPACT = {"compact": True, "kernels_only": True, "labels": 16}
 
 
 def route(answer: Handler) -> Handler:
-    """Answer a user's mistake with a 400 in the words of `InvalidInput`.
+    """Decorate a route: an `InvalidInput` is answered with status 400 and its text.
 
-    What nobody foresaw is logged, and a 404 that names it: a data server that is gone, a run that vanished, a fault of ours.
+    Any other exception (a data server that ended, a run that was deleted, a fault of ours) is logged, and answered with status
+    404 and its first line.
     """
 
     @functools.wraps(answer)
@@ -84,21 +85,21 @@ def route(answer: Handler) -> Handler:
 
 
 class Plugin(base_plugin.TBPlugin):
-    """Serves the tab and the records of every run; nothing from a request reaches the file system."""
+    """Serves the tab and the records of all runs; no text of a request is used as a path of the file system."""
 
     plugin_name = PLUGIN_NAME
 
     def __init__(self, context: base_plugin.TBContext) -> None:
         self._provider = without_delay(context.data_provider)
         self._protos = protos(context, self._provider)
-        self._listings: Latest[dict[str, ListedRun]] = Latest(EXPERIMENTS_KEPT)
-        self._pool = ThreadPoolExecutor(READERS, "keras_xai")
-        self._thumbnails: Latest[list[Any]] = Latest(FILM_BYTES)
+        self._listings: Latest[dict[str, ListedRun]] = Latest(MAX_EXPERIMENTS)
+        self._pool = ThreadPoolExecutor(READER_THREADS, "keras_xai")
+        self._thumbnails: Latest[list[Any]] = Latest(MAX_FILM_BYTES)
         self._numbers: weakref.WeakKeyDictionary[Run, int] = weakref.WeakKeyDictionary()
         self._next_number = itertools.count()
 
     def is_active(self) -> bool:
-        """Return False: it is asked at every reload and must not block; data alone makes the tab appear."""
+        """Return False, at once: TensorBoard calls this at every reload, and shows the tab where there are data for it."""
         return False
 
     def data_plugin_names(self) -> Iterable[str]:
@@ -135,8 +136,8 @@ class Plugin(base_plugin.TBPlugin):
         if name not in files():
             raise errors.NotFoundError("no such file")
         content, kind = files()[name]
-        # An address that names this very version may be kept: the next version has another one.
-        expires = YEAR if f"/static/{version()}/" in request.path else 0
+        # A URL with the version may be cached: the next version has another one.
+        expires = YEAR_SECONDS if f"/static/{version()}/" in request.path else 0
         return http_util.Respond(request, content, kind, expires=expires)
 
     def plotly(self, request: Request) -> Response:
@@ -146,7 +147,7 @@ class Plugin(base_plugin.TBPlugin):
         return _script(request, plotly_partial)
 
     def theme(self, request: Request) -> Response:
-        return _json(request, payload.theme(), expires=DAY)
+        return _json(request, payload.theme(), expires=DAY_SECONDS)
 
     # What the runs say.
 
@@ -157,7 +158,7 @@ class Plugin(base_plugin.TBPlugin):
         runs = self._runs(request, refresh=True)
         answer: dict[str, Any] = {"log_dir": escaped(about.data_location), "now": time.time()}
         name = _focused(request, [name for name, listed in runs.items() if not listed.fault])
-        if name is not None:  # a page that opens: what it would ask next, of the run that it shows
+        if name is not None:  # a page that opens: it gets at once what it would request next, the run that it shows
             listed = runs[name]
             answer["run"] = self._attempt(listed, lambda: self._whole(name, listed.run))
         answer["runs"] = [
@@ -172,7 +173,7 @@ class Plugin(base_plugin.TBPlugin):
     def _whole(self, name: str, run: Run) -> dict[str, Any]:
         reads: list[Callable[[], Any]] = [functools.partial(getattr, run, part) for part in READ_FOR_RUN]
         reads += [functools.partial(run.attribution_epochs, method) for method in run.methods]
-        list(self._pool.map(lambda read: read(), reads))  # side by side, as in `_list`
+        list(self._pool.map(lambda read: read(), reads))  # in parallel, as in `_list`
         return payload.whole(name, run)
 
     @route
@@ -224,7 +225,7 @@ class Plugin(base_plugin.TBPlugin):
         if record is None:
             raise errors.NotFoundError("this method was not recorded at this epoch, or its record is damaged")
         sample = _integer(request, "sample")
-        if sample is not None and sample >= len(parts_of(record)[0]):
+        if sample is not None and sample >= len(arrays_of(record)[0]):
             raise errors.NotFoundError("there is no map of this sample")
         return _bytes(request, payload.attribution(record, _integer(request, "most", low=1), sample))
 
@@ -256,7 +257,7 @@ class Plugin(base_plugin.TBPlugin):
         images = self._thumbnails.get(key)
         if images is None:
             record = run.attribution(method, epoch)
-            parts = parts_of(record) if record is not None else []
+            parts = arrays_of(record) if record is not None else []
             images = [thumbnails(maps) if maps.ndim == 3 else None for maps in parts]
             self._thumbnails.put(key, images, 1 + sum(image.nbytes for image in images if image is not None))
         return images[part] if part < len(images) else None
@@ -264,7 +265,7 @@ class Plugin(base_plugin.TBPlugin):
     # The runs themselves, kept as long as nothing new was written.
 
     def _runs(self, request: Request, refresh: bool = False) -> dict[str, ListedRun]:
-        """Return every run by its name, as the last `index` listed it: a page asks for what that told it of."""
+        """Return the runs by name, as of the last `index` request, from which a page knows them."""
         context, experiment = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
         runs = self._listings.get(experiment)
         if runs is None or refresh:
@@ -275,7 +276,7 @@ class Plugin(base_plugin.TBPlugin):
         self, request: Request, context: Any, experiment: str, before: dict[str, ListedRun]
     ) -> dict[str, ListedRun]:
         runs = list_runs(self._provider, self._protos, context, experiment, before, self._pool)
-        # Side by side: the fast loader's answers come from another process.
+        # In parallel, since the fast loader's answers come from another process.
         unread = [listed for listed in runs.values() if listed.card is None and not listed.fault]
         reads = [*itertools.product(unread, READ_FOR_CARD)]
         focused = _focused(request, [*runs])
@@ -288,12 +289,12 @@ class Plugin(base_plugin.TBPlugin):
         return runs
 
     def _attempt(self, listed: ListedRun, read: Callable[[], Any]) -> Any:
-        """Return what is read of one run; a fault is that of this run alone: the others are shown."""
+        """Return `read()`; an exception is noted as the fault of this run, and the other runs are shown all the same."""
         try:
             return read()
         except Exception as error:
             listed.fault = reason(error)
-            if listed.fault != listed.logged:  # once, however often the page asks
+            if listed.fault != listed.logged:  # once, and not at every request
                 logger.warning("the run %s cannot be read", printable(listed.path), exc_info=error)
                 listed.logged = listed.fault
 
@@ -307,7 +308,7 @@ class Plugin(base_plugin.TBPlugin):
         names, colours = request.args.getlist("overlay"), request.args.getlist("overlay_colour")
         runs = self._runs(request) if names else {}
         overlays = []
-        for index, name in enumerate(names[:OVERLAYS_DRAWN]):
+        for index, name in enumerate(names[:MAX_OVERLAYS]):
             run = _readable(runs, name)
             colour = colours[index] if index < len(colours) and colours[index].isdecimal() else "0"
             if name != focus:
@@ -316,7 +317,7 @@ class Plugin(base_plugin.TBPlugin):
 
 
 def _options(request: Request) -> dict[str, Any]:
-    """Return the options of a panel that a request gives, whatever panel it asks for."""
+    """Return the options of panels in a request, also those that its panel does not take."""
     options: dict[str, Any] = {key: request.args[key] for key in TEXT_OPTIONS if request.args.get(key)}
     for key in NUMBER_OPTIONS:
         number = _integer(request, key)
@@ -326,7 +327,10 @@ def _options(request: Request) -> dict[str, Any]:
 
 
 def _focused(request: Request, names: list[str]) -> str | None:
-    """Return the run that a page shows when it opens: one that it knows of, else the first; None where no page opens."""
+    """Return the run that a page shows when it opens: the first of its `focus` that exists, else the first of all.
+
+    None for a request of a page that is open already.
+    """
     if not names or "focus" not in request.args:
         return None
     return next((name for name in request.args.getlist("focus") if name in names), names[0])
@@ -345,7 +349,7 @@ def _script(request: Request, read: Callable[[], bytes]) -> Response:
         content = read()
     except OSError as error:
         raise errors.NotFoundError("the package plotly is not installed: pip install plotly") from error
-    return http_util.Respond(request, content, "text/javascript", content_encoding="gzip", expires=DAY)
+    return http_util.Respond(request, content, "text/javascript", content_encoding="gzip", expires=DAY_SECONDS)
 
 
 def _json(request: Request, value: Any, expires: int = 0) -> Response:

@@ -1,8 +1,8 @@
-"""Tensors as they stand in the event files, before TensorBoard makes arrays of them.
+"""Tensors as protocol buffers, as they are in the event files, before TensorBoard converts them to arrays.
 
-Its data provider fills a large shape up with one number, sixty bytes with gigabytes, and of a series in which one tensor is
-damaged it gives nothing. Where it keeps the protocol buffers they are taken from there; where it does not any more, the
-provider is asked as usual.
+TensorBoard's data provider repeats a single number to fill any shape, so that sixty bytes can become gigabytes; and it returns
+nothing of a series in which one tensor is damaged. So the protocol buffers are read from where it keeps them; if a later
+version keeps none, the provider is used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from keras_xai.summary.provider import Protos
 
 
 def protos(context: Any, provider: Any) -> Protos | None:
-    """Those of TensorBoard's Python loader, or of its data server."""
+    """Return the reader of TensorBoard's Python loader, or of its data server; None where there is neither."""
     if getattr(context, "multiplexer", None) is not None:
         return OfMultiplexer(context.multiplexer)
     stub = getattr(provider, "_stub", None)
@@ -24,7 +24,7 @@ def protos(context: Any, provider: Any) -> Protos | None:
 
 
 class OfMultiplexer:
-    """Of the Python loader, which holds every event."""
+    """Reads from the Python loader, which holds every event in memory."""
 
     blobs_too = True
 
@@ -41,9 +41,9 @@ class OfMultiplexer:
 
 
 class OfServer:
-    """Of the data server, which is asked for tensors as TensorBoard's own provider does."""
+    """Reads from the data server, by the requests that TensorBoard's own provider makes."""
 
-    blobs_too = False  # they come one by one, as bytes
+    blobs_too = False  # the provider returns blobs as bytes, which need no conversion
 
     def __init__(self, provider: Any, ask: Any) -> None:
         self._ask = provider.undelayed(ask) if hasattr(provider, "undelayed") else ask
@@ -56,5 +56,7 @@ class OfServer:
         request.run_tag_filter.tags.names.append(tag)
         request.downsample.num_points = most
         answer = self._ask(request)
-        data = [series.data for listed in answer.runs for series in listed.tags]
-        return [(int(step), value) for part in data for step, value in zip(part.step, part.value, strict=True)]
+        steps: list[tuple[int, Any]] = []
+        for series in (series for listed in answer.runs for series in listed.tags):
+            steps += zip(map(int, series.data.step), series.data.value, strict=True)
+        return steps

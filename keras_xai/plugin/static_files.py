@@ -1,4 +1,4 @@
-"""The files the browser may have: ours from a list fixed at start, and plotly from the installed package."""
+"""The static files of the tab: ours, from a list that is made once, and plotly.js from the installed package."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def files() -> dict[str, tuple[bytes, str]]:
 
 @functools.cache
 def version() -> str:
-    """Return a name for the contents of `static/`, which changes with any of them."""
+    """Return a hash of the contents of `static/`, for URLs that browsers may cache."""
     return hashlib.sha256(b"".join(content for content, _ in files().values())).hexdigest()[:12]
 
 
@@ -47,5 +47,5 @@ def plotly() -> bytes:
 
 @functools.cache
 def plotly_partial() -> bytes:
-    """Return what of plotly.js our charts need, gzipped once a process; the whole where that cannot be told apart."""
+    """Return the part of plotly.js that our charts need, gzipped once a process; all of it where it cannot be cut."""
     return gzip.compress(subset(plotly_source()).encode(), 6)

@@ -115,8 +115,8 @@ class Log:
         """The callbacks, or parts of them, that ended before the training did; in the order of their epochs."""
         stops: list[Stop] = []
         for tag in sorted(tag for tag in self._series if tag.startswith(stop.TAG)):
-            about = functools.partial(stop.about, part=tag.removeprefix(stop.TAG))
-            stops += self._decoded(tag, about, stop.decode)
+            constants = functools.partial(stop.constants, part=tag.removeprefix(stop.TAG))
+            stops += self._decoded(tag, constants, stop.decode)
         return sorted(stops, key=lambda record: record.epoch)
 
     @functools.cached_property
@@ -138,25 +138,25 @@ class Log:
         """
         reasons = dict(self._decoded(gradients.TAG_OF_MISSING, no_constants, gradients.decode_missing))
 
-        def decode(step: int, about: gradients.About, table: Any) -> Gradients:
-            return gradients.decode(step, about, table, reasons.get(step, ""))
+        def decode(step: int, constants: gradients.Constants, table: Any) -> Gradients:
+            return gradients.decode(step, constants, table, reasons.get(step, ""))
 
-        return self._decoded(gradients.TAG, gradients.About.of, decode)
+        return self._decoded(gradients.TAG, gradients.Constants.of, decode)
 
     @functools.cached_property
     def flags(self) -> tuple[Flag, ...]:
         """The gradient flags that stand at the last record, which alone is read."""
         last = next((part.last for part in reversed(self._series.get(gradients.TAG, [])) if part.last), None)
-        about = self._about(gradients.TAG, gradients.About.of)
-        if last is None or about is None:
+        constants = self._constants_of(gradients.TAG, gradients.Constants.of)
+        if last is None or constants is None:
             return ()
-        records = self._each(gradients.TAG, [last], lambda step, table: gradients.decode(step, about, table))
+        records = self._each(gradients.TAG, [last], lambda step, table: gradients.decode(step, constants, table))
         return records[0].flags if records else ()
 
     @functools.cached_property
     def variable_sizes(self) -> tuple[int, ...]:
         """(V) how many entries each variable has whose gradients were recorded; empty where that is not known."""
-        return self._about(gradients.TAG, lambda data: gradients.About.of(data).sizes) or ()
+        return self._constants_of(gradients.TAG, lambda data: gradients.Constants.of(data).sizes) or ()
 
     # The probe and its attributions.
 
@@ -166,13 +166,13 @@ class Log:
 
         Images are rounded to 8 bits, each within its own range. `x` is None where `store="none"`.
         """
-        probes = self._decoded(probe.TAG, probe.About.of, probe.decode)
+        probes = self._decoded(probe.TAG, probe.Constants.of, probe.decode)
         return probes[-1] if probes else None
 
     @functools.cached_property
     def probe_described(self) -> Probe | None:
         """The same probe without the values of its samples, which are not read."""
-        return self._about(probe.TAG, lambda data: probe.About.of(data).probe())
+        return self._constants_of(probe.TAG, lambda data: probe.Constants.of(data).probe())
 
     @functools.cached_property
     def methods(self) -> tuple[str, ...]:
@@ -200,22 +200,22 @@ class Log:
 
     def method_title(self, method: str) -> str:
         """Return a method's name as its paper spells it; derived from `method` where an older file does not hold it."""
-        about = self._about(attribution.TAG_OF_OUTPUTS + method, attribution.AboutOutputs.of)
-        title = "" if about is None else about.title
+        constants = self._constants_of(attribution.TAG_OF_OUTPUTS + method, attribution.OutputConstants.of)
+        title = "" if constants is None else constants.title
         return title or method.replace("_", " ").capitalize()
 
     def method_quantity(self, method: str) -> Quantity:
         """Return what a value of a method is: a contribution to the score, a slope, or another figure."""
-        about = self._about(attribution.TAG_OF_OUTPUTS + method, attribution.AboutOutputs.of)
-        return "contribution" if about is None else about.quantity
+        constants = self._constants_of(attribution.TAG_OF_OUTPUTS + method, attribution.OutputConstants.of)
+        return "contribution" if constants is None else constants.quantity
 
     def outputs(self, method: str) -> Outputs | None:
         """Return targets, predictions, scores (E, B) and outputs (E, B, K) of the gallery over epochs; reads no map."""
         tag = attribution.TAG_OF_OUTPUTS + method
-        about = self._about(tag, attribution.AboutOutputs.of)
-        tables = self._decoded(tag, attribution.AboutOutputs.of, attribution.decode_outputs)
+        constants = self._constants_of(tag, attribution.OutputConstants.of)
+        tables = self._decoded(tag, attribution.OutputConstants.of, attribution.decode_outputs)
         rows = self._of_one_shape(tag, tables, lambda row: len(row[1]))
-        return None if about is None or not rows else _outputs(method, about, rows)
+        return None if constants is None or not rows else _outputs(method, constants, rows)
 
     def _attributions(self, method: str, selects: Callable[[int], bool]) -> list[Attribution]:
         tag, outputs = attribution.TAG + method, self.outputs(method)
@@ -272,8 +272,8 @@ class Log:
 
     def shares(self, source: Source) -> list[Shares]:
         """Return the updates of one source, "clean", "live" or "data", in the order of their epochs."""
-        about = functools.partial(importance.About.of, source=source)
-        return self._decoded(importance.TAG + source, about, importance.decode)
+        constants = functools.partial(importance.Constants.of, source=source)
+        return self._decoded(importance.TAG + source, constants, importance.decode)
 
     @functools.cached_property
     def alerts(self) -> list[Alert]:
@@ -283,7 +283,7 @@ class Log:
         """
         alerts: list[Alert] = []
         for source in reversed(SOURCES):
-            alerts += self._decoded(alert.TAG + source, functools.partial(alert.about, source=source), alert.decode)
+            alerts += self._decoded(alert.TAG + source, functools.partial(alert.constants, source=source), alert.decode)
         return with_events(alerts)
 
     # Mappings.
@@ -291,7 +291,7 @@ class Log:
     @functools.cached_property
     def mappings(self) -> list[Mappings]:
         """One `records.Mappings` a scheduled epoch: data → features → decision → result; those with the last one's shapes."""
-        records = self._decoded(mappings.TAG, mappings.About.of, mappings.decode)
+        records = self._decoded(mappings.TAG, mappings.Constants.of, mappings.decode)
         return self._of_one_shape(mappings.TAG, records, mappings.shape)
 
     @functools.cached_property
@@ -309,7 +309,7 @@ class Log:
             constants["probe"] = self.probe.hash
         named = {"variables": gradients.TAG, "features": importance.TAG + "clean", "layers": mappings.TAG}
         for name, tag in named.items():
-            names = self._about(tag, lambda data: tuple(data.names))
+            names = self._constants_of(tag, lambda data: tuple(data.names))
             if names is not None:
                 constants[name] = names
         methods: dict[Source, str] = {"clean": "method", "live": "live method"}
@@ -321,7 +321,7 @@ class Log:
 
     # From tags to records.
 
-    def _about(self, tag: str, make: Callable[[PluginData], A]) -> A | None:
+    def _constants_of(self, tag: str, make: Callable[[PluginData], A]) -> A | None:
         """Return the constants of a series, decoded by `make`; None where there is no such series or they are unreadable."""
         if tag not in self._series:
             return None
@@ -343,13 +343,13 @@ class Log:
         selects: Callable[[int], bool] = lambda step: True,
     ) -> list[T]:
         """Return the records of a series in the order of their steps; of several at one step the one written last."""
-        about = self._about(tag, make)
-        if about is None:
+        constants = self._constants_of(tag, make)
+        if constants is None:
             return []
         latest: dict[int, Callable[[], Any]] = {}
         for part in self._series[tag]:
             latest |= {step: read for step, read in part.rows if step < self._end and selects(step)}
-        return self._each(tag, sorted(latest.items()), lambda step, content: decode(step, about, content))
+        return self._each(tag, sorted(latest.items()), lambda step, content: decode(step, constants, content))
 
     def _each(self, tag: str, rows: Sequence[Row], decode: Callable[[int, Any], T]) -> list[T]:
         """Return the records that can be read."""
@@ -373,18 +373,18 @@ class Log:
         return fitting
 
 
-def _outputs(method: str, about: attribution.AboutOutputs, rows: Sequence[tuple[int, NDArray[Any]]]) -> Outputs:
+def _outputs(method: str, constants: attribution.OutputConstants, rows: Sequence[tuple[int, NDArray[Any]]]) -> Outputs:
     """Return the outputs of all epochs from their tables, which have one shape but for the last columns."""
     width = min(table.shape[1] for _, table in rows)
     cube = np.stack([table[:, :width] for _, table in rows])  # (E, B, width)
     # A column that some epochs lack is left out in all: the run may have been continued by a later version.
-    has_quadrature = about.quadrature and width > 5 + about.r2
-    has_r2 = about.r2 and width > 5
+    has_quadrature = constants.quadrature and width > 5 + constants.r2
+    has_r2 = constants.r2 and width > 5
     end_of_r2 = width - has_quadrature
     end = end_of_r2 - has_r2
-    task, link = about.read_as(end - 5)
+    task, link = constants.read_as(end - 5)
     target = cube[:, :, 0].astype(np.int64)
-    if about.task is None and task == "binary":
+    if constants.task is None and task == "binary":
         target = np.ones_like(target)  # an older version explained class 1, and wrote the number of its column, 0
     return Outputs(
         method=method,
@@ -393,9 +393,9 @@ def _outputs(method: str, about: attribution.AboutOutputs, rows: Sequence[tuple[
         prediction=cube[:, :, 1],
         score=cube[:, :, 2],
         baseline_score=cube[:, :, 3],
-        completeness_error=cube[:, :, 4] if about.complete else None,
+        completeness_error=cube[:, :, 4] if constants.complete else None,
         outputs=cube[:, :, 5:end],
-        space=about.space,
+        space=constants.space,
         r2=cube[:, :, end] if has_r2 else None,
         quadrature_error=cube[:, :, -1] if has_quadrature else None,
         task=task,

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import keras_xai as kx
-from keras_xai.analysis.attributions import parts_of
+from keras_xai.analysis.attributions import arrays_of
 from keras_xai.plugin import payload
 from keras_xai.probe.gallery import balanced_rows
 
@@ -116,7 +116,7 @@ def test_a_table_is_watched_as_fit_takes_it(tmp_path, model, x, probe, live):
     assert not [note for note in run.notes if note.stopped]
 
     found = run.attributions("saliency")[-1]
-    (tile,) = parts_of(found)
+    (tile,) = arrays_of(found)
     assert tile.shape == (run.probe.size, len(expected))
     if isinstance(found.values, dict):
         assert tuple(found.values) == expected

@@ -142,7 +142,7 @@ def test_the_confusion_counts_true_against_predicted(mappings):
 def test_damaged_records_are_unreadable_and_nothing_worse(mappings):
     """A flipped byte in the JSON or in an array, a blob too few: `Unreadable`, or a record."""
     ((_, data, blobs),) = encode(mappings(1))
-    about = wire.About.of(data)
+    about = wire.Constants.of(data)
     r = np.random.default_rng(0)
     for k in range(300):
         damaged = [bytearray(b) for b in blobs]

@@ -35,19 +35,19 @@ def test_one_that_needs_all_the_room_is_kept_alone():
 def test_made_up_experiments_are_not_kept(wsgi, told_directory):
     """TensorBoard's own data provider answers for any name: the last few are known, their runs are read alike."""
     client = wsgi(told_directory)
-    from keras_xai.plugin.plugin import EXPERIMENTS_KEPT
+    from keras_xai.plugin.plugin import MAX_EXPERIMENTS
 
     (plugin,) = (p for p in client.application._plugins if p.plugin_name == "keras_xai")
-    for k in range(3 * EXPERIMENTS_KEPT):
+    for k in range(3 * MAX_EXPERIMENTS):
         answer = client.get(f"/experiment/made_up_{k}{HOME}index")
         assert answer.status_code == 200
         assert len(answer.json["runs"]) == 6
-    assert len(plugin._listings) == EXPERIMENTS_KEPT
+    assert len(plugin._listings) == MAX_EXPERIMENTS
 
 
 def test_film_strips_have_a_limit(wsgi, told_directory, monkeypatch):
     """Of all runs, methods and epochs together."""
-    monkeypatch.setattr("keras_xai.plugin.plugin.FILM_BYTES", 3 * 6 * 16 * 4 + 100)
+    monkeypatch.setattr("keras_xai.plugin.plugin.MAX_FILM_BYTES", 3 * 6 * 16 * 4 + 100)
     client = wsgi(told_directory)
     (plugin,) = (p for p in client.application._plugins if p.plugin_name == "keras_xai")
     client.get(HOME + "index")

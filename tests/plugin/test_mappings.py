@@ -127,7 +127,7 @@ def test_outputs_that_are_not_finite_are_no_class_and_no_place():
     """Of NaN nothing is read: the last epoch before is shown, and the map is turned towards that one."""
     from types import SimpleNamespace
 
-    from keras_xai.analysis.mappings import at_epoch, is_read
+    from keras_xai.analysis.mappings import at_epoch, has_prediction
 
     turn = np.array([[0.0, 1], [-1, 0]])
     where = np.array([[1.0, 0], [0, 2], [-1, -2]])
@@ -141,7 +141,7 @@ def test_outputs_that_are_not_finite_are_no_class_and_no_place():
     one, nan = np.ones((3, 2)), np.full((3, 2), np.nan)
     records = [record(0, where @ turn, one), record(1, where, one), record(2, 0 * where, nan)]
     assert [at_epoch(records, epoch) for epoch in (0, 1, 2, None)] == [0, 1, 1, 1]
-    np.testing.assert_array_equal(is_read(records[2].result), [False] * 3)
+    np.testing.assert_array_equal(has_prediction(records[2].result), [False] * 3)
     found = aligned_coordinates(records, 0)
     np.testing.assert_allclose(found[:2], [where, where], atol=1e-6)
     assert np.isnan(found[2]).all()

@@ -69,9 +69,9 @@ def test_the_step_of_a_record_is_written_where_there_is_one(records):
     *tables, alert, epoch = records(1)
     stop = Stop(1, "live_rows", "the source failed")
     back = {
-        Alert: lambda data, content: alert_codec.decode(1, alert_codec.about(data, "live"), content),
+        Alert: lambda data, content: alert_codec.decode(1, alert_codec.constants(data, "live"), content),
         Epoch: lambda data, content: epoch_codec.decode(1, no_constants(data), content),
-        Stop: lambda data, content: stop_codec.decode(1, stop_codec.about(data, "live_rows"), content),
+        Stop: lambda data, content: stop_codec.decode(1, stop_codec.constants(data, "live_rows"), content),
     }
     for record in (alert, epoch, stop):
         for step in (None, 200):

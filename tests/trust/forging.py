@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2
 
-from keras_xai.analysis.attributions import parts_of, thumbnails
+from keras_xai.analysis.attributions import arrays_of, thumbnails
 from keras_xai.analysis.gradients import gradient_health
 from keras_xai.analysis.overview import summary
 from keras_xai.figures import FIGURES, PANELS, Look
@@ -326,7 +326,7 @@ def everything(name: str, run: Run) -> dict[str, str]:
         payload.outputs(run, method)
         for record in run.attributions(method)[:2]:
             payload.attribution(record, 2)
-            [thumbnails(part) for part in parts_of(record) if part.ndim == 3]
+            [thumbnails(part) for part in arrays_of(record) if part.ndim == 3]
     for draw in FIGURES.values():
         dumps(draw(run, epoch=2)).encode()
     for panel in PANELS.values():

@@ -1,7 +1,7 @@
 """The format of each kind of record, one file a kind.
 
-Each file names its tags, and has `encode(record)`, which yields tagged values, and `decode(epoch, about, content)`, where
-`about` are the decoded constants of the tag: see the function `about`, or `About.of`. Values that do not fit raise
+Each file names its tags, and has `encode(record)`, which yields tagged values, and `decode(epoch, constants, content)`, where
+`constants` are the decoded constants of the tag: see the function `constants`, or `Constants.of`. Values that do not fit raise
 `Unreadable` there and nowhere else: decoded records need no further checks.
 """
 

@@ -22,7 +22,7 @@ def encode(record: Alert) -> Iterator[Value]:
     yield TAG + record.source, plugin_data(PluginData.ALERT, method=record.source), [body_of(record, "source")]
 
 
-def about(data: PluginData, source: Source) -> Source:
+def constants(data: PluginData, source: Source) -> Source:
     """Return the constants that all alerts of a tag have in common: their source."""
     return named_source(data, source)
 

@@ -37,10 +37,10 @@ def encode(record: Attribution) -> Iterator[Value]:
     blobs = []
     for row in range(len(inputs[0])):  # one input after the other in each sample
         blobs += [pack(array[row], eight_bits=is_image and array.ndim > 2) for array in inputs]
-    about: dict[str, Any] = {"inputs": list(values) if isinstance(values, Mapping) else len(inputs)}
-    yield TAG + record.method, plugin_data(PluginData.ATTRIBUTION, method=record.method, options=about), blobs
+    constants: dict[str, Any] = {"inputs": list(values) if isinstance(values, Mapping) else len(inputs)}
+    yield TAG + record.method, plugin_data(PluginData.ATTRIBUTION, method=record.method, options=constants), blobs
 
-    about = {
+    constants = {
         "space": record.space,
         "task": record.task,
         "link": record.link,
@@ -49,10 +49,10 @@ def encode(record: Attribution) -> Iterator[Value]:
         "quadrature": record.quadrature_error is not None,
     }
     if record.title:
-        about["title"] = record.title
+        constants["title"] = record.title
     if record.quantity != "contribution":
-        about["quantity"] = record.quantity
-    data = plugin_data(PluginData.OUTPUTS, method=record.method, options=about)
+        constants["quantity"] = record.quantity
+    data = plugin_data(PluginData.OUTPUTS, method=record.method, options=constants)
     yield TAG_OF_OUTPUTS + record.method, data, _table(record, len(inputs[0]))
 
 
@@ -76,7 +76,7 @@ def _table(record: Attribution, size: int) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True, eq=False)
-class AboutOutputs:
+class OutputConstants:
     """Constants that all outputs of one method have in common."""
 
     space: Space
@@ -89,16 +89,18 @@ class AboutOutputs:
     quantity: Quantity
 
     @classmethod
-    def of(cls, data: PluginData) -> AboutOutputs:
-        about = options(data)
-        space = checks.word(about.get("space", "raw"), SPACES)
-        complete, r2, quadrature = (checks.flag(about.get(name, False)) for name in ("complete", "r2", "quadrature"))
-        task = about.get("task")
-        link = checks.word(about.get("link", ""), LINKS)
+    def of(cls, data: PluginData) -> OutputConstants:
+        constants = options(data)
+        space = checks.word(constants.get("space", "raw"), SPACES)
+        complete, r2, quadrature = (
+            checks.flag(constants.get(name, False)) for name in ("complete", "r2", "quadrature")
+        )
+        task = constants.get("task")
+        link = checks.word(constants.get("link", ""), LINKS)
         task = None if task is None else checks.word(task, TASKS)
         usual = "slope" if data.method in OLDER_SLOPES else "contribution"
-        quantity = checks.word(about.get("quantity", usual), QUANTITIES)
-        return cls(space, complete, r2, quadrature, task, link, checks.text(about.get("title", "")), quantity)
+        quantity = checks.word(constants.get("quantity", usual), QUANTITIES)
+        return cls(space, complete, r2, quadrature, task, link, checks.text(constants.get("title", "")), quantity)
 
     def read_as(self, width: int) -> tuple[TaskKind, Link]:
         """Return task and link of outputs with `width` columns; in an older file they follow from the space."""
@@ -109,10 +111,10 @@ class AboutOutputs:
         return ("binary", "sigmoid") if width == 1 else ("classes", "softmax")
 
 
-def decode_outputs(epoch: int, about: AboutOutputs, table: Any) -> tuple[int, NDArray[Any]]:
+def decode_outputs(epoch: int, constants: OutputConstants, table: Any) -> tuple[int, NDArray[Any]]:
     """Decode an epoch, and the table of its outputs as it was written."""
     table = checks.floats(table, (None, None))
-    if not len(table) or table.shape[1] < 5 + about.r2 + about.quadrature:
+    if not len(table) or table.shape[1] < 5 + constants.r2 + constants.quadrature:
         raise Unreadable(f"expected five columns or more for each sample, got the shape {table.shape}")
     checks.wholes(table[:, 0], (len(table),), -1, 2**31)
     return checks.epoch(epoch), table

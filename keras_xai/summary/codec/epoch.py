@@ -21,7 +21,7 @@ def encode(record: Epoch) -> Iterator[Value]:
     yield TAG, plugin_data(PluginData.EPOCH), [body_of(record)]
 
 
-def decode(epoch: int, about: object, content: Any) -> Epoch:
+def decode(epoch: int, constants: object, content: Any) -> Epoch:
     """Decode the record of an epoch."""
     body = checks.parsed(only_string(content))
     return Epoch(

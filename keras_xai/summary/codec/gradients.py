@@ -28,15 +28,15 @@ def encode(record: Gradients) -> Iterator[Value]:
         since[record.names.index(flag.name), FLAGS.index(flag.kind)] = flag.since
     columns = [np.stack([record.statistics[s] for s in STATISTICS], 1), since]
     columns += [np.full((len(record.names), 1), record.steps), record.histogram]
-    about = {"sizes": list(record.sizes), "thresholds": dict(record.thresholds)}
-    data = plugin_data(PluginData.GRADIENTS, names=record.names, bin_edges=record.bin_edges.tolist(), options=about)
+    constants = {"sizes": list(record.sizes), "thresholds": dict(record.thresholds)}
+    data = plugin_data(PluginData.GRADIENTS, names=record.names, bin_edges=record.bin_edges.tolist(), options=constants)
     yield TAG, data, np.concatenate(columns, 1).astype(np.float32)
     if record.missing:
         yield TAG_OF_MISSING, plugin_data(PluginData.GRADIENTS_NOTE), [record.missing.encode()]
 
 
 @dataclass(frozen=True, eq=False)
-class About:
+class Constants:
     """Constants that all gradients of a run have in common."""
 
     names: tuple[str, ...]
@@ -45,21 +45,21 @@ class About:
     thresholds: Mapping[str, float]
 
     @classmethod
-    def of(cls, data: PluginData) -> About:
-        about, names = options(data), checks.unique(data.names)
+    def of(cls, data: PluginData) -> Constants:
+        constants, names = options(data), checks.unique(data.names)
         edges = np.asarray(data.bin_edges, np.float32)
         if len(edges) == 1 or not (np.isfinite(edges).all() and (edges > 0).all() and (np.diff(edges) > 0).all()):
             raise Unreadable(f"expected rising edges of bins above 0, got {len(edges)} others")
-        sizes = checks.several(about.get("sizes", []), checks.whole)
+        sizes = checks.several(constants.get("sizes", []), checks.whole)
         if len(sizes) not in (0, len(names)):
             raise Unreadable(f"expected the sizes of {len(names)} variables, got {len(sizes)}")
-        return cls(names, edges, sizes, checks.numbers(about.get("thresholds", {})))
+        return cls(names, edges, sizes, checks.numbers(constants.get("thresholds", {})))
 
 
-def decode(epoch: int, about: About, table: Any, missing: str = "") -> Gradients:
+def decode(epoch: int, constants: Constants, table: Any, missing: str = "") -> Gradients:
     """Decode gradients; `missing`, which is decoded from a tag of its own, says why none were captured."""
-    epoch, names = checks.epoch(epoch), about.names
-    bins = max(0, len(about.edges) - 1)
+    epoch, names = checks.epoch(epoch), constants.names
+    bins = max(0, len(constants.edges) - 1)
     # A file of an older version, with fewer kinds of flags, has fewer columns.
     columns = np.shape(table)[1] if np.ndim(table) == 2 else 0
     flags = min(len(FLAGS), max(0, columns - len(STATISTICS) - 1 - bins))
@@ -76,15 +76,15 @@ def decode(epoch: int, about: About, table: Any, missing: str = "") -> Gradients
         names=names,
         statistics={name: statistics[:, k] for k, name in enumerate(STATISTICS)},
         histogram=histogram,
-        bin_edges=about.edges,
+        bin_edges=constants.edges,
         steps=int(steps[0]) if len(names) else 0,
         flags=tuple(Flag(names[v], FLAGS[k], int(since[v, k])) for v, k in raised),
         missing=missing,
-        sizes=about.sizes,
-        thresholds=about.thresholds,
+        sizes=constants.sizes,
+        thresholds=constants.thresholds,
     )
 
 
-def decode_missing(epoch: int, about: object, content: Any) -> tuple[int, str]:
+def decode_missing(epoch: int, constants: object, content: Any) -> tuple[int, str]:
     """Decode an epoch, and the reason why no gradients were captured in it."""
     return checks.epoch(epoch), only_string(content).decode(errors="replace")

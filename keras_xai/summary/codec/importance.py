@@ -27,15 +27,15 @@ def encode(record: Shares) -> Iterator[Value]:
     digest = (np.nan, np.nan) if record.digest is None else record.digest
     rows = np.stack([record.share, direction], 1)
     table = np.concatenate([rows, [[record.score, 0.0], digest]]).astype(np.float32)
-    about = {"burn_in": record.burn_in, "attribution": record.method}
+    constants = {"burn_in": record.burn_in, "attribution": record.method}
     data = plugin_data(
-        PluginData.IMPORTANCE, names=record.names, method=record.source, limit=record.limit, options=about
+        PluginData.IMPORTANCE, names=record.names, method=record.source, limit=record.limit, options=constants
     )
     yield TAG + record.source, data, table
 
 
 @dataclass(frozen=True, eq=False)
-class About:
+class Constants:
     """Constants that all updates of one source have in common."""
 
     source: Source
@@ -45,20 +45,20 @@ class About:
     method: str
 
     @classmethod
-    def of(cls, data: PluginData, source: Source) -> About:
-        about = options(data)
+    def of(cls, data: PluginData, source: Source) -> Constants:
+        constants = options(data)
         if not data.names or not data.limit > 0:
             raise Unreadable(f"expected names and a limit above 0, got {len(data.names)} names and {data.limit:g}")
-        burn_in, method = checks.whole(about.get("burn_in", 8)), checks.text(about.get("attribution", ""))
+        burn_in, method = checks.whole(constants.get("burn_in", 8)), checks.text(constants.get("attribution", ""))
         return cls(named_source(data, source), tuple(data.names), data.limit, burn_in, method)
 
 
-def decode(epoch: int, about: About, table: Any) -> Shares:
+def decode(epoch: int, constants: Constants, table: Any) -> Shares:
     """Decode an update of one source."""
-    count = len(about.names)
+    count = len(constants.names)
     table = checks.floats(table, (count + 2, 2))
     # Of the source "data" it is a movement in units of a feature's usual range, and can be above 1.
-    share = checks.shares(table[:-2, 0], (count,), 1e3 if about.source == "data" else 1.0)
+    share = checks.shares(table[:-2, 0], (count,), 1e3 if constants.source == "data" else 1.0)
     score = float(table[-2, 0])
     if score < 0 or math.isinf(score):
         raise Unreadable(f"expected a score that is finite and not below 0, or NaN, got {score:g}")
@@ -68,13 +68,13 @@ def decode(epoch: int, about: About, table: Any) -> Shares:
     direction = checks.wholes(table[:-2, 1], (count,), -1, 2)
     return Shares(
         epoch=checks.epoch(epoch),
-        source=about.source,
-        names=about.names,
+        source=constants.source,
+        names=constants.names,
         share=share,
         score=score,
-        limit=about.limit,
+        limit=constants.limit,
         direction=direction.astype(np.int8),
-        burn_in=about.burn_in,
-        method=about.method,
+        burn_in=constants.burn_in,
+        method=constants.method,
         digest=digest,
     )

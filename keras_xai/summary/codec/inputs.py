@@ -21,9 +21,9 @@ def inputs_of(data: PluginData) -> Inputs:
     return inputs_in(options(data))
 
 
-def inputs_in(about: Mapping[str, Any]) -> Inputs:
+def inputs_in(constants: Mapping[str, Any]) -> Inputs:
     """Return the inputs that the options of a tag name: their names, or how many there are."""
-    inputs = about.get("inputs", 1)
+    inputs = constants.get("inputs", 1)
     return checks.unique(checks.several(inputs, checks.text)) if isinstance(inputs, list) else checks.whole(inputs, 1)
 
 

@@ -88,19 +88,19 @@ def encode(record: Mappings) -> Iterator[Value]:
         "notes": record.notes,
         **({} if record.step is None else {"step": record.step}),
     }
-    about = {
+    constants = {
         "target": decision.target,
         "answer": result.answer,
         "classes": result.classes,
         "features": next((s.features for s in decision.surrogates.values()), ()),
         "thresholds": dict(record.thresholds),
     }
-    data = plugin_data(PluginData.MAPPINGS, names=features.layers, options=about)
+    data = plugin_data(PluginData.MAPPINGS, names=features.layers, options=constants)
     yield TAG, data, [json_of(body), *map(pack, arrays.values())]
 
 
 @dataclass(frozen=True, eq=False)
-class About:
+class Constants:
     """Constants that all mappings of a run have in common."""
 
     layers: tuple[str, ...]
@@ -111,125 +111,125 @@ class About:
     thresholds: Mapping[str, float]
 
     @classmethod
-    def of(cls, data: PluginData) -> About:
+    def of(cls, data: PluginData) -> Constants:
         """Check the constants of the tag."""
-        about, layers = options(data), checks.unique(data.names)
+        constants, layers = options(data), checks.unique(data.names)
         if not 0 < len(layers) <= MAX_LAYERS:
             raise Unreadable(f"expected the names of {MAX_LAYERS} layers at most, got {len(layers)}")
         return cls(
             layers=layers,
-            target=checks.word(checks.entry(about, "target"), TARGETS),
-            answer=checks.word(checks.entry(about, "answer"), ANSWERS),
-            classes=checks.whole(checks.entry(about, "classes"), 1, 2**31),
-            features=checks.several(checks.entry(about, "features"), checks.text),
-            thresholds=checks.numbers(checks.entry(about, "thresholds")),
+            target=checks.word(checks.entry(constants, "target"), TARGETS),
+            answer=checks.word(checks.entry(constants, "answer"), ANSWERS),
+            classes=checks.whole(checks.entry(constants, "classes"), 1, 2**31),
+            features=checks.several(checks.entry(constants, "features"), checks.text),
+            thresholds=checks.numbers(checks.entry(constants, "thresholds")),
         )
 
 
-def decode(epoch: int, about: About, blobs: Any) -> Mappings:
+def decode(epoch: int, constants: Constants, blobs: Any) -> Mappings:
     """Decode a record: the JSON string, and the maps that it names."""
     if not isinstance(blobs, list) or not blobs:
         raise Unreadable("expected a JSON object and arrays")
     epoch, body = checks.epoch(epoch), checks.parsed(bytes(blobs[0]))
     names = checks.unique(checks.several(checks.entry(body, "arrays"), checks.text, len(blobs) - 1))
     arrays = dict(zip(names, unpacked(list(map(bytes, blobs[1:]))), strict=True))
-    result = _result(about, body, arrays)
+    result = _result(constants, body, arrays)
     return Mappings(
         epoch=epoch,
-        features=_features(about, arrays, len(result.certainty)),
-        decision=_decision(about, body, arrays, len(result.certainty)),
+        features=_features(constants, arrays, len(result.certainty)),
+        decision=_decision(constants, body, arrays, len(result.certainty)),
         result=result,
         flags=_flags(checks.entry(body, "flags"), MAPPING_FLAGS, epoch),
         notes=_flags(checks.entry(body, "notes"), MAPPING_NOTES, epoch),
-        thresholds=about.thresholds,
+        thresholds=constants.thresholds,
         step=None if body.get("step") is None else checks.whole(body["step"]),
     )
 
 
-def _columns(about: About, arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+def _columns(constants: Constants, arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     """Return the numbers of the layers, by their names in the records."""
     names = [*_NUMBERS_OF_FEATURES, *_NUMBERS_OF_DECISION]
-    table = checks.floats(checks.entry(arrays, "layers"), (len(about.layers), len(names)))
+    table = checks.floats(checks.entry(arrays, "layers"), (len(constants.layers), len(names)))
     return dict(zip(names, table.T, strict=True))
 
 
-def _features(about: About, arrays: Mapping[str, Any], size: int) -> Features:
-    count, column = len(about.layers), _columns(about, arrays)
+def _features(constants: Constants, arrays: Mapping[str, Any], size: int) -> Features:
+    count, column = len(constants.layers), _columns(constants, arrays)
     coordinates = checks.finite(checks.entry(arrays, "coordinates"), (count, size, None))
     if coordinates.shape[2] < 2:
         raise Unreadable(f"expected two coordinates or more, got {coordinates.shape[2]}")
     width = checks.wholes(column["width"], (count,), 0, 2**31)
     return Features(
-        about.layers,
+        constants.layers,
         **{name: column[name] for name in _NUMBERS_OF_FEATURES} | {"width": width},
         cka_layers=checks.floats(checks.entry(arrays, "cka_layers"), (count, count)),
         coordinates=coordinates,
     )
 
 
-def _decision(about: About, body: Mapping[str, Any], arrays: Mapping[str, Any], size: int) -> Decision:
-    column = _columns(about, arrays)
+def _decision(constants: Constants, body: Mapping[str, Any], arrays: Mapping[str, Any], size: int) -> Decision:
+    column = _columns(constants, arrays)
     surrogates = checks.members(checks.entry(body, "surrogates"))
     return Decision(
-        target=about.target,
+        target=constants.target,
         **{name: column[name] for name in _NUMBERS_OF_DECISION},
         chance=checks.number(checks.entry(body, "chance")),
-        read_as=checks.wholes(checks.entry(arrays, "read_as"), (len(about.layers), size), -1, about.classes),
-        surrogates={name: _surrogate(about, name, entry, arrays) for name, entry in surrogates.items()},
+        read_as=checks.wholes(checks.entry(arrays, "read_as"), (len(constants.layers), size), -1, constants.classes),
+        surrogates={name: _surrogate(constants, name, entry, arrays) for name, entry in surrogates.items()},
     )
 
 
-def _surrogate(about: About, name: str, entry: Any, arrays: Mapping[str, Any]) -> Surrogate:
+def _surrogate(constants: Constants, name: str, entry: Any, arrays: Mapping[str, Any]) -> Surrogate:
     body = checks.members(entry)
-    classes = checks.several(checks.entry(body, "classes"), lambda value: checks.whole(value, 0, about.classes))
-    if not about.features or not classes:
+    classes = checks.several(checks.entry(body, "classes"), lambda value: checks.whole(value, 0, constants.classes))
+    if not constants.features or not classes:
         raise Unreadable(f"surrogate {name}: expected features and classes, got none")
     weights = checks.entry(arrays, f"surrogate {name}")
     return Surrogate(
-        features=about.features,
+        features=constants.features,
         classes=classes,
-        coefficients=checks.finite(weights, (len(about.features), len(classes))),
+        coefficients=checks.finite(weights, (len(constants.features), len(classes))),
         agreement=checks.number(checks.entry(body, "agreement")),
         r2=checks.number(checks.entry(body, "r2")),
     )
 
 
-def _result(about: About, body: Mapping[str, Any], arrays: Mapping[str, Any]) -> Result:
+def _result(constants: Constants, body: Mapping[str, Any], arrays: Mapping[str, Any]) -> Result:
     sure = checks.shares(checks.entry(arrays, "sure"), (None, 2))
     size, columns = len(sure), arrays.get("columns")
     if not 0 < size <= MAX_SAMPLES:
         raise Unreadable(f"expected {MAX_SAMPLES:,} samples at most, got {size:,}")
     if columns is not None:
-        columns = checks.wholes(columns, (size, None), -1, about.classes)
+        columns = checks.wholes(columns, (size, None), -1, constants.classes)
     logits = checks.floats(checks.entry(arrays, "logits"), (size, None))
     # A single column is the logit of class 1 against class 0; of more than 64 classes only those in `columns` are kept.
-    widths = {1, 2} if about.classes == 2 else {about.classes}
+    widths = {1, 2} if constants.classes == 2 else {constants.classes}
     if columns is not None:
         widths = {columns.shape[1]}
     if logits.shape[1] not in widths:
-        raise Unreadable(f"expected logits of {about.classes} classes, got {logits.shape[1]} columns")
+        raise Unreadable(f"expected logits of {constants.classes} classes, got {logits.shape[1]} columns")
     label = arrays.get("label")
     return Result(
-        answer=about.answer,
-        classes=about.classes,
+        answer=constants.answer,
+        classes=constants.classes,
         logits=logits,
-        prediction=_prediction(about, checks.entry(arrays, "prediction"), size),
+        prediction=_prediction(constants, checks.entry(arrays, "prediction"), size),
         confidence=sure[:, 0],
         certainty=sure[:, 1],
         columns=columns,
-        label=None if label is None else _prediction(about, label, size),
+        label=None if label is None else _prediction(constants, label, size),
         correct=_truths(arrays.get("correct"), size),
         held_out=_truths(arrays.get("held_out"), size),
         **{name: checks.number(checks.entry(body, name)) for name in _NUMBERS_OF_RESULT},
     )
 
 
-def _prediction(about: About, array: Any, size: int) -> NDArray[Any]:
+def _prediction(constants: Constants, array: Any, size: int) -> NDArray[Any]:
     """Check the predictions of samples, or their labels: classes (B); 0 or 1, or numbers, of (B) or (B, K)."""
-    if about.answer == "class":
-        return checks.wholes(array, (size,), 0, about.classes)
-    shape = (size,) if np.ndim(array) == 1 else (size, about.classes)
-    return checks.wholes(array, shape, 0, 2) if about.answer == "labels" else checks.numeric(array, shape)
+    if constants.answer == "class":
+        return checks.wholes(array, (size,), 0, constants.classes)
+    shape = (size,) if np.ndim(array) == 1 else (size, constants.classes)
+    return checks.wholes(array, shape, 0, 2) if constants.answer == "labels" else checks.numeric(array, shape)
 
 
 def _truths(array: Any, size: int) -> NDArray[np.bool_] | None:

@@ -39,18 +39,18 @@ SHAPES_OF_COLUMN = ((), (1,))  # of a sample
 
 def encode(record: Probe) -> Iterator[Value]:
     """Encode a gallery: its description, and its samples where they are to be stored."""
-    about, blobs = describe(record), []
+    constants, blobs = describe(record), []
     inputs = record.inputs if record.x is not None and record.store == "inputs" else []
     are_numbers = all(array.dtype.kind in "fiub" for array in inputs)
     # Texts are written in the columns of a table only, not as whole documents.
     if are_numbers or (record.is_columns and _count_characters(inputs) <= MAX_CHARACTERS):
         coded = [coded_texts(array) for array in inputs]
         if any(words for _, words in coded):
-            about["texts"] = [words for _, words in coded]
+            constants["texts"] = [words for _, words in coded]
         is_image = record.kind == "image"
         for row in range(record.size):
             blobs += [pack(codes[row], eight_bits=is_image and codes.ndim > 2) for codes, _ in coded]
-    yield TAG, plugin_data(PluginData.PROBE, names=record.feature_names or (), options=about), blobs
+    yield TAG, plugin_data(PluginData.PROBE, names=record.feature_names or (), options=constants), blobs
 
 
 def coded_texts(array: NDArray[Any]) -> tuple[NDArray[Any], list[str] | None]:
@@ -67,7 +67,7 @@ def _count_characters(inputs: list[NDArray[Any]]) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class About:
+class Constants:
     """A probe's description, checked entry by entry, and the names of its features."""
 
     names: tuple[str, ...] | None
@@ -75,20 +75,20 @@ class About:
     description: Mapping[str, Any]
 
     @classmethod
-    def of(cls, data: PluginData) -> About:
+    def of(cls, data: PluginData) -> Constants:
         """Check the constants of a probe's tag."""
-        about = options(data)
-        size = checks.whole(checks.entry(about, "size"), 0, 2**31)
-        shape = _shape(checks.entry(about, "shape"))
-        kind = checks.word(checks.entry(about, "kind"), KINDS)
-        inputs, shapes, texts = inputs_in(about), _shapes(about, shape), _words_of(about)
+        constants = options(data)
+        size = checks.whole(checks.entry(constants, "size"), 0, 2**31)
+        shape = _shape(checks.entry(constants, "shape"))
+        kind = checks.word(checks.entry(constants, "kind"), KINDS)
+        inputs, shapes, texts = inputs_in(constants), _shapes(constants, shape), _words_of(constants)
         is_columns = kind == "table" and all(side in SHAPES_OF_COLUMN for side in shapes)
         if texts and not is_columns:
             raise Unreadable("expected words in the columns of a table alone")
         if kind == "image" and all(len(side) < 2 for side in shapes):
             raise Unreadable(f"expected the shape of a sample of kind {kind}, got {shape}")
         is_columns = is_columns and len(shapes) > 1
-        words = checks.members(about.get("vocabulary") or {})
+        words = checks.members(constants.get("vocabulary") or {})
         description = {
             "kind": kind,
             "shape": shape,
@@ -96,17 +96,17 @@ class About:
             "inputs": inputs,
             "texts": texts,
             "size": size,
-            "labels": None if about.get("labels") is None else _labels(about["labels"], size),
-            "class_names": _texts(about.get("class_names")),
-            "output": _output(about.get("output")),
-            "segments": None if about.get("segments") is None else _segments(about["segments"]),
-            "groups": _groups(about.get("groups"), len(shapes) if is_columns else math.prod(shape)),
+            "labels": None if constants.get("labels") is None else _labels(constants["labels"], size),
+            "class_names": _texts(constants.get("class_names")),
+            "output": _output(constants.get("output")),
+            "segments": None if constants.get("segments") is None else _segments(constants["segments"]),
+            "groups": _groups(constants.get("groups"), len(shapes) if is_columns else math.prod(shape)),
             "vocabulary": {_token(token): checks.text(name) for token, name in words.items()},
-            "store": checks.word(about.get("store", "inputs"), ("inputs", "none")),
-            "hash": checks.text(about.get("hash", "")),
+            "store": checks.word(constants.get("store", "inputs"), ("inputs", "none")),
+            "hash": checks.text(constants.get("hash", "")),
         }
-        if "classes" in about:  # an older version derived the classes from the labels
-            classes = about["classes"]
+        if "classes" in constants:  # an older version derived the classes from the labels
+            classes = constants["classes"]
             description["classes"] = None if classes is None else checks.several(classes, _class, size)
         # Of several inputs each may have a column of the same name.
         may_repeat = len(shapes) > 1 and not is_columns
@@ -133,33 +133,33 @@ class About:
         return probe
 
 
-def decode(epoch: int, about: About, blobs: Any) -> Probe:
+def decode(epoch: int, constants: Constants, blobs: Any) -> Probe:
     """Decode a gallery, which belongs to no epoch."""
     if isinstance(blobs, list) and not blobs:
-        return about.probe()
-    values, size = decode_values(about.inputs, blobs), about.description["size"]
+        return constants.probe()
+    values, size = decode_values(constants.inputs, blobs), constants.description["size"]
     arrays = leaves(values)
     # An older file has the shape of the first input alone.
-    shapes = [(size, *shape) for shape in about.description["shapes"]]
+    shapes = [(size, *shape) for shape in constants.description["shapes"]]
     fits = [array.shape for array in arrays[: len(shapes)]] == shapes
     if not fits or not all(np.isfinite(array).all() for array in arrays):
         raise Unreadable(f"expected finite samples of shape {shapes[: checks.MAX_RANK]}, got {arrays[0].shape}")
-    words = about.description["texts"]
+    words = constants.description["texts"]
     if words:
         values = like(values, [_text_of(array, words_of) for array, words_of in zip(arrays, words, strict=True)])
-    return about.probe(values)
+    return constants.probe(values)
 
 
 def _shape(sides: Any) -> Shape:
     return checks.several(sides, lambda side: checks.whole(side, 1, checks.MAX_SIDE))
 
 
-def _shapes(about: Mapping[str, Any], first: Shape) -> tuple[Shape, ...]:
+def _shapes(constants: Mapping[str, Any], first: Shape) -> tuple[Shape, ...]:
     """Return the shape of a sample for each input; in an older file of the first one alone."""
-    if "shapes" not in about:
+    if "shapes" not in constants:
         shapes: tuple[Shape, ...] = (first,)
     else:
-        shapes, count = checks.several(about["shapes"], _shape), count_of(inputs_in(about))
+        shapes, count = checks.several(constants["shapes"], _shape), count_of(inputs_in(constants))
         if len(shapes) != count or shapes[0] != first:
             shortened = shapes[: checks.MAX_RANK]
             raise Unreadable(f"expected the shapes of {count} inputs, the first one {first}, got {shortened}")
@@ -200,11 +200,11 @@ def _text_of(codes: NDArray[Any], words: tuple[str, ...] | None) -> NDArray[Any]
     return np.asarray(words, object)[codes]
 
 
-def _words_of(about: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, ...]:
+def _words_of(constants: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, ...]:
     """Return for each input its sorted list of texts, None for an input of numbers; () where all are numbers."""
-    if about.get("texts") is None:
+    if constants.get("texts") is None:
         return ()
-    return checks.several(about["texts"], _texts, count_of(inputs_in(about)))
+    return checks.several(constants["texts"], _texts, count_of(inputs_in(constants)))
 
 
 def _texts(names: Any) -> tuple[str, ...] | None:

@@ -22,7 +22,7 @@ def encode(record: Stop) -> Iterator[Value]:
     yield TAG + record.part, plugin_data(PluginData.STOP, method=record.part), [body_of(record, "part")]
 
 
-def about(data: PluginData, part: str) -> str:
+def constants(data: PluginData, part: str) -> str:
     """Return the part of the watch that a tag is named for."""
     if not part or data.method != part:
         raise Unreadable(f"expected the part {part!r}, got {data.method!r}")
