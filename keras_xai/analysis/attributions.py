@@ -79,8 +79,8 @@ def arrays_of(attribution: Attribution) -> list[NDArray[Any]]:
 def rows_of(run: Recorded, method: str, arrays: Sequence[Any], sample: int) -> tuple[list[str], Float]:
     """Return the names of a sample's bars, and their values.
 
-    Of a table these are the largest values and the sum of all others, which is left out where values are not contributions: slopes
-    do not add up. Features that were not measured come last, with NaN.
+    Of a table these are the largest values and the sum of all others, which is left out where values are not contributions:
+    slopes do not add up. Features that were not measured come last, with NaN.
 
     Args:
         run: that has the attributions.

@@ -467,7 +467,9 @@ export class Gallery {
     const graded = this.classes || this.outputs.task === "labels";
     if (this.kind === "image" && !this.signed) return ["none", mixed ? "strong" : `strong for ${target}`];
     if (this.magnitudes) return ["flat", mixed ? "steep" : `steep for ${target}`];
-    if (this.method.quantity === "other") return ["low", `high for ${mixed ? "the output explained at each sample" : target}`];
+    if (this.method.quantity === "other") {
+      return ["low", `high for ${mixed ? "the output explained at each sample" : target}`];
+    }
     if (this.method.quantity === "slope") {
       const graph = graded ? `score of ${target}` : target;
       return [`${mixed ? "score" : graph} falls`, "rises as the value grows"];
