@@ -25,6 +25,7 @@ Source = Literal["clean", "live", "data"]
 Verdict = Literal["reliance moved", "data changed"]
 TaskKind = Literal["binary", "classes", "labels", "number", "numbers"]
 Link = Literal["", "softmax", "sigmoid"]
+Quantity = Literal["contribution", "slope", "other"]
 Answer = Literal["class", "labels", "value"]
 Target = Literal["label", "prediction"]
 
@@ -32,6 +33,7 @@ Target = Literal["label", "prediction"]
 SPACES: tuple[Space, ...] = get_args(Space)
 TASKS: tuple[TaskKind, ...] = get_args(TaskKind)
 LINKS: tuple[Link, ...] = get_args(Link)
+QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 SOURCES: tuple[Source, ...] = get_args(Source)
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
@@ -270,6 +272,7 @@ class Attribution:
     quadrature_error: Float | None = None
     step: int | None = None  # of the optimizer; None for the one record at an epoch's end
     title: str = ""  # of the method, as its paper spells it; "" read back from a log directory
+    quantity: Quantity = "contribution"  # that the values are: see `attribution.method.Method`
 
 
 @dataclass(frozen=True, eq=False)

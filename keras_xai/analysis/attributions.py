@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from keras_xai.analysis.formatting import percent
 from keras_xai.analysis.outputs import (
     LARGE_COMPLETENESS_ERROR,
-    SLOPE_METHODS,
     class_name,
     finite_at,
     has_classes,
@@ -21,7 +20,7 @@ from keras_xai.analysis.outputs import (
 )
 from keras_xai.errors import unknown
 from keras_xai.recorded import Recorded
-from keras_xai.records import Attribution, Float, Outputs
+from keras_xai.records import Attribution, Float, Outputs, Quantity
 
 TABLE_ROWS = 8  # features of a table with a bar of their own; all others together are one row
 THUMBNAIL_PIXELS = 32  # longer side of a thumbnail, at most
@@ -42,14 +41,14 @@ def method_named(run: Recorded, method: str | None) -> str:
     if method:
         return method
     image = run.probe is not None and run.probe.kind == "image"
-    contributions = [name for name in run.methods if name not in SLOPE_METHODS]
+    contributions = [name for name in run.methods if run.method_quantity(name) == "contribution"]
     preferred = ("saliency", "integrated_gradients") if image else ("integrated_gradients", *contributions)
     return next((name for name in (*preferred, *run.methods) if name in run.methods), "")
 
 
-def is_magnitude(kind: str, method: str) -> bool:
-    """Return True where values are shown without a sign: of gradients at words, which have no value that could grow."""
-    return kind == "tokens" and method in SLOPE_METHODS
+def is_magnitude(kind: str, quantity: Quantity) -> bool:
+    """Return True where values are shown without a sign: slopes at words, which have no value that could grow."""
+    return kind == "tokens" and quantity == "slope"
 
 
 def recorded_epoch(run: Recorded, method: str, epoch: int | None) -> int:
@@ -80,8 +79,8 @@ def arrays_of(attribution: Attribution) -> list[NDArray[Any]]:
 def rows_of(run: Recorded, method: str, arrays: Sequence[Any], sample: int) -> tuple[list[str], Float]:
     """Return the names of a sample's bars, and their values.
 
-    Of a table these are the largest values and the sum of all others, which is left out for gradients: slopes do not add up.
-    Features that were not measured come last, with NaN.
+    Of a table these are the largest values and the sum of all others, which is left out where values are not contributions:
+    slopes do not add up. Features that were not measured come last, with NaN.
 
     Args:
         run: that has the attributions.
@@ -92,13 +91,14 @@ def rows_of(run: Recorded, method: str, arrays: Sequence[Any], sample: int) -> t
     flat = np.concatenate([np.asarray(array[sample], np.float64).ravel() for array in arrays])
     names = feature_names(run, sample, len(flat))
     kind = run.probe.kind if run.probe is not None else "table"
+    quantity = run.method_quantity(method)
     if kind != "table":
-        return names, np.abs(flat) if is_magnitude(kind, method) else flat
+        return names, np.abs(flat) if is_magnitude(kind, quantity) else flat
     measured, unmeasured = np.flatnonzero(np.isfinite(flat)), np.flatnonzero(~np.isfinite(flat))[:TABLE_ROWS]
     order = measured[np.argsort(-np.abs(flat[measured]), kind="stable")]
     largest, others = order[:TABLE_ROWS], order[TABLE_ROWS:]
     row_names, values = [names[f] for f in largest], flat[largest]
-    if others.size and method not in SLOPE_METHODS:
+    if others.size and quantity == "contribution":
         row_names.append(f"{len(others)} others")
         values = np.append(values, flat[others].sum())
     return [*row_names, *(names[f] for f in unmeasured)], np.append(values, flat[unmeasured])

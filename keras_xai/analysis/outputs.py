@@ -10,8 +10,6 @@ from keras_xai.recorded import Recorded
 from keras_xai.records import Float, Outputs
 
 SUM_OF_COLUMNS = -1  # the target where the sum of all columns was explained
-# Methods that give gradients: the slope of the score at the input, not the contribution of a value.
-SLOPE_METHODS = ("saliency", "smoothgrad")
 LARGE_COMPLETENESS_ERROR = 0.05  # above it a sum of attributions is marked
 
 
@@ -170,9 +168,12 @@ def sides(
     is_categorical = has_classes(table) or table.task == "labels"
     has_several = len(names) > 1
     target = names[0] if names else "the output"
-    if method in SLOPE_METHODS:
-        quantity = f"score of {target}" if is_categorical else target
-        return f"{'score' if has_several else quantity} falls", "rises as the value grows"
+    quantity = run.method_quantity(method)
+    if quantity == "other":
+        return "low", f"high for {'the output explained at each sample' if has_several else target}"
+    if quantity == "slope":
+        rising = f"score of {target}" if is_categorical else target
+        return f"{'score' if has_several else rising} falls", "rises as the value grows"
     if has_several and is_categorical:
         return "against", "for the class named at each sample"
     if has_several:

@@ -194,6 +194,7 @@ class Engine:
             attributions[name] = Attribution(
                 method=name,
                 title=method.title,
+                quantity=method.quantity,
                 values=self.runner.score_function.structured(values) if method.input_shaped else values[0],
                 target=target,
                 score=score,

@@ -13,6 +13,7 @@ from keras_xai.backend.protocol import Tensor, Tensors
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.model.samples import Samples
 from keras_xai.probe import Probe
+from keras_xai.records import Quantity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,10 @@ class Method:
     needs_gradient: ClassVar[bool] = True  # what has none to offer is held fixed
     input_shaped: ClassVar[bool] = True  # values have the shape of the input; else a map (n, h, w) of their own
     reports_r2: ClassVar[bool] = False  # puts a model of its own in the place of the user's, and says how well it fits
+    # "contribution": a value is its input's part of the score; on a linear model w·x, x counted from the baseline.
+    # "slope": the score's change per unit of the input; on a linear model w.
+    # "other": a figure of its own, which no view sums up or calls one of these.
+    quantity: ClassVar[Quantity] = "contribution"
     follows_path: ClassVar[bool] = False  # goes from a baseline to the sample, and adds up what changes on the way
 
     @property

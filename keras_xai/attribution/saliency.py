@@ -10,6 +10,7 @@ import keras
 from keras_xai.attribution.batch import Batch
 from keras_xai.attribution.method import Method
 from keras_xai.backend.protocol import Tensors
+from keras_xai.records import Quantity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Saliency(Method):
     """
 
     title: ClassVar[str] = "Saliency"
+    quantity: ClassVar[Quantity] = "slope"
 
     absolute: bool = False
 

@@ -15,6 +15,7 @@ from keras_xai.attribution.method import Method
 from keras_xai.backend import get_backend
 from keras_xai.backend.protocol import Tensor, Tensors
 from keras_xai.errors import InvalidInput, check_int
+from keras_xai.records import Quantity
 
 REDUCTIONS = ("mean", "variance", "square")
 
@@ -52,6 +53,7 @@ class SmoothGrad(Method):
     """
 
     title: ClassVar[str] = "SmoothGrad"
+    quantity: ClassVar[Quantity] = "slope"
 
     n_samples: int = 25
     stdev_spread: float = 0.15

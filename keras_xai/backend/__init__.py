@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from typing import cast
+from typing import NoReturn, cast
 
 from keras_xai.backend.protocol import Backend
 from keras_xai.errors import InvalidInput, listed
@@ -23,7 +23,18 @@ def get_backend() -> Backend:
     Raises:
         InvalidInput: there is none for it yet.
     """
-    return cast(Backend, importlib.import_module(_module()))
+    module = importlib.import_module(_module())
+
+    def absent(name: str) -> NoReturn:
+        raise AttributeError(
+            f"The backend {module.__name__} has no function {name!r}; `keras_xai.backend.protocol.Backend` describes it.",
+            name=name,
+            obj=module,
+        )
+
+    if not hasattr(module, "__getattr__"):
+        module.__dict__["__getattr__"] = absent  # a backend may be partial: an error names the function
+    return cast(Backend, module)
 
 
 def _module() -> str:

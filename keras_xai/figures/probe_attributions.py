@@ -24,7 +24,6 @@ from keras_xai.analysis.attributions import (
 )
 from keras_xai.analysis.formatting import short
 from keras_xai.analysis.outputs import (
-    SLOPE_METHODS,
     explained,
     finite_at,
     is_percent,
@@ -241,7 +240,9 @@ def sample_values(
         return _lanes(run, look, first, reach)
     names, values = rows_of(run, method, arrays, sample)
     draw = _across if kind == "table" else _along
-    return draw(look, names, values, reach or reach_of(values), magnitudes=is_magnitude(kind, method))
+    return draw(
+        look, names, values, reach or reach_of(values), magnitudes=is_magnitude(kind, run.method_quantity(method))
+    )
 
 
 def _inputs(run: Recorded, method: str, epoch: int | None) -> list[Any]:
@@ -370,7 +371,7 @@ def _panel_title(run: Recorded, look: Look, method: str, table: Outputs, sample:
     low, high = sides(run, table, table.target[at, sample : sample + 1], method)
     image = run.probe is not None and run.probe.kind == "image"
     legend = high if image else f"{low} / {high}"
-    if method in SLOPE_METHODS:
+    if run.method_quantity(method) == "slope":
         legend = f"score of {target_name(run, table, target)}"
     lines = [text(sample_title(run, method, sample, epoch), 26 if image else 44)]
     if not image or target != true_class(run, table, sample):
@@ -393,7 +394,7 @@ def _figure_title(run: Recorded, look: Look, method: str, table: Outputs | None,
     at, since = finite_at(table, epoch)
     low, high = sides(run, table, table.target[at], method)
     kind = run.probe.kind if run.probe is not None else "table"
-    words = "dark: strong" if is_magnitude(kind, method) else f"blue: {low}, orange: {high}"
+    words = "dark: strong" if is_magnitude(kind, run.method_quantity(method)) else f"blue: {low}, orange: {high}"
     lines.append(_small(text(words, 140), look["text-2"], 13))
     if since is not None:
         lines.append(_small(f"The scores are not finite since epoch {since}.", look["alarm"], 13))

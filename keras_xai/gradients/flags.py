@@ -17,14 +17,8 @@ from keras_xai.records import FLAGS, Flag, Float, Gradients, layer_of
 class Flags:
     """Judges the statistics of each recorded epoch.
 
-    | flag | when |
-    |---|---|
-    | dead | `zero_fraction` > 0.999 |
-    | vanishing | `rms` < 1e-7, and not dead |
-    | exploding | `rms` > 100 × the median of the variable's earlier epochs (at least three, not 0), and not vanishing |
-    | non-finite | `nonfinite` > 0 |
-
-    Each must hold in `thresholds["epochs"]` recorded epochs running, three by default; non-finite counts at once.
+    The flags, their conditions and default thresholds are those of `keras_xai.gradient_flags.CONDITIONS`. A condition must hold
+    in `thresholds["epochs"]` recorded epochs running, three by default; one with a count of its own, as non-finite, in so many.
 
     Dead and vanishing are judged on a layer as a whole, and then name its variables for which they hold: a bias in
     front of a normalisation and the key bias of an attention have no gradient by nature. A sparse gradient leaves the

@@ -15,7 +15,6 @@ from keras_xai.analysis import importance as importances
 from keras_xai.analysis.attributions import arrays_of, method_named
 from keras_xai.analysis.outputs import (
     LARGE_COMPLETENESS_ERROR,
-    SLOPE_METHODS,
     class_name,
     explained,
     has_classes,
@@ -127,7 +126,7 @@ def _cost(history: Sequence[Epoch]) -> tuple[float | None, float]:
 
 def _method(run: Run, name: str) -> dict[str, Any]:
     epochs = run.attribution_epochs(name)
-    return {"name": name, "title": run.method_title(name), "epochs": epochs, "slope": name in SLOPE_METHODS}
+    return {"name": name, "title": run.method_title(name), "epochs": epochs, "quantity": run.method_quantity(name)}
 
 
 def _source(importance: Importance) -> dict[str, Any]:

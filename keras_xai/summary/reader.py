@@ -23,6 +23,7 @@ from keras_xai.records import (
     Mappings,
     Note,
     Outputs,
+    Quantity,
     Samples,
     Shares,
     Source,
@@ -203,6 +204,11 @@ class Log:
         title = "" if constants is None else constants.title
         return title or method.replace("_", " ").capitalize()
 
+    def method_quantity(self, method: str) -> Quantity:
+        """Return what a value of a method is: a contribution to the score, a slope, or another figure."""
+        constants = self._constants_of(attribution.TAG_OF_OUTPUTS + method, attribution.OutputConstants.of)
+        return "contribution" if constants is None else constants.quantity
+
     def outputs(self, method: str) -> Outputs | None:
         """Return targets, predictions, scores (E, B) and outputs (E, B, K) of the gallery over epochs; reads no map."""
         tag = attribution.TAG_OF_OUTPUTS + method
@@ -230,7 +236,8 @@ class Log:
 
         kind = "" if self.probe is None else self.probe.kind
         maps = self._decoded(tag, inputs_of, decode, selects)
-        return [_attribution(outputs, index[step], values, kind) for step, values in maps if step in index]
+        quantity = self.method_quantity(method)
+        return [_attribution(outputs, index[step], values, kind, quantity) for step, values in maps if step in index]
 
     @property
     def _stored_samples(self) -> int | None:
@@ -396,7 +403,7 @@ def _outputs(method: str, constants: attribution.OutputConstants, rows: Sequence
     )
 
 
-def _attribution(outputs: Outputs, k: int, values: Any, kind: str) -> Attribution:
+def _attribution(outputs: Outputs, k: int, values: Any, kind: str, quantity: Quantity) -> Attribution:
     """Return the record of one epoch, from its maps and from row `k` of the outputs."""
 
     def at_epoch(array: NDArray[Any] | None) -> NDArray[Any] | None:
@@ -421,6 +428,7 @@ def _attribution(outputs: Outputs, k: int, values: Any, kind: str) -> Attributio
         task=outputs.task,
         link=outputs.link,
         quadrature_error=at_epoch(outputs.quadrature_error),
+        quantity=quantity,
     )
 
 

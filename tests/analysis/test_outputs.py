@@ -35,6 +35,11 @@ def outputs(values, task, link="", *, target=0, prediction=0, score=0.0, space="
     )  # fmt: skip
 
 
+def quantity_of(method):
+    """The quantity of a method by its name, as a file has it."""
+    return {"saliency": "slope", "squared_gradient": "other"}.get(method, "contribution")
+
+
 def run_of(
     table, *, names=("malignant", "benign"), y=(0,), values=None, kind="table", methods=("integrated_gradients",)
 ):
@@ -49,6 +54,7 @@ def run_of(
     return SimpleNamespace(
         probe=probe, methods=methods, epochs=list(map(int, table.epochs)), alerts=[], stops=[],
         outputs=lambda method: table, attribution=lambda method, epoch: found, method_title=lambda method: method,
+        method_quantity=quantity_of,
     )  # fmt: skip
 
 
@@ -133,6 +139,8 @@ def test_the_true_class_is_followed():
         ("numbers", [-1], "integrated_gradients", ("lowers the sum of all outputs", "raises the sum of all outputs")),
         ("number", [0], "integrated_gradients", ("lowers the output", "raises the output")),
         ("binary", [0], "saliency", ("score of malignant falls", "rises as the value grows")),
+        ("binary", [0], "squared_gradient", ("low", "high for malignant")),
+        ("classes", [0, 1], "squared_gradient", ("low", "high for the output explained at each sample")),
     ],
 )
 def test_colours_name_what_they_speak_for(task, targets, method, expected):
@@ -151,8 +159,8 @@ def test_tables_open_with_contributions_and_pictures_with_saliency():
     assert method_named(run_of(table, methods=methods), "saliency") == "saliency"
     pictures = run_of(table, values=np.ones((1, 4, 4, 1)), kind="image", methods=("integrated_gradients", "saliency"))
     assert method_named(pictures, None) == "saliency"
-    assert is_magnitude("tokens", "saliency")
-    assert not is_magnitude("table", "saliency")
+    assert is_magnitude("tokens", "slope")
+    assert not is_magnitude("table", "slope")
 
 
 def test_bars_share_one_scale_and_sum_up_the_others():

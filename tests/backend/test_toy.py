@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import keras
@@ -73,6 +74,28 @@ def test_what_the_toy_cannot_do_is_said(registered, model):
     """As of any backend."""
     with pytest.raises(kx.InvalidInput, match="DeepLIFT has no rule for anything"):
         kx.attribute(model, X, "deeplift", target=1)
+
+
+SALIENCY_NEEDS = ("compiled", "numpy", "dense_tensor", "find_logits", "take_target", "forward_with_vjp")
+
+
+def test_a_partial_backend_serves_what_it_has(monkeypatch, model):
+    """Saliency runs on the functions that the how-to names; an error names the one that another method needs."""
+    page = (Path(__file__).parents[2] / "docs/development/add_a_backend.md").read_text(encoding="utf-8")
+    assert [name for name in SALIENCY_NEEDS if f"`{name}`" not in page] == []
+    partial = types.ModuleType("partial_backend")
+    vars(partial).update({name: getattr(toy, name) for name in SALIENCY_NEEDS})
+    monkeypatch.setitem(sys.modules, "partial_backend", partial)
+    monkeypatch.setitem(backend.FRAMEWORKS, keras.backend.backend(), "partial_backend")
+    backend.get_backend.cache_clear()
+    try:
+        a = kx.attribute(model, X, "saliency", target=1, verbose=False)
+        np.testing.assert_allclose(a.values, np.broadcast_to(W[:, 1], X.shape), rtol=1e-3)
+        with pytest.raises(AttributeError, match="The backend partial_backend has no function 'constant'"):
+            kx.attribute(model, X, "integrated_gradients", target=1, baseline=BASE, verbose=False)
+    finally:
+        monkeypatch.undo()
+        backend.get_backend.cache_clear()
 
 
 def test_no_framework_is_imported_before_a_backend_is_asked_for():

@@ -90,6 +90,21 @@ def test_a_method_is_titled_as_it_says_itself(tmp_path, model, fit, data, monkey
     assert kx.load(tmp_path)["."].method_title("input_x_gradient") == expected
 
 
+def test_a_method_says_what_its_values_are(tmp_path, model, fit, data, monkeypatch):
+    """In the log and in the record; an older file has no such word, and the two slopes of its version are known by name."""
+    monkeypatch.setattr(METHODS["input_x_gradient"], "quantity", "other")
+    methods = ["saliency", "input_x_gradient", "occlusion"]
+    fit(model, kx.ProbeAttributions(tmp_path / "new", data, methods, samples=5, on_error="raise"), epochs=1)
+    run = kx.load(tmp_path / "new")["."]
+    assert [run.method_quantity(name) for name in methods] == ["slope", "other", "contribution"]
+    assert [run.attribution(name, 0).quantity for name in methods] == ["slope", "other", "contribution"]
+    for name in methods:
+        monkeypatch.setattr(METHODS[name], "quantity", "contribution")
+    fit(model, kx.ProbeAttributions(tmp_path / "old", data, methods, samples=5, on_error="raise"), epochs=1)
+    run = kx.load(tmp_path / "old")["."]
+    assert [run.method_quantity(name) for name in methods] == ["slope", "contribution", "contribution"]
+
+
 def test_one_trace_serves_a_whole_fit(tmp_path, model, fit, data):
     """Compiled once."""
     traces = []

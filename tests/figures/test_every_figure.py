@@ -384,7 +384,12 @@ def test_a_class_beyond_the_columns_that_are_kept_is_left_out():
     nothing = np.full(shape, np.nan, "f4")
     outputs = Outputs("saliency", np.arange(3), target, nothing, nothing, nothing, None, cube, "logit", link="softmax")
     run = SimpleNamespace(
-        epochs=[0, 1, 2], methods=("saliency",), alerts=[], probe=None, outputs=lambda method: outputs
+        epochs=[0, 1, 2],
+        methods=("saliency",),
+        alerts=[],
+        probe=None,
+        outputs=lambda method: outputs,
+        method_quantity=lambda method: "slope",
     )
     named = [trace["name"] for trace in PANELS["sample_outputs"](run, sample=0)["data"] if "opacity" not in trace]
     assert "7" in named

@@ -84,7 +84,7 @@ interface Method {
   name: string;
   title: string;
   epochs: number[];
-  slope: boolean;
+  quantity: "contribution" | "slope" | "other";
 }
 
 interface ProbeInfo {

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.records import LINKS, SPACES, TASKS, Attribution, Link, Space, TaskKind
+from keras_xai.records import LINKS, QUANTITIES, SPACES, TASKS, Attribution, Link, Quantity, Space, TaskKind
 from keras_xai.summary import checks
 from keras_xai.summary.arrays import pack
 from keras_xai.summary.checks import Unreadable
@@ -26,6 +26,7 @@ from keras_xai.tree import leaves
 
 TAG = f"{PLUGIN_NAME}/attributions/"  # and the method
 TAG_OF_OUTPUTS = f"{PLUGIN_NAME}/outputs/"  # and the method
+OLDER_SLOPES = ("saliency", "smoothgrad")  # methods of older versions, which did not write the quantity
 MAX_OUTPUTS = 64  # columns of the model's output that are written
 
 
@@ -49,6 +50,8 @@ def encode(record: Attribution) -> Iterator[Value]:
     }
     if record.title:
         constants["title"] = record.title
+    if record.quantity != "contribution":
+        constants["quantity"] = record.quantity
     data = plugin_data(PluginData.OUTPUTS, method=record.method, options=constants)
     yield TAG_OF_OUTPUTS + record.method, data, _table(record, len(inputs[0]))
 
@@ -83,6 +86,7 @@ class OutputConstants:
     task: TaskKind | None  # None where an older version wrote it
     link: Link
     title: str  # of the method; "" where an older version wrote it
+    quantity: Quantity
 
     @classmethod
     def of(cls, data: PluginData) -> OutputConstants:
@@ -94,7 +98,9 @@ class OutputConstants:
         task = constants.get("task")
         link = checks.word(constants.get("link", ""), LINKS)
         task = None if task is None else checks.word(task, TASKS)
-        return cls(space, complete, r2, quadrature, task, link, checks.text(constants.get("title", "")))
+        usual = "slope" if data.method in OLDER_SLOPES else "contribution"
+        quantity = checks.word(constants.get("quantity", usual), QUANTITIES)
+        return cls(space, complete, r2, quadrature, task, link, checks.text(constants.get("title", "")), quantity)
 
     def read_as(self, width: int) -> tuple[TaskKind, Link]:
         """Return task and link of outputs with `width` columns; in an older file they follow from the space."""

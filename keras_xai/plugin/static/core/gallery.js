@@ -439,7 +439,7 @@ export class Gallery {
 
   /** Whether values are shown without a sign: a slope of a token says nothing of its sign, a word has no value to grow. */
   get magnitudes() {
-    return this.method.slope && this.kind === "tokens";
+    return this.method.quantity === "slope" && this.kind === "tokens";
   }
 
   /** Whether the samples are explained for different classes. */
@@ -467,7 +467,10 @@ export class Gallery {
     const graded = this.classes || this.outputs.task === "labels";
     if (this.kind === "image" && !this.signed) return ["none", mixed ? "strong" : `strong for ${target}`];
     if (this.magnitudes) return ["flat", mixed ? "steep" : `steep for ${target}`];
-    if (this.method.slope) {
+    if (this.method.quantity === "other") {
+      return ["low", `high for ${mixed ? "the output explained at each sample" : target}`];
+    }
+    if (this.method.quantity === "slope") {
       const graph = graded ? `score of ${target}` : target;
       return [`${mixed ? "score" : graph} falls`, "rises as the value grows"];
     }

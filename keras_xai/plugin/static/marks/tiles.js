@@ -18,7 +18,7 @@ const AGAINST = 0.18;
  */
 
 /**
- * The rows of a sample's bars: the largest, and the others summed up; slopes have no sum.
+ * The rows of a sample's bars: the largest, and the others summed up; only contributions have a sum.
  * @param {Gallery} gallery
  * @param {number} sample
  * @returns {Row[]}
@@ -36,7 +36,8 @@ function rowsOf(gallery, sample) {
   const others = order.slice(ROWS);
   if (others.length) {
     const sum = others.reduce((total, f) => total + values[f], 0);
-    rows.push({ name: `${others.length} others`, value: null, share: gallery.method.slope ? null : sum });
+    const share = gallery.method.quantity === "contribution" ? sum : null;
+    rows.push({ name: `${others.length} others`, value: null, share });
   }
   const unmeasured = features.filter((f) => !Number.isFinite(values[f]));
   rows.push(...unmeasured.slice(0, ROWS).map((f) => row(f, NaN)));
@@ -92,9 +93,10 @@ export function barsTile(gallery, sample, width, alerted, reach = commonReach(ga
   const height = (rows.length + 1) * ROW;
   const svg = s("svg", { width, height: height + 2, role: "img", "aria-label": words.join("; ") });
   const { zero } = columns;
+  const { quantity } = gallery.method;
   svg.append(
     s("text", { x: columns.value, y: 12, "text-anchor": "end", class: "head" }, "value"),
-    s("text", { x: columns.number - 40, y: 12, class: "head" }, gallery.method.slope ? "slope" : "contribution"),
+    s("text", { x: columns.number - 40, y: 12, class: "head" }, quantity === "other" ? "attribution" : quantity),
     s("line", { x1: zero, x2: zero, y1: ROW, y2: height, stroke: token("line-strong") }),
   );
   rows.forEach((row, r) => svg.append(...rowMarks(row, (r + 1) * ROW, columns, alerted.has(row.name))));
