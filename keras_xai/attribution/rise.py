@@ -72,7 +72,7 @@ class Rise(Method):
         ]
         if not sizes:
             shapes = ", ".join(str(tuple(x.shape)) for x in batch.model_inputs)
-            raise InvalidInput(f"RISE covers parts of a picture, a spatial input (n, h, w, c); x has {shapes}.")
+            raise InvalidInput(f"RISE covers parts of an image, a spatial input (n, h, w, c); x has {shapes}.")
         factors = self._factors(sizes)
 
         def masks(k: Tensor, size: tuple[int, int]) -> Tensor:

@@ -90,5 +90,5 @@ def spatial_axes(batch: Batch) -> list[tuple[int, int] | None]:
     axes = [image_axes(tuple(x.shape)) for x in batch.model_inputs]
     if not any(axes):
         shapes = ", ".join(str(tuple(x.shape)) for x in batch.model_inputs)
-        raise InvalidInput(f"Score-CAM covers parts of a picture, a spatial input (n, h, w, c); x has {shapes}.")
+        raise InvalidInput(f"Score-CAM covers parts of an image, a spatial input (n, h, w, c); x has {shapes}.")
     return axes

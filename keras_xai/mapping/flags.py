@@ -256,7 +256,7 @@ class Flags:
         if kind == "memorising":
             r2, best = record.decision.surrogates["linear"].r2, self._memorising
             return (
-                f"the model memorises since epoch {since}: a straight line from the inputs explained {best.best_r2:.2f} of its "
+                f"the model memorises since epoch {since}: a linear model of the inputs explained {best.best_r2:.2f} of its "
                 f"logits and now explains {r2:.2f} (R²), and the held-out accuracy fell from {best.best_held_out:.1%} to "
                 f"{result.held_out_accuracy:.1%}"
             )

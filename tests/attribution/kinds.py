@@ -74,7 +74,7 @@ def channels_first():
 
 def grey():
     between = [layers.Reshape((8, 8, 1)), *convolutions()]
-    refused = dict.fromkeys(("rise", "score_cam"), "parts of a picture")
+    refused = dict.fromkeys(("rise", "score_cam"), "parts of an image")
     return Asked(stack(keras.Input((8, 8)), *between), numbers(8, 8), refused=refused)
 
 
