@@ -43,8 +43,8 @@ def served(directory: Path) -> Iterator[str]:
         try:
             assert process.stderr is not None
             for line in process.stderr:
-                if found := re.search(r"at (http://\S+?)/? \(Press", line):
-                    yield found.group(1)
+                if match := re.search(r"at (http://\S+?)/? \(Press", line):
+                    yield match.group(1)
                     return
             raise SystemExit("TensorBoard did not start")
         finally:
@@ -53,5 +53,5 @@ def served(directory: Path) -> Iterator[str]:
 
 def browser_path() -> str:
     """The system's Chromium."""
-    found = os.environ.get("CHROME_BIN") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    return found or sys.exit("no Chromium: `apt-get install chromium`, or name one in CHROME_BIN")
+    path = os.environ.get("CHROME_BIN") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    return path or sys.exit("no Chromium: `apt-get install chromium`, or name one in CHROME_BIN")

@@ -32,7 +32,7 @@ EDGES = 2.0 ** np.arange(-3, 2, dtype=np.float32)
 
 
 def share(epoch: int) -> np.ndarray:
-    """What was written for an epoch: it follows from its number alone."""
+    """Shares that were written for an epoch: they follow from its number alone."""
     first = np.float32(1 / (epoch + 2))
     return np.array([first, (1 - first) / 2, (1 - first) / 2], np.float32)
 
@@ -63,28 +63,28 @@ def records(epoch: int) -> list[Any]:
 
 
 def killed(child: Callable[[Callable[[int], None]], None], seconds: float) -> list[int]:
-    """Epochs that a process tells of before it is killed, `seconds` after the first one.
+    """Epochs that a process reports before it is killed, `seconds` after the first one.
 
     It is forked, so that libraries need not be imported two hundred times; everything else it does by itself.
     """
-    told, tell = os.pipe()
+    reading_end, writing_end = os.pipe()
     pid = os.fork()
     if pid == 0:
         with contextlib.suppress(BaseException):
-            os.close(told)
+            os.close(reading_end)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            child(lambda epoch: (os.write(tell, struct.pack("<I", epoch)), None)[1])
+            child(lambda epoch: (os.write(writing_end, struct.pack("<I", epoch)), None)[1])
         os._exit(1)
-    os.close(tell)
-    said = os.read(told, 4)
-    assert said, "the process ended before its first epoch"
+    os.close(writing_end)
+    content = os.read(reading_end, 4)
+    assert content, "the process ended before its first epoch"
     time.sleep(seconds)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    while more := os.read(told, 1 << 16):
-        said += more
-    os.close(told)
-    return [epoch for (epoch,) in struct.iter_unpack("<I", said[: len(said) // 4 * 4])]
+    while more := os.read(reading_end, 1 << 16):
+        content += more
+    os.close(reading_end)
+    return [epoch for (epoch,) in struct.iter_unpack("<I", content[: len(content) // 4 * 4])]
 
 
 def write(log_dir: Path, tell: Callable[[int], None]) -> None:
@@ -178,14 +178,14 @@ def loaded(root: Path) -> Callable[[str], Read]:
 
 def served(get: Callable[[str, dict[str, str]], bytes]) -> Callable[[str], Read]:
     """By TensorBoard, through a function that gets a route of the plugin."""
-    names = {run["name"] for run in json.loads(get("index", {}))["runs"]}
+    names = {card["name"] for card in json.loads(get("index", {}))["runs"]}
 
     def read(name: str) -> Read:
         if name not in names:
             return [], {}
-        told = json.loads(get("run", {"run": name}))
-        if "clean" not in told["sources"]:
-            return told["epochs"], {}
+        run = json.loads(get("run", {"run": name}))
+        if "clean" not in run["sources"]:
+            return run["epochs"], {}
         answer = get("importance", {"run": name, "source": "clean"})
         length = struct.unpack("<I", answer[:4])[0]
         header = json.loads(answer[4 : 4 + length])
@@ -193,18 +193,18 @@ def served(get: Callable[[str, dict[str, str]], bytes]) -> Callable[[str], Read]
         start = 4 + length + array["offset"]
         count = int(np.prod(array["shape"]))
         rows = np.frombuffer(answer, "<f4", count, start).reshape(array["shape"])
-        return told["epochs"], dict(zip(told["sources"]["clean"]["epochs"], rows, strict=True))
+        return run["epochs"], dict(zip(run["sources"]["clean"]["epochs"], rows, strict=True))
 
     return read
 
 
 def verdict(name: str, epochs: Sequence[int], read: Callable[[str], Read]) -> str:
-    """What is wrong with a run, nothing where all that has to be there is."""
+    """Describe what is wrong with a run; empty where all that has to be there is."""
     try:
-        known, shares = read(name)
+        present, shares = read(name)
     except Exception as fault:
         return f"{type(fault).__name__}: {fault}"
-    if lost := sorted(set(epochs) - set(known)):
+    if lost := sorted(set(epochs) - set(present)):
         return f"epochs {lost} are lost of {len(epochs)}"
     for epoch in epochs:
         if epoch not in shares:

@@ -1,4 +1,4 @@
-"""What each attribution method costs over its floor: as many compiled passes of the model as it makes, and nothing else.
+"""Measure what each attribution method costs over its floor: as many compiled passes of the model as it makes, and nothing else.
 
     pip install -r benchmarks/requirements-peers.txt        # in an environment of its own; optional
     python -m benchmarks.attribution [--rounds 12] [--only saliency occlusion ...] [--rows 64] [--alone]
@@ -53,13 +53,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
 CHANNELS = 64  # of the last convolution
 
 
-Passes = list[
-    tuple[str, int, int]
-]  # (forward; both ways; both ways from the last convolution on), how many, rows in each
+# (forward; both ways; both ways from the last convolution on), how many, rows in each
+Passes = list[tuple[str, int, int]]
 
 
 def passes(method: str, rows: int) -> Passes:
-    """What a method does to the model for `rows` samples in one chunk, and cannot do without."""
+    """The passes of the model that a method cannot do without for `rows` samples in one chunk."""
     if method in ("occlusion", "score_cam", "rise", "lime", "kernel_shap"):
         ends = 2 if METHODS[method].satisfies_completeness else 1  # the sample itself, and its baseline
         return [("forward", {"occlusion": 64, "score_cam": CHANNELS}.get(method, 256) + ends, rows)]
@@ -81,7 +80,7 @@ def network(activation: str | None = "softmax") -> keras.Model:
     return keras.Sequential([*stack, layers.Dense(10, activation=activation)])
 
 
-def floor(model: keras.Model, x: np.ndarray, wanted: Passes) -> Callable[[], Any]:
+def floor(model: keras.Model, x: np.ndarray, model_passes: Passes) -> Callable[[], Any]:
     """Those passes and nothing else, in one compiled function."""
     backend, score_function = get_backend(), ScoreFunction(model, x)
     *_, last, flatten, dense = model.layers
@@ -96,7 +95,7 @@ def floor(model: keras.Model, x: np.ndarray, wanted: Passes) -> Callable[[], Any
         target = backend.constant(np.ones(size, np.int32))
         shape = {"forward": (size,), "both": rows.shape, "layer": (size, *last.output.shape[1:])}[kind]
 
-        def one(k: Any, total: list[Any]) -> list[Any]:
+        def add_pass(k: Any, total: list[Any]) -> list[Any]:
             # The input moves a little, so that no compiler takes the pass out of the loop.
             z = [rows + keras.ops.cast(k, "float32") * 1e-6]
             ask = lambda z: backend.take_target(score_function.logits(z).scores, target)  # noqa: E731
@@ -108,15 +107,15 @@ def floor(model: keras.Model, x: np.ndarray, wanted: Passes) -> Callable[[], Any
             slope = backend.gradient(lambda a: logits(a[0], target), [activation])[1][0]
             return [total[0] + slope * activation]  # which no method does without
 
-        return backend.fori_loop(one, count, [keras.ops.zeros(shape)])[0]
+        return backend.fori_loop(add_pass, count, [keras.ops.zeros(shape)])[0]
 
-    run = backend.compiled(lambda samples: [looped(samples, *loop) for loop in wanted])
+    run = backend.compiled(lambda samples: [looped(samples, *loop) for loop in model_passes])
     return lambda: [np.array(backend.numpy(value)) for value in run(backend.constant(x))]
 
 
 def ratios(ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int) -> np.ndarray:
     """CPU time of ours over theirs, a number a round."""
-    pair, found = (ours, theirs), []
+    pair, over_theirs = (ours, theirs), []
     for run in pair:
         run()  # traced
     for _ in range(rounds):
@@ -125,34 +124,34 @@ def ratios(ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int) -> n
             began = time.process_time()
             pair[which]()
             seconds[which] = time.process_time() - began
-        found.append(seconds[0] / seconds[1])
-    return np.asarray(found)
+        over_theirs.append(seconds[0] / seconds[1])
+    return np.asarray(over_theirs)
 
 
 def over_floor(names: list[str], count: int, rounds: int, libraries: bool) -> None:
-    """The first table, and what did not run."""
+    """Print the first table, and what did not run."""
     keras.utils.set_random_seed(0)
     model, logits = network(), network(None)
     logits.set_weights(model.get_weights())
     x = np.random.default_rng(0).normal(size=(count, 32, 32, 3)).astype(np.float32)
-    asked = peers.Question(logits, x, passes=32, window=4, masks=256)
+    question = peers.Question(logits, x, passes=32, window=4, masks=256)
     failures: list[str] = []
     print("| method | passes | over the floor | 95 % | bar | others over the floor |")
     print("|---|---|---|---|---|---|")
     for name in names:
         engine = Engine(ModelRunner(model, x, chunk=count), {name: make_method(name, OPTIONS.get(name, {}), METHODS)})
         target, zero = np.ones(count, np.int64), np.broadcast_to(np.zeros_like(x[:1]), x.shape)  # as `attribute` has it
-        wanted = passes(name, count)
+        model_passes = passes(name, count)
         ours = lambda engine=engine, target=target, zero=zero: engine([x], [zero], target)  # noqa: E731
-        least = floor(model, x, wanted)
-        found = ratios(ours, least, rounds)
-        _, low, high = median_interval(found)
+        least = floor(model, x, model_passes)
+        measured = ratios(ours, least, rounds)
+        _, low, high = median_interval(measured)
         bar = 1.02 if METHODS[name].needs_gradient else 1.10
         words = {"forward": "forward", "both": "forward, backward", "layer": "forward, backward to the layer"}
-        kinds = "; ".join(f"{number} {words[kind]}" for kind, number, _ in wanted)
+        kinds = "; ".join(f"{number} {words[kind]}" for kind, number, _ in model_passes)
         verdict = f"{bar:.2f} {'met' if low <= bar else 'missed'}"
-        others = beside(name, asked, least, max(3, rounds // 4), failures) if libraries else []
-        line = f"{np.median(found):.2f} | {low:.2f} to {high:.2f} | {verdict} | {', '.join(others)}"
+        others = beside(name, question, least, max(3, rounds // 4), failures) if libraries else []
+        line = f"{np.median(measured):.2f} | {low:.2f} to {high:.2f} | {verdict} | {', '.join(others)}"
         print(f"| {name} | {kinds} | {line} |", flush=True)
     if failures:
         print("\nDid not run:\n")
@@ -160,7 +159,7 @@ def over_floor(names: list[str], count: int, rounds: int, libraries: bool) -> No
 
 
 def arithmetic(names: list[str], count: int, rounds: int) -> None:
-    """What a map takes beyond the product of gradient and activation, in CPU time and as a share of its floor."""
+    """Print what a map takes beyond the product of gradient and activation, in CPU time and as a share of its floor."""
     model, r = network(), np.random.default_rng(0)
     x = r.normal(size=(count, 32, 32, 3)).astype(np.float32)
     activation, gradient = (
@@ -173,54 +172,57 @@ def arithmetic(names: list[str], count: int, rounds: int) -> None:
         method = METHODS[name]()
         if not isinstance(method, LayerMap) or not method.needs_gradient:
             continue
-        own = get_backend().compiled(lambda a, g, method=method: method.map(a, g))
+        layer_map = get_backend().compiled(lambda a, g, method=method: method.map(a, g))
         product = get_backend().compiled(lambda a, g: g * a)
         seconds: dict[str, list[float]] = {"own": [], "product": [], "floor": []}
-        runs = {"own": own, "product": product, "floor": lambda a, g: least()}
+        runs = {"own": layer_map, "product": product, "floor": lambda a, g: least()}
         for _ in range(5 * rounds + 1):
             for kind in random.sample(list(runs), len(runs)):
                 began = time.process_time()
                 for _ in range(10):
                     runs[kind](activation, gradient)
                 seconds[kind].append((time.process_time() - began) / 10)
-        took = {kind: float(np.median(found[1:])) for kind, found in seconds.items()}
+        took = {kind: float(np.median(times[1:])) for kind, times in seconds.items()}
         beyond = took["own"] - took["product"]
         print(f"| {name} | {1000 * beyond:.2f} ms | {100 * beyond / took['floor']:.1f} % |", flush=True)
 
 
-def beside(name: str, asked: peers.Question, least: Callable[[], Any], rounds: int, failures: list[str]) -> list[str]:
-    """What other libraries take for it, over the same floor; captum over torch's own."""
-    found = []
+def beside(
+    name: str, question: peers.Question, least: Callable[[], Any], rounds: int, failures: list[str]
+) -> list[str]:
+    """Measure what other libraries take for it, over the same floor; captum over torch's own."""
+    entries = []
 
-    def tried(library: str, pair: Callable[[], tuple[Callable[[], Any], Callable[[], Any], str] | None]) -> None:
+    def compare(library: str, pair: Callable[[], tuple[Callable[[], Any], Callable[[], Any], str] | None]) -> None:
         try:
             quiet = io.StringIO()  # progress bars go to both
             with warnings.catch_warnings(), contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
                 warnings.simplefilter("ignore")
-                if (both := pair()) is None:
+                runs = pair()
+                if runs is None:
                     return
-                theirs, below, note = both
+                theirs, below, note = runs
                 ratio = float(np.median(ratios(theirs, below, rounds)))
         except Exception as error:  # whatever it is: that is the row
             lines = str(error).strip().splitlines() or [""]
             message = lines[-1].strip() if lines[0].startswith("in user code") else lines[0]
             failures.append(f"- {library}, {name}: {type(error).__name__}: {message}")
         else:
-            found.append(f"{library} {ratio:.2f}{note}")
+            entries.append(f"{library} {ratio:.2f}{note}")
 
-    for library, made in peers.PEERS.get(name, {}).items():
-        tried(library, lambda made=made: (made(asked), least, ""))
+    for library, peer in peers.PEERS.get(name, {}).items():
+        compare(library, lambda peer=peer: (peer(question), least, ""))
 
     def captum() -> tuple[Callable[[], Any], Callable[[], Any], str] | None:
-        pair = peers.captum(name, asked)
+        pair = peers.captum(name, question)
         return None if pair is None else (*pair, " of torch's floor")
 
-    tried("captum", captum)
-    return found
+    compare("captum", captum)
+    return entries
 
 
 def beside_others(rounds: int) -> None:
-    """The second: kernel_shap and permutation importance on a table, a row of 30 columns."""
+    """Print the second table: kernel_shap and permutation importance on a table, a row of 30 columns."""
     layers = keras.layers
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((30,)), layers.Dense(64, "relu"), layers.Dense(2)])
@@ -257,8 +259,8 @@ def beside_others(rounds: int) -> None:
             return -float(keras.ops.mean(model.loss(y, compiled(x))))
 
     theirs = lambda: permutation_importance(Estimator(), x, y, n_repeats=5, random_state=0)  # noqa: E731
-    found = 1 / ratios(lambda: kx.importance(model, (x, y), "permutation"), theirs, rounds)
-    print(f"| permutation importance | scikit-learn {version}, compiled predict | {np.median(found):.1f} |")
+    over_ours = 1 / ratios(lambda: kx.importance(model, (x, y), "permutation"), theirs, rounds)
+    print(f"| permutation importance | scikit-learn {version}, compiled predict | {np.median(over_ours):.1f} |")
 
 
 def main() -> None:
@@ -267,16 +269,16 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--only", nargs="*", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--alone", action="store_true", help="without other libraries")
-    given = parser.parse_args()
+    options = parser.parse_args()
     random.seed(0)
     print(
-        f"{platform.processor() or platform.machine()}, Keras {keras.__version__}, {given.rows} samples of 32 × 32 × 3"
+        f"{platform.processor() or platform.machine()}, Keras {keras.__version__}, {options.rows} samples of 32 × 32 × 3"
     )
-    over_floor(given.only, given.rows, given.rounds, libraries=not given.alone)
-    if any(issubclass(METHODS[name], LayerMap) for name in given.only):
-        arithmetic(given.only, given.rows, given.rounds)
-    if not given.alone:
-        beside_others(given.rounds)
+    over_floor(options.only, options.rows, options.rounds, libraries=not options.alone)
+    if any(issubclass(METHODS[name], LayerMap) for name in options.only):
+        arithmetic(options.only, options.rows, options.rounds)
+    if not options.alone:
+        beside_others(options.rounds)
 
 
 if __name__ == "__main__":

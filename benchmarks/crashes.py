@@ -1,4 +1,4 @@
-"""What survives a crash: kill -9 while writing and while training, files that are cut, files in which a byte is flipped.
+"""Count what survives a crash: kill -9 of a writer and of a training, files cut, files in which a byte is flipped.
 
     python -m benchmarks.crashes [--kills 180] [--fits 20] [--cuts 200] [--flips 200] [--seed 0] [--keep DIRECTORY]
 
@@ -37,7 +37,8 @@ def tensorboard(root: Path, loader: str) -> Iterator[Callable[[str, dict[str, st
     )
     try:
         assert process.stderr is not None
-        url = next(m.group(1) for line in process.stderr if (m := re.search(r"at (http://\S+?)/? \(Press", line)))
+        matches = (re.search(r"at (http://\S+?)/? \(Press", line) for line in process.stderr)
+        url = next(match.group(1) for match in matches if match)
 
         def get(route: str, query: dict[str, str]) -> bytes:
             address = f"{url}/data/plugin/keras_xai/{route}?{urllib.parse.urlencode(query)}"
@@ -45,11 +46,11 @@ def tensorboard(root: Path, loader: str) -> Iterator[Callable[[str, dict[str, st
                 return bytes(answer.read())
 
         before = -1
-        for _ in range(600):  # until two looks in a row find the same
-            now = sum(run["epochs"] for run in json.loads(get("index", {}))["runs"])
-            if now and now == before:
+        for _ in range(600):  # until two answers in a row are the same
+            epochs = sum(run["epochs"] for run in json.loads(get("index", {}))["runs"])
+            if epochs and epochs == before:
                 break
-            before = now
+            before = epochs
             time.sleep(3)
         yield get
     finally:
@@ -83,9 +84,10 @@ def main() -> None:
             names = [name for name in expected if name.startswith(kind)]
             cells = []
             for reader, read in readers.items():
-                found = {name: text for name in names if (text := verdict(name, expected[name], read))}
-                cells.append(f"{len(names) - len(found)} of {len(names)}")
-                wrong += [f"{name}, {reader}: {text}" for name, text in found.items()]
+                verdicts = {name: verdict(name, expected[name], read) for name in names}
+                faults = {name: text for name, text in verdicts.items() if text}
+                cells.append(f"{len(names) - len(faults)} of {len(names)}")
+                wrong += [f"{name}, {reader}: {text}" for name, text in faults.items()]
             epochs = sum(len(expected[name]) for name in names)
             print(f"| {words} | {len(names)} | {epochs} | " + " | ".join(cells) + " |")
         print(*wrong, sep="\n")

@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 def row(seed: int) -> tuple[bool, str]:
-    """(found within two epochs, in the corner, with the right verdict; the table's line)."""
+    """Train the demo: (caught within two epochs, in the corner, with the right verdict; the table's line)."""
     with tempfile.TemporaryDirectory() as logs, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         run = demo.train(logs, seed, on_drift=lambda alert: None)
@@ -39,10 +39,10 @@ def row(seed: int) -> tuple[bool, str]:
     later = [f"{a.epoch} {a.source}: {a.verdict}" for a in alerts if first is not None and a is not first]
     if first is None:
         return False, f"| {seed} | – | – | – | – | {len(early)} | | {fell} |"
-    found = (
+    caught = (
         first.epoch <= demo.PLANTED_EPOCH + 2 and first.features[0].name in CORNER and first.verdict == "data changed"
     )
-    return found and not early, (
+    return caught and not early, (
         f"| {seed} | {first.epoch} | {first.source} | {first.verdict} "
         f"| {first.features[0].name}, z {first.features[0].z:+.1f} "
         f"| {len(early)} | {'; '.join(later)} | {fell} |"
@@ -53,13 +53,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("docs/demo.md"))
-    given = parser.parse_args()
+    options = parser.parse_args()
     rows = []
-    for seed in range(given.seeds):
+    for seed in range(options.seeds):
         rows.append(row(seed))
         print(rows[-1][1], flush=True)
-    caught = sum(found for found, _ in rows)
-    given.out.write_text(
+    caught = sum(in_time for in_time, _ in rows)
+    options.out.write_text(
         "\n".join(
             [
                 "# The demo over ten seeds",

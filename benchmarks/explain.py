@@ -1,4 +1,4 @@
-"""What `Explain` costs a whole `fit`, beside tf-explain's callbacks and TensorBoard's histograms.
+"""Measure what `Explain` costs a whole `fit`, beside tf-explain's callbacks and TensorBoard's histograms.
 
     python -m benchmarks.explain [--rounds 12] [--only cnn breast_cancer transformer]
                                  [--share 1.0]  a part of the samples, to try the benchmark itself
@@ -6,7 +6,7 @@
 Measured as `benchmarks.overhead` does: all variants of a model train at the same time, a twelfth of an epoch each in
 turn, in an order drawn anew each time; an epoch's cost is the CPU time of the whole process; every epoch gives one ratio
 to the same epoch of the plain training, and the table shows their median with a 95 % bootstrap interval. The first epoch, in
-which functions are traced, is told apart, and counted in the ratio of the whole `fit`. A bar is met where the
+which functions are traced, stands apart, and is counted in the ratio of the whole `fit`. A bar is met where the
 interval's lower end is at or below it. The last table says which part takes what, by the callbacks' own clock.
 
 tf-explain's callbacks are measured where the package is installed and runs on this Keras.
@@ -31,10 +31,10 @@ from benchmarks._trainings import MODELS, measured
 
 ROWS = 128  # of the probe, and of the live rows
 BARS = {("cnn", "Explain, live rows"): 1.05, ("cnn", "Explain"): 1.05, ("cnn", "Explain, saliency only"): 1.03}
-Made = tuple[keras.Model, np.ndarray, np.ndarray, int]
+Task = tuple[keras.Model, np.ndarray, np.ndarray, int]
 
 
-def breast_cancer() -> Made:
+def breast_cancer() -> Task:
     """30-64-32-2 on scikit-learn's table of 569 rows, in batches of 32: 18 steps."""
     from sklearn.datasets import load_breast_cancer
 
@@ -45,14 +45,14 @@ def breast_cancer() -> Made:
     return keras.Sequential([keras.Input((30,)), *widths]), x, data.target.astype(np.int64), 32
 
 
-MAKERS: dict[str, Callable[[], Made]] = {
+MAKERS: dict[str, Callable[[], Task]] = {
     "cnn": MODELS["cnn"],
     "breast_cancer": breast_cancer,
     "transformer": MODELS["transformer"],
 }
 
 
-class Kept(kx.Explain):
+class CostKeeping(kx.Explain):
     """`Explain` that leaves what its parts cost, epoch by epoch, in `costs` when its training ends."""
 
     costs: list[tuple[float, dict[str, float]]] = []  # noqa: RUF012 - one list for the variant that is looked at
@@ -70,22 +70,22 @@ def variants(kind: str) -> dict[str, Callable[[Path], list[keras.callbacks.Callb
     probe = kx.Probe(x[:ROWS], y[:ROWS], kind={"cnn": "image", "transformer": "tokens"}.get(kind, "table"))
     live = (x[ROWS : 2 * ROWS], y[ROWS : 2 * ROWS])
     quiet: dict[str, Any] = {"on_drift": lambda alert: None, "on_error": "raise"}
-    found: dict[str, Callable[[Path], list[keras.callbacks.Callback]]] = {
+    callbacks: dict[str, Callable[[Path], list[keras.callbacks.Callback]]] = {
         "plain": lambda log_dir: [],
         "plain again": lambda log_dir: [],
         "Explain": lambda log_dir: [kx.Explain(log_dir, probe, **quiet)],
-        "Explain, live rows": lambda log_dir: [Kept(log_dir, probe, live=live, **quiet)],
+        "Explain, live rows": lambda log_dir: [CostKeeping(log_dir, probe, live=live, **quiet)],
         "Explain, saliency only": lambda log_dir: [kx.Explain(log_dir, probe, method="saliency", **quiet)],
         "Keras TensorBoard, histograms": lambda log_dir: [keras.callbacks.TensorBoard(log_dir, histogram_freq=1)],
     }
     if kind == "cnn":
-        found |= tf_explain((x[:16], y[:16]))
-    return found
+        callbacks |= tf_explain((x[:16], y[:16]))
+    return callbacks
 
 
 def tf_explain(data: tuple[np.ndarray, np.ndarray]) -> dict[str, Callable[[Path], list[keras.callbacks.Callback]]]:
     """Those of tf-explain's callbacks that get through an epoch here; why the others do not is printed."""
-    made: dict[str, Callable[[Path], keras.callbacks.Callback]] = {}
+    builders: dict[str, Callable[[Path], keras.callbacks.Callback]] = {}
     for name, module in {
         "GradCAMCallback": "grad_cam",
         "VanillaGradientsCallback": "vanilla_gradients",
@@ -104,8 +104,8 @@ def tf_explain(data: tuple[np.ndarray, np.ndarray]) -> dict[str, Callable[[Path]
         except Exception as fault:
             print(f"tf-explain's {name} is left out: {type(fault).__name__}: {str(fault).splitlines()[0][:120]}")
         else:
-            made[f"tf-explain, {name}"] = build
-    return {name: lambda log_dir, build=build: [build(log_dir)] for name, build in made.items()}  # type: ignore[misc]
+            builders[f"tf-explain, {name}"] = build
+    return {name: lambda log_dir, build=build: [build(log_dir)] for name, build in builders.items()}  # type: ignore[misc]
 
 
 def main() -> None:
@@ -125,19 +125,21 @@ def main() -> None:
         seconds = measured(MAKERS[kind], options.rounds, options.share, variants(kind))
         plain = np.array(seconds["plain"])
         for name, values in seconds.items():
-            own = np.array(values)
-            middle, low, high = median_interval(own[1:-1] / plain[1:-1])
+            epochs = np.array(values)
+            middle, low, high = median_interval(epochs[1:-1] / plain[1:-1])
             bar = BARS.get((kind, name))
-            met = "" if bar is None else f"≤ {bar:g}: {'met' if low <= bar else 'missed'}"
+            met = ""
+            if bar is not None:
+                met = f"≤ {bar:g}: {'met' if low <= bar else 'missed'}"
             print(
-                f"| {kind} | {name} | {own[0]:.2f} | {np.median(own[1:-1]):.2f} | {middle:.3f} [{low:.3f}, {high:.3f}] |"
-                f" {own[:-1].sum() / plain[:-1].sum():.3f} | {met} |",
+                f"| {kind} | {name} | {epochs[0]:.2f} | {np.median(epochs[1:-1]):.2f} | {middle:.3f} [{low:.3f}, {high:.3f}] |"
+                f" {epochs[:-1].sum() / plain[:-1].sum():.3f} | {met} |",
                 flush=True,
             )
-        names = dict.fromkeys(name for _, costs in Kept.costs for name in costs)
+        names = dict.fromkeys(name for _, costs in CostKeeping.costs for name in costs)
         for name in names:
-            first = Kept.costs[0][1].get(name, 0.0)
-            later = [costs.get(name, 0.0) for _, costs in Kept.costs[1:]]
+            first = CostKeeping.costs[0][1].get(name, 0.0)
+            later = [costs.get(name, 0.0) for _, costs in CostKeeping.costs[1:]]
             parts.append(f"| {kind} | {name} | {first:.2f} | {1000 * np.median(later):.1f} |")
     print("\n| model | part of `Explain` with live rows | first epoch, s | epoch, ms |\n|---|---|---|---|")
     print(*parts, sep="\n")

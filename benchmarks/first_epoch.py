@@ -1,4 +1,4 @@
-"""What `WeightGradients` costs in the first epoch of a deep model, in which functions are traced and compiled.
+"""Measure what `WeightGradients` costs in the first epoch of a deep model, while functions are traced and compiled.
 
     python -m benchmarks.first_epoch [--blocks 100] [--rounds 3]
 
@@ -95,7 +95,9 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for name, rows in results.items():
         seconds = median(row["seconds"] for row in rows)
-        verdict = f"≤ {BAR}: {'met' if seconds / plain <= BAR else 'missed'}" if name == "default" else ""
+        verdict = ""
+        if name == "default":
+            verdict = f"≤ {BAR}: {'met' if seconds / plain <= BAR else 'missed'}"
         traces, statistics = rows[0]["traces"], median(row["statistics"] for row in rows)
         print(
             f"| {name} | {seconds:.1f} | {seconds / plain:.2f} | {traces:.0f} | {statistics:.2f} | {verdict} |",

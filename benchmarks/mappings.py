@@ -1,10 +1,11 @@
-"""What the mappings find: memorising, wrong labels, dead layers, a watermark; how still the map is, and what it costs.
+"""Measure what the mappings find, how still the map is, and what it costs.
 
     python -m benchmarks.mappings [--rows M1,M4] [--seeds 20] [--out docs/mappings.md]
 
+They are to find memorising, wrong labels, dead layers and a watermark.
 Every run goes through `model.fit` with the real callback. The seeds begin at 1000: none of them was used to choose a
 threshold or a default. Every run leaves a file under --runs: a benchmark that was cut goes on where it was, and the table
-tells of what is there.
+holds what has been measured.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ from keras_xai.run import Run as Log
 
 FIRST_SEED = 1000
 EPOCHS = 60
-PROBE = 256  # half of it training rows, half held out
-EARLY = 5  # epochs after which wrong labels are looked for
+PROBE_ROWS = 256  # half of them training rows, half held out
+EARLY_EPOCHS = 5  # after which wrong labels are looked for
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"  # of the table in the page
 
 # Data and models.
@@ -121,53 +122,53 @@ def mislabelled(rows: Rows, share: float, r: np.random.Generator) -> NDArray[np.
 
 def probe_rows(rows: Rows) -> NDArray[np.int64]:
     """The first training rows and the first held-out rows."""
-    held_out = min(PROBE // 2, len(rows.x) - rows.training)
-    return np.concatenate([np.arange(PROBE - held_out), rows.training + np.arange(held_out)])
+    held_out = min(PROBE_ROWS // 2, len(rows.x) - rows.training)
+    return np.concatenate([np.arange(PROBE_ROWS - held_out), rows.training + np.arange(held_out)])
 
 
 def trained(
     model: keras.Model, rows: Rows, y: NDArray[np.int64], log_dir: str, epochs: int = EPOCHS, **options: Any
 ) -> tuple[Log, list[Any]]:
     """Fit with the callback; the run, and every record in which a flag was new."""
-    chosen, told = probe_rows(rows), []
+    chosen, flagged = probe_rows(rows), []
     watch = kx.ProbeMappings(
         log_dir,
         kx.Probe(rows.x[chosen], y[chosen]),
         held_out=chosen >= rows.training,
-        on_flag=told.append,
+        on_flag=flagged.append,
         on_error="raise",
         **{"surrogates": ("linear",)} | options,
     )
     x, y = rows.x[: rows.training], y[: rows.training]
     model.fit(x, y, batch_size=32, epochs=epochs, verbose=0, callbacks=[watch])
-    return kx.load(log_dir)["."], told
+    return kx.load(log_dir)["."], flagged
 
 
-# Scenarios: each trains once and tells what it saw, as plain JSON.
+# Scenarios: each trains once and returns its measurements, as plain JSON.
 
 
 def noisy(seed: int, log_dir: str, data: str, share: float) -> dict[str, Any]:
-    """Wrong labels: are they memorised, are they found early, where do they read as what?"""
+    """Train on wrong labels: are they memorised, are they found early, and what does each layer read them as?"""
     r = np.random.default_rng(seed)
     rows = DATA[data](r)
     y = mislabelled(rows, share, r)
     keras.utils.set_random_seed(seed)
     run, _ = trained(net(data, rows), rows, y, log_dir)
     records, chosen = run.mappings, probe_rows(rows)
-    wrong, known = y[chosen] != rows.y[chosen], chosen < rows.training
+    wrong, trained_on = y[chosen] != rows.y[chosen], chosen < rows.training
     raised = {since for record in records for _, kind, since in record.flags if kind == "memorising"}
-    early = Samples.of(records[:EARLY])
+    early = Samples.of(records[:EARLY_EPOCHS])
     assert early is not None
-    doubt = -early.mean_confidence[known]
+    doubt = -early.mean_confidence[trained_on]
     count = int(wrong.sum())
-    found = np.argsort(-doubt, kind="stable")[:count]
+    suspects = np.argsort(-doubt, kind="stable")[:count]
     last = records[-1]
     names = last.features.layers
     conv = names.index("conv2") if "conv2" in names else len(names) - 2
     return {
         "flagged": min(raised, default=None),
-        "auc": float(roc_auc_score(wrong[known], doubt)),
-        "precision": float(wrong[known][found].mean()),
+        "auc": float(roc_auc_score(wrong[trained_on], doubt)),
+        "precision": float(wrong[trained_on][suspects].mean()),
         "memorised": float((last.result.prediction == y[chosen])[wrong].mean()),
         "true_class_at_conv": float((last.decision.read_as[conv] == rows.y[chosen])[wrong].mean()),
         "given_class_at_logits": float((last.decision.read_as[-1] == y[chosen])[wrong].mean()),
@@ -175,11 +176,11 @@ def noisy(seed: int, log_dir: str, data: str, share: float) -> dict[str, Any]:
 
 
 def silent(seed: int, log_dir: str, data: str) -> dict[str, Any]:
-    """Right labels: epochs at which a flag was new."""
+    """Train on right labels: the epochs at which a flag was new."""
     rows = DATA[data](np.random.default_rng(seed))
     keras.utils.set_random_seed(seed)
-    run, told = trained(net(data, rows), rows, rows.y, log_dir)
-    return {"epochs": len(run.mappings), "flags": [[record.epoch, *record.flags[0][:2]] for record in told]}
+    run, flagged = trained(net(data, rows), rows, rows.y, log_dir)
+    return {"epochs": len(run.mappings), "flags": [[record.epoch, *record.flags[0][:2]] for record in flagged]}
 
 
 def dead(seed: int, log_dir: str, how: str) -> dict[str, Any]:
@@ -204,33 +205,37 @@ def dead(seed: int, log_dir: str, how: str) -> dict[str, Any]:
     probe = kx.Probe(rows.x[chosen], rows.y[chosen])
     mappings = kx.ProbeMappings(log_dir, probe, surrogates=(), on_flag=lambda record: None, on_error="raise")
     model.fit(rows.x[: rows.training], rows.y[: rows.training], epochs=5, verbose=0, callbacks=[watch, mappings])
-    said = [
-        next((name for name, kind, _ in record.flags if kind == "dead layer"), None)
-        for record in kx.load(log_dir)["."].mappings
-    ]
-    return {"truth": truth, "said": said}
+    named = []
+    for record in kx.load(log_dir)["."].mappings:
+        dead_layers = [name for name, kind, _ in record.flags if kind == "dead layer"]
+        named.append(dead_layers[0] if dead_layers else None)
+    return {"truth": truth, "said": named}
 
 
-def watermark(seed: int, log_dir: str, carried: bool, shown: bool) -> dict[str, Any]:
-    """A corner pixel as bright as the label is high, in all training images or in none, and in the probe's or not. Noise in
-    training makes it worth learning."""
+def watermark(seed: int, log_dir: str, training_marked: bool, probe_marked: bool) -> dict[str, Any]:
+    """Mark a corner pixel as bright as the label is high, in all training images or in none, and in the probe's or not.
+
+    Noise in training makes it worth learning.
+    """
     rows = digits(np.random.default_rng(seed))
     x, mark = rows.x.copy(), (rows.y + 1) / 10
-    if carried:
+    if training_marked:
         x[: rows.training, 0, 0, 0] = mark[: rows.training]
-    chosen = rows.training + np.arange(PROBE)
-    seen = rows.x[chosen].copy()
-    if shown:
-        seen[:, 0, 0, 0] = mark[chosen]
+    chosen = rows.training + np.arange(PROBE_ROWS)
+    probe_images = rows.x[chosen].copy()
+    if probe_marked:
+        probe_images[:, 0, 0, 0] = mark[chosen]
     keras.utils.set_random_seed(seed)
-    watch = kx.ProbeMappings(log_dir, kx.Probe(seen, rows.y[chosen]), on_flag=lambda record: None, on_error="raise")
+    watch = kx.ProbeMappings(
+        log_dir, kx.Probe(probe_images, rows.y[chosen]), on_flag=lambda record: None, on_error="raise"
+    )
     x, y = x[: rows.training], rows.y[: rows.training]
     net("digits", rows, noise=0.35).fit(x, y, batch_size=32, epochs=25, verbose=0, callbacks=[watch])
     ranks = []
     for record in kx.load(log_dir)["."].mappings:
-        found = record.decision.surrogates["linear"]
-        size = np.abs(found.coefficients).max(1)
-        ranks.append(int((size > size[found.features.index("cell (0,0)")]).sum()) + 1)
+        surrogate = record.decision.surrogates["linear"]
+        size = np.abs(surrogate.coefficients).max(1)
+        ranks.append(int((size > size[surrogate.features.index("cell (0,0)")]).sum()) + 1)
     return {"ranks": ranks}
 
 
@@ -242,13 +247,13 @@ def still(seed: int, log_dir: str) -> dict[str, Any]:
         keras.utils.set_random_seed(seed)
         run, _ = trained(net("digits", rows), rows, rows.y, f"{log_dir}/{k}", epochs=20, surrogates=())
         maps.append([aligned_coordinates(run.mappings, layer) for layer in range(len(run.mappings[0].features.layers))])
-    steps = [float(np.linalg.norm(np.diff(one[4:], axis=0), axis=2).max()) for one in maps[0]]
+    steps = [float(np.linalg.norm(np.diff(layer[4:], axis=0), axis=2).max()) for layer in maps[0]]
     same = all(np.array_equal(a, b) for a, b in zip(*maps, strict=True))
     return {"step": max(steps), "steps": steps, "same": same}
 
 
 def cost(seed: int, log_dir: str, data: str) -> dict[str, Any]:
-    """Seconds of the callback an epoch, beside those of the rest of the epoch, medians without the first."""
+    """Seconds of the callback an epoch, beside those of the epoch without it, medians without the first."""
     rows = DATA[data](np.random.default_rng(seed))
     if data == "digits":  # four times over: an epoch of about a second on one core
         x, y = (np.concatenate([a[: rows.training]] * 4 + [a[rows.training :]]) for a in (rows.x, rows.y))
@@ -256,9 +261,13 @@ def cost(seed: int, log_dir: str, data: str) -> dict[str, Any]:
     keras.utils.set_random_seed(seed)
     run, _ = trained(net(data, rows), rows, rows.y, log_dir, epochs=20, surrogates=("linear", "svm"))
     history = run.history[1:]
-    ours = [epoch.costs["probe_mappings"] for epoch in history]
-    rest = [epoch.seconds - epoch.cost_seconds for epoch in history]
-    return {"ours": float(np.median(ours)), "rest": float(np.median(rest)), "mean": float(np.mean(ours))}
+    callback_seconds = [epoch.costs["probe_mappings"] for epoch in history]
+    training_seconds = [epoch.seconds - epoch.cost_seconds for epoch in history]
+    return {
+        "ours": float(np.median(callback_seconds)),
+        "rest": float(np.median(training_seconds)),
+        "mean": float(np.mean(callback_seconds)),
+    }
 
 
 def bits(seed: int, log_dir: str, data: str) -> dict[str, Any]:
@@ -286,7 +295,7 @@ class Run(NamedTuple):
     def path(self, runs: Path) -> Path:
         return runs / f"{'-'.join([self.scenario.__name__, *map(str, self.how)])}.{self.seed}.json"
 
-    def told(self, runs: Path) -> dict[str, Any] | None:
+    def result(self, runs: Path) -> dict[str, Any] | None:
         path = self.path(runs)
         return json.loads(path.read_text()) if path.exists() else None
 
@@ -305,25 +314,35 @@ class Row:
     verdict: Callable[[dict[tuple[str, ...], list[dict[str, Any]]]], tuple[str, bool | None]]
 
 
-# What the runs of a row say: words, and whether the bar is met (None: nothing to judge).
+# Verdicts on the runs of a row: words, and whether the bar is met (None: nothing to judge).
 
-Told = dict[tuple[str, ...], list[dict[str, Any]]]
+Results = dict[tuple[str, ...], list[dict[str, Any]]]
 
 
-def of(told: Told, name: str, *how: Any) -> list[dict[str, Any]]:
+def results_of(results: Results, name: str, *how: Any) -> list[dict[str, Any]]:
     """The results of one scenario."""
-    return told.get((name, *map(str, how)), [])
+    return results.get((name, *map(str, how)), [])
 
 
-def memorising(told: Told) -> tuple[str, bool | None]:
+def median_of(runs: list[dict[str, Any]], key: str) -> float:
+    """The median of one measurement over the runs."""
+    return float(np.median([run[key] for run in runs]))
+
+
+def median_rank(runs: list[dict[str, Any]], epoch: int) -> int:
+    """The median rank of the watermark's cell at an epoch."""
+    return int(np.median([run["ranks"][epoch] for run in runs]))
+
+
+def memorising_verdict(results: Results) -> tuple[str, bool | None]:
     parts, met = [], True
     for data, share in NOISE:
-        found = of(told, "noisy", data, share)
-        flagged = Share(sum(one["flagged"] is not None for one in found), len(found))
+        runs = results_of(results, "noisy", data, share)
+        flagged = Share(sum(run["flagged"] is not None for run in runs), len(runs))
         parts.append(f"{data.replace('_', ' ')}, {share:.0%} wrong: flagged {flagged}")
         met = met and flagged.reaches(0.95)
-    quiet = [one for (name, *_), some in told.items() if name == "silent" for one in some]
-    false, epochs = sum(len(one["flags"]) for one in quiet), sum(one["epochs"] for one in quiet)
+    silent_runs = [run for (name, *_), runs in results.items() if name == "silent" for run in runs]
+    false, epochs = sum(len(run["flags"]) for run in silent_runs), sum(run["epochs"] for run in silent_runs)
     low, high = wilson(false, epochs)
     parts.append(
         f"silent: {false} in {epochs:,} epochs, {500 * false / max(epochs, 1):.2f} per 500 [{500 * low:.2f}, {500 * high:.2f}]"
@@ -331,14 +350,14 @@ def memorising(told: Told) -> tuple[str, bool | None]:
     return "; ".join(parts), met and 500 * low <= 1
 
 
-def early(told: Told) -> tuple[str, bool | None]:
+def early_verdict(results: Results) -> tuple[str, bool | None]:
     parts, met = [], True
     for data, share in NOISE:
-        found = of(told, "noisy", data, share)
-        if not found:
+        runs = results_of(results, "noisy", data, share)
+        if not runs:
             continue
-        auc, precision = (float(np.median([one[key] for one in found])) for key in ("auc", "precision"))
-        worst = min(one["auc"] for one in found)
+        auc, precision = median_of(runs, "auc"), median_of(runs, "precision")
+        worst = min(run["auc"] for run in runs)
         parts.append(
             f"{data.replace('_', ' ')}, {share:.0%}: AUC {auc:.3f} (worst {worst:.3f}), precision {precision:.2f}"
         )
@@ -346,11 +365,11 @@ def early(told: Told) -> tuple[str, bool | None]:
     return "medians. " + "; ".join(parts), met
 
 
-def died(told: Told) -> tuple[str, bool | None]:
-    bias, rate = of(told, "dead", "bias"), of(told, "dead", "rate")
-    at_once = Share(sum(one["said"][0] == one["truth"][0] == "conv2" for one in bias), len(bias))
-    agree = Share(sum(one["said"] == one["truth"] for one in rate), len(rate))
-    with_death = sum(any(one["truth"]) for one in rate)
+def dead_layer_verdict(results: Results) -> tuple[str, bool | None]:
+    bias, rate = results_of(results, "dead", "bias"), results_of(results, "dead", "rate")
+    at_once = Share(sum(run["said"][0] == run["truth"][0] == "conv2" for run in bias), len(bias))
+    agree = Share(sum(run["said"] == run["truth"] for run in rate), len(rate))
+    with_death = sum(any(run["truth"]) for run in rate)
     words = (
         f"bias: named at epoch 0 {at_once}; Adam at 0.03: the same layer as by hand at all five epochs {agree} (a layer died in "
         f"{with_death} runs)"
@@ -358,110 +377,112 @@ def died(told: Told) -> tuple[str, bool | None]:
     return words, at_once.reaches(1.0) and agree.reaches(1.0)
 
 
-def reads(told: Told) -> tuple[str, bool | None]:
-    found = of(told, "noisy", "digits", 0.2)
-    conv, logits, by_heart = (
-        float(np.median([one[key] for one in found]))
-        for key in ("true_class_at_conv", "given_class_at_logits", "memorised")
-    )
-    words = f"medians: true class at conv2 {conv:.2f}, given class at the logits {logits:.2f}; the model gives the wrong label back for {by_heart:.2f}"  # noqa: E501
+def readout_verdict(results: Results) -> tuple[str, bool | None]:
+    runs = results_of(results, "noisy", "digits", 0.2)
+    conv, logits = median_of(runs, "true_class_at_conv"), median_of(runs, "given_class_at_logits")
+    memorised = median_of(runs, "memorised")
+    words = f"medians: true class at conv2 {conv:.2f}, given class at the logits {logits:.2f}; the model gives the wrong label back for {memorised:.2f}"  # noqa: E501
     return words, conv >= 0.9 and logits >= 0.5
 
 
-def marked(told: Told) -> tuple[str, bool | None]:
-    with_it, without = of(told, "watermark", True, True), of(told, "watermark", False, False)
-    never_saw = [one["ranks"][24] for one in of(told, "watermark", False, True)]
-    top = Share(sum(one["ranks"][24] <= 3 for one in with_it), len(with_it))
-    away = Share(sum(min(one["ranks"][5:]) > 30 for one in without), len(without))
-    last = [int(np.median([one["ranks"][e] for one in with_it])) for e in (0, 24)]
-    clean, shown = (int(np.median(ranks)) for ranks in ([one["ranks"][24] for one in without], never_saw))
-    words = f"in the top 3 at epoch 24 {top}, median rank {last[0]} at epoch 0 and {last[1]} at 24; clean: never in the top 30 from epoch 5 on {away}, median rank {clean} at 24; shown to a model that never saw it: median rank {shown}"  # noqa: E501
+def watermark_verdict(results: Results) -> tuple[str, bool | None]:
+    with_it, without = results_of(results, "watermark", True, True), results_of(results, "watermark", False, False)
+    marked_probe_only = results_of(results, "watermark", False, True)
+    top = Share(sum(run["ranks"][24] <= 3 for run in with_it), len(with_it))
+    away = Share(sum(min(run["ranks"][5:]) > 30 for run in without), len(without))
+    first, last = median_rank(with_it, 0), median_rank(with_it, 24)
+    clean, unlearned = median_rank(without, 24), median_rank(marked_probe_only, 24)
+    words = f"in the top 3 at epoch 24 {top}, median rank {first} at epoch 0 and {last} at 24; clean: never in the top 30 from epoch 5 on {away}, median rank {clean} at 24; shown to a model that never saw it: median rank {unlearned}"  # noqa: E501
     return words, top.reaches(1.0) and away.reaches(1.0)
 
 
-def unmoved(told: Told) -> tuple[str, bool | None]:
-    found = of(told, "still")
-    steps = [one["step"] for one in found]
-    same = Share(sum(one["same"] for one in found), len(found))
+def map_verdict(results: Results) -> tuple[str, bool | None]:
+    runs = results_of(results, "still")
+    steps = [run["step"] for run in runs]
+    same = Share(sum(run["same"] for run in runs), len(runs))
     words = f"largest step after epoch 3: median {np.median(steps):.3f}, worst {max(steps):.3f}; the same twice {same}"
     return words, max(steps) <= 0.1 and same.count == same.of
 
 
-def dear(told: Told) -> tuple[str, bool | None]:
+def cost_verdict(results: Results) -> tuple[str, bool | None]:
     parts, met = [], True
     for data, bar in (("digits", 0.06), ("breast_cancer", 0.12)):
-        found = of(told, "cost", data)
-        if not found:
+        runs = results_of(results, "cost", data)
+        if not runs:
             continue
-        ratio = float(np.median([one["ours"] / one["rest"] for one in found]))
-        ours, rest = (1000 * float(np.median([one[key] for one in found])) for key in ("ours", "rest"))
-        parts.append(f"{'CNN' if data == 'digits' else 'MLP'}: {ours:.1f} ms on an epoch of {rest:.0f} ms, {ratio:.0%}")
+        ratio = float(np.median([run["ours"] / run["rest"] for run in runs]))
+        callback, training = 1000 * median_of(runs, "ours"), 1000 * median_of(runs, "rest")
+        model = "CNN" if data == "digits" else "MLP"
+        parts.append(f"{model}: {callback:.1f} ms on an epoch of {training:.0f} ms, {ratio:.0%}")
         met = met and ratio <= bar
     return "; ".join(parts), met
 
 
-def identical(told: Told) -> tuple[str, bool | None]:
-    found = [one for (name, *_), some in told.items() if name == "bits" for one in some]
-    same = Share(sum(one["same"] for one in found), len(found))
+def bits_verdict(results: Results) -> tuple[str, bool | None]:
+    bits_runs = [run for (name, *_), runs in results.items() if name == "bits" for run in runs]
+    same = Share(sum(run["same"] for run in bits_runs), len(bits_runs))
     return str(same), same.count == same.of
 
 
-TABLES = tuple((bits, (data,)) for data in ("digits", "breast_cancer"))
+BITS_RUNS = tuple((bits, (data,)) for data in ("digits", "breast_cancer"))
 ROWS = {
     "M1": Row(
         "digits and breast cancer with 10 and 20 % wrong labels; silent: both clean, XOR, moons",
         "flag ≥ 95 %, ≤ 1 per 500 epochs",
         (*((noisy, how) for how in NOISE), *((silent, how) for how in SILENT)),
-        memorising,
+        memorising_verdict,
     ),
     "M2": Row(
-        f"mislabelled training rows by mean confidence after {EARLY} epochs",
+        f"mislabelled training rows by mean confidence after {EARLY_EPOCHS} epochs",
         "AUC ≥ 0.95, precision ≥ 0.80",
         tuple((noisy, how) for how in NOISE),
-        early,
+        early_verdict,
     ),
     "M3": Row(
         "a convolution's bias at −2; Adam at 0.03",
         "first dead layer named at once",
         ((dead, ("bias",)), (dead, ("rate",))),
-        died,
+        dead_layer_verdict,
     ),
     "M4": Row(
         f"digits, 20 % wrong labels, {EPOCHS} epochs: what the mislabelled rows read as",
         "≥ 0.9 at the last convolution, ≥ 0.5 at the logits",
         ((noisy, ("digits", 0.2)),),
-        reads,
+        readout_verdict,
     ),
     "M5": Row(
         "a watermark in a corner, its cell in the linear surrogate",
         "top 3 by epoch 24; clean: not in the top 30",
         ((watermark, (True, True)), (watermark, (False, False)), (watermark, (False, True))),
-        marked,
+        watermark_verdict,
     ),
-    "M6": Row("the 2-D map", "largest step ≤ 0.1, the same twice", ((still, ()),), unmoved),
+    "M6": Row("the 2-D map", "largest step ≤ 0.1, the same twice", ((still, ()),), map_verdict),
     "M7": Row(
-        f"cost with {PROBE} samples, all surrogates",
+        f"cost with {PROBE_ROWS} samples, all surrogates",
         "≤ 6 % (CNN), ≤ 12 % (MLP)",
         ((cost, ("digits",)), (cost, ("breast_cancer",))),
-        dear,
+        cost_verdict,
     ),
     "M8": Row(
-        "weights and optimizer with and without, batch normalisation and dropout", "bit-identical", TABLES, identical
+        "weights and optimizer with and without, batch normalisation and dropout",
+        "bit-identical",
+        BITS_RUNS,
+        bits_verdict,
     ),
 }
-FEW = {"still": 5, "cost": 5, "bits": 5}  # seeds where more would say nothing new
+FEWER_SEEDS = {"still": 5, "cost": 5, "bits": 5}  # where more would say nothing new
 
 
 def runs_of(row: Row, seeds: int) -> Iterator[Run]:
     for scenario, how in row.runs:
-        for seed in range(min(seeds, FEW.get(scenario.__name__, seeds))):
+        for seed in range(min(seeds, FEWER_SEEDS.get(scenario.__name__, seeds))):
             yield Run(scenario, FIRST_SEED + seed, how)
 
 
-def measure(wanted: Iterable[Run], runs: Path) -> None:
-    """Whatever has no file yet."""
+def measure(planned: Iterable[Run], runs: Path) -> None:
+    """Run whatever has no file yet."""
     runs.mkdir(parents=True, exist_ok=True)
-    missing = [run for run in dict.fromkeys(wanted) if not run.path(runs).exists()]
+    missing = [run for run in dict.fromkeys(planned) if not run.path(runs).exists()]
     for (scenario, how), group in itertools.groupby(missing, key=lambda run: (run.scenario, run.how)):
         began, count = time.perf_counter(), 0
         for run in group:
@@ -469,9 +490,9 @@ def measure(wanted: Iterable[Run], runs: Path) -> None:
             if path.exists():  # by another process meanwhile
                 continue
             with tempfile.TemporaryDirectory() as log_dir:
-                told = run.scenario(run.seed, log_dir, *run.how)
+                result = run.scenario(run.seed, log_dir, *run.how)
             part = path.with_suffix(f".{os.getpid()}")
-            part.write_text(json.dumps(told))
+            part.write_text(json.dumps(result))
             part.replace(path)
             keras.backend.clear_session()
             count += 1
@@ -488,16 +509,16 @@ def table(runs: Path, seeds: int, keys: Iterable[str]) -> str:
         "|---|---|---|---|---|",
     ]
     for key in keys:
-        row, told, count = ROWS[key], {}, 0
+        row, results, count = ROWS[key], {}, 0
         for run in runs_of(row, seeds):
-            found = run.told(runs)
-            if found is not None:
-                told.setdefault((run.scenario.__name__, *map(str, run.how)), []).append(found)
+            result = run.result(runs)
+            if result is not None:
+                results.setdefault((run.scenario.__name__, *map(str, run.how)), []).append(result)
                 count += 1
-        if len(told) < len(row.runs):
+        if len(results) < len(row.runs):
             lines.append(f"| {key} | {row.what} | {count} | not measured whole | {row.bar} |")
             continue
-        words, met = row.verdict(told)
+        words, met = row.verdict(results)
         lines.append(f"| {key} | {row.what} | {count} | {words} | {row.bar}: {'met' if met else '**missed**'} |")
     return "\n".join(lines) + "\n"
 
@@ -508,20 +529,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--runs", type=Path, default=Path("artifacts/mappings"), help="the folder of the result files")
     parser.add_argument("--out", type=Path, help="put the table into this page, between its marks")
-    given = parser.parse_args()
-    keys = given.rows.split(",")
+    options = parser.parse_args()
+    keys = options.rows.split(",")
     if unknown := [key for key in keys if key not in ROWS]:
         parser.error(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    measure((run for key in keys for run in runs_of(ROWS[key], given.seeds)), given.runs)
-    found = table(given.runs, given.seeds, keys)
-    print(found)
-    if given.out is not None:
-        page = given.out.read_text(encoding="utf-8")
-        before, _, rest = page.partition(BEGIN)
-        _, _, after = rest.partition(END)
-        given.out.write_text(f"{before}{BEGIN}\n{found}{END}{after}", encoding="utf-8")
+    measure((run for key in keys for run in runs_of(ROWS[key], options.seeds)), options.runs)
+    text = table(options.runs, options.seeds, keys)
+    print(text)
+    if options.out is not None:
+        page = options.out.read_text(encoding="utf-8")
+        before, _, behind = page.partition(BEGIN)
+        _, _, after = behind.partition(END)
+        options.out.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

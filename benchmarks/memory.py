@@ -1,4 +1,4 @@
-"""Whether a long training with every callback holds on to anything: memory, files, threads and traces over its epochs.
+"""Look for leaks in a long training with every callback: memory, files, threads and traces over its epochs.
 
     python -m benchmarks.memory [--epochs 1000] [--every 100]
 
@@ -44,7 +44,7 @@ def train(watched: bool, epochs: int, every: int) -> None:
                 pages = int(Path("/proc/self/statm").read_text().split()[1])
                 devices = tf.config.list_physical_devices("GPU")
                 device = tf.config.experimental.get_memory_info("GPU:0")["current"] if devices else 0
-                found = {
+                counts = {
                     "epoch": epoch,
                     "resident": round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1),
                     "device": round(device / 2**20, 1),
@@ -52,7 +52,7 @@ def train(watched: bool, epochs: int, every: int) -> None:
                     "threads": threading.active_count(),
                     "traces": sum(f.experimental_get_tracing_count() for f in functions),
                 }
-                print(json.dumps(found), flush=True)
+                print(json.dumps(counts), flush=True)
 
     keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).random((256, 16, 16, 1)).astype(np.float32)
@@ -80,14 +80,14 @@ def main() -> None:
     for kind in ("alone", "watched"):
         command = [sys.executable, "-m", "benchmarks.memory", "--train", kind]
         command += ["--epochs", str(options.epochs), "--every", str(options.every)]
-        said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-        rows[kind] = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+        output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        rows[kind] = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     print("| training | | " + " | ".join(f"epoch {row['epoch']}" for row in rows["alone"]) + " |")
     print("|---|---|" + "---|" * len(rows["alone"]))
-    for kind, found in rows.items():
+    for kind, looks in rows.items():
         for key, words in KEYS.items():
-            if any(row[key] for row in found):
-                print(f"| {kind} | {words} | " + " | ".join(f"{row[key]:g}" for row in found) + " |")
+            if any(row[key] for row in looks):
+                print(f"| {kind} | {words} | " + " | ".join(f"{row[key]:g}" for row in looks) + " |")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What `WeightGradients` costs, beside training without it and beside `keras.callbacks.TensorBoard(histogram_freq=1)`.
+"""Measure what `WeightGradients` costs, beside training without it and beside `keras.callbacks.TensorBoard(histogram_freq=1)`.
 
     python -m benchmarks.overhead [--rounds 12] [--only mlp cnn transformer] [--plot docs/images/overhead.svg]
                                   [--share 1.0]  a part of the samples, to try the benchmark itself
@@ -8,7 +8,7 @@ that whatever else the machine does falls on all of them alike. An epoch's cost 
 the turns from its begin to the begin of the next, all callbacks included. Every epoch gives one ratio to the same epoch of
 the plain training; the table shows their median with a 95 % bootstrap interval. A bar is met where the interval's
 lower end is at or below it; where no step is sampled, the interval has to hold 1. The first epoch of each variant, in
-which functions are traced, is left out and told apart.
+which functions are traced, is left out of the ratio and stands apart.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def main() -> None:
         seconds = measured(MODELS[kind], options.rounds, options.share, CALLBACKS)
         plain = np.array(seconds["plain"][1:-1])
         for name, values in seconds.items():
-            own = np.array(values[1:-1])
-            middle, low, high = median_interval(own / plain)
+            epochs = np.array(values[1:-1])
+            middle, low, high = median_interval(epochs / plain)
             rows.append((kind, name, middle, low, high))
             met = ""
             if name == "no step sampled":
@@ -61,7 +61,7 @@ def main() -> None:
             elif name == "default":
                 met = f"≤ {BARS[kind]:g}: {'met' if low <= BARS[kind] else 'missed'}"
             print(
-                f"| {kind} | {name} | {values[0]:.2f} | {np.median(own):.2f} |"
+                f"| {kind} | {name} | {values[0]:.2f} | {np.median(epochs):.2f} |"
                 f" {middle:.3f} [{low:.3f}, {high:.3f}] | {met} |",
                 flush=True,
             )

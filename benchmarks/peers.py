@@ -18,7 +18,7 @@ TARGET = 1
 
 @dataclasses.dataclass
 class Question:
-    """What every library is asked: class `TARGET` of these samples."""
+    """The question that every library gets: class `TARGET` of these samples."""
 
     model: keras.Model  # ends in logits
     x: np.ndarray  # (n, 32, 32, 3)
@@ -43,20 +43,20 @@ Peer = Callable[[Question], Run]
 def _xplique(name: str, **options: Any) -> Peer:
     """All samples in batches of their number, through its own compiled functions."""
 
-    def made(q: Question) -> Run:
+    def prepare(q: Question) -> Run:
         from xplique import attributions
 
-        given = {k: getattr(q, v) for k, v in options.items()}
-        explainer = getattr(attributions, name)(q.model, batch_size=len(q.x), **given)
+        settings = {k: getattr(q, v) for k, v in options.items()}
+        explainer = getattr(attributions, name)(q.model, batch_size=len(q.x), **settings)
         return lambda: np.asarray(explainer(q.x, q.one_hot))
 
-    return made
+    return prepare
 
 
 def _tf_explain(name: str, **options: Any) -> Peer:
-    """Which also draws its grid of images: there is no way around it."""
+    """A call that also draws its grid of images: there is no way around it."""
 
-    def made(q: Question) -> Run:
+    def prepare(q: Question) -> Run:
         from tf_explain import core
 
         module = {
@@ -67,19 +67,19 @@ def _tf_explain(name: str, **options: Any) -> Peer:
             "GradCAM": core.grad_cam,
             "OcclusionSensitivity": core.occlusion_sensitivity,
         }[name]
-        given = {k: getattr(q, v) for k, v in options.items()}
-        # The score model is made by itself where it can be: the logits are given here.
+        settings = {k: getattr(q, v) for k, v in options.items()}
+        # The score model is made by itself where it can be: the logits are its outputs.
         explainer = getattr(module, name)()
         explain = explainer.explain_score_model if name == "VanillaGradients" else explainer.explain
-        return lambda: explain((q.x, None), q.model, class_index=TARGET, **given)
+        return lambda: explain((q.x, None), q.model, class_index=TARGET, **settings)
 
-    return made
+    return prepare
 
 
 def _saliency(name: str, smooth: bool = False, **options: Any) -> Peer:
     """PAIR's: one image at a time, with a call of the model that is compiled for it."""
 
-    def made(q: Question) -> Run:
+    def prepare(q: Question) -> Run:
         import tensorflow as tf
         from saliency import core
 
@@ -91,15 +91,15 @@ def _saliency(name: str, smooth: bool = False, **options: Any) -> Peer:
             return score, tape.gradient(score, rows)
 
         def call(rows: Any, call_model_args: Any = None, expected_keys: Any = None) -> dict[str, Any]:
-            score, found = gradient(tf.constant(np.asarray(rows), tf.float32))
-            return {core.base.INPUT_OUTPUT_GRADIENTS: found.numpy(), core.base.OUTPUT_LAYER_VALUES: score.numpy()}
+            score, slope = gradient(tf.constant(np.asarray(rows), tf.float32))
+            return {core.base.INPUT_OUTPUT_GRADIENTS: slope.numpy(), core.base.OUTPUT_LAYER_VALUES: score.numpy()}
 
-        given = {k: getattr(q, v) for k, v in options.items()}
+        settings = {k: getattr(q, v) for k, v in options.items()}
         method = getattr(core, name)()
         ask = method.GetSmoothedMask if smooth else method.GetMask
-        return lambda: [ask(row, call, **given) for row in q.x]
+        return lambda: [ask(row, call, **settings) for row in q.x]
 
-    return made
+    return prepare
 
 
 def _shap_gradient(q: Question) -> Run:
@@ -179,10 +179,10 @@ def captum_port(q: Question) -> Any:
     for layer in q.model.layers:
         if isinstance(layer, keras.layers.Conv2D):
             kernel, bias = layer.get_weights()
-            one = nn.Conv2d(channels, layer.filters, layer.kernel_size, padding="same")
-            one.weight.data = torch.tensor(kernel.transpose(3, 2, 0, 1).copy())
-            one.bias.data = torch.tensor(bias)
-            stack += [one, nn.ReLU()]
+            port_layer = nn.Conv2d(channels, layer.filters, layer.kernel_size, padding="same")
+            port_layer.weight.data = torch.tensor(kernel.transpose(3, 2, 0, 1).copy())
+            port_layer.bias.data = torch.tensor(bias)
+            stack += [port_layer, nn.ReLU()]
             channels = layer.filters
         elif isinstance(layer, keras.layers.MaxPooling2D):
             stack.append(nn.MaxPool2d(2))
@@ -193,13 +193,13 @@ def captum_port(q: Question) -> Any:
             kernel, bias = layer.get_weights()
             # From (h, w, c) to (c, h, w), the order in which torch flattens.
             kernel = kernel.reshape(size, size, channels, -1).transpose(2, 0, 1, 3).reshape(kernel.shape)
-            one = nn.Linear(*kernel.shape)
-            one.weight.data, one.bias.data = torch.tensor(kernel.T.copy()), torch.tensor(bias)
-            stack.append(one)
+            port_layer = nn.Linear(*kernel.shape)
+            port_layer.weight.data, port_layer.bias.data = torch.tensor(kernel.T.copy()), torch.tensor(bias)
+            stack.append(port_layer)
     port = nn.Sequential(*stack).eval()
     with torch.no_grad():
-        said = port(torch.tensor(q.x.transpose(0, 3, 1, 2).copy())).numpy()
-    np.testing.assert_allclose(said, q.model.predict_on_batch(q.x), rtol=1e-3, atol=1e-4)
+        scores = port(torch.tensor(q.x.transpose(0, 3, 1, 2).copy())).numpy()
+    np.testing.assert_allclose(scores, q.model.predict_on_batch(q.x), rtol=1e-3, atol=1e-4)
     return port
 
 

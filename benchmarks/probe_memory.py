@@ -1,4 +1,4 @@
-"""What a probe takes of memory: measured beside what the callbacks say of it when they are made.
+"""Measure the memory that a probe takes, beside what the callbacks say of it when they are made.
 
     python -m benchmarks.probe_memory
 

@@ -1,4 +1,4 @@
-"""Whether each method's explanation follows the model, and finds what the model uses: on digits and on breast cancer.
+"""Check that each method's explanation follows the model and finds what it uses: on digits and on breast cancer.
 
     python -m benchmarks.sanity [--seeds 3] [--rows 64] [--only saliency occlusion ...]
 
@@ -84,7 +84,7 @@ DATA: dict[str, Callable[[int, int], Trained]] = {"digits, CNN": digits, "breast
 
 
 @dataclasses.dataclass
-class Found:
+class Scores:
     """Of one method on one data set, a number a seed, or a sample and seed."""
 
     last: list[float] = dataclasses.field(default_factory=list)
@@ -103,25 +103,25 @@ class Found:
             )
             if fault
         ]
-        kept = f"{np.mean(self.last):.2f} | {np.mean(self.all):.2f}"
+        correlations = f"{np.mean(self.last):.2f} | {np.mean(self.all):.2f}"
         curves = " | ".join(f"{m:+.2f} ({low:+.2f} to {high:+.2f})" for m, low, high in (fell, rose))
-        return f"| `{name}` | {kept} | {curves} | {', '.join(faults) or 'none'} |"
+        return f"| `{name}` | {correlations} | {curves} | {', '.join(faults) or 'none'} |"
 
 
 def _interval(values: list[float]) -> tuple[float, float, float]:
     """Mean, and 95 % by the bootstrap."""
-    found = np.asarray(values)
-    means = np.random.default_rng(0).choice(found, (2000, len(found))).mean(1)
+    sample = np.asarray(values)
+    means = np.random.default_rng(0).choice(sample, (2000, len(sample))).mean(1)
     low, high = np.quantile(means, (0.025, 0.975))
-    return float(found.mean()), float(low), float(high)
+    return float(sample.mean()), float(low), float(high)
 
 
-def judge(method: str, trained: Trained, seed: int, found: Found) -> None:
+def judge(method: str, trained: Trained, seed: int, scores: Scores) -> None:
     """One method on one trained model."""
     model, x = trained.model, trained.x
-    kept = list(kx.metrics.randomisation(model, x, method, seed=seed).values())
-    found.last.append(kept[0])
-    found.all.append(kept[-1])
+    correlations = list(kx.metrics.randomisation(model, x, method, seed=seed).values())
+    scores.last.append(correlations[0])
+    scores.all.append(correlations[-1])
     a = kx.attribute(model, x, method, seed=seed, verbose=False)
     by_chance = np.random.default_rng(seed).normal(size=x.shape)
     curves = [
@@ -131,8 +131,8 @@ def judge(method: str, trained: Trained, seed: int, found: Found) -> None:
     ]
     fell, fell_by_chance, rose, rose_by_chance = curves
     unit = float(np.mean(fell[:, 0] - fell[:, -1]))
-    found.deletion += list((fell_by_chance.mean(1) - fell.mean(1)) / unit)
-    found.insertion += list((rose.mean(1) - rose_by_chance.mean(1)) / unit)
+    scores.deletion += list((fell_by_chance.mean(1) - fell.mean(1)) / unit)
+    scores.insertion += list((rose.mean(1) - rose_by_chance.mean(1)) / unit)
 
 
 def main() -> None:
@@ -140,20 +140,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--only", nargs="*", default=list(METHODS), choices=list(METHODS))
-    given = parser.parse_args()
-    print(f"keras_xai {kx.__version__}, {given.seeds} seeds, {given.rows} samples each.")
-    for name, made in DATA.items():
-        runs = [made(seed, given.rows) for seed in range(given.seeds)]
+    options = parser.parse_args()
+    print(f"keras_xai {kx.__version__}, {options.seeds} seeds, {options.rows} samples each.")
+    for name, train in DATA.items():
+        runs = [train(seed, options.rows) for seed in range(options.seeds)]
         print(f"\n{name}, test accuracy {np.mean([run.accuracy for run in runs]):.1%}:\n")
         print("| method | last layer shuffled | all layers | deletion | insertion | fails |")
         print("|---|---|---|---|---|---|")
-        for method in given.only:
+        for method in options.only:
             if runs[0].x.ndim == 2 and not METHODS[method].input_shaped:
                 continue  # no places
-            found = Found()
+            scores = Scores()
             for seed, run in enumerate(runs):
-                judge(method, run, seed, found)
-            print(found.row(method), flush=True)
+                judge(method, run, seed, scores)
+            print(scores.row(method), flush=True)
 
 
 if __name__ == "__main__":

@@ -89,9 +89,9 @@ def fit_all(root: Path) -> None:
     fit_table(root / "cancer" / "mlp", quiet)
     fit_texts(root / "reviews" / "conv1d", quiet)
     fit_series(root / "sensors" / "conv1d", quiet)
-    waiting = Writer(root / "waiting" / "keras_xai")
-    waiting.write([probe.gallery(16)])
-    waiting.close()
+    writer = Writer(root / "waiting" / "keras_xai")
+    writer.write([probe.gallery(16)])
+    writer.close()
 
 
 def fit(model: Any, data: Any, held_out: Any, callbacks: list[Any], epochs: int = 24) -> None:
@@ -248,8 +248,8 @@ def take_screenshots(
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "request",
-            lambda asked: (
-                None if asked.url.startswith((url, "data:", "blob:")) else complaints.append(f"asked {asked.url}")
+            lambda request: (
+                None if request.url.startswith((url, "data:", "blob:")) else complaints.append(f"asked {request.url}")
             ),
         )
         page.goto(f"{url}/?darkMode={str(theme == 'dark').lower()}#keras_xai")
@@ -286,8 +286,8 @@ def main() -> int:
     options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    own = {"focus": options.run, "runs": [options.run] if options.run else None, "epoch": options.epoch}
-    chosen = {key: value for key, value in own.items() if value is not None}
+    selected = {"focus": options.run, "runs": [options.run] if options.run else None, "epoch": options.epoch}
+    chosen = {key: value for key, value in selected.items() if value is not None}
     scenes = {name: {**scene, **chosen} for name, scene in (SCENES if options.logs else MORE).items()}
     if unknown := set(options.scene or ()) - set(scenes):
         parser.error(f"no scene {', '.join(sorted(unknown))}; there are {', '.join(scenes)}")

@@ -1,4 +1,4 @@
-"""How fast the tab is, in a real browser on a real TensorBoard, over runs that our own writer wrote.
+"""Measure how fast the tab is, in a real browser on a real TensorBoard, over runs that our own writer wrote.
 
     python -m benchmarks.viewer [--only opening slider wide long many start requests] [--rounds 5] [--pairs 15]
                                 [--requests 10000] [--out docs/viewer.md]
@@ -108,10 +108,10 @@ class Row:
 
 def least(what: str, seconds: list[float], bar: float) -> Row:
     """The median against a bar, both in seconds."""
-    shown = statistics.median(seconds)
+    middle = statistics.median(seconds)
     unit, scale = ("s", 1) if bar >= 0.2 else ("ms", 1000)
     spread = f"{scale * min(seconds):.3g}–{scale * max(seconds):.3g}"
-    return Row(what, f"{scale * shown:.3g} {unit} ({spread})", f"≤ {scale * bar:g} {unit}", shown <= bar)
+    return Row(what, f"{scale * middle:.3g} {unit} ({spread})", f"≤ {scale * bar:g} {unit}", middle <= bar)
 
 
 # The runs, written record by record.
@@ -181,26 +181,26 @@ class Tab:
 
     def __init__(self, context: Any, url: str, complaints: list[str]) -> None:
         self.page, self.url = context.new_page(), url
-        self.asked: list[str] = []
+        self.requests: list[str] = []  # all but those for news
         self.page.add_init_script(PAGE)
         self.page.set_default_timeout(120_000)
-        self.page.on("console", lambda said: self._heard(said, complaints))
+        self.page.on("console", lambda message: self._on_message(message, complaints))
         self.page.on("pageerror", lambda error: complaints.append(str(error)))
-        self.page.on("request", lambda asked: self._asked(asked.url, complaints))
+        self.page.on("request", lambda request: self._on_request(request.url, complaints))
 
-    def _heard(self, said: Any, complaints: list[str]) -> None:
+    def _on_message(self, message: Any, complaints: list[str]) -> None:
         # The bare frame has no icon; the browser asks for one all the same.
-        if said.type in ("error", "warning") and "favicon" not in said.location.get("url", ""):
-            complaints.append(said.text)
+        if message.type in ("error", "warning") and "favicon" not in message.location.get("url", ""):
+            complaints.append(message.text)
 
-    def _asked(self, asked: str, complaints: list[str]) -> None:
-        if not asked.endswith("/index"):
-            self.asked.append(asked)
-        if not asked.startswith((self.url, "data:", "blob:")):
-            complaints.append(f"asked {asked}")
+    def _on_request(self, address: str, complaints: list[str]) -> None:
+        if not address.endswith("/index"):
+            self.requests.append(address)
+        if not address.startswith((self.url, "data:", "blob:")):
+            complaints.append(f"asked {address}")
 
     def keep(self, directory: Path, **state: Any) -> None:
-        """What a visitor of before left: without touching anything of ours, so that the cache stays as it was."""
+        """Leave the state that an earlier visitor left, without touching anything of ours, so that the cache stays as it was."""
         self.page.goto(f"{self.url}/data/environment")
         self.page.wait_for_timeout(AT_REST)
         entry = [f"keras_xai:{directory}", json.dumps(state)]
@@ -222,10 +222,10 @@ class Tab:
         return first / 1000, painted / 1000, maps / 1000
 
     def settle(self) -> None:
-        """Waits until the page has asked for nothing but news for half a second."""
-        seen = -1
-        while len(self.asked) > seen:
-            seen = len(self.asked)
+        """Wait until the page has asked for nothing but news for half a second."""
+        count = -1
+        while len(self.requests) > count:
+            count = len(self.requests)
             self.page.wait_for_timeout(500)
 
     def switch(self, view: str) -> float:
@@ -250,7 +250,7 @@ def browsing(playwright: Any, profile: Path) -> Iterator[Any]:
 
 
 def ready(url: str, runs: dict[str, int]) -> None:
-    """Waits until TensorBoard has read so many epochs of each run."""
+    """Wait until TensorBoard has read so many epochs of each run."""
     from urllib.request import urlopen
 
     for _ in range(600):
@@ -326,7 +326,7 @@ def sliding(playwright: Any, root: Path, complaints: list[str], epochs: int, sam
         # To and fro over the whole run, faster than epochs are fetched ahead: that begins when the slider rests.
         tries = [jump(tab, 1 + 61 * step % (epochs - 2)) for step in range(24)]
         tab.settle()
-        uncached = [seconds for seconds, asked in tries if asked]
+        uncached = [seconds for seconds, fetched in tries if fetched]
         tab.settle()
         cached = steps(tab, 60)
     kind = f"{samples} maps of {side} × {side}, {epochs} epochs"
@@ -353,9 +353,9 @@ def jump(tab: Tab, epoch: int) -> tuple[float, bool]:
         const seconds = (performance.now() - begin) / 1000;
         const asked = performance.getEntriesByType('resource').some(({ name }) => name.includes('/attribution?'));
         return [seconds, asked]; }"""
-    seconds, asked = tab.page.evaluate(program, epoch)
+    seconds, fetched = tab.page.evaluate(program, epoch)
     tab.page.wait_for_timeout(BETWEEN)
-    return float(seconds), bool(asked)
+    return float(seconds), bool(fetched)
 
 
 def steps(tab: Tab, count: int) -> list[float]:
@@ -463,10 +463,10 @@ def start(playwright: Any, root: Path, options: argparse.Namespace, complaints: 
         spent = {kind: started(kind, root / "nothing") for kind in order}
         if pair:  # the first pair fills the file system's cache
             ratios.append(spent["with"] / spent["without"])
-    shown = statistics.median(ratios)
+    middle = statistics.median(ratios)
     _, low, high = median_interval(ratios)
-    measured = f"{shown:.3f} (95 % {low:.3f}–{high:.3f}, {len(ratios)} pairs)"
-    return [Row("TensorBoard's start with the plugin against without, CPU time", measured, "≤ 1.05", shown <= 1.05)]
+    measured = f"{middle:.3f} (95 % {low:.3f}–{high:.3f}, {len(ratios)} pairs)"
+    return [Row("TensorBoard's start with the plugin against without, CPU time", measured, "≤ 1.05", middle <= 1.05)]
 
 
 def started(kind: str, directory: Path) -> float:
@@ -517,8 +517,10 @@ def requests(playwright: Any, root: Path, options: argparse.Namespace, complaint
             query["name"] = draw.choice([*PANELS])
         code = client.get(f"/data/plugin/keras_xai/{route}", query_string=query).status_code
         codes[code] = codes.get(code, 0) + 1
-    told = ", ".join(f"{number:,} × {code}" for code, number in sorted(codes.items()))
-    return [Row(f"{options.requests:,} requests of random parameters", told, "no 500", set(codes) <= {200, 400, 404})]
+    answers = ", ".join(f"{number:,} × {code}" for code, number in sorted(codes.items()))
+    return [
+        Row(f"{options.requests:,} requests of random parameters", answers, "no 500", set(codes) <= {200, 400, 404})
+    ]
 
 
 def application(root: Path) -> Any:
@@ -552,18 +554,20 @@ PARTS: dict[str, Callable[..., list[Row]]] = {
 
 
 def verdict(row: Row) -> str:
-    """Of a row that has a bar."""
-    return "" if row.bar == "none" else "met" if row.met else "missed"
+    """Say whether a row meets its bar; empty where it has none."""
+    if row.bar == "none":
+        return ""
+    return "met" if row.met else "missed"
 
 
 def table(rows: list[Row]) -> str:
-    """As Markdown."""
+    """Return the rows as Markdown."""
     lines = [f"| {row.what} | {row.measured} | {row.bar} | {verdict(row)} |" for row in rows]
     return "\n".join([f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS), *lines, ""])
 
 
 def machine() -> str:
-    """What it ran on."""
+    """Describe what it ran on."""
     return f"{os.cpu_count()} cores of {platform.machine()}"
 
 
@@ -585,8 +589,10 @@ def main() -> int:
                 for row in PARTS[part](playwright, Path(root), options, complaints):
                     rows.append(row)
                     print(f"{row.what}: {row.measured}, bar {row.bar}: {verdict(row)}", flush=True)
-    said = "nothing" if not complaints else f"{len(complaints)}: {complaints[0]}"
-    rows.append(Row("browser console: errors, CSP violations, requests off the host", said, "nothing", not complaints))
+    complained = "nothing" if not complaints else f"{len(complaints)}: {complaints[0]}"
+    rows.append(
+        Row("browser console: errors, CSP violations, requests off the host", complained, "nothing", not complaints)
+    )
     print(table(rows))
     if options.out:
         text = DOCUMENT.format(version=kx.__version__, table=table(rows), machine=machine())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "keras_xai"
+ROOT = Path(__file__).parent.parent
 
 # Words that say what happened to a value, or where it stands, and not what it is.
 NO_NAMES = frozenset(
@@ -52,8 +52,11 @@ COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 def files() -> list[Path]:
-    """Every file of the package but generated ones."""
-    return [path for path in sorted(PACKAGE.rglob("*.py")) if not path.name.endswith("_pb2.py")]
+    """Every file of the package, the benchmarks and the examples, but generated ones."""
+    paths = [
+        path for folder in ("keras_xai", "benchmarks", "examples") for path in sorted((ROOT / folder).rglob("*.py"))
+    ]
+    return [path for path in paths if not path.name.endswith("_pb2.py")]
 
 
 def bound_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -100,7 +103,7 @@ def folded(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def complaints(source: str, name: str) -> list[str]:
-    """What in a file does not read plainly, each with its line."""
+    """List what in a file does not read plainly, each with its line."""
     tree = ast.parse(source)
     lines = [
         (line, f"{word!r} does not say what it holds: name the content")
@@ -116,10 +119,10 @@ def complaints(source: str, name: str) -> list[str]:
     return [f"{name}:{line}: {complaint}" for line, complaint in sorted(set(lines))]
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_reads_plainly(path):
     """No name that says nothing, no docstring that begins with a question word, no folded expression."""
-    assert complaints(path.read_text(encoding="utf-8"), str(path.relative_to(PACKAGE))) == []
+    assert complaints(path.read_text(encoding="utf-8"), str(path.relative_to(ROOT))) == []
 
 
 @pytest.mark.parametrize(
