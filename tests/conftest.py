@@ -32,6 +32,15 @@ QUIET = (
 )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, on another backend, the tests that need TensorFlow."""
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        return
+    left_out = [item for item in items if item.get_closest_marker("tensorflow")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 def wait_until(answer: Callable[[], Any], seconds: float = 30, every: float = 0.1) -> Any:
     """The first true answer; an AssertionError when none came in time."""
     end = time.monotonic() + seconds

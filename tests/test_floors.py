@@ -62,6 +62,8 @@ LAW = {
 # A library, and the only rooms that may import it.
 ONLY = {
     "tensorflow": {"backend", "cli"},  # cli: to say which extra is missing
+    "jax": {"backend"},
+    "torch": {"backend"},
     "keras": {"backend", "running", "gradients", "model", "attribution", "mapping", "callbacks", "demo"},
     "google": {"summary"},
     "google_crc32c": {"summary"},
