@@ -1,4 +1,4 @@
-"""The processes that train a model together, and the one that writes."""
+"""The process that writes."""
 
 from __future__ import annotations
 
@@ -9,5 +9,4 @@ import torch
 def is_chief(model: keras.Model) -> bool:
     """Return True where this process is the one that writes, of several that train one model together."""
     distributed = torch.distributed
-    is_alone = not (distributed.is_available() and distributed.is_initialized())
-    return is_alone or distributed.get_rank() == 0
+    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
