@@ -208,14 +208,14 @@ def explained_resnet(sizes: Sizes) -> dict[str, Any]:
     plain, watched = (float(np.median(seconds[name])) for name in ("plain", "watched"))
     later = [epoch for run in kx.load(logs).values() for epoch in run.history][1:]
     in_callbacks = float(np.median([epoch.cost_seconds - epoch.once_seconds for epoch in later]))
-    own = max(0.0, watched - plain)
+    added = max(0.0, watched - plain)
     result = {
         f"ResNet-50, seconds of a plain epoch of {count} images": round(plain, 2),
-        "ResNet-50, seconds that Explain adds to an epoch": round(own, 2),
+        "ResNet-50, seconds that Explain adds to an epoch": round(added, 2),
         "ResNet-50, of these in its hooks, by its own clock": round(in_callbacks, 2),
     }
     for total in EPOCH_IMAGES:
-        ratio = 1 + own / (plain * total / count)
+        ratio = 1 + added / (plain * total / count)
         result[f"ResNet-50, Explain over plain, epoch of {total:,} images"] = round(ratio, 4)
     return result
 
@@ -239,15 +239,15 @@ def methods_over_floor(sizes: Sizes) -> dict[str, str]:
         key = tuple(passes(name, count))
         if key not in floors:
             floors[key] = floor(model, x, list(key))
-        runs = {"own": lambda engine=engine: engine([x], [zero], target), "floor": floors[key]}
+        runs = {"method": lambda engine=engine: engine([x], [zero], target), "floor": floors[key]}
         seconds: dict[str, list[float]] = {kind: [] for kind in runs}
         for _ in range(6):
             for kind, run in runs.items():
                 began = time.perf_counter()
                 run()
                 seconds[kind].append(time.perf_counter() - began)
-        own, least = (float(np.median(seconds[kind][1:])) for kind in ("own", "floor"))
-        result[name] = f"{1000 * own:.1f} ms, {own / least:.2f}"
+        second_call, least = (float(np.median(seconds[kind][1:])) for kind in ("method", "floor"))
+        result[name] = f"{1000 * second_call:.1f} ms, {second_call / least:.2f}"
     return result
 
 
@@ -311,7 +311,7 @@ def make_exact(backend: str) -> None:
 
 
 def run_part(part: str, backend: str, sizes: Sizes, directory: Path) -> None:
-    """Measure one part, in a process of its own, and write what it found."""
+    """Measure one part, in a process of its own, and write the figures."""
     if part == "exact":
         make_exact(backend)
     if backend != "tensorflow" and "tensorflow" in sys.modules:
@@ -362,16 +362,16 @@ def compare(directory: Path, first: str, second: str) -> dict[str, str]:
 
 
 def bars(backend: str, results: dict[str, dict[str, Any]]) -> list[str]:
-    """What a backend should have met and has not, a line each."""
-    missed = [f"{backend}, {part}: {found['failed']}" for part, found in results.items() if "failed" in found]
-    found = results["exact"] | results["cost"]
+    """Return a line for each bar that a backend has missed."""
+    missed = [f"{backend}, {part}: {figures['failed']}" for part, figures in results.items() if "failed" in figures]
+    figures = results["exact"] | results["cost"]
     for policy in ("float32", "mixed_float16"):
         repeated, watched = (
-            found.get(f"equal arrays, {kind} against plain, {policy}") for kind in ("plain", "watched")
+            figures.get(f"equal arrays, {kind} against plain, {policy}") for kind in ("plain", "watched")
         )
         if watched != repeated:
             missed.append(f"{backend}, {policy}: {watched} arrays equal with us, {repeated} without")
-    whole = found.get(f"ResNet-50, Explain over plain, epoch of {EPOCH_IMAGES[-1]:,} images", 0)
+    whole = figures.get(f"ResNet-50, Explain over plain, epoch of {EPOCH_IMAGES[-1]:,} images", 0)
     if whole > EXPLAIN_BAR:
         missed.append(f"{backend}: Explain over plain is {whole}, the bar {EXPLAIN_BAR}")
     return missed
