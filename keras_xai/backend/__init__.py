@@ -13,7 +13,7 @@ from keras_xai.backend.protocol import Backend
 from keras_xai.errors import InvalidInput, listed
 
 # By framework, the module that has the functions of `protocol.Backend`.
-FRAMEWORKS = {"tensorflow": "keras_xai.backend.tensorflow"}
+FRAMEWORKS = {"tensorflow": "keras_xai.backend.tensorflow", "torch": "keras_xai.backend.torch"}
 
 
 @functools.cache
@@ -44,6 +44,6 @@ def _module() -> str:
     if framework not in FRAMEWORKS:
         raise InvalidInput(
             f"keras_xai does not support the Keras backend {framework!r} yet; it supports {listed(FRAMEWORKS)}. "
-            f"Set KERAS_BACKEND={next(iter(FRAMEWORKS))} before Keras is imported."
+            f"Set KERAS_BACKEND to one of these before Keras is imported, as in KERAS_BACKEND={next(iter(FRAMEWORKS))}."
         )
     return FRAMEWORKS[framework]

@@ -218,7 +218,9 @@ def test_a_gradient_has_a_closed_form_and_gaps():
     w = W[:, 0]
 
     def pieces(x, unused, whole):
-        result = get_backend().gradient(lambda z: ops.square(ops.sum(z[0] * w, axis=1)), [x, unused, whole])
+        result = get_backend().gradient(
+            lambda z: ops.square(ops.sum(ops.multiply(z[0], w), axis=1)), [x, unused, whole]
+        )
         return result.value, result.gradients
 
     value, gradients = run(pieces, X, X, np.ones((4, 2), "int32"))
