@@ -49,6 +49,11 @@ def with_apply_hook(hook: ApplyHook, run: Callable[[], T]) -> T:
         _remove(entry, outer)
 
 
+def is_compiling() -> bool:
+    """Return True while Python code is compiled: a hook is no part of it. PyTorch replaces this by its own answer."""
+    return False
+
+
 def loss_scale(
     optimizer: keras.optimizers.Optimizer, read_value: Callable[[Variable], Tensor]
 ) -> Tensor | float | None:
@@ -96,9 +101,12 @@ def _restore() -> None:
                 cls.apply = original
 
 
+@functools.cache  # one function each, so that what was compiled with it is found again
 def _hooked(original: Callable[..., T]) -> Callable[..., T]:
     @functools.wraps(original)
     def apply(self: Any, grads: Any, trainable_variables: Any = None, *args: Any, **kwargs: Any) -> T:
+        if is_compiling():
+            return original(self, grads, trainable_variables, *args, **kwargs)
         hook = getattr(_thread, "hook", None)
         if hook is None:
             return original(self, grads, trainable_variables, *args, **kwargs)

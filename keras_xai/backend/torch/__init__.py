@@ -3,10 +3,13 @@
 from keras_xai.backend.torch.autodiff import find_logits, forward_with_vjp, gradient, take_target
 from keras_xai.backend.torch.datasets import reshuffles
 from keras_xai.backend.torch.devices import is_chief
+from keras_xai.backend.torch.gradient_recorder import gradient_recorder
+from keras_xai.backend.torch.gradient_sums import GradientSums
 from keras_xai.backend.torch.loops import fori_loop, map
 from keras_xai.backend.torch.program import compiled, constant, dense_tensor, numpy
 
 __all__ = [
+    "GradientSums",
     "compiled",
     "constant",
     "dense_tensor",
@@ -14,6 +17,7 @@ __all__ = [
     "fori_loop",
     "forward_with_vjp",
     "gradient",
+    "gradient_recorder",
     "is_chief",
     "map",
     "numpy",
