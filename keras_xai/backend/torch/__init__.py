@@ -1,5 +1,6 @@
 """The functions of the framework seam for PyTorch."""
 
+from keras_xai.backend.torch.activations import embedding_outputs, trace_activations
 from keras_xai.backend.torch.autodiff import find_logits, forward_with_vjp, gradient, take_target
 from keras_xai.backend.torch.datasets import reshuffles
 from keras_xai.backend.torch.devices import is_chief
@@ -13,6 +14,7 @@ __all__ = [
     "compiled",
     "constant",
     "dense_tensor",
+    "embedding_outputs",
     "find_logits",
     "fori_loop",
     "forward_with_vjp",
@@ -23,4 +25,5 @@ __all__ = [
     "numpy",
     "reshuffles",
     "take_target",
+    "trace_activations",
 ]

@@ -1,7 +1,12 @@
-"""The ancestry of a tensor: which function of torch's made it, of which tensors."""
+"""The ancestry of a tensor: which functions of torch's made it.
+
+Modes over torch's functions and not over its operators: the tensors are those objects that the model's code handles, and a
+function like `softmax` is a single call.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +14,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+from keras_xai.backend.ancestry import NOT_OF_SAMPLES, UNKNOWN, Kind, Step
 from keras_xai.backend.protocol import Logits
 from keras_xai.records import Link
 
@@ -17,16 +23,26 @@ def _names(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-# Functions that hand a value on as it is, and those that only put it elsewhere.
-TRANSPARENT = _names(
-    "alias bfloat16 clone contiguous cpu cuda detach double float half positive to type type_as view_as"
-)
-RESHAPES = _names("flatten ravel reshape squeeze unflatten unsqueeze view")
+# What functions do with the values of their first argument.
+_NAMES_BY_KIND: dict[Kind, frozenset[str]] = {
+    "same": _names(
+        "alias bfloat16 clone contiguous cpu cuda data detach double float half positive to type type_as view_as"
+    ),
+    "reshape": _names("flatten ravel reshape squeeze unflatten unsqueeze view"),
+    "transpose": _names("T mT movedim moveaxis permute swapaxes swapdims t transpose"),
+    "pad": _names("constant_pad_nd pad"),
+    "pool": _names(
+        "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d "
+        "adaptive_max_pool3d amax avg_pool1d avg_pool2d avg_pool3d max max_pool1d max_pool2d max_pool3d mean"
+    ),
+    "function": _names("elu leaky_relu relu relu6 relu_ selu sigmoid softmax softplus tanh"),
+}
+_KINDS = {name: kind for kind, names in _NAMES_BY_KIND.items() for name in names}
+_FUNCTIONS = {"leaky_relu": "leakyrelu", "relu_": "relu"}  # that are called otherwise above the frameworks
 _LINKS: dict[str, Link] = {"softmax": "softmax", "sigmoid": "sigmoid"}
-# Attributes of tensors, which are functions too, and functions that change nothing.
+# Functions that make no tensor of values.
 _NO_MAKERS = _names(
-    "__get__ __len__ __set__ dim element_size get_device is_complex is_contiguous is_floating_point numel requires_grad_ "
-    "size stride"
+    "__len__ __set__ dim element_size get_device is_complex is_contiguous is_floating_point numel requires_grad_ size stride"
 )
 # Functions that look at the shape of their argument, never at its values.
 _OF_THE_SHAPE = _names(
@@ -34,20 +50,18 @@ _OF_THE_SHAPE = _names(
 )
 
 
-class Maker(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Maker:
     """The function that made a tensor. It holds no tensor: activations are released as without it."""
 
     name: str  # of the function, "" of a tensor that was there before
     sources: tuple[Maker, ...]  # of the tensors that it took, in their order
     input_indices: frozenset[int]  # of the inputs whose values it is computed from
-    varies: bool  # it is computed from values that differ between the samples, not only from which of them are true
+    varies: bool  # see `keras_xai.backend.ancestry.Ancestry`
 
 
-class Ancestry(TorchFunctionMode):
-    """Records which function made each tensor while it is active.
-
-    It is a mode over torch's functions and not over its operators: the tensors are those objects that the model's code handles,
-    and a function like `softmax` is a single call.
+class FunctionAncestry(TorchFunctionMode):
+    """Records which function made each tensor while it is active; see `Ancestry`. A node is a `Maker`.
 
     Args:
         inputs: tensors from which to follow the values.
@@ -65,17 +79,41 @@ class Ancestry(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        name = getattr(func, "__name__", "")
+        name = _name_of(func)
         if name not in _NO_MAKERS:
             self._record(name, args, kwargs, result)
         return result
 
-    def maker(self, tensor: Any) -> Maker:
-        """Return what made a tensor."""
+    def node(self, tensor: Any) -> Maker:
+        """See `Ancestry`."""
         if tensor not in self._makers:
             self._makers[tensor] = Maker("", (), frozenset(), False)
         maker: Maker = self._makers[tensor]
         return maker
+
+    def step(self, node: Any) -> Step:
+        """See `Ancestry`."""
+        kind = _KINDS.get(node.name, "")
+        if not kind or not node.sources:
+            return UNKNOWN
+        return Step(kind, node.sources[0], _FUNCTIONS.get(node.name, node.name) if kind == "function" else "")
+
+    def sources(self, node: Any) -> tuple[Maker, ...]:
+        """See `Ancestry`."""
+        sources: tuple[Maker, ...] = node.sources
+        return sources
+
+    def is_dense(self, value: object) -> bool:
+        """See `Ancestry`."""
+        return isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_nested
+
+    def problem(self, tensor: Any) -> str:
+        """See `Ancestry`. A body of a loop is code like any other."""
+        return "" if self.node(tensor).input_indices else NOT_OF_SAMPLES
+
+    def varies(self, tensor: Any) -> bool:
+        """See `Ancestry`."""
+        return self.node(tensor).varies
 
     def _record(self, name: str, args: Any, kwargs: Mapping[str, Any], result: Any) -> None:
         tensors = list(tensors_in((args, kwargs)))
@@ -84,11 +122,10 @@ class Ancestry(TorchFunctionMode):
         for tensor in tensors_in(args[0] if name == "__setitem__" else result):
             if not is_in_place and any(tensor is argument for argument in tensors):
                 continue  # handed on as it is
-            sources = () if name in _OF_THE_SHAPE else tuple([self.maker(argument) for argument in tensors])
+            sources = () if name in _OF_THE_SHAPE else tuple([self.node(argument) for argument in tensors])
             indices = frozenset().union(*[source.input_indices for source in sources])
-            # Whether a step is padding is no value: what is true of all samples alike moves nothing.
             varies = tensor.dtype != torch.bool and any(source.varies for source in sources)
-            self._makers[tensor] = Maker(_named(name, args, kwargs), sources, indices, varies)
+            self._makers[tensor] = Maker(_with_axis(name, args, kwargs), sources, indices, varies)
 
 
 class _LinkCall(NamedTuple):
@@ -113,10 +150,10 @@ class LogitAncestry(TorchFunctionMode):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         name = getattr(func, "__name__", "")
-        if name in TRANSPARENT or name in _LINKS:
+        if name in _NAMES_BY_KIND["same"] or name in _LINKS:
             argument = next(tensors_in((args, kwargs)), None)
             if argument is not None and result is not argument and isinstance(result, torch.Tensor):
-                call = _LinkCall(_named(name, args, kwargs), argument, argument._version, result._version)
+                call = _LinkCall(_with_axis(name, args, kwargs), argument, argument._version, result._version)
                 self._calls[result] = call
         return result
 
@@ -126,7 +163,7 @@ class LogitAncestry(TorchFunctionMode):
         Where a softmax or a sigmoid made the outputs, its argument is the logits.
         """
         call = self._call_of(outputs)
-        while call is not None and call.name in TRANSPARENT:
+        while call is not None and call.name in _NAMES_BY_KIND["same"]:
             call = self._call_of(call.argument)
         link = "" if call is None else _LINKS.get(call.name, "")
         scores = call.argument if call is not None and link else outputs
@@ -151,8 +188,14 @@ def tensors_in(values: Any) -> Iterator[Any]:
         yield from tensors_in(list(values.values()))
 
 
-def _named(name: str, args: Any, kwargs: Mapping[str, Any]) -> str:
-    """The name of a function; of a softmax only where it is over the last axis."""
+def _name_of(func: Callable[..., Any]) -> str:
+    """The name of a function, or of the attribute whose value it returns."""
+    name: str = getattr(func, "__name__", "")
+    return getattr(getattr(func, "__self__", None), "__name__", name) if name == "__get__" else name
+
+
+def _with_axis(name: str, args: Any, kwargs: Mapping[str, Any]) -> str:
+    """The name of a function; of a softmax with a remark where it is over another axis than the last one."""
     if name != "softmax":
         return name
     tensor = next(tensors_in((args, kwargs)))

@@ -14,7 +14,7 @@ import torch
 from keras_xai.backend.layer_calls import replaced_outputs
 from keras_xai.backend.protocol import ForwardPass, Gradient, LayerOutput, Logits, Slopes
 from keras_xai.backend.results import Template
-from keras_xai.backend.torch.ancestry import Ancestry, LogitAncestry
+from keras_xai.backend.torch.ancestry import FunctionAncestry, LogitAncestry
 
 
 def find_logits(function: Callable[[list[Any]], Any], inputs: Sequence[Any]) -> Logits:
@@ -49,14 +49,14 @@ def forward_with_vjp(
     calls: dict[int, list[tuple[LayerOutput, Any]]] = {id(layer): [] for layer in layers}
     with torch.enable_grad():
         sources = _sources(inputs)
-        ancestry = Ancestry(sources)
+        ancestry = FunctionAncestry(sources)
 
         def record(layer: keras.layers.Layer, output: Any) -> Any:
             if not torch.is_tensor(output):
                 return output
             # A zero is added: autograd differentiates by a leaf, and the output may be a view or written to later.
             zero = torch.zeros_like(output, requires_grad=output.is_floating_point())
-            layer_output = LayerOutput(output.detach(), ancestry.maker(output).input_indices)
+            layer_output = LayerOutput(output.detach(), ancestry.node(output).input_indices)
             calls[id(layer)].append((layer_output, zero))
             return output + zero
 
