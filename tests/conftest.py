@@ -19,6 +19,7 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+FRAMEWORKS = ("tensorflow", "jax", "torch")  # each a marker
 LOADERS = {"python": "false", "rust": "true"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 QUIET = (
@@ -46,10 +47,12 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, on another backend, the tests that need TensorFlow."""
-    if BACKEND == "tensorflow":
-        return
-    left_out = [item for item in items if item.get_closest_marker("tensorflow")]
+    """Leave out the tests that need other frameworks than the one that Keras runs on."""
+    left_out = []
+    for item in items:
+        needed = [name for name in FRAMEWORKS if item.get_closest_marker(name)]
+        if needed and BACKEND not in needed:
+            left_out.append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 
