@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -36,6 +37,12 @@ QUIET = (
 BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
 if BACKEND != "tensorflow":  # all that is tested on another backend works where TensorFlow is not installed
     sys.modules["tensorflow"] = None  # type: ignore[assignment]
+if BACKEND == "jax" and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # Most of the time goes into compiling, often the same program: each is compiled once in all processes of a run.
+    _cache = tempfile.TemporaryDirectory(prefix="keras_xai_jax_")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
