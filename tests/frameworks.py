@@ -79,6 +79,26 @@ def apply(optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]) ->
         variable.assign(value)
 
 
+def sealed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a part of a train step, as users of TensorFlow do; itself elsewhere."""
+    if BACKEND != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function)
+
+
+def noise_of(x: Any) -> Any:
+    """Standard normal numbers in the shape of x, by the framework's own random operation."""
+    if BACKEND == "torch":
+        import torch
+
+        return torch.randn(x.shape)
+    import tensorflow as tf
+
+    return tf.random.normal(tf.shape(x))
+
+
 def forget_compiled() -> None:
     """Forget what torch.compile compiled in this process: after a few models it gives up, and runs a part of a step eagerly."""
     if BACKEND == "torch":

@@ -51,8 +51,8 @@ class GradientSums:
     def reset(self) -> None:
         """Start again from zero."""
         rows = len(self.variables) + 1  # the last one counts the calls themselves
-        self._sums = torch.zeros([rows, len(SUMS)], device=self._device)
-        self._largest = torch.zeros([rows], device=self._device)
+        self._sums = torch.zeros([rows, len(SUMS)], dtype=torch.float32, device=self._device)
+        self._largest = torch.zeros([rows], dtype=torch.float32, device=self._device)
         self._exponents = torch.zeros([rows, EXPONENT_BINS], dtype=torch.int64, device=self._device)
 
     def add(
@@ -77,7 +77,7 @@ class GradientSums:
             return
         row_of = {id(variable): row for row, variable in enumerate(self.variables)}
         rows = torch.tensor([row_of[id(variable)] for variable in variables], device=self._device)
-        moments = torch.zeros([len(self.variables) + 1, len(MOMENTS)], device=self._device)
+        moments = torch.zeros([len(self.variables) + 1, len(MOMENTS)], dtype=torch.float32, device=self._device)
         exponents = torch.zeros_like(self._exponents)
         moments[rows] = torch.stack([self._moments(*row) for row in zip(gradients, before, variables, strict=True)])
         exponents[rows] = torch.stack([summary.exponents.to(self._device) for summary in gradients])
@@ -169,7 +169,7 @@ def summarize(gradient: torch.Tensor, scale: torch.Tensor | float | None = None)
         values = g.to_sparse_coo().coalesce().values()
         absent, g = g.numel() - values.numel(), values
     inverse = None if scale is None else 1.0 / torch.as_tensor(scale, dtype=torch.float32, device=g.device)
-    moments = torch.zeros([3], device=g.device)
+    moments = torch.zeros([3], dtype=torch.float32, device=g.device)
     exponents = torch.zeros([EXPONENT_BINS], dtype=torch.int64, device=g.device)
     exponents[0] += absent
     for part in g.reshape(-1).split(PIECE):
