@@ -19,10 +19,11 @@ from tests.backend.test_recorder_parity import Recording
 
 pytestmark = pytest.mark.every_backend
 
-RANDOM = np.random.default_rng(0)
-X = RANDOM.normal(size=(48, 6)).astype(np.float32)
-Y = RANDOM.integers(0, 3, 48)
+ROWS = 48
 RAGGED = 44  # rows, whose last batch has 4
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(ROWS, 6)).astype(np.float32)
+Y = RANDOM.integers(0, 3, ROWS)
 
 
 def built(cls=keras.Model, layer=None, **options):
@@ -37,12 +38,12 @@ def built(cls=keras.Model, layer=None, **options):
     return model
 
 
-def state_after(model, rows=len(X)):
+def state_after(model, rows=ROWS):
     model.fit(X[:rows], Y[:rows], batch_size=8, epochs=2, shuffle=False, verbose=0)
     return [keras.ops.convert_to_numpy(v) for v in [*model.variables, *model.optimizer.variables]]
 
 
-def watched_and_alone(make, calls=None, rows=len(X)):
+def watched_and_alone(make, calls=None, rows=ROWS):
     """The recorder of a model whose training came out bit for bit as that of the same model alone."""
     model = make()
     recording = Recording(model, calls)
@@ -81,7 +82,7 @@ def test_a_program_is_compiled_once_a_shape():
     recorder = Recording(model).recorder
     state_after(model, RAGGED)
     assert sorted(traces) == [(4, 6)] * 2 + [(8, 6)] * 2  # the model's own, and ours
-    assert 0 < recorder.seconds_built
+    assert recorder.seconds_built > 0
 
 
 def test_a_step_that_runs_eagerly_runs_once():
@@ -148,7 +149,9 @@ class Sealed(keras.Model):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.update = jax.jit(lambda state, gradients, weights: self.optimizer.stateless_apply(state, gradients, weights))
+        self.update = jax.jit(
+            lambda state, gradients, weights: self.optimizer.stateless_apply(state, gradients, weights)
+        )
 
     def train_step(self, state, data):
         weights, others, of_optimizer, metrics = state

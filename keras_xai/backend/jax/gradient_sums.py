@@ -75,7 +75,7 @@ class GradientSums:
         """
         if not variables:
             return
-        inverse = jnp.ones(()) if scale is None else 1.0 / jnp.asarray(scale, jnp.float32)
+        inverse = jnp.ones((), jnp.float32) if scale is None else 1.0 / jnp.asarray(scale, jnp.float32)
         moments, exponents = _summaries(gradients, before, [read_value(v) for v in variables], inverse)
         # Variables without a gradient, and the row of the call itself, take the last row of the summaries, which is zero.
         row_of = {id(variable): row for row, variable in enumerate(variables)}
@@ -188,7 +188,7 @@ def _summaries(
         )
         moments.append(group_moments)
         exponents.append(group_exponents)
-    moments.append(jnp.zeros((1, len(MOMENTS))))
+    moments.append(jnp.zeros((1, len(MOMENTS)), jnp.float32))
     exponents.append(jnp.zeros((1, EXPONENT_BINS), jnp.uint32))
     numbers = [k for group in groups for k in group]
     order = np.argsort([*numbers, len(gradients)])
