@@ -100,6 +100,10 @@ def raw_state(size: int) -> Any:
         import tensorflow as tf
 
         return tf.Variable(tf.zeros([size]), trainable=False)
+    if BACKEND == "torch":
+        import torch
+
+        return torch.zeros(size, device="cpu")  # where Keras builds the layer symbolically, its own zeros are on "meta"
     return keras.ops.zeros([size])
 
 
@@ -108,6 +112,10 @@ def moved(state: Any, mean: Any) -> Any:
     if BACKEND == "tensorflow":
         state.assign(0.9 * state + 0.1 * mean)
         return state + 0.0
+    from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+
+    if in_symbolic_scope():  # Keras asks for shapes, with numbers that nobody has set
+        return state.clone()
     state.mul_(0.9).add_(0.1 * mean.detach())
     return state.clone()
 
