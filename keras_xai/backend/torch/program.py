@@ -86,7 +86,11 @@ def constant(array: NDArray[Any]) -> Any:
 
 def numpy(value: Any) -> NDArray[Any]:
     """See `Backend`."""
-    array: NDArray[Any] = keras.ops.convert_to_numpy(value)
+    if not isinstance(value, torch.Tensor) or value.dtype == torch.bfloat16:  # which NumPy does not have
+        value = keras.ops.convert_to_numpy(value)
+        return np.asarray(value)
+    # A copy: the tensor may be written in place later.
+    array: NDArray[Any] = value.detach().to("cpu", copy=True).numpy()
     return array
 
 
