@@ -86,6 +86,21 @@ def noise_of(x: Any) -> Any:
     return tf.random.normal(tf.shape(x))
 
 
+def exhausted(text: str) -> Exception:
+    """The exception of an accelerator that has no memory left."""
+    if BACKEND == "torch":
+        import torch
+
+        return torch.OutOfMemoryError(text)
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        return tf.errors.ResourceExhaustedError(None, None, text)
+    import jax
+
+    return jax.errors.JaxRuntimeError(f"RESOURCE_EXHAUSTED: {text}")
+
+
 def forget_compiled() -> None:
     """Forget what torch.compile compiled in this process: after a few models it gives up, and runs a part of a step eagerly."""
     if BACKEND == "torch":

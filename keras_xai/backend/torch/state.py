@@ -16,8 +16,8 @@ class RunState:
     """The state that running a function may change, beside Python's.
 
     Variables of Keras are not written at all: a stateless scope holds what is assigned to them. Copied before a run are the
-    buffers of torch modules, and the tensors and generators that layers hold as attributes, alone or in lists and dicts. Weights
-    are not: one that the model's own code writes in place is noticed, and stays changed.
+    buffers of torch modules, weights that are not trained, and the tensors and generators that layers hold as attributes, alone
+    or in lists and dicts. Trained weights are not: one that the model's own code writes in place is noticed, and stays changed.
 
     Args:
         model: the one that the function runs; None where it runs none.
@@ -34,9 +34,11 @@ class RunState:
         modules = self._modules()
         modes = [(module, module.training) for module in modules]
         tensors, held_generators = _held(modules)
+        weights = [] if self._model is None else [variable.value for variable in self._model.trainable_variables]
+        if self._model is not None:
+            tensors += _untrained(self._model)
         buffers = [(buffer, buffer._version, buffer.clone()) for buffer in tensors]
         held_states = [generator.get_state() for generator in held_generators]
-        weights = [] if self._model is None else [variable.value for variable in self._model.variables]
         versions = [weight._version for weight in weights]
         generators = _generator_states()
         scope = keras.StatelessScope()
@@ -89,6 +91,12 @@ def _held(modules: list[torch.nn.Module]) -> tuple[list[torch.Tensor], list[torc
             elif isinstance(value, dict):
                 values += [item for item in value.values() if isinstance(item, _HOLDERS)]
     return list(tensors.values()), list(generators.values())
+
+
+def _untrained(model: keras.Model) -> list[torch.Tensor]:
+    """The weights that were made to be written and not trained, as moving means. Those of frozen layers are not among them."""
+    layers = model._flatten_layers()
+    return [variable.value for layer in layers for variable in layer._non_trainable_variables]
 
 
 def _generator_states() -> list[torch.Tensor]:
