@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import keras
 import torch
+from keras.src.backend.common import global_state
 
+GLOBAL_SEEDS = "global_seed_generator"  # Keras' own name of it; private, and made by the first draw without a seed
 _HOLDERS = (torch.Tensor, torch.Generator, list, tuple, dict)
 _OF_MODULES = frozenset({"_parameters", "_buffers", "_modules"})  # where torch keeps what its modules list
 
@@ -41,6 +43,7 @@ class RunState:
         held_states = [generator.get_state() for generator in held_generators]
         versions = [weight._version for weight in weights]
         generators = _generator_states()
+        seeds = global_state.get_global_attribute(GLOBAL_SEEDS)
         scope = keras.StatelessScope()
         try:
             with scope:
@@ -59,6 +62,8 @@ class RunState:
                 if not torch.equal(before, generator.get_state()):
                     has_drawn = True
                     generator.set_state(before)
+            # One that our run made was seeded by Python's generator: the training's first step is to make it.
+            global_state.set_global_attribute(GLOBAL_SEEDS, seeds)
             self.is_changed = self.is_changed or bool(scope.state_mapping or changed) or has_drawn
             if versions != [weight._version for weight in weights]:
                 self.lasting_effects = "writes to its own weights in place"
