@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.backend import get_backend
+from keras_xai.backend.preimages import preimages
 from keras_xai.model.inputs import ABSENT_TOKEN
 from keras_xai.model.layers import iter_layers
 from keras_xai.model.samples import Samples
@@ -58,7 +58,7 @@ class DefaultBaseline:
         if not layers or not any(a.dtype.kind == "f" for a in x):
             return
         outputs = ScoreFunction(model, like, output).outputs
-        for layer, point in get_backend().preimages(outputs, [a[:1] for a in x], layers, model):
+        for layer, point in preimages(outputs, [a[:1] for a in x], layers, model):
             for k, (is_fed, values) in point.items():
                 if isinstance(layer, keras.layers.Normalization):
                     self._base[k] = np.where(is_fed, values, self._base[k]).astype(x[k].dtype)

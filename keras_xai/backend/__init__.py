@@ -16,6 +16,7 @@ from keras_xai.errors import InvalidInput, listed
 FRAMEWORKS = {
     "tensorflow": "keras_xai.backend.tensorflow",
     "jax": "keras_xai.backend.jax",
+    "torch": "keras_xai.backend.torch",
 }
 
 
@@ -47,6 +48,6 @@ def _module() -> str:
     if framework not in FRAMEWORKS:
         raise InvalidInput(
             f"keras_xai does not support the Keras backend {framework!r} yet; it supports {listed(FRAMEWORKS)}. "
-            f"Set KERAS_BACKEND={next(iter(FRAMEWORKS))} before Keras is imported."
+            f"Set KERAS_BACKEND to one of these before Keras is imported, as in KERAS_BACKEND={next(iter(FRAMEWORKS))}."
         )
     return FRAMEWORKS[framework]

@@ -87,6 +87,25 @@ def record_first_calls(
     return value, list(first.values())
 
 
+def record_calls(
+    function: Callable[[Tensors], Any], inputs: Sequence[Tensor], layers: Sequence[keras.layers.Layer]
+) -> list[tuple[Any, Any]]:
+    """Run `function(inputs)`; return the first argument (None without one) and the output of every call of `layers`, in order."""
+    calls: list[tuple[Any, Any]] = []
+
+    def replacing(layer: keras.layers.Layer, call: Call) -> Call:
+        def recording(*args: Any, **kwargs: Any) -> Any:
+            output = call(*args, **kwargs)
+            calls.append((args[0] if args else None, output))
+            return output
+
+        return recording
+
+    with replaced_calls(layers, replacing):
+        function(list(inputs))
+    return calls
+
+
 def substitute_embeddings(
     function: Callable[[Tensors], Any],
     inputs: Sequence[Tensor],

@@ -10,7 +10,7 @@ function returns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
@@ -112,21 +112,6 @@ class EmbeddingCall(NamedTuple):
     output: Tensor
 
 
-class FittedRows(NamedTuple):
-    """The rows of a tensor whose number of rows is known at run time only."""
-
-    rows: Tensor  # (samples, ...) filled up with zeros where the tensor has fewer
-    count: Tensor  # number of rows that the tensor has
-
-
-class Preimage(NamedTuple):
-    """Inputs for which a layer at the beginning of a model gets a certain value."""
-
-    layer: keras.layers.Layer
-    # By index of the input: True for the entries that lead to the layer, and their values; both in the shape of one sample.
-    values: Mapping[int, tuple[NDArray[Any], NDArray[Any]]]
-
-
 class Program(Protocol):
     """A compiled function.
 
@@ -142,7 +127,10 @@ class Program(Protocol):
         """
 
     def trace(self, *args: Any) -> Any:
-        """Return the facts of the trace for such arguments, with None in place of tensors; nothing is run."""
+        """Return the facts of the trace for such arguments, with None in place of tensors.
+
+        Nothing is run, or, where a framework learns facts by running alone, a single round of each loop.
+        """
 
     @property
     def traces(self) -> int:
@@ -272,25 +260,6 @@ class Backend(Protocol):
         self, function: Callable[[Tensors], Any], inputs: Sequence[Tensor], layers: Sequence[keras.layers.Layer]
     ) -> list[EmbeddingCall]:
         """Run a function of the inputs, and return every call of `layers`, in their order."""
-
-    def fit_rows(self, tensor: Tensor, samples: int) -> FittedRows:
-        """Cut or fill up a tensor (?, ...), whose number of rows is known at run time only, to (samples, ...)."""
-
-    def preimages(
-        self,
-        function: Callable[[Tensors], Any],
-        inputs: Sequence[NDArray[Any]],
-        layers: Sequence[keras.layers.Layer],
-        model: keras.Model,
-    ) -> Sequence[Preimage]:
-        """Find the inputs for which a Normalization gets its mean, or a Masking its mask value.
-
-        Args:
-            function: of the inputs, which calls the layers.
-            inputs: (1, ...) one sample.
-            layers: to look for; left out is one whose input is more than a shift, scale, slice or reshape of the inputs.
-            model: whose state is restored.
-        """
 
     # Data.
 

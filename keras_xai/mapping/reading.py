@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from keras_xai.backend import get_backend
 from keras_xai.backend.protocol import Activation, ActivationTrace, Program, Tensor, Tensors
+from keras_xai.backend.rows import fit_rows
 from keras_xai.errors import InvalidInput, cause, listed
 from keras_xai.mapping.layers import candidates, check_named, followed, left_out, names, unreadable
 from keras_xai.mapping.pooling import BOUNDS, CONSTANT_VALUES, Pooled, pool_activation, spoil_by_weights
@@ -117,7 +118,7 @@ class _RowCounter:
         """The tensor with n rows (n, ...); None stays None."""
         if tensor is None or tensor.shape[0] is not None:
             return tensor
-        rows, count = get_backend().fit_rows(tensor, self._samples)
+        rows, count = fit_rows(tensor, self._samples)
         self.layers.append(layer)
         self._counts.append(count)
         return rows

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from keras_xai.backend import get_backend, layer_calls
+from keras_xai.backend.preimages import preimages
 from keras_xai.backend.protocol import NoRule
+from keras_xai.backend.rows import fit_rows
 from keras_xai.model.scores import TargetScore
 
 layers, ops = keras.layers, keras.ops
@@ -218,7 +220,9 @@ def test_a_gradient_has_a_closed_form_and_gaps():
     w = W[:, 0]
 
     def pieces(x, unused, whole):
-        result = get_backend().gradient(lambda z: ops.square(ops.sum(z[0] * w, axis=1)), [x, unused, whole])
+        result = get_backend().gradient(
+            lambda z: ops.square(ops.sum(ops.multiply(z[0], w), axis=1)), [x, unused, whole]
+        )
         return result.value, result.gradients
 
     value, gradients = run(pieces, X, X, np.ones((4, 2), "int32"))
@@ -440,7 +444,7 @@ def test_shapes_of_outputs_come_in_the_order_of_calls():
 @pytest.mark.parametrize("samples", [3, 4, 6])
 def test_rows_are_cut_or_filled(samples):
     """To the number of samples, with how many there were."""
-    rows, count = run(lambda x: tuple(get_backend().fit_rows(x, samples)), X)
+    rows, count = run(lambda x: tuple(fit_rows(x, samples)), X)
     expected = np.concatenate([X, np.zeros((6, 3), "float32")])[:samples]
     np.testing.assert_array_equal(rows, expected)
     assert count == 4
@@ -450,14 +454,14 @@ def test_a_preimage_is_what_a_normalization_or_a_masking_wants():
     """Behind a rescaling: the mean, brought back through it; of a masking its value, at every step."""
     normalise = layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[1.0, 4.0, 9.0])
     model = keras.Sequential([keras.Input((3,)), layers.Rescaling(0.5, offset=1.0), normalise, layers.Dense(1)])
-    (found,) = get_backend().preimages(outputs(model), [X[:1]], [normalise], model)
+    (found,) = preimages(outputs(model), [X[:1]], [normalise], model)
     assert found.layer is normalise
     is_fed, values = found.values[0]
     assert is_fed.all()
     np.testing.assert_allclose(values, (np.array([1.0, 2.0, 3.0]) - 1.0) / 0.5, rtol=1e-4, atol=1e-5)
     masking = layers.Masking(-1.0)
     series = keras.Sequential([keras.Input((4, 2)), masking, layers.LSTM(2)])
-    (found,) = get_backend().preimages(outputs(series), [np.zeros((1, 4, 2), "float32")], [masking], series)
+    (found,) = preimages(outputs(series), [np.zeros((1, 4, 2), "float32")], [masking], series)
     np.testing.assert_allclose(found.values[0][1], -np.ones((4, 2)), rtol=1e-5)
 
 

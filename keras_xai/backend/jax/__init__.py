@@ -1,5 +1,6 @@
 """The functions of the framework seam for JAX."""
 
+from keras_xai.backend.jax.activations import embedding_outputs, trace_activations
 from keras_xai.backend.jax.autodiff import find_logits, forward_with_vjp, gradient, take_target
 from keras_xai.backend.jax.datasets import reshuffles
 from keras_xai.backend.jax.devices import is_chief
@@ -10,6 +11,7 @@ __all__ = [
     "compiled",
     "constant",
     "dense_tensor",
+    "embedding_outputs",
     "find_logits",
     "fori_loop",
     "forward_with_vjp",
@@ -19,4 +21,5 @@ __all__ = [
     "numpy",
     "reshuffles",
     "take_target",
+    "trace_activations",
 ]

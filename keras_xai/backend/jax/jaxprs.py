@@ -34,7 +34,7 @@ NAMED_FUNCTIONS = frozenset(
 class Value:
     """A value of a jaxpr."""
 
-    aval: Any  # its shape and dtype
+    aval: Any  # its shape and dtype; None for a value of another jaxpr
     maker: Operation | None = None  # None for an input or a constant
     constant: Any = None  # the array, of a constant
 
@@ -94,22 +94,6 @@ class FlatJaxpr:
         outputs = [self._outermost[value] for value in values]
         closed = jex.ClosedJaxpr(self.closed.jaxpr.replace(outvars=outputs), self.closed.consts)
         return list(jex.jaxpr_as_fun(closed)(*inputs))
-
-    def ancestors(self, value: Value) -> set[Value]:
-        """Return a value and all values that it is computed from."""
-        sources, pending = {value}, [value]
-        while pending:
-            maker = pending.pop().maker
-            for source in maker.inputs if maker is not None else ():
-                if source not in sources:
-                    sources.add(source)
-                    pending.append(source)
-        return sources
-
-    def input_indices(self, value: Value) -> frozenset[int]:
-        """Return the numbers of the inputs that a value is computed from."""
-        ancestors = self.ancestors(value)
-        return frozenset(k for k, source in enumerate(self.inputs) if source in ancestors)
 
     def _lay(self, closed: jex.ClosedJaxpr, values: dict[Any, Value]) -> None:
         """Append the operations of a jaxpr; `values` has those of its inputs, and gets all others."""

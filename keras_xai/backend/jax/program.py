@@ -101,7 +101,11 @@ class Compiled:
                 return templates[-1].forget()
 
             values = current_values(self._variables, self._model)
-            closed = jax.make_jaxpr(flattened)(values, list(tensors))
+            try:
+                closed = jax.make_jaxpr(flattened)(values, list(tensors))
+            except Exception as error:
+                _remove_note(error)
+                raise
             missing = scopes[-1].missing
             if not missing:
                 return _compiled_trace(closed, self._variables, templates[-1], scopes[-1].writes)
@@ -221,3 +225,9 @@ def dense_tensor(value: Any) -> jax.Array | None:
     if not isinstance(value, jax.Array) or jnp.issubdtype(value.dtype, jnp.complexfloating):
         return None
     return value
+
+
+def _remove_note(error: Exception) -> None:
+    """Remove JAX's note that it has left frames out of the traceback, which would end every sentence of ours to the user."""
+    notes = getattr(error, "__notes__", [])
+    notes[:] = [note for note in notes if "JAX has removed its internal frames" not in note]

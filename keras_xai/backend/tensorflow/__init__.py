@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from keras_xai.backend.tensorflow.activations import embedding_outputs, fit_rows, trace_activations
+from keras_xai.backend.tensorflow.activations import embedding_outputs, trace_activations
 from keras_xai.backend.tensorflow.autodiff import find_logits, forward_with_vjp, gradient, take_target
 from keras_xai.backend.tensorflow.datasets import reshuffles
 from keras_xai.backend.tensorflow.deeplift import deeplift_multipliers
@@ -10,7 +10,6 @@ from keras_xai.backend.tensorflow.devices import is_chief
 from keras_xai.backend.tensorflow.gradient_recorder import gradient_recorder
 from keras_xai.backend.tensorflow.gradient_sums import GradientSums
 from keras_xai.backend.tensorflow.loops import fori_loop, map
-from keras_xai.backend.tensorflow.preimage import preimages
 from keras_xai.backend.tensorflow.program import compiled, constant, dense_tensor, numpy
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ __all__ = [
     "dense_tensor",
     "embedding_outputs",
     "find_logits",
-    "fit_rows",
     "fori_loop",
     "forward_with_vjp",
     "gradient",
@@ -35,7 +33,6 @@ __all__ = [
     "is_chief",
     "map",
     "numpy",
-    "preimages",
     "reshuffles",
     "take_target",
     "trace_activations",

@@ -10,9 +10,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_xai.backend.ancestry import input_indices
 from keras_xai.backend.layer_calls import replaced_outputs
 from keras_xai.backend.protocol import ForwardPass, Gradient, LayerOutput, Logits, Slopes
-from keras_xai.backend.tensorflow.ancestry import input_indices, logits_of
+from keras_xai.backend.tensorflow.ancestry import GraphAncestry, logits_of
 
 
 def find_logits(function: Callable[[list[Any]], Any], inputs: Sequence[Any]) -> Logits:
@@ -70,8 +71,11 @@ def forward_with_vjp(
         at_outputs = [list(itertools.islice(at_zeros, len(pairs))) for pairs in by_layer]
         return Slopes(inputs=[at_inputs.get(k) for k in range(len(inputs))], outputs=at_outputs)
 
+    ancestry = GraphAncestry()
+    nodes = [ancestry.node(tensor) for tensor in inputs]
+
     def outputs_of(pairs: list[tuple[Any, Any]]) -> list[LayerOutput]:
-        return [LayerOutput(output, input_indices(output, inputs)) for output, _ in pairs]
+        return [LayerOutput(output, input_indices(ancestry.node(output), nodes, ancestry)) for output, _ in pairs]
 
     outputs = [outputs_of(pairs) for pairs in by_layer]
     return ForwardPass(value, aux, outputs, vjp)

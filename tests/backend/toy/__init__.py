@@ -15,7 +15,6 @@ import numpy as np
 
 from keras_xai.backend.protocol import (
     EmbeddingCall,
-    FittedRows,
     ForwardPass,
     Gradient,
     Logits,
@@ -151,17 +150,6 @@ def trace_activations(function: Any, inputs: Any, layers: Any, vary: Any = None)
 
 
 def embedding_outputs(function: Any, inputs: Any, layers: Sequence[Any]) -> list[EmbeddingCall]:
-    return []
-
-
-def fit_rows(tensor: Any, samples: int) -> FittedRows:
-    tensor = numpy(tensor)
-    rows = np.zeros((samples, *tensor.shape[1:]), tensor.dtype)
-    rows[: len(tensor)] = tensor[:samples]
-    return FittedRows(rows, np.int32(len(tensor)))
-
-
-def preimages(function: Any, inputs: Any, layers: Any, model: Any) -> list[Any]:
     return []
 
 

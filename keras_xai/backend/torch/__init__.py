@@ -1,0 +1,27 @@
+"""The functions of the framework seam for PyTorch."""
+
+from keras_xai.backend.torch.activations import embedding_outputs, trace_activations
+from keras_xai.backend.torch.autodiff import find_logits, forward_with_vjp, gradient, take_target
+from keras_xai.backend.torch.datasets import reshuffles
+from keras_xai.backend.torch.deeplift import deeplift_multipliers
+from keras_xai.backend.torch.devices import is_chief
+from keras_xai.backend.torch.loops import fori_loop, map
+from keras_xai.backend.torch.program import compiled, constant, dense_tensor, numpy
+
+__all__ = [
+    "compiled",
+    "constant",
+    "deeplift_multipliers",
+    "dense_tensor",
+    "embedding_outputs",
+    "find_logits",
+    "fori_loop",
+    "forward_with_vjp",
+    "gradient",
+    "is_chief",
+    "map",
+    "numpy",
+    "reshuffles",
+    "take_target",
+    "trace_activations",
+]
