@@ -188,7 +188,7 @@ def test_figures_over_units_are_those_of_all_activations():
         ]
     )
     generator = np.random.default_rng(3)
-    for name, scale in (("relu", 0.3), ("sigmoid", 6.0), ("linear", 0.3)):
+    for name, scale in (("relu", 0.3), ("sigmoid", 30.0), ("linear", 0.3)):
         layer = model.get_layer(name)
         layer.kernel.assign(scale * generator.uniform(-1, 1, layer.kernel.shape))
     model.get_layer("relu").bias.assign([-50, -50, 0, 0, 0, 0])
