@@ -95,6 +95,22 @@ class FlatJaxpr:
         closed = jex.ClosedJaxpr(self.closed.jaxpr.replace(outvars=outputs), self.closed.consts)
         return list(jex.jaxpr_as_fun(closed)(*inputs))
 
+    def evaluate(self, inputs: Sequence[Any]) -> dict[Value, Any]:
+        """Run the operations on inputs of the same shapes, and return all values."""
+        arrays = dict(zip(self.inputs, inputs, strict=True))
+
+        def array(value: Value) -> Any:
+            if value not in arrays:
+                arrays[value] = value.constant
+            return arrays[value]
+
+        for operation in self.operations:
+            results = operation.run([array(value) for value in operation.inputs])
+            arrays.update(zip(operation.outputs, results, strict=True))
+        for value in self.outputs:
+            array(value)
+        return arrays
+
     def _lay(self, closed: jex.ClosedJaxpr, values: dict[Any, Value]) -> None:
         """Append the operations of a jaxpr; `values` has those of its inputs, and gets all others."""
         for variable, constant in zip(closed.jaxpr.constvars, closed.consts, strict=True):

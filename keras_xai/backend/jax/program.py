@@ -22,6 +22,7 @@ from keras_xai.backend.python_state import python_state_kept
 from keras_xai.backend.results import Template
 from keras_xai.errors import InvalidInput
 
+_ATTEMPTS = 5  # to trace a function with all variables that it reads
 FED_BYTES = 2**20  # of a constant from which on it is no part of the program
 
 
@@ -89,7 +90,7 @@ class Compiled:
 
     def _trace(self, arguments: Callable[[Sequence[Any]], Any], tensors: Sequence[Any]) -> _Trace:
         """Trace the function of the arguments that belong to tensors; again where it reads a variable that was not fed."""
-        while True:
+        for _ in range(_ATTEMPTS):
             templates: list[Template] = []
             scopes: list[VariableScope] = []
 
@@ -110,6 +111,7 @@ class Compiled:
             if not missing:
                 return _compiled_trace(closed, self._variables, templates[-1], scopes[-1].writes)
             self._variables += missing.values()
+        raise RuntimeError("The model creates new variables at each call.")
 
 
 class _Trace(NamedTuple):
