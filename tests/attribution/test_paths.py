@@ -6,8 +6,11 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.attribution.smoothgrad import SmoothGrad
+from tests.arrays import to_numpy
 
 layers = keras.layers
+
+pytestmark = pytest.mark.every_backend
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ from keras_xai.backend.torch.datasets import reshuffles
 from keras_xai.backend.torch.deeplift import deeplift_multipliers
 from keras_xai.backend.torch.devices import is_chief
 from keras_xai.backend.torch.loops import fori_loop, map
-from keras_xai.backend.torch.program import compiled, constant, dense_tensor, numpy
+from keras_xai.backend.torch.program import compiled, compiles, constant, dense_tensor, has_text, numpy
 
 __all__ = [
     "compiled",
+    "compiles",
     "constant",
     "deeplift_multipliers",
     "dense_tensor",
@@ -18,6 +19,7 @@ __all__ = [
     "fori_loop",
     "forward_with_vjp",
     "gradient",
+    "has_text",
     "is_chief",
     "map",
     "numpy",
