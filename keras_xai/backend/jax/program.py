@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.backend.building_time import building_time
+from keras_xai.backend.jax.cpu_operations import with_fast_operations
 from keras_xai.backend.jax.devices import replicated
 from keras_xai.backend.jax.effects import lasting_effects
 from keras_xai.backend.jax.scopes import VariableScope, current_values
@@ -131,6 +132,7 @@ def _compiled_trace(
     closed: jex.ClosedJaxpr, variables: Sequence[keras.Variable], result: Template, writes: bool
 ) -> _Trace:
     """Compile a jaxpr, whose first arguments are the variables, as a function of what it uses of them."""
+    closed = with_fast_operations(closed) if jax.default_backend() == "cpu" else closed
     jaxpr, count = closed.jaxpr, len(variables)
     used = {id(v) for equation in jaxpr.eqns for v in equation.invars} | {id(v) for v in jaxpr.outvars}
     is_read = [id(v) in used for v in jaxpr.invars[:count]]

@@ -3,6 +3,7 @@
 from keras_xai.backend.torch.activations import embedding_outputs, trace_activations
 from keras_xai.backend.torch.autodiff import find_logits, forward_with_vjp, gradient, take_target
 from keras_xai.backend.torch.datasets import reshuffles
+from keras_xai.backend.torch.deeplift import deeplift_multipliers
 from keras_xai.backend.torch.devices import is_chief
 from keras_xai.backend.torch.gradient_recorder import gradient_recorder
 from keras_xai.backend.torch.gradient_sums import GradientSums
@@ -13,6 +14,7 @@ __all__ = [
     "GradientSums",
     "compiled",
     "constant",
+    "deeplift_multipliers",
     "dense_tensor",
     "embedding_outputs",
     "find_logits",

@@ -19,33 +19,34 @@ from keras_xai.backend.protocol import Logits
 from keras_xai.records import Link
 
 
-def _names(names: str) -> frozenset[str]:
-    return frozenset(names.split())
+def names(words: str) -> frozenset[str]:
+    """Return the words of a text."""
+    return frozenset(words.split())
 
 
 # What functions do with the values of their first argument.
 _NAMES_BY_KIND: dict[Kind, frozenset[str]] = {
-    "same": _names(
+    "same": names(
         "alias bfloat16 clone contiguous cpu cuda data detach double float half positive to type type_as view_as"
     ),
-    "reshape": _names("flatten ravel reshape squeeze unflatten unsqueeze view"),
-    "transpose": _names("T mT movedim moveaxis permute swapaxes swapdims t transpose"),
-    "pad": _names("constant_pad_nd pad"),
-    "pool": _names(
+    "reshape": names("flatten ravel reshape squeeze unflatten unsqueeze view"),
+    "transpose": names("T mT movedim moveaxis permute swapaxes swapdims t transpose"),
+    "pad": names("constant_pad_nd pad"),
+    "pool": names(
         "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d "
         "adaptive_max_pool3d amax avg_pool1d avg_pool2d avg_pool3d max max_pool1d max_pool2d max_pool3d mean"
     ),
-    "function": _names("elu leaky_relu relu relu6 relu_ selu sigmoid softmax softplus tanh"),
+    "function": names("elu leaky_relu relu relu6 relu_ selu sigmoid softmax softplus tanh"),
 }
-_KINDS = {name: kind for kind, names in _NAMES_BY_KIND.items() for name in names}
+_KINDS = {name: kind for kind, kind_names in _NAMES_BY_KIND.items() for name in kind_names}
 _FUNCTIONS = {"leaky_relu": "leakyrelu", "relu_": "relu"}  # that are called otherwise above the frameworks
 _LINKS: dict[str, Link] = {"softmax": "softmax", "sigmoid": "sigmoid"}
 # Functions that make no tensor of values.
-_NO_MAKERS = _names(
+NO_MAKERS = names(
     "__len__ __set__ dim element_size get_device is_complex is_contiguous is_floating_point numel requires_grad_ size stride"
 )
 # Functions that look at the shape of their argument, never at its values.
-_OF_THE_SHAPE = _names(
+OF_THE_SHAPE = names(
     "empty_like full_like new_empty new_full new_ones new_zeros ones_like rand_like randn_like zeros_like"
 )
 
@@ -79,10 +80,21 @@ class FunctionAncestry(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        name = _name_of(func)
-        if name not in _NO_MAKERS:
+        name = function_name(func)
+        if name not in NO_MAKERS:
             self._record(name, args, kwargs, result)
         return result
+
+    def __enter__(self) -> FunctionAncestry:
+        """Also watch `torch.vmap`, whose functions are no functions of torch's to a mode."""
+        self._vmap, torch.vmap = torch.vmap, self._recorded_vmap
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Let go of it."""
+        torch.vmap = self._vmap
+        super().__exit__(*error)
 
     def node(self, tensor: Any) -> Maker:
         """See `Ancestry`."""
@@ -115,6 +127,18 @@ class FunctionAncestry(TorchFunctionMode):
         """See `Ancestry`."""
         return self.node(tensor).varies
 
+    def _recorded_vmap(self, func: Callable[..., Any], *options: Any, **named_options: Any) -> Callable[..., Any]:
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            def inside(*samples: Any, **named_samples: Any) -> Any:
+                self._record("vmap", args, kwargs, (samples, named_samples))
+                return func(*samples, **named_samples)
+
+            result = self._vmap(inside, *options, **named_options)(*args, **kwargs)
+            self._record("vmap", args, kwargs, result)
+            return result
+
+        return recorded
+
     def _record(self, name: str, args: Any, kwargs: Mapping[str, Any], result: Any) -> None:
         tensors = list(tensors_in((args, kwargs)))
         # By convention; operators such as `__add__` end so as well, and return new tensors.
@@ -122,7 +146,7 @@ class FunctionAncestry(TorchFunctionMode):
         for tensor in tensors_in(args[0] if name == "__setitem__" else result):
             if not is_in_place and any(tensor is argument for argument in tensors):
                 continue  # handed on as it is
-            sources = () if name in _OF_THE_SHAPE else tuple([self.node(argument) for argument in tensors])
+            sources = () if name in OF_THE_SHAPE else tuple([self.node(argument) for argument in tensors])
             indices = frozenset().union(*[source.input_indices for source in sources])
             varies = tensor.dtype != torch.bool and any(source.varies for source in sources)
             self._makers[tensor] = Maker(_with_axis(name, args, kwargs), sources, indices, varies)
@@ -188,8 +212,8 @@ def tensors_in(values: Any) -> Iterator[Any]:
         yield from tensors_in(list(values.values()))
 
 
-def _name_of(func: Callable[..., Any]) -> str:
-    """The name of a function, or of the attribute whose value it returns."""
+def function_name(func: Callable[..., Any]) -> str:
+    """Return the name of a function, or of the attribute whose value it returns."""
     name: str = getattr(func, "__name__", "")
     return getattr(getattr(func, "__self__", None), "__name__", name) if name == "__get__" else name
 

@@ -1,0 +1,258 @@
+"""DeepLIFT's multipliers: one pass over samples and baselines, in which activations and maxima have another derivative."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from keras.src.backend.common.name_scope import current_path
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakIdKeyDictionary
+
+from keras_xai.backend.protocol import Multipliers, NoRule, TargetScores
+from keras_xai.backend.results import Template
+from keras_xai.backend.torch.ancestry import NO_MAKERS, OF_THE_SHAPE, function_name, names, tensors_in
+from keras_xai.backend.torch.slopes import by_slope, by_winner
+from keras_xai.backend.torch.two_parts import Parts, keeps_rows
+
+# Functions that are linear in all tensors they take, in any one of them, in the first one.
+_LINEAR_IN_ALL = names(
+    "__add__ __iadd__ __isub__ __radd__ __rsub__ __sub__ add add_ cat concat concatenate rsub stack sub sub_ subtract"
+)
+_LINEAR_IN_ONE = names(
+    "__imul__ __matmul__ __mul__ __rmatmul__ __rmul__ addmm baddbmm bmm conv1d conv2d conv3d conv_transpose1d "
+    "conv_transpose2d conv_transpose3d einsum linear matmul mm mul mul_ multiply tensordot"
+)
+_LINEAR_IN_FIRST = names(
+    "T __getitem__ __itruediv__ __neg__ __truediv__ adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d avg_pool1d "
+    "avg_pool2d avg_pool3d batch_norm broadcast_to chunk clone constant_pad_nd contiguous div div_ divide dropout expand "
+    "expand_as flatten flip float interpolate mean moveaxis movedim narrow neg negative pad permute pixel_shuffle "
+    "pixel_unshuffle repeat reshape roll select split squeeze sum swapaxes swapdims t tile to transpose true_divide type "
+    "type_as unbind unflatten unsqueeze upsample view view_as"
+)
+_CHOICES = names("where")  # by a condition that does not move, such as a mask
+_ENTRYWISE = names(
+    "__pow__ abs absolute arcsinh arctan asinh atan celu clamp clamp_max clamp_min clip cos elu erf erfc exp expm1 float_power "
+    "gelu hardshrink hardsigmoid hardswish hardtanh leaky_relu log log1p log_sigmoid maximum minimum mish pow prelu reciprocal "
+    "relu relu6 rsqrt selu sgn sigmoid sign silu sin softplus softshrink softsign sqrt square tanh tanhshrink threshold"
+)
+_WINNER = names("adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d amax max_pool1d max_pool2d max_pool3d")
+# Functions that stand between the ends of an activation that is written as several, as silu is x · sigmoid(x): each entry goes
+# its own way.
+_BY_ENTRY = _ENTRYWISE | names(
+    "__add__ __eq__ __ge__ __gt__ __le__ __lt__ __mul__ __ne__ __neg__ __radd__ __rmul__ __rsub__ __rtruediv__ __sub__ "
+    "__truediv__ add clone contiguous div divide eq equal float ge greater greater_equal gt le less less_equal logical_and "
+    "logical_not logical_or lt mul multiply ne neg negative not_equal rsub sub subtract to true_divide where"
+)
+# And where several of them meet.
+_MEETING = names(
+    "__mul__ __pow__ __rmul__ __rtruediv__ __truediv__ div divide maximum minimum mul multiply pow true_divide where"
+)
+
+
+def deeplift_multipliers(
+    scores: Callable[[list[Any]], tuple[Any, Any]],
+    inputs: Sequence[Any],
+    baseline: Sequence[Any],
+    target: TargetScores,
+    shared_baseline: bool = False,
+) -> Multipliers:
+    """See `Backend`.
+
+    Samples and baselines go through the model together, the samples in front. Where all baselines are one and the same, a single
+    row stands for them.
+    """
+    samples = len(inputs[0])
+    parts = Parts(samples, 1 if shared_baseline else samples)
+    with torch.enable_grad():
+        both = [torch.cat([x, b[: parts.baselines]]) for x, b in zip(inputs, baseline, strict=True)]
+        sources = [tensor.detach().requires_grad_() if tensor.is_floating_point() else tensor for tensor in both]
+        with _Rules(sources, parts) as rules:
+            final, aux = scores(list(sources))
+        fault = rules.fault(final)
+        if fault:
+            raise NoRule(fault)
+        start = parts.baselines_of(final)
+        score = target.select(parts.samples_of(final))
+        floating = [tensor for tensor in sources if tensor.requires_grad]
+        gradients = [None] * len(floating)
+        if score.requires_grad and floating:
+            gradients = torch.autograd.grad(score.sum(), floating, allow_unused=True)
+    remaining = iter(gradients)
+    multipliers: list[Any] = []
+    for tensor in sources:
+        multiplier = next(remaining) if tensor.requires_grad else None
+        multipliers.append(None if multiplier is None else multiplier[:samples])
+    template = Template(aux, torch.is_tensor)
+    aux = template.filled([parts.samples_of(tensor.detach()) for tensor in template.forget()])
+    return Multipliers(score.detach(), target.select(start.detach()), multipliers, aux)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class _Call:
+    """The call that made a tensor that moves with the samples."""
+
+    number: int  # in the order of calls
+    function: Callable[..., Any]
+    args: Any
+    kwargs: Mapping[str, Any]
+    fault: str  # an operation without a rule that it goes through, "" where there is none
+
+
+class _Rules(TorchFunctionMode):
+    """Replaces the derivatives of functions by DeepLIFT's rules while a model runs.
+
+    A function without a rule is called as it is, and what it made is marked: it counts only where the score comes of it (the
+    softmax behind the logits does not), and Keras would rewrite an exception that is raised inside of a layer.
+
+    Args:
+        sources: the inputs, samples and baselines in one.
+        parts: which rows are which.
+    """
+
+    def __init__(self, sources: Sequence[Any], parts: Parts) -> None:
+        super().__init__()
+        self._parts = parts
+        # By tensor that moves with the samples, the call that made it; None for an input.
+        self._calls: Any = WeakIdKeyDictionary()
+        for tensor in sources:
+            if tensor.is_floating_point():
+                self._calls[tensor] = None
+        self._count = 0
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = function_name(func)
+        if name in NO_MAKERS or name in OF_THE_SHAPE:
+            return func(*args, **kwargs)
+        moving = self._moving((args, kwargs))
+        if not moving:
+            return func(*args, **kwargs)
+        fault = next((fault for fault in map(self.fault, moving) if fault), "")
+        result, has_rule = self._call(name, func, args, kwargs, moving)
+        if not has_rule and not fault:
+            fault = f"the operation {name} in {current_path()!r}"
+        self._count += 1
+        call = _Call(self._count, func, args, kwargs, fault)
+        is_in_place = _is_in_place(name, kwargs)
+        for tensor in tensors_in(result):
+            if is_in_place or not any(tensor is argument for argument in moving):  # else it is handed on as it is
+                self._calls[tensor] = call
+        if is_in_place and name not in _LINEAR_IN_ALL | _LINEAR_IN_ONE | _LINEAR_IN_FIRST:
+            # The result is another tensor with a rule's derivative, and its argument is as before.
+            self._calls[moving[0]] = dataclasses.replace(
+                call, fault=f"the operation {name} in {current_path()!r}, in place"
+            )
+        return result
+
+    def fault(self, tensor: Any) -> str:
+        """Return the operation without a rule that a tensor comes through, "" where there is none."""
+        call = self._calls.get(tensor)
+        return "" if call is None else call.fault
+
+    def _moving(self, values: Any) -> list[Any]:
+        """The tensors of a structure that move with the samples, each once."""
+        return list({id(tensor): tensor for tensor in tensors_in(values) if tensor in self._calls}.values())
+
+    def _call(
+        self, name: str, func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], moving: list[Any]
+    ) -> tuple[Any, bool]:
+        """The result of a call, and whether there is a rule for it."""
+        if name in _MEETING and (len(moving) > 1 or name in ("where", "__rtruediv__")):
+            if name == "where" and not any(args[0] is tensor for tensor in moving):
+                return func(*args, **kwargs), True
+            source = self._source_of_activation(args, kwargs, moving)
+            if source is not None:
+                call = _Call(self._count + 1, func, args, kwargs, "")
+                return by_slope(source, lambda z: self._again(call, source, z), self._parts), True
+            return func(*args, **kwargs), False
+        only = moving[0]
+        is_first = bool(args) and args[0] is only and len(moving) == 1
+        if name in _ENTRYWISE and len(moving) == 1 and only.is_floating_point():
+            return by_slope(only, lambda z: _with(func, args, kwargs, only, z), self._parts), True
+        if name in _WINNER and is_first:
+            if not keeps_rows(name, func, args, kwargs, self._parts):
+                return func(*args, **kwargs), False
+            return by_winner(only, lambda z: _with(func, args, kwargs, only, z), self._parts), True
+        result = func(*args, **kwargs)
+        return result, self._is_linear(name, func, args, kwargs, moving, result)
+
+    def _is_linear(
+        self, name: str, func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], moving: list[Any], result: Any
+    ) -> bool:
+        """True where a function is linear in the tensors that move, and leaves the samples in front."""
+        tensors = [*moving, *tensors_in(result)]
+        if not all(tensor.is_floating_point() for tensor in tensors):
+            return False
+        if name in _LINEAR_IN_ALL:
+            is_linear = True
+        elif name in _LINEAR_IN_ONE:
+            is_linear = len(moving) == 1
+        else:
+            is_linear = name in _LINEAR_IN_FIRST and len(moving) == 1 and bool(args) and args[0] is moving[0]
+        return is_linear and keeps_rows(name, func, args, kwargs, self._parts)
+
+    def _source_of_activation(self, args: Any, kwargs: Mapping[str, Any], moving: list[Any]) -> Any:
+        """The one tensor that all moving arguments of a call are functions of entry by entry; None where there is none: a product
+        of two activations."""
+        shape = torch.broadcast_shapes(*[tensor.shape for tensor in tensors_in((args, kwargs))])
+        open_ends = {id(tensor): tensor for tensor in moving}
+        while len(open_ends) > 1:
+            latest = max(open_ends.values(), key=self._number)
+            call = self._calls.get(latest)
+            if call is None or function_name(call.function) not in _BY_ENTRY or latest.shape != shape:
+                return None
+            del open_ends[id(latest)]
+            open_ends |= {id(tensor): tensor for tensor in self._moving((call.args, call.kwargs))}
+        (source,) = open_ends.values()
+        return source if source.shape == shape and source.is_floating_point() else None
+
+    def _number(self, tensor: Any) -> int:
+        call = self._calls.get(tensor)
+        return -1 if call is None else call.number
+
+    def _again(self, call: _Call, source: Any, z: Any) -> Any:
+        """The result of a call, with z in place of the tensor that it is a function of."""
+        results = {id(source): z}
+
+        def value_of(tensor: Any) -> Any:
+            if id(tensor) not in results:
+                made_by = self._calls.get(tensor)
+                results[id(tensor)] = tensor if made_by is None else result_of(made_by)
+            return results[id(tensor)]
+
+        def result_of(call: _Call) -> Any:
+            values = {id(tensor): value_of(tensor) for tensor in self._moving((call.args, call.kwargs))}
+            args, kwargs = _mapped((call.args, dict(call.kwargs)), lambda tensor: values.get(id(tensor), tensor))
+            return call.function(*args, **kwargs)
+
+        return result_of(call)
+
+
+def _with(func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], tensor: Any, other: Any) -> Any:
+    """Call a function with another tensor in the place of one; never in place."""
+    args, kwargs = _mapped((args, dict(kwargs)), lambda value: other.clone() if value is tensor else value)
+    return func(*args, **kwargs)
+
+
+def _mapped(values: Any, function: Callable[[Any], Any]) -> Any:
+    """A structure with `function(tensor)` in the place of each tensor."""
+    if isinstance(values, torch.Tensor):
+        return function(values)
+    if isinstance(values, tuple) and hasattr(values, "_make"):
+        return values._make([_mapped(value, function) for value in values])
+    if isinstance(values, (list, tuple)):
+        return type(values)([_mapped(value, function) for value in values])
+    if isinstance(values, dict):
+        return {key: _mapped(value, function) for key, value in values.items()}
+    return values
+
+
+def _is_in_place(name: str, kwargs: Mapping[str, Any]) -> bool:
+    """True for a function that writes its result into its argument."""
+    is_operator = name.endswith("__")
+    return bool(kwargs.get("inplace")) or (name.startswith("__i") if is_operator else name.endswith("_"))
