@@ -199,7 +199,9 @@ class TwoRules(Open):
         values = [keras.ops.convert_to_numpy(v) for v in self.rule.variables]
 
         def update(state, gradients, weights):
-            weights, state = self.optimizer.stateless_apply(state, [*map(jnp.zeros_like, gradients[:2]), *gradients[2:]], weights)
+            weights, state = self.optimizer.stateless_apply(
+                state, [*map(jnp.zeros_like, gradients[:2]), *gradients[2:]], weights
+            )
             trained, _ = self.rule.stateless_apply(list(map(jnp.asarray, values)), gradients[:2], weights[:2])
             return [*trained, *weights[2:]], state
 
