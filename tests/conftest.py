@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -19,6 +20,7 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+FRAMEWORKS = ("tensorflow", "jax", "torch")  # each a marker
 LOADERS = {"python": "false", "rust": "true"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 QUIET = (
@@ -32,11 +34,32 @@ QUIET = (
 )
 
 
+BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
+if BACKEND != "tensorflow":  # all that is tested on another backend works where TensorFlow is not installed
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]
+if BACKEND == "jax" and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # Most of the time goes into compiling, often the same program: each is compiled once in all processes of a run.
+    _cache = tempfile.TemporaryDirectory(prefix="keras_xai_jax_")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out, on another backend, the files that import TensorFlow."""
+    if BACKEND == "tensorflow" or collection_path.suffix != ".py":
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    return True if re.search(r"^(import|from) tensorflow", text, re.MULTILINE) else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, on another backend, the tests that need TensorFlow."""
-    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
-        return
-    left_out = [item for item in items if item.get_closest_marker("tensorflow")]
+    """Leave out the tests that need other frameworks than the one that Keras runs on."""
+    left_out = []
+    for item in items:
+        needed = [name for name in FRAMEWORKS if item.get_closest_marker(name)]
+        if needed and BACKEND not in needed:
+            left_out.append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+Tensor = Any  # of the framework
 
 # Sums over the recorded optimizer calls of a variable, of its gradient g and its weights w.
 SUMS = (
@@ -24,6 +26,12 @@ COLUMNS = (*SUMS, "largest", "zeros", "nonfinite")
 # Then a column for each octave of |g|, from 2^LOWEST to 2^HIGHEST; the outermost two also count what lies beyond.
 LOWEST, HIGHEST = -48, 16
 WIDTH = len(COLUMNS) + HIGHEST - LOWEST
+
+# The columns of the summary of a gradient g and of the weights, w before and w' after the call: Σg, Σg², Σw², Σ(w' − w)²,
+# max |g|.
+MOMENTS = ("total", "squares", "weight_squares", "update_squares", "largest")
+# On the device entries are counted by sign and exponent, the upper nine bits of a float32.
+EXPONENT_BINS = 512
 
 _CALLS, _SKIPPED, _LARGEST = (COLUMNS.index(name) for name in ("calls", "skipped", "largest"))
 
@@ -53,6 +61,60 @@ class GradientTable(NamedTuple):
     steps: int = 0  # recorded optimizer calls
     skipped: int = 0  # calls that the optimizer skipped because loss scaling overflowed: not among `steps`
     has_octaves: bool = True  # False where the device cannot count them
+
+
+def sums_of_call(
+    recorded: Tensor,
+    is_call: Tensor,
+    of_call: Mapping[str, Tensor],
+    of_update: Mapping[str, Tensor],
+    *,
+    applied: Tensor,
+    updated: Tensor,
+) -> list[Tensor]:
+    """Return the columns `SUMS` of one optimizer call, each (V + 1): to be added to those of the calls before.
+
+    Args:
+        recorded: (V + 1) 1 for the variables that had a gradient; 0 in the last row, which stands for the call itself.
+        is_call: (V + 1) 1 in the last row alone.
+        of_call: the `MOMENTS`, each (V + 1); 0 where nothing was recorded, or the optimizer skipped the call.
+        of_update: likewise; 0 also where the call left the weights as they were.
+        applied: 0 where the optimizer skipped the call, else 1.
+        updated: 0 where the call left the weights as they were, as while gradients accumulate, else 1.
+    """
+    counted = recorded + is_call
+    columns = {
+        "calls": applied * counted,
+        "skipped": (1.0 - applied) * counted,
+        "total": of_call["total"],
+        "squares": of_call["squares"],
+        "weight_squares": of_call["weight_squares"],
+        "updates": updated * recorded,
+        "updated_weight_squares": of_update["weight_squares"],
+        "update_squares": of_update["update_squares"],
+    }
+    return [columns[name] for name in SUMS]
+
+
+def fold_sums(sums: NDArray[Any], largest: NDArray[Any], exponents: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the columns of a table (V + 1, WIDTH): `COLUMNS`, then the octaves.
+
+    Args:
+        sums: (V + 1, S) the columns `SUMS`.
+        largest: (V + 1) max |g|.
+        exponents: (V + 1, 512) counts of sign and exponent.
+    """
+    half = EXPONENT_BINS // 2
+    counts = exponents[:, :half] + exponents[:, half:]  # both signs
+    low, high = 127 + LOWEST, 127 + HIGHEST  # the exponent is stored with an offset of 127
+    octaves = [
+        counts[:, 1 : low + 1].sum(1, keepdims=True),
+        counts[:, low + 1 : high - 1],
+        counts[:, high - 1 : half - 1].sum(1, keepdims=True),
+    ]
+    zeros, nonfinite = counts[:, :1], counts[:, half - 1 :]
+    parts = (sums, largest[:, None], zeros, nonfinite, *octaves)
+    return np.concatenate([part.astype(np.float64) for part in parts], 1)
 
 
 def merge_sums(

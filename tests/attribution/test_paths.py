@@ -6,7 +6,6 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.attribution.smoothgrad import SmoothGrad
-from tests.arrays import to_numpy
 
 layers = keras.layers
 

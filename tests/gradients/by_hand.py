@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import keras
 import numpy as np
-import tensorflow as tf
+
+from tests.frameworks import apply, array, value_and_gradients
 
 
 @dataclass
@@ -28,11 +30,11 @@ class Epoch:
 
 def dense(gradient):
     """A gradient as float64: sparse ones summed row by row."""
-    if isinstance(gradient, tf.IndexedSlices):
-        full = np.zeros(tuple(gradient.dense_shape.numpy()), np.float64)
-        np.add.at(full, gradient.indices.numpy(), gradient.values.numpy().astype(np.float64))
+    if hasattr(gradient, "dense_shape"):
+        full = np.zeros(tuple(array(gradient.dense_shape)), np.float64)
+        np.add.at(full, array(gradient.indices), array(gradient.values).astype(np.float64))
         return full
-    return np.asarray(gradient).astype(np.float64)
+    return array(gradient).astype(np.float64)
 
 
 def train(model, x, y, *, batch_size, epochs):
@@ -49,23 +51,27 @@ def train(model, x, y, *, batch_size, epochs):
 def step(model, x, y, epoch):
     """One step of gradient descent by the model's own loss and optimizer."""
     optimizer = model.optimizer
-    with tf.GradientTape() as tape:
-        loss = model.compute_loss(x=x, y=y, y_pred=model(x, training=True))
-        scaled = optimizer.scale_loss(loss)
+    factor = optimizer.scale_loss(keras.ops.convert_to_tensor(1.0))
+    if not model.built:
+        model(x)
     variables = model.trainable_variables
-    gradients = tape.gradient(scaled, variables)
-    scale = float(scaled / loss)
-    before = [v.numpy() for v in variables]
+
+    def scaled():
+        return optimizer.scale_loss(model.compute_loss(x=x, y=y, y_pred=model(x, training=True)))
+
+    _, gradients = value_and_gradients(scaled, variables, model.non_trainable_variables)
+    scale = float(array(factor))
+    before = [array(v) for v in variables]
     counting = getattr(optimizer, "inner_optimizer", optimizer)
-    iterations = int(counting.iterations)  # with accumulation made anew at each look
-    optimizer.apply(gradients, variables)
+    iterations = int(array(counting.iterations))  # with accumulation made anew at each look
+    apply(optimizer, gradients, variables)
     finite = all(np.isfinite(dense(g)).all() for g in gradients if g is not None)
     if hasattr(optimizer, "inner_optimizer") and not finite:
         epoch.skipped += 1
         return
     for variable, gradient, old in zip(variables, gradients, before, strict=True):
         if gradient is not None:
-            call = Call(dense(gradient) / scale, old, variable.numpy(), int(counting.iterations) > iterations)
+            call = Call(dense(gradient) / scale, old, array(variable), int(array(counting.iterations)) > iterations)
             epoch.calls.setdefault(variable.path, []).append(call)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_xai.gradients.selection import Selection
 from keras_xai.gradients.tap import TrainFunctionTap
+from tests.frameworks import array
 from tests.gradients.situations import X, Y, mlp
 
 
@@ -46,4 +47,4 @@ def assert_same(first, second):
     """Weights and optimizer state, bit for bit."""
     mine, theirs = ([*m.variables, *m.optimizer.variables] for m in (first, second))
     for a, b in zip(mine, theirs, strict=True):
-        np.testing.assert_array_equal(a.numpy(), b.numpy())
+        np.testing.assert_array_equal(array(a), array(b))

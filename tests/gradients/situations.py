@@ -8,7 +8,18 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+
+from tests.frameworks import (
+    BACKEND,
+    array,
+    forget_compiled,
+    generator_states,
+    moved,
+    raw_state,
+    seed_of_a_layer,
+    value_and_gradients,
+    without_gradients,
+)
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(44, 6)).astype(np.float32)
@@ -29,6 +40,8 @@ class Situation:
     batch_size: int = 8  # 44 rows: the last batch has 4
     rtol: float = 2e-4
     fit: dict[str, Any] = field(default_factory=dict)
+    frameworks: tuple[str, ...] = ("tensorflow", "jax", "torch")
+    is_slow: bool = False  # on the framework that Keras runs on
 
 
 # Whether models are made harder to leave alone: an optimizer that keeps state, metrics, and a layer that moves state in
@@ -41,15 +54,17 @@ class Remembering(keras.layers.Layer):
     global generator)."""
 
     def build(self, shape: Any) -> None:
-        self.mean = tf.Variable(tf.zeros(shape[-1:]), trainable=False)
+        self.mean = raw_state(shape[-1])
+        self.seed = seed_of_a_layer()
         self.count = self.add_weight(shape=(), initializer="zeros", trainable=False, dtype="float32")
 
     def call(self, x: Any) -> Any:
-        values = tf.cast(x, tf.float32)
+        ops = keras.ops
+        values = ops.cast(x, "float32")
         self.count.assign_add(1.0)
-        self.mean.assign(0.9 * self.mean + 0.1 * tf.reduce_mean(values, 0))
-        noise = keras.random.normal(tf.shape(values), dtype="float32")
-        return tf.cast(values - 0.1 * self.mean / tf.cast(self.count.value, tf.float32) + 0.05 * noise, x.dtype)
+        mean = moved(self.mean, ops.mean(values, 0))
+        noise = keras.random.normal(ops.shape(values), dtype="float32", seed=self.seed)
+        return ops.cast(values - 0.1 * mean / self.count + 0.05 * noise, x.dtype)
 
 
 def remembering(x: Any) -> Any:
@@ -90,16 +105,39 @@ def overflowing() -> keras.Model:
 
 
 class OwnStep(keras.Model):
-    """A train step of the user's own, with `apply_gradients`."""
+    """A train step of the user's own, with `apply_gradients`; on JAX with `stateless_apply`."""
 
-    def train_step(self, data: Any) -> Any:
+    def train_step(self, *arguments: Any) -> Any:
+        if BACKEND == "jax":
+            return self.stateless_step(*arguments)
+        x, y = arguments[0]
+        predictions = []
+
+        def loss() -> Any:
+            predictions.append(self(x, training=True))
+            return self.compute_loss(x=x, y=y, y_pred=predictions[0])
+
+        _, gradients = value_and_gradients(loss, self.trainable_variables)
+        pairs = zip(gradients, self.trainable_variables, strict=True)
+        without_gradients(lambda: self.optimizer.apply_gradients(pairs))
+        return self.compute_metrics(x, y, predictions[0])
+
+    def stateless_step(self, state: Any, data: Any) -> Any:
+        import jax
+
+        weights, others, of_optimizer, metrics = state
         x, y = data
-        with tf.GradientTape() as tape:
-            predictions = self(x, training=True)
-            loss = self.compute_loss(x=x, y=y, y_pred=predictions)
-        gradients = tape.gradient(loss, self.trainable_variables)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
-        return self.compute_metrics(x, y, predictions)
+
+        def loss(values: Any) -> Any:
+            predictions, others_after = self.stateless_call(values, others, x, training=True)
+            loss, _ = self.stateless_compute_loss(
+                values, others_after, metrics, x=x, y=y, y_pred=predictions, training=True
+            )
+            return loss, others_after
+
+        (value, others), gradients = jax.value_and_grad(loss, has_aux=True)(weights)
+        weights, of_optimizer = self.optimizer.stateless_apply(of_optimizer, gradients, weights)
+        return {"loss": value}, (weights, others, of_optimizer, metrics)
 
 
 def own_step() -> keras.Model:
@@ -169,25 +207,35 @@ def normalised() -> keras.Model:
     return compiled(keras.Model(inputs, outputs), "adam")
 
 
-SITUATIONS = {
+ALL_SITUATIONS = {
     "functional": Situation("functional model, partial last batch", lambda: mlp(sgd(momentum=0.9))),
     "unbuilt": Situation("Sequential without an input shape", unbuilt),
     "subclassed": Situation("subclassed, built by its first step", subclassed),
-    "xla": Situation("`jit_compile=True`", lambda: mlp("adam", jit_compile=True), batch_size=11),
+    "xla": Situation(
+        "`jit_compile=True`", lambda: mlp("adam", jit_compile=True), batch_size=11, is_slow=BACKEND == "torch"
+    ),
     "several_steps": Situation(
         "`steps_per_execution=4`",
         lambda: mlp(sgd(), steps_per_execution=4),
         # Before 3.7 Keras warns, and counts steps that it did not make, where the last execution is not a whole one.
         batch_size=8 if KERAS >= (3, 7) else 11,
+        frameworks=("tensorflow", "jax"),  # Keras refuses it on PyTorch
     ),
     "xla_several_steps": Situation(
-        "XLA and `steps_per_execution=2`", lambda: mlp(sgd(), steps_per_execution=2, jit_compile=True), batch_size=11
+        "XLA and `steps_per_execution=2`",
+        lambda: mlp(sgd(), steps_per_execution=2, jit_compile=True),
+        batch_size=11,
+        frameworks=("tensorflow",),  # JAX has but one way
     ),
     "eager": Situation("`run_eagerly=True`", lambda: mlp(sgd(), run_eagerly=True)),
     "mixed_float16": Situation("mixed_float16", lambda: with_policy("mixed_float16", sgd()), rtol=2e-2),
     "overflowing": Situation("mixed_float16, steps skipped by the loss scale", overflowing, rtol=2e-2),
     "mixed_bfloat16": Situation("mixed_bfloat16", lambda: with_policy("mixed_bfloat16", sgd()), rtol=5e-2),
-    "float64": Situation("float64", lambda: with_policy("float64", sgd())),
+    "float64": Situation(
+        "float64",
+        lambda: with_policy("float64", sgd()),
+        frameworks=("tensorflow", "torch"),  # JAX makes float32 of it, with a warning
+    ),
     "loss_scale_factor": Situation("`loss_scale_factor`", lambda: mlp(sgd(loss_scale_factor=64.0))),
     "accumulation": Situation(
         "`gradient_accumulation_steps`", lambda: mlp(keras.optimizers.SGD(0.1, gradient_accumulation_steps=4))
@@ -202,8 +250,14 @@ SITUATIONS = {
     "constrained": Situation("weight decay and constraints", constrained),
     "batch_normalization": Situation("batch normalisation", normalised),
     "embedding": Situation("sparse gradients of an Embedding", embedding, x=TOKENS),
-    "embedding_xla": Situation("the same under XLA", large_embedding, x=TOKENS, batch_size=11),
+    "embedding_xla": Situation(
+        "the same under XLA", large_embedding, x=TOKENS, batch_size=11, is_slow=BACKEND == "torch"
+    ),
 }
+
+
+# Those that exist on the framework that Keras runs on.
+SITUATIONS = {name: situation for name, situation in ALL_SITUATIONS.items() if BACKEND in situation.frameworks}
 
 
 def made(situation: Situation, *, demanding: bool = False) -> keras.Model:
@@ -213,6 +267,7 @@ def made(situation: Situation, *, demanding: bool = False) -> keras.Model:
         demanding: with Adam, metrics and a layer that moves state in every forward pass.
     """
     global _demanding
+    forget_compiled()
     if demanding:
         keras.utils.clear_session()  # Keras' global generator begins anew
     keras.utils.set_random_seed(3)
@@ -224,8 +279,8 @@ def made(situation: Situation, *, demanding: bool = False) -> keras.Model:
 
 
 def all_state(model: keras.Model) -> list[np.ndarray]:
-    """Everything that a training moves: weights, optimizer, metrics, raw variables, Keras' global generator."""
+    """Everything that a training moves: weights, optimizer, metrics, raw variables, generators."""
     memories = [layer for layer in model._flatten_layers() if isinstance(layer, Remembering)]
     variables = [*model.variables, *model.optimizer.variables, *(m for m in model.metrics_variables)]
-    values = [np.asarray(variable) for variable in (*variables, *(layer.mean for layer in memories))]
-    return [*values, np.asarray(keras.random.uniform((2,)))]
+    values = [array(variable) for variable in (*variables, *(layer.mean for layer in memories))]
+    return [*values, array(keras.random.uniform((2,))), *generator_states()]

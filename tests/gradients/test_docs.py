@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from keras_xai.records import FLAGS
-from tests.gradients.situations import SITUATIONS
+from tests.gradients.situations import ALL_SITUATIONS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "weight_gradients.md").read_text(encoding="utf-8")
@@ -15,7 +15,7 @@ TEXT = (ROOT / "docs" / "weight_gradients.md").read_text(encoding="utf-8")
 def test_every_situation_stands_in_the_matrix():
     """With its title and the test behind it."""
     rows = dict(re.findall(r"^\| (.+?) \| `test_every_situation\[(\w+)\]` \|$", TEXT, re.MULTILINE))
-    assert {key: title for title, key in rows.items()} == {key: s.title for key, s in SITUATIONS.items()}
+    assert {key: title for title, key in rows.items()} == {key: s.title for key, s in ALL_SITUATIONS.items()}
 
 
 def test_every_flag_stands_in_the_table():

@@ -10,13 +10,18 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.gradients.statistics import BIN_EDGES
+from tests.frameworks import array
 from tests.gradients import by_hand
 from tests.gradients.situations import SITUATIONS, all_state, made
 
 EPOCHS = 2
 
 
-@pytest.fixture(scope="module", params=SITUATIONS)
+# torch.compile takes half a minute for each fit: test_torch_compile.py has the short form.
+PARAMETERS = [pytest.param(name, marks=[pytest.mark.full] if s.is_slow else []) for name, s in SITUATIONS.items()]
+
+
+@pytest.fixture(scope="module", params=PARAMETERS)
 def situation(request):
     return SITUATIONS[request.param]
 
@@ -60,9 +65,9 @@ def test_weights_are_bit_identical_with_and_without(recorded, sampled, plain):
     """Recording changes nothing in the training, whether all steps are recorded or some."""
     for model in (recorded[0], sampled):
         for watched, alone in zip(model.variables, plain.variables, strict=True):
-            np.testing.assert_array_equal(watched.numpy(), alone.numpy())
+            np.testing.assert_array_equal(array(watched), array(alone))
         for watched, alone in zip(model.optimizer.variables, plain.optimizer.variables, strict=True):
-            np.testing.assert_array_equal(watched.numpy(), alone.numpy())
+            np.testing.assert_array_equal(array(watched), array(alone))
 
 
 @pytest.mark.filterwarnings("ignore:integrated_gradients")  # whose forward passes draw: values of a way miss their sum

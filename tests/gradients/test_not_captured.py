@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import itertools
 import warnings
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_xai as kx
 from keras_xai.gradients.tap import TrainFunctionTap
+from tests.frameworks import BACKEND, array, noise_of, sealed, value_and_gradients, without_gradients
 from tests.gradients.listeners import Listener, assert_same, fit, model
 from tests.gradients.situations import LOSS, X, Y, sgd
+
+# `pytest.warns` says all other warnings again, that of Keras' own reading of a learning rate among them.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+SUMS = importlib.import_module(f"keras_xai.backend.{BACKEND}").GradientSums
 
 
 def uncaptured(watched, tmp_path, match):
@@ -31,16 +38,31 @@ def uncaptured(watched, tmp_path, match):
     return records[0].missing
 
 
+def differentiated(model, x, y):
+    """The predictions and the gradients of a train step of users' own."""
+    predictions = []
+
+    def loss():
+        predictions.append(model(x, training=True))
+        return model.compute_loss(x=x, y=y, y_pred=predictions[0])
+
+    _, gradients = value_and_gradients(loss, model.trainable_variables)
+    return predictions[0], gradients
+
+
+def update(model, gradients):
+    """Call the optimizer."""
+    pairs = zip(gradients, model.trainable_variables, strict=True)
+    without_gradients(lambda: model.optimizer.apply_gradients(pairs))
+
+
 class ByHand(keras.Model):
     """Updates its weights without an optimizer."""
 
     def train_step(self, data):
         x, y = data
-        with tf.GradientTape() as tape:
-            predictions = self(x, training=True)
-            loss = self.compute_loss(x=x, y=y, y_pred=predictions)
-        variables = self.trainable_variables
-        for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
+        predictions, gradients = differentiated(self, x, y)
+        for variable, gradient in zip(self.trainable_variables, gradients, strict=True):
             variable.assign_sub(0.1 * gradient)
         return self.compute_metrics(x, y, predictions)
 
@@ -48,22 +70,19 @@ class ByHand(keras.Model):
 class Sealed(keras.Model):
     """Compiles its step itself."""
 
-    @tf.function
+    @sealed
     def train_step(self, data):
         x, y = data
-        with tf.GradientTape() as tape:
-            predictions = self(x, training=True)
-            loss = self.compute_loss(x=x, y=y, y_pred=predictions)
-        variables = self.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        predictions, gradients = differentiated(self, x, y)
+        update(self, gradients)
         return self.compute_metrics(x, y, predictions)
 
 
 class Noise(keras.layers.Layer):
-    """Draws from a random operation with a state of its own in each graph."""
+    """Draws by the framework's own random operation, which has a state of its own in each graph of TensorFlow's."""
 
     def call(self, x, training=False):
-        return x + tf.random.normal(tf.shape(x), stddev=0.1) if training else x
+        return x + 0.1 * noise_of(x) if training else x
 
 
 class Once(keras.Model):
@@ -104,23 +123,31 @@ class OwnFunction(keras.Model):
 
 
 class LegacyDropout(keras.layers.Layer):
+    """The framework's own."""
+
     def call(self, x, training=False):
-        return tf.nn.dropout(x, 0.2) if training else x
+        if not training:
+            return x
+        if BACKEND == "torch":
+            import torch
+
+            return torch.nn.functional.dropout(x, 0.2)
+        import tensorflow as tf
+
+        return tf.nn.dropout(x, 0.2)
 
 
 class SealedUpdate(keras.Model):
     """Compiles nothing but its update."""
 
-    @tf.function
+    @sealed
     def update(self, gradients):
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        update(self, gradients)
 
     def train_step(self, data):
         x, y = data
-        with tf.GradientTape() as tape:
-            predictions = self(x, training=True)
-            loss = self.compute_loss(x=x, y=y, y_pred=predictions)
-        self.update(tape.gradient(loss, self.trainable_variables))
+        predictions, gradients = differentiated(self, x, y)
+        self.update(gradients)
         return self.compute_metrics(x, y, predictions)
 
 
@@ -169,6 +196,19 @@ MODES = {
     "metrics, xla": {"metrics": ["accuracy"], "jit_compile": True},
     "eager": {"metrics": ["accuracy"], "run_eagerly": True},
 }
+if BACKEND == "jax":  # test_jax_recorder.py has the train steps of users' own
+    MODES = {name: mode for name, mode in MODES.items() if "xla" not in name}
+    REFUSED = {name: REFUSED[name] for name in ("own function", "fault of ours")}
+if BACKEND == "torch":  # where all steps run eagerly; torch.compile has tests of its own
+    MODES = {name: MODES[name] for name in ("graph", "metrics")}
+    REFUSED = {name: build for name, build in REFUSED.items() if "sealed" not in name}
+
+
+def is_heard(why, mode):
+    """A step that runs eagerly is heard, whatever it draws."""
+    if BACKEND == "torch":
+        return why not in ("by hand", "fault of ours")
+    return mode == "eager" and why not in ("by hand", "own function", "fault of ours")
 
 
 def refused_fit(why, optimizer, mode, *callbacks):
@@ -182,7 +222,7 @@ def refused_fit(why, optimizer, mode, *callbacks):
         refused.compile(OPTIMIZERS[optimizer](), loss, **MODES[mode])
         history = refused.fit(X, Y, batch_size=11, epochs=2, verbose=0, callbacks=list(callbacks)).history
     history = {name: values for name, values in history.items() if not name.startswith("xai_")}
-    values = [np.asarray(v) for v in (*refused.variables, *refused.optimizer.variables, *refused.metrics_variables)]
+    values = [array(v) for v in (*refused.variables, *refused.optimizer.variables, *refused.metrics_variables)]
     return values, history
 
 
@@ -207,7 +247,7 @@ def test_a_refused_training_runs_as_without_us(tmp_path, monkeypatch, why, optim
         raise TypeError("a fault of ours")
 
     if why == "fault of ours":
-        monkeypatch.setattr("keras_xai.backend.tensorflow.gradient_sums.GradientSums.add", broken)
+        monkeypatch.setattr(SUMS, "add", broken)
     watched, theirs = refused_fit(why, optimizer, mode, kx.WeightGradients(tmp_path, on_flag=lambda record: None))
     assert [values.shape for values in watched] == [values.shape for values in alone]
     assert all(np.isfinite(values).all() for values in watched)
@@ -216,10 +256,10 @@ def test_a_refused_training_runs_as_without_us(tmp_path, monkeypatch, why, optim
             np.testing.assert_array_equal(mine, other)
         assert theirs == history
     missing = kx.load(tmp_path)["."].weight_gradients[-1].missing
-    heard_in_eager = mode == "eager" and why not in ("by hand", "own function", "fault of ours")
-    assert bool(missing) != heard_in_eager
+    assert bool(missing) != is_heard(why, mode)
 
 
+@pytest.mark.tensorflow
 def test_after_a_refusal_the_model_trains_on_without_us(tmp_path):
     """A plain fit afterwards, `train_on_batch`, `evaluate`: nothing uninitialised was left."""
     inputs = keras.Input((6,))
@@ -235,6 +275,7 @@ def test_after_a_refusal_the_model_trains_on_without_us(tmp_path):
 # One by one.
 
 
+@pytest.mark.tensorflow  # PyTorch records such a step, or says after some more that it has no optimizer
 @pytest.mark.parametrize("cls", [ByHand, Sealed])
 def test_a_step_without_an_optimizer_that_can_be_heard(cls, tmp_path):
     """Never a silent zero, and the weights are those of a training without us."""
@@ -245,6 +286,7 @@ def test_a_step_without_an_optimizer_that_can_be_heard(cls, tmp_path):
     assert_same(watched, alone)
 
 
+@pytest.mark.tensorflow
 def test_a_train_function_of_the_models_own(tmp_path):
     """It may do anything: nothing is tried."""
     watched, alone = rebuilt(OwnFunction), rebuilt(OwnFunction)
@@ -253,6 +295,7 @@ def test_a_train_function_of_the_models_own(tmp_path):
     assert_same(watched, alone)
 
 
+@pytest.mark.tensorflow
 def test_a_graph_that_cannot_be_built_twice(tmp_path):
     """The model was trained before, so its step is traced; the second trace fails, the training runs on."""
     watched, alone = rebuilt(Once), rebuilt(Once)
@@ -263,8 +306,11 @@ def test_a_graph_that_cannot_be_built_twice(tmp_path):
     assert_same(watched, alone)
 
 
+@pytest.mark.tensorflow
 def test_random_operations_with_a_state_in_the_graph(tmp_path):
     """Two functions in turns would draw other numbers than one: the recording one is thrown away before it runs."""
+    import tensorflow as tf
+
     tf.random.set_seed(11)
     watched = noisy()
     start = watched.get_weights()
@@ -280,12 +326,11 @@ def test_random_operations_with_a_state_in_the_graph(tmp_path):
 
 def test_a_fault_of_ours_while_tracing_costs_nothing(tmp_path, monkeypatch):
     """The trace is thrown away; the plain function trains the model."""
-    from keras_xai.backend.tensorflow import gradient_sums
 
     def broken(*args, **kwargs):
         raise TypeError("a fault of ours")
 
-    monkeypatch.setattr(gradient_sums.GradientSums, "add", broken)
+    monkeypatch.setattr(SUMS, "add", broken)
     watched, alone = model(), model()
     uncaptured(watched, tmp_path, "a fault of ours")
     fit(alone, epochs=2)
@@ -294,16 +339,30 @@ def test_a_fault_of_ours_while_tracing_costs_nothing(tmp_path, monkeypatch):
 
 def test_a_fault_of_ours_in_eager_mode_costs_nothing(tmp_path, monkeypatch):
     """There the step is running already: it goes on without us."""
-    from keras_xai.backend.tensorflow import gradient_sums
 
     def broken(*args, **kwargs):
         raise TypeError("a fault of ours")
 
-    monkeypatch.setattr(gradient_sums.GradientSums, "add", broken)
+    monkeypatch.setattr(SUMS, "add", broken)
     watched, alone = model(run_eagerly=True), model(run_eagerly=True)
     uncaptured(watched, tmp_path, "a fault of ours")
     fit(alone, epochs=2)
     assert_same(watched, alone)
+
+
+@contextlib.contextmanager
+def eager_functions(is_on):
+    """TensorFlow's switch."""
+    if not is_on:
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
@@ -313,26 +372,25 @@ def test_an_error_in_eager_mode_is_never_answered_by_a_second_step():
     class Broken(keras.Model):
         steps = 0
 
-        def train_step(self, data):
+        def train_step(self, *arguments):
             self.steps += 1
-            super().train_step(data)
+            super().train_step(*arguments)
             raise KeyError("after the update")
 
     plain = model()
-    for behind in (False, True):
+    for behind in (False, True) if BACKEND == "tensorflow" else (False,):
         watched = Broken(plain.input, plain.output)
         watched.compile(sgd(), LOSS, run_eagerly=not behind)
-        tf.config.run_functions_eagerly(behind)
-        try:
-            with pytest.raises(KeyError, match="after the update"):
-                fit(watched, Listener(0))
-        finally:
-            tf.config.run_functions_eagerly(False)
+        with eager_functions(behind), pytest.raises(KeyError, match="after the update"):
+            fit(watched, Listener(0))
         assert watched.steps == 1
 
 
+@pytest.mark.tensorflow
 def test_dropout_that_is_off_is_not_random():
     """cuDNN's recurrent operation has seeds, for a dropout that Keras leaves at zero; with one it is random."""
+    import tensorflow as tf
+
     from keras_xai.backend.tensorflow.graphs import stateful_random_operations
 
     for dropout, expected in ((0.0, []), (0.5, ["CudnnRNN"])):
@@ -343,8 +401,11 @@ def test_dropout_that_is_off_is_not_random():
         assert stateful_random_operations(graph) == expected
 
 
+@pytest.mark.tensorflow
 def test_an_error_of_the_step_itself_reaches_the_user(tmp_path):
     """Labels out of range fail on the device as they would without us, and are not taken for a failed trace."""
+    import tensorflow as tf
+
     watched = model()
     wrong = Y.copy()
     wrong[0] = 99

@@ -7,15 +7,21 @@ import functools
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_xai as kx
+from tests.frameworks import array, value_and_gradients, without_gradients
 from tests.gradients import by_hand
 from tests.gradients.situations import LOSS, X, Y, sgd
 
 pytestmark = pytest.mark.oldest
 
 NOISE = np.random.default_rng(2).normal(size=(44, 4)).astype(np.float32)
+
+
+def update(rule, gradients, variables):
+    """Call an optimizer as a train step of users' own does."""
+    pairs = zip(gradients, variables, strict=True)
+    without_gradients(lambda: rule.apply_gradients(pairs))
 
 
 class Adversaries(keras.Model):
@@ -33,15 +39,15 @@ class Adversaries(keras.Model):
     def compute(self, x, noise):
         real = self.nets["critic"](x)
         fake = self.nets["critic"](self.nets["generator"](noise))
-        return tf.reduce_mean(tf.nn.softplus(-real) + tf.nn.softplus(fake)), tf.reduce_mean(tf.nn.softplus(-fake))
+        ops = keras.ops
+        return ops.mean(ops.softplus(-real) + ops.softplus(fake)), ops.mean(ops.softplus(-fake))
 
     def train_step(self, data):
         x, noise = data
         for k, name in enumerate(("critic", "generator")):
-            with tf.GradientTape() as tape:
-                loss = self.compute(x, noise)[k]
             variables = self.nets[name].trainable_variables
-            self.rules[name].apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+            loss, gradients = value_and_gradients(lambda k=k: self.compute(x, noise)[k], variables)
+            update(self.rules[name], gradients, variables)
         return {"loss": loss}
 
 
@@ -63,10 +69,10 @@ def assert_same_weights(first, second):
 
 
 def overheard(calls, rule, gradients, variables):
-    before = [v.numpy() for v in variables]
+    before = [array(v) for v in variables]
     type(rule).apply(rule, gradients, variables)
     for v, g, old in zip(variables, gradients, before, strict=True):
-        calls.setdefault(id(v), []).append(by_hand.Call(by_hand.dense(g), old, v.numpy(), True))
+        calls.setdefault(id(v), []).append(by_hand.Call(by_hand.dense(g), old, array(v), True))
 
 
 def replayed(model):
@@ -77,13 +83,21 @@ def replayed(model):
         for rule in model.rules.values():
             vars(rule)["apply"] = functools.partial(overheard, calls, rule)
         for start in range(0, 44, 8):
-            model.train_step((tf.constant(X[start : start + 8]), tf.constant(NOISE[start : start + 8])))
+            model.train_step(tuple(keras.ops.convert_to_tensor(a[start : start + 8]) for a in (X, NOISE)))
         history.append([calls[id(v)] for v in model.trainable_variables])
     return history
 
 
+@pytest.mark.tensorflow
+@pytest.mark.torch  # on JAX Keras trains with one optimizer: test_jax_recorder.py has a step that calls two
 @pytest.mark.parametrize(
-    "options", [{}, {"jit_compile": True}, {"steps_per_execution": 3}], ids=["graph", "xla", "steps"]
+    "options",
+    [
+        {},
+        pytest.param({"jit_compile": True}, marks=pytest.mark.tensorflow),  # torch.compile: see test_torch_compile.py
+        pytest.param({"steps_per_execution": 3}, marks=pytest.mark.tensorflow),  # which Keras refuses on PyTorch
+    ],
+    ids=["graph", "xla", "steps"],
 )
 def test_both_optimizers_of_a_gan_are_heard(options, tmp_path):
     """Two calls a step, each with its own variables, whose equal paths are told apart."""
@@ -104,11 +118,14 @@ class Partly(keras.Model):
 
     def train_step(self, data):
         x, y = data
-        with tf.GradientTape() as tape:
-            first, _ = self(x, training=True)
-            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, first))
         variables = self.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+
+        def loss_of_first():
+            first, _ = self(x, training=True)
+            return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, first))
+
+        loss, gradients = value_and_gradients(loss_of_first, variables)
+        update(self.optimizer, gradients, variables)
         return {"loss": loss}
 
 
@@ -118,10 +135,12 @@ def partly():
     used = keras.layers.Dense(3, activation="softmax", name="used")(inputs)
     unused = keras.layers.Dense(2, name="unused")(inputs)
     model = Partly(inputs, [used, unused])
-    model.compile(sgd(), [LOSS, "mse"])
+    model.compile(sgd())
     return model
 
 
+@pytest.mark.tensorflow
+@pytest.mark.torch  # on JAX such a gradient is zero
 @pytest.mark.filterwarnings("ignore:Gradients do not exist for variables")  # Keras says so itself
 def test_variables_without_a_gradient_are_nan_not_zero(tmp_path):
     """They stand in the record, hatched in the view, raise no flag and change nothing for the others."""
@@ -157,11 +176,13 @@ def test_a_checkpoint_in_the_middle_of_a_fit_holds_nothing_of_ours(tmp_path):
     assert [v.path for v in first.optimizer.variables] == [v.path for v in second.optimizer.variables]
     assert_same_weights(first, second)
     for mine, theirs in zip(first.optimizer.variables, second.optimizer.variables, strict=True):
-        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+        np.testing.assert_array_equal(array(mine), array(theirs))
 
 
+@pytest.mark.tensorflow  # whose checkpoint it is
 def test_a_tensorflow_checkpoint_holds_nothing_of_ours(tmp_path):
     """The names that `tf.train.Checkpoint` writes, with the tap in place, are those of the model alone."""
+    import tensorflow as tf
 
     class Names(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):

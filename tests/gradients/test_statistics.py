@@ -4,32 +4,71 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_xai.backend.gradient_table import COLUMNS, HIGHEST, LOWEST, WIDTH
-from keras_xai.backend.tensorflow.gradient_sums import GradientSums, read_values
 from keras_xai.gradients.statistics import BIN_EDGES, column, derived, histogram, overall
 from keras_xai.gradients.variables import unique
 from keras_xai.records import STATISTICS, layer_of
+from tests.frameworks import BACKEND
 
-MODEL = SimpleNamespace(distribute_strategy=tf.distribute.get_strategy(), jit_compile=False)
+if BACKEND == "tensorflow":
+    import tensorflow as tf
+
+    from keras_xai.backend.tensorflow.gradient_sums import GradientSums, read_values
+
+    MODEL = SimpleNamespace(distribute_strategy=tf.distribute.get_strategy(), jit_compile=False)
+
+    def sparse_gradient(values, indices, shape):
+        return tf.IndexedSlices(tf.constant(values), tf.constant(indices), tf.constant(shape))
+
+    def add(sums, gradient, variable, before, scale=None, **options):
+        sums.add([gradient], [variable], before, scale=scale, **options)
+elif BACKEND == "jax":
+    from keras_xai.backend.jax.gradient_sums import GradientSums as SumsOfSteps
+    from keras_xai.backend.jax.gradient_sums import read_value
+
+    MODEL = None
+
+    class GradientSums(SumsOfSteps):
+        def __init__(self, variables, model):
+            super().__init__(variables)
+
+    def read_values(variables):
+        return [read_value(variable) for variable in variables]
+
+    def add(sums, gradient, variable, before, scale=None, **options):
+        sums.add([gradient], [variable], before, scale=scale, **options)
+        sums.absorb(sums.take())
+elif BACKEND == "torch":
+    import torch
+
+    from keras_xai.backend.torch.gradient_sums import GradientSums, read_values, summarize
+
+    MODEL = None
+
+    def sparse_gradient(values, indices, shape):
+        return torch.sparse_coo_tensor(torch.tensor(indices)[None], torch.tensor(values), shape, check_invariants=True)
+
+    def add(sums, gradient, variable, before, scale=None, **options):
+        sums.add([summarize(gradient, scale)], [variable], before, **options)
 
 
 def summed(gradients, weights=None, changes=None, **options):
-    """The sums over some calls for one variable; `gradients` is a list of arrays, or of IndexedSlices."""
-    shape = gradients[0].shape
-    variable = tf.Variable(np.ones(shape, np.float32) if weights is None else weights)
+    """The sums over some calls for one variable; `gradients` is a list of arrays, or of sparse gradients."""
+    shape = tuple(gradients[0].shape)
+    variable = keras.Variable(np.ones(shape, np.float32) if weights is None else weights)
     sums = GradientSums([variable], MODEL)
     for k, gradient in enumerate(gradients):
         before = read_values([variable])
         if changes is not None:
             variable.assign_add(changes[k])
-        gradient = gradient if isinstance(gradient, tf.IndexedSlices) else tf.constant(gradient)
-        sums.add([gradient], [variable], before, **options)
+        tensor = keras.ops.convert_to_tensor(gradient) if isinstance(gradient, np.ndarray) else gradient
+        add(sums, tensor, variable, before, **options)
     return sums.read()[:-1]
 
 
@@ -77,6 +116,8 @@ def test_a_largest_gradient_that_was_nan_stays_nan():
         assert np.isnan(column(sums, "largest")[0])
 
 
+@pytest.mark.tensorflow
+@pytest.mark.torch  # JAX has none
 def test_sparse_gradients_are_summed_row_by_row():
     """Rows named several times, rows not named at all, rows that cancel: equal to the dense gradient."""
     random = np.random.default_rng(1)
@@ -85,16 +126,18 @@ def test_sparse_gradients_are_summed_row_by_row():
         values = random.normal(size=(named, 4)).astype(np.float32)
         dense = np.zeros((rows, 4), np.float32)
         np.add.at(dense, indices, values)
-        sparse = tf.IndexedSlices(tf.constant(values), tf.constant(indices), tf.constant([rows, 4]))
+        sparse = sparse_gradient(values, indices, [rows, 4])
         got, expected = summed([sparse]), summed([dense])
         np.testing.assert_allclose(got[:, : len(COLUMNS)], expected[:, : len(COLUMNS)], rtol=1e-5)
         np.testing.assert_array_equal(histogram(got).sum(), histogram(expected).sum())
         assert column(got, "zeros")[0] == column(expected, "zeros")[0]
 
 
+@pytest.mark.tensorflow
+@pytest.mark.torch
 def test_an_empty_sparse_gradient_is_all_zeros():
     """A batch that used no row."""
-    empty = tf.IndexedSlices(tf.zeros([0, 4]), tf.zeros([0], tf.int64), tf.constant([6, 4]))
+    empty = sparse_gradient(np.zeros([0, 4], np.float32), np.zeros([0], np.int64), [6, 4])
     sums = summed([empty])
     assert column(sums, "zeros")[0] == 24
     assert column(sums, "squares")[0] == 0
@@ -149,6 +192,7 @@ def test_overall_is_the_norm_of_everything_together():
     assert overall(sums).nonfinite == 0
 
 
+@pytest.mark.tensorflow  # whose kernel for a GPU refuses in deterministic mode
 def test_without_a_histogram_zeros_and_nonfinite_are_counted_all_the_same(monkeypatch):
     """Where the device refuses to count exponents."""
     from keras_xai.backend.tensorflow import gradient_sums
@@ -160,12 +204,15 @@ def test_without_a_histogram_zeros_and_nonfinite_are_counted_all_the_same(monkey
     assert histogram(sums).sum() == 0
 
 
-@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float64])
+FLOAT64 = pytest.param("float64", marks=[pytest.mark.tensorflow, pytest.mark.torch])  # JAX makes float32 of it
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", FLOAT64])
 def test_other_precisions_are_measured_in_float32(dtype):
     """1.5 and -2 are exact in all of them."""
-    variable = tf.Variable(tf.constant([1.0, 1.0], dtype))
+    variable = keras.Variable(np.ones(2), dtype=dtype)
     sums = GradientSums([variable], MODEL)
-    sums.add([tf.constant([1.5, -2.0], dtype)], [variable], read_values([variable]))
+    add(sums, keras.ops.cast([1.5, -2.0], dtype), variable, read_values([variable]))
     np.testing.assert_allclose(derived(sums.read()[:-1], np.array([2]))["rms"], np.sqrt(6.25 / 2), rtol=1e-6)
 
 

@@ -213,6 +213,16 @@ def constant(array: NDArray[Any]) -> jax.Array:
         return jnp.asarray(_for_jax(np.asarray(array)))
 
 
+def compiles() -> bool:
+    """See `Backend`."""
+    return True
+
+
+def has_text() -> bool:
+    """See `Backend`."""
+    return False
+
+
 def numpy(value: Any) -> NDArray[Any]:
     """See `Backend`. A copy: JAX's own memory is not to be written to."""
     return np.array(value)

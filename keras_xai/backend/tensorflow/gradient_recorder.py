@@ -8,18 +8,18 @@ no step, so that a function which turns out not to be usable has changed nothing
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import keras
 import tensorflow as tf
 
 from keras_xai.backend.apply_hook import loss_scale, update_counter, with_apply_hook
-from keras_xai.backend.gradient_table import GradientTable, Variable, merge_sums
+from keras_xai.backend.apply_recorder import AddCall, ApplyRecorder, RecordedPairs, Sums
+from keras_xai.backend.gradient_table import Variable
 from keras_xai.backend.python_state import python_state_kept
 from keras_xai.backend.recorder import GradientRecorder, NotCaptured, TrainFunction
 from keras_xai.backend.tensorflow.devices import num_replicas
@@ -52,32 +52,7 @@ OWN_TRAIN_FUNCTION = "the model has a make_train_function of its own, of which i
 NOT_TRACEABLE = "this version of Keras makes a train function that cannot be traced by itself"
 
 
-class ApplyCall(NamedTuple):
-    """The arguments and state of one call of an optimizer's `apply`, read before the call, for the variables recorded."""
-
-    sums: GradientSums
-    gradients: list[tf.Tensor | tf.IndexedSlices]
-    variables: list[Variable]
-    weights: list[tf.Tensor]  # the variables' values before the call
-    scale: tf.Tensor | float | None  # factor of loss scaling in the gradients
-    is_applied: tf.Tensor | bool  # False where loss scaling overflowed
-    iterations: tf.Tensor  # the optimizer's count of updates before the call
-
-    def add(self, optimizer: keras.optimizers.Optimizer) -> None:
-        """Add the call to the sums; to be run after it."""
-        # The counter stands still while gradients accumulate, and where the scale overflowed.
-        changed = read_value(update_counter(optimizer)) > self.iterations
-        self.sums.add(
-            self.gradients,
-            self.variables,
-            self.weights,
-            scale=self.scale,
-            applied=self.is_applied,
-            updated=changed,
-        )
-
-
-class StepRecorder:
+class StepRecorder(ApplyRecorder):
     """Builds and keeps the recording function of a model.
 
     Args:
@@ -86,37 +61,13 @@ class StepRecorder:
         announce: called with the number of variables before a recording function is compiled, which takes long.
     """
 
+    failure = "the train step could not be built a second time"
+
     def __init__(self, model: keras.Model, plain: TrainFunction, announce: Callable[[int], None]) -> None:
-        self.reason = ""
-        self.seconds_built = 0.0
-        self.relative_size = 1.0
-        self._model = model
-        self._plain = plain
-        self._announce = announce
-        self._is_selected: Callable[[Variable], bool] = lambda variable: False
-        self._recording: TrainFunction | None = None
+        super().__init__(model, plain, announce)
         self._signature: Any = None  # of the data that the recording function is traced for
         self._traces = StepTraces()
         self._uses_graph = True  # the graph of the model's own step is used, where there is one
-        self._apply_calls = 0  # while the recording function was traced
-        self._tables: list[GradientSums] = []
-        self._sparse: set[int] = set()
-
-    def select(self, is_selected: Callable[[Variable], bool]) -> None:
-        """Record these variables from the next recording function on; the sums so far are lost."""
-        self._is_selected = is_selected
-        self._recording = None
-
-    def read(self) -> GradientTable:
-        """Return the sums of all calls of recording functions since the last `reset`."""
-        tables = [(table.variables, table.read()) for table in self._tables]
-        has_octaves = all(table.counts_exponents for table in self._tables)
-        return merge_sums(tables, frozenset(self._sparse), has_octaves)
-
-    def reset(self) -> None:
-        """Start again from zero."""
-        for table in self._tables:
-            table.reset()
 
     # The recording function.
 
@@ -164,13 +115,9 @@ class StepRecorder:
 
     def _make(self) -> TrainFunction:
         """Make a train function that records, as Keras makes the model's own, and the sums to which it adds."""
-        self._tables, self._sparse = [], set()
         # The sums are variables, made here and not in the step: a function that makes variables is traced twice, and under a
         # distribution strategy they would be silently wrong.
-        variables = [variable for variable in self._model.trainable_variables if self._is_selected(variable)]
-        if variables:
-            self._tables.append(GradientSums(variables, self._model))
-        self._announce(len(variables))
+        self._start_tables()
         return train_function(self._model, self._recording_step)
 
     def _trace_recording(self, recording: TrainFunction, arguments: Sequence[Any]) -> TrainFunction:
@@ -188,7 +135,7 @@ class StepRecorder:
     def _recording_step(self, data: Any) -> Any:
         """The train step of the recording function; called while it is traced, or at each step that runs eagerly."""
         graph = current_graph()
-        hook = functools.partial(self._record_apply, graph)
+        hook = functools.partial(self._record_in_graph, graph)
         if graph is None:
             return with_apply_hook(hook, lambda: self._model.train_step(data))
         self._apply_calls = 0
@@ -209,7 +156,21 @@ class StepRecorder:
 
     # The optimizers' calls.
 
-    def _record_apply(
+    def _new_sums(self, variables: Sequence[Variable]) -> GradientSums:
+        if self._tables and num_replicas(self._model) > 1:
+            raise NotCaptured(
+                "under a distribution strategy only variables in model.trainable_variables are recorded, and an"
+                " optimizer was given others"
+            )
+        return GradientSums(variables, self._model)
+
+    def _is_sparse(self, gradient: tf.Tensor | tf.IndexedSlices) -> bool:
+        return isinstance(gradient, tf.IndexedSlices)
+
+    def _is_traced(self) -> bool:
+        return current_graph() is not None
+
+    def _record_in_graph(
         self,
         graph: tf.Graph | None,
         optimizer: keras.optimizers.Optimizer,
@@ -218,83 +179,25 @@ class StepRecorder:
         update: Callable[[], T],
     ) -> T:
         """Make one call of an optimizer and record it: an `ApplyHook`, but for `graph`, the train step's; None if eager."""
-        call: ApplyCall | None = None
         with self._faults_noted():
-            call = self._read_before(graph, optimizer, gradients, variables)
-        result = update()
-        with self._faults_noted():
-            if call is not None:
-                call.add(optimizer)
-        return result
+            if not self.reason and graph is not None and in_nested_function(graph):
+                raise NotCaptured(IN_NESTED_FUNCTION)
+        return self._record_apply(optimizer, gradients, variables, update)
 
-    def _read_before(
-        self,
-        graph: tf.Graph | None,
-        optimizer: keras.optimizers.Optimizer,
-        gradients: list[Any],
-        variables: Sequence[Variable],
-    ) -> ApplyCall | None:
-        """Read the state before a call; None where no variable of it is recorded."""
-        if self.reason:
-            return None
-        if graph is not None and in_nested_function(graph):
-            raise NotCaptured(IN_NESTED_FUNCTION)
-        self._apply_calls += 1
-        selected = [variable for variable in variables if self._is_selected(variable)]
-        if not selected:
-            return None
-        sums = self._sums_of(selected)
-        pairs = [
-            (gradient, variable)
-            for gradient, variable in zip(gradients, variables, strict=True)
-            if gradient is not None and self._is_selected(variable)
-        ]
-        self._sparse |= {id(variable) for gradient, variable in pairs if isinstance(gradient, tf.IndexedSlices)}
+    def _read_before(self, sums: Sums, pairs: RecordedPairs, optimizer: keras.optimizers.Optimizer) -> AddCall:
+        assert isinstance(sums, GradientSums)
+        weights = read_values(pairs.variables)
+        scale = loss_scale(optimizer, read_value)
         scales_loss = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        with_gradient = [variable for _, variable in pairs]
-        return ApplyCall(
-            sums,
-            [gradient for gradient, _ in pairs],
-            with_gradient,
-            read_values(with_gradient),
-            scale=loss_scale(optimizer, read_value),
-            is_applied=optimizer.check_finite(gradients) if scales_loss else True,
-            iterations=read_value(update_counter(optimizer)),
-        )
+        is_applied = optimizer.check_finite(pairs.all_gradients) if scales_loss else True
+        iterations = read_value(update_counter(optimizer))
 
-    def _sums_of(self, variables: Sequence[Variable]) -> GradientSums:
-        """Return a table of sums that has a row for all these variables; a new one where there is none."""
-        keys = {id(variable) for variable in variables}
-        for table in self._tables:
-            if keys <= {id(variable) for variable in table.variables}:
-                return table
-        if num_replicas(self._model) > 1:
-            raise NotCaptured(
-                "under a distribution strategy only variables in model.trainable_variables are recorded, and an"
-                " optimizer was given others"
-            )
-        self._tables.append(GradientSums(variables, self._model))
-        return self._tables[-1]
+        def add_call() -> None:
+            # The counter stands still while gradients accumulate, and where the scale overflowed.
+            changed = read_value(update_counter(optimizer)) > iterations
+            sums.add(pairs.gradients, pairs.variables, weights, scale=scale, applied=is_applied, updated=changed)
 
-    @contextlib.contextmanager
-    def _faults_noted(self) -> Iterator[None]:
-        """Make an exception inside the reason that ends the recording: a trace is given up, an eager step goes on."""
-        try:
-            yield
-        except Exception as fault:
-            self._note(fault)
-            if current_graph() is not None:
-                raise NotCaptured(self.reason) from fault
-
-    def _note(self, fault: Exception) -> None:
-        """Set `reason` by the first exception."""
-        if self.reason:
-            return
-        if isinstance(fault, NotCaptured):
-            self.reason = str(fault)
-            return
-        first_line = (str(fault).strip().splitlines() or [""])[0]
-        self.reason = f"the train step could not be built a second time: {type(fault).__name__}: {first_line}"
+        return add_call
 
 
 def gradient_recorder(model: keras.Model, plain: TrainFunction, announce: Callable[[int], None]) -> GradientRecorder:

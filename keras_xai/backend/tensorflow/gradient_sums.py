@@ -11,12 +11,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_xai.backend.gradient_table import HIGHEST, LOWEST, SUMS, Variable
+from keras_xai.backend.gradient_table import EXPONENT_BINS, MOMENTS, SUMS, Variable, fold_sums, sums_of_call
 
 T = TypeVar("T")
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
-
-EXPONENT_BINS = 512  # one for each value of sign and exponent: the upper nine bits of a float32
 
 
 class GradientSums:
@@ -97,48 +95,24 @@ class GradientSums:
         """
         applied = tf.cast(applied, tf.float32)
         updated = applied * tf.cast(updated, tf.float32)
-        of_call = np.eye(1, len(recorded), len(recorded) - 1, dtype=np.float32)[0]
+        is_call = np.eye(1, len(recorded), len(recorded) - 1, dtype=np.float32)[0]
         # `where` and not a product with 0, since the gradients of a skipped call are infinite.
-        of_call_made = tf.unstack(tf.where(applied > 0, moments, 0.0), axis=1)
-        of_update = tf.unstack(tf.where(updated > 0, moments, 0.0), axis=1)
-        columns = {
-            "calls": applied * (recorded + of_call),
-            "skipped": (1.0 - applied) * (recorded + of_call),
-            "total": of_call_made[MOMENTS.index("total")],
-            "squares": of_call_made[MOMENTS.index("squares")],
-            "weight_squares": of_call_made[MOMENTS.index("weight_squares")],
-            "updates": updated * recorded,
-            "updated_weight_squares": of_update[MOMENTS.index("weight_squares")],
-            "update_squares": of_update[MOMENTS.index("update_squares")],
-        }
+        of_call = dict(zip(MOMENTS, tf.unstack(tf.where(applied > 0, moments, 0.0), axis=1), strict=True))
+        of_update = dict(zip(MOMENTS, tf.unstack(tf.where(updated > 0, moments, 0.0), axis=1), strict=True))
+        columns = sums_of_call(recorded, is_call, of_call, of_update, applied=applied, updated=updated)
         # One addition for the whole step. It depends on the gradients, so that a step that ended for lack of data adds nothing.
-        self._sums.assign_add(tf.stack([columns[name] for name in SUMS], axis=1))
-        self._largest.assign(_maximum(self._largest, of_call_made[MOMENTS.index("largest")]))
+        self._sums.assign_add(tf.stack(columns, axis=1))
+        self._largest.assign(_maximum(self._largest, of_call["largest"]))
         self._exponents.assign_add(tf.where(applied > 0, exponents, tf.zeros_like(exponents)))
 
     def read(self) -> NDArray[np.float64]:
-        """Return the sums (V + 1, WIDTH): `COLUMNS`, then the octaves; in one copy from the device.
+        """Return the sums (V + 1, WIDTH): `COLUMNS`, then the octaves.
 
         The last row has "calls" and "skipped" of the optimizer itself, whichever variables had a gradient.
         """
         with self._strategy.scope():
-            exponents = tf.convert_to_tensor(self._exponents)
-            half = EXPONENT_BINS // 2
-            counts = exponents[:, :half] + exponents[:, half:]  # both signs
-            low, high = 127 + LOWEST, 127 + HIGHEST  # the exponent is stored with an offset of 127
-            octaves = [
-                tf.reduce_sum(counts[:, 1 : low + 1], 1, keepdims=True),
-                counts[:, low + 1 : high - 1],
-                tf.reduce_sum(counts[:, high - 1 : half - 1], 1, keepdims=True),
-            ]
-            columns = [
-                tf.convert_to_tensor(self._sums),
-                tf.convert_to_tensor(self._largest)[:, None],
-                counts[:, :1],
-                counts[:, half - 1 :],
-                *octaves,
-            ]
-            return np.asarray(tf.concat([tf.cast(c, tf.float64) for c in columns], 1))
+            arrays = [np.asarray(tf.convert_to_tensor(v)) for v in (self._sums, self._largest, self._exponents)]
+        return fold_sums(*arrays)
 
     def reset(self) -> None:
         """Start again from zero."""
@@ -191,8 +165,6 @@ def _flat(gradient: Gradient, weights: tf.Tensor, inverse: tf.Tensor | None) -> 
     return (g if inverse is None else g * inverse), absent
 
 
-# The columns of a summary of one gradient and of the weights before and after the call, in this order.
-MOMENTS = ("total", "squares", "weight_squares", "update_squares", "largest")
 # Variables of one shape with at most so many entries are stacked, in a copy, and summarised together.
 STACKED_ENTRIES = 1 << 16
 

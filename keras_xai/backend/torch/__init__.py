@@ -5,10 +5,13 @@ from keras_xai.backend.torch.autodiff import find_logits, forward_with_vjp, grad
 from keras_xai.backend.torch.datasets import reshuffles
 from keras_xai.backend.torch.deeplift import deeplift_multipliers
 from keras_xai.backend.torch.devices import is_chief
+from keras_xai.backend.torch.gradient_recorder import gradient_recorder
+from keras_xai.backend.torch.gradient_sums import GradientSums
 from keras_xai.backend.torch.loops import fori_loop, map
 from keras_xai.backend.torch.program import compiled, compiles, constant, dense_tensor, has_text, numpy
 
 __all__ = [
+    "GradientSums",
     "compiled",
     "compiles",
     "constant",
@@ -19,6 +22,7 @@ __all__ = [
     "fori_loop",
     "forward_with_vjp",
     "gradient",
+    "gradient_recorder",
     "has_text",
     "is_chief",
     "map",
