@@ -113,6 +113,10 @@ def raw_state(size: int) -> Any:
         import tensorflow as tf
 
         return tf.Variable(tf.zeros([size]), trainable=False)
+    if BACKEND == "torch":
+        import torch
+
+        return torch.zeros(size, device="cpu")  # where Keras builds the layer symbolically, its own zeros are on "meta"
     return keras.ops.zeros([size])
 
 
@@ -123,6 +127,10 @@ def moved(state: Any, mean: Any) -> Any:
         return state + 0.0
     if BACKEND == "jax":
         return state
+    from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+
+    if in_symbolic_scope():  # Keras asks for shapes, with numbers that nobody has set
+        return state.clone()
     state.mul_(0.9).add_(0.1 * mean.detach())
     return state.clone()
 
