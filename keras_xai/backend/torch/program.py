@@ -84,10 +84,22 @@ def constant(array: NDArray[Any]) -> Any:
     return keras.ops.convert_to_tensor(array.astype(np.float32) if array.dtype == np.float64 else array)
 
 
+def compiles() -> bool:
+    """See `Backend`."""
+    return False
+
+
+def has_text() -> bool:
+    """See `Backend`."""
+    return False
+
+
 def numpy(value: Any) -> NDArray[Any]:
     """See `Backend`."""
-    array: NDArray[Any] = keras.ops.convert_to_numpy(value)
-    return array
+    if not isinstance(value, torch.Tensor) or value.dtype == torch.bfloat16:
+        return np.asarray(keras.ops.convert_to_numpy(value))
+    # Keras' own conversion goes through `__array__`, of which NumPy 2 warns.
+    return np.array(value.detach().cpu().numpy())
 
 
 def dense_tensor(value: Any) -> Any:
