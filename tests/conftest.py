@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.abc
 import os
 import re
 import shutil
@@ -35,8 +36,18 @@ QUIET = (
 
 
 BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
+
+
+class _NoTensorFlow(importlib.abc.MetaPathFinder):
+    """Finds no TensorFlow. (Keras takes an entry in `sys.modules`, even None, for an imported one.)"""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> None:
+        if name == "tensorflow" or name.startswith("tensorflow."):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 if BACKEND != "tensorflow":  # all that is tested on another backend works where TensorFlow is not installed
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]
+    sys.meta_path.insert(0, _NoTensorFlow())
 if BACKEND == "jax" and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     # Most of the time goes into compiling, often the same program: each is compiled once in all processes of a run.
     _cache = tempfile.TemporaryDirectory(prefix="keras_xai_jax_")
