@@ -9,6 +9,8 @@ from keras_xai.attribution.smoothgrad import SmoothGrad
 
 layers = keras.layers
 
+pytestmark = pytest.mark.every_backend
+
 
 @pytest.fixture(scope="module")
 def quadratic():

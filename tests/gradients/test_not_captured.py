@@ -17,9 +17,6 @@ from tests.frameworks import BACKEND, array, noise_of, sealed, value_and_gradien
 from tests.gradients.listeners import Listener, assert_same, fit, model
 from tests.gradients.situations import LOSS, X, Y, sgd
 
-# `pytest.warns` says all other warnings again, that of Keras' own reading of a learning rate among them.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 SUMS = importlib.import_module(f"keras_xai.backend.{BACKEND}").GradientSums
 
 

@@ -84,9 +84,23 @@ def constant(array: NDArray[Any]) -> Any:
     return keras.ops.convert_to_tensor(array.astype(np.float32) if array.dtype == np.float64 else array)
 
 
+def compiles() -> bool:
+    """See `Backend`."""
+    return False
+
+
+def has_text() -> bool:
+    """See `Backend`."""
+    return False
+
+
 def numpy(value: Any) -> NDArray[Any]:
     """See `Backend`."""
-    array: NDArray[Any] = keras.ops.convert_to_numpy(value)
+    if not isinstance(value, torch.Tensor) or value.dtype == torch.bfloat16:  # which NumPy does not have
+        value = keras.ops.convert_to_numpy(value)
+        return np.asarray(value)
+    # A copy: the tensor may be written in place later.
+    array: NDArray[Any] = value.detach().to("cpu", copy=True).numpy()
     return array
 
 
