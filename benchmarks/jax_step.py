@@ -161,6 +161,11 @@ def step_with(training: Training, way: Way) -> Callable[[Any, Any], Any]:
     return step
 
 
+def returned_alone(step: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return a step without its state: the compiler leaves out what only that needs."""
+    return lambda state, batch: step(state, batch)[2]
+
+
 def training_of(model: keras.Model, x: np.ndarray, y: np.ndarray, batch_size: int) -> Training:
     """Compile a model as its benchmarks do, and return it with the state before the first step."""
     batches = [(x[k : k + batch_size], y[k : k + batch_size], None) for k in range(0, len(x) - batch_size, batch_size)]
@@ -178,10 +183,7 @@ def times(kind: str, rounds: int) -> None:
     """Print a row of CPU times for one model of the other benchmarks."""
     training = training_of(*MODELS[kind]())
     plain = jax.jit(training.model.train_step, donate_argnums=0)
-    programs = {
-        name: jax.jit(lambda state, batch, step=step_with(training, way): step(state, batch)[2])
-        for name, way in PROGRAMS.items()
-    }
+    programs = {name: jax.jit(returned_alone(step_with(training, way))) for name, way in PROGRAMS.items()}
     state, seconds = training.state, {name: [] for name in ("plain", *programs)}
     for number in range(rounds + 3):  # the first ones compile
         batch = training.batches[number % len(training.batches)]
