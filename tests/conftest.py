@@ -57,11 +57,11 @@ if BACKEND == "jax" and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leave out, on another backend, the files that import TensorFlow."""
+    """Leave out, on another backend, the files that import TensorFlow or a benchmark that does."""
     if BACKEND == "tensorflow" or collection_path.suffix != ".py":
         return None
     text = collection_path.read_text(encoding="utf-8")
-    return True if re.search(r"^(import|from) tensorflow", text, re.MULTILINE) else None
+    return True if re.search(r"^(import|from) (tensorflow|benchmarks\._drift_rows)", text, re.MULTILINE) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
