@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -107,11 +108,7 @@ def _count(run: Run, records: str) -> int:
 
 
 def _demo(log_dir: str, seed: int, serve: bool) -> int:
-    try:
-        with _quiet():
-            import tensorflow  # noqa: F401
-    except ImportError:
-        _print_line('The demo trains a model: pip install "keras-xai[tensorflow]"', sys.stderr)
+    if not _imports_keras():
         return FAILED
     from keras_xai.demo import run
 
@@ -124,9 +121,36 @@ def _demo(log_dir: str, seed: int, serve: bool) -> int:
     return 0
 
 
+def _imports_keras() -> bool:
+    """Import Keras with the framework that KERAS_BACKEND names; without the variable, with one that is installed.
+
+    Returns:
+        False where there is none, which is printed.
+    """
+    frameworks = ("tensorflow", "jax", "torch")
+    installed = [name for name in frameworks if importlib.util.find_spec(name) is not None]
+    if installed and "tensorflow" not in installed:  # which Keras takes where nothing is said
+        os.environ.setdefault("KERAS_BACKEND", installed[0])
+    try:
+        with _quiet():
+            import keras  # noqa: F401
+    except ImportError:
+        framework = os.environ.get("KERAS_BACKEND", "tensorflow")
+        extra = framework if framework in frameworks else "tensorflow"
+        others = [f"KERAS_BACKEND={name}" for name in installed]
+        instead = f", or set {' or '.join(others)}" if others else ""
+        _print_line(
+            f"The demo trains a model, and Keras cannot import its backend {framework!r}: "
+            f'pip install "keras-xai[{extra}]"{instead}',
+            sys.stderr,
+        )
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what TensorFlow's libraries print to the file descriptor itself: its greeting drowns ours."""
+    """Silence what the frameworks' libraries print to the file descriptor itself: their greetings drown ours."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     standard_error = os.dup(2)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -33,13 +35,41 @@ QUIET = (
 )
 
 
+BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
+
+
+class WithoutTensorFlow(importlib.machinery.PathFinder):
+    """Finds everything but TensorFlow. (Keras takes an entry in `sys.modules`, even None, for an imported one.)"""
+
+    @classmethod
+    def find_spec(cls, fullname: str, path: Any = None, target: Any = None) -> Any:
+        return None if fullname.partition(".")[0] == "tensorflow" else super().find_spec(fullname, path, target)
+
+
+if BACKEND != "tensorflow":  # all that is tested on another backend works where TensorFlow is not installed
+    sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = WithoutTensorFlow
+if BACKEND == "jax" and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # Most of the time goes into compiling, often the same program: each is compiled once in all processes of a run.
+    _cache = tempfile.TemporaryDirectory(prefix="keras_xai_jax_")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out, on another backend, the files that import TensorFlow or a benchmark that does."""
+    if BACKEND == "tensorflow" or collection_path.suffix != ".py":
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    return True if re.search(r"^(import|from) (tensorflow|benchmarks\._drift_rows)", text, re.MULTILINE) else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests that need other frameworks than the one that Keras runs on."""
-    framework = os.environ.get("KERAS_BACKEND", "tensorflow")
     left_out = []
     for item in items:
         needed = [name for name in FRAMEWORKS if item.get_closest_marker(name)]
-        if needed and framework not in needed:
+        if needed and BACKEND not in needed:
             left_out.append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]

@@ -66,6 +66,19 @@ def without_gradients(function: Callable[[], Any]) -> Any:
         return function()
 
 
+def apply(optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
+    """Call an optimizer on variables, in a step that nobody compiles."""
+    if BACKEND != "jax":
+        without_gradients(lambda: optimizer.apply(gradients, variables))
+        return
+    if not optimizer.built:
+        optimizer.build(variables)
+    of_optimizer = [variable.value for variable in optimizer.variables]
+    results = optimizer.stateless_apply(of_optimizer, gradients, [variable.value for variable in variables])
+    for variable, value in zip([*variables, *optimizer.variables], [*results[0], *results[1]], strict=True):
+        variable.assign(value)
+
+
 def sealed(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a part of a train step, as users of TensorFlow do; itself elsewhere."""
     if BACKEND != "tensorflow":
@@ -124,7 +137,7 @@ def forget_compiled() -> None:
 
 
 def raw_state(size: int) -> Any:
-    """Zeros of the framework's own that are written in place: Keras does not list them."""
+    """Zeros of the framework's own that are written in place: Keras does not list them. JAX has nothing of the kind."""
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
@@ -137,16 +150,23 @@ def raw_state(size: int) -> Any:
 
 
 def moved(state: Any, mean: Any) -> Any:
-    """Take a tenth of a mean into a raw state, and return its value."""
+    """Take a tenth of a mean into a raw state, and return its value. On JAX it stays what it is."""
     if BACKEND == "tensorflow":
         state.assign(0.9 * state + 0.1 * mean)
         return state + 0.0
+    if BACKEND == "jax":
+        return state
     from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
     if in_symbolic_scope():  # Keras asks for shapes, with numbers that nobody has set
         return state.clone()
     state.mul_(0.9).add_(0.1 * mean.detach())
     return state.clone()
+
+
+def seed_of_a_layer() -> Any:
+    """The seed that a layer draws with: Keras' global generator where it may be drawn from inside a step, as not on JAX."""
+    return keras.random.SeedGenerator(7) if BACKEND == "jax" else None
 
 
 def generator_states() -> list[np.ndarray]:

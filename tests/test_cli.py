@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -192,3 +193,17 @@ def test_wrong_usage_is_two():
     with pytest.raises(SystemExit) as caught:
         main(["chekc"])
     assert caught.value.code == 2
+
+
+def test_a_demo_without_a_framework_says_what_to_install(tmp_path):
+    """Of a Keras that has none, and of one that is told to take one that is not there."""
+    absent = "import sys; sys.modules.update(tensorflow=None, jax=None, torch=None); from keras_xai.cli import main;"
+    command = [sys.executable, "-c", f"{absent} sys.exit(main(['demo', {str(tmp_path / 'logs')!r}]))"]
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    for backend, extra in ((None, "tensorflow"), ("jax", "jax")):
+        chosen = environment | ({"KERAS_BACKEND": backend} if backend else {})
+        process = subprocess.run(command, capture_output=True, text=True, check=False, env=chosen, timeout=120)
+        assert process.returncode == 2
+        assert f'pip install "keras-xai[{extra}]"' in process.stderr
+        assert "Traceback" not in process.stderr
+    assert not (tmp_path / "logs").exists()

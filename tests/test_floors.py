@@ -61,10 +61,10 @@ LAW = {
 
 # A library, and the only rooms that may import it.
 ONLY = {
-    "tensorflow": {"backend", "cli"},  # cli: to say which extra is missing
+    "tensorflow": {"backend"},
     "jax": {"backend"},
     "torch": {"backend"},
-    "keras": {"backend", "running", "gradients", "model", "attribution", "mapping", "callbacks", "demo"},
+    "keras": {"backend", "running", "gradients", "model", "attribution", "mapping", "callbacks", "demo", "cli"},
     "google": {"summary"},
     "google_crc32c": {"summary"},
     "werkzeug": {"plugin"},

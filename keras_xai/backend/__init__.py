@@ -13,7 +13,11 @@ from keras_xai.backend.protocol import Backend
 from keras_xai.errors import InvalidInput, listed
 
 # By framework, the module that has the functions of `protocol.Backend`.
-FRAMEWORKS = {"tensorflow": "keras_xai.backend.tensorflow", "torch": "keras_xai.backend.torch"}
+FRAMEWORKS = {
+    "tensorflow": "keras_xai.backend.tensorflow",
+    "jax": "keras_xai.backend.jax",
+    "torch": "keras_xai.backend.torch",
+}
 
 
 @functools.cache

@@ -1,6 +1,6 @@
-"""A hook around every optimizer's `apply` while some Python code runs.
+"""A hook around every optimizer's `apply` and `stateless_apply` while some Python code runs.
 
-The classes' `apply` is replaced only while a hook is in place. The hook belongs to a thread, so that the fit of another model
+The classes' methods are replaced only while a hook is in place. The hook belongs to a thread, so that the fit of another model
 is never recorded; nor is an inner optimizer, which another optimizer's `apply` calls.
 """
 
@@ -24,16 +24,20 @@ ApplyHook = Callable[
     Any,
 ]
 
-# The classes with an `apply` of their own. Optimizers of users inherit from the first.
+# The classes with methods of their own. Optimizers of users inherit from the first.
 OPTIMIZERS = (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer)
 
 _thread = threading.local()
 _active: set[object] = set()  # an entry for each `with_apply_hook` that runs, in whatever thread
-_originals: dict[type, Any] = {}  # None where a class inherits its `apply`
+_originals: dict[tuple[type, str], Any] = {}  # None where a class inherits the method
 
 
 def with_apply_hook(hook: ApplyHook, run: Callable[[], T]) -> T:
-    """Return `run()`; while it runs every call of an optimizer's `apply` in this thread goes through `hook`."""
+    """Return `run()`; while it runs every call of an optimizer's `apply` in this thread goes through `hook`.
+
+    `stateless_apply` does, too: the variables then have the values that it was given until `update()`, and those that it
+    returned after it.
+    """
     entry, outer = object(), getattr(_thread, "hook", None)
     # Twice: an interrupt may come at any line, also while the first `finally` cleans up. No `with`: it can be interrupted
     # between the end of its body and its exit.
@@ -86,19 +90,23 @@ def _remove(entry: object, outer: ApplyHook | None) -> None:
 
 def _replace() -> None:
     for cls in OPTIMIZERS:
-        if not hasattr(cls.apply, "_keras_xai"):
-            _originals[cls] = vars(cls).get("apply")
-            cls.apply = _hooked(cls.apply)
+        for name, hooked in _HOOKED.items():
+            present = getattr(cls, name)
+            if not hasattr(present, "_keras_xai"):
+                _originals[cls, name] = vars(cls).get(name)
+                setattr(cls, name, hooked(present))
 
 
 def _restore() -> None:
     for cls in OPTIMIZERS:
-        if hasattr(vars(cls).get("apply"), "_keras_xai"):
-            original = _originals.get(cls)
+        for name in _HOOKED:
+            if not hasattr(vars(cls).get(name), "_keras_xai"):
+                continue
+            original = _originals.get((cls, name))
             if original is None:
-                del cls.apply
+                delattr(cls, name)
             else:
-                cls.apply = original
+                setattr(cls, name, original)
 
 
 @functools.cache  # one function each, so that what was compiled with it is found again
@@ -126,3 +134,51 @@ def _hooked(original: Callable[..., T]) -> Callable[..., T]:
 
     apply._keras_xai = True  # type: ignore[attr-defined]
     return apply
+
+
+@functools.cache
+def _hooked_stateless(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def stateless_apply(self: Any, optimizer_variables: Any, grads: Any, trainable_variables: Any) -> Any:
+        hook = getattr(_thread, "hook", None)
+        variables = [*getattr(self, "_trainable_variables", ()), *self.variables]
+        values = [*trainable_variables, *optimizer_variables]
+        if hook is None or len(variables) != len(values):  # which the method itself refuses
+            return original(self, optimizer_variables, grads, trainable_variables)
+        grads = list(grads)
+        scope = keras.StatelessScope(list(zip(variables, values, strict=True)))
+        entered: list[keras.StatelessScope] = []
+
+        def update() -> Any:
+            result = original(self, optimizer_variables, grads, trainable_variables)
+            for variable, value in zip(variables, [*result[0], *result[1]], strict=True):
+                scope.add_update((variable, value))
+            return result
+
+        # The `apply` inside is part of this call.
+        _thread.hook = None
+        try:  # twice, as in `with_apply_hook`
+            try:
+                entered.append(scope.__enter__())
+                return hook(self, grads, list(self._trainable_variables), update)
+            finally:
+                _leave(entered)
+        finally:
+            _leave(entered)
+            _thread.hook = hook
+
+    stateless_apply._keras_xai = True  # type: ignore[attr-defined]
+    return stateless_apply
+
+
+def _leave(entered: list[keras.StatelessScope]) -> None:
+    """Leave a scope, if it was entered; may be called more than once."""
+    for scope in entered:
+        scope.__exit__(None, None, None)
+    entered.clear()
+
+
+_HOOKED: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+    "apply": _hooked,
+    "stateless_apply": _hooked_stateless,
+}

@@ -178,6 +178,15 @@ class Backend(Protocol):
     def dense_tensor(self, value: Any) -> Tensor | None:
         """Return a model's output as a tensor of numbers; None for text, complex numbers, ragged or sparse tensors, nothing."""
 
+    def compiles(self) -> bool:
+        """Return True where programs are compiled.
+
+        Then many small passes cost what a large one costs. Where Python runs each operation, they are dear.
+        """
+
+    def has_text(self) -> bool:
+        """Return True where tensors may hold text."""
+
     # Logits and targets.
 
     def find_logits(self, function: Callable[[Tensors], Tensor], inputs: Sequence[Tensor]) -> Logits:

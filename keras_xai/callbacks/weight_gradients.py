@@ -26,10 +26,11 @@ from keras_xai.summary.reader import Log
 class WeightGradients(RecordingCallback):
     """Records the gradients that `fit` hands to the optimizer: their statistics and log2 histograms, by variable.
 
-    They are the gradients of the training's own steps, taken inside the compiled train step and not from a batch evaluated
-    later: after loss scaling is undone, summed over replicas, before any clipping. A second train function is traced once
-    and runs on a few sampled steps of each epoch; all other steps run the model's own. The weights end up the same, bit for
-    bit.
+    They are the gradients of the training's own steps and not of a batch evaluated later: after loss scaling is undone,
+    summed over replicas, before any clipping. A few sampled steps of each epoch are recorded; all others run the model's own
+    train function alone. The weights end up the same, bit for bit. TensorFlow and PyTorch take the gradients inside the
+    step. On JAX a second program computes them again, from the same weights, batch and random keys: they may differ from
+    the step's in their last bits.
 
     With `log="all"` `logs` get, in every epoch from the first, NaN before there is a figure:
 
@@ -44,7 +45,8 @@ class WeightGradients(RecordingCallback):
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
         every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
         samples_per_epoch: how many calls of the train function are recorded, spread from the first to the last of an
-            epoch; or "all". With `steps_per_execution` one call holds several steps, which are all recorded.
+            epoch; or "all". With `steps_per_execution` one call holds several steps, which are all recorded. On JAX at most
+            one call in 24, and at least one, unless it is "all".
         include: layer or variable paths, wildcards allowed ("backbone", "*/kernel"); default all trainable variables.
         exclude: the same, of what to leave out.
         thresholds: other numbers for the flags, None to switch one off, see `keras_xai.gradients.flags.Flags`.
@@ -133,9 +135,10 @@ class WeightGradients(RecordingCallback):
             return
         steps = (self.params or {}).get("steps")
         if steps:
-            self._sampling.begin(-(-steps // self.model.steps_per_execution))
+            length = -(-steps // self.model.steps_per_execution)
         else:
-            self._sampling.begin((self._tap.calls - self._calls_before) or None)  # as many as the last time
+            length = (self._tap.calls - self._calls_before) or None  # as many as the last time
+        self._sampling.begin(length, self._tap.repeats_steps)
         self._calls_before = self._tap.calls
         self._execution, self._is_due = 0, self.is_scheduled(epoch)
         self._tap.attach()

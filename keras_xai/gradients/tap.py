@@ -150,6 +150,11 @@ class TrainFunctionTap:
         self._executions = 0
         return self._collected
 
+    @property
+    def repeats_steps(self) -> bool:
+        """True where a recorded step costs as much again."""
+        return self._recorder.repeats_steps
+
     def take_cost(self) -> RecordingCost:
         """Return the seconds since the last call that a plain fit would not have spent."""
         return self._times.take(self._recorder.relative_size)
@@ -170,10 +175,13 @@ class TrainFunctionTap:
             return self.plain(*arguments)
         if len(expected) < len(self._selections):  # some are left over from an aborted fit
             self._selections = {key: value for key, value in self._selections.items() if key in expected}
+        built_before = self._recorder.seconds_built
         recording = self._recording_function(arguments) if any(expected.values()) else None
-        start = clock()
+        start, built = clock(), self._recorder.seconds_built
         result = (recording or self.plain)(*arguments)
-        self._times.add_call(clock() - start, recording)
+        seconds_built_in_call = self._recorder.seconds_built - built
+        self._times.add_call(clock() - start - seconds_built_in_call, recording)
+        self._times.add_build(self._recorder.seconds_built - built_before)
         self.calls += 1
         self._executions += recording is not None
         return result
@@ -186,10 +194,7 @@ class TrainFunctionTap:
         if not selections <= self._recorded_for:  # the union is recorded; each subscriber takes its own rows out of it
             self._recorded_for = selections
             self._recorder.select(self._is_selected)
-        before = self._recorder.seconds_built
-        recording = self._recorder.recording_function(arguments)
-        self._times.add_build(self._recorder.seconds_built - before)
-        return recording
+        return self._recorder.recording_function(arguments)
 
     def _is_selected(self, variable: Variable) -> bool:
         path = variable_path(variable)

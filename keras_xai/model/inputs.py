@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.backend import get_backend
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.model.samples import Samples, converted
 from keras_xai.model.whole_numbers import read_as_numbers
@@ -48,6 +49,12 @@ def prepare_inputs(model: keras.Model, x: list[NDArray[Any]], like: Any) -> list
             if dtype not in ("", "string"):
                 raise InvalidInput(
                     f"x has dtype {array.dtype}, the model takes {dtype}: give the samples as `fit` gets them."
+                )
+            if not get_backend().has_text():
+                raise InvalidInput(
+                    f"x has dtype {array.dtype}, and the Keras backend {keras.backend.backend()!r} has no tensors of text: "
+                    f"explain the model of numbers behind the lookup (StringLookup, TextVectorization), and give x as that "
+                    f"gives it."
                 )
             prepared.append(converted(array, object))  # words of any length
             continue

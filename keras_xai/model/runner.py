@@ -21,6 +21,7 @@ from keras_xai.tree import leaves
 CHUNK_BYTES = 2**24  # of the samples in one pass
 CHUNK_ROWS = 512
 CHUNK_ROWS_WITH_CONVOLUTIONS = 64
+CHUNK_ROWS_UNCOMPILED = 1024  # a pass takes milliseconds of Python, however few rows it has
 
 
 class Chunk(NamedTuple):
@@ -48,7 +49,8 @@ class ModelRunner:
         model: a built Keras model; its weights are read at each call and never written.
         like: the input as the user holds it (array, list or dict), for its structure.
         output: see `Probe`.
-        chunk: rows in one forward pass; default 64 with convolutions, else 512, and no more than make up 16 MiB.
+        chunk: rows in one forward pass; default 64 with convolutions, else 512, where nothing is compiled 1024, and no more than
+            make up 16 MiB.
         jit: compile with XLA.
     """
 
@@ -163,7 +165,10 @@ class ModelRunner:
 def chunk_rows(like: Any, *, convolves: bool) -> int:
     """The number of samples that one pass takes: convolutions want few, and large samples take memory in every layer."""
     bytes_each = sample_bytes([np.shape(array) for array in leaves(like)])
-    most = CHUNK_ROWS_WITH_CONVOLUTIONS if convolves else CHUNK_ROWS
+    if get_backend().compiles():
+        most = CHUNK_ROWS_WITH_CONVOLUTIONS if convolves else CHUNK_ROWS
+    else:
+        most = CHUNK_ROWS_UNCOMPILED
     return max(1, min(most, CHUNK_BYTES // max(1, bytes_each)))
 
 

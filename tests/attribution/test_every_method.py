@@ -14,10 +14,11 @@ from keras_xai.attribution import METHODS
 from keras_xai.attribution.engine import Engine
 from keras_xai.attribution.method import make_method
 from keras_xai.model.runner import ModelRunner
+from tests.arrays import to_numpy
 
 from .models import MODELS
 
-pytestmark = pytest.mark.oldest
+pytestmark = [pytest.mark.oldest, pytest.mark.every_backend]
 
 layers = keras.layers
 FEW = {"kernel_shap": 64, "lime": 64, "rise": 64, "smoothgrad": 6}  # draws: laws hold for any number
@@ -61,7 +62,7 @@ class Case:
 
     def state(self):
         attributes = [sorted(vars(layer)) for layer in self.model._flatten_layers()]
-        return [*(v.numpy().copy() for v in self.model.variables), *attributes]
+        return [*(to_numpy(v) for v in self.model.variables), *attributes]
 
 
 @pytest.fixture(scope="module", params=["table", "subclassed"])
@@ -80,7 +81,7 @@ def test_shape_and_dtype(method, case):
     assert a.values.dtype == np.float32
     assert a.values.shape == x.shape if METHODS[method].input_shaped else (a.values.ndim, len(a.values)) == (3, len(x))
     assert np.isfinite(a.values).all()
-    outputs = np.asarray(case.model(x, training=False))
+    outputs = to_numpy(case.model(x, training=False))
     np.testing.assert_array_equal(a.target, 1)
     np.testing.assert_array_equal(a.prediction, outputs.argmax(1))
     np.testing.assert_allclose(a.outputs, outputs, rtol=1e-5)

@@ -3,13 +3,16 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_xai as kx
 from keras_xai.attribution import METHODS
+from keras_xai.backend import get_backend
+from tests.arrays import to_numpy
 
 layers = keras.layers
 TOKENS = np.array([[3, 1, 4, 0, 0], [1, 5, 9, 2, 6], [5, 3, 0, 0, 0]])
+
+pytestmark = pytest.mark.every_backend
 
 
 class Pooled(layers.Layer):
@@ -53,29 +56,27 @@ def text():
 
 
 def logit(model, embedding, target):
-    """The model written out from the embeddings on."""
+    """The model written out from the embeddings on: the logit, and its gradient there."""
     places = next(layer.places for layer in model.layers if isinstance(layer, Placed))
     mask = (TOKENS != 0)[..., None].astype(np.float32)
-    h = embedding + places.embeddings[None]
-    h = tf.reduce_sum(h * mask, 1) / mask.sum(1)
-    first, last = [layer for layer in model.layers if isinstance(layer, layers.Dense)]
-    return (tf.tanh(h @ first.kernel + first.bias) @ last.kernel + last.bias)[:, target]
+    h = ((embedding + to_numpy(places.embeddings)[None]) * mask).sum(1) / mask.sum(1)
+    (w1, b1), (w2, b2) = [layer.get_weights() for layer in model.layers if isinstance(layer, layers.Dense)]
+    hidden = np.tanh(h @ w1 + b1)
+    slope = ((1 - hidden**2) * w2[:, target]) @ w1.T
+    return (hidden @ w2 + b2)[:, target], slope[:, None] * mask / mask.sum(1)[:, None]
 
 
 def test_tokens_are_explained_at_the_embedding_with_their_mask(text):
     """(B, T): the gradient at the words' embedding, summed over it; padding has none; places are left alone."""
     model, words = text
-    embedding = tf.gather(words.embeddings.value, TOKENS)
-    with tf.GradientTape() as tape:
-        tape.watch(embedding)
-        score = logit(model, embedding, 1)
-    gradient = tape.gradient(score, embedding).numpy()
+    embedding = to_numpy(words.embeddings)[TOKENS]
+    score, gradient = logit(model, embedding, 1)
     a = kx.attribute(model, TOKENS, "saliency", target=1)
     np.testing.assert_allclose(a.values, gradient.sum(-1), rtol=1e-4, atol=1e-6)
     assert (a.values[TOKENS == 0] == 0).all()
     np.testing.assert_allclose(a.score, score, rtol=1e-5)
     product = kx.attribute(model, TOKENS, "input_x_gradient", target=1).values
-    np.testing.assert_allclose(product, (gradient * embedding).numpy().sum(-1), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(product, (gradient * embedding).sum(-1), rtol=1e-4, atol=1e-6)
 
 
 def test_paths_between_embeddings_are_complete(text):
@@ -84,10 +85,10 @@ def test_paths_between_embeddings_are_complete(text):
     a = kx.attribute(model, TOKENS, "integrated_gradients", target=1)
     assert a.values.shape == TOKENS.shape
     assert a.completeness_error.max() < 1e-4
-    zero = logit(model, tf.zeros((3, 5, 4)), 1)
+    zero, _ = logit(model, np.zeros((3, 5, 4)), 1)
     np.testing.assert_allclose(a.baseline_score, zero, rtol=1e-5, atol=1e-6)
     padded = kx.attribute(model, TOKENS, "integrated_gradients", target=1, baseline=np.full(5, 7))
-    other = logit(model, tf.gather(words.embeddings.value, np.full((3, 5), 7)), 1)
+    other, _ = logit(model, to_numpy(words.embeddings)[np.full((3, 5), 7)], 1)
     np.testing.assert_allclose(padded.baseline_score, other, rtol=1e-5, atol=1e-6)
     assert padded.completeness_error.max() < 1e-4
 
@@ -252,7 +253,7 @@ def test_channels_first_pictures_have_cells_and_windows_over_their_places():
     occluded = kx.attribute(model, x, "occlusion", window=2, target=1).values
     np.testing.assert_array_equal(occluded[:, 0], occluded[:, 2])
     np.testing.assert_array_equal(occluded[:, :, ::2, ::2], occluded[:, :, 1::2, 1::2])
-    kernel = model.layers[-1].kernel.numpy()[:, 1].reshape(3, 8, 8)
+    kernel = to_numpy(model.layers[-1].kernel)[:, 1].reshape(3, 8, 8)
     window = (x * kernel).sum(1).reshape(2, 4, 2, 4, 2).sum((2, 4))
     np.testing.assert_allclose(occluded[:, 0, ::2, ::2], window, rtol=1e-3, atol=1e-5)
     cells = kx.attribute(model, x, "kernel_shap", target=1, n_samples=400).values
@@ -281,3 +282,17 @@ def test_pictures_of_bytes_are_explained_as_numbers(reader, method):
     looked_up = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.CategoryEncoding(300)(inputs)))
     with pytest.raises(kx.InvalidInput, match="No gradient leads"):
         kx.attribute(looked_up, x[:, 0, :4, 0], "saliency")
+
+
+def test_text_is_refused_in_words_where_the_backend_has_none(monkeypatch):
+    """Whatever the model may do with it."""
+
+    class Anything(keras.Model):
+        def call(self, x):
+            return x
+
+    model = Anything()
+    model.built = True
+    monkeypatch.setattr(get_backend(), "has_text", lambda: False)
+    with pytest.raises(kx.InvalidInput, match="no tensors of text: explain the model of numbers behind the lookup"):
+        kx.attribute(model, np.array([["good"], ["bad"]]), "occlusion")

@@ -11,6 +11,7 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.attribution import METHODS
+from tests.arrays import to_numpy
 
 from .kinds import KINDS, kind
 
@@ -27,6 +28,14 @@ QUICK = [
 ]
 RECTIFIED = ("grad_cam", "grad_cam_plus_plus", "layer_cam", "score_cam")  # nothing may speak for a class
 HELD = "strings beside numbers"  # strings are held fixed by what needs a gradient
+OF_TEXT = ("text", HELD)
+
+
+def cells(pairs):
+    """Parameters; those of text for TensorFlow alone, which has tensors of strings."""
+    return [
+        pytest.param(name, method, marks=[pytest.mark.tensorflow] if name in OF_TEXT else []) for name, method in pairs
+    ]
 
 
 def parts(values):
@@ -47,7 +56,7 @@ def ask(name, method, x=None):
 def holds(name, method):
     """What must hold for one cell."""
     asked = kind(name)
-    before = [v.numpy().copy() for v in asked.model.variables]
+    before = [to_numpy(v) for v in asked.model.variables]
     if method in asked.refused:
         with pytest.raises(kx.InvalidInput, match=asked.refused[method]):
             ask(name, method)
@@ -67,7 +76,7 @@ def holds(name, method):
     if a.completeness_error is not None:
         assert a.completeness_error.max() < 1e-3 * asked.rounding
     for b, v in zip(before, asked.model.variables, strict=True):
-        np.testing.assert_array_equal(b, v.numpy())
+        np.testing.assert_array_equal(b, to_numpy(v))
 
 
 def a_new_model_fits():
@@ -83,7 +92,8 @@ def a_new_model_fits():
     )
 
 
-@pytest.mark.parametrize(("name", "method"), QUICK)
+@pytest.mark.every_backend
+@pytest.mark.parametrize(("name", "method"), cells(QUICK))
 def test_some_cells(name, method):
     """Explained or refused."""
     holds(name, method)
@@ -101,12 +111,13 @@ def test_the_quick_cells_hold_every_kind_and_every_method():
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("name", "method"), CELLS)
+@pytest.mark.parametrize(("name", "method"), cells(CELLS))
 def test_all_cells(name, method):
     """Explained or refused."""
     holds(name, method)
 
 
+@pytest.mark.tensorflow  # strings
 def test_strings_are_taken_away_one_by_one():
     """A lookup's column without its word is a word that nobody knows: the difference of the two scores."""
     asked = kind(HELD)

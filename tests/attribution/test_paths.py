@@ -9,6 +9,8 @@ from keras_xai.attribution.smoothgrad import SmoothGrad
 
 layers = keras.layers
 
+pytestmark = pytest.mark.every_backend
+
 
 @pytest.fixture(scope="module")
 def quadratic():
@@ -146,7 +148,7 @@ def test_deeplift_takes_an_activation_of_several_operations_as_one(name):
     a = kx.attribute(model, x, "deeplift", baseline=base)
     (w1, b1), (w2, _) = first.get_weights(), last.get_weights()
     z, z0 = x @ w1 + b1, base @ w1 + b1
-    values, values0 = (to_numpy(function(keras.ops.convert_to_tensor(rows))) for rows in (z, z0))
+    values, values0 = (keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor(rows))) for rows in (z, z0))
     slope = (values - values0) / (z - z0)
     np.testing.assert_allclose(a.values, (x - base) * ((slope * w2[:, 0]) @ w1.T), rtol=1e-4, atol=5e-6)
 

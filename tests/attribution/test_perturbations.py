@@ -11,6 +11,7 @@ import keras_xai as kx
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.kernel_shap import coalitions, regression
 from keras_xai.attribution.lime import Lime
+from tests.arrays import to_numpy
 
 layers = keras.layers
 
@@ -129,7 +130,7 @@ def test_occlusion_is_a_loop_over_windows(cnn, images, window, stride):
     down, across = np.broadcast_to(1 if window is None else window if stride is None else stride, 2)
     logits = keras.Model(cnn.input, cnn.layers[-2].output)
     dense = cnn.layers[-1]
-    score = lambda z: (logits(z).numpy() @ dense.kernel.numpy() + dense.bias.numpy())[:, 1]  # noqa: E731
+    score = lambda z: (to_numpy(logits(z)) @ to_numpy(dense.kernel) + to_numpy(dense.bias))[:, 1]  # noqa: E731
     full, total, count = score(images), np.zeros((6, 8, 8, 1)), np.zeros((1, 8, 8, 1))
     for top in sorted({min(t, 8 - h) for t in range(0, 8 - h + down, down)}):
         for left in sorted({min(t, 8 - w) for t in range(0, 8 - w + across, across)}):
@@ -229,7 +230,7 @@ def test_an_occluded_token_costs_its_score_whatever_the_width_of_its_embedding(w
     ]
     model = keras.Sequential([*layers, keras.layers.Dense(1)])
     tokens = np.random.default_rng(0).integers(1, 20, (3, 6))
-    table, kernel = model.layers[0].embeddings.numpy(), model.layers[2].kernel.numpy()
+    table, kernel = to_numpy(model.layers[0].embeddings), to_numpy(model.layers[2].kernel)
     np.testing.assert_allclose(
         kx.attribute(model, tokens, "occlusion").values, (table[tokens] @ kernel)[..., 0] / 6, rtol=1e-3, atol=1e-6
     )

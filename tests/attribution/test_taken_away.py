@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
+from tests.arrays import to_numpy
 
 layers = keras.layers
 TOKENS = np.random.default_rng(0).integers(1, 9, (3, 5))
@@ -27,7 +28,7 @@ def beside_a_table():
 def test_occlusion_is_the_score_that_a_tokens_absence_costs(beside_a_table):
     """Against a loop that empties all embeddings of a token; the numbers beside it are as they would be alone."""
     model, rest, looked_up = beside_a_table
-    embedded = [np.asarray(layer(TOKENS)) for layer in looked_up]
+    embedded = [to_numpy(layer(TOKENS)) for layer in looked_up]
     full = np.asarray(rest([*embedded, NUMBERS]))[:, 0]
     tokens, numbers = kx.attribute(model, [TOKENS, NUMBERS], "occlusion").values
     for t in range(5):
@@ -53,11 +54,12 @@ def test_a_sample_that_is_one_token_is_taken_away_as_a_whole(method, width):
     """(B,): its score less that of an embedding of zeros."""
     tokens = keras.Input((), dtype="int32")
     model = keras.Model(tokens, layers.Dense(1)(layers.Embedding(5, width)(tokens)))
-    table, (kernel, _) = model.layers[1].embeddings.numpy(), model.layers[2].get_weights()
+    table, (kernel, _) = to_numpy(model.layers[1].embeddings), model.layers[2].get_weights()
     values = kx.attribute(model, np.array([1, 2, 3]), method).values
     np.testing.assert_allclose(values, (table[1:4] @ kernel)[:, 0], atol=1e-6)
 
 
+@pytest.mark.tensorflow  # strings
 @pytest.mark.parametrize("method", ["occlusion", "lime", "kernel_shap"])
 def test_strings_one_a_sample(method):
     """(B,): a known word has a value, one that stands for the unknown has none."""

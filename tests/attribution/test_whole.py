@@ -5,7 +5,6 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_xai as kx
 from keras_xai import judgement
@@ -40,6 +39,7 @@ def other_rows():
     return np.random.default_rng(0).permutation(SIZE)
 
 
+@pytest.mark.tensorflow  # strings
 def test_a_category_has_its_importance(mixed):
     """By exchange, in one unit with the numbers: the share of rows whose city comes or goes."""
     with pytest.warns(UserWarning, match=r"No gradient reaches 'city.*'rank.*measured by occlusion"):
@@ -49,8 +49,11 @@ def test_a_category_has_its_importance(mixed):
     assert values.sum() == pytest.approx(moved)
 
 
+@pytest.mark.tensorflow  # strings
 def test_drift_measures_a_table_with_categories_whole(mixed, tmp_path):
     """The record says by which method; nothing is unmeasured; live rows likewise."""
+    import tensorflow as tf
+
     rows = tf.data.Dataset.from_tensor_slices((X | {"city": CITY.astype(str)}, Y)).batch(32)
     watch = kx.ImportanceDrift(tmp_path, kx.Probe(X, Y), live=(X, Y), on_error="raise")
     with pytest.warns(UserWarning, match="No gradient reaches"):

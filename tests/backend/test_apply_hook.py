@@ -44,7 +44,7 @@ class Interrupting:
 
 
 def originals():
-    return [vars(cls).get("apply") for cls in OPTIMIZERS]
+    return [vars(cls).get(name) for cls in OPTIMIZERS for name in ("apply", "stateless_apply")]
 
 
 def train_by_hand(listener):

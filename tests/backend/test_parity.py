@@ -15,6 +15,8 @@ from keras_xai.backend.protocol import NoRule
 from keras_xai.backend.rows import fit_rows
 from keras_xai.model.scores import TargetScore
 
+pytestmark = pytest.mark.every_backend
+
 layers, ops = keras.layers, keras.ops
 R = np.random.default_rng(0)
 X = R.normal(size=(4, 3)).astype("float32")

@@ -199,7 +199,8 @@ def test_a_step_without_an_optimizer_is_refused_with_a_reason():
 
     class Untrained(keras.Model):
         def train_step(self, *arguments):
-            return {"loss": keras.ops.zeros(())}
+            logs = {"loss": keras.ops.zeros(())}
+            return (logs, arguments[0]) if len(arguments) == 2 else logs  # JAX: (state, batch)
 
     inputs = keras.Input((3,))
     model = Untrained(inputs, keras.layers.Dense(1)(inputs))

@@ -76,7 +76,7 @@ def test_what_the_toy_cannot_do_is_said(registered, model):
         kx.attribute(model, X, "deeplift", target=1)
 
 
-SALIENCY_NEEDS = ("compiled", "numpy", "dense_tensor", "find_logits", "take_target", "forward_with_vjp")
+SALIENCY_NEEDS = ("compiles", "compiled", "numpy", "dense_tensor", "find_logits", "take_target", "forward_with_vjp")
 
 
 def test_a_partial_backend_serves_what_it_has(monkeypatch, model):

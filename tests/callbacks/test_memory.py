@@ -18,6 +18,7 @@ from keras_xai.attribution.explainer import ProbeExplainer
 from keras_xai.attribution.importance import PooledRows, class_importance, global_importance
 from keras_xai.attribution.integrated_gradients import IntegratedGradients
 from keras_xai.attribution.saliency import Saliency
+from keras_xai.backend import get_backend
 from keras_xai.callbacks.live_rows import LiveRows
 from keras_xai.callbacks.memory import WARN_ABOVE, Need, expected_bytes
 from keras_xai.model.inputs import prepare_inputs
@@ -91,8 +92,9 @@ def test_live_rows_count_where_they_are_read_anew(tmp_path):
 
 def test_large_samples_make_small_passes():
     """16 MiB of them at most, one at least; small ones as many as ever."""
-    assert chunk_rows(np.zeros((9, 32, 32, 3)), convolves=True) == 64
-    assert chunk_rows(np.zeros((9, 30)), convolves=False) == 512
+    compiles = get_backend().compiles()
+    assert chunk_rows(np.zeros((9, 32, 32, 3)), convolves=True) == (64 if compiles else 1024)
+    assert chunk_rows(np.zeros((9, 30)), convolves=False) == (512 if compiles else 1024)
     assert chunk_rows(np.zeros((1, 224, 224, 3), "uint8"), convolves=True) == CHUNK_BYTES // (224 * 224 * 3 * 4) == 27
     assert chunk_rows({"a": np.zeros((1, 2048, 2048)), "b": np.zeros((1, 2048, 2048))}, convolves=True) == 1
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
-from tests.frameworks import array, value_and_gradients, without_gradients
+from tests.frameworks import apply, array, value_and_gradients
 
 
 @dataclass
@@ -64,7 +64,7 @@ def step(model, x, y, epoch):
     before = [array(v) for v in variables]
     counting = getattr(optimizer, "inner_optimizer", optimizer)
     iterations = int(array(counting.iterations))  # with accumulation made anew at each look
-    without_gradients(lambda: optimizer.apply(gradients, variables))
+    apply(optimizer, gradients, variables)
     finite = all(np.isfinite(dense(g)).all() for g in gradients if g is not None)
     if hasattr(optimizer, "inner_optimizer") and not finite:
         epoch.skipped += 1

@@ -10,7 +10,7 @@ from keras_xai.backend.tensorflow.devices import is_chief
 from keras_xai.backend.tensorflow.gradient_recorder import gradient_recorder
 from keras_xai.backend.tensorflow.gradient_sums import GradientSums
 from keras_xai.backend.tensorflow.loops import fori_loop, map
-from keras_xai.backend.tensorflow.program import compiled, constant, dense_tensor, numpy
+from keras_xai.backend.tensorflow.program import compiled, compiles, constant, dense_tensor, has_text, numpy
 
 if TYPE_CHECKING:
     from keras_xai.backend import tensorflow as module
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GradientSums",
     "compiled",
+    "compiles",
     "constant",
     "deeplift_multipliers",
     "dense_tensor",
@@ -30,6 +31,7 @@ __all__ = [
     "forward_with_vjp",
     "gradient",
     "gradient_recorder",
+    "has_text",
     "is_chief",
     "map",
     "numpy",

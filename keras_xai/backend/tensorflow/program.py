@@ -127,6 +127,16 @@ def constant(array: NDArray[Any]) -> Any:
         return tf.constant(array)
 
 
+def compiles() -> bool:
+    """See `Backend`."""
+    return True
+
+
+def has_text() -> bool:
+    """See `Backend`."""
+    return True
+
+
 def numpy(value: Any) -> NDArray[Any]:
     """See `Backend`."""
     return np.asarray(value)

@@ -8,11 +8,12 @@ from keras_xai.backend.torch.devices import is_chief
 from keras_xai.backend.torch.gradient_recorder import gradient_recorder
 from keras_xai.backend.torch.gradient_sums import GradientSums
 from keras_xai.backend.torch.loops import fori_loop, map
-from keras_xai.backend.torch.program import compiled, constant, dense_tensor, numpy
+from keras_xai.backend.torch.program import compiled, compiles, constant, dense_tensor, has_text, numpy
 
 __all__ = [
     "GradientSums",
     "compiled",
+    "compiles",
     "constant",
     "deeplift_multipliers",
     "dense_tensor",
@@ -22,6 +23,7 @@ __all__ = [
     "forward_with_vjp",
     "gradient",
     "gradient_recorder",
+    "has_text",
     "is_chief",
     "map",
     "numpy",

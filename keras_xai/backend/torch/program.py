@@ -84,6 +84,16 @@ def constant(array: NDArray[Any]) -> Any:
     return keras.ops.convert_to_tensor(array.astype(np.float32) if array.dtype == np.float64 else array)
 
 
+def compiles() -> bool:
+    """See `Backend`."""
+    return False
+
+
+def has_text() -> bool:
+    """See `Backend`."""
+    return False
+
+
 def numpy(value: Any) -> NDArray[Any]:
     """See `Backend`."""
     if not isinstance(value, torch.Tensor) or value.dtype == torch.bfloat16:  # which NumPy does not have

@@ -39,6 +39,14 @@ def dense_tensor(value: Any) -> np.ndarray | None:
     return None if value is None or isinstance(value, str) else numpy(value)
 
 
+def compiles() -> bool:
+    return False
+
+
+def has_text() -> bool:
+    return False
+
+
 class Program:
     """Runs its function at each call; what it moves in the model is put back."""
 

@@ -1,0 +1,99 @@
+"""What the backend of JAX takes for granted of JAX and Keras without a promise of theirs: each fails with what it is now."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+if keras.backend.backend() != "jax":
+    pytest.skip("the internals of JAX", allow_module_level=True)
+
+import jax
+import jax.numpy as jnp
+
+from keras_xai.backend.jax.ancestry import link_of
+from keras_xai.backend.jax.jaxprs import NAMED_FUNCTIONS, trace
+from keras_xai.backend.jax.marks import mark, with_added_at_marks
+from keras_xai.backend.jax.scopes import VariableScope
+
+X = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+
+LINKS = {
+    "keras.ops.softmax": (keras.ops.softmax, "softmax"),
+    "jax.nn.softmax": (jax.nn.softmax, "softmax"),
+    "keras.activations.softmax": (keras.activations.softmax, "softmax"),
+    "written": (
+        lambda x: jnp.exp(x) / jnp.sum(jnp.exp(x), -1, keepdims=True),
+        "",
+    ),  # two exponentials: not known to be one
+    "written once": (lambda x: (lambda e: e / jnp.sum(e, -1, keepdims=True))(jnp.exp(x)), "softmax"),
+    "softmax of the samples": (lambda x: keras.ops.softmax(x, axis=0), ""),
+    "keras.ops.sigmoid": (keras.ops.sigmoid, "sigmoid"),
+    "jax.nn.sigmoid": (jax.nn.sigmoid, "sigmoid"),
+    "keras.activations.sigmoid": (keras.activations.sigmoid, "sigmoid"),
+    "half precision": (lambda x: keras.ops.cast(keras.ops.softmax(keras.ops.cast(x, "float16")), "float32"), "softmax"),
+    "twice a softmax": (lambda x: 2 * keras.ops.softmax(x), ""),
+    "tanh": (keras.ops.tanh, ""),
+}
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize("name", LINKS)
+def test_a_softmax_is_known_by_its_jaxpr(name):
+    """Whoever wrote it."""
+    function, expected = LINKS[name]
+    jaxpr = trace(function, [X])
+    link, _ = link_of(jaxpr, jaxpr.outputs[0])
+    assert link == expected, f"{name}:\n{jaxpr.closed}"
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize("name", sorted(NAMED_FUNCTIONS - {"softmax", "squareplus", "log_softmax", "celu"}))
+def test_an_activation_is_known_by_its_name(name):
+    """As Keras calls it."""
+    function = getattr(keras.ops, name)
+    jaxpr = trace(function, [X])
+    maker = jaxpr.outputs[0].maker
+    assert maker is not None
+    assert maker.kind == name, f"{name}:\n{jaxpr.closed}"
+    inputs = [X if source.constant is None else source.constant for source in maker.inputs]  # elu's alpha is one
+    np.testing.assert_array_equal(maker.run(inputs)[0], keras.ops.convert_to_numpy(function(X)))
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_an_activation_is_a_primitive(name):
+    """By another name."""
+    jaxpr = trace(getattr(keras.ops, name), [X])
+    maker = jaxpr.outputs[0].maker
+    assert maker is not None
+    assert maker.kind == {"sigmoid": "logistic", "tanh": "tanh"}[name], f"{name}:\n{jaxpr.closed}"
+
+
+@pytest.mark.every_backend
+def test_a_mark_is_found_and_added_to():
+    """`checkpoint_name` leaves an operation, and an equation may be put in its place."""
+    jaxpr = trace(lambda x: jnp.sin(mark(2 * x, 7)), [X])
+    rewritten, marks = with_added_at_marks(jaxpr)
+    assert [entry.number for entry in marks] == [7], str(jaxpr.closed)
+    results = rewritten.run([X, np.ones_like(X)], [*rewritten.outputs, marks[0].value])
+    np.testing.assert_allclose(results[0], np.sin(2 * X + 1), rtol=1e-5)
+    np.testing.assert_allclose(results[1], 2 * X, rtol=1e-6)
+
+
+@pytest.mark.every_backend
+def test_a_scope_redirects_variables():
+    """Reads, assignments, and those that it was not fed."""
+    fed, other = keras.Variable(X), keras.Variable(X)
+    with VariableScope([(fed, jnp.asarray(2 * X))]) as outer:
+        np.testing.assert_array_equal(fed.value, 2 * X)
+        with VariableScope(outer=outer) as inner:
+            fed.assign(3 * X)
+            np.testing.assert_array_equal(fed.value, 3 * X)
+            np.testing.assert_array_equal(other.value, X)
+        np.testing.assert_array_equal(fed.value, 2 * X)
+    assert outer.writes
+    assert inner.writes
+    assert list(outer.missing.values()) == [other]
+    np.testing.assert_array_equal(fed.value, X)
