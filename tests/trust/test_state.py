@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -16,6 +17,8 @@ if BACKEND == "tensorflow":
     from tests.trust import tensorflow_layers as framework
 elif BACKEND == "torch":
     from tests.trust import torch_layers as framework
+else:  # whose layers keep all their state in variables of Keras
+    framework = SimpleNamespace(LAYERS=(), held_state=lambda layer: [])
 
 pytestmark = pytest.mark.oldest
 
