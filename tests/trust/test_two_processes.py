@@ -13,6 +13,7 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.callbacks.directory_lock import DirectoryLock
+from tests.frameworks import BACKEND
 from tests.trust.trainings import At, callback, trained, with_warnings
 
 ROOT = Path(__file__).parents[2]
@@ -160,7 +161,7 @@ def test_where_the_system_cannot_lock_a_claim_succeeds(tmp_path, monkeypatch):
 
 def test_only_the_chief_writes(tmp_path, monkeypatch):
     """The other workers of a distributed training do the same work, train the same, and make no file."""
-    monkeypatch.setattr("keras_xai.backend.tensorflow.is_chief", lambda model: False)
+    monkeypatch.setattr(f"keras_xai.backend.{BACKEND}.is_chief", lambda model: False)
     _, said = with_warnings(lambda: trained(callback("Explain", tmp_path / "run")))
     assert said == []
     assert not (tmp_path / "run").exists()
