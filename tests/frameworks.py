@@ -99,6 +99,35 @@ def noise_of(x: Any) -> Any:
     return tf.random.normal(tf.shape(x))
 
 
+def exhausted(text: str) -> Exception:
+    """The exception of an accelerator that has no memory left."""
+    if BACKEND == "torch":
+        import torch
+
+        return torch.OutOfMemoryError(text)
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        return tf.errors.ResourceExhaustedError(None, None, text)
+    import jax
+
+    return jax.errors.JaxRuntimeError(f"RESOURCE_EXHAUSTED: {text}")
+
+
+def framework_settings() -> tuple[Any, ...]:
+    """What a framework is set to, for the whole process."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        return tf.config.functions_run_eagerly(), tf.executing_eagerly(), tf.config.optimizer.get_jit()
+    if BACKEND == "torch":
+        import torch
+
+        modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_anomaly_enabled()
+        return *modes, torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    return ()
+
+
 def forget_compiled() -> None:
     """Forget what torch.compile compiled in this process: after a few models it gives up, and runs a part of a step eagerly."""
     if BACKEND == "torch":
@@ -113,6 +142,10 @@ def raw_state(size: int) -> Any:
         import tensorflow as tf
 
         return tf.Variable(tf.zeros([size]), trainable=False)
+    if BACKEND == "torch":
+        import torch
+
+        return torch.zeros(size, device="cpu")  # where Keras builds the layer symbolically, its own zeros are on "meta"
     return keras.ops.zeros([size])
 
 
@@ -123,6 +156,10 @@ def moved(state: Any, mean: Any) -> Any:
         return state + 0.0
     if BACKEND == "jax":
         return state
+    from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+
+    if in_symbolic_scope():  # Keras asks for shapes, with numbers that nobody has set
+        return state.clone()
     state.mul_(0.9).add_(0.1 * mean.detach())
     return state.clone()
 

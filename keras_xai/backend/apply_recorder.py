@@ -60,6 +60,7 @@ class ApplyRecorder(abc.ABC):
         self.reason = ""
         self.seconds_built = 0.0
         self.relative_size = 1.0
+        self.repeats_steps = False
         self._model = model
         self._plain = plain
         self._announce = announce

@@ -1,8 +1,8 @@
 """The protocol of recording the gradients of a training: the part of the framework seam that `gradients` uses.
 
-Each backend has its own way. TensorFlow builds the train step's graph a second time, with sums added to it. JAX's compiler
-would fuse the training's operations differently if sums were added, so a second program would compute the sums alone. torch
-would call the plain function while the optimizers' `apply` is hooked.
+Each backend has its own way. TensorFlow builds the train step's graph a second time, with sums of the gradients added. JAX's
+compiler would fuse the training's operations differently if sums were added, so that a second program computes the sums alone.
+PyTorch calls the plain function while the optimizers' `apply` is hooked.
 """
 
 from __future__ import annotations
@@ -39,14 +39,24 @@ class GradientRecorder(Protocol):
         """Seconds spent so far on building recording functions, without those that a plain fit spends as well."""
 
     @property
+    def repeats_steps(self) -> bool:
+        """True where the gradients of a recorded step are computed a second time, which takes as long as the step itself."""
+
+    @property
     def relative_size(self) -> float:
-        """Operations of the recording function for each of the plain one's, at least 1; 1 where nothing is compiled."""
+        """Operations of the recording function for each of the plain one's, at least 1.
+
+        It is 1 where the first call of the recording function compiles no more than that of the plain one, or where that is
+        among `seconds_built`.
+        """
 
     def select(self, is_selected: Callable[[Variable], bool]) -> None:
         """Record these variables from the next recording function on; the sums so far are lost."""
 
     def recording_function(self, arguments: Sequence[Any]) -> TrainFunction | None:
         """Return the train function that records, built for these arguments; building it runs no step.
+
+        Where a batch has to be known for that, it is built when it is called.
 
         Args:
             arguments: those that Keras calls the train function with.

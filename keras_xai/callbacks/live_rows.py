@@ -16,7 +16,9 @@ from keras_xai.errors import InvalidInput, listed
 from keras_xai.frames import Names, Samples, as_arrays
 from keras_xai.labels import coded, of_output
 from keras_xai.probe import Probe
+from keras_xai.probe.batches import each_batch
 from keras_xai.probe.chunks import update_digest
+from keras_xai.probe.torch_loader import is_loader
 from keras_xai.records import Changed, Digest
 
 MAX_LIVE_ROWS = 256
@@ -33,7 +35,8 @@ class LiveRows:
     """The first 256 rows of a source, compared with those of the reads before.
 
     Args:
-        source: arrays (x, y) by reference, a `PyDataset`, a `tf.data.Dataset`, or a callable -> (x, y).
+        source: arrays (x, y) by reference, a `PyDataset`, a `tf.data.Dataset`, a `DataLoader` of torch's (read in the
+            order of its data set, also where it shuffles), or a callable -> (x, y).
         probe: the fixed probe, whose kind, inputs and output these rows share.
 
     Raises:
@@ -269,22 +272,22 @@ def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
             "live is an iterator, which can be read only once: give a callable -> (x, y) that makes it anew."
         )
     if (hasattr(source, "__iter__") or hasattr(source, "__getitem__")) and not hasattr(source, "dtype"):
-        if backend.get_backend().reshuffles(source):
+        if not is_loader(source) and backend.get_backend().reshuffles(source):
             raise InvalidInput(
                 f"live is a data set with shuffle(), which draws a new order at each read; even to look at it would change "
                 f"the order that training sees. {SAME_ORDER_ADVICE}"
             )
         return lambda: _first_rows(source)
     raise InvalidInput(
-        f"live is a {type(source).__name__}: expected arrays (x, y), a PyDataset, a tf.data.Dataset or a callable -> (x, y)."
+        f"live is a {type(source).__name__}: expected arrays (x, y), a PyDataset, a tf.data.Dataset, a DataLoader or a "
+        f"callable -> (x, y)."
     )
 
 
 def _first_rows(source: Any) -> tuple[Any, Any]:
     """Return x and y of the first 256 rows of a data set, in the structure of its batches."""
     batches, rows = [], 0
-    items = map(source.__getitem__, range(len(source))) if hasattr(source, "__getitem__") else iter(source)
-    for batch in items:
+    for batch in each_batch(source):
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
             raise InvalidInput(f"live gives {type(batch).__name__}: expected batches (x, y).")
         arrays = keras.tree.map_structure(np.asarray, (batch[0], batch[1]))
@@ -308,6 +311,15 @@ def _labels_alone(difference: Difference) -> Difference:
 
 def _sample_shapes(rows: Probe) -> list[tuple[int, ...]]:
     return [array.shape[1:] for array in rows.inputs]
+
+
+def rows_hash(rows: Probe) -> str:
+    """Return a hash of rows and labels: equal only for the same ones."""
+    digest = hashlib.sha256()
+    for array in (*rows.inputs, *([] if rows.y is None else [rows.y])):
+        digest.update(repr((array.shape, str(array.dtype))).encode())
+        update_digest(digest, array)
+    return digest.hexdigest()
 
 
 def _digests(rows: Probe) -> Digest:

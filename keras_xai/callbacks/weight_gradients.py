@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from keras_xai.callbacks.base import RecordingCallback, fault_isolated
 from keras_xai.callbacks.model_parts import ModelParts
-from keras_xai.callbacks.response import Response, check_response, respond
+from keras_xai.callbacks.response import Response, check_response, common_response, respond
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import GradientAlarm, InvalidInput
 from keras_xai.gradients.cost import RecordingCost
@@ -26,10 +26,11 @@ from keras_xai.summary.reader import Log
 class WeightGradients(RecordingCallback):
     """Records the gradients that `fit` hands to the optimizer: their statistics and log2 histograms, by variable.
 
-    They are the gradients of the training's own steps, taken inside the compiled train step and not from a batch evaluated
-    later: after loss scaling is undone, summed over replicas, before any clipping. A second train function is traced once
-    and runs on a few sampled steps of each epoch; all other steps run the model's own. The weights end up the same, bit for
-    bit.
+    They are the gradients of the training's own steps and not of a batch evaluated later: after loss scaling is undone,
+    summed over replicas, before any clipping. A few sampled steps of each epoch are recorded; all others run the model's own
+    train function alone. The weights end up the same, bit for bit. TensorFlow and PyTorch take the gradients inside the
+    step. On JAX a second program computes them again, from the same weights, batch and random keys: they may differ from
+    the step's in their last bits.
 
     With `log="all"` `logs` get, in every epoch from the first, NaN before there is a figure:
 
@@ -44,7 +45,8 @@ class WeightGradients(RecordingCallback):
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
         every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
         samples_per_epoch: how many calls of the train function are recorded, spread from the first to the last of an
-            epoch; or "all". With `steps_per_execution` one call holds several steps, which are all recorded.
+            epoch; or "all". With `steps_per_execution` one call holds several steps, which are all recorded. On JAX at most
+            one call in 24, and at least one, unless it is "all".
         include: layer or variable paths, wildcards allowed ("backbone", "*/kernel"); default all trainable variables.
         exclude: the same, of what to leave out.
         thresholds: other numbers for the flags, None to switch one off, see `keras_xai.gradients.flags.Flags`.
@@ -111,7 +113,8 @@ class WeightGradients(RecordingCallback):
         if not model.compiled or model.train_function is None:
             raise InvalidInput("WeightGradients listens to model.fit(): compile the model, give the callback to fit().")
         self._tap = TrainFunctionTap.of(model, self._tap, self.params)
-        self._tap.announce = print if (self.params or {}).get("verbose") else None
+        self._tap.team = self._team
+        self._tap.announce = print if (self.params or {}).get("verbose") and self._team.is_chief else None
         self._tap.subscribe(self, self._selection)
         self._calls_before = self._tap.calls
 
@@ -123,6 +126,10 @@ class WeightGradients(RecordingCallback):
             return {}
         return {"variables": ModelParts(*GradientRows(self._selection).expect(self.model))}
 
+    def common_inputs(self) -> Mapping[str, str]:
+        inputs = {"samples_per_epoch": str(self._sampling.samples), "on_flag": common_response(self.on_flag)}
+        return {**super().common_inputs(), **inputs, "include or exclude": repr(self._selection)}
+
     def on_run_start(self, epoch: int, past: Log | None) -> None:
         self._past = [] if past is None else past.weight_gradients
 
@@ -133,9 +140,10 @@ class WeightGradients(RecordingCallback):
             return
         steps = (self.params or {}).get("steps")
         if steps:
-            self._sampling.begin(-(-steps // self.model.steps_per_execution))
+            length = -(-steps // self.model.steps_per_execution)
         else:
-            self._sampling.begin((self._tap.calls - self._calls_before) or None)  # as many as the last time
+            length = (self._tap.calls - self._calls_before) or None  # as many as the last time
+        self._sampling.begin(self._team.agreed(length), self._tap.repeats_steps)
         self._calls_before = self._tap.calls
         self._execution, self._is_due = 0, self.is_scheduled(epoch)
         self._tap.attach()
@@ -173,7 +181,7 @@ class WeightGradients(RecordingCallback):
         self.log_figures(logs, figures | {"xai_nonfinite": overall.nonfinite})
 
     def on_epoch_written(self) -> None:
-        new_flags, self._new_flags = self._new_flags, []
+        new_flags, self._new_flags = self.agreed_flags(self._new_flags), []
         if not new_flags or self._record is None:
             return
         text = f"epoch {self._record.epoch}: {sentence(new_flags, self._flags.thresholds)}."

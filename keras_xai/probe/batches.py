@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keras_xai.errors import InvalidInput
 from keras_xai.labels import of_output
+from keras_xai.probe.torch_loader import is_loader, loader_batches
 from keras_xai.tree import leaves, like
 
 
@@ -29,7 +30,7 @@ def first_samples(dataset: Iterable[Any], size: int, output: Any = None) -> tupl
     """
     batches: list[tuple[Any, NDArray[Any]]] = []
     count = 0
-    for batch in _each_batch(dataset):
+    for batch in each_batch(dataset):
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
             raise InvalidInput(
                 f"Expected batches (x, y), got {type(batch).__name__}; map the data set to (x, y) first."
@@ -50,7 +51,10 @@ def first_samples(dataset: Iterable[Any], size: int, output: Any = None) -> tupl
     return like(first_x, inputs), join([y for _, y in batches])[:size]
 
 
-def _each_batch(dataset: Any) -> Iterator[Any]:
+def each_batch(dataset: Any) -> Iterator[Any]:
+    """Iterate over the batches of a data set; of a `DataLoader` in the order of its data set."""
+    if is_loader(dataset):
+        return loader_batches(dataset)
     if hasattr(dataset, "__getitem__"):
         return (dataset[i] for i in range(len(dataset)))
     return iter(dataset)

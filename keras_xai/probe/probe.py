@@ -260,6 +260,8 @@ class Probe:
     def from_dataset(cls, dataset: Iterable[Any], size: int = 128, **keywords: Any) -> Probe:
         """Make a probe of the first samples of an iterable of batches (x, y), as a `tf.data.Dataset` or `PyDataset`.
 
+        A `DataLoader` of torch's is read in the order of its data set, also where it shuffles, and draws nothing.
+
         Args:
             dataset: batches (x, y); x an array, a tuple or a dict of arrays, y too (with `output`). Single samples are stacked.
             size: samples to take.

@@ -190,8 +190,11 @@ def test_figures_over_units_are_those_of_all_activations():
             layers.Dense(3, name="out"),
         ]
     )
+    generator = np.random.default_rng(3)
+    for name, scale in (("relu", 0.3), ("sigmoid", 30.0), ("linear", 0.3)):
+        layer = model.get_layer(name)
+        layer.kernel.assign(scale * generator.uniform(-1, 1, layer.kernel.shape))
     model.get_layer("relu").bias.assign([-50, -50, 0, 0, 0, 0])
-    model.get_layer("sigmoid").kernel.assign(20 * model.get_layer("sigmoid").kernel)
     reader = Reader(model, [IMAGES], IMAGES, None, ["relu", "sigmoid", "linear"])
     reader.runner.chunk = 8  # two and a half chunks
     matrices = reader.read().matrices

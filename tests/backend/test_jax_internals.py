@@ -12,7 +12,7 @@ if keras.backend.backend() != "jax":
 import jax
 import jax.numpy as jnp
 
-from keras_xai.backend.jax.functions import link_of
+from keras_xai.backend.jax.ancestry import link_of
 from keras_xai.backend.jax.jaxprs import NAMED_FUNCTIONS, trace
 from keras_xai.backend.jax.marks import mark, with_added_at_marks
 from keras_xai.backend.jax.scopes import VariableScope

@@ -188,6 +188,51 @@ class OwnFunction(keras.Model):
         super().make_train_function(force)
 
 
+class TwoRules(Open):
+    """Updates the first layer by an optimizer of its own, whose state does not change."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.rule = keras.optimizers.SGD(0.1)
+        first = self.trainable_variables[:2]
+        self.rule.build(first)
+        values = [keras.ops.convert_to_numpy(v) for v in self.rule.variables]
+
+        def update(state, gradients, weights):
+            weights, state = self.optimizer.stateless_apply(
+                state, [*map(jnp.zeros_like, gradients[:2]), *gradients[2:]], weights
+            )
+            trained, _ = self.rule.stateless_apply(list(map(jnp.asarray, values)), gradients[:2], weights[:2])
+            return [*trained, *weights[2:]], state
+
+        self.update = update
+
+
+def test_two_optimizers_in_one_step():
+    """Each call counts; the sums of a variable that both were given are those of both."""
+    recorder = watched_and_alone(lambda: built(TwoRules, optimizer="sgd"), {0})
+    table = recorder.read()
+    assert recorder.reason == ""
+    assert table.steps == 2
+    calls = table.sums[:, COLUMNS.index("calls")]
+    np.testing.assert_array_equal(calls, [2, 2] + [1] * (len(calls) - 2))
+    assert (table.sums[:, COLUMNS.index("squares")] > 0).all()
+
+
+def test_a_variable_that_the_loss_does_not_depend_on_has_a_gradient_of_zeros():
+    """As JAX hands it to the optimizer."""
+    inputs = keras.Input((6,))
+    used, unused = keras.layers.Dense(3, name="used")(inputs), keras.layers.Dense(2, name="unused")(inputs)
+    model = keras.Model(inputs, [used, unused])
+    model.compile("sgd", [keras.losses.SparseCategoricalCrossentropy(from_logits=True), None])
+    recorder = Recording(model).recorder
+    model.fit(X, [Y, Y], batch_size=8, verbose=0)
+    table = recorder.read()
+    rows = {variable.path: row for variable, row in zip(table.variables, table.sums, strict=True)}
+    assert rows["unused/kernel"][COLUMNS.index("zeros")] == 12 * rows["unused/kernel"][COLUMNS.index("calls")] == 12 * 6
+    assert rows["used/kernel"][COLUMNS.index("zeros")] == 0
+
+
 @pytest.mark.parametrize("calls", [None, {3, 4}], ids=["from the first", "later"])
 @pytest.mark.parametrize(
     ("cls", "reasons"),

@@ -6,10 +6,10 @@ import math
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_xai as kx
 from tests.callbacks.small_training import small_model
+from tests.frameworks import array
 
 CHANGE = 12
 
@@ -115,7 +115,7 @@ def test_a_reversed_layer_under_the_same_data_is_reliance(tmp_path):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == CHANGE:
                 layer = self.model.layers[1]
-                layer.kernel.assign(layer.kernel[::-1])
+                layer.kernel.assign(keras.ops.flip(layer.kernel, 0))
 
     model, stream, probe = leaky()
     watch = kx.ImportanceDrift(tmp_path, probe, live=(stream.x, stream.y), on_error="raise")
@@ -213,7 +213,7 @@ class Interrupt(keras.callbacks.Callback):
         self.at = at
 
     def on_train_batch_begin(self, batch, logs=None):
-        if batch == 2 and self.model.optimizer.iterations.numpy() == self.at * 12 + 2:
+        if batch == 2 and int(self.model.optimizer.iterations) == self.at * 12 + 2:
             raise KeyboardInterrupt
 
 
@@ -299,7 +299,7 @@ def test_an_unscored_epoch_is_no_step_of_a_resumed_run(tmp_path, model, fit, dat
     class Dead(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             if epoch == 2:
-                self.kept = self.model.layers[-1].kernel.numpy()
+                self.kept = array(self.model.layers[-1].kernel)
                 self.model.layers[-1].kernel.assign(0 * self.kept)
 
         def on_train_end(self, logs=None):
@@ -383,7 +383,7 @@ def test_an_alarm_in_an_epoch_that_is_caught_up_is_told(tmp_path, model, data):
     class Reverse(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             if epoch == 21:
-                self.model.layers[0].kernel.assign(self.model.layers[0].kernel[::-1] * 5)
+                self.model.layers[0].kernel.assign(keras.ops.flip(self.model.layers[0].kernel, 0) * 5)
                 self.model.stop_training = True
 
     told = []
@@ -537,8 +537,11 @@ def test_a_single_feature_and_a_single_class_raise_no_alarm(tmp_path, classes):
         assert np.isfinite(logs["xai_drift_score"][-1])
 
 
+@pytest.mark.tensorflow
 def test_a_tf_data_source_is_watched_and_one_that_shuffles_refused(tmp_path, data):
     """Before training: the constructor says it."""
+    import tensorflow as tf
+
     dataset = tf.data.Dataset.from_tensor_slices(data)
     model = small_model()
     watch = kx.ImportanceDrift(tmp_path, data, live=dataset.batch(16), on_error="raise")
@@ -615,7 +618,7 @@ def test_training_is_bit_identical_with_and_without(tmp_path, data):
     for callbacks in ([], [kx.ImportanceDrift(tmp_path, data, live=data, on_error="raise")]):
         model = small_model()
         model.fit(*data, epochs=3, verbose=0, callbacks=callbacks)
-        found.append((model.get_weights(), [v.numpy() for v in model.optimizer.variables], np.random.random()))
+        found.append((model.get_weights(), [array(v) for v in model.optimizer.variables], np.random.random()))
     for a, b in zip(found[0][0] + found[0][1], found[1][0] + found[1][1], strict=True):
         np.testing.assert_array_equal(a, b)
     assert found[0][2] == found[1][2]

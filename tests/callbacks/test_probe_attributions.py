@@ -3,12 +3,12 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_xai as kx
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.attributor import Attributor
 from tests.callbacks.small_training import small_model
+from tests.frameworks import array
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def test_training_is_bit_identical_with_and_without(tmp_path, data):
     ):
         model = small_model()
         model.fit(*data, epochs=3, verbose=0, callbacks=callbacks)
-        found.append(([*model.get_weights(), *(v.numpy() for v in model.optimizer.variables)], np.random.random()))
+        found.append(([*model.get_weights(), *(array(v) for v in model.optimizer.variables)], np.random.random()))
     for a, b in zip(found[0][0], found[1][0], strict=True):
         np.testing.assert_array_equal(a, b)
     assert found[0][1] == found[1][1]
@@ -235,8 +235,11 @@ def test_tokens_are_watched_by_all_three_with_their_mask(tmp_path):
     assert max(share.values()) > 0
 
 
+@pytest.mark.tensorflow
 def test_strings_are_explained_and_not_stored(tmp_path):
     """A looked-up column, without a gradient: its values are in the log, its words are not, which have no map."""
+    import tensorflow as tf
+
     layers = keras.layers
     x = np.array([["red", "s"], ["blue", "xl"]] * 4)
     lookup = layers.StringLookup(vocabulary=["red", "blue", "s"], output_mode="multi_hot")

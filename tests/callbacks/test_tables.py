@@ -6,7 +6,6 @@ import warnings
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_xai as kx
 from keras_xai.analysis.attributions import arrays_of
@@ -47,6 +46,8 @@ def of_features():
         {"dose": "float_normalized", "visits": "integer_categorical", "town": "string_categorical"},
         output_mode="concat",
     )
+    import tensorflow as tf
+
     space.adapt(tf.data.Dataset.from_tensor_slices({**COLUMNS, "town": TOWN}))
     out = keras.layers.Dense(1, activation="sigmoid")(space.get_encoded_features())
     model = keras.Model(space.get_inputs(), out)
@@ -55,6 +56,8 @@ def of_features():
 
 
 def batches(x, y=Y):
+    import tensorflow as tf
+
     return tf.data.Dataset.from_tensor_slices((x, y)).batch(16)
 
 
@@ -98,7 +101,16 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("model", "x", "probe", "live"), CASES.values(), ids=CASES.keys())
+WITH_TEXT = ("text", "FeatureSpace")
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "probe", "live"),
+    [
+        pytest.param(*case, id=name, marks=[pytest.mark.tensorflow] if name in WITH_TEXT else [])
+        for name, case in CASES.items()
+    ],
+)
 def test_a_table_is_watched_as_fit_takes_it(tmp_path, model, x, probe, live):
     """Names in one order in the probe, the shares, the alarms' rows and the tile; nothing stops, nothing is lost."""
     model, probe = model(), kx.Probe.of(probe())
@@ -126,6 +138,7 @@ def test_a_table_is_watched_as_fit_takes_it(tmp_path, model, x, probe, live):
     assert {text.split("<br>")[0] for text in bars.hovertext} == set(expected)
 
 
+@pytest.mark.tensorflow
 def test_text_is_kept_with_the_gallery(tmp_path):
     """As words for the tile and as what it was for whoever reads the run; not with store="none"."""
     x = {**COLUMNS, "town": TOWN}
@@ -227,6 +240,7 @@ def test_groups_of_columns_and_two_tables_with_the_same_columns_are_read_back(tm
     assert run.probe.features[::3] == ("before: dose", "after: dose")
 
 
+@pytest.mark.tensorflow
 def test_what_no_gradient_leads_to_is_not_zero_in_the_record(tmp_path):
     """NaN, and "not measured" in the notebook; methods without gradients measure it."""
     x = {**COLUMNS, "town": TOWN}

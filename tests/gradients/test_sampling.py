@@ -32,6 +32,24 @@ def test_spread_over_an_epoch_of_known_length(samples, length, expected):
     assert chosen(sampling, length) == expected
 
 
+@pytest.mark.parametrize(
+    ("samples", "length", "expected"),
+    [
+        (3, 157, [0, 78, 156]),
+        (3, 71, [0, 70]),
+        (3, 47, [0]),
+        (3, 5, [0]),
+        (10, 100, [0, 33, 66, 99]),
+        ("all", 3, [0, 1, 2]),
+    ],
+)
+def test_steps_that_are_computed_twice(samples, length, expected):
+    """At most one in 24, at least one, unless all are asked for."""
+    sampling = Sampling(samples)
+    sampling.begin(length, repeats_steps=True)
+    assert chosen(sampling, length) == expected
+
+
 def test_powers_of_ten_where_the_length_is_not_known():
     """The first call for certain, and a few later ones of an epoch however long."""
     sampling = Sampling(3)

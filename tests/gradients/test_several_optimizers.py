@@ -88,6 +88,8 @@ def replayed(model):
     return history
 
 
+@pytest.mark.tensorflow
+@pytest.mark.torch  # on JAX Keras trains with one optimizer: test_jax_recorder.py has a step that calls two
 @pytest.mark.parametrize(
     "options",
     [
@@ -137,6 +139,8 @@ def partly():
     return model
 
 
+@pytest.mark.tensorflow
+@pytest.mark.torch  # on JAX such a gradient is zero
 @pytest.mark.filterwarnings("ignore:Gradients do not exist for variables")  # Keras says so itself
 def test_variables_without_a_gradient_are_nan_not_zero(tmp_path):
     """They stand in the record, hatched in the view, raise no flag and change nothing for the others."""

@@ -28,6 +28,22 @@ if BACKEND == "tensorflow":
 
     def add(sums, gradient, variable, before, scale=None, **options):
         sums.add([gradient], [variable], before, scale=scale, **options)
+elif BACKEND == "jax":
+    from keras_xai.backend.jax.gradient_sums import GradientSums as SumsOfSteps
+    from keras_xai.backend.jax.gradient_sums import read_value
+
+    MODEL = None
+
+    class GradientSums(SumsOfSteps):
+        def __init__(self, variables, model):
+            super().__init__(variables)
+
+    def read_values(variables):
+        return [read_value(variable) for variable in variables]
+
+    def add(sums, gradient, variable, before, scale=None, **options):
+        sums.add([gradient], [variable], before, scale=scale, **options)
+        sums.absorb(sums.take())
 elif BACKEND == "torch":
     import torch
 
@@ -100,6 +116,8 @@ def test_a_largest_gradient_that_was_nan_stays_nan():
         assert np.isnan(column(sums, "largest")[0])
 
 
+@pytest.mark.tensorflow
+@pytest.mark.torch  # JAX has none
 def test_sparse_gradients_are_summed_row_by_row():
     """Rows named several times, rows not named at all, rows that cancel: equal to the dense gradient."""
     random = np.random.default_rng(1)
@@ -115,6 +133,8 @@ def test_sparse_gradients_are_summed_row_by_row():
         assert column(got, "zeros")[0] == column(expected, "zeros")[0]
 
 
+@pytest.mark.tensorflow
+@pytest.mark.torch
 def test_an_empty_sparse_gradient_is_all_zeros():
     """A batch that used no row."""
     empty = sparse_gradient(np.zeros([0, 4], np.float32), np.zeros([0], np.int64), [6, 4])
@@ -184,7 +204,10 @@ def test_without_a_histogram_zeros_and_nonfinite_are_counted_all_the_same(monkey
     assert histogram(sums).sum() == 0
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+FLOAT64 = pytest.param("float64", marks=[pytest.mark.tensorflow, pytest.mark.torch])  # JAX makes float32 of it
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", FLOAT64])
 def test_other_precisions_are_measured_in_float32(dtype):
     """1.5 and -2 are exact in all of them."""
     variable = keras.Variable(np.ones(2), dtype=dtype)

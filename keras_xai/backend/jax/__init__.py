@@ -1,26 +1,41 @@
 """The functions of the framework seam for JAX."""
 
+from typing import TYPE_CHECKING
+
+from keras_xai.backend.jax.activations import embedding_outputs, trace_activations
 from keras_xai.backend.jax.autodiff import find_logits, forward_with_vjp, gradient, take_target
 from keras_xai.backend.jax.datasets import reshuffles
-from keras_xai.backend.jax.devices import is_chief
+from keras_xai.backend.jax.deeplift import deeplift_multipliers
+from keras_xai.backend.jax.devices import team
 from keras_xai.backend.jax.gradient_recorder import gradient_recorder
+from keras_xai.backend.jax.gradient_sums import GradientSums
 from keras_xai.backend.jax.loops import fori_loop, map
 from keras_xai.backend.jax.program import compiled, compiles, constant, dense_tensor, has_text, numpy
 
+if TYPE_CHECKING:
+    from keras_xai.backend import jax as module
+    from keras_xai.backend.protocol import Backend
+
+    _has_all: Backend = module  # checked by mypy
+
 __all__ = [
+    "GradientSums",
     "compiled",
     "compiles",
     "constant",
+    "deeplift_multipliers",
     "dense_tensor",
+    "embedding_outputs",
     "find_logits",
     "fori_loop",
     "forward_with_vjp",
     "gradient",
     "gradient_recorder",
     "has_text",
-    "is_chief",
     "map",
     "numpy",
     "reshuffles",
     "take_target",
+    "team",
+    "trace_activations",
 ]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import keras
 
-from keras_xai.backend.jax.functions import link_of
+from keras_xai.backend.ancestry import input_indices
+from keras_xai.backend.jax.ancestry import JaxprAncestry, depends_on, link_of
 from keras_xai.backend.jax.jaxprs import trace
 from keras_xai.backend.jax.marks import mark, with_added_at_marks
 from keras_xai.backend.layer_calls import replaced_outputs
 from keras_xai.backend.protocol import ForwardPass, Gradient, LayerOutput, Logits, Slopes
 from keras_xai.backend.results import Template
-from keras_xai.records import Link
 
 
 def find_logits(function: Callable[[list[Any]], Any], inputs: Sequence[Any]) -> Logits:
@@ -25,7 +25,7 @@ def find_logits(function: Callable[[list[Any]], Any], inputs: Sequence[Any]) -> 
     (outputs,) = jaxpr.outputs
     link, scores = link_of(jaxpr, outputs)
     of_outputs, of_scores = jaxpr.run(inputs, [outputs, scores])
-    return Logits(of_outputs, jnp.asarray(of_scores, jnp.float32), cast(Link, link))
+    return Logits(of_outputs, jnp.asarray(of_scores, jnp.float32), link)
 
 
 def take_target(scores: Any, target: Any) -> Any:
@@ -94,7 +94,8 @@ def forward_with_vjp(
         at_inputs = dict(zip(floating, gradients, strict=False))
         return Slopes([at_inputs.get(k) for k in range(len(inputs))], by_layer(gradients[len(floating) :]))
 
-    indices = [jaxpr.input_indices(entry.value) & set(range(len(inputs))) for entry in marks]
+    sources, ancestry = jaxpr.inputs[: len(inputs)], JaxprAncestry(jaxpr)
+    indices = [input_indices(entry.value, sources, ancestry) for entry in marks]
     outputs = [LayerOutput(output, numbers_of) for output, numbers_of in zip(of_marks, indices, strict=True)]
     return ForwardPass(value, aux, by_layer(outputs), lambda at_inputs=True: slopes())
 
@@ -118,5 +119,5 @@ def _pulled_back(pullback: Callable[[Any], list[Any]], value: Any) -> list[Any]:
     jaxpr = trace(lambda v: pullback(v), [ones])
     (source,) = jaxpr.inputs
     gradients = jaxpr.run([ones], jaxpr.outputs)
-    paths = [source in jaxpr.ancestors(output) for output in jaxpr.outputs]
+    paths = [depends_on(jaxpr, output, source) for output in jaxpr.outputs]
     return [gradient if leads else None for gradient, leads in zip(gradients, paths, strict=True)]

@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import jax.extend.core as jex
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 _POSITIONS = 27  # of a window, at most, that are taken one by one
@@ -194,7 +195,8 @@ def _gradient_of_maximum(inputs: list[Any], params: dict[str, Any]) -> Callable[
         return None
 
     def scattered(above: jax.Array, image: jax.Array) -> jax.Array:
-        lowest, zero = jnp.array(-jnp.inf, image.dtype), jnp.zeros((), above.dtype)
+        # Not of JAX: it is to know that this is a maximum.
+        lowest, zero = np.array(-np.inf, image.dtype), np.zeros((), above.dtype)
         padded = lax.pad(image, lowest, [(low, high, 0) for low, high in padding])
         largest = lax.reduce_window(image, lowest, lax.max, window, strides, padding)
         is_given, terms = jnp.zeros(largest.shape, bool), []

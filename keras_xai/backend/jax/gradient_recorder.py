@@ -56,6 +56,7 @@ class StepRecorder(ApplyRecorder):
 
     def __init__(self, model: keras.Model, plain: TrainFunction, announce: Callable[[int], None]) -> None:
         super().__init__(model, plain, announce)
+        self.repeats_steps = not runs_eagerly(model)
         self._program: Any = (
             None  # a jitted function of the state and a batch, which returns what a step adds to each table
         )

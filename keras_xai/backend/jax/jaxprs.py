@@ -34,7 +34,7 @@ NAMED_FUNCTIONS = frozenset(
 class Value:
     """A value of a jaxpr."""
 
-    aval: Any  # its shape and dtype
+    aval: Any  # its shape and dtype; None for a value of another jaxpr
     maker: Operation | None = None  # None for an input or a constant
     constant: Any = None  # the array, of a constant
 
@@ -95,21 +95,21 @@ class FlatJaxpr:
         closed = jex.ClosedJaxpr(self.closed.jaxpr.replace(outvars=outputs), self.closed.consts)
         return list(jex.jaxpr_as_fun(closed)(*inputs))
 
-    def ancestors(self, value: Value) -> set[Value]:
-        """Return a value and all values that it is computed from."""
-        sources, pending = {value}, [value]
-        while pending:
-            maker = pending.pop().maker
-            for source in maker.inputs if maker is not None else ():
-                if source not in sources:
-                    sources.add(source)
-                    pending.append(source)
-        return sources
+    def evaluate(self, inputs: Sequence[Any]) -> dict[Value, Any]:
+        """Run the operations on inputs of the same shapes, and return all values."""
+        arrays = dict(zip(self.inputs, inputs, strict=True))
 
-    def input_indices(self, value: Value) -> frozenset[int]:
-        """Return the numbers of the inputs that a value is computed from."""
-        ancestors = self.ancestors(value)
-        return frozenset(k for k, source in enumerate(self.inputs) if source in ancestors)
+        def array(value: Value) -> Any:
+            if value not in arrays:
+                arrays[value] = value.constant
+            return arrays[value]
+
+        for operation in self.operations:
+            results = operation.run([array(value) for value in operation.inputs])
+            arrays.update(zip(operation.outputs, results, strict=True))
+        for value in self.outputs:
+            array(value)
+        return arrays
 
     def _lay(self, closed: jex.ClosedJaxpr, values: dict[Any, Value]) -> None:
         """Append the operations of a jaxpr; `values` has those of its inputs, and gets all others."""

@@ -22,6 +22,7 @@ from keras_xai.backend.python_state import python_state_kept
 from keras_xai.backend.results import Template
 from keras_xai.errors import InvalidInput
 
+_ATTEMPTS = 5  # to trace a function with all variables that it reads
 FED_BYTES = 2**20  # of a constant from which on it is no part of the program
 
 
@@ -89,7 +90,7 @@ class Compiled:
 
     def _trace(self, arguments: Callable[[Sequence[Any]], Any], tensors: Sequence[Any]) -> _Trace:
         """Trace the function of the arguments that belong to tensors; again where it reads a variable that was not fed."""
-        while True:
+        for _ in range(_ATTEMPTS):
             templates: list[Template] = []
             scopes: list[VariableScope] = []
 
@@ -101,11 +102,16 @@ class Compiled:
                 return templates[-1].forget()
 
             values = current_values(self._variables, self._model)
-            closed = jax.make_jaxpr(flattened)(values, list(tensors))
+            try:
+                closed = jax.make_jaxpr(flattened)(values, list(tensors))
+            except Exception as error:
+                _remove_note(error)
+                raise
             missing = scopes[-1].missing
             if not missing:
                 return _compiled_trace(closed, self._variables, templates[-1], scopes[-1].writes)
             self._variables += missing.values()
+        raise RuntimeError("The model creates new variables at each call.")
 
 
 class _Trace(NamedTuple):
@@ -132,8 +138,9 @@ def _compiled_trace(
     closed: jex.ClosedJaxpr, variables: Sequence[keras.Variable], result: Template, writes: bool
 ) -> _Trace:
     """Compile a jaxpr, whose first arguments are the variables, as a function of what it uses of them."""
-    closed = with_fast_operations(closed) if jax.default_backend() == "cpu" else closed
     jaxpr, count = closed.jaxpr, len(variables)
+    if jax.default_backend() == "cpu":
+        jaxpr = with_fast_operations(closed).jaxpr
     used = {id(v) for equation in jaxpr.eqns for v in equation.invars} | {id(v) for v in jaxpr.outvars}
     is_read = [id(v) in used for v in jaxpr.invars[:count]]
     read = [v for v, is_one in zip(jaxpr.invars, is_read, strict=False) if is_one]
@@ -231,3 +238,9 @@ def dense_tensor(value: Any) -> jax.Array | None:
     if not isinstance(value, jax.Array) or jnp.issubdtype(value.dtype, jnp.complexfloating):
         return None
     return value
+
+
+def _remove_note(error: Exception) -> None:
+    """Remove JAX's note that it has left frames out of the traceback, which would end every sentence of ours to the user."""
+    notes = getattr(error, "__notes__", [])
+    notes[:] = [note for note in notes if "JAX has removed its internal frames" not in note]

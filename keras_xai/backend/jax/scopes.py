@@ -40,9 +40,13 @@ class VariableScope(keras.StatelessScope):
             return self._fed[key]
         if self._outer is not None:
             return self._outer.get_current_value(variable)
-        if variable._value is not None:
-            self.missing[key] = variable
+        self.missing[key] = variable
         return None
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the scope; of a model that is built in it the variables get values that are no part of the trace."""
+        with jax.ensure_compile_time_eval():
+            super().__exit__(*error)
 
     def add_update(self, update: tuple[keras.Variable, jax.Array]) -> None:
         """Note an assignment, which is visible in this scope alone."""

@@ -96,10 +96,12 @@ def has_text() -> bool:
 
 def numpy(value: Any) -> NDArray[Any]:
     """See `Backend`."""
-    if not isinstance(value, torch.Tensor) or value.dtype == torch.bfloat16:
-        return np.asarray(keras.ops.convert_to_numpy(value))
-    # Keras' own conversion goes through `__array__`, of which NumPy 2 warns.
-    return np.array(value.detach().cpu().numpy())
+    if not isinstance(value, torch.Tensor) or value.dtype == torch.bfloat16:  # which NumPy does not have
+        value = keras.ops.convert_to_numpy(value)
+        return np.asarray(value)
+    # A copy: the tensor may be written in place later.
+    array: NDArray[Any] = value.detach().to("cpu", copy=True).numpy()
+    return array
 
 
 def dense_tensor(value: Any) -> Any:
