@@ -17,6 +17,7 @@ from keras_xai.attribution.progress import Progress
 from keras_xai.attribution.tokens import batch_for_methods
 from keras_xai.backend import get_backend
 from keras_xai.backend.protocol import Tensor, Tensors
+from keras_xai.backend.team import present_team
 from keras_xai.errors import listed
 from keras_xai.model.inputs import is_shared
 from keras_xai.model.runner import ModelRunner, joined
@@ -162,9 +163,12 @@ class Engine:
         for remark in facts.remarks:
             if remark not in self._remarked:
                 self._remarked.add(remark)
-                warnings.warn(remark, stacklevel=2)
+                if present_team().is_chief:
+                    warnings.warn(remark, stacklevel=2)
         if facts.held_inputs and self._may_warn_of_held:
             self._may_warn_of_held = False
+            if not present_team().is_chief:
+                return
             names = self.runner.input_names()
             held = listed(names[k] for k in facts.held_inputs)
             warnings.warn(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what is imported for its types alone would import the frame
     import keras
 
     from keras_xai.backend.recorder import GradientRecorder, TrainFunction
+    from keras_xai.backend.team import Team
 
 Tensor = Any  # of the framework
 Tensors = list[Tensor]
@@ -288,5 +289,9 @@ class Backend(Protocol):
             announce: called with the number of variables before a recording function is compiled, which takes long.
         """
 
-    def is_chief(self, model: keras.Model) -> bool:
-        """Return True for the one process that writes files, of several that train a model together."""
+    def team(self, model: keras.Model) -> Team:
+        """Return the processes that train a model together; every one of them calls this at the same point of its training.
+
+        Raises:
+            InvalidInput: a way of training together that is not supported, or in which the other processes do not call this.
+        """
