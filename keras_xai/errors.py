@@ -16,6 +16,14 @@ class InvalidInput(ValueError):
     """An argument that cannot work: says what came, what is expected and what to do."""
 
 
+class FailedElsewhere(RuntimeError):
+    """Raised in the other processes of a training when one of them fails; says which and why."""
+
+
+class RefusedElsewhere(FailedElsewhere, InvalidInput):
+    """The same where it fails with an `InvalidInput`."""
+
+
 class Alarm(RuntimeError):
     """Raised out of `fit` because the user asked for it."""
 
@@ -42,6 +50,11 @@ class MappingAlarm(Alarm):
     def __init__(self, message: str, record: Mappings) -> None:
         super().__init__(message)
         self.record = record
+
+
+def named_fault(fault: BaseException | None) -> str:
+    """Return the kind and the text of an exception, and in which process it was raised if that was another one."""
+    return str(fault) if isinstance(fault, FailedElsewhere) else f"{type(fault).__name__}: {fault}"
 
 
 def listed(names: Iterable[str], most: int = 20) -> str:

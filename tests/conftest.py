@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import os
 import re
 import shutil
@@ -35,8 +36,18 @@ QUIET = (
 
 
 BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
+
+
+class WithoutTensorFlow(importlib.machinery.PathFinder):
+    """Finds everything but TensorFlow. (Keras takes an entry in `sys.modules`, even None, for an imported one.)"""
+
+    @classmethod
+    def find_spec(cls, fullname: str, path: Any = None, target: Any = None) -> Any:
+        return None if fullname.partition(".")[0] == "tensorflow" else super().find_spec(fullname, path, target)
+
+
 if BACKEND != "tensorflow":  # all that is tested on another backend works where TensorFlow is not installed
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]
+    sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = WithoutTensorFlow
 if BACKEND == "jax" and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     # Most of the time goes into compiling, often the same program: each is compiled once in all processes of a run.
     _cache = tempfile.TemporaryDirectory(prefix="keras_xai_jax_")
@@ -46,11 +57,11 @@ if BACKEND == "jax" and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leave out, on another backend, the files that import TensorFlow."""
+    """Leave out, on another backend, the files that import TensorFlow or a benchmark that does."""
     if BACKEND == "tensorflow" or collection_path.suffix != ".py":
         return None
     text = collection_path.read_text(encoding="utf-8")
-    return True if re.search(r"^(import|from) tensorflow", text, re.MULTILINE) else None
+    return True if re.search(r"^(import|from) (tensorflow|benchmarks\._drift_rows)", text, re.MULTILINE) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

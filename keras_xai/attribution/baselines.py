@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.backend.preimages import preimages
+from keras_xai.backend.team import present_team
 from keras_xai.model.inputs import ABSENT_TOKEN
 from keras_xai.model.layers import iter_layers
 from keras_xai.model.samples import Samples
@@ -57,6 +58,7 @@ class DefaultBaseline:
         ]
         if not layers or not any(a.dtype.kind == "f" for a in x):
             return
+        present_team().meet()
         outputs = ScoreFunction(model, like, output).outputs
         for layer, point in preimages(outputs, [a[:1] for a in x], layers, model):
             for k, (is_fed, values) in point.items():

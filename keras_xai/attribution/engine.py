@@ -17,6 +17,7 @@ from keras_xai.attribution.progress import Progress
 from keras_xai.attribution.tokens import batch_for_methods
 from keras_xai.backend import get_backend
 from keras_xai.backend.protocol import Tensor, Tensors
+from keras_xai.backend.team import present_team
 from keras_xai.errors import listed
 from keras_xai.model.inputs import is_shared
 from keras_xai.model.runner import ModelRunner, joined
@@ -70,6 +71,7 @@ class Engine:
         self._reports = self._progress.report if runner.reports_progress and not self._progress.silent else None
         self._may_warn_of_held = warns_of_held
         self._remarked: set[str] = set()
+        self._layers_by_shapes: dict[Any, list[keras.layers.Layer]] = {}  # found by earlier batches
         self._needs_baseline = any(method.needs_baseline for method in self.methods.values())
         for method in self.methods.values():
             method.check(runner.model)
@@ -162,9 +164,12 @@ class Engine:
         for remark in facts.remarks:
             if remark not in self._remarked:
                 self._remarked.add(remark)
-                warnings.warn(remark, stacklevel=2)
+                if present_team().is_chief:
+                    warnings.warn(remark, stacklevel=2)
         if facts.held_inputs and self._may_warn_of_held:
             self._may_warn_of_held = False
+            if not present_team().is_chief:
+                return
             names = self.runner.input_names()
             held = listed(names[k] for k in facts.held_inputs)
             warnings.warn(
@@ -254,6 +259,7 @@ class Engine:
                 task=self.runner.task,
                 input_names=self.runner.score_function.input_aliases(len(x)),
                 progress=self._reports,
+                layers_by_shapes=self._layers_by_shapes,
             )
         )
 

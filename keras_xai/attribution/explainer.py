@@ -15,6 +15,7 @@ from keras_xai.attribution.completeness import are_many_incomplete, refined_meth
 from keras_xai.attribution.engine import Engine
 from keras_xai.attribution.method import Method
 from keras_xai.attribution.refined import REFINED_CHUNK, Refined
+from keras_xai.backend.team import present_team
 from keras_xai.errors import InvalidInput, cause
 from keras_xai.model.fitting import fit_probe
 from keras_xai.model.inputs import broadcast_baseline, check_input_shapes, prepare_inputs
@@ -126,7 +127,8 @@ class ProbeExplainer:
 
     def _resolved_target(self) -> NDArray[np.int64]:
         if self.target is None:
-            self.target = self.task.explained(self.engine.runner.outputs(self._x))
+            # Close scores may round to another class in another process, and all explain one.
+            self.target = present_team().agreed(self.task.explained(self.engine.runner.outputs(self._x)))
         return self.target
 
     def rows_in_parts(self, probe: Probe) -> Iterator[dict[str, Attribution]]:
@@ -134,7 +136,7 @@ class ProbeExplainer:
         x = prepare_inputs(self._model, probe.inputs, probe.x)
         target = self._target(probe)
         if target is None:
-            target = self.task.explained(self.engine.runner.outputs(x))
+            target = present_team().agreed(self.task.explained(self.engine.runner.outputs(x)))
         return (self._with_kind(part) for part in self.engine.in_parts(x, self._baseline_of(x), target))
 
     def _baseline_of(self, x: list[Samples]) -> list[NDArray[Any]]:

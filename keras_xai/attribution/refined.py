@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from keras_xai.attribution.attributor import merged
 from keras_xai.attribution.completeness import REPORTED_ABOVE, incomplete
 from keras_xai.attribution.engine import Engine
+from keras_xai.backend.team import present_team
 from keras_xai.model.inputs import is_shared
 from keras_xai.model.samples import Samples
 from keras_xai.records import Attribution
@@ -45,7 +46,8 @@ class Refined:
         target: NDArray[np.integer[Any]],
     ) -> Attribution:
         """The attribution of rows x for the classes target (B,), with the incomplete rows run again."""
-        rows = incomplete(attribution, REPORTED_ABOVE)[:REFINED_ROWS]
+        team = present_team()  # whose processes refine the same rows
+        rows = team.agreed(incomplete(attribution, REPORTED_ABOVE)[:REFINED_ROWS])
         if not len(rows) or self._in_vain >= EPOCHS_IN_VAIN:
             return attribution
         # Whole chunks have one shape, and so have one baseline for all and one for each: nothing is traced twice.
@@ -56,7 +58,7 @@ class Refined:
             baselines.append(np.broadcast_to(base[:1], (len(filled), *base.shape[1:])) if shared else base[filled])
         fine = self._engine([a[filled] for a in x], baselines, target[filled])[self._name]
         better = merged(attribution, _first(fine, len(rows)), rows)
-        still_incomplete = len(incomplete(better, REPORTED_ABOVE)[:REFINED_ROWS])
+        still_incomplete = team.agreed(len(incomplete(better, REPORTED_ABOVE)[:REFINED_ROWS]))
         self._in_vain = self._in_vain + 1 if still_incomplete == len(rows) else 0
         return better
 

@@ -19,6 +19,7 @@ from keras_xai.attribution.batch import NoPath
 from keras_xai.attribution.explainer import ProbeExplainer
 from keras_xai.attribution.method import Method
 from keras_xai.attribution.occlusion import Occlusion
+from keras_xai.backend.team import present_team
 from keras_xai.errors import listed
 from keras_xai.probe import Probe
 
@@ -54,11 +55,12 @@ def measuring(model: keras.Model, probe: Probe, name: str, method: Method) -> Me
     held = probe.feature_map.in_inputs(explainer.engine.held_inputs)
     if not table:
         return Measuring(explainer, name, held, not_asked(probe, held))
-    silent = held | (explainer.magnitudes_now()[name] == 0)
+    team = present_team()
+    silent = team.agreed(held | (explainer.magnitudes_now()[name] == 0))
     if not silent.any():
         return Measuring(explainer, name, nothing, "")
     by_exchange = _exchange(model, probe, held)
-    used = silent & moves(by_exchange.explainer)
+    used = team.agreed(silent & moves(by_exchange.explainer))
     if held.any() or used.any():
         return by_exchange._replace(notice=exchanged(probe, held | used))
     return Measuring(explainer, name, nothing, "")

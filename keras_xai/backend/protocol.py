@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what is imported for its types alone would import the frame
     import keras
 
     from keras_xai.backend.recorder import GradientRecorder, TrainFunction
+    from keras_xai.backend.team import Team
 
 Tensor = Any  # of the framework
 Tensors = list[Tensor]
@@ -61,13 +62,24 @@ class Slopes(NamedTuple):
     outputs: list[Tensors]  # with respect to the output of each layer at each of its calls
 
 
+class Vjp(Protocol):
+    """The backward pass that belongs to a forward pass."""
+
+    def __call__(self, at_inputs: bool = True) -> Slopes:
+        """Return the gradients of Σ value; the backward pass runs once, at the first call.
+
+        Args:
+            at_inputs: False where only those at layers are needed: a backend may then have None at inputs.
+        """
+
+
 class ForwardPass(NamedTuple):
     """A forward pass, and the backward pass that belongs to it."""
 
     value: Tensor  # (n,) the score
     aux: Any  # returned by the score function beside the score
     layers: list[list[LayerOutput]]  # of each layer at each of its calls
-    vjp: Callable[[], Slopes]  # the gradients of Σ value; the backward pass runs once, at the first call
+    vjp: Vjp
 
 
 class Multipliers(NamedTuple):
@@ -288,5 +300,9 @@ class Backend(Protocol):
             announce: called with the number of variables before a recording function is compiled, which takes long.
         """
 
-    def is_chief(self, model: keras.Model) -> bool:
-        """Return True for the one process that writes files, of several that train a model together."""
+    def team(self, model: keras.Model) -> Team:
+        """Return the processes that train a model together; every one of them calls this at the same point of its training.
+
+        Raises:
+            InvalidInput: a way of training together that is not supported, or in which the other processes do not call this.
+        """

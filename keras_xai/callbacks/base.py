@@ -6,27 +6,38 @@ import contextlib
 import functools
 import logging
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Concatenate, ParamSpec
+from typing import Any, ClassVar, Concatenate, NamedTuple, ParamSpec
 
 import keras
 
 from keras_xai import backend
 from keras_xai.backend.building_time import seconds_built
+from keras_xai.backend.team import ALONE, Team, in_team
 from keras_xai.callbacks.overhead import Stopwatch
 from keras_xai.callbacks.run_directory import checked_directory
 from keras_xai.callbacks.schedule import Every, Schedule
 from keras_xai.callbacks.session import RunSession
-from keras_xai.errors import Alarm, InvalidInput
+from keras_xai.errors import Alarm, FailedElsewhere, InvalidInput, named_fault
 from keras_xai.probe import Probe
+from keras_xai.records import Flag
 from keras_xai.running import is_running
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
 logger = logging.getLogger("keras_xai")
+clock = time.perf_counter
 P = ParamSpec("P")
+
+
+class FaultFacts(NamedTuple):
+    """Facts of an exception in a hook, by which all processes of a training treat it alike."""
+
+    reaches_user: bool = False  # it is raised whatever `on_error` is: an alarm that was asked for, or a misuse
+    is_shared: bool = False  # it ends the session for all callbacks
 
 
 def fault_isolated(hook: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
@@ -53,12 +64,11 @@ def fault_isolated(hook: Callable[Concatenate[Any, P], None]) -> Callable[Concat
                 return
             try:
                 self._in_hook = True
-                hook(self, *args, **kwargs)
+                self._run_in_step(hook, *args, **kwargs)
             except Exception as fault:
-                is_misuse = isinstance(fault, InvalidInput) and (is_train_begin or self._checking)
-                reaches_user = is_misuse or isinstance(fault, (Alarm, UserWarning))
-                self._disable(fault, hook.__name__, self._session or session, reaches_user=reaches_user)
-                if reaches_user or self.on_error == "raise":
+                facts = self._facts(fault, hook.__name__)
+                self._disable(fault, hook.__name__, self._session or session, facts)
+                if facts.reaches_user or self.on_error == "raise":
                     raise
             finally:
                 self._in_hook = False
@@ -90,7 +100,13 @@ class RecordingCallback(keras.callbacks.Callback):
     cost_hint: ClassVar[str] = ""  # what makes it cost less, in words for the user
     # Attributes that belong to one fit and hold its model, its file or its graphs, and what they are outside of one: a copy
     # of a callback, as search tools make them, has these.
-    fit_state: ClassVar[Mapping[str, Any]] = {"_model": None, "params": None, "_session": None, "_failed_session": None}
+    fit_state: ClassVar[Mapping[str, Any]] = {
+        "_model": None,
+        "params": None,
+        "_session": None,
+        "_failed_session": None,
+        "_team": ALONE,
+    }
 
     def __init__(
         self, log_dir: str | os.PathLike[str], *, every: Every = 1, on_error: str = "warn", log: str = "default"
@@ -112,6 +128,8 @@ class RecordingCallback(keras.callbacks.Callback):
         self._directory: Path | None = None  # of the run that was written last
         self._checking = False  # misuse may still be answered by an error
         self._in_hook = False
+        self._team: Team = ALONE  # the processes of this fit
+        self._postponed: Exception | None = None  # a fault of this process that the others are still to be told of
         self._warned: set[str] = set()  # texts, in this fit
         self._first_epoch: int | None = None  # of the run
         self._last_epoch: int | None = None  # that ended
@@ -154,6 +172,13 @@ class RecordingCallback(keras.callbacks.Callback):
         """Return the samples that the viewer shows, or at least has to know of."""
         return None
 
+    def common_inputs(self) -> Mapping[str, str]:
+        """Return, by name, the text or hash of what all processes of a training must have alike; known after `check`.
+
+        A decision that is the chief's anyway, as which epochs are looked at, is not among them.
+        """
+        return {"on_error": self.on_error}
+
     def on_run_start(self, epoch: int, past: Log | None) -> None:
         """Take over the records of the run that is continued; called when the fit's first epoch begins.
 
@@ -182,7 +207,11 @@ class RecordingCallback(keras.callbacks.Callback):
     # What a subclass uses.
 
     def log_figures(self, logs: dict[str, Any], figures: Mapping[str, float]) -> None:
-        """Put figures of this epoch into `logs`, as many as are asked for, and all of them into the epoch's record."""
+        """Put figures of this epoch into `logs`, as many as are asked for, and all of them into the epoch's record.
+
+        All processes of a training have the chief's, to the last bit: another callback may stop at one of them.
+        """
+        figures = self._team.agreed(dict(figures))
         for name, value in figures.items():
             if self.log == "all" or name in self.default_figures:
                 logs[name] = value
@@ -193,7 +222,11 @@ class RecordingCallback(keras.callbacks.Callback):
         """Return True where `epoch` is looked at."""
         epochs = (self.params or {}).get("epochs")
         first = epoch if self._first_epoch is None else self._first_epoch
-        return self._schedule.due(epoch, first, epochs - 1 if epochs else None)
+        return self._team.agreed(self._schedule.due(epoch, first, epochs - 1 if epochs else None))
+
+    def agreed_flags(self, flags: Iterable[Flag]) -> list[Flag]:
+        """Return the chief's flags: processes may round differently at a threshold."""
+        return [Flag(*flag) for flag in self._team.agreed(list(flags))]
 
     def note(self, text: str) -> None:
         """Add a sentence to the notes of the epoch's record; an empty one is left out."""
@@ -201,9 +234,10 @@ class RecordingCallback(keras.callbacks.Callback):
             self._session.note(text)
 
     def warn(self, text: str) -> None:
-        """Issue a Python warning that is also kept in the epoch's record."""
+        """Issue a Python warning that is also kept in the epoch's record; of several processes only the chief issues it."""
         self.note(text)
-        warnings.warn(text, stacklevel=2)
+        if self._team.is_chief:
+            warnings.warn(text, stacklevel=2)
 
     def warn_once(self, text: str) -> None:
         """Warn once in a fit of each text; an empty one is left out."""
@@ -228,9 +262,11 @@ class RecordingCallback(keras.callbacks.Callback):
         self._warned = set()
         self._first_epoch = self._last_epoch = self._last_recorded = None
         self.cost.take()
-        self._session = RunSession.of(self.log_dir, self.params, writes=backend.get_backend().is_chief(self.model))
+        self._session = RunSession.of(self.log_dir, self.params, writes=self._team.is_chief)
         with self.cost.once():
+            self._check_others_have_this_callback()
             self.check()
+            self._check_others_hold_the_same()
         if self.is_built():
             self._prepare_once()
         self._session.join(self, self.run_identity(), self.gallery_probe(), self._directory)
@@ -241,9 +277,9 @@ class RecordingCallback(keras.callbacks.Callback):
         session.begin_epoch(epoch)
         if self._first_epoch is None:
             self._directory = session.directory
-            # A run that is continued keeps the rhythm it had.
+            # A run that is continued keeps the rhythm it had; the chief alone has its records.
             past_epochs = session.past.epochs if session.past is not None else ()
-            self._first_epoch = min([epoch, *past_epochs])
+            self._first_epoch = self._team.agreed(min([epoch, *past_epochs]))
             self.on_run_start(epoch, session.past)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -284,6 +320,64 @@ class RecordingCallback(keras.callbacks.Callback):
 
     # Inside.
 
+    def _run_in_step(self, hook: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        """Run a hook; where several processes train together a fault in one of them is a fault in all."""
+        name = hook.__name__
+        if name == "on_train_begin":
+            self._team, self._postponed = ALONE, None
+            self._team = backend.get_backend().team(self.model)
+        team = self._team
+        if team.size == 1:
+            hook(self, *args, **kwargs)
+            return
+        with in_team(team):
+            if name == "on_train_batch_begin":
+                self._run_in_batch(hook, *args, **kwargs)
+                return
+            with team.together(lambda fault: self._facts(fault, name)._asdict()):
+                arrival = clock()
+                team.meet()
+                self.cost.add(arrival - clock())  # the others would have been waited for in the next step
+                fault, self._postponed = self._postponed, None
+                if fault is not None:
+                    raise fault
+                hook(self, *args, **kwargs)
+
+    def _run_in_batch(self, hook: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        """Run a hook of every batch: without an exchange, which would take time, so that the others hear of a fault later."""
+        try:
+            hook(self, *args, **kwargs)
+        except Exception as fault:
+            if self._facts(fault, hook.__name__).reaches_user:
+                raise
+            self._postponed = self._postponed or fault
+
+    def _check_others_have_this_callback(self) -> None:
+        if not self._team.same(type(self).__name__):
+            raise InvalidInput(
+                "The processes of this training have other callbacks of keras_xai, or have them in another order: give the same "
+                "ones to fit() in every process."
+            )
+
+    def _check_others_hold_the_same(self) -> None:
+        """Check that all processes explain the same samples with the same settings: each feeds its own to one program."""
+        if self._team.size == 1:
+            return
+        for name, digest in self.common_inputs().items():
+            if not self._team.same(digest):
+                raise InvalidInput(
+                    f"{type(self).__name__}: {name} is not the same in the {self._team.size} processes of this training, which "
+                    f"explain the same samples in step. Make it of the same data in each of them, before the data set is divided "
+                    f"among them, with a fixed seed where something is drawn."
+                )
+
+    def _facts(self, fault: Exception, hook: str) -> FaultFacts:
+        if isinstance(fault, FailedElsewhere) and self._team.failure is not None:
+            return FaultFacts(**self._team.failure.facts)
+        is_misuse = isinstance(fault, InvalidInput) and (hook == "on_train_begin" or self._checking)
+        is_shared = self._session is not None and self._session.failure is fault
+        return FaultFacts(is_misuse or isinstance(fault, (Alarm, UserWarning)), is_shared)
+
     def _optimizer_rate(self) -> float:
         """Return the optimizer's current learning rate, NaN without one."""
         rate = getattr(getattr(self.model, "optimizer", None), "learning_rate", None)
@@ -318,6 +412,8 @@ class RecordingCallback(keras.callbacks.Callback):
 
     def _print_cost(self, session: RunSession) -> None:
         """Log the cost of all callbacks when the training ends, and print it where Keras prints its own progress."""
+        if not self._team.is_chief:
+            return
         session.close_ledger()
         line = f"keras_xai: {session.ledger.line()}."
         logger.info("%s", line)
@@ -329,7 +425,7 @@ class RecordingCallback(keras.callbacks.Callback):
             raise RuntimeError("on_train_begin was not called before this hook")
         return self._session
 
-    def _disable(self, fault: Exception, hook: str, session: RunSession | None, *, reaches_user: bool) -> None:
+    def _disable(self, fault: Exception, hook: str, session: RunSession | None, facts: FaultFacts) -> None:
         """End this callback's part in the training, and write the reason into the run.
 
         A warning says it too, unless the exception is raised.
@@ -338,18 +434,20 @@ class RecordingCallback(keras.callbacks.Callback):
             fault: what was raised.
             hook: the name of the hook that raised it.
             session: of the training.
-            reaches_user: the exception is raised whatever `on_error` is: an alarm that was asked for, or a misuse.
+            facts: of the fault.
         """
+        if facts.is_shared and session is not None:
+            session.fail(fault)
         text = self._fault_message(fault, hook, session)
-        warns = not reaches_user and self.on_error == "warn"
+        warns = not facts.reaches_user and self.on_error == "warn"
         self._checking = False
         if warns:
             self.retired = True
             self.note(text)
         if session is not None:
             is_incomplete = hook != "on_train_end" or self._last_epoch != self._last_recorded
-            if not reaches_user and is_incomplete:
-                session.record_stop(self.name, f"{hook}: {type(fault).__name__}: {fault}")
+            if not facts.reaches_user and is_incomplete:
+                session.record_stop(self.name, f"{hook}: {named_fault(fault)}")
             session.add_cost(self.name, self.cost.take())
         self._failed_session = session if session is not None and session.failure is not None else None
         if warns and session is not None and not session.has_begun:
@@ -359,7 +457,20 @@ class RecordingCallback(keras.callbacks.Callback):
         if warns:
             logger.debug("%s was disabled", self.name, exc_info=fault)
             self._after_disabling(hook)
-            warnings.warn(text, stacklevel=4)
+            self._warn_of_disabling(text)
+
+    def _warn_of_disabling(self, text: str) -> None:
+        """Warn. A filter of the user's may turn that into an error: then all processes raise it, and none waits for the chief."""
+        error: UserWarning | None = None
+        if self._team.is_chief:
+            try:
+                warnings.warn(text, stacklevel=5)
+            except UserWarning as warning:
+                error = warning
+        if not self._team.all(error is None) and error is None and not self._team.is_broken:
+            raise FailedElsewhere(f"process 0: UserWarning: {text}")
+        if error is not None:
+            raise error
 
     def _fault_message(self, fault: Exception, hook: str, session: RunSession | None) -> str:
         names = dict.fromkeys([type(self).__name__])
@@ -367,7 +478,7 @@ class RecordingCallback(keras.callbacks.Callback):
             names |= dict.fromkeys(session.members_at_failure)
         pronoun, subject = ("it", "it") if len(names) == 1 else ("them", "they")
         return (
-            f"{' and '.join(names)} stopped in {hook}: {type(fault).__name__}: {fault}. Training goes on without {pronoun}; "
+            f"{' and '.join(names)} stopped in {hook}: {named_fault(fault)}. Training goes on without {pronoun}; "
             f"what {subject} recorded before is kept."
         )
 
@@ -375,7 +486,7 @@ class RecordingCallback(keras.callbacks.Callback):
         """End this callback's part without a warning: the callback that raised the shared fault has warned of it."""
         self.retired = True
         self._failed_session = session
-        session.record_stop(self.name, f"{type(session.failure).__name__}: {session.failure}")
+        session.record_stop(self.name, named_fault(session.failure))
         self._leave_quietly()
         self._after_disabling(hook)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,16 +18,16 @@ from keras_xai.attribution.method import make_method
 from keras_xai.attribution.whole import measuring
 from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.fingerprint import as_numbers
-from keras_xai.callbacks.live_rows import LiveRows, copied_rows
+from keras_xai.callbacks.live_rows import LiveRows, copied_rows, rows_hash
 from keras_xai.callbacks.memory import Need, announce_need
-from keras_xai.callbacks.response import Response, check_response, respond
+from keras_xai.callbacks.response import Response, check_response, common_response, respond
 from keras_xai.callbacks.schedule import Every
 from keras_xai.drift.monitor import DriftMonitor, DriftSettings, Explained
-from keras_xai.errors import DriftAlarm, InvalidInput, unknown
+from keras_xai.errors import DriftAlarm, InvalidInput, named_fault, unknown
 from keras_xai.events import line
 from keras_xai.model.fitting import fit_probe
 from keras_xai.probe import Probe
-from keras_xai.records import SOURCES, Alert, Source
+from keras_xai.records import SOURCES, Alert, Changed, Source
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
@@ -171,7 +172,8 @@ class ImportanceDrift(RecordingCallback):
 
     def _check_live(self, live: LiveRows) -> None:
         try:
-            rows = live.check(self.probe)
+            with self._team.together():
+                rows = live.check(self.probe)
         except InvalidInput:
             raise
         except Exception as fault:
@@ -229,6 +231,13 @@ class ImportanceDrift(RecordingCallback):
 
     def gallery_probe(self) -> Probe | None:
         return self.probe.gallery(0)
+
+    def common_inputs(self) -> Mapping[str, str]:
+        inputs = {"method": self.method, "on_drift": common_response(self.on_drift), "probe": self.probe.hash}
+        if self.live is not None:
+            inputs["live_method"] = self.live_method
+        inputs["live"] = "" if self._first_rows is None else rows_hash(self._first_rows)
+        return {**super().common_inputs(), **inputs, "per_class": str(self.settings.per_class)}
 
     def on_run_start(self, epoch: int, past: Log | None) -> None:
         if past is None:
@@ -292,6 +301,8 @@ class ImportanceDrift(RecordingCallback):
         if alert.event is None or self._warned_verdicts.get(alert.event) == alert.verdict:
             return
         self._warned_verdicts[alert.event] = alert.verdict
+        if not self._team.is_chief:
+            return
         # As from no file: the line of our source that would be shown says nothing to the user.
         warnings.warn_explicit(f"ALERT {text}", UserWarning, "<keras_xai>", 0)
 
@@ -307,19 +318,29 @@ class ImportanceDrift(RecordingCallback):
         pooled = PooledRows.of((maps[self._methods["clean"]] for maps in explainer.in_parts()), self.probe)
         self.warn_once(explainer.engine.side_effects)
         records = self._scored(epoch, "clean", pooled, self.probe)
-        if self._live_rows is not None and monitor.top_features.is_fixed:
+        if self._live_rows is not None and self._team.agreed(monitor.top_features.is_fixed):
             try:
-                for record in self._updates_of_live(epoch, self._live_rows):
-                    records.append(record)  # one by one: those before a fault are kept
+                with self._team.together():
+                    for record in self._updates_of_live(epoch, self._live_rows):
+                        records.append(record)  # one by one: those before a fault are kept
             except Exception as fault:
                 self._lose_live(fault)
         changed = self._live_rows is not None and self._live_rows.changed
-        alerts = monitor.end_update(epoch, inputs_changed=changed)
+        alerts = self._agreed_alerts(monitor.end_update(epoch, inputs_changed=changed))
         self._alerts += alerts
         return [*records, *alerts]
 
+    def _agreed_alerts(self, alerts: list[Alert]) -> list[Alert]:
+        """Return the chief's alerts: processes may round differently at a limit, and the chief alone has a run's past."""
+        if self._team.size == 1:
+            return alerts
+        fields = self._team.agreed([dataclasses.asdict(alert) for alert in alerts])
+        return [Alert(**{**entry, "changed": entry["changed"] and Changed(*entry["changed"])}) for entry in fields]
+
     def _updates_of_live(self, epoch: int, live: LiveRows) -> Iterator[Record]:
         rows = live.read()
+        if not self._team.same(rows_hash(rows)):
+            raise InvalidInput("the live rows that were read at this epoch differ between the processes")
         if live.difference is not None:
             self._monitor.report_change(epoch, live.difference.changed, live.difference.shares)
         if not live.repeats and self.probe.kind != "tokens":
@@ -367,8 +388,8 @@ class ImportanceDrift(RecordingCallback):
             raise fault
         self._live_rows = None
         self._monitor.lose_live()
-        self.stop_part("live_rows", f"{type(fault).__name__}: {fault}")
-        self.warn(f"The live rows are watched no longer: {type(fault).__name__}: {fault}")
+        self.stop_part("live_rows", named_fault(fault))
+        self.warn(f"The live rows are watched no longer: {named_fault(fault)}")
 
     def _classes(self) -> tuple[int, ...]:
         return _class_numbers(self._explainers["clean"].probe)

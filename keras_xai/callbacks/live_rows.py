@@ -313,6 +313,15 @@ def _sample_shapes(rows: Probe) -> list[tuple[int, ...]]:
     return [array.shape[1:] for array in rows.inputs]
 
 
+def rows_hash(rows: Probe) -> str:
+    """Return a hash of rows and labels: equal only for the same ones."""
+    digest = hashlib.sha256()
+    for array in (*rows.inputs, *([] if rows.y is None else [rows.y])):
+        digest.update(repr((array.shape, str(array.dtype))).encode())
+        update_digest(digest, array)
+    return digest.hexdigest()
+
+
 def _digests(rows: Probe) -> Digest:
     return Digest(_digest(rows.inputs), _digest([] if rows.y is None else [rows.y]))
 

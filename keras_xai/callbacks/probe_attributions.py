@@ -109,9 +109,13 @@ class ProbeAttributions(RecordingCallback):
         self._written_gallery = self.gallery if self._explainer is None else self._explainer.probe
         return self._written_gallery
 
+    def common_inputs(self) -> Mapping[str, str]:
+        methods = repr((self.methods, self.jit_compile))
+        return {**super().common_inputs(), "method": methods, "probe": self.gallery.hash}
+
     def on_run_start(self, epoch: int, past: Log | None) -> None:
         outputs = None if past is None else next((past.outputs(name) for name in self.methods), None)
-        self._past_target = None if outputs is None else outputs.target[-1]
+        self._past_target = self._team.agreed(None if outputs is None else outputs.target[-1])
         self._continue_with_past_target()
 
     def _continue_with_past_target(self) -> None:

@@ -18,7 +18,7 @@ from keras_xai.attribution.explainer import check_built, is_built
 from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.memory import Need, announce_need
 from keras_xai.callbacks.model_parts import ModelParts
-from keras_xai.callbacks.response import Response, check_response, respond
+from keras_xai.callbacks.response import Response, check_response, common_response, respond
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import InvalidInput, MappingAlarm, check_int, unknown
 from keras_xai.mapping.decision import Target, linear_probes
@@ -205,7 +205,8 @@ class ProbeMappings(RecordingCallback):
     def _first_reading(self, reader: Reader) -> Reading:
         """Read once with the layers, and where that fails unexpectedly once more without them: the model's output alone."""
         try:
-            return reader.read()
+            with self._team.together():
+                return reader.read()
         except InvalidInput:
             raise
         except Exception as error:
@@ -232,6 +233,10 @@ class ProbeMappings(RecordingCallback):
 
     def gallery_probe(self) -> Probe | None:
         return self.probe.gallery(0)
+
+    def common_inputs(self) -> Mapping[str, str]:
+        inputs = {"layers": repr(self._paths), "on_flag": common_response(self.on_flag), "probe": self.probe.hash}
+        return {**super().common_inputs(), **inputs}
 
     def on_run_start(self, epoch: int, past: Log | None) -> None:
         records = [] if past is None else past.mappings
@@ -265,7 +270,7 @@ class ProbeMappings(RecordingCallback):
         return self.record_epoch(epoch, {})
 
     def on_epoch_written(self) -> None:
-        flags, self._new_flags = self._new_flags, []
+        flags, self._new_flags = self.agreed_flags(self._new_flags), []
         if not flags or self._record is None:
             return
         text = f"epoch {self._record.epoch}: {self._flags.sentence(flags, self._record)}."

@@ -28,6 +28,11 @@ def check_response(option: str, response: Any, record: str) -> None:
         raise InvalidInput(f"{option}={response!r}: expected 'warn', 'stop', 'raise' or a function of the {record}.")
 
 
+def common_response(response: Any) -> str:
+    """Return what all processes of a training must have alike in a response: whether it ends the training."""
+    return "" if callable(response) or response == "warn" else str(response)
+
+
 def respond(
     response: Response[R],
     record: R,

@@ -177,10 +177,14 @@ class RunSession:
         try:
             yield
         except Exception as fault:
-            if self.failure is None:
-                self.failure = fault
-                self.members_at_failure = tuple(type(m).__name__ for m in self._members)
+            self.fail(fault)
             raise
+
+    def fail(self, fault: Exception) -> None:
+        """End the session for all callbacks; the first fault counts."""
+        if self.failure is None:
+            self.failure = fault
+            self.members_at_failure = tuple(type(m).__name__ for m in self._members)
 
     # Epochs.
 
@@ -294,7 +298,7 @@ class RunSession:
     def _note_overhead(self) -> None:
         hints = {getattr(m, "name", ""): getattr(m, "cost_hint", "") for m in self._members}
         notice = self.ledger.notice(hints)
-        if notice:
+        if notice and self.writes:
             self.note(notice)
             logger.warning("%s", notice)
 

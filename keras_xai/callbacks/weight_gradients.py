@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from keras_xai.callbacks.base import RecordingCallback, fault_isolated
 from keras_xai.callbacks.model_parts import ModelParts
-from keras_xai.callbacks.response import Response, check_response, respond
+from keras_xai.callbacks.response import Response, check_response, common_response, respond
 from keras_xai.callbacks.schedule import Every
 from keras_xai.errors import GradientAlarm, InvalidInput
 from keras_xai.gradients.cost import RecordingCost
@@ -113,7 +113,8 @@ class WeightGradients(RecordingCallback):
         if not model.compiled or model.train_function is None:
             raise InvalidInput("WeightGradients listens to model.fit(): compile the model, give the callback to fit().")
         self._tap = TrainFunctionTap.of(model, self._tap, self.params)
-        self._tap.announce = print if (self.params or {}).get("verbose") else None
+        self._tap.team = self._team
+        self._tap.announce = print if (self.params or {}).get("verbose") and self._team.is_chief else None
         self._tap.subscribe(self, self._selection)
         self._calls_before = self._tap.calls
 
@@ -124,6 +125,10 @@ class WeightGradients(RecordingCallback):
         if not self.model.built:
             return {}
         return {"variables": ModelParts(*GradientRows(self._selection).expect(self.model))}
+
+    def common_inputs(self) -> Mapping[str, str]:
+        inputs = {"samples_per_epoch": str(self._sampling.samples), "on_flag": common_response(self.on_flag)}
+        return {**super().common_inputs(), **inputs, "include or exclude": repr(self._selection)}
 
     def on_run_start(self, epoch: int, past: Log | None) -> None:
         self._past = [] if past is None else past.weight_gradients
@@ -138,7 +143,7 @@ class WeightGradients(RecordingCallback):
             length = -(-steps // self.model.steps_per_execution)
         else:
             length = (self._tap.calls - self._calls_before) or None  # as many as the last time
-        self._sampling.begin(length, self._tap.repeats_steps)
+        self._sampling.begin(self._team.agreed(length), self._tap.repeats_steps)
         self._calls_before = self._tap.calls
         self._execution, self._is_due = 0, self.is_scheduled(epoch)
         self._tap.attach()
@@ -176,7 +181,7 @@ class WeightGradients(RecordingCallback):
         self.log_figures(logs, figures | {"xai_nonfinite": overall.nonfinite})
 
     def on_epoch_written(self) -> None:
-        new_flags, self._new_flags = self._new_flags, []
+        new_flags, self._new_flags = self.agreed_flags(self._new_flags), []
         if not new_flags or self._record is None:
             return
         text = f"epoch {self._record.epoch}: {sentence(new_flags, self._flags.thresholds)}."

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from keras_xai.backend import get_backend
 from keras_xai.backend.gradient_table import WIDTH, Variable
 from keras_xai.backend.recorder import GradientRecorder, TrainFunction
+from keras_xai.backend.team import ALONE, Team
 from keras_xai.gradients.cost import CallTimes, RecordingCost
 from keras_xai.gradients.selection import Selection
 from keras_xai.gradients.variables import is_recordable, variable_path
@@ -57,6 +58,7 @@ class TrainFunctionTap:
         plain: the model's own train function.
         calls: of the train function, in fits that are recorded. The last one of an epoch may find no more data.
         announce: prints a sentence before something that takes long; None for silence.
+        team: the processes that train the model together: all record a step, or none does.
     """
 
     def __init__(self, model: keras.Model, fit: object = None) -> None:
@@ -65,6 +67,7 @@ class TrainFunctionTap:
         self.plain: TrainFunction = getattr(model.train_function, "plain", model.train_function)
         self.calls = 0
         self.announce: Callable[[str], None] | None = None
+        self.team: Team = ALONE
         self._selections: dict[Hashable, Selection] = {}  # by subscriber
         self._expected: dict[Hashable, bool] = {}  # by subscriber: True where the next step is to be recorded
         self._executions = 0
@@ -74,6 +77,7 @@ class TrainFunctionTap:
 
     def _new_recorder(self) -> GradientRecorder:
         self._recorded_for: frozenset[Selection] = frozenset()
+        self._is_given_up = False  # another process of the team cannot record
         return get_backend().gradient_recorder(self.model, self.plain, self._announce_compilation)
 
     @classmethod
@@ -144,9 +148,7 @@ class TrainFunctionTap:
             return self._collected
         table = self._recorder.read()
         self._recorder.reset()
-        self._collected = RecordedGradients(
-            epoch, executions=self._executions, reason=self._recorder.reason, **table._asdict()
-        )
+        self._collected = RecordedGradients(epoch, executions=self._executions, reason=self._reason, **table._asdict())
         self._executions = 0
         return self._collected
 
@@ -187,9 +189,24 @@ class TrainFunctionTap:
         return result
 
     def _recording_function(self, arguments: Sequence[Any]) -> TrainFunction | None:
-        """Return the function that records, for these arguments; None where gradients cannot be recorded."""
-        if self._recorder.reason:
+        """Return the function that records, for these arguments; None where gradients cannot be recorded in all processes."""
+        if self._is_given_up:
             return None
+        recording = None if self._recorder.reason else self._own_recording_function(arguments)
+        if not self.team.all(recording is not None):
+            self._is_given_up = True
+            return None
+        return recording
+
+    @property
+    def _reason(self) -> str:
+        """The reason why gradients cannot be recorded, "" while they can."""
+        return self._recorder.reason or (
+            "another process of the training cannot record them" if self._is_given_up else ""
+        )
+
+    def _own_recording_function(self, arguments: Sequence[Any]) -> TrainFunction | None:
+        """Return the function that records in this process, for these arguments; None where gradients cannot be recorded."""
         selections = frozenset(self._selections.values())
         if not selections <= self._recorded_for:  # the union is recorded; each subscriber takes its own rows out of it
             self._recorded_for = selections

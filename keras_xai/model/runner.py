@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from keras_xai.backend import get_backend
 from keras_xai.backend.protocol import Program, Tensor
+from keras_xai.backend.team import Team, present_team
 from keras_xai.model.layers import has_convolution
 from keras_xai.model.samples import Samples, sample_bytes, take_rows
 from keras_xai.model.scores import Output, ScoreFunction, TargetScore
@@ -83,7 +84,9 @@ class ModelRunner:
 
     def compiled(self, function: Callable[..., Any], *, runs_model: bool = True) -> Program:
         """A program of a function that runs the model, compiled as this runner's own are."""
-        return get_backend().compiled(function, self.model if runs_model else None, self._jit)
+        program = get_backend().compiled(function, self.model if runs_model else None, self._jit)
+        team = present_team()
+        return program if team.size == 1 or not runs_model else _ProgramInStep(program, team)
 
     def chunks(self, size: int) -> list[Chunk]:
         """The passes over `size` rows."""
@@ -160,6 +163,33 @@ class ModelRunner:
 
     def _scores(self, x: list[Tensor], target: Tensor) -> Tensor:
         return TargetScore(self.task, target).select(self.score_function.logits(x).scores)
+
+
+class _ProgramInStep:
+    """A program on the devices of several processes: it begins once all of them are about to run it, and well."""
+
+    def __init__(self, program: Program, team: Team) -> None:
+        self._program = program
+        self._team = team
+
+    def __call__(self, *args: Any) -> Any:
+        self._team.meet()
+        return self._program(*args)
+
+    def trace(self, *args: Any) -> Any:
+        return self._program.trace(*args)
+
+    @property
+    def traces(self) -> int:
+        return self._program.traces
+
+    @property
+    def has_side_effects(self) -> bool:
+        return self._program.has_side_effects
+
+    @property
+    def lasting_effects(self) -> str:
+        return self._program.lasting_effects
 
 
 def chunk_rows(like: Any, *, convolves: bool) -> int:

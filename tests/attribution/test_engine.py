@@ -17,16 +17,53 @@ def built(model, x, methods):
         ModelRunner(model, x), {name: make_method(name, options, METHODS) for name, options in methods.items()}
     )
     found = engine([x], [np.zeros_like(x)], np.ones(len(x), np.int64))
-    (concrete,) = engine._compiled.graphs
-    stack, seen = [t.op for t in concrete.graph.outputs], set()
+    return operation_types(engine._compiled), found
+
+
+def operation_types(program):
+    """The types of the operations that a program's results need, under TensorFlow's names."""
+    if keras.backend.backend() == "jax":
+        return operation_types_of_jaxpr(*program.jaxprs)
+    (concrete,) = program.graphs
+    stack, operations = [t.op for t in concrete.graph.outputs], set()
     while stack:
         op = stack.pop()
-        if op not in seen:
-            seen.add(op)
+        if op not in operations:
+            operations.add(op)
             stack += [t.op for t in op.inputs]
-    return [op.type for op in seen], found
+    return [op.type for op in operations]
 
 
+def operation_types_of_jaxpr(closed):
+    """The same of a jaxpr. The gradient of a convolution is one whose kernel has its inputs and outputs exchanged."""
+    from keras_xai.backend.ancestry import with_ancestors
+    from keras_xai.backend.jax.ancestry import JaxprAncestry
+    from keras_xai.backend.jax.jaxprs import FlatJaxpr
+
+    flat = FlatJaxpr(closed)
+    values = with_ancestors(flat.outputs, JaxprAncestry(flat))
+    types = []
+    for operation in flat.operations:
+        if not values.isdisjoint(operation.outputs):
+            kind = {"scan": "While", "while": "While"}.get(operation.kind, operation.kind)
+            if kind == "conv_general_dilated":
+                _, kernel, _ = operation.params["dimension_numbers"]
+                kind = "Conv2D" if kernel == (3, 2, 0, 1) else "Conv2DBackpropInput"
+            types.append(kind)
+    return types
+
+
+def fed_tensors(program, model):
+    """How many tensors a call of a program is fed, beside the model's variables."""
+    if keras.backend.backend() == "jax":
+        (closed,) = program.jaxprs
+        return len(closed.jaxpr.invars) - len(model.variables)
+    (graph,) = program.graphs
+    return len(graph.inputs) - len(graph.captured_inputs)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.jax
 @pytest.mark.parametrize(("method", "fed"), [("saliency", 2), ("integrated_gradients", 3), ("occlusion", 3)])
 def test_only_what_looks_at_a_baseline_is_fed_one(method, fed):
     """Rows and target, and the baseline where a method counts from it or goes back to it; one graph for all calls."""
@@ -35,8 +72,7 @@ def test_only_what_looks_at_a_baseline_is_fed_one(method, fed):
     engine = Engine(ModelRunner(model, x), {method: make_method(method, {}, METHODS)})
     for _ in range(2):
         engine([x], [np.zeros_like(x)], np.zeros(len(x), np.int64))
-    (graph,) = engine._compiled.graphs
-    assert (len(graph.inputs) - len(graph.captured_inputs), engine.traces) == (fed, 1)
+    assert (fed_tensors(engine._compiled, model), engine.traces) == (fed, 1)
 
 
 ONE_BACKWARD = {
@@ -49,6 +85,8 @@ ONE_BACKWARD = {
 }
 
 
+@pytest.mark.tensorflow
+@pytest.mark.jax
 @pytest.mark.parametrize("name", ONE_BACKWARD)
 def test_methods_asked_for_together_share_one_pass(name, cnn, images):
     """Two convolutions: each is run once forward, and backward no further than somebody looks."""
@@ -62,6 +100,8 @@ def test_methods_asked_for_together_share_one_pass(name, cnn, images):
         np.testing.assert_allclose(together[method].values, alone[method].values, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.tensorflow
+@pytest.mark.jax
 def test_a_path_costs_its_points_and_the_two_ends(cnn, images):
     """Integrated gradients: outside of the loop the sample and the baseline, forward alone."""
     types, _ = built(cnn, images, {"integrated_gradients": {}})
@@ -69,6 +109,8 @@ def test_a_path_costs_its_points_and_the_two_ends(cnn, images):
     assert types.count("Conv2DBackpropInput") == 0
 
 
+@pytest.mark.tensorflow
+@pytest.mark.jax
 def test_deeplift_is_one_pass_over_samples_and_baselines(cnn, images):
     """Each of them forward, and back over the samples alone."""
     types, _ = built(cnn, images, {"deeplift": {}})
@@ -76,6 +118,8 @@ def test_deeplift_is_one_pass_over_samples_and_baselines(cnn, images):
     assert types.count("Conv2DBackpropInput") == 2
 
 
+@pytest.mark.tensorflow
+@pytest.mark.jax
 def test_a_background_is_scored_once():
     """The mean score of its rows serves the values and the record."""
     x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
+from keras_xai.backend import get_backend
+from tests.helpers.processes import Processes
 from tests.trust.trainings import state, trained
 
 
@@ -29,3 +31,11 @@ def probe() -> kx.Probe:
     """Three small images."""
     images = np.random.default_rng(0).random((3, 8, 8, 1)).astype(np.float32)
     return kx.Probe(images, [0, 1, 2], class_names=["zero", "<b>one</b>", "two"])
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
+    """Two processes: a callback that begins to train in one of them has the other one in its team."""
+    both = Processes()
+    monkeypatch.setattr(get_backend(), "team", both.team)
+    return both

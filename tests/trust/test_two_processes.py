@@ -13,6 +13,7 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.callbacks.directory_lock import DirectoryLock
+from tests.frameworks import BACKEND
 from tests.trust.trainings import At, callback, trained, with_warnings
 
 ROOT = Path(__file__).parents[2]
@@ -158,9 +159,8 @@ def test_where_the_system_cannot_lock_a_claim_succeeds(tmp_path, monkeypatch):
     assert DirectoryLock.acquire(tmp_path) is not None
 
 
-def test_only_the_chief_writes(tmp_path, monkeypatch):
+def test_only_the_chief_writes(tmp_path, processes):
     """The other workers of a distributed training do the same work, train the same, and make no file."""
-    monkeypatch.setattr("keras_xai.backend.tensorflow.is_chief", lambda model: False)
-    _, said = with_warnings(lambda: trained(callback("Explain", tmp_path / "run")))
+    _, said = with_warnings(lambda: processes.run(lambda rank: trained(callback("Explain", tmp_path / str(rank)))))
     assert said == []
-    assert not (tmp_path / "run").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["0"]

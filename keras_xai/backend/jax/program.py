@@ -138,8 +138,9 @@ def _compiled_trace(
     closed: jex.ClosedJaxpr, variables: Sequence[keras.Variable], result: Template, writes: bool
 ) -> _Trace:
     """Compile a jaxpr, whose first arguments are the variables, as a function of what it uses of them."""
-    closed = with_fast_operations(closed) if jax.default_backend() == "cpu" else closed
     jaxpr, count = closed.jaxpr, len(variables)
+    if jax.default_backend() == "cpu":
+        jaxpr = with_fast_operations(closed).jaxpr
     used = {id(v) for equation in jaxpr.eqns for v in equation.invars} | {id(v) for v in jaxpr.outvars}
     is_read = [id(v) in used for v in jaxpr.invars[:count]]
     read = [v for v, is_one in zip(jaxpr.invars, is_read, strict=False) if is_one]

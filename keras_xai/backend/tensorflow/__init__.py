@@ -6,7 +6,7 @@ from keras_xai.backend.tensorflow.activations import embedding_outputs, trace_ac
 from keras_xai.backend.tensorflow.autodiff import find_logits, forward_with_vjp, gradient, take_target
 from keras_xai.backend.tensorflow.datasets import reshuffles
 from keras_xai.backend.tensorflow.deeplift import deeplift_multipliers
-from keras_xai.backend.tensorflow.devices import is_chief
+from keras_xai.backend.tensorflow.devices import team
 from keras_xai.backend.tensorflow.gradient_recorder import gradient_recorder
 from keras_xai.backend.tensorflow.gradient_sums import GradientSums
 from keras_xai.backend.tensorflow.loops import fori_loop, map
@@ -32,10 +32,10 @@ __all__ = [
     "gradient",
     "gradient_recorder",
     "has_text",
-    "is_chief",
     "map",
     "numpy",
     "reshuffles",
     "take_target",
+    "team",
     "trace_activations",
 ]
