@@ -99,6 +99,35 @@ def noise_of(x: Any) -> Any:
     return tf.random.normal(tf.shape(x))
 
 
+def exhausted(text: str) -> Exception:
+    """The exception of an accelerator that has no memory left."""
+    if BACKEND == "torch":
+        import torch
+
+        return torch.OutOfMemoryError(text)
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        return tf.errors.ResourceExhaustedError(None, None, text)
+    import jax
+
+    return jax.errors.JaxRuntimeError(f"RESOURCE_EXHAUSTED: {text}")
+
+
+def framework_settings() -> tuple[Any, ...]:
+    """What a framework is set to, for the whole process."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        return tf.config.functions_run_eagerly(), tf.executing_eagerly(), tf.config.optimizer.get_jit()
+    if BACKEND == "torch":
+        import torch
+
+        modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_anomaly_enabled()
+        return *modes, torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    return ()
+
+
 def forget_compiled() -> None:
     """Forget what torch.compile compiled in this process: after a few models it gives up, and runs a part of a step eagerly."""
     if BACKEND == "torch":

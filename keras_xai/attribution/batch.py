@@ -54,6 +54,7 @@ class Batch:
         task: what the scores say, None where that is not decided.
         input_names: of each of the user's inputs what it may be called.
         progress: told how many passes were made, while they are.
+        layers_by_shapes: the layers that batches of some shapes found; added to.
     """
 
     def __init__(
@@ -69,12 +70,14 @@ class Batch:
         task: Task | None = None,
         input_names: Sequence[tuple[str, ...]] = (),
         progress: Progress | None = None,
+        layers_by_shapes: dict[Any, list[keras.layers.Layer]] | None = None,
     ) -> None:
         self.x, self.baseline, self.target = x, baseline, target
         self.model, self.chunk, self.task = model, chunk, task
         self.shared_baseline = shared_baseline
         self.input_names = list(input_names)
         self.progress = progress
+        self._layers_by_shapes = {} if layers_by_shapes is None else layers_by_shapes
         self.model_inputs = x  # in the user's own shapes, where `x` are the embeddings of tokens
         self.input_index = list(range(len(x)))  # which of the user's inputs each of `x` comes from
         self.size: int = x[0].shape[0]
@@ -102,7 +105,9 @@ class Batch:
 
     def watch(self, layers: Sequence[keras.layers.Layer]) -> None:
         """Make ready the layers that methods will read on the way, before anything is asked."""
-        self._watched = list({id(layer): layer for layer in layers}.values())
+        if layers:
+            self._watched = list({id(layer): layer for layer in layers}.values())
+            vars(self).pop("_forward", None)
 
     @functools.cached_property
     def _forward(self) -> ForwardPass:
@@ -150,8 +155,7 @@ class Batch:
         """
         has_path = [keras.backend.is_float_dtype(x.dtype) for x in self.x]
         if len(has_path) > 1:
-            gradients = get_backend().gradient(lambda z: self.score_of(z, self.target), self.x).gradients
-            has_path = [g is not None for g in gradients]
+            has_path = [g is not None for g in self._forward.vjp().inputs]
         if not any(has_path):
             raise self._no_path()
         return has_path
@@ -247,7 +251,7 @@ class Batch:
         Raises:
             InvalidInput: nothing leads there.
         """
-        gradient = self._forward.vjp().outputs[self._number(layer)][call]
+        gradient = self._forward.vjp(at_inputs=False).outputs[self._number(layer)][call]
         if gradient is None:
             raise self._unread(layer, "does not lead")
         return gradient
@@ -259,7 +263,10 @@ class Batch:
     @functools.cached_property
     def spatial_layers(self) -> list[keras.layers.Layer]:
         """See `model.layers.spatial_layers`."""
-        return model_layers.spatial_layers(self.model, self.run_model, self.x)
+        key = "spatial", *[tuple(x.shape) for x in self.x]
+        if key not in self._layers_by_shapes:
+            self._layers_by_shapes[key] = model_layers.spatial_layers(self.model, self.run_model, self.x)
+        return self._layers_by_shapes[key]
 
     def _number(self, layer: keras.layers.Layer) -> int:
         return [id(watched) for watched in self._watched].index(id(layer))

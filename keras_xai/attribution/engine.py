@@ -71,6 +71,7 @@ class Engine:
         self._reports = self._progress.report if runner.reports_progress and not self._progress.silent else None
         self._may_warn_of_held = warns_of_held
         self._remarked: set[str] = set()
+        self._layers_by_shapes: dict[Any, list[keras.layers.Layer]] = {}  # found by earlier batches
         self._needs_baseline = any(method.needs_baseline for method in self.methods.values())
         for method in self.methods.values():
             method.check(runner.model)
@@ -258,6 +259,7 @@ class Engine:
                 task=self.runner.task,
                 input_names=self.runner.score_function.input_aliases(len(x)),
                 progress=self._reports,
+                layers_by_shapes=self._layers_by_shapes,
             )
         )
 

@@ -62,13 +62,24 @@ class Slopes(NamedTuple):
     outputs: list[Tensors]  # with respect to the output of each layer at each of its calls
 
 
+class Vjp(Protocol):
+    """The backward pass that belongs to a forward pass."""
+
+    def __call__(self, at_inputs: bool = True) -> Slopes:
+        """Return the gradients of Σ value; the backward pass runs once, at the first call.
+
+        Args:
+            at_inputs: False where only those at layers are needed: a backend may then have None at inputs.
+        """
+
+
 class ForwardPass(NamedTuple):
     """A forward pass, and the backward pass that belongs to it."""
 
     value: Tensor  # (n,) the score
     aux: Any  # returned by the score function beside the score
     layers: list[list[LayerOutput]]  # of each layer at each of its calls
-    vjp: Callable[[], Slopes]  # the gradients of Σ value; the backward pass runs once, at the first call
+    vjp: Vjp
 
 
 class Multipliers(NamedTuple):

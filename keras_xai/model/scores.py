@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from keras_xai import tree
 from keras_xai.backend import get_backend
+from keras_xai.backend.activations import dtype_name
 from keras_xai.backend.keras_tree import flatten_with_path
 from keras_xai.backend.protocol import Logits, Tensor
 from keras_xai.errors import InvalidInput, listed
@@ -193,9 +194,9 @@ def _as_scores(output: Any, samples: int | None) -> Tensor:
     scores = get_backend().dense_tensor(output)
     if scores is None:
         kind = type(output).__name__
-        kind = "tensor" if kind in ("EagerTensor", "SymbolicTensor") else kind
-        dtype = getattr(output, "dtype", None)
-        fault = f"is a {kind}" if dtype is None else f"is a {kind} of {getattr(dtype, 'name', dtype)}"
+        # As TensorFlow, PyTorch and JAX call a plain one.
+        kind = "tensor" if kind in ("EagerTensor", "SymbolicTensor", "Tensor") or kind.endswith("Tracer") else kind
+        fault = f"is a {kind}" if getattr(output, "dtype", None) is None else f"is a {kind} of {dtype_name(output)}"
     else:
         fault = _fault_of_shape(scores, samples)
     if fault:

@@ -14,7 +14,7 @@ from keras_xai.attribution import METHODS
 from keras_xai.attribution.engine import Engine
 from keras_xai.attribution.method import make_method
 from keras_xai.model.runner import ModelRunner
-from tests.arrays import to_numpy
+from tests.frameworks import array as to_numpy
 
 from .models import MODELS
 

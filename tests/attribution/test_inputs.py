@@ -7,7 +7,7 @@ import pytest
 import keras_xai as kx
 from keras_xai.attribution import METHODS
 from keras_xai.backend import get_backend
-from tests.arrays import to_numpy
+from tests.frameworks import array as to_numpy
 
 layers = keras.layers
 TOKENS = np.array([[3, 1, 4, 0, 0], [1, 5, 9, 2, 6], [5, 3, 0, 0, 0]])

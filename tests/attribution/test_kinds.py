@@ -11,7 +11,7 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.attribution import METHODS
-from tests.arrays import to_numpy
+from tests.frameworks import array as to_numpy
 
 from .kinds import KINDS, kind
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from tests.arrays import to_numpy
+from tests.frameworks import array as to_numpy
 
 TARGET = 1
 

@@ -11,7 +11,7 @@ import keras_xai as kx
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.kernel_shap import coalitions, regression
 from keras_xai.attribution.lime import Lime
-from tests.arrays import to_numpy
+from tests.frameworks import array as to_numpy
 
 layers = keras.layers
 

@@ -7,7 +7,7 @@ import pytest
 import keras_xai as kx
 from keras_xai.attribution.attributor import Attributor
 from keras_xai.attribution.integrated_gradients import IntegratedGradients, half_difference
-from tests.arrays import to_numpy
+from tests.frameworks import array as to_numpy
 
 layers = keras.layers
 X = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)

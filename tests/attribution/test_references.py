@@ -8,7 +8,7 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.attribution import METHODS
-from tests.arrays import to_numpy
+from tests.frameworks import array as to_numpy
 
 pytestmark = pytest.mark.every_backend
 

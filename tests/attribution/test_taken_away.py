@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from tests.arrays import to_numpy
+from tests.frameworks import array as to_numpy
 
 layers = keras.layers
 TOKENS = np.random.default_rng(0).integers(1, 9, (3, 5))
@@ -29,14 +29,14 @@ def test_occlusion_is_the_score_that_a_tokens_absence_costs(beside_a_table):
     """Against a loop that empties all embeddings of a token; the numbers beside it are as they would be alone."""
     model, rest, looked_up = beside_a_table
     embedded = [to_numpy(layer(TOKENS)) for layer in looked_up]
-    full = np.asarray(rest([*embedded, NUMBERS]))[:, 0]
+    full = to_numpy(rest([*embedded, NUMBERS]))[:, 0]
     tokens, numbers = kx.attribute(model, [TOKENS, NUMBERS], "occlusion").values
     for t in range(5):
         without = [np.where((np.arange(5) == t)[:, None], 0, e) for e in embedded]
-        np.testing.assert_allclose(tokens[:, t], full - np.asarray(rest([*without, NUMBERS]))[:, 0], atol=1e-6)
+        np.testing.assert_allclose(tokens[:, t], full - to_numpy(rest([*without, NUMBERS]))[:, 0], atol=1e-6)
     for c in range(2):
         without = np.where(np.arange(2) == c, 0, NUMBERS)
-        np.testing.assert_allclose(numbers[:, c], full - np.asarray(rest([*embedded, without]))[:, 0], atol=1e-6)
+        np.testing.assert_allclose(numbers[:, c], full - to_numpy(rest([*embedded, without]))[:, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["lime", "kernel_shap"])

@@ -15,6 +15,8 @@ import keras_xai as kx
 from keras_xai import backend
 from tests.backend import toy
 
+pytestmark = pytest.mark.tensorflow  # tensors of PyTorch do not mix with arrays of NumPy, which the toy has
+
 R = np.random.default_rng(0)
 X = R.normal(size=(5, 3)).astype("float32")
 BASE = R.normal(size=3).astype("float32")

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers, ops
 
 import keras_xai as kx
+from keras_xai.backend import get_backend
 from keras_xai.mapping.layers import left_out
 from keras_xai.mapping.reading import Reader
+from tests.frameworks import array, value_and_gradients
 
 N = 24
 R = np.random.default_rng(0)
@@ -44,11 +45,46 @@ class Case:
 
 
 CASES = {}
+OF_TENSORFLOW = set()  # names of cases
 
 
 def case(builder):
     CASES[builder.__name__] = builder
     return builder
+
+
+def case_of_tensorflow(builder):
+    """One with text, or with sparse tensors."""
+    OF_TENSORFLOW.add(builder.__name__)
+    return case(builder)
+
+
+def marked(names, of_tensorflow):
+    """Parameters; some for TensorFlow alone, which has such tensors."""
+    return [pytest.param(name, marks=[pytest.mark.tensorflow] if name in of_tensorflow else []) for name in names]
+
+
+def by_tensorflow(function):
+    """A function of a tensor that gets TensorFlow first."""
+
+    def called(z):
+        import tensorflow
+
+        return function(tensorflow, z)
+
+    return called
+
+
+TENSORS_OF_TENSORFLOW = {
+    "text": by_tensorflow(lambda tf, z: tf.strings.as_string(z)),
+    "a ragged tensor": by_tensorflow(lambda tf, z: tf.RaggedTensor.from_tensor(z)),
+    "a sparse tensor": by_tensorflow(lambda tf, z: tf.sparse.from_dense(z)),
+    "a shape that nobody knows": by_tensorflow(lambda tf, z: tf.py_function(lambda a: a, [z], tf.float32)),
+    "a length that is found as it runs": by_tensorflow(
+        lambda tf, z: tf.reshape(tf.boolean_mask(tf.reshape(z, [-1]), tf.reshape(z, [-1]) < 9), [N, -1, 4])
+    ),
+    "rows whose number is known as it runs": by_tensorflow(lambda tf, z: tf.boolean_mask(z * 2, tf.ones(N, "bool"))),
+}
 
 
 def sequential(shape, *stack, dtype=None, name=None):
@@ -262,17 +298,25 @@ class Around(keras.Model):
 
     def call(self, x):
         hidden = self.first(x)
-        tensors = [t for t in tf.nest.flatten(self.odd(hidden)) if isinstance(t, tf.Tensor) and t.dtype.is_floating]
-        return self.out(self.second(hidden + sum(0.0 * ops.sum(ops.cast(t, "float32")) for t in tensors)))
+        return self.out(
+            self.second(hidden + sum(0.0 * ops.sum(ops.cast(t, "float32")) for t in floats(self.odd(hidden))))
+        )
+
+
+def floats(values):
+    """The dense floating tensors of a structure."""
+    tensors = [value for value in keras.tree.flatten(values) if ops.is_tensor(value)]
+    dense = [tensor for tensor in tensors if type(tensor).__name__ not in ("RaggedTensor", "SparseTensor")]
+    return [tensor for tensor in dense if "float" in keras.backend.standardize_dtype(tensor.dtype)]
 
 
 ODD = {
     "booleans": (lambda z: z > 0, "yes or no"),
     "integers": (lambda z: ops.cast(z, "int32"), "integers"),
-    "text": (tf.strings.as_string, "text"),
-    "complex numbers": (lambda z: tf.cast(z, tf.complex64), "complex"),
-    "a ragged tensor": (tf.RaggedTensor.from_tensor, "RaggedTensor"),
-    "a sparse tensor": (tf.sparse.from_dense, "SparseTensor"),
+    "text": (TENSORS_OF_TENSORFLOW["text"], "text"),
+    "complex numbers": (lambda z: ops.cast(z, "complex64"), "complex"),
+    "a ragged tensor": (TENSORS_OF_TENSORFLOW["a ragged tensor"], "RaggedTensor"),
+    "a sparse tensor": (TENSORS_OF_TENSORFLOW["a sparse tensor"], "SparseTensor"),
     "nothing": (lambda z: None, "gives nothing"),
     "a number of Python": (lambda z: 3.0, "no dense tensor (float)"),
     "a constant of NumPy": (lambda z: np.ones((N, 2), "float32"), "no dense tensor (ndarray)"),
@@ -282,16 +326,20 @@ ODD = {
     "half of the batch": (lambda z: z[::2], f"(12, 8) for {N} samples"),
     "more rows": (lambda z: ops.reshape(z, (-1, 2)), f"(96, 2) for {N} samples"),
     "time first": (lambda z: ops.transpose(ops.reshape(z, (-1, 2, 4)), (1, 0, 2)), f"(2, {N}, 4) for {N} samples"),
-    "rows that are counted as it runs": (lambda z: tf.boolean_mask(z, z[:, 0] > 0), f"rows for {N} samples"),
-    "a shape that nobody knows": (lambda z: tf.py_function(lambda a: a, [z], tf.float32), "not known in advance"),
+    "a shape that nobody knows": (TENSORS_OF_TENSORFLOW["a shape that nobody knows"], "not known in advance"),
+    "rows that are counted as it runs": (
+        by_tensorflow(lambda tf, z: tf.boolean_mask(z, z[:, 0] > 0)),
+        f"rows for {N} samples",
+    ),
     "a length that is found as it runs": (
-        lambda z: tf.reshape(tf.boolean_mask(tf.reshape(z, [-1]), tf.reshape(z, [-1]) < 9), [N, -1, 4]),
+        TENSORS_OF_TENSORFLOW["a length that is found as it runs"],
         f"({N}, ?, 4), of which a part",
     ),
 }
+COUNTED = "rows that are counted as it runs"
 
 
-@pytest.mark.parametrize("what", ODD)
+@pytest.mark.parametrize("what", marked(ODD, {*TENSORS_OF_TENSORFLOW, COUNTED}))
 def test_a_layer_that_gives_something_else_is_left_out_and_named(what):
     """The two beside it are followed."""
     function, reason = ODD[what]
@@ -310,18 +358,21 @@ READABLE = {
     "one number a sample": (lambda z: ops.mean(z, 1), lambda h: h.mean(1)),
     "a dictionary": (lambda z: {"a": z[:1], "b": z * 2}, lambda h: h * 2),
     "an auxiliary loss first": (lambda z: (ops.mean(z), z * 2), lambda h: h * 2),
-    "rows whose number is known as it runs": (lambda z: tf.boolean_mask(z * 2, ops.ones(N, "bool")), lambda h: h * 2),
+    "rows whose number is known as it runs": (
+        TENSORS_OF_TENSORFLOW["rows whose number is known as it runs"],
+        lambda h: h * 2,
+    ),
     "six axes of places": (lambda z: ops.reshape(z * 2, (-1, 2, 1, 2, 1, 2, 1)), lambda h: h * 2),
 }
 
 
-@pytest.mark.parametrize("what", READABLE)
+@pytest.mark.parametrize("what", marked(READABLE, TENSORS_OF_TENSORFLOW))
 def test_a_layer_that_gives_a_row_for_each_sample_is_followed(what):
     """In whatever precision and container: the first tensor that has one."""
     function, twin = READABLE[what]
     model = Around(function)
     model(X)
-    hidden = np.asarray(model.first(X))
+    hidden = array(model.first(X))
     tolerance = 2e-2 if "float16" in what else 1e-5
     check(Case(model, X, ("first", "odd", "second"), by_hand={"odd": twin(hidden)}), tolerance)
 
@@ -362,13 +413,13 @@ class Called(keras.Model):
         if self.how == "vectorized":
             return self.out(ops.vectorized_map(lambda row: ops.sum(self.inner(row), 0), x))
         if self.how == "loop":
-            step = lambda t, z: (t + 1, z + self.inner(tf.gather(x, t, axis=1)))  # noqa: E731
+            step = lambda t, z: (t + 1, z + self.inner(ops.take(x, t, axis=1)))  # noqa: E731
             return self.out(ops.while_loop(lambda t, _: t < 5, step, (0, ops.zeros_like(x[:, 0])))[1])
         if self.how == "branch":
             mean = lambda: ops.mean(self.inner(x), 1)  # noqa: E731
             return self.out(ops.cond(ops.mean(x) > 0, mean, mean))
         if self.how == "function":
-            return self.out(tf.function(lambda z: ops.mean(self.inner(z), 1))(x))
+            return self.out(by_tensorflow(lambda tf, x: tf.function(lambda z: ops.mean(self.inner(z), 1))(x))(x))
         return self.out(self.inner(x[:, 0]) + self.inner(x[:, 1]))
 
 
@@ -378,25 +429,36 @@ class Called(keras.Model):
         ("vectorized", f"(5, 4) for {N} samples"),
         ("loop", INSIDE),
         ("branch", INSIDE),
-        ("function", INSIDE),
+        pytest.param("function", INSIDE, marks=pytest.mark.tensorflow),
         ("twice", None),
     ],
 )
 def test_a_layer_out_of_reach_is_left_out_and_named(how, reason):
-    """In loops, branches and functions of their own; one that is not called at all."""
+    """In loops, branches and functions of their own; one that is not called at all.
+
+    Where nothing is compiled a loop is a loop of Python's, whose first round is read, and a branch is nothing.
+    """
+    if reason == INSIDE and not get_backend().compiles():
+        reason = None
     model = Called(how)
     model(SERIES)
     reasons = {"aside": UNSEEN} if reason is None else {"inner": reason, "aside": UNSEEN}
     reader = check(
-        Case(model, SERIES, () if reason else ("inner",), reasons, by_hand={"inner": model.inner(SERIES[:, 0])})
+        Case(
+            model,
+            SERIES,
+            () if reason else ("inner",),
+            reasons,
+            by_hand={"inner": model.inner(SERIES if how == "branch" else SERIES[:, 0])},
+        )
     )
-    assert reader.facts.shared == ([] if reason else ["inner"])
+    assert reader.facts.shared == ([] if reason or how == "branch" else ["inner"])
 
 
 # Inputs of every kind, and layers that prepare them.
 
 
-@case
+@case_of_tensorflow
 def words_that_are_looked_up():
     inputs = keras.Input((1,), dtype="string")
     index = layers.StringLookup(vocabulary=["red", "green", "blue"], name="lookup")(inputs)
@@ -404,17 +466,17 @@ def words_that_are_looked_up():
     return Case(keras.Model(inputs, probability(hidden)), WORDS, ("words", "hidden"), {"lookup": "integers"})
 
 
-@case
+@case_of_tensorflow
 def text():
     inputs = keras.Input((), dtype="string")
     split = layers.TextVectorization(output_sequence_length=3, vocabulary=["red", "green", "blue"], name="split")
     words = layers.Embedding(6, 3, mask_zero=True, name="words")
     model = keras.Model(inputs, probability(layers.GlobalAveragePooling1D(name="bag")(words(split(inputs)))))
-    twin = {"words": words(split(tf.constant(WORDS[:, 0])))[:, 0]}  # the other steps are padding
+    twin = {"words": words(split(WORDS[:, 0].tolist()))[:, 0]}  # the other steps are padding
     return Case(model, WORDS[:, 0], ("words", "bag"), {"split": "integers"}, by_hand=twin)
 
 
-@case
+@case_of_tensorflow
 def a_table_of_words_and_numbers():
     colour, numbers = keras.Input((1,), dtype="string", name="colour"), keras.Input((6,), name="numbers")
     wide = layers.StringLookup(vocabulary=["red", "green", "blue"], output_mode="one_hot", name="wide")(colour)
@@ -425,7 +487,7 @@ def a_table_of_words_and_numbers():
     return Case(model, {"colour": WORDS, "numbers": X}, ("scaled", "deep", "both"), {"wide": "integers"})
 
 
-@case
+@case_of_tensorflow
 def sparse_categories():
     inputs = keras.Input((1,), dtype="int32")
     encoded = layers.CategoryEncoding(20, output_mode="one_hot", sparse=True, name="encoded")(inputs)
@@ -489,7 +551,7 @@ def a_siamese_pair():
     one, two = keras.Input((6,), name="one"), keras.Input((6,), name="two")
     distance = layers.Lambda(lambda z: ops.norm(z[0] - z[1], axis=1), output_shape=(), name="distance")
     model = keras.Model([one, two], probability(distance([encoder(one), encoder(two)])[:, None]))
-    values = np.asarray(encoder(X))
+    values = array(encoder(X))
     twin = {"encoder": values, "distance": np.linalg.norm(values - values[::-1], axis=1)}
     return Case(model, [X, X[::-1].copy()], ("encoder", "distance"), by_hand=twin)
 
@@ -575,12 +637,13 @@ def flat(x):
 def values_by_hand(expected, path):
     """Of a layer: as the case has them, or from a functional model that is cut behind it."""
     if path in expected.by_hand:
-        return np.asarray(ops.convert_to_numpy(expected.by_hand[path]), np.float64)
+        return array(expected.by_hand[path]).astype(np.float64)
     if not getattr(expected.model, "inputs", None):
         return None
     cut = keras.Model(expected.model.inputs, expected.model.get_layer(path).output)
-    feed = tf.nest.map_structure(tf.constant, expected.x)
-    return np.asarray(ops.convert_to_numpy(cut(feed, training=False)), np.float64)
+    # A single array is fed as it is; text as Keras takes it.
+    feed = keras.tree.map_structure(lambda x: ops.convert_to_tensor(x.tolist() if x.dtype == object else x), expected.x)
+    return array(cut(feed, training=False)).astype(np.float64)
 
 
 def check(expected, tolerance=1e-5):
@@ -612,7 +675,8 @@ def seeded():
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.every_backend
+@pytest.mark.parametrize("name", marked(CASES, OF_TENSORFLOW))
 def test_what_can_be_followed_is_and_the_rest_is_named(name):
     """Whatever the model."""
     check(CASES[name]())
@@ -677,16 +741,17 @@ def test_films_are_pooled_to_cells_for_the_surrogates(tmp_path):
 
 
 @FEW
+@pytest.mark.tensorflow  # elsewhere Keras builds a model by calling it
 def test_parts_that_are_trained_by_a_step_of_their_own_are_followed_from_the_first_epoch(tmp_path):
     """The model is never built as a whole."""
 
     class Trained(Parts):
         def train_step(self, data):
             x = data[0]
-            with tf.GradientTape() as tape:
-                loss = ops.mean(ops.square(x - self.decoder(self.encoder(x))))
-            self.optimizer.apply(tape.gradient(loss, self.trainable_variables), self.trainable_variables)
-            return {"loss": loss}
+            loss = lambda: ops.mean(ops.square(x - self.decoder(self.encoder(x))))  # noqa: E731
+            value, gradients = value_and_gradients(loss, self.trainable_variables)
+            self.optimizer.apply(gradients, self.trainable_variables)
+            return {"loss": value}
 
     run = fitted(tmp_path / "parts", Trained(), kx.Probe(X, output=lambda model, x: model.encoder(x)))
     assert len(run.mappings) == 2
@@ -701,8 +766,18 @@ def test_parts_that_are_trained_by_a_step_of_their_own_are_followed_from_the_fir
         ("a_vision_transformer_with_a_class_token", "token", "cannot be read: it does not depend on the samples"),
         ("a_token_whose_batch_is_one", "token", r"cannot be read: its output has the shape \(1, 1, 8\) for 24 samples"),
         ("patches_as_samples", "conv", r"cannot be read: its output has the shape \(72, 4, 4, 4\)"),
-        ("words_that_are_looked_up", "lookup", "cannot be read: it gives integers"),
-        ("sparse_categories", "encoded", r"cannot be read: it gives no dense tensor \(SparseTensor\)"),
+        pytest.param(
+            "words_that_are_looked_up",
+            "lookup",
+            "cannot be read: it gives integers",
+            marks=pytest.mark.tensorflow,
+        ),
+        pytest.param(
+            "sparse_categories",
+            "encoded",
+            r"cannot be read: it gives no dense tensor \(SparseTensor\)",
+            marks=pytest.mark.tensorflow,
+        ),
         ("one_of_two_outputs", "scale", "takes no part in what the model says: it does not lead"),
         ("the_latent_of_an_autoencoder", "decoder", "takes no part in what the model says: no call of it is seen"),
     ],
@@ -716,8 +791,11 @@ def test_a_layer_that_was_named_and_cannot_be_read_is_an_error_in_words(name, pa
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.tensorflow  # elsewhere the number of rows is part of a trace
 def test_a_layer_whose_rows_are_counted_and_change_ends_the_mappings_in_words():
     """In several chunks; named, at once; by the rule, when it had as many as samples before."""
+    import tensorflow as tf
+
     threshold = tf.Variable(-1e9)
     model = Around(lambda z: tf.boolean_mask(2 * z, z[:, 0] > threshold))
     model(X)
@@ -737,26 +815,23 @@ def test_a_layer_whose_rows_are_counted_and_change_ends_the_mappings_in_words():
 
 
 OUTPUTS = {
-    "text": (tf.strings.as_string, "is a tensor of string"),
-    "complex numbers": (lambda z: tf.cast(z, tf.complex64), "is a tensor of complex64"),
-    "a ragged tensor": (tf.RaggedTensor.from_tensor, "is a RaggedTensor of float32"),
-    "a sparse tensor": (tf.sparse.from_dense, "is a SparseTensor of float32"),
+    "text": (TENSORS_OF_TENSORFLOW["text"], "is a tensor of string"),
+    "complex numbers": (lambda z: ops.cast(z, "complex64"), "is a tensor of complex64"),
+    "a ragged tensor": (TENSORS_OF_TENSORFLOW["a ragged tensor"], "is a RaggedTensor of float32"),
+    "a sparse tensor": (TENSORS_OF_TENSORFLOW["a sparse tensor"], "is a SparseTensor of float32"),
     "nothing": (lambda z: None, "is a NoneType"),
     "a scalar": (ops.mean, r"has shape \(\)"),
     "one row": (lambda z: z[:1], rf"has shape \(1, 3\) for {N} samples"),
     "more rows": (lambda z: ops.reshape(z, (-1, 1)), rf"has shape \(72, 1\) for {N} samples"),
     "no columns": (lambda z: z[:, :0], rf"has shape \({N}, 0\)"),
-    "a shape that nobody knows": (
-        lambda z: tf.py_function(lambda a: a, [z], tf.float32),
-        "has a shape that is not known",
-    ),
-    "rows that are counted as it runs": (lambda z: tf.boolean_mask(z, z[:, 0] > 9), f"has 0 rows for {N} samples"),
+    "a shape that nobody knows": (TENSORS_OF_TENSORFLOW["a shape that nobody knows"], "has a shape that is not known"),
+    COUNTED: (by_tensorflow(lambda tf, z: tf.boolean_mask(z, z[:, 0] > 9)), f"has 0 rows for {N} samples"),
     "maps": (lambda z: ops.reshape(z, (-1, 3, 1, 1)), rf"has shape \({N}, 3, 1, 1\)"),
 }
 
 
 @FEW
-@pytest.mark.parametrize("what", OUTPUTS)
+@pytest.mark.parametrize("what", marked(OUTPUTS, {*TENSORS_OF_TENSORFLOW, COUNTED}))
 def test_an_output_that_is_no_scores_is_an_error_in_words(tmp_path, what):
     """Nothing can be recorded of it; the words name what came and what is expected."""
     function, words = OUTPUTS[what]
@@ -764,7 +839,7 @@ def test_an_output_that_is_no_scores_is_an_error_in_words(tmp_path, what):
     model = sequential((6,), hidden)
     probe = kx.Probe(X, output=lambda model, x: function(model(x)))
     with pytest.raises(kx.InvalidInput, match=f"The output {words}.*expected"):
-        fitted(tmp_path, model, probe, epochs=1)
+        fitted(tmp_path, model, probe, y=np.zeros((N, 3)), epochs=1)
 
 
 @FEW

@@ -2,13 +2,13 @@
 
 import errno
 
-import tensorflow as tf
+from tests.frameworks import exhausted
 
 ERRORS = {
     "RuntimeError": lambda: RuntimeError("planted"),
     "MemoryError": lambda: MemoryError("planted"),
     "OSError": lambda: OSError(errno.EIO, "planted"),
-    "ResourceExhaustedError": lambda: tf.errors.ResourceExhaustedError(None, None, "planted"),
+    "ResourceExhaustedError": lambda: exhausted("planted"),
 }
 
 

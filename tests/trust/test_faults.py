@@ -19,6 +19,7 @@ import pytest
 import keras_xai as kx
 from keras_xai.summary.writer import Writer
 from tests.callbacks.small_training import small_data
+from tests.frameworks import BACKEND
 from tests.summary.epoch_records import epoch_of_records
 from tests.trust.planting import ERRORS, planted
 from tests.trust.trainings import EPOCHS, PARTS, At, assert_same, callback, parts, state, trained, with_warnings
@@ -234,7 +235,7 @@ def test_a_probe_that_a_layer_refuses(tmp_path, name):
     count = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: batches.append(batch))
     with pytest.raises(kx.InvalidInput, match="this layer takes 32 rows"):
         model.fit(x, y, batch_size=32, epochs=2, verbose=0, callbacks=[count, callback(name, tmp_path)])
-    assert batches == [0, 1]
+    assert batches == ([0, 1] if BACKEND == "tensorflow" else [])  # elsewhere Keras builds it before the first step
 
 
 def test_a_live_source_that_raises_in_the_middle(tmp_path, alone):

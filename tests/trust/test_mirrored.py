@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.tensorflow
 def test_two_replicas_are_watched_by_one_writer(tmp_path):
     """Right numbers, one file, weights as without us; what plain Keras cannot do there gives its own error."""
     arguments = [sys.executable, "-m", "tests.trust.mirrored", str(tmp_path)]

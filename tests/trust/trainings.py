@@ -11,6 +11,7 @@ import numpy as np
 
 import keras_xai as kx
 from tests.callbacks.small_training import small_data, small_model
+from tests.frameworks import array
 
 PARTS = ("WeightGradients", "ProbeAttributions", "ImportanceDrift")
 EPOCHS = 3
@@ -51,6 +52,7 @@ def trained(*callbacks: keras.callbacks.Callback, epochs: int = EPOCHS, **option
     """The small model, from the same seed each time."""
     model = small_model()
     options = {"verbose": 0, **options}
+    keras.utils.set_random_seed(1)  # on PyTorch a global generator shuffles
     model.history_of_fit = model.fit(
         *small_data(), epochs=epochs, batch_size=32, callbacks=list(callbacks), **options
     ).epoch
@@ -67,7 +69,7 @@ def with_warnings(function: Callable[[], Any]) -> tuple[Any, list[str]]:
 
 def state(model: keras.Model) -> list[np.ndarray]:
     """Weights, generators' states and the optimizer's."""
-    return [np.asarray(v) for v in (*model.variables, *model.optimizer.variables)]
+    return [array(v) for v in (*model.variables, *model.optimizer.variables)]
 
 
 def assert_same(first: list[np.ndarray], second: list[np.ndarray]) -> None:

@@ -85,7 +85,7 @@ def forward_with_vjp(
         return lists
 
     @functools.cache
-    def vjp() -> Slopes:
+    def slopes() -> Slopes:
         def both(cotangent: Any) -> list[Any]:
             at_inputs, at_marks = pullback(cotangent)
             return [*at_inputs, *at_marks]
@@ -97,7 +97,7 @@ def forward_with_vjp(
     sources, ancestry = jaxpr.inputs[: len(inputs)], JaxprAncestry(jaxpr)
     indices = [input_indices(entry.value, sources, ancestry) for entry in marks]
     outputs = [LayerOutput(output, numbers_of) for output, numbers_of in zip(of_marks, indices, strict=True)]
-    return ForwardPass(value, aux, by_layer(outputs), vjp)
+    return ForwardPass(value, aux, by_layer(outputs), lambda at_inputs=True: slopes())
 
 
 def is_floating(x: Any) -> bool:

@@ -63,7 +63,7 @@ def forward_with_vjp(
     by_layer = [calls[id(layer)] for layer in layers]
 
     @functools.cache
-    def vjp() -> Slopes:
+    def slopes() -> Slopes:
         zeros = [zero for pairs in by_layer for _, zero in pairs]
         gradients = tape.gradient(value, [*(inputs[k] for k in floating), *zeros])
         at_inputs = dict(zip(floating, gradients, strict=False))
@@ -78,4 +78,4 @@ def forward_with_vjp(
         return [LayerOutput(output, input_indices(ancestry.node(output), nodes, ancestry)) for output, _ in pairs]
 
     outputs = [outputs_of(pairs) for pairs in by_layer]
-    return ForwardPass(value, aux, outputs, vjp)
+    return ForwardPass(value, aux, outputs, lambda at_inputs=True: slopes())

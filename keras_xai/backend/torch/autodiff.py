@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -67,13 +66,19 @@ def forward_with_vjp(
         total = value.sum()
     by_layer = [calls[id(layer)] for layer in layers]
 
-    @functools.cache
-    def vjp() -> Slopes:
+    results: dict[bool, Slopes] = {}  # by whether they have gradients at inputs
+
+    def vjp(at_inputs: bool = True) -> Slopes:
+        if True in results or at_inputs in results:
+            return results.get(True) or results[at_inputs]
         zeros = [zero for pairs in by_layer for _, zero in pairs]
-        gradients = _gradients(total, [*sources, *zeros])
-        at_zeros = iter(gradients[len(sources) :])
+        # The way from a layer back to the inputs is often most of a model.
+        gradients = _gradients(total, [*(sources if at_inputs else []), *zeros], is_last=at_inputs)
+        at_sources = gradients[: -len(zeros)] if zeros else gradients
+        at_zeros = iter(gradients[len(gradients) - len(zeros) :])
         at_outputs = [list(itertools.islice(at_zeros, len(pairs))) for pairs in by_layer]
-        return Slopes(inputs=gradients[: len(sources)], outputs=at_outputs)
+        results[at_inputs] = Slopes(inputs=at_sources if at_inputs else [None] * len(sources), outputs=at_outputs)
+        return results[at_inputs]
 
     outputs: list[list[LayerOutput]] = []
     for pairs in by_layer:
@@ -92,10 +97,16 @@ def _sources(inputs: Sequence[Any]) -> list[Any]:
     return [x.detach().requires_grad_() if x.is_floating_point() else x for x in inputs]
 
 
-def _gradients(total: Any, tensors: Sequence[Any]) -> list[Any]:
-    """The gradient of a scalar with respect to each tensor; None without a path."""
+def _gradients(total: Any, tensors: Sequence[Any], is_last: bool = True) -> list[Any]:
+    """The gradient of a scalar with respect to each tensor; None without a path.
+
+    Args:
+        total: the scalar.
+        tensors: leaves of its graph.
+        is_last: no other gradient will be asked of the graph.
+    """
     leaves = [tensor for tensor in tensors if tensor.requires_grad]
     if not leaves or not total.requires_grad:
         return [None] * len(tensors)
-    gradients = iter(torch.autograd.grad(total, leaves, allow_unused=True))
+    gradients = iter(torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=not is_last))
     return [next(gradients) if tensor.requires_grad else None for tensor in tensors]

@@ -22,7 +22,9 @@ PIECE = 1 << 20
 class GradientSummary(NamedTuple):
     """The sums of one gradient g."""
 
-    moments: torch.Tensor  # (3) float32: Σg, Σg², max |g|
+    total: torch.Tensor  # Σg, as the other two a float32 number on its device
+    squares: torch.Tensor  # Σg²
+    largest: torch.Tensor  # max |g|
     exponents: torch.Tensor  # int64 (512)
 
 
@@ -79,27 +81,27 @@ class GradientSums:
         rows = torch.tensor([row_of[id(variable)] for variable in variables], device=self._device)
         moments = torch.zeros([len(self.variables) + 1, len(MOMENTS)], dtype=torch.float32, device=self._device)
         exponents = torch.zeros_like(self._exponents)
-        moments[rows] = torch.stack([self._moments(*row) for row in zip(gradients, before, variables, strict=True)])
+        numbers: list[torch.Tensor] = []
+        for summary, weights, variable in zip(gradients, before, variables, strict=True):
+            numbers += self._moments(summary, weights, variable)
+        moments[rows] = torch.stack(numbers).reshape(-1, len(MOMENTS))
         exponents[rows] = torch.stack([summary.exponents.to(self._device) for summary in gradients])
         recorded = torch.zeros_like(self._largest)
         recorded[rows] = 1.0
         self._accumulate(recorded, moments, exponents, applied, updated)
 
-    def _moments(self, summary: GradientSummary, before: torch.Tensor, variable: Variable) -> torch.Tensor:
-        """Return the `MOMENTS` (5) of one variable."""
-        after = read_value(variable).reshape(-1)
-        pieces = zip(before.reshape(-1).split(PIECE), after.split(PIECE), strict=True)
-        squares = [torch.stack([_squares(old), _squares(new.float() - old)]) for old, new in pieces]
-        total, gradient_squares, largest = summary.moments
-        weight_squares, update_squares = torch.stack(squares).sum(0).to(summary.moments.device)
+    def _moments(self, summary: GradientSummary, before: torch.Tensor, variable: Variable) -> list[torch.Tensor]:
+        """Return the `MOMENTS` of one variable, on the device of the sums."""
+        pieces = zip(_pieces(before), _pieces(read_value(variable)), strict=True)
+        squares = [(_squares(old), _squares(new.to(torch.float32) - old)) for old, new in pieces]
         columns = {
-            "total": total,
-            "squares": gradient_squares,
-            "weight_squares": weight_squares,
-            "update_squares": update_squares,
-            "largest": largest,
+            "total": summary.total,
+            "squares": summary.squares,
+            "weight_squares": _sum([weight for weight, _ in squares]),
+            "update_squares": _sum([update for _, update in squares]),
+            "largest": summary.largest,
         }
-        return torch.stack([columns[name] for name in MOMENTS]).to(self._device)
+        return [columns[name].to(self._device) for name in MOMENTS]
 
     def _accumulate(
         self,
@@ -169,27 +171,34 @@ def summarize(gradient: torch.Tensor, scale: torch.Tensor | float | None = None)
         values = g.to_sparse_coo().coalesce().values()
         absent, g = g.numel() - values.numel(), values
     inverse = None if scale is None else 1.0 / torch.as_tensor(scale, dtype=torch.float32, device=g.device)
-    moments = torch.zeros([3], dtype=torch.float32, device=g.device)
-    exponents = torch.zeros([EXPONENT_BINS], dtype=torch.int64, device=g.device)
-    exponents[0] += absent
-    for part in g.reshape(-1).split(PIECE):
-        if not part.numel():
-            continue
-        piece = part.to(torch.float32)
-        if inverse is not None:
-            piece = piece * inverse
-        moments[:2] += torch.stack([piece.sum(), _squares(piece)])
-        moments[2] = torch.maximum(moments[2], piece.abs().max())
-        exponents += _exponents(piece)
-    return GradientSummary(moments, exponents)
+    parts = [_summary(part.to(torch.float32), inverse) for part in _pieces(g)]
+    total, squares = _sum([part.total for part in parts]), _sum([part.squares for part in parts])
+    largest = parts[0].largest if len(parts) == 1 else torch.stack([part.largest for part in parts]).max()
+    exponents = _sum([part.exponents for part in parts])
+    if absent:
+        exponents[0] += absent
+    return GradientSummary(total, squares, largest, exponents)
+
+
+def _summary(g: torch.Tensor, inverse: torch.Tensor | None) -> GradientSummary:
+    """Return the summary of a float32 vector."""
+    g = g if inverse is None else g * inverse
+    magnitude = g.abs()
+    largest = magnitude.max() if len(g) else magnitude.sum()
+    # Without the sign a number's upper nine bits are its exponent: exact octaves, without a logarithm.
+    exponents = torch.bincount(magnitude.view(torch.int32) >> 23, minlength=EXPONENT_BINS)
+    return GradientSummary(g.sum(), _squares(g), largest, exponents)
+
+
+def _pieces(values: torch.Tensor) -> Sequence[torch.Tensor]:
+    flat = values.reshape(-1)
+    return (flat,) if len(flat) <= PIECE else flat.split(PIECE)
+
+
+def _sum(values: Sequence[torch.Tensor]) -> torch.Tensor:
+    return values[0] if len(values) == 1 else torch.stack(list(values)).sum(0)
 
 
 def _squares(values: torch.Tensor) -> torch.Tensor:
     """Return the sum of squares of a float32 vector, without a vector of squares."""
     return torch.dot(values, values)
-
-
-def _exponents(g: torch.Tensor) -> torch.Tensor:
-    """Count each combination of sign and exponent of a float32 vector, int64 (512): exact octaves, without a logarithm."""
-    bits = (g.contiguous().view(torch.int32) >> 23) & (EXPONENT_BINS - 1)
-    return torch.bincount(bits, minlength=EXPONENT_BINS)

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import keras
 import torch
+from keras.src.backend.common import global_state
 
+GLOBAL_SEEDS = "global_seed_generator"  # Keras' own name of it; private, and made by the first draw without a seed
 _HOLDERS = (torch.Tensor, torch.Generator, list, tuple, dict)
 _OF_MODULES = frozenset({"_parameters", "_buffers", "_modules"})  # where torch keeps what its modules list
 
@@ -16,8 +18,8 @@ class RunState:
     """The state that running a function may change, beside Python's.
 
     Variables of Keras are not written at all: a stateless scope holds what is assigned to them. Copied before a run are the
-    buffers of torch modules, and the tensors and generators that layers hold as attributes, alone or in lists and dicts. Weights
-    are not: one that the model's own code writes in place is noticed, and stays changed.
+    buffers of torch modules, weights that are not trained, and the tensors and generators that layers hold as attributes, alone
+    or in lists and dicts. Trained weights are not: one that the model's own code writes in place is noticed, and stays changed.
 
     Args:
         model: the one that the function runs; None where it runs none.
@@ -34,11 +36,14 @@ class RunState:
         modules = self._modules()
         modes = [(module, module.training) for module in modules]
         tensors, held_generators = _held(modules)
+        weights = [] if self._model is None else [variable.value for variable in self._model.trainable_variables]
+        if self._model is not None:
+            tensors += _untrained(self._model)
         buffers = [(buffer, buffer._version, buffer.clone()) for buffer in tensors]
         held_states = [generator.get_state() for generator in held_generators]
-        weights = [] if self._model is None else [variable.value for variable in self._model.variables]
         versions = [weight._version for weight in weights]
         generators = _generator_states()
+        seeds = global_state.get_global_attribute(GLOBAL_SEEDS)
         scope = keras.StatelessScope()
         try:
             with scope:
@@ -57,6 +62,8 @@ class RunState:
                 if not torch.equal(before, generator.get_state()):
                     has_drawn = True
                     generator.set_state(before)
+            # One that our run made was seeded by Python's generator: the training's first step is to make it.
+            global_state.set_global_attribute(GLOBAL_SEEDS, seeds)
             self.is_changed = self.is_changed or bool(scope.state_mapping or changed) or has_drawn
             if versions != [weight._version for weight in weights]:
                 self.lasting_effects = "writes to its own weights in place"
@@ -89,6 +96,12 @@ def _held(modules: list[torch.nn.Module]) -> tuple[list[torch.Tensor], list[torc
             elif isinstance(value, dict):
                 values += [item for item in value.values() if isinstance(item, _HOLDERS)]
     return list(tensors.values()), list(generators.values())
+
+
+def _untrained(model: keras.Model) -> list[torch.Tensor]:
+    """The weights that were made to be written and not trained, as moving means. Those of frozen layers are not among them."""
+    layers = model._flatten_layers()
+    return [variable.value for layer in layers for variable in layer._non_trainable_variables]
 
 
 def _generator_states() -> list[torch.Tensor]:

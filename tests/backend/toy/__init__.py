@@ -125,8 +125,8 @@ def gradient(score: Callable[[list[Any]], Any], inputs: Sequence[Any]) -> Gradie
 def forward_with_vjp(score: Callable[[list[Any]], Any], inputs: Sequence[Any], layers: Sequence[Any]) -> ForwardPass:
     """Of a model whose layers nobody asks for."""
     value, aux = score([numpy(x) for x in inputs])
-    vjp = functools.cache(lambda: Slopes(gradient(lambda z: score(z)[0], inputs).gradients, [[] for _ in layers]))
-    return ForwardPass(numpy(value), aux, [[] for _ in layers], vjp)
+    slopes = functools.cache(lambda: Slopes(gradient(lambda z: score(z)[0], inputs).gradients, [[] for _ in layers]))
+    return ForwardPass(numpy(value), aux, [[] for _ in layers], lambda at_inputs=True: slopes())
 
 
 def deeplift_multipliers(
