@@ -146,7 +146,7 @@ def raw_state(size: int) -> Any:
         import torch
 
         return torch.zeros(size, device="cpu")  # where Keras builds the layer symbolically, its own zeros are on "meta"
-    return keras.ops.zeros([size])
+    return np.zeros([size], np.float32)
 
 
 def moved(state: Any, mean: Any) -> Any:
@@ -155,7 +155,7 @@ def moved(state: Any, mean: Any) -> Any:
         state.assign(0.9 * state + 0.1 * mean)
         return state + 0.0
     if BACKEND == "jax":
-        return state
+        return keras.ops.convert_to_tensor(state)
     from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
     if in_symbolic_scope():  # Keras asks for shapes, with numbers that nobody has set
