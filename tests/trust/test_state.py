@@ -148,6 +148,7 @@ WATCHES = ("gallery", "drift", "mappings")
 PAIRS = [(layer, kind) for layer in LAYERS for kind in WATCHES]
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize(
     ("layer", "kind"),
     [
@@ -174,6 +175,7 @@ if BACKEND != "torch":
     RECURRENT += [keras.layers.LSTM, keras.layers.GRU]
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize("layer", RECURRENT)
 def test_a_stateful_recurrent_training(tmp_path, layer):
     """Its states go on from batch to batch as without us."""
