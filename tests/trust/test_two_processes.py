@@ -13,7 +13,6 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.callbacks.directory_lock import DirectoryLock
-from tests.frameworks import BACKEND
 from tests.trust.trainings import At, callback, trained, with_warnings
 
 ROOT = Path(__file__).parents[2]
