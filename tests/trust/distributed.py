@@ -22,13 +22,11 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from keras_xai.backend import jax as keras_xai_jax
 from keras_xai.backend.jax import devices
 
 L = keras.layers
 EPOCHS = 3
-MAPPINGS = hasattr(keras_xai_jax, "trace_activations")
-BATCH, STEPS = 16, 4
+BATCH, STEPS = 16, 8
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(BATCH * STEPS, 4)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(np.int64) + (X[:, 1] > 0)
@@ -118,7 +116,7 @@ def explain(log_dir: Path, **options: Any) -> kx.Explain:
 
 def watched(place: Place) -> None:
     """With and without us."""
-    with_us = place.fit(explain(place.log_dir("watched"), on_error="raise", mappings=MAPPINGS))
+    with_us = place.fit(explain(place.log_dir("watched"), on_error="raise", mappings=True))
     without = place.fit()
     for a, b in zip(place.state(with_us), place.state(without), strict=True):
         np.testing.assert_array_equal(a, b)

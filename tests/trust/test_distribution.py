@@ -140,6 +140,9 @@ def test_the_record_is_whole_and_the_same(one_process, several):
         np.testing.assert_allclose(record.statistics["rms"], other.statistics["rms"], rtol=1e-4)
     for record, other in zip(run.attributions("saliency"), expected.attributions("saliency"), strict=True):
         np.testing.assert_allclose(record.values, other.values, rtol=1e-3, atol=1e-5)
+    for record, other in zip(run.mappings, expected.mappings, strict=True):
+        np.testing.assert_allclose(record.result.logits, other.result.logits, rtol=1e-3, atol=1e-5)
+        assert record.features.layers == other.features.layers
 
 
 @pytest.mark.parametrize("name", ["data_processes", "model_processes"])

@@ -7,6 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_xai.backend.team import ALONE, Team
+from keras_xai.errors import InvalidInput
+
+# Strategies under which nothing of ours can be relied on, and why.
+REFUSED = {
+    tf.distribute.ParameterServerStrategy: "its workers train asynchronously: there is no model that an epoch ends with",
+    tf.distribute.TPUStrategy: "nobody has tried whether gradients are recorded and state is restored on a TPU",
+}
 
 
 def num_replicas(model: keras.Model) -> int:
@@ -15,8 +22,18 @@ def num_replicas(model: keras.Model) -> int:
 
 
 def team(model: keras.Model) -> Team:
-    """Return the workers of a `MultiWorkerMirroredStrategy`; with any other strategy one process trains the model."""
+    """Return the workers of a `MultiWorkerMirroredStrategy`; with any other strategy one process trains the model.
+
+    Raises:
+        InvalidInput: a strategy that is not supported.
+    """
     strategy = model.distribute_strategy
+    for kind, reason in REFUSED.items():
+        if isinstance(strategy, kind):
+            raise InvalidInput(
+                f"keras_xai does not watch a training under tf.distribute.{kind.__name__}: {reason}. Train under "
+                f"MirroredStrategy, or without the callbacks."
+            )
     resolver = strategy.cluster_resolver
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or resolver is None:
         return ALONE
@@ -26,9 +43,10 @@ def team(model: keras.Model) -> Team:
         return ALONE
 
     def gather(message: bytes) -> list[bytes]:
-        row = tf.constant(np.frombuffer(message, np.uint8)[None])
+        # TensorFlow gathers no bytes.
+        row = tf.constant(np.frombuffer(message, np.uint8)[None].astype(np.int32))
         rows = strategy.gather(strategy.experimental_distribute_values_from_function(lambda context: row), axis=0)
-        return [bytes(rows[worker * replicas_per_worker].numpy()) for worker in range(size)]
+        return [row.astype(np.uint8).tobytes() for row in rows.numpy()[::replicas_per_worker]]
 
     # The chief comes first in the order of the replicas.
     rank = 0 if strategy.extended.should_save_summary else int(resolver.task_id)
