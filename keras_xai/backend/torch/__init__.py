@@ -2,7 +2,6 @@
 
 from keras_xai.backend.torch.activations import embedding_outputs, trace_activations
 from keras_xai.backend.torch.autodiff import find_logits, forward_with_vjp, gradient, take_target
-from keras_xai.backend.torch.datasets import reshuffles
 from keras_xai.backend.torch.deeplift import deeplift_multipliers
 from keras_xai.backend.torch.devices import team
 from keras_xai.backend.torch.gradient_recorder import gradient_recorder
@@ -26,7 +25,6 @@ __all__ = [
     "has_text",
     "map",
     "numpy",
-    "reshuffles",
     "take_target",
     "team",
     "trace_activations",
