@@ -123,7 +123,7 @@ PROGRAMS: dict[str, Way] = {
 }
 RETURNED: dict[str, Way] = {
     "nothing (plain again)": nothing,
-    "Σg, Σg² and max |g|": moments_alone,
+    r"Σg, Σg² and max \|g\|": moments_alone,
     "the same, gradients behind a barrier": moments_behind_a_barrier,
     "the same of copies behind a barrier": moments_of_copies_behind_a_barrier,
     "all sums": all_sums,

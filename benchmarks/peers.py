@@ -166,7 +166,31 @@ PEERS: dict[str, dict[str, Peer]] = {
 }
 
 
-# captum's floor is torch's own: the network written out there, with the same weights.
+# captum's floor is torch's own. On PyTorch it gets the Keras model itself, which is a module; elsewhere the network written out
+# there, with the same weights.
+
+
+@dataclasses.dataclass
+class Module:
+    """A module of torch's, and samples as it takes them."""
+
+    module: Any
+    rows: Any
+    last_convolution: Any
+    window: tuple[int, int, int]
+
+
+def captum_module(q: Question) -> Module:
+    """The module that captum explains."""
+    import torch
+
+    w, channels = q.window, q.x.shape[-1]
+    if keras.backend.backend() == "torch":
+        rows = keras.ops.convert_to_tensor(q.x)
+        return Module(q.model, rows, q.model.get_layer(q.last_convolution), (w, w, channels))
+    port = captum_port(q)
+    last = [layer for layer in port if isinstance(layer, torch.nn.Conv2d)][-1]
+    return Module(port, torch.tensor(q.x.transpose(0, 3, 1, 2).copy()), last, (channels, w, w))
 
 
 def captum_port(q: Question) -> Any:
@@ -208,9 +232,8 @@ def captum(method: str, q: Question) -> tuple[Run, Run] | None:
     import torch
     from captum import attr
 
-    port = captum_port(q)
-    rows = torch.tensor(q.x.transpose(0, 3, 1, 2).copy())
-    last = [layer for layer in port if isinstance(layer, torch.nn.Conv2d)][-1]
+    module = captum_module(q)
+    port, rows, last, window = module.module, module.rows, module.last_convolution, module.window
 
     def backward(count: int) -> Run:
         def run() -> None:
@@ -228,8 +251,8 @@ def captum(method: str, q: Question) -> tuple[Run, Run] | None:
 
         return run
 
-    n, w = q.passes, q.window
-    windows = (q.x.shape[1] // w) ** 2
+    n = q.passes
+    windows = (q.x.shape[1] // q.window) ** 2
     ask: dict[str, tuple[Run, Run]] = {
         "saliency": (lambda: attr.Saliency(port).attribute(rows, target=TARGET, abs=False), backward(1)),
         "input_x_gradient": (lambda: attr.InputXGradient(port).attribute(rows, target=TARGET), backward(1)),
@@ -247,9 +270,7 @@ def captum(method: str, q: Question) -> tuple[Run, Run] | None:
         ),
         "grad_cam": (lambda: attr.LayerGradCam(port, last).attribute(rows, target=TARGET), backward(1)),
         "occlusion": (
-            lambda: attr.Occlusion(port).attribute(
-                rows, target=TARGET, sliding_window_shapes=(3, w, w), strides=(3, w, w)
-            ),
+            lambda: attr.Occlusion(port).attribute(rows, target=TARGET, sliding_window_shapes=window, strides=window),
             forward(windows + 1),
         ),
     }

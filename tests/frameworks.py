@@ -94,6 +94,8 @@ def noise_of(x: Any) -> Any:
         import torch
 
         return torch.randn(x.shape)
+    if BACKEND == "jax":  # which has none without a key
+        return keras.random.normal(x.shape, seed=1)
     import tensorflow as tf
 
     return tf.random.normal(tf.shape(x))
@@ -146,7 +148,7 @@ def raw_state(size: int) -> Any:
         import torch
 
         return torch.zeros(size, device="cpu")  # where Keras builds the layer symbolically, its own zeros are on "meta"
-    return keras.ops.zeros([size])
+    return np.zeros([size], np.float32)
 
 
 def moved(state: Any, mean: Any) -> Any:
@@ -155,7 +157,7 @@ def moved(state: Any, mean: Any) -> Any:
         state.assign(0.9 * state + 0.1 * mean)
         return state + 0.0
     if BACKEND == "jax":
-        return state
+        return keras.ops.convert_to_tensor(state)
     from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
     if in_symbolic_scope():  # Keras asks for shapes, with numbers that nobody has set

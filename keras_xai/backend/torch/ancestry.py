@@ -41,9 +41,10 @@ _NAMES_BY_KIND: dict[Kind, frozenset[str]] = {
 _KINDS = {name: kind for kind, kind_names in _NAMES_BY_KIND.items() for name in kind_names}
 _FUNCTIONS = {"leaky_relu": "leakyrelu", "relu_": "relu"}  # that are called otherwise above the frameworks
 _LINKS: dict[str, Link] = {"softmax": "softmax", "sigmoid": "sigmoid"}
-# Functions that make no tensor of values.
+# Functions that make no tensor of values, and attributes that are none.
 NO_MAKERS = names(
-    "__len__ __set__ dim element_size get_device is_complex is_contiguous is_floating_point numel requires_grad_ size stride"
+    "__len__ __set__ device dim dtype element_size get_device grad is_complex is_contiguous is_floating_point is_meta is_sparse "
+    "layout ndim numel requires_grad requires_grad_ shape size stride"
 )
 # Functions that look at the shape of their argument, never at its values.
 OF_THE_SHAPE = names(
