@@ -125,6 +125,7 @@ def test_a_reversed_layer_under_the_same_data_is_reliance(tmp_path):
     assert all(a.verdict == "reliance moved" for a in alerts)
 
 
+@pytest.mark.every_backend
 @pytest.mark.filterwarnings("ignore:ALERT")
 @pytest.mark.parametrize("on_drift", ["warn", "stop", "raise", "call"])
 def test_the_user_says_what_happens_at_an_alarm(tmp_path, on_drift):

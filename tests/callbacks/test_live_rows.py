@@ -44,6 +44,11 @@ def map_batches(source, function):
     return Mapped()
 
 
+def needs_tensorflow(*values, **options):
+    """The values of a parametrised test that has data of TensorFlow's."""
+    return pytest.param(*values, marks=pytest.mark.tensorflow, **options)
+
+
 def dataset():
     import tensorflow as tf
 
@@ -57,10 +62,13 @@ def dataset():
         lambda: kx.Probe(X, Y),
         lambda: lambda: (X, Y),
         lambda: Batches(),
-        lambda: dataset().batch(32),
-        lambda: dataset().shuffle(300, seed=1, reshuffle_each_iteration=False).batch(32).prefetch(2),
+        needs_tensorflow(lambda: dataset().batch(32), id="tf.data"),
+        needs_tensorflow(
+            lambda: dataset().shuffle(300, seed=1, reshuffle_each_iteration=False).batch(32).prefetch(2),
+            id="tf.data, shuffled once",
+        ),
     ],
-    ids=["arrays", "probe", "callable", "PyDataset", "tf.data", "tf.data, shuffled once"],
+    ids=["arrays", "probe", "callable", "PyDataset", None, None],
 )
 def test_at_most_256_rows_of_every_source_the_same_at_each_read(source):
     """In the source's own order, and repeatable."""
@@ -102,10 +110,10 @@ def test_a_data_set_that_shuffles_is_refused_before_it_is_read(chain):
         (lambda: X, "live is a ndarray"),
         (lambda: iter([(X, Y)]), "read only once"),
         (lambda: (X, Y, Y), "3 entries"),
-        (lambda: dataset(), "single samples"),
-        (lambda: dataset().map(lambda x, y: x).batch(2), "expected batches"),
+        needs_tensorflow(lambda: dataset(), "single samples"),
+        needs_tensorflow(lambda: dataset().map(lambda x, y: x).batch(2), "expected batches"),
         (lambda: (X[:0], Y[:0]), r"shape \(0, 4\)"),
-        (lambda: dataset().take(0).batch(2), "no batch"),
+        needs_tensorflow(lambda: dataset().take(0).batch(2), "no batch"),
         (lambda: lambda: (X, None), "without labels"),
         (lambda: lambda: (X[:, :2], Y), r"\[\(2,\)\]"),
         (lambda: (np.where(X > 2, np.nan, X), Y), "NaN"),

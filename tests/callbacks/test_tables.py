@@ -101,13 +101,13 @@ CASES = {
 }
 
 
-WITH_TEXT = ("text", "FeatureSpace")
+NEED_TENSORFLOW = ("text", "FeatureSpace", "a data set of them")
 
 
 @pytest.mark.parametrize(
     ("model", "x", "probe", "live"),
     [
-        pytest.param(*case, id=name, marks=[pytest.mark.tensorflow] if name in WITH_TEXT else [])
+        pytest.param(*case, id=name, marks=[pytest.mark.tensorflow] if name in NEED_TENSORFLOW else [])
         for name, case in CASES.items()
     ],
 )

@@ -16,6 +16,8 @@ from tests.frameworks import BACKEND
 from tests.gradients import by_hand
 from tests.gradients.situations import LOSS, X, Y, mlp, sgd
 
+# The steps, of six in an epoch, that are recorded by default: on JAX, where each is computed twice, at most one in 24.
+SAMPLED = (0,) if BACKEND == "jax" else (0, 2, 5)
 KEYS = ["xai_grad_norm", "xai_update_ratio", "xai_nonfinite"]
 
 
@@ -51,18 +53,18 @@ def test_every_epoch_is_recorded(usual):
         assert record.names == tuple(v.path for v in watched.trainable_variables)
         assert set(record.statistics) == set(STATISTICS)
         assert record.histogram.shape == (4, len(record.bin_edges) - 1)
-        assert record.steps == 3
+        assert record.steps == len(SAMPLED)
         assert record.flags == ()
         assert record.missing == ""
 
 
 def test_sampled_figures_are_those_of_the_first_middle_and_last_step(usual):
-    """Six steps an epoch: 0, 2 and 5, against the training written out by hand."""
+    """Six steps an epoch: 0, 2 and 5, on JAX 0 alone, against the training written out by hand."""
     log_dir, _, _ = usual
     history = by_hand.train(model(sgd()), X, Y, batch_size=8, epochs=3)
     for record, epoch in zip(records(log_dir), history, strict=True):
         for v, name in enumerate(record.names):
-            twin = by_hand.statistics([epoch.calls[name][k] for k in (0, 2, 5)])
+            twin = by_hand.statistics([epoch.calls[name][k] for k in SAMPLED])
             for key in STATISTICS:
                 np.testing.assert_allclose(record.statistics[key][v], twin[key], rtol=1e-3, atol=1e-7, err_msg=key)
 
@@ -73,9 +75,9 @@ def test_the_update_of_plain_sgd_is_the_learning_rate_times_the_gradient(usual):
     sizes = np.array([np.prod(v.shape) for v in watched.trainable_variables])
     for record in records(log_dir):
         got = record.statistics
-        np.testing.assert_allclose(
-            got["update_ratio"] * got["weight_norm"], 0.1 * got["rms"] * np.sqrt(sizes), rtol=1e-3
-        )
+        moved = got["weight_norm"] > 0  # relative to biases that are still zero no update has a size
+        update, step = got["update_ratio"] * got["weight_norm"], 0.1 * got["rms"] * np.sqrt(sizes)
+        np.testing.assert_allclose(update[moved], step[moved], rtol=1e-3)
 
 
 def test_logs_hold_the_figures_of_the_whole_model(usual):
@@ -103,7 +105,8 @@ def test_what_it_cost_is_told(usual):
         told = float(re.search(r"([\d.]+) s, once", traced[0])[1])
         assert history[0].costs["weight_gradients"] >= history[0].once_seconds >= told - 0.05  # rounded to a tenth
     assert all(record.once_seconds == 0 for record in history[1:])
-    assert sum("Recording 3 of an epoch's 6 calls" in note for epoch in history for note in epoch.notes) == 1
+    words = f"Recording {len(SAMPLED)} of an epoch's 6 calls"
+    assert sum(words in note for epoch in history for note in epoch.notes) == 1
 
 
 def test_epochs_between_keep_their_keys(tmp_path):
@@ -132,7 +135,8 @@ def test_logs_are_nan_before_there_is_a_figure(tmp_path):
     assert record.steps == 0
     assert record.missing == ""
     assert all(np.isnan(values).all() for values in record.statistics.values())
-    assert any("skipped 3 of 3" in note for note in kx.load(tmp_path)["."].history[0].notes)
+    words = f"skipped {len(SAMPLED)} of {len(SAMPLED)}"
+    assert any(words in note for note in kx.load(tmp_path)["."].history[0].notes)
 
 
 def test_chosen_layers_only(tmp_path):
@@ -224,10 +228,14 @@ def test_gradients_that_are_nan_from_the_first_step(tmp_path):
     with pytest.warns(UserWarning, match=r"epoch 0: .*hidden/kernel \(since epoch 0\).*non-finite"):
         history = fit(watched, kx.WeightGradients(tmp_path, on_error="raise", log="all")).history
     first, second = records(tmp_path)
-    assert first.flags == second.flags == tuple((name, "non-finite", 0) for name in first.names)
-    np.testing.assert_array_equal(first.statistics["nonfinite"], [90, 15, 45, 9])
+    # The derivative of a rectifier at NaN is 0 on JAX: once the weights are NaN, the layer in front of it has a gradient again.
+    reached = 2 if BACKEND == "jax" else 0
+    assert first.flags == tuple((name, "non-finite", 0) for name in first.names)
+    assert second.flags == tuple((name, "non-finite", 0) for name in first.names[reached:])
+    expected = len(SAMPLED) * np.array([30, 5, 15, 3])
+    np.testing.assert_array_equal(first.statistics["nonfinite"], expected)
     assert np.isnan(first.statistics["rms"]).all()
-    assert history["xai_nonfinite"] == [159.0, 159.0]
+    assert history["xai_nonfinite"] == [expected.sum(), expected[reached:].sum()]
     assert np.isnan(history["xai_grad_norm"]).all()
 
 

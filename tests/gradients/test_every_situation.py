@@ -17,8 +17,18 @@ from tests.gradients.situations import SITUATIONS, all_state, made
 EPOCHS = 2
 
 
-# torch.compile takes half a minute for each fit: test_torch_compile.py has the short form.
-PARAMETERS = [pytest.param(name, marks=[pytest.mark.full] if s.is_slow else []) for name, s in SITUATIONS.items()]
+# On every backend: a plain training, steps that the loss scale skips, gradients that accumulate, state that layers move.
+EVERYWHERE = ("functional", "overflowing", "accumulation", "batch_normalization")
+
+
+def marks_of(name, situation):
+    """torch.compile takes half a minute for each fit: test_torch_compile.py has the short form."""
+    if situation.is_slow:
+        return [pytest.mark.full]
+    return [pytest.mark.every_backend] if name in EVERYWHERE else []
+
+
+PARAMETERS = [pytest.param(name, marks=marks_of(name, situation)) for name, situation in SITUATIONS.items()]
 
 
 @pytest.fixture(scope="module", params=PARAMETERS)
