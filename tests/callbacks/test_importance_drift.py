@@ -71,6 +71,7 @@ def watched(log_dir, seed=0, epochs=20, noise=False, before=(), after=(), **keyw
     return history, kx.load(log_dir)["."]
 
 
+@pytest.mark.every_backend
 @pytest.mark.filterwarnings("ignore:ALERT")
 def test_a_leaking_column_is_found_named_and_judged(tmp_path):
     """The live rows see the change at its epoch: the data changed, in the leaking column."""
@@ -125,6 +126,7 @@ def test_a_reversed_layer_under_the_same_data_is_reliance(tmp_path):
     assert all(a.verdict == "reliance moved" for a in alerts)
 
 
+@pytest.mark.every_backend
 @pytest.mark.filterwarnings("ignore:ALERT")
 @pytest.mark.parametrize("on_drift", ["warn", "stop", "raise", "call"])
 def test_the_user_says_what_happens_at_an_alarm(tmp_path, on_drift):

@@ -18,7 +18,13 @@ EPOCHS = 2
 
 
 # torch.compile takes half a minute for each fit: test_torch_compile.py has the short form.
-PARAMETERS = [pytest.param(name, marks=[pytest.mark.full] if s.is_slow else []) for name, s in SITUATIONS.items()]
+def parameter(name, everywhere):
+    marks = [pytest.mark.full] if SITUATIONS[name].is_slow else []
+    return pytest.param(name, marks=[*marks, pytest.mark.every_backend] if name in everywhere else marks)
+
+
+EVERYWHERE = ("functional", "several_steps", "overflowing", "accumulation", "batch_normalization", "own_train_step")
+PARAMETERS = [parameter(name, EVERYWHERE) for name in SITUATIONS]
 
 
 @pytest.fixture(scope="module", params=PARAMETERS)
@@ -71,8 +77,10 @@ def test_weights_are_bit_identical_with_and_without(recorded, sampled, plain):
 
 
 @pytest.mark.filterwarnings("ignore:integrated_gradients")  # whose forward passes draw: values of a way miss their sum
-def test_everything_beside_a_demanding_training_changes_no_bit(situation, tmp_path):
+@pytest.mark.parametrize("name", [parameter(name, ["batch_normalization"]) for name in SITUATIONS])
+def test_everything_beside_a_demanding_training_changes_no_bit(name, tmp_path):
     """Adam, metrics, and state in the forward pass where Keras does not see it; gradients, gallery, drift and mappings."""
+    situation = SITUATIONS[name]
     kind = "tokens" if situation.x.dtype.kind == "i" else "table"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The probe has")
