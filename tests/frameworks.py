@@ -94,6 +94,8 @@ def noise_of(x: Any) -> Any:
         import torch
 
         return torch.randn(x.shape)
+    if BACKEND == "jax":  # which has none without a key
+        return keras.random.normal(x.shape, seed=1)
     import tensorflow as tf
 
     return tf.random.normal(tf.shape(x))

@@ -59,14 +59,14 @@ def fault_isolated(hook: Callable[Concatenate[Any, P], None]) -> Callable[Concat
             return
         with self.cost:
             session = self._session
-            if session is not None and session.failure is not None and not is_train_begin:
+            if session is not None and not is_train_begin and self._has_failed(session, hook.__name__):
                 self._disable_silently(session, hook.__name__)  # another callback has warned of the shared fault
                 return
             try:
                 self._in_hook = True
                 self._run_in_step(hook, *args, **kwargs)
             except Exception as fault:
-                facts = self._facts(fault, hook.__name__)
+                facts = self._facts(fault, hook.__name__, session)
                 self._disable(fault, hook.__name__, self._session or session, facts)
                 if facts.reaches_user or self.on_error == "raise":
                     raise
@@ -334,10 +334,8 @@ class RecordingCallback(keras.callbacks.Callback):
             if name == "on_train_batch_begin":
                 self._run_in_batch(hook, *args, **kwargs)
                 return
-            with team.together(lambda fault: self._facts(fault, name)._asdict()):
-                arrival = clock()
-                team.meet()
-                self.cost.add(arrival - clock())  # the others would have been waited for in the next step
+            session = self._session
+            with team.together(lambda fault: self._facts(fault, name, session)._asdict()):
                 fault, self._postponed = self._postponed, None
                 if fault is not None:
                     raise fault
@@ -348,7 +346,7 @@ class RecordingCallback(keras.callbacks.Callback):
         try:
             hook(self, *args, **kwargs)
         except Exception as fault:
-            if self._facts(fault, hook.__name__).reaches_user:
+            if self._facts(fault, hook.__name__, self._session).reaches_user:
                 raise
             self._postponed = self._postponed or fault
 
@@ -371,11 +369,29 @@ class RecordingCallback(keras.callbacks.Callback):
                     f"among them, with a fixed seed where something is drawn."
                 )
 
-    def _facts(self, fault: Exception, hook: str) -> FaultFacts:
+    def _has_failed(self, session: RunSession, hook: str) -> bool:
+        """Return True where the session has ended for all callbacks: in the chief's process, which alone writes.
+
+        This is where the processes wait for each other. It does not count as a cost: they would have in the next step.
+        """
+        is_well = session.failure is None
+        if self._team.size == 1:
+            return not is_well
+        if hook == "on_train_batch_begin":
+            return False  # no exchange for every batch; at the epoch's end all hear of it
+        arrival = clock()
+        are_well = self._team.all(is_well)
+        self.cost.add(arrival - clock())
+        if not are_well and is_well and not self._team.is_broken:
+            session.fail(FailedElsewhere("the run can no longer be written"))
+        return session.failure is not None
+
+    def _facts(self, fault: Exception, hook: str, session: RunSession | None) -> FaultFacts:
         if isinstance(fault, FailedElsewhere) and self._team.failure is not None:
             return FaultFacts(**self._team.failure.facts)
         is_misuse = isinstance(fault, InvalidInput) and (hook == "on_train_begin" or self._checking)
-        is_shared = self._session is not None and self._session.failure is fault
+        session = self._session or session
+        is_shared = session is not None and session.failure is fault
         return FaultFacts(is_misuse or isinstance(fault, (Alarm, UserWarning)), is_shared)
 
     def _optimizer_rate(self) -> float:

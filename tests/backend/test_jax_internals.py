@@ -97,3 +97,15 @@ def test_a_scope_redirects_variables():
     assert inner.writes
     assert list(outer.missing.values()) == [other]
     np.testing.assert_array_equal(fed.value, X)
+
+
+def test_processes_can_wait_for_each_other_for_a_while():
+    """The connection to JAX's coordinator has a barrier with a limit; without one a process alone would wait for ever."""
+    from jax._src.distributed import global_state
+    from jax._src.lib import _jax
+
+    assert global_state.client is None  # in a single process
+    assert (
+        "wait_at_barrier(self, barrier_id: str, timeout_in_ms: int"
+        in _jax.DistributedRuntimeClient.wait_at_barrier.__doc__
+    )

@@ -49,3 +49,19 @@ def test_two_processes_are_refused_before_the_first_step(tmp_path, monkeypatch):
         assert "torch.distributed runs with 2 processes" in text
         assert is_untouched
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_process_with_a_group_of_its_own_is_watched(tmp_path):
+    """As some launchers start it."""
+    import torch
+
+    store = f"file://{tmp_path / 'store'}"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    try:
+        x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        model.fit(x, x[:, 0] > 0, verbose=0, callbacks=[kx.WeightGradients(tmp_path / "run", on_error="raise")])
+    finally:
+        torch.distributed.destroy_process_group()
+    assert kx.load(tmp_path)["run"].weight_gradients[0].missing == ""

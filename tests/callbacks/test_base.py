@@ -44,6 +44,7 @@ class Probing(RecordingCallback):
         self._maybe("close")
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize("where", ["check", "on_run_start", "record_epoch", "on_epoch_written", "close"])
 def test_a_fault_costs_a_warning_and_the_callback_never_the_training(tmp_path, model, fit, where):
     """Training goes on to the same weights, one warning names the cause, what was recorded before is read."""

@@ -62,6 +62,7 @@ def test_training_is_bit_identical_with_and_without(tmp_path, data, order):
     assert found[0][1] == found[1][1]
 
 
+@pytest.mark.every_backend
 def test_an_alarm_that_raises_leaves_the_others_epoch_whole(tmp_path, model, fit, data):
     """on_drift="raise" comes after gradients and gallery have written theirs."""
 

@@ -10,7 +10,7 @@ import keras_xai as kx
 from keras_xai.callbacks.live_rows import LiveRows
 from tests.frameworks import array, generator_states
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.every_backend]
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(300, 4)).astype(np.float32)

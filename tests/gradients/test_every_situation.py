@@ -17,13 +17,16 @@ from tests.gradients.situations import SITUATIONS, all_state, made
 EPOCHS = 2
 
 
-# torch.compile takes half a minute for each fit: test_torch_compile.py has the short form.
 def parameter(name, everywhere):
-    marks = [pytest.mark.full] if SITUATIONS[name].is_slow else []
-    return pytest.param(name, marks=[*marks, pytest.mark.every_backend] if name in everywhere else marks)
+    """A situation, and whether it is run on every backend; torch.compile takes half a minute for each fit."""
+    if SITUATIONS[name].is_slow:
+        return pytest.param(name, marks=pytest.mark.full)
+    return pytest.param(name, marks=[pytest.mark.every_backend] if name in everywhere else [])
 
 
-EVERYWHERE = ("functional", "several_steps", "overflowing", "accumulation", "batch_normalization", "own_train_step")
+# On every backend: a plain training, steps that the loss scale skips, gradients that accumulate, state that layers move, and steps
+# that JAX has a way of its own for.
+EVERYWHERE = ("functional", "overflowing", "accumulation", "batch_normalization", "several_steps", "own_train_step")
 PARAMETERS = [parameter(name, EVERYWHERE) for name in SITUATIONS]
 
 

@@ -334,6 +334,7 @@ def test_a_fault_of_ours_while_tracing_costs_nothing(tmp_path, monkeypatch):
     assert_same(watched, alone)
 
 
+@pytest.mark.every_backend
 def test_a_fault_of_ours_in_eager_mode_costs_nothing(tmp_path, monkeypatch):
     """There the step is running already: it goes on without us."""
 

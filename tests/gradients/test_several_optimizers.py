@@ -160,6 +160,7 @@ def test_variables_without_a_gradient_are_nan_not_zero(tmp_path):
         assert record.flags == ()
 
 
+@pytest.mark.every_backend
 def test_a_checkpoint_in_the_middle_of_a_fit_holds_nothing_of_ours(tmp_path):
     """Whole models saved by ModelCheckpoint while we listen: the same variables, the same optimizer state."""
 

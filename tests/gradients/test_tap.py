@@ -115,6 +115,7 @@ def test_a_model_that_was_trained_before_is_traced_once_more():
     assert [heard.steps for heard in listener.heard] == [2, 2, 2]
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("data ran dry")], ids=["interrupt", "error"])
 def test_an_aborted_fit_leaves_the_optimizer_clean_and_heals(error):
     """`on_train_end` is not called then. Whatever comes next finds its own train function again."""
@@ -232,6 +233,7 @@ def test_stop_training_in_the_middle_of_an_epoch():
     assert [heard.steps for heard in listener.heard] == [2]
 
 
+@pytest.mark.every_backend
 def test_train_on_batch_by_another_callback_does_not_end_the_recording():
     """It is not one of the announced steps: it runs plain, and the next epoch is recorded again."""
 

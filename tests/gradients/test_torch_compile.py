@@ -12,7 +12,7 @@ from tests.frameworks import array, forget_compiled
 from tests.gradients import by_hand
 from tests.gradients.situations import LOSS, X, Y, sgd
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.every_backend]
 
 
 def model(cls=keras.Model, optimizer=None):

@@ -103,6 +103,26 @@ def test_a_full_disk_of_the_chief_ends_all_in_both(tmp_path, monkeypatch, proces
         assert training.history.epoch == [0, 1, 2]
 
 
+def test_a_disk_that_fills_while_one_callback_ends_ends_all_in_both(tmp_path, monkeypatch, processes):
+    """The chief alone sees the second fault, when nobody waits in an exchange."""
+
+    def make(rank):
+        ours = callback("Explain", tmp_path)
+        hit = parts(ours)["ProbeAttributions"]
+
+        def strike(model):
+            if rank == 0:
+                monkeypatch.setattr("keras_xai.summary.writer.Writer.flush", planted("OSError"))
+            hit.record_epoch = planted("MemoryError")
+
+        return [ours, At(1, strike)]
+
+    trainings, _ = trained_in_step(processes, make)
+    for training in trainings:
+        assert all(part.retired for part in parts(training.ours[0]).values())
+        assert training.history.epoch == [0, 1, 2]
+
+
 def test_a_fault_between_two_steps_is_heard_at_the_epochs_end(tmp_path, monkeypatch, processes):
     """No exchange for every batch."""
 

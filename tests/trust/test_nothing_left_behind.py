@@ -132,6 +132,7 @@ def after(situation, end, *callbacks):
     return model, found
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize(
     "name", [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.full) for name in SITUATIONS]

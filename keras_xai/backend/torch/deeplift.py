@@ -175,7 +175,7 @@ class _Rules(TorchFunctionMode):
         if name in _ENTRYWISE and len(moving) == 1 and only.is_floating_point():
             return by_slope(only, lambda z: _with(func, args, kwargs, only, z), self._parts), True
         if name in _WINNER and is_first:
-            if not keeps_rows(name, func, args, kwargs, self._parts):
+            if not keeps_rows(name, func, args, kwargs, moving[0], self._parts):
                 return func(*args, **kwargs), False
             return by_winner(only, lambda z: _with(func, args, kwargs, only, z), self._parts), True
         result = func(*args, **kwargs)
@@ -194,7 +194,7 @@ class _Rules(TorchFunctionMode):
             is_linear = len(moving) == 1
         else:
             is_linear = name in _LINEAR_IN_FIRST and len(moving) == 1 and bool(args) and args[0] is moving[0]
-        return is_linear and keeps_rows(name, func, args, kwargs, self._parts)
+        return is_linear and keeps_rows(name, func, args, kwargs, moving[0], self._parts)
 
     def _source_of_activation(self, args: Any, kwargs: Mapping[str, Any], moving: list[Any]) -> Any:
         """The one tensor that all moving arguments of a call are functions of entry by entry; None where there is none: a product

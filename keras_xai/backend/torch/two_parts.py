@@ -46,21 +46,26 @@ _MOVES = names(
 _PRODUCTS = ("__matmul__", "__rmatmul__", "bmm", "matmul", "mm", "addmm", "baddbmm", "linear", "tensordot")
 
 
-def keeps_rows(name: str, func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], parts: Parts) -> bool:
+def keeps_rows(
+    name: str, func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], tensor: Any, parts: Parts
+) -> bool:
     """True where each row of a function's result comes of the row in the same place alone.
 
     Args:
         name: of the function.
         func: the function itself, linear or a maximum.
-        args: of the call; the tensor that moves is the first one that has rows.
+        args: of the call.
         kwargs: of the call.
+        tensor: the argument that moves with the samples, or one of several.
         parts: which rows are which.
     """
     if name in _JOINS:
         axis = kwargs.get("dim", kwargs.get("axis", args[1] if len(args) > 1 else 0))
         return axis > 0 or (axis < 0 and -axis <= args[0][0].ndim - (name != "stack"))
     if name in _PRODUCTS:
-        return bool(args) and parts.fit(args[0])
+        # A matrix of rows is the left factor; what has more axes is multiplied row by row.
+        left = args[1] if name in ("addmm", "baddbmm") else args[0]
+        return parts.fit(tensor) and (tensor.ndim > 2 or (left is tensor and name != "__rmatmul__"))
     if name == "einsum":
         inputs, _, output = str(args[0]).replace(" ", "").partition("->")
         return bool(output) and inputs.split(",")[0][:1] == output[:1]
