@@ -24,8 +24,8 @@ def parameter(name, everywhere):
     return pytest.param(name, marks=[pytest.mark.every_backend] if name in everywhere else [])
 
 
-# On every backend: a plain training, steps that the loss scale skips, gradients that accumulate, state that layers move, and steps
-# that JAX has a way of its own for.
+# On every backend: a plain training, steps that the loss scale skips, gradients that accumulate, state that layers move, and
+# steps that JAX has a way of its own for.
 EVERYWHERE = ("functional", "overflowing", "accumulation", "batch_normalization", "several_steps", "own_train_step")
 PARAMETERS = [parameter(name, EVERYWHERE) for name in SITUATIONS]
 
