@@ -6,7 +6,7 @@ from keras_xai.backend.jax.activations import embedding_outputs, trace_activatio
 from keras_xai.backend.jax.autodiff import find_logits, forward_with_vjp, gradient, take_target
 from keras_xai.backend.jax.datasets import reshuffles
 from keras_xai.backend.jax.deeplift import deeplift_multipliers
-from keras_xai.backend.jax.devices import team
+from keras_xai.backend.jax.devices import is_first_process, team
 from keras_xai.backend.jax.gradient_recorder import gradient_recorder
 from keras_xai.backend.jax.gradient_sums import GradientSums
 from keras_xai.backend.jax.loops import fori_loop, map
@@ -32,6 +32,7 @@ __all__ = [
     "gradient",
     "gradient_recorder",
     "has_text",
+    "is_first_process",
     "map",
     "numpy",
     "reshuffles",

@@ -6,7 +6,7 @@ from keras_xai.backend.tensorflow.activations import embedding_outputs, trace_ac
 from keras_xai.backend.tensorflow.autodiff import find_logits, forward_with_vjp, gradient, take_target
 from keras_xai.backend.tensorflow.datasets import reshuffles
 from keras_xai.backend.tensorflow.deeplift import deeplift_multipliers
-from keras_xai.backend.tensorflow.devices import team
+from keras_xai.backend.tensorflow.devices import is_first_process, team
 from keras_xai.backend.tensorflow.gradient_recorder import gradient_recorder
 from keras_xai.backend.tensorflow.gradient_sums import GradientSums
 from keras_xai.backend.tensorflow.loops import fori_loop, map
@@ -32,6 +32,7 @@ __all__ = [
     "gradient",
     "gradient_recorder",
     "has_text",
+    "is_first_process",
     "map",
     "numpy",
     "reshuffles",
