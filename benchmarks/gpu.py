@@ -222,7 +222,7 @@ def explained_resnet(sizes: Sizes) -> dict[str, Any]:
 
 def methods_over_floor(sizes: Sizes) -> dict[str, str]:
     """Milliseconds of the second call of every method, and the ratio to as many bare passes."""
-    from benchmarks.attribution import OPTIONS, floor, network, passes
+    from benchmarks._floors import OPTIONS, floor, network, passes
     from keras_xai.attribution import METHODS
     from keras_xai.attribution.engine import Engine
     from keras_xai.attribution.method import make_method

@@ -282,11 +282,6 @@ class Backend(Protocol):
     ) -> list[EmbeddingCall]:
         """Run a function of the inputs, and return every call of `layers`, in their order."""
 
-    # Data.
-
-    def reshuffles(self, source: Any) -> bool:
-        """Return True for a data set of the framework's own that shuffles anew at each read."""
-
     # Training.
 
     def gradient_recorder(

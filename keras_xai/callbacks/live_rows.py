@@ -10,7 +10,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_xai import backend
 from keras_xai.callbacks.fingerprint import Difference, Fingerprint
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.frames import Names, Samples, as_arrays
@@ -18,7 +17,7 @@ from keras_xai.labels import coded, of_output
 from keras_xai.probe import Probe
 from keras_xai.probe.batches import each_batch
 from keras_xai.probe.chunks import update_digest
-from keras_xai.probe.torch_loader import is_loader
+from keras_xai.probe.tensorflow_dataset import reshuffles
 from keras_xai.records import Changed, Digest
 
 MAX_LIVE_ROWS = 256
@@ -272,7 +271,7 @@ def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
             "live is an iterator, which can be read only once: give a callable -> (x, y) that makes it anew."
         )
     if (hasattr(source, "__iter__") or hasattr(source, "__getitem__")) and not hasattr(source, "dtype"):
-        if not is_loader(source) and backend.get_backend().reshuffles(source):
+        if reshuffles(source):
             raise InvalidInput(
                 f"live is a data set with shuffle(), which draws a new order at each read; even to look at it would change "
                 f"the order that training sees. {SAME_ORDER_ADVICE}"

@@ -1,11 +1,10 @@
-"""Writes the answers of one backend into a file, for `test_agreement.py`: `KERAS_BACKEND=jax python agreement.py FILE`.
+"""Writes the answers of one backend into a file, for `test_agreement.py`, which runs it in a process for each backend.
 
 The weights are drawn by NumPy, so that every backend has the same ones.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -109,13 +108,10 @@ def answers(name: str, seed: int) -> Iterator[tuple[str, Any]]:
         yield f"{name}/mapping/embedding", reading.embedding
 
 
-def main(path: str) -> None:
+def write_answers(path: str) -> None:
+    """Write the answers about all models."""
     arrays: dict[str, Any] = {}
     for seed, name in enumerate(MODELS):
         keras.backend.clear_session()  # layers are named anew: the same names on every backend
         arrays |= dict(answers(name, seed))
     np.savez(path, **{key.replace("/", "|"): values for key, values in arrays.items()})
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

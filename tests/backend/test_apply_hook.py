@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 
 import keras
@@ -12,39 +11,9 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.backend import apply_hook
-from keras_xai.backend.apply_hook import OPTIMIZERS
 from keras_xai.gradients import tap
+from tests.backend.interrupting import Interrupting, originals
 from tests.gradients.situations import X, Y, mlp
-
-
-class Interrupting:
-    """Raises KeyboardInterrupt at the n-th line that runs in some files."""
-
-    def __init__(self, n, *modules):
-        self.left, self.files = n, {module.__file__ for module in modules}
-        self.struck = False
-
-    def __enter__(self):
-        self.outer = sys.gettrace()
-        sys.settrace(self._trace)
-        return self
-
-    def __exit__(self, *exception):
-        sys.settrace(self.outer)
-
-    def _trace(self, frame, event, argument):
-        if frame.f_code.co_filename not in self.files:
-            return None
-        if event == "line":
-            self.left -= 1
-            if self.left == 0:
-                self.struck = True
-                raise KeyboardInterrupt
-        return self._trace
-
-
-def originals():
-    return [vars(cls).get(name) for cls in OPTIMIZERS for name in ("apply", "stateless_apply")]
 
 
 def train_by_hand(listener):

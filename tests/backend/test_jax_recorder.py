@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from keras_xai.backend.gradient_table import COLUMNS
 from keras_xai.backend.jax.gradient_recorder import StepRecorder
 from keras_xai.backend.jax.gradient_sums import GradientSums
-from tests.backend.test_recorder_parity import Recording
+from tests.backend.recording import Recording
 
 pytestmark = pytest.mark.every_backend
 

@@ -12,7 +12,7 @@ if keras.backend.backend() != "jax":
     pytest.skip("Keras calls it on JAX", allow_module_level=True)
 
 from keras_xai.backend import apply_hook
-from tests.backend.test_apply_hook import Interrupting, originals
+from tests.backend.interrupting import Interrupting, originals
 
 pytestmark = pytest.mark.every_backend
 

@@ -467,15 +467,6 @@ def test_a_preimage_is_what_a_normalization_or_a_masking_wants():
     np.testing.assert_allclose(found.values[0][1], -np.ones((4, 2)), rtol=1e-5)
 
 
-# Data.
-
-
-def test_arrays_do_not_shuffle():
-    """Nor does anything that is no data set."""
-    assert not get_backend().reshuffles(X)
-    assert not get_backend().reshuffles(None)
-
-
 def test_every_function_of_the_protocol_is_there():
     """A backend that lacks one says so here, and not in the middle of a fit."""
     from keras_xai.backend.protocol import Backend

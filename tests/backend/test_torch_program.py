@@ -126,19 +126,6 @@ def test_facts_cost_one_round_of_a_loop():
     assert program.traces == 1
 
 
-def test_a_data_loader_that_shuffles_is_known():
-    """Each iteration moves a generator."""
-    import torch
-    from torch.utils.data import DataLoader, TensorDataset
-
-    data = TensorDataset(torch.tensor(X))
-    reshuffles = get_backend().reshuffles
-    assert reshuffles(DataLoader(data, shuffle=True))
-    assert not reshuffles(DataLoader(data))
-    drawing = torch.utils.data.BatchSampler(torch.utils.data.RandomSampler(data), 2, drop_last=False)
-    assert reshuffles(DataLoader(data, batch_sampler=drawing))
-
-
 @pytest.mark.parametrize(
     ("mixing", "name"),
     [

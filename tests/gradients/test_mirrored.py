@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.tensorflow  # whose strategy it is
 def test_two_replicas_give_the_gradient_of_the_whole_batch(tmp_path):
     """Figures of the all-reduced gradient, weights bit-identical with and without us, loss scaling included."""
     arguments = [sys.executable, "-m", "tests.gradients.mirrored", str(tmp_path)]

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from keras_xai.backend.jax.activations import embedding_outputs, trace_activations
 from keras_xai.backend.jax.autodiff import find_logits, forward_with_vjp, gradient, take_target
-from keras_xai.backend.jax.datasets import reshuffles
 from keras_xai.backend.jax.deeplift import deeplift_multipliers
 from keras_xai.backend.jax.devices import is_first_process, team
 from keras_xai.backend.jax.gradient_recorder import gradient_recorder
@@ -35,7 +34,6 @@ __all__ = [
     "is_first_process",
     "map",
     "numpy",
-    "reshuffles",
     "take_target",
     "team",
     "trace_activations",

@@ -14,7 +14,7 @@ from keras_xai.backend.ancestry import with_ancestors
 from keras_xai.backend.jax.ancestry import JaxprAncestry
 from keras_xai.backend.jax.autodiff import is_floating
 from keras_xai.backend.jax.jaxprs import FlatJaxpr, Operation, Value, trace
-from keras_xai.backend.jax.samples import sample_axes
+from keras_xai.backend.jax.samples import mixing_operations
 from keras_xai.backend.protocol import Multipliers, NoRule, TargetScores
 from keras_xai.backend.results import Template
 
@@ -162,7 +162,7 @@ class _Walk:
         self._order = {operation: k for k, operation in enumerate(path)}
         self._changing = {value for operation in path for value in operation.outputs}
         self._changing |= {value for value in jaxpr.inputs if is_floating(value.aval)}
-        self._axes = sample_axes(jaxpr, path)
+        self._mixing = mixing_operations(jaxpr, path)
         self._multipliers: Arrays = {}
         self._contributions: Arrays = {}
 
@@ -198,7 +198,7 @@ class _Walk:
             source, between = activation
             self._back_by_slope(operation.outputs[0], source, lambda z: self._again(between, source, z))
             return
-        if kind not in _ENTRYWISE | _WINNER or len(numbers) > 1 or not self._keeps_samples(operation):
+        if kind not in _ENTRYWISE | _WINNER or len(numbers) > 1 or operation in self._mixing:
             raise NoRule(f"the operation {kind}" + (f" in {operation.place!r}" if operation.place else ""))
         (y,), z = operation.outputs, operation.inputs[numbers[0]]
         if kind == "relu":
@@ -212,17 +212,13 @@ class _Walk:
         """True where an operation is linear in those of its inputs that change, and keeps the samples apart."""
         which = _LINEAR[operation.kind]
         values = [*(operation.inputs[k] for k in numbers), *operation.outputs]
-        if not all(is_floating(value.aval) for value in values) or not self._keeps_samples(operation):
+        if not all(is_floating(value.aval) for value in values) or operation in self._mixing:
             return False
         if which == "all":
             return True
         if which == "chosen from":
             return 0 not in numbers
         return len(numbers) == 1 and (which == "one" or numbers == [0])
-
-    def _keeps_samples(self, operation: Operation) -> bool:
-        """True where the samples lie along one axis of the result, as before."""
-        return all(self._axes[value] is not None for value in operation.outputs)
 
     def _back_by_gradient(self, operation: Operation, numbers: list[int]) -> None:
         def function(*changing: Any) -> list[Any]:

@@ -9,18 +9,20 @@ from keras_xai.backend.jax.jaxprs import FlatJaxpr, Operation, Value
 _REDUCTIONS = ("reduce_max", "reduce_sum")
 
 
-def sample_axes(jaxpr: FlatJaxpr, path: Sequence[Operation]) -> dict[Value, int | None]:
-    """Return the axis of the samples of each value that a path of operations makes; None where they are in several or mixed.
+def mixing_operations(jaxpr: FlatJaxpr, path: Sequence[Operation]) -> set[Operation]:
+    """Return the operations of a path after which the samples no longer lie along one axis.
 
     In the inputs it is the first one. Products and transpositions put it elsewhere, as those of `einsum`; most other operations
     want it in front.
     """
     axes: dict[Value, int | None] = dict.fromkeys(jaxpr.inputs, 0)
+    mixing = set()
     for operation in path:
         axis = _axis_of_result(operation, axes)
-        for value in operation.outputs:
-            axes[value] = axis
-    return axes
+        axes.update(dict.fromkeys(operation.outputs, axis))
+        if axis is None and all(axes.get(value, 0) is not None for value in operation.inputs):
+            mixing.add(operation)
+    return mixing
 
 
 def _axis_of_result(operation: Operation, axes: dict[Value, int | None]) -> int | None:

@@ -1,14 +1,21 @@
 """The functions of the framework seam for PyTorch."""
 
+from typing import TYPE_CHECKING
+
 from keras_xai.backend.torch.activations import embedding_outputs, trace_activations
 from keras_xai.backend.torch.autodiff import find_logits, forward_with_vjp, gradient, take_target
-from keras_xai.backend.torch.datasets import reshuffles
 from keras_xai.backend.torch.deeplift import deeplift_multipliers
 from keras_xai.backend.torch.devices import is_first_process, team
 from keras_xai.backend.torch.gradient_recorder import gradient_recorder
 from keras_xai.backend.torch.gradient_sums import GradientSums
 from keras_xai.backend.torch.loops import fori_loop, map
 from keras_xai.backend.torch.program import compiled, compiles, constant, dense_tensor, has_text, numpy
+
+if TYPE_CHECKING:
+    from keras_xai.backend import torch as module
+    from keras_xai.backend.protocol import Backend
+
+    _has_all: Backend = module  # checked by mypy
 
 __all__ = [
     "GradientSums",
@@ -27,7 +34,6 @@ __all__ = [
     "is_first_process",
     "map",
     "numpy",
-    "reshuffles",
     "take_target",
     "team",
     "trace_activations",

@@ -159,7 +159,3 @@ def trace_activations(function: Any, inputs: Any, layers: Any, vary: Any = None)
 
 def embedding_outputs(function: Any, inputs: Any, layers: Sequence[Any]) -> list[EmbeddingCall]:
     return []
-
-
-def reshuffles(source: Any) -> bool:
-    return False
