@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from keras_xai.backend.jax.ancestry import link_of
 from keras_xai.backend.jax.jaxprs import NAMED_FUNCTIONS, trace
+from keras_xai.backend.jax.loops import fori_loop
 from keras_xai.backend.jax.marks import mark, with_added_at_marks
 from keras_xai.backend.jax.program import compiled, constant
 from keras_xai.backend.jax.scopes import VariableScope
@@ -165,3 +166,21 @@ def test_integers_that_do_not_fit_are_refused():
         constant(np.array([2**40]))
     with pytest.raises(InvalidInput, match="no tensors of text"):
         constant(np.array(["word"]))
+
+
+@pytest.mark.every_backend
+def test_python_code_in_a_program_is_told_from_our_own_reports():
+    """A callback of the user's is named, wherever it lies; the progress of a loop is ours."""
+    rounds = []
+    loop = compiled(lambda x: fori_loop(lambda k, values: [values[0] + x], 40, [x], rounds.append))
+    loop(X)
+    jax.effects_barrier()
+    assert sum(rounds) == 40
+    assert loop.lasting_effects == ""
+
+    def printing(x):
+        return jax.lax.cond(x[0, 0] > 0, lambda: jax.debug.callback(rounds.append, x[0]) or x, lambda: x)
+
+    program = compiled(printing)
+    program.trace(X)
+    assert "runs Python code (" in program.lasting_effects
