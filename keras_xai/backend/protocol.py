@@ -295,6 +295,9 @@ class Backend(Protocol):
             announce: called with the number of variables before a recording function is compiled, which takes long.
         """
 
+    def is_first_process(self) -> bool:
+        """Return True in the process that will be the chief of a training, as far as that is known before there is a model."""
+
     def team(self, model: keras.Model) -> Team:
         """Return the processes that train a model together; every one of them calls this at the same point of its training.
 

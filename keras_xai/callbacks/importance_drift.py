@@ -18,6 +18,7 @@ from keras_xai.attribution.method import make_method
 from keras_xai.attribution.whole import measuring
 from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.fingerprint import as_numbers
+from keras_xai.callbacks.first_warning import warn_in_first_process
 from keras_xai.callbacks.live_rows import LiveRows, copied_rows, rows_hash
 from keras_xai.callbacks.memory import Need, announce_need
 from keras_xai.callbacks.response import Response, check_response, common_response, respond
@@ -139,13 +140,13 @@ class ImportanceDrift(RecordingCallback):
     def _warn_of_size(self) -> None:
         size = self.probe.size
         if size < MIN_PROBE_ROWS:
-            warnings.warn(
+            warn_in_first_process(
                 f"The probe has {size} rows: below {MIN_PROBE_ROWS} the drift score is noisy, and false alarms are "
                 f"more frequent; give 128 or more.",
                 stacklevel=3,
             )
         elif size > MAX_PROBE_ROWS:
-            warnings.warn(
+            warn_in_first_process(
                 f"The probe has {size} rows and is explained whole at every epoch: 128 to 256 are enough, more cost time.",
                 stacklevel=3,
             )

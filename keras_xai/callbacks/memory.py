@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dataclasses
-import warnings
 from collections.abc import Iterator, Sequence
 
+from keras_xai.callbacks.first_warning import warn_in_first_process
 from keras_xai.model.runner import chunk_rows
 from keras_xai.model.samples import sample_bytes
 from keras_xai.probe import Probe
@@ -83,7 +83,7 @@ def warn_of_memory(needs: Sequence[Need], *, stacklevel: int) -> None:
     probe, held = needs[0].probe, _held_bytes(needs[0].probe)
     shapes = " and ".join(f"{array.shape[1:]} {array.dtype}" for array in probe.inputs)
     smaller = ", smaller images, or images as uint8" if probe.kind == "image" else ""
-    warnings.warn(
+    warn_in_first_process(
         f"The probe of {probe.size} samples of shape {shapes} will take about {_size_text(total)} of memory: "
         f"{_size_text(held)} for its arrays and {_size_text(total - held)} at the end of an epoch to explain them, beside what "
         f"the model itself takes for {needs[0].rows_of_pass} samples. Give fewer rows (128 to 256 are enough){smaller}.",

@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import math
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.explainer import check_built, is_built
 from keras_xai.callbacks.base import RecordingCallback
+from keras_xai.callbacks.first_warning import warn_in_first_process
 from keras_xai.callbacks.memory import Need, announce_need
 from keras_xai.callbacks.model_parts import ModelParts
 from keras_xai.callbacks.response import Response, check_response, common_response, respond
@@ -148,13 +148,13 @@ class ProbeMappings(RecordingCallback):
                 f"All {size} labels of the probe are {classes[0]}: there is nothing to tell apart; give rows of every class."
             )
         if size < MIN_PROBE_ROWS:
-            warnings.warn(
+            warn_in_first_process(
                 f"The probe has {size} rows: an accuracy that is read from a layer has a standard error of up to "
                 f"{0.5 / math.sqrt(size):.3f}; give {MIN_PROBE_ROWS} or more.",
                 stacklevel=3,
             )
         elif size > MAX_PROBE_ROWS:
-            warnings.warn(
+            warn_in_first_process(
                 f"The probe has {size} rows: a wide layer costs an eigenvalue problem of that size at every epoch; 256 are "
                 f"enough.",
                 stacklevel=3,

@@ -26,7 +26,7 @@ from keras_xai.backend.jax import devices
 
 L = keras.layers
 EPOCHS = 3
-BATCH, STEPS = 16, 8
+BATCH, STEPS = 16, 4
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(BATCH * STEPS, 4)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(np.int64) + (X[:, 1] > 0)

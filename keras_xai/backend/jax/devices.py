@@ -25,6 +25,11 @@ def replicated() -> jax.sharding.NamedSharding | None:
     return jax.sharding.NamedSharding(distribution.device_mesh.backend_mesh, jax.sharding.PartitionSpec())
 
 
+def is_first_process() -> bool:
+    """See `Backend`. Without a distribution JAX is not asked: it would start its devices, perhaps too early for the user."""
+    return keras.distribution.distribution() is None or jax.process_index() == 0
+
+
 def team(model: keras.Model) -> Team:
     """Return the processes whose devices are in the mesh of Keras' distribution; without one each process trains by itself."""
     distribution = keras.distribution.distribution()

@@ -21,6 +21,11 @@ def num_replicas(model: keras.Model) -> int:
     return int(model.distribute_strategy.num_replicas_in_sync)
 
 
+def is_first_process() -> bool:
+    """See `Backend`; known inside the scope of a strategy."""
+    return bool(tf.distribute.get_strategy().extended.should_save_summary)
+
+
 def team(model: keras.Model) -> Team:
     """Return the workers of a `MultiWorkerMirroredStrategy`; with any other strategy one process trains the model.
 

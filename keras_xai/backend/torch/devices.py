@@ -9,6 +9,11 @@ from keras_xai.backend.team import ALONE, Team
 from keras_xai.errors import InvalidInput
 
 
+def is_first_process() -> bool:
+    """See `Backend`: Keras trains a model in one process of PyTorch."""
+    return True
+
+
 def team(model: keras.Model) -> Team:
     """Return a team of one: Keras trains a model in one process of PyTorch.
 
