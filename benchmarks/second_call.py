@@ -77,7 +77,7 @@ def main() -> None:
     print("|---" * (len(options.backends) + 2) + "|")
     for method in CALLS:
         pairs = [results[backend][method] for backend in options.backends]
-        cells = [f"{1000 * second:.0f} ms (first {first:.2f} s)" for first, second in pairs]
+        cells = [f"{1000 * second:.1f} ms (first {first:.2f} s)" for first, second in pairs]
         print(f"| {method} | {' | '.join(cells)} | {pairs[-1][1] / pairs[0][1]:.1f} |")
 
 

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.backend.embedding_tables import embedding_tables
 from keras_xai.backend.gradient_table import GradientTable, Variable, merge_sums
 from keras_xai.backend.recorder import NotCaptured, Tensor, TrainFunction
 
@@ -55,6 +56,9 @@ class ApplyRecorder(abc.ABC):
     """
 
     failure = "the gradients of a step could not be read"  # begins the reason of an unexpected exception
+    names_rows = (
+        False  # the gradient of an embedding names the rows that a batch used: its tables need not be looked for
+    )
 
     def __init__(self, model: keras.Model, plain: TrainFunction, announce: Callable[[int], None]) -> None:
         self.reason = ""
@@ -112,7 +116,8 @@ class ApplyRecorder(abc.ABC):
 
     def _start_tables(self) -> None:
         """Make the sums of the model's variables: before a step, where some frameworks make no variables."""
-        self._tables, self._sparse = [], set()
+        self._tables = []
+        self._sparse = set() if self.names_rows else {id(table) for table in embedding_tables(self._model)}
         variables = [variable for variable in self._model.trainable_variables if self._is_selected(variable)]
         if variables:
             self._tables.append(self._new_sums(variables))

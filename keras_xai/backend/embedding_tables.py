@@ -8,7 +8,7 @@ import keras
 def embedding_tables(model: keras.Model) -> list[keras.Variable]:
     """Return the tables of a model's `Embedding` layers.
 
-    TensorFlow's gradient of such a table names the rows that a batch used; that of other frameworks has zeros for the others.
+    TensorFlow's gradient of such a table names the rows that a batch used; on other frameworks it has zeros for the others.
     A table that is the last layer's kernel as well has a gradient for every row.
     """
     layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Embedding) and layer.built]

@@ -69,7 +69,7 @@ def test_drift_measures_a_table_with_categories_whole(mixed, tmp_path):
 def test_a_column_of_one_table_behind_an_encoding_is_found():
     """The input as a whole has a gradient; its third column has none, and is in use."""
     inputs = keras.Input((3,))
-    kind = layers.CategoryEncoding(4, output_mode="one_hot")(inputs[:, 2:])
+    kind = layers.CategoryEncoding(4, output_mode="one_hot")(keras.ops.cast(inputs[:, 2:], "int32"))
     keras.utils.set_random_seed(0)
     model = keras.Model(inputs, layers.Dense(1)(layers.Concatenate()([inputs[:, :2], kind])))
     x = np.column_stack([R.normal(size=(SIZE, 2)), R.integers(0, 4, SIZE)]).astype(np.float32)

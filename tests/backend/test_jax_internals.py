@@ -15,7 +15,9 @@ import jax.numpy as jnp
 from keras_xai.backend.jax.ancestry import link_of
 from keras_xai.backend.jax.jaxprs import NAMED_FUNCTIONS, trace
 from keras_xai.backend.jax.marks import mark, with_added_at_marks
+from keras_xai.backend.jax.program import compiled, constant
 from keras_xai.backend.jax.scopes import VariableScope
+from keras_xai.errors import InvalidInput
 
 X = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
 
@@ -109,3 +111,57 @@ def test_processes_can_wait_for_each_other_for_a_while():
         "wait_at_barrier(self, barrier_id: str, timeout_in_ms: int"
         in _jax.DistributedRuntimeClient.wait_at_barrier.__doc__
     )
+
+
+@pytest.mark.every_backend
+def test_a_model_that_is_built_in_a_program_keeps_its_weights():
+    """They are made outside of the trace, and the program reads them."""
+    model = keras.Sequential([keras.layers.Dense(2)])
+    program = compiled(lambda x: model(x, training=False), model)
+    first = np.asarray(program(X))
+    np.testing.assert_allclose(first, X @ model.get_weights()[0], rtol=1e-5, atol=1e-6)
+    model.set_weights([2 * w for w in model.get_weights()])
+    np.testing.assert_allclose(program(X), 2 * first, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.every_backend
+def test_another_model_is_read_live():
+    """One that the program was not told of: it is found when it is read, and fed."""
+    other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, use_bias=False)])
+    program = compiled(lambda x: other(x, training=False))
+    first = np.asarray(program(X))
+    other.set_weights([3 * w for w in other.get_weights()])
+    np.testing.assert_allclose(program(X), 3 * first, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.every_backend
+def test_inside_an_epoch_weights_are_read_and_the_training_goes_on():
+    """Keras has taken them out of the variables by then; the training ends with the weights of a plain one."""
+    x, y = np.tile(X, (8, 1)), np.tile(X[:, :1], (8, 1))
+    weights = []
+    for looks in (False, True):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        model.set_weights([np.ones((3, 1), "float32"), np.zeros(1, "float32")])
+        model.compile(keras.optimizers.Adam(0.1), "mse")
+        program, outputs = compiled(lambda z, model=model: model(z, training=False), model), []
+        look = keras.callbacks.LambdaCallback()
+        if looks:
+            look.on_train_batch_end = lambda *_, program=program, outputs=outputs, **__: outputs.append(
+                np.asarray(program(X))
+            )
+        model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0, callbacks=[look])
+        weights.append(model.get_weights())
+        assert len(outputs) == (8 if looks else 0)
+        assert len({output.tobytes() for output in outputs}) == len(outputs)
+    for plain, looked_at in zip(*weights, strict=True):
+        np.testing.assert_array_equal(plain, looked_at)
+
+
+@pytest.mark.every_backend
+def test_integers_that_do_not_fit_are_refused():
+    """JAX would cut them off without a word; text is refused, too."""
+    assert constant(np.arange(3)).dtype == "int32"
+    with pytest.raises(InvalidInput, match="JAX_ENABLE_X64"):
+        constant(np.array([2**40]))
+    with pytest.raises(InvalidInput, match="no tensors of text"):
+        constant(np.array(["word"]))

@@ -17,8 +17,6 @@ from keras_xai.backend.jax.gradient_recorder import StepRecorder
 from keras_xai.backend.jax.gradient_sums import GradientSums
 from tests.backend.recording import Recording
 
-pytestmark = pytest.mark.every_backend
-
 ROWS = 48
 RAGGED = 44  # rows, whose last batch has 4
 RANDOM = np.random.default_rng(0)
@@ -69,6 +67,7 @@ def test_nothing_of_a_training_changes(options, calls):
     np.testing.assert_array_equal(table.sums[:, COLUMNS.index("updates")], expected)
 
 
+@pytest.mark.every_backend
 def test_a_program_is_compiled_once_a_shape():
     """44 rows in batches of 8: the last one has 4. What it took is counted."""
     traces = []
@@ -85,6 +84,7 @@ def test_a_program_is_compiled_once_a_shape():
     assert recorder.seconds_built > 0
 
 
+@pytest.mark.every_backend
 def test_a_step_that_runs_eagerly_runs_once():
     """It is listened to, and not made a second time: nobody knows what else it does."""
     steps = []
@@ -125,6 +125,7 @@ class Drawing(keras.layers.Layer):
         return x + 0.0 * jax.lax.stop_gradient(jax.lax.rng_uniform(0.0, 1.0, x.shape))
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -208,6 +209,7 @@ class TwoRules(Open):
         self.update = update
 
 
+@pytest.mark.every_backend
 def test_two_optimizers_in_one_step():
     """Each call counts; the sums of a variable that both were given are those of both."""
     recorder = watched_and_alone(lambda: built(TwoRules, optimizer="sgd"), {0})
@@ -219,6 +221,7 @@ def test_two_optimizers_in_one_step():
     assert (table.sums[:, COLUMNS.index("squares")] > 0).all()
 
 
+@pytest.mark.every_backend
 def test_a_variable_that_the_loss_does_not_depend_on_has_a_gradient_of_zeros():
     """As JAX hands it to the optimizer."""
     inputs = keras.Input((6,))
@@ -251,6 +254,7 @@ def test_steps_of_users_own(cls, reasons, calls):
     assert recorder.read().steps == (0 if recorder.reason else len(calls or range(12)))
 
 
+@pytest.mark.every_backend
 def test_a_jitted_function_in_an_eager_step_is_left_alone():
     """Its trace is kept for later steps, and would keep ours."""
     recorder = watched_and_alone(lambda: built(Sealed, run_eagerly=True))
@@ -270,6 +274,7 @@ def test_a_fault_of_ours_stops_no_step(monkeypatch, options, place):
     assert "TypeError: a fault of ours" in recorder.reason
 
 
+@pytest.mark.every_backend
 def test_a_fault_on_the_device_stops_no_step(monkeypatch):
     """As where the second program finds no memory."""
 
@@ -295,6 +300,7 @@ def test_an_error_of_the_step_itself_reaches_the_user():
     assert "no such column" in recorder.reason
 
 
+@pytest.mark.every_backend
 def test_losses_that_a_failed_trace_left_are_gone():
     """Keras keeps the losses of a forward pass on the model until its loss is computed."""
 
@@ -322,6 +328,7 @@ def test_losses_that_a_failed_trace_left_are_gone():
     assert "not twice" in recorder.reason
 
 
+@pytest.mark.every_backend
 def test_counts_go_beyond_32_bits():
     """JAX has no integers of 64 bits by default."""
     variable = keras.Variable(np.ones(3, np.float32))
@@ -333,6 +340,7 @@ def test_counts_go_beyond_32_bits():
     assert sums.read()[0, COLUMNS.index("zeros")] == 2 * 3 * (2**31 + 1)
 
 
+@pytest.mark.every_backend
 def test_the_table_of_an_embedding_is_sparse():
     """A batch uses some rows; the gradients of the others are zero, which is no sign of a dead layer."""
     model = keras.Sequential(

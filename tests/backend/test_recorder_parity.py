@@ -12,7 +12,7 @@ import pytest
 from keras_xai.backend.gradient_table import COLUMNS, LOWEST, WIDTH
 from tests.backend.recording import Recording
 
-pytestmark = pytest.mark.oldest
+pytestmark = [pytest.mark.oldest, pytest.mark.every_backend]
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(24, 3)).astype(np.float32)

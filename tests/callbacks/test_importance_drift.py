@@ -71,6 +71,7 @@ def watched(log_dir, seed=0, epochs=20, noise=False, before=(), after=(), **keyw
     return history, kx.load(log_dir)["."]
 
 
+@pytest.mark.every_backend
 @pytest.mark.filterwarnings("ignore:ALERT")
 def test_a_leaking_column_is_found_named_and_judged(tmp_path):
     """The live rows see the change at its epoch: the data changed, in the leaking column."""

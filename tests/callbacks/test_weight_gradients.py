@@ -44,6 +44,7 @@ def usual(tmp_path_factory):
     return log_dir, history.history, watched
 
 
+@pytest.mark.every_backend
 def test_every_epoch_is_recorded(usual):
     """Names, statistics, histogram and steps, as they are read back."""
     log_dir, _, watched = usual
@@ -58,6 +59,7 @@ def test_every_epoch_is_recorded(usual):
         assert record.missing == ""
 
 
+@pytest.mark.every_backend
 def test_sampled_figures_are_those_of_the_first_middle_and_last_step(usual):
     """Six steps an epoch: 0, 2 and 5, on JAX 0 alone, against the training written out by hand."""
     log_dir, _, _ = usual
@@ -69,6 +71,7 @@ def test_sampled_figures_are_those_of_the_first_middle_and_last_step(usual):
                 np.testing.assert_allclose(record.statistics[key][v], twin[key], rtol=1e-3, atol=1e-7, err_msg=key)
 
 
+@pytest.mark.every_backend
 def test_the_update_of_plain_sgd_is_the_learning_rate_times_the_gradient(usual):
     """The textbook check: w' − w = −α ∇J, so ‖Δw‖ = α ‖g‖ (root mean squares over the same steps)."""
     log_dir, _, watched = usual
@@ -93,6 +96,7 @@ def test_logs_hold_the_figures_of_the_whole_model(usual):
         assert history["xai_nonfinite"][epoch] == 0
 
 
+@pytest.mark.every_backend
 def test_what_it_cost_is_told(usual):
     """The second trace and what a sampled step takes longer, each once; both are counted."""
     log_dir, _, _ = usual
@@ -239,6 +243,7 @@ def test_gradients_that_are_nan_from_the_first_step(tmp_path):
     assert np.isnan(history["xai_grad_norm"]).all()
 
 
+@pytest.mark.every_backend
 def test_a_flag_can_stop_the_training(tmp_path):
     """`on_flag="stop"` ends the fit after the epoch, which is written."""
     with pytest.warns(UserWarning, match="Training stops"):

@@ -77,6 +77,7 @@ floats = st.floats(
 )
 
 
+@pytest.mark.every_backend
 @settings(max_examples=40, deadline=None)
 @given(st.lists(floats, min_size=1, max_size=30))
 def test_statistics_of_any_numbers(numbers):

@@ -53,6 +53,7 @@ def counted():
     return found
 
 
+@pytest.mark.every_backend
 def test_only_the_calls_asked_for_are_recorded():
     """Steps 1 and 4 of an epoch, equal to those of the training written out by hand."""
     watched, listener = model(), Listener(1, 4)
@@ -76,6 +77,7 @@ def test_a_second_fit_on_a_traced_model_records_too(tmp_path):
     np.testing.assert_allclose(listener.heard[0].sums[0][3], np.sum(call.gradient**2), rtol=1e-4)
 
 
+@pytest.mark.every_backend
 def test_a_later_fit_without_the_callback_runs_the_plain_function():
     """After the fit the model has the very train function that it had, and trains as if it had never been watched."""
     watched, alone, listener = model(), model(), Listener(0, 3)
@@ -130,6 +132,7 @@ def test_an_aborted_fit_leaves_the_optimizer_clean_and_heals(error):
     assert_same(watched, alone)
 
 
+@pytest.mark.every_backend
 def test_after_an_aborted_fit_another_callback_takes_over():
     """The tap that was left behind serves the next fit's listener and goes with it."""
     watched, listener = model(), Listener(0)

@@ -12,6 +12,7 @@ import pytest
 
 import keras_xai as kx
 from tests.callbacks.small_training import small_data, small_model
+from tests.frameworks import BACKEND
 from tests.trust.trainings import assert_same, state, with_warnings
 
 X, Y = small_data()
@@ -81,7 +82,8 @@ def test_the_same_model_is_trained_inside_its_own_fit(tmp_path):
     assert sorted(run.epochs for run in runs) == [[0, 1], [0, 1, 2, 3]]
     for run in runs:
         assert [record.missing for record in run.weight_gradients] == [""] * len(run.epochs)
-        assert [record.steps for record in run.weight_gradients] == [3] * len(run.epochs)
+        sampled = 1 if BACKEND == "jax" else 3  # where each is computed twice, at most one in 24
+        assert [record.steps for record in run.weight_gradients] == [sampled] * len(run.epochs)
 
 
 def test_a_data_generator_that_trains(tmp_path):

@@ -22,7 +22,6 @@ import numpy as np
 
 from keras_xai.backend.apply_hook import loss_scale, update_counter, with_apply_hook
 from keras_xai.backend.apply_recorder import AddCall, ApplyRecorder, RecordedPairs, Sums
-from keras_xai.backend.embedding_tables import embedding_tables
 from keras_xai.backend.gradient_table import Variable
 from keras_xai.backend.jax.gradient_sums import GradientSums, StepSums, read_value
 from keras_xai.backend.jax.step_effects import step_effects
@@ -70,7 +69,6 @@ class StepRecorder(ApplyRecorder):
             self.reason = self._refusal()
             if not self.reason:
                 self._start_tables()
-                self._sparse = {id(table) for table in embedding_tables(self._model)}
                 self._program, self._signatures = None, set()
                 self._recording = self._run_eagerly if runs_eagerly(self._model) else self._run_compiled
         return None if self.reason else self._recording

@@ -62,6 +62,7 @@ class StepRecorder(ApplyRecorder):
     """
 
     failure = "the train step could not be built a second time"
+    names_rows = True
 
     def __init__(self, model: keras.Model, plain: TrainFunction, announce: Callable[[int], None]) -> None:
         super().__init__(model, plain, announce)
