@@ -169,26 +169,27 @@ class InMidTraining(keras.callbacks.Callback):
 
     def __init__(self, action: Callable[[], Any]) -> None:
         super().__init__()
-        self.action, self.epoch = action, 0
+        self.action, self.epoch, self.time = action, 0, 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch = epoch
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if (self.epoch, batch) == (2, 2):
+            self.time = time.monotonic()
             self.action()
 
 
 def _ends(place: Place, name: str, action: Callable[[], Any]) -> None:
     """Train until the action strikes in the other process, with the callbacks unless the name says "plain"."""
-    callbacks = [InMidTraining(action if place.is_other() else lambda: None)]
+    strike = InMidTraining(action if place.is_other() else lambda: None)
+    callbacks: list[keras.callbacks.Callback] = [strike]
     if "plain" not in name:
         callbacks.append(explain(place.log_dir(name), live=None))
     try:
         place.fit(*callbacks, epochs=6)
     except Exception as error:
-        place.save(name, error=f"{type(error).__name__}: {error}")
-        print(f"{name}{place.name}: {type(error).__name__}", file=sys.stderr, flush=True)
+        place.save(name, error=f"{type(error).__name__}: {error}", seconds=time.monotonic() - strike.time)
         os._exit(0)  # without the end of JAX, which waits for the process that is gone
     place.save(name, error="")
 

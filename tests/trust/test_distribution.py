@@ -13,16 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
-if keras.backend.backend() != "jax":
-    pytest.skip("keras.distribution is of JAX", allow_module_level=True)
-
 import keras_xai as kx
 
-pytestmark = pytest.mark.every_backend
+pytestmark = [pytest.mark.every_backend, pytest.mark.jax]
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 240  # after which a process hangs, and is killed
@@ -203,7 +199,9 @@ def test_callbacks_in_one_process_alone_are_refused(data_processes):
 def test_a_process_that_ends_leaves_nobody_waiting_for_us(request, name, scenario):
     """By kill -9, or by an error: the other's fit ends with JAX's own error, as without us, and what was flushed is read."""
     both = request.getfixturevalue(name)
-    assert "Gloo" in str(both.values(scenario, "0")["error"])
+    values = both.values(scenario, "0")
+    assert "Gloo" in str(values["error"])
+    assert values["seconds"] < SECONDS / 4  # a moment, but for the load of the machine
     run = both.run(scenario)
     assert run.epochs[:2] == [0, 1]
     assert [record.epoch for record in run.weight_gradients][:2] == [0, 1]
