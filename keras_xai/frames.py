@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.array_like import as_array
 from keras_xai.errors import InvalidInput, listed
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def _has_missing(counts: Mapping[str, int], size: int) -> InvalidInput:
 def _array(x: Any, name: str) -> NDArray[Any]:
     if isinstance(x, np.ndarray) and x.dtype.kind in "fiubUS":
         return x
-    array = np.asarray(x)
+    array = as_array(x, name)
     if array.dtype.kind in "mM":
         raise InvalidInput(
             f"{name} has dtype {array.dtype}: a model takes numbers; give what it means as numbers (year, weekday, seconds)."

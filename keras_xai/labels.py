@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.array_like import as_array
 from keras_xai.errors import InvalidInput, listed, unknown
 from keras_xai.frames import native, of_one_type, values_of
 
@@ -131,7 +132,9 @@ def _of_frame(frame: Any, class_names: Sequence[str] | None) -> tuple[NDArray[An
 def _of_array(y: Any, class_names: Sequence[str] | None) -> tuple[NDArray[Any], Names]:
     try:
         holds_text = isinstance(y, (list, tuple)) and any(isinstance(label, (str, bytes)) for label in y)
-        labels = np.asarray(y, object if holds_text else None)  # NumPy would turn numbers beside text into text
+        labels = as_array(y, "y", object if holds_text else None)  # NumPy would turn numbers beside text into text
+    except InvalidInput:
+        raise
     except ValueError as error:
         raise InvalidInput(
             f"y holds labels of different lengths: expected one array, as `fit` gets it ({error})."

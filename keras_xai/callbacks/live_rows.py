@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_xai.array_like import as_array
 from keras_xai.callbacks.fingerprint import Difference, Fingerprint
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.frames import Names, Samples, as_arrays
@@ -246,26 +248,19 @@ def copied_rows(source: Any) -> int:
 
 
 def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
-    """Return a function that reads (x, y) from a source.
+    """Return a function that reads (x, y) from a source; it can be pickled wherever the source can.
 
     Raises:
         InvalidInput: a source that cannot be read, or not twice in the same order.
     """
     if isinstance(source, Probe):
-        return lambda: (source.x, source.y)
+        return functools.partial(_pair, source.x, source.y)
     if isinstance(source, (tuple, list)):
         if len(source) != 2:
             raise InvalidInput(f"live has {len(source)} entries: expected (x, y).")
-        return lambda: (source[0], source[1])
+        return functools.partial(_pair, source[0], source[1])
     if callable(source):
-
-        def read_callable() -> tuple[Any, Any]:
-            pair = source()
-            if not isinstance(pair, (tuple, list)) or len(pair) < 2:
-                raise InvalidInput(f"live() returned {type(pair).__name__}: expected (x, y).")
-            return pair[0], pair[1]
-
-        return read_callable
+        return functools.partial(_called, source)
     if hasattr(source, "__next__"):
         raise InvalidInput(
             "live is an iterator, which can be read only once: give a callable -> (x, y) that makes it anew."
@@ -276,11 +271,23 @@ def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
                 f"live is a data set with shuffle(), which draws a new order at each read; even to look at it would change "
                 f"the order that training sees. {SAME_ORDER_ADVICE}"
             )
-        return lambda: _first_rows(source)
+        return functools.partial(_first_rows, source)
     raise InvalidInput(
         f"live is a {type(source).__name__}: expected arrays (x, y), a PyDataset, a tf.data.Dataset, a DataLoader or a "
         f"callable -> (x, y)."
     )
+
+
+def _pair(x: Any, y: Any) -> tuple[Any, Any]:
+    return x, y
+
+
+def _called(source: Callable[[], Any]) -> tuple[Any, Any]:
+    """Return x and y that a callable gives."""
+    pair = source()
+    if not isinstance(pair, (tuple, list)) or len(pair) < 2:
+        raise InvalidInput(f"live() returned {type(pair).__name__}: expected (x, y).")
+    return pair[0], pair[1]
 
 
 def _first_rows(source: Any) -> tuple[Any, Any]:
@@ -289,7 +296,7 @@ def _first_rows(source: Any) -> tuple[Any, Any]:
     for batch in each_batch(source):
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
             raise InvalidInput(f"live gives {type(batch).__name__}: expected batches (x, y).")
-        arrays = keras.tree.map_structure(np.asarray, (batch[0], batch[1]))
+        arrays = keras.tree.map_structure(as_array, (batch[0], batch[1]))
         if any(a.ndim == 0 for a in keras.tree.flatten(arrays)):
             raise InvalidInput("live gives single samples: expected batches (x, y), as of dataset.batch(32).")
         batches.append(arrays)

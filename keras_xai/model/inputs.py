@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.array_like import as_array
 from keras_xai.backend import get_backend
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.model.samples import Samples, converted
@@ -202,7 +203,9 @@ def checked_values(name: str, values: Any, dtype: np.dtype[Any]) -> NDArray[Any]
         InvalidInput: text for numbers or numbers for text, fractions for whole numbers, NaN or infinite values.
     """
     try:
-        array = np.asarray(values)
+        array = as_array(values, name)
+    except InvalidInput:
+        raise
     except ValueError as error:  # rows of several lengths
         raise InvalidInput(f"{name} is no array: {error}.") from error
     if dtype.kind == "O":

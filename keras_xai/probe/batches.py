@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.array_like import as_array
 from keras_xai.errors import InvalidInput
 from keras_xai.labels import of_output
 from keras_xai.probe.torch_loader import is_loader, loader_batches
@@ -63,10 +64,10 @@ def each_batch(dataset: Any) -> Iterator[Any]:
 def _as_arrays(part: Any) -> Any:
     """Return x or y of one batch as arrays; single samples stay single."""
     if isinstance(part, Mapping):
-        return {str(key): np.asarray(value) for key, value in part.items()}
+        return {str(key): as_array(value) for key, value in part.items()}
     if isinstance(part, (list, tuple)) and part and all(hasattr(value, "shape") for value in part):
-        return [np.asarray(value) for value in part]
-    return np.asarray(part)
+        return [as_array(value) for value in part]
+    return as_array(part)
 
 
 def _batch_size(x: Any, y: NDArray[Any]) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.array_like import as_array
 from keras_xai.errors import InvalidInput
 from keras_xai.frames import as_arrays, native
 from keras_xai.probe.chunks import row_chunks
@@ -54,7 +55,7 @@ def check_labels(y: Any, size: int) -> NDArray[Any]:
     Raises:
         InvalidInput: no numbers, NaN or infinite values, more or fewer labels than samples.
     """
-    labels = np.asarray(y)
+    labels = as_array(y, "y")
     if labels.dtype == object or labels.dtype.kind in "US":
         raise InvalidInput(
             f"y has dtype {labels.dtype}: expected integer classes or floats; encode the names as integers."
@@ -74,7 +75,7 @@ def check_target(target: Any, size: int) -> NDArray[np.int64] | str:
     """
     if isinstance(target, str):
         return target
-    numbers = np.asarray(target)
+    numbers = as_array(target, "target")
     if not np.issubdtype(numbers.dtype, np.integer) or numbers.shape not in ((), (size,)):
         raise InvalidInput(
             f"target has shape {numbers.shape} and dtype {numbers.dtype}: expected one class, or one integer for each of the "

@@ -162,3 +162,69 @@ def test_deeplift_goes_through_rows_that_are_split_and_joined():
     for baseline in (X[:1], R.normal(size=X.shape).astype("float32")):
         a = kx.attribute(model, X, "deeplift", target=1, baseline=baseline[0] if len(baseline) == 1 else baseline)
         assert a.completeness_error.max() < 1e-4
+
+
+def test_inference_mode_around_us_changes_no_number():
+    """The gradients that it forbids its own code are ours to take."""
+    import torch
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, activation="relu"), keras.layers.Dense(2)])
+    for method in ("saliency", "integrated_gradients", "deeplift", "occlusion"):
+        outside = kx.attribute(model, X, method, target=1, verbose=False).values
+        with torch.inference_mode():
+            inside = kx.attribute(model, X, method, target=1, verbose=False).values
+        np.testing.assert_array_equal(inside, outside)
+
+
+@pytest.mark.parametrize("kind", ["needs a gradient", "bfloat16", "parameter"])
+def test_tensors_are_taken_as_keras_takes_them(kind):
+    """As samples, labels and baseline: whether or not NumPy could."""
+    import torch
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    make = {
+        "needs a gradient": lambda values: torch.tensor(values).clone().requires_grad_(),
+        "bfloat16": lambda values: torch.tensor(values).bfloat16(),
+        "parameter": lambda values: torch.nn.Parameter(torch.tensor(values)),
+    }[kind]
+    rounded = X if kind != "bfloat16" else make(X).float().numpy()
+    expected = kx.attribute(model, rounded, "input_x_gradient", target=1, verbose=False).values
+    found = kx.attribute(model, make(X), "input_x_gradient", target=1, baseline=make(X[0]), verbose=False).values
+    np.testing.assert_array_equal(found, expected)
+    probe = kx.Probe(make(X), make(np.ones(len(X), np.float32)))
+    np.testing.assert_array_equal(probe.x, rounded)
+
+
+def test_a_sparse_tensor_is_refused_in_words():
+    """With its kind and shape, and what to do."""
+    import torch
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    with pytest.raises(kx.InvalidInput, match=r"x is a sparse_coo tensor of shape \(\d+, 4\).*to_dense"):
+        kx.attribute(model, torch.tensor(X).to_sparse(), target=1, verbose=False)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:Exception encountered when calling:UserWarning", "ignore:None of the inputs have requires_grad"
+)
+def test_a_checkpoint_that_gives_weights_alone_their_gradients_is_refused_in_words():
+    """And another one is explained."""
+    import torch
+
+    class Checkpointed(keras.layers.Layer):
+        def __init__(self, use_reentrant):
+            super().__init__()
+            self.use_reentrant = use_reentrant
+
+        def call(self, x):
+            if x.device.type == "meta":
+                return x
+            return torch.utils.checkpoint.checkpoint(torch.tanh, x, use_reentrant=self.use_reentrant)
+
+    for use_reentrant in (False, True):
+        model = keras.Sequential([keras.Input((4,)), Checkpointed(use_reentrant), keras.layers.Dense(2)])
+        if use_reentrant:
+            with pytest.raises(kx.InvalidInput, match="use_reentrant=False"):
+                kx.attribute(model, X, "saliency", target=1, verbose=False)
+        else:
+            assert kx.attribute(model, X, "saliency", target=1, verbose=False).values.any()

@@ -14,6 +14,7 @@ from keras_xai.backend.layer_calls import replaced_outputs
 from keras_xai.backend.protocol import ForwardPass, Gradient, LayerOutput, Logits, Slopes
 from keras_xai.backend.results import Template
 from keras_xai.backend.torch.ancestry import FunctionAncestry, LogitAncestry
+from keras_xai.errors import InvalidInput
 
 
 def find_logits(function: Callable[[list[Any]], Any], inputs: Sequence[Any]) -> Logits:
@@ -108,5 +109,13 @@ def _gradients(total: Any, tensors: Sequence[Any], is_last: bool = True) -> list
     leaves = [tensor for tensor in tensors if tensor.requires_grad]
     if not leaves or not total.requires_grad:
         return [None] * len(tensors)
-    gradients = iter(torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=not is_last))
+    try:
+        gradients = iter(torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=not is_last))
+    except RuntimeError as error:
+        if "checkpoint" not in str(error).lower():
+            raise
+        raise InvalidInput(
+            "The model has a torch.utils.checkpoint with use_reentrant=True, which computes gradients for the weights alone: "
+            "give it use_reentrant=False, or take a method that needs no gradient (occlusion, kernel_shap, lime)."
+        ) from error
     return [next(gradients) if tensor.requires_grad else None for tensor in tensors]

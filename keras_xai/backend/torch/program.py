@@ -62,8 +62,11 @@ class EagerProgram:
         return self._state.lasting_effects
 
     def _run(self, args: Any) -> Any:
-        tensors = keras.tree.map_structure(lambda v: constant(v) if isinstance(v, np.ndarray) else v, args)
-        with torch.no_grad(), python_state_kept(self._model), self._state.restored():
+        with torch.inference_mode(False):
+            tensors = keras.tree.map_structure(lambda v: constant(v) if isinstance(v, np.ndarray) else v, args)
+        python_state = python_state_kept(self._model, self._state.modules())
+        # Inference mode, which a caller may have turned on, would leave no path for a gradient.
+        with torch.inference_mode(False), torch.no_grad(), python_state, self._state.restored():
             return self._function(*tensors)
 
 

@@ -33,8 +33,9 @@ class RunState:
     @contextlib.contextmanager
     def restored(self) -> Iterator[None]:
         """Restore, after the block, whatever it changes."""
-        modules = self._modules()
+        modules = self.modules()
         modes = [(module, module.training) for module in modules]
+        listed_buffers = [(module._buffers, dict(module._buffers)) for module in modules]
         tensors, held_generators = _held(modules)
         weights = [] if self._model is None else [variable.value for variable in self._model.trainable_variables]
         if self._model is not None:
@@ -51,6 +52,12 @@ class RunState:
         finally:
             for module, training in modes:
                 module.training = training
+            has_replaced = False
+            for listed, before_run in listed_buffers:  # a buffer may be replaced, and not only written
+                if listed.keys() != before_run.keys() or any(listed[name] is not before_run[name] for name in listed):
+                    has_replaced = True
+                    listed.clear()
+                    listed.update(before_run)
             changed = [(buffer, before) for buffer, version, before in buffers if buffer._version != version]
             for buffer, before in changed:
                 with torch.no_grad():
@@ -64,12 +71,13 @@ class RunState:
                     generator.set_state(before)
             # One that our run made was seeded by Python's generator: the training's first step is to make it.
             global_state.set_global_attribute(GLOBAL_SEEDS, seeds)
-            self.is_changed = self.is_changed or bool(scope.state_mapping or changed) or has_drawn
+            has_changed = bool(scope.state_mapping or changed) or has_drawn or has_replaced
+            self.is_changed = self.is_changed or has_changed
             if versions != [weight._version for weight in weights]:
                 self.lasting_effects = "writes to its own weights in place"
 
-    def _modules(self) -> list[torch.nn.Module]:
-        """The model's torch modules: its layers, and those that its layers wrap."""
+    def modules(self) -> list[torch.nn.Module]:
+        """Return the model's torch modules: its layers, and those that its layers wrap."""
         if self._model is None:
             return []
         modules: dict[int, torch.nn.Module] = {}
