@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_xai.backend import get_backend
 from keras_xai.backend.recorder import TrainFunction
 
 
@@ -83,7 +84,7 @@ class CallTimes:
             usual: seconds of a plain step.
             relative_size: see `take`.
         """
-        if not self.first_recording:
+        if not self.first_recording or not get_backend().compiles():
             return 0.0
         if self.follows_plain:
             return max(0.0, self.first_recording - usual)
