@@ -1,8 +1,8 @@
 """The reliance gap: a feature that speaks for the label in the training rows and does not in the probe.
 
 A shortcut that was in the training data from the start never moves a share, and no control chart sees it. Yet it shows at
-every update: rows that carry it and rows that do not are explained by the same weights, and the feature argues for the label in the
-ones alone. The comparison is a t test of two sets of rows, class by class, on shares of each row's evidence.
+every update: rows that carry it and rows that do not are explained by the same weights, and the feature argues for the label
+in the ones alone. The comparison is a t test of two sets of rows, class by class, on shares of each row's evidence.
 
 The nearest relative in the literature is explanation shift (Mougan et al. 2025, TMLR, arXiv 2303.08081), which asks a classifier
 to tell the attributions of two sets apart; it neither compares within classes nor names a feature.
