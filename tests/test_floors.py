@@ -73,7 +73,7 @@ ONLY = {
     "tensorboard": {"summary", "plugin"},
     "sklearn": {"attribution", "mapping", "demo"},
     "narwhals": {"frames"},
-    "scipy": {"attribution", "mapping", "demo"},
+    "scipy": {"attribution", "mapping", "demo", "drift"},
 }
 
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if not p.name.endswith("_pb2.py"))
