@@ -47,13 +47,14 @@ class Sizes(NamedTuple):
 
     images: int  # 32 × 32, of the exact trainings
     rows: int  # that the methods explain
+    probe: int  # rows of the probe and of the live rows
     side: int  # of ResNet's images
     batch: int  # of ResNet's training
     steps: int  # of an epoch of ResNet's
 
 
-GPU = Sizes(images=4096, rows=64, side=224, batch=64, steps=60)
-SMALL = Sizes(images=256, rows=8, side=32, batch=8, steps=4)
+GPU = Sizes(images=4096, rows=64, probe=256, side=224, batch=64, steps=60)
+SMALL = Sizes(images=256, rows=8, probe=64, side=32, batch=8, steps=2)
 
 
 # What a process measures; only here Keras is imported.
@@ -118,9 +119,10 @@ def exact(sizes: Sizes, directory: Path, backend: str) -> dict[str, Any]:
     for policy in ("float32", "mixed_float16"):
         plain, again = trained(policy, []), trained(policy, [])
         logs = tempfile.mkdtemp()
-        probe = kx.Probe(x[:256], y[:256])
+        held_out = x[: sizes.probe], y[: sizes.probe]
+        probe = kx.Probe(*held_out)
         callbacks = [
-            kx.Explain(logs, probe, live=(x[:256], y[:256]), on_error="raise"),
+            kx.Explain(logs, probe, live=held_out, on_error="raise"),
             kx.ProbeMappings(logs, probe, on_error="raise"),
         ]
         with warnings.catch_warnings():
@@ -172,7 +174,7 @@ def explained_resnet(sizes: Sizes) -> dict[str, Any]:
     import keras_xai as kx
 
     count = sizes.batch * sizes.steps
-    held_out = images(256, sizes.side)
+    held_out = images(sizes.probe, sizes.side)
     x, y = held_out[0][: sizes.batch], held_out[1][: sizes.batch]
 
     class Batches(keras.utils.PyDataset):
