@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 MAX_OBJECTS = 10_000  # that layers hold and that are looked at: a vocabulary in a dict is not to slow every pass
+MAX_ARRAY_BYTES = 2**20  # of an array that is copied: a table of embeddings in NumPy is not, either
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _CONTAINERS = (list, dict, set, deque)
@@ -32,8 +33,9 @@ _PARTS_OF_KERAS = (keras.layers.Layer, keras.Variable)
 def python_state_kept(model: keras.Model | None, modules: Iterable[Any] = ()) -> Iterator[None]:
     """Restore, after the block, the generators of Python and NumPy, and what the model's layers hold in Python.
 
-    That is their attributes, and the lists, dicts, sets, deques, generators, functions and objects of users' classes that are
-    reached from them. What cannot be copied (an iterator, a file) stays as the block leaves it.
+    That is their attributes and those of their classes, and the lists, dicts, sets, deques, arrays, generators, functions and
+    objects of users' classes that are reached from them. What cannot be copied (an iterator, a file) and variables of a module
+    stay as the block leaves them.
 
     Args:
         model: whose layers are kept; None for none.
@@ -84,6 +86,9 @@ class _HeldState:
             self._follow(value)
         elif isinstance(value, _GENERATORS):
             self._restores.append(_restore_of_generator(value))
+        elif isinstance(value, np.ndarray):
+            if value.flags.writeable and value.nbytes <= MAX_ARRAY_BYTES:
+                self._restores.append(functools.partial(_restore_array, value, value.copy()))
         elif isinstance(value, types.MethodType):
             self._follow([value.__self__])
         elif isinstance(value, types.FunctionType):
@@ -103,6 +108,17 @@ class _HeldState:
         else:
             self._restores.append(functools.partial(_restore_attributes, owner, before, ignored))
         self._follow(before.values())
+        for cls in type(owner).__mro__:
+            if not _is_of_library_class(cls) and id(cls) not in self._visited:
+                self._visited.add(id(cls))
+                self._keep_class(cls)
+
+    def _keep_class(self, cls: type) -> None:
+        """Keep what a class of the user's holds for all its objects: numbers, and what can be written in place."""
+        before = {name: value for name, value in vars(cls).items() if not name.startswith("__")}
+        plain = {name: value for name, value in before.items() if isinstance(value, _PLAIN)}
+        self._restores.append(functools.partial(_restore_class, cls, plain))
+        self._follow(value for value in before.values() if isinstance(value, (*_CONTAINERS, *_GENERATORS, np.ndarray)))
 
     def _keep_closure(self, function: types.FunctionType) -> None:
         for cell in function.__closure__ or ():
@@ -125,6 +141,17 @@ def _restore_attributes(owner: Any, before: dict[str, Any], ignored: frozenset[s
         current = attributes.get(name)
         if current is not value and not isinstance(current, _PARTS_OF_KERAS):
             attributes[name] = value
+
+
+def _restore_class(cls: type, before: dict[str, Any]) -> None:
+    for name, value in before.items():
+        if vars(cls).get(name) is not value:
+            setattr(cls, name, value)
+
+
+def _restore_array(array: np.ndarray[Any, Any], before: np.ndarray[Any, Any]) -> None:
+    if array.shape == before.shape and array.tobytes() != before.tobytes():
+        array[...] = before
 
 
 def _restore_of_container(container: Any) -> Callable[[], None]:
@@ -165,7 +192,11 @@ def _restore_of_generator(generator: Any) -> Callable[[], None]:
 
 
 def _is_of_library(value: Any) -> bool:
-    return type(value).__module__.partition(".")[0] in _LIBRARIES
+    return _is_of_library_class(type(value))
+
+
+def _is_of_library_class(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] in _LIBRARIES
 
 
 @functools.cache
