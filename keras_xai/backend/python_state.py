@@ -26,6 +26,7 @@ _CONTAINERS = (list, dict, set, deque)
 _GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 # Libraries whose objects are not looked into: what they hold is weights, or restored by the framework's own part.
 _LIBRARIES = frozenset({"builtins", "jax", "jaxlib", "keras", "keras_xai", "numpy", "tensorflow", "torch"})
+_KEPT_OF_KERAS = (*_PLAIN, types.FunctionType, types.MethodType)
 _PARTS_OF_KERAS = (keras.layers.Layer, keras.Variable)
 
 
@@ -99,19 +100,28 @@ class _HeldState:
             self._keep_attributes(value)
 
     def _keep_attributes(self, owner: Any) -> None:
-        ignored = _attributes_of_keras() if isinstance(owner, keras.layers.Layer) else frozenset()
-        before = {name: value for name, value in vars(owner).items() if name not in ignored}
+        is_layer = isinstance(owner, keras.layers.Layer)
+        ignored = _attributes_of_keras() if is_layer else frozenset()
+        attributes = vars(owner)
+        names = attributes.keys() - ignored  # as sets: a model has thousands of attributes, and this runs at every pass
         if _is_of_library(owner):
-            # Keras' own layers change nothing but numbers; functions are users', as that of a Lambda.
-            before = {k: v for k, v in before.items() if isinstance(v, (*_PLAIN, types.FunctionType, types.MethodType))}
-            self._restores.append(lambda: vars(owner).update(before))
-        else:
-            self._restores.append(functools.partial(_restore_attributes, owner, before, ignored))
+            if is_layer:
+                self._keep_layer_of_keras(attributes, names)
+            return
+        before = {name: attributes[name] for name in names}
+        self._restores.append(functools.partial(_restore_attributes, owner, before, ignored))
         self._follow(before.values())
         for cls in type(owner).__mro__:
             if not _is_of_library_class(cls) and id(cls) not in self._visited:
                 self._visited.add(id(cls))
                 self._keep_class(cls)
+
+    def _keep_layer_of_keras(self, attributes: dict[str, Any], names: Iterable[str]) -> None:
+        """Keep the numbers of a layer of Keras' own, which changes nothing else, and its functions, as a Lambda has a user's."""
+        before = {name: attributes[name] for name in names if isinstance(attributes[name], _KEPT_OF_KERAS)}
+        if before:
+            self._restores.append(functools.partial(attributes.update, before))
+            self._follow(before.values())
 
     def _keep_class(self, cls: type) -> None:
         """Keep what a class of the user's holds for all its objects: numbers, and what can be written in place."""
