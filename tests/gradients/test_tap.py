@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import pickle
 import threading
-from typing import ClassVar
 
 import keras
 import numpy as np
@@ -32,17 +31,19 @@ class Abort(keras.callbacks.Callback):
             raise self.error
 
 
-class Counted(keras.Model):
-    """Counts how often its step's Python code runs, once a trace; outside of itself, where nobody puts it back."""
+# Of a model, by its id. Not in the model or its class: what those hold is put back after a trace of ours.
+TRACES: collections.Counter[int] = collections.Counter()
 
-    counts: ClassVar[collections.Counter] = collections.Counter()
+
+class Counted(keras.Model):
+    """Counts how often its step's Python code runs, once a trace."""
 
     @property
     def traces(self):
-        return self.counts[id(self)]
+        return TRACES[id(self)]
 
     def train_step(self, *arguments):
-        self.counts[id(self)] += 1
+        TRACES[id(self)] += 1
         return super().train_step(*arguments)
 
 
