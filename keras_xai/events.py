@@ -1,7 +1,8 @@
 """Events: the alerts of one cause, their order, and one line for each event.
 
 A change of the data raises alerts over some epochs: on the values of the live rows, then on their attributions, then on the
-fixed probe. Together they are one event with one verdict.
+fixed probe. Together they are one event with one verdict. An alert of a gap or of a rule, which need no change, is an event by
+itself.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from collections.abc import Iterable, Sequence
 from keras_xai.records import Alert, Verdict
 
 MAX_UPDATES_OF_EVENT = 3  # from its first alert to its last, unless a score stays over its limit
-CAUSAL_ORDER = ("data", "live", "clean")  # of sources: a cause before its effect
+CAUSAL_ORDER = ("gap", "rule", "data", "live", "clean")  # of sources: a cause before its effect
+CHANGES = ("data", "live", "clean")  # sources whose alerts are one event where they have one cause
 
 
-def by_cause(alert: Alert) -> tuple[int, int]:
+def by_cause(alert: Alert) -> tuple[int, int, bool]:
     """Return a key that sorts alerts by epoch, and within one a cause before its effect."""
-    return alert.epoch, CAUSAL_ORDER.index(alert.source)
+    return alert.epoch, CAUSAL_ORDER.index(alert.source), not alert.is_alarm
 
 
 def with_events(alerts: Iterable[Alert]) -> list[Alert]:
@@ -28,10 +30,13 @@ def with_events(alerts: Iterable[Alert]) -> list[Alert]:
     first alert, and no alert of the event has the same source.
     """
     members: dict[int, list[Alert]] = {}
+    joined = []
     for alert in sorted(alerts, key=by_cause):
+        if alert.source not in CHANGES:
+            joined.append(dataclasses.replace(alert, event=alert.epoch if alert.event is None else alert.event))
+            continue
         event = _derived_event(alert, members) if alert.event is None else alert.event
         members.setdefault(event, []).append(alert)
-    joined = []
     for event, group in members.items():
         joined += [_with_event(alert, event, group) for alert in group]
     return sorted(joined, key=by_cause)
@@ -55,10 +60,15 @@ def _with_event(alert: Alert, event: int, group: Sequence[Alert]) -> Alert:
 
 def events(alerts: Iterable[Alert]) -> list[list[Alert]]:
     """Return alerts by event, in the order of their first ones."""
-    groups: dict[int | None, list[Alert]] = {}
+    groups: dict[tuple[object, ...], list[Alert]] = {}
     for alert in with_events(alerts):
-        groups.setdefault(alert.event, []).append(alert)
+        groups.setdefault(event_key(alert), []).append(alert)
     return list(groups.values())
+
+
+def event_key(alert: Alert) -> tuple[object, ...]:
+    """Return a key that the alerts of one event have in common: what does not change has another cause than what does."""
+    return (alert.event,) if alert.source in CHANGES else (alert.event, alert.source, alert.verdict)
 
 
 def line(event: Sequence[Alert]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from keras_xai.analysis.formatting import percent
 from keras_xai.analysis.overview import summary
-from keras_xai.analysis.vocabulary import SOURCES, view_title
+from keras_xai.analysis.vocabulary import ALERT_SOURCES, view_title
 from keras_xai.errors import InvalidInput
 from keras_xai.events import events
 from keras_xai.figures import FIGURES
@@ -173,7 +173,7 @@ def _alerts(alerts: Iterable[Alert]) -> str:
 def _sighting(alert: Alert) -> str:
     """Return the features that one alert names, with where and when: shares of different sources are not one scale."""
     features = ", ".join(_moved(alert, move) for move in alert.features)
-    return f"{SOURCES.get(alert.source, alert.source)}, epoch {alert.epoch}: {features}"
+    return f"{ALERT_SOURCES[alert.source]}, epoch {alert.epoch}: {features}"
 
 
 def _moved(alert: Alert, move: FeatureMove) -> str:

@@ -16,6 +16,8 @@ from keras_xai.records import (
     Note,
     Outputs,
     Quantity,
+    Reliance,
+    RelianceGap,
     Samples,
     Stop,
 )
@@ -52,6 +54,10 @@ class Recorded(Protocol):
     def mappings(self) -> Sequence[Mappings]: ...
     @property
     def samples(self) -> Samples | None: ...
+    @property
+    def reliance(self) -> Sequence[Reliance]: ...
+    @property
+    def gap(self) -> RelianceGap | None: ...
     @property
     def alerts(self) -> Sequence[Alert]: ...
     def attribution(self, method: str, epoch: int) -> Attribution | None: ...

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.alert_words import ADVICE, HOW_TOS, SOURCE_WORDS, VERDICT_WORDS
 from keras_xai.gradient_flags import CONDITIONS
 from keras_xai.printed import printable
 
@@ -22,7 +23,8 @@ Float = NDArray[np.floating[Any]]
 Integer = NDArray[np.integer[Any]]
 Space = Literal["logit", "probability", "raw"]
 Source = Literal["clean", "live", "data"]
-Verdict = Literal["reliance moved", "data changed"]
+AlertSource = Literal["clean", "live", "data", "gap", "rule"]
+Verdict = Literal["reliance moved", "data changed", "training-only shortcut", "rows differ", "rule broken"]
 TaskKind = Literal["binary", "classes", "labels", "number", "numbers"]
 Link = Literal["", "softmax", "sigmoid"]
 Quantity = Literal["contribution", "slope", "other"]
@@ -35,6 +37,7 @@ TASKS: tuple[TaskKind, ...] = get_args(TaskKind)
 LINKS: tuple[Link, ...] = get_args(Link)
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 SOURCES: tuple[Source, ...] = get_args(Source)
+ALERT_SOURCES: tuple[AlertSource, ...] = get_args(AlertSource)
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
 TARGETS: tuple[Target, ...] = get_args(Target)
@@ -354,6 +357,77 @@ def _unmeasured(names: tuple[str, ...], share: NDArray[np.floating[Any]]) -> tup
     return tuple(name for name, measured in zip(names, is_measured, strict=True) if not measured)
 
 
+@dataclass(frozen=True, eq=False)
+class Reliance:
+    """Reliance on each feature in the training rows and in the probe, at one epoch, with the same weights.
+
+    A row's evidence is Σ|a| over features of the contributions a = (x − x̄) · ∂m/∂x to the margin m of its own label, where x̄ is
+    the probe's mean row (see `drift.reliance_gap`). `live` and `probe` are the mean signed share of a row's evidence, −1 to 1:
+    above 0 a feature speaks for the label. `live_share` and `probe_share` are the unsigned share Σ|a| / Σ|a| over all features,
+    0 to 1, whatever the sign.
+
+    Without live rows the figures of these are NaN and `live_rows` is 0; where no class has four rows in both sets (`strata` is
+    0) `z`, `gap`, `live` and `probe` are.
+    """
+
+    epoch: int
+    names: tuple[str, ...]  # (F) of all features
+    features: NDArray[np.int64]  # (R) which of them are recorded: all, or of more than 500 those that say most
+    z: Float  # (R) normal deviates of the gap; 0 where it is none whatever its size
+    gap: Float  # (R) live − probe, without what all features have in common
+    live: Float  # (R)
+    probe: Float  # (R)
+    live_share: Float  # (R)
+    probe_share: Float  # (R)
+    live_error: Float  # (R) standard error of `live_share`
+    probe_error: Float  # (R) standard error of `probe_share`
+    strata: int  # classes that were compared
+    live_rows: int
+    probe_rows: int
+    limit: float = 4.25  # z of an alarm, at three updates running
+    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
+
+
+@dataclass(frozen=True, eq=False)
+class RelianceGap:
+    """`Reliance` over epochs: see there for each figure. NaN where a feature was not recorded."""
+
+    epochs: NDArray[np.int64]  # (E)
+    names: tuple[str, ...]  # (F)
+    z: Float  # (E, F)
+    gap: Float  # (E, F)
+    live: Float  # (E, F)
+    probe: Float  # (E, F)
+    live_share: Float  # (E, F)
+    probe_share: Float  # (E, F)
+    live_error: Float  # (E, F)
+    probe_error: Float  # (E, F)
+    strata: NDArray[np.int64]  # (E)
+    live_rows: NDArray[np.int64]  # (E)
+    probe_rows: NDArray[np.int64]  # (E)
+    limit: float
+
+    @classmethod
+    def of(cls, updates: Sequence[Reliance]) -> RelianceGap | None:
+        """Return the updates of a run as one; None for none."""
+        if not updates:
+            return None
+        first = updates[0]
+        shape = len(updates), len(first.names)
+        columns: dict[str, Any] = {name: np.full(shape, np.nan, np.float32) for name in RELIANCE_FIGURES}
+        for row, update in enumerate(updates):
+            for name, values in columns.items():
+                values[row, update.features] = getattr(update, name)
+        counts: dict[str, Any] = {}
+        for name in ("strata", "live_rows", "probe_rows"):
+            counts[name] = np.asarray([getattr(update, name) for update in updates], np.int64)
+        epochs = np.asarray([update.epoch for update in updates], np.int64)
+        return cls(epochs=epochs, names=first.names, limit=first.limit, **columns, **counts)
+
+
+RELIANCE_FIGURES = ("z", "gap", "live", "probe", "live_share", "probe_share", "live_error", "probe_error")
+
+
 class Changed(NamedTuple):
     """Numbers of live rows that differ from the read before.
 
@@ -373,23 +447,6 @@ class Changed(NamedTuple):
         return f"the live rows are not what they were: {', '.join(parts)}"
 
 
-VERDICT_WORDS: dict[Verdict, str] = {
-    "data changed": "the training data changed",
-    "reliance moved": "the model moved its reliance",
-}
-SOURCE_WORDS: dict[Source, str] = {
-    "clean": "seen on the fixed probe",
-    "live": "seen on the live rows",
-    "data": "seen in the live rows themselves",
-}
-VERDICT_ADVICE: dict[Verdict, str] = {
-    "data changed": "Compare what the data pipeline gives since this epoch with what it gave before, and go back to the "
-    "weights of before if the change was not meant.",
-    "reliance moved": "Look at these features on some samples (tab Explain, or keras-xai report), and go back to the "
-    "weights of before if they should not matter.",
-}
-
-
 @dataclass(frozen=True, eq=False)
 class Alert:
     """An alarm: the model started to rely on something else, or its data changed.
@@ -400,11 +457,15 @@ class Alert:
     is certain, and has no score (NaN). Its `features` are those that differ, "labels" among them, with before = 0, after = the
     share of rows in which they do, direction = 0 and z = NaN; none where the earlier rows are not known.
 
+    An alert of source "gap" compares training rows with the probe: of its features `before` is the mean share of a row's
+    evidence that each gives for the label in the probe, −1 to 1, and `after` the same in the training rows. Of source "rule"
+    `before` is the limit and `after` what was measured.
+
     Alerts of one cause share `event`, the epoch of the first of them, and one verdict.
     """
 
     epoch: int
-    source: Source
+    source: AlertSource
     verdict: Verdict
     learning_rate_rising: bool
     features: tuple[FeatureMove, ...]
@@ -412,6 +473,7 @@ class Alert:
     limit: float = float("nan")
     event: int | None = None  # None in files that do not hold it: see `events.with_events`
     changed: Changed | None = None  # the change of the live rows, on all alerts of the event
+    sentence: str = ""  # what happened, of the sources "gap" and "rule"; "" where verdict and features say it
     step: int | None = None  # of the optimizer; None for the one record at an epoch's end
 
     def __post_init__(self) -> None:
@@ -426,6 +488,8 @@ class Alert:
     @property
     def description(self) -> str:
         """The verdict, its features, and how many rows differ."""
+        if self.sentence:
+            return printable(self.sentence)
         moves = ", ".join(self._moved(move) for move in self.features[:3])
         if self.changed is not None and self.changed.labels and not self.changed.rows:
             moves = "" if math.isnan(self.score) else f"moved: {moves}"  # these are not what changed
@@ -442,9 +506,14 @@ class Alert:
         return f"{SOURCE_WORDS[self.source]}, score {self.score:.1f}, limit {self.limit:g}"
 
     @property
+    def is_alarm(self) -> bool:
+        """False for training rows that merely differ: that is listed, and nothing is done about it."""
+        return self.verdict != "rows differ"
+
+    @property
     def advice(self) -> str:
-        """A sentence on what to do next."""
-        return VERDICT_ADVICE[self.verdict]
+        """Advice on what to do next, and where the documentation says more."""
+        return f"{ADVICE[self.verdict]} See {HOW_TOS[self.verdict]}."
 
     def _moved(self, move: FeatureMove) -> str:
         name = printable(move.name)

@@ -27,6 +27,7 @@ class Run(Log):
     | `weight_gradients` | statistics, histograms and flags by variable |
     | `probe`, `attributions(method)`, `outputs(method)` | the gallery, its attribution maps, and the model's outputs for it |
     | `importance`, `importance_live`, `data_score` | shares of the features over epochs, and how unusual their move is |
+    | `gap`, `reliance` | what each feature says in the live rows beside the probe: over epochs, and by update |
     | `alerts`, `notes`, `stops` | alarms, sentences of the callbacks, and callbacks that ended before the training |
     | `mappings`, `samples` | features, decision and result of each epoch; the training dynamics of each sample |
     | `figure(name)` | the figure of the tab |

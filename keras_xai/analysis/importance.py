@@ -75,12 +75,14 @@ def burn_in_end(importance: Importance) -> int | None:
 
 def alerted_features(run: Recorded, epoch: int | None = None) -> list[str]:
     """Return the features of alerts up to an epoch, three of each: they are drawn in the alarm colour."""
-    alerts = [alert for alert in run.alerts if epoch is None or alert.epoch <= epoch]
+    alerts = [alert for alert in run.alerts if alert.is_alarm and (epoch is None or alert.epoch <= epoch)]
     return list(dict.fromkeys(move.name for alert in alerts for move in alert.features[:MARKED_FEATURES]))
 
 
 def lasted_until(alert: Alert, run: Recorded) -> int:
     """Return the last epoch up to which the score stayed over its limit after an alert."""
+    if alert.source == "gap" or alert.source == "rule":
+        return alert.epoch
     importance = sources(run)[alert.source]
     if importance is None:
         return alert.epoch

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_xai.alert_words import VERDICT_WORDS
 from keras_xai.analysis.epochs import position
 from keras_xai.analysis.formatting import count, percent, short
 from keras_xai.analysis.importance import burn_in_end, importance_of, measured_at, unmeasured_at
@@ -14,7 +15,7 @@ from keras_xai.events import events
 from keras_xai.gradient_flags import CONDITIONS
 from keras_xai.judgement import is_scored, judge, not_finite_since
 from keras_xai.recorded import Recorded
-from keras_xai.records import VERDICT_WORDS, Alert, Importance
+from keras_xai.records import Alert, Importance
 
 Event = Sequence[Alert]  # alerts of one cause
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keras_xai.records import VERDICT_WORDS, Source
+from keras_xai.alert_words import VERDICT_WORDS
+from keras_xai.records import AlertSource, Source
 
 # The views of the tab, which are also the figures of the report, in the order in which they are shown.
 VIEWS: dict[str, str] = {
@@ -18,6 +19,14 @@ VIEWS: dict[str, str] = {
 
 # The rows on which an importance was measured.
 SOURCES: dict[Source, str] = {"live": "live rows", "clean": "fixed probe", "data": "data score"}
+# What an alert was raised by.
+ALERT_SOURCES: dict[AlertSource, str] = {
+    "live": SOURCES["live"],
+    "clean": SOURCES["clean"],
+    "data": SOURCES["data"],
+    "gap": "live rows beside the probe",
+    "rule": "rule",
+}
 
 # Statistics of the gradients that have a heat map.
 STATISTICS: dict[str, str] = {
@@ -38,4 +47,4 @@ def view_title(name: str) -> str:
 
 def vocabulary() -> dict[str, Mapping[Any, str]]:
     """Return all of these words, for the tab."""
-    return {"views": VIEWS, "sources": SOURCES, "verdicts": VERDICT_WORDS, "statistics": STATISTICS}
+    return {"views": VIEWS, "sources": ALERT_SOURCES, "verdicts": VERDICT_WORDS, "statistics": STATISTICS}

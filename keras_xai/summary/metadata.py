@@ -12,6 +12,7 @@ keeps from the tag's first event; what changes with the epoch is the tensor:
 | keras_xai/attributions/<method> | ATTRIBUTION | blobs, one a gallery sample: a map |
 | keras_xai/outputs/<method> | OUTPUTS | float32 [B, 5 + K]: target, prediction, score, baseline, error, outputs; R²; quadrature |
 | keras_xai/importance/<source> | IMPORTANCE | float32 [F + 2, 2]: share and direction; then the score; then the digest |
+| keras_xai/reliance | RELIANCE | float32 [1 + R, 9]: the counts of rows; then a feature's number and its figures |
 | keras_xai/alert/<source> | ALERT | one JSON string |
 | keras_xai/stop/<part> | STOP | one JSON string: why it ended before the training did |
 | keras_xai/mappings | MAPPINGS | blobs: one JSON string with the single numbers, then a map for each array that it names |
@@ -28,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keras_xai.probe import Probe
-from keras_xai.records import Alert, Attribution, Epoch, Gradients, Mappings, Shares, Stop
+from keras_xai.records import Alert, Attribution, Epoch, Gradients, Mappings, Reliance, Shares, Stop
 from keras_xai.summary.codec import CODECS
 from keras_xai.summary.event_files import masked_crc
 from keras_xai.summary.tag_constants import plugin_data as _data
@@ -36,7 +37,7 @@ from keras_xai.summary.tensors import Content, Value, content_of, value
 
 __all__ = ["Content", "Record", "Value", "_data", "content_of", "encode", "masked_crc", "step", "value"]
 
-Record = Epoch | Gradients | Attribution | Shares | Alert | Mappings | Probe | Stop
+Record = Epoch | Gradients | Attribution | Shares | Reliance | Alert | Mappings | Probe | Stop
 
 
 def step(record: Record) -> int:
@@ -53,6 +54,6 @@ def encode(record: Record) -> Iterator[Value]:
     """
     if type(record) not in CODECS:
         raise TypeError(f"no wire form for {type(record).__name__}")
-    if isinstance(record, (Gradients, Attribution, Shares)) and record.step is not None:
+    if isinstance(record, (Gradients, Attribution, Shares, Reliance)) and record.step is not None:
         raise ValueError(f"step={record.step}: the table of a {type(record).__name__} has no room for a step")
     yield from CODECS[type(record)](record)

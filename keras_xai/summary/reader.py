@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from keras_xai.events import with_events
 from keras_xai.probe import Probe
 from keras_xai.records import (
-    SOURCES,
     Alert,
     Attribution,
     Epoch,
@@ -24,6 +23,8 @@ from keras_xai.records import (
     Note,
     Outputs,
     Quantity,
+    Reliance,
+    RelianceGap,
     Samples,
     Shares,
     Source,
@@ -32,7 +33,7 @@ from keras_xai.records import (
 )
 from keras_xai.summary import tag_constants
 from keras_xai.summary.checks import Unreadable
-from keras_xai.summary.codec import alert, attribution, epoch, gradients, importance, mappings, probe, stop
+from keras_xai.summary.codec import alert, attribution, epoch, gradients, importance, mappings, probe, reliance, stop
 from keras_xai.summary.codec.inputs import Inputs, inputs_of
 from keras_xai.summary.parts import series_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
@@ -43,7 +44,7 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 # The tags from which a verdict on a run is derived.
-_JUDGED = (epoch.TAG, gradients.TAG, importance.TAG, alert.TAG, stop.TAG)
+_JUDGED = (epoch.TAG, gradients.TAG, importance.TAG, reliance.TAG, alert.TAG, stop.TAG)
 
 
 class Log:
@@ -81,7 +82,7 @@ class Log:
         for tag, series in self._store.series().items():
             whole, number = series_of(tag)
             parts.setdefault(whole, {})[number] = series
-            if whole.startswith(alert.TAG) and whole.removeprefix(alert.TAG) not in SOURCES:
+            if whole.startswith(alert.TAG) and whole.removeprefix(alert.TAG) not in alert.SERIES:
                 pass_over(
                     self._store, whole, f"{whole} is passed over: alerts of a kind that this version does not know"
                 )
@@ -276,14 +277,25 @@ class Log:
         return self._decoded(importance.TAG + source, constants, importance.decode)
 
     @functools.cached_property
+    def reliance(self) -> list[Reliance]:
+        """Reliance on each feature in the live rows and in the probe, a `records.Reliance` an update."""
+        return self._decoded(reliance.TAG, reliance.Constants.of, reliance.decode)
+
+    @functools.cached_property
+    def gap(self) -> RelianceGap | None:
+        """The same over epochs, a `records.RelianceGap`; None where live rows and a labelled probe were not compared."""
+        compared = [update for update in self.reliance if update.live_rows and update.probe_rows]
+        return RelianceGap.of(compared)
+
+    @functools.cached_property
     def alerts(self) -> list[Alert]:
         """The `records.Alert` of all sources, sorted by epoch, a cause before its effect.
 
         Those of one cause share `event` and verdict.
         """
         alerts: list[Alert] = []
-        for source in reversed(SOURCES):
-            alerts += self._decoded(alert.TAG + source, functools.partial(alert.constants, source=source), alert.decode)
+        for series in reversed(alert.SERIES):
+            alerts += self._decoded(alert.TAG + series, functools.partial(alert.constants, series=series), alert.decode)
         return with_events(alerts)
 
     # Mappings.

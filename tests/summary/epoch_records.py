@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_xai.records import STATISTICS, Alert, Attribution, Epoch, Gradients, Shares
+from keras_xai.records import RELIANCE_FIGURES, STATISTICS, Alert, Attribution, Epoch, Gradients, Reliance, Shares
 
 
 def epoch_of_records(epoch: int) -> list:
@@ -37,7 +37,28 @@ def epoch_of_records(epoch: int) -> list:
             epoch, "clean", ("a", "b"), np.array([0.25, 0.75], np.float32), 1.5 + epoch, 6.0, np.array([1, -1], np.int8)
         ),
         Shares(epoch, "live", ("a",), np.ones(1, np.float32), 0.5, 6.0, None, 8, "saliency", (2**24 - 1, epoch)),
+        Reliance(
+            epoch,
+            ("a", "b", "c"),
+            np.array([2, 0]),
+            **{name: r.random(2).astype(np.float32) for name in RELIANCE_FIGURES},
+            strata=2,
+            live_rows=512,
+            probe_rows=128,
+        ),
         Alert(epoch, "live", "data changed", True, (("b", 0.5, 0.75, 1, 7.25),), 7.25, 6.0),
+        Alert(
+            epoch,
+            "gap",
+            "training-only shortcut",
+            False,
+            (("c", 0.0, 0.1, 1, 9.5),),
+            9.5,
+            4.25,
+            epoch,
+            sentence="c speaks",
+        ),
+        Alert(epoch, "gap", "rows differ", False, (("a", 0.0, 0.1, 1, 5.5),), 5.5, 4.25, epoch, sentence="a differs"),
         Epoch(
             epoch, 1e9 + epoch, 2.0, 0.25, 1e-3, {"loss": float("nan")}, {"importance_drift": 0.25}, ("a note",), 0.125
         ),

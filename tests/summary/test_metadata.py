@@ -66,7 +66,7 @@ def test_a_damaged_epoch_is_unreadable(body):
 
 def test_the_step_of_a_record_is_written_where_there_is_one(records):
     """Nothing of it is in the file while it is None; a table of numbers has no room for it, and says so."""
-    *tables, alert, epoch = records(1)
+    *tables, alert, _, _, epoch = records(1)
     stop = Stop(1, "live_rows", "the source failed")
     back = {
         Alert: lambda data, content: alert_codec.decode(1, alert_codec.constants(data, "live"), content),

@@ -7,7 +7,7 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.errors import InvalidInput
-from keras_xai.records import Attribution, Epoch
+from keras_xai.records import RELIANCE_FIGURES, Attribution, Epoch
 from keras_xai.summary.writer import Writer
 from tests.summary.runs import write
 
@@ -18,7 +18,7 @@ def test_every_record_comes_back_as_it_was_written(tmp_path, records, probe):
     """Each kind of record, through a real event file."""
     write(tmp_path / "run1" / "keras_xai", records, range(3), probe=probe)
     run = kx.load(tmp_path)["run1"]
-    gradients, attribution, shares, live, alert, _ = records(1)
+    gradients, attribution, shares, live, reliance, alert, shortcut, differing, _ = records(1)
     assert run.epochs == [0, 1, 2]
     assert (run.history[1].wall_time, run.history[1].cost_seconds, run.history[1].notes) == (1e9 + 1, 0.25, ("a note",))
     assert np.isnan(run.history[1].logs["loss"])
@@ -35,8 +35,16 @@ def test_every_record_comes_back_as_it_was_written(tmp_path, records, probe):
     back = run.shares("live")[1]
     assert (back.method, back.digest, run.shares("clean")[1].digest) == (live.method, live.digest, None)
     assert run.data_score is None
-    assert run.alerts[1].features == alert.features
-    assert str(run.alerts[1]) == str(alert)
+    np.testing.assert_array_equal(run.reliance[1].features, reliance.features)
+    for name in RELIANCE_FIGURES:
+        np.testing.assert_array_equal(getattr(run.reliance[1], name), getattr(reliance, name))
+        np.testing.assert_array_equal(
+            getattr(run.gap, name)[1], [getattr(reliance, name)[1], np.nan, getattr(reliance, name)[0]]
+        )
+    assert (run.reliance[1].strata, run.gap.live_rows[1], run.gap.probe_rows[1], run.gap.limit) == (2, 512, 128, 4.25)
+    of_epoch = [record for record in run.alerts if record.epoch == 1]
+    assert [str(record) for record in of_epoch] == [str(record) for record in (shortcut, differing, alert)]
+    assert of_epoch[-1].features == alert.features
     found = run.attributions("saliency")[1]
     assert found.values.shape == (3, 8, 8)
     np.testing.assert_allclose(found.values, attribution.values, atol=np.ptp(attribution.values) / 255)

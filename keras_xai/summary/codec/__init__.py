@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_xai.probe import Probe
-from keras_xai.records import Alert, Attribution, Epoch, Gradients, Mappings, Shares, Stop
-from keras_xai.summary.codec import alert, attribution, epoch, gradients, importance, mappings, probe, stop
+from keras_xai.records import Alert, Attribution, Epoch, Gradients, Mappings, Reliance, Shares, Stop
+from keras_xai.summary.codec import alert, attribution, epoch, gradients, importance, mappings, probe, reliance, stop
 from keras_xai.summary.tensors import Value
 
 CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
@@ -20,6 +20,7 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     Gradients: gradients.encode,
     Attribution: attribution.encode,
     Shares: importance.encode,
+    Reliance: reliance.encode,
     Alert: alert.encode,
     Mappings: mappings.encode,
     Probe: probe.encode,

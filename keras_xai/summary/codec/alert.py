@@ -5,29 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from keras_xai.records import VERDICTS, Alert, Changed, FeatureMove, Source
+from keras_xai.records import VERDICTS, Alert, AlertSource, Changed, FeatureMove
 from keras_xai.summary import checks
 from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.codec.json_body import body_of, step_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
 from keras_xai.summary.plugin_name import PLUGIN_NAME
-from keras_xai.summary.tag_constants import named_source, plugin_data
+from keras_xai.summary.tag_constants import plugin_data
 from keras_xai.summary.tensors import Value, only_string
 
-TAG = f"{PLUGIN_NAME}/alert/"  # and the source
+TAG = f"{PLUGIN_NAME}/alert/"  # and the series
+# One alert of a series an epoch: rows that merely differ have one of their own beside a shortcut.
+SERIES: dict[str, AlertSource] = {
+    "clean": "clean",
+    "live": "live",
+    "data": "data",
+    "gap": "gap",
+    "gap/rows_differ": "gap",
+    "rule": "rule",
+}
 
 
 def encode(record: Alert) -> Iterator[Value]:
     """Encode an alert."""
-    yield TAG + record.source, plugin_data(PluginData.ALERT, method=record.source), [body_of(record, "source")]
+    series = "gap/rows_differ" if record.verdict == "rows differ" else record.source
+    yield TAG + series, plugin_data(PluginData.ALERT, method=record.source), [body_of(record, "source")]
 
 
-def constants(data: PluginData, source: Source) -> Source:
+def constants(data: PluginData, series: str) -> AlertSource:
     """Return the constants that all alerts of a tag have in common: their source."""
-    return named_source(data, source)
+    if data.method != SERIES[series]:
+        raise Unreadable(f"expected the source {SERIES[series]}, got {data.method!r}")
+    return SERIES[series]
 
 
-def decode(epoch: int, source: Source, content: Any) -> Alert:
+def decode(epoch: int, source: AlertSource, content: Any) -> Alert:
     """Decode an alert."""
     body = checks.parsed(only_string(content))
     return Alert(
@@ -40,6 +52,7 @@ def decode(epoch: int, source: Source, content: Any) -> Alert:
         limit=checks.number(body.get("limit")),
         event=None if body.get("event") is None else checks.epoch(body["event"]),
         changed=None if body.get("changed") is None else _changed(body["changed"]),
+        sentence=checks.text(body.get("sentence", "")),
         step=step_of(body),
     )
 
