@@ -9,13 +9,12 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.gap_scenarios import REGRESSION, SCENARIOS, Rows, Rule, Scenario
-from benchmarks.gap_trainings import MAX_LIVE_ROWS, Update, updates
+from benchmarks.gap_scenarios import MAX_LIVE_ROWS, REGRESSION, SCENARIOS, Rows, Rule, Scenario
 from keras_xai.drift.reliance_gap import MAX_TARGET, UPDATES_RUNNING, Evidence, GapChart, reliance_gap
 from keras_xai.drift.row_comparison import RowComparison, compare_classes, compare_slopes
 
@@ -101,12 +100,23 @@ def measure(names: Iterable[str], seeds: Sequence[int], runs: Path) -> None:
 
 def results_of(scenario: Scenario, seeds: Sequence[int]) -> list[Result]:
     """Train some seeds together, and judge each."""
+    from benchmarks.gap_trainings import updates  # JAX: what is measured can be read without it
+
     rows = [scenario.rows(seed) for seed in seeds]
     watches = [Watch(scenario, seed, of_seed) for seed, of_seed in zip(seeds, rows, strict=True)]
     for epoch, update in enumerate(updates(scenario, rows, seeds)):
         for index, watch in enumerate(watches):
-            watch.update(epoch, Update(*(values[index] for values in update)))
+            watch.update(epoch, update.of_seed(index))
     return [watch.result for watch in watches]
+
+
+class SeedUpdate(Protocol):
+    """The contributions of one seed after an epoch: `gap_trainings.Update` without its first axis."""
+
+    live: NDArray[np.float32]
+    probe: NDArray[np.float32]
+    live_x: NDArray[np.float32]
+    accuracy: NDArray[np.float32]
 
 
 class Watch:
@@ -122,7 +132,7 @@ class Watch:
         self._over_limit = 0  # updates running
         self.result = Result(seed, rows.guilty_names(), 0.0, len(self._live_y))
 
-    def update(self, epoch: int, update: Update) -> None:
+    def update(self, epoch: int, update: SeedUpdate) -> None:
         """Judge the contributions of one seed after an epoch."""
         live = self._probe.pooled(update.live, samples=[update.live_x])
         probe = self._probe.pooled(update.probe)

@@ -27,6 +27,7 @@ WORDS = 20  # of a row of text
 PATIENTS = 20
 GROUP = "patient"  # the one-hot columns' name
 REGRESSION = 0  # for a number of classes
+MAX_LIVE_ROWS = 512  # training rows that the callback reads
 
 Array = NDArray[Any]
 

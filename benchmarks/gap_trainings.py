@@ -16,9 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.gap_scenarios import PIXELS, REGRESSION, Net, Rows, Scenario
+from benchmarks.gap_scenarios import MAX_LIVE_ROWS, PIXELS, REGRESSION, Net, Rows, Scenario
 
-MAX_LIVE_ROWS = 512
 KERNEL = 3  # pixels a side
 MAPS = (16, 32)  # of the two convolutions
 NORM_MEMORY = 0.9  # of the running mean and variance of a batch normalisation, per step
@@ -35,6 +34,10 @@ class Update(NamedTuple):
     probe: NDArray[np.float32]  # (S, m, …)
     live_x: NDArray[np.float32]  # (S, n, …) the live rows as they were read
     accuracy: NDArray[np.float32]  # (S) on the probe; R² in a regression
+
+    def of_seed(self, index: int) -> Update:
+        """Return one seed's, without the first axis."""
+        return Update(*(values[index] for values in self))
 
 
 class State(NamedTuple):
