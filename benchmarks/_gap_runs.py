@@ -14,12 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.gap_scenarios import MAX_LIVE_ROWS, REGRESSION, SCENARIOS, Rows, Rule, Scenario
-from keras_xai.drift.reliance_gap import MAX_TARGET, UPDATES_RUNNING, Evidence, GapChart, reliance_gap
+import keras_xai as kx
+from benchmarks.gap_scenarios import REGRESSION, SCENARIOS, Rows, Scenario
+from keras_xai.callbacks.row_values import by_feature, row_values
+from keras_xai.drift.reliance_gap import MAX_TARGET, UPDATES_RUNNING, Evidence, GapChart, reliance_gap, share_of
 from keras_xai.drift.row_comparison import RowComparison, compare_classes, compare_slopes
-
-RULE_ERRORS = 2  # standard errors of a share that a rule leaves
-RULE_UPDATES = 2  # over the limit, before a rule is broken
+from keras_xai.drift.rules import Rule, RuleChart
+from keras_xai.drift.strata import Strata, strata
 
 Array = NDArray[np.float64]
 
@@ -46,6 +47,7 @@ class Result:
     peak_feature: str = ""
     alarms: list[Alarm] = field(default_factory=list)  # at an epoch the largest z first
     rule_epoch: int | None = None  # at which the scenario's rule was broken
+    blind: str = ""  # why live rows and probe could not be compared
 
     @property
     def is_located(self) -> bool:
@@ -120,81 +122,72 @@ class SeedUpdate(Protocol):
 
 
 class Watch:
-    """The work of the callback on one seed, without its files: the product's comparison of rows, its chart and its words."""
+    """The work of the callback on one seed, without its engine and its files: all that judges is the product's own code."""
 
     def __init__(self, scenario: Scenario, seed: int, rows: Rows) -> None:
         self._scenario, self._rows = scenario, rows
         self._probe = rows.held_out()
-        self._live_y = rows.y[:MAX_LIVE_ROWS]
-        self._chart = GapChart()
+        self._live_y = rows.y[rows.live()]
+        self._strata = self._chosen_strata()
+        self._chart, self._rules = GapChart(), RuleChart()
         self._recent: deque[Array] = deque(maxlen=UPDATES_RUNNING)
-        self._comparison: RowComparison | None = None
-        self._over_limit = 0  # updates running
-        self.result = Result(seed, rows.guilty_names(), 0.0, len(self._live_y))
+        self.result = Result(seed, rows.guilty_names(), 0.0, len(self._live_y), blind=self._strata.blind)
+
+    def _chosen_strata(self) -> Strata:
+        live, probe = self._live_y, self._rows.probe_y
+        if self._scenario.classes == REGRESSION:
+            return Strata(np.zeros(len(live), np.int64), np.zeros(len(probe), np.int64))
+        return strata(live.astype(np.int64), probe.astype(np.int64))
 
     def update(self, epoch: int, update: SeedUpdate) -> None:
         """Judge the contributions of one seed after an epoch."""
         live = self._probe.pooled(update.live, samples=[update.live_x])
-        probe = self._probe.pooled(update.probe)
-        gap = reliance_gap(self._evidence(live, self._live_y), self._evidence(probe, self._rows.probe_y))
-        alarms = sorted(self._chart.update(gap.hits()), key=lambda feature: -gap.z[feature])
-        names = self._probe.features
-        for feature in alarms:
-            comparison = self._compared(update.live_x)
-            sentence = bool(comparison.rows_differ()[feature])
-            self.result.alarms.append(Alarm(epoch, names[feature], round(float(gap.z[feature]), 3), sentence))
-        self._recent.append(gap.z)
-        if len(self._recent) == UPDATES_RUNNING:
-            lasting = np.min(list(self._recent), 0)
-            if lasting.max() > self.result.peak:
-                self.result.peak = round(float(lasting.max()), 3)
-                self.result.peak_feature = names[int(lasting.argmax())]
         self.result.accuracy = round(float(update.accuracy), 4)
+        if not self._strata.blind:
+            self._judge(epoch, live, update)
         if self._scenario.rule is not None:
             self._apply(self._scenario.rule, epoch, live)
 
-    def _evidence(self, contributions: Array, y: NDArray[Any]) -> Evidence:
-        if self._scenario.classes != REGRESSION:
-            return Evidence(contributions, y.astype(np.int64), np.ones(len(y)))
-        trained = self._rows.y
-        direction = np.clip((y - trained.mean()) / trained.std(), -MAX_TARGET, MAX_TARGET)
-        return Evidence(contributions, np.zeros(len(y), np.int64), direction)
+    def _judge(self, epoch: int, live: Array, update: SeedUpdate) -> None:
+        """Compare live rows with the probe, and note alarms."""
+        probe = self._probe.pooled(update.probe)
+        directions = self._direction(self._live_y), self._direction(self._rows.probe_y)
+        gap = reliance_gap(
+            Evidence(live, self._strata.live, directions[0]), Evidence(probe, self._strata.probe, directions[1])
+        )
+        names = self._probe.features
+        for feature in sorted(self._chart.update(gap.hits()), key=lambda feature: -gap.z[feature]):
+            rows_differ = bool(self._compared(update.live_x).rows_differ()[feature])
+            self.result.alarms.append(Alarm(epoch, names[feature], round(float(gap.z[feature]), 3), rows_differ))
+        self._recent.append(gap.z)
+        if len(self._recent) < UPDATES_RUNNING:
+            return
+        lasting = np.min(list(self._recent), 0)
+        if lasting.max() > self.result.peak:
+            self.result.peak = round(float(lasting.max()), 3)
+            self.result.peak_feature = names[int(lasting.argmax())]
 
-    def _compared(self, live_x: NDArray[Any]) -> RowComparison:
-        """Compare the rows, once where the pipeline repeats them."""
-        if self._comparison is None or self._scenario.redrawn_noise:
-            self._comparison = compared_rows(self._scenario, self._rows, live_x)
-        return self._comparison
+    def _direction(self, y: NDArray[Any]) -> Array:
+        """Return 1 for each row; in a regression its target in standard deviations of the live rows' targets, clipped."""
+        if self._scenario.classes != REGRESSION:
+            return np.ones(len(y))
+        scaled: Array = np.clip((y - self._live_y.mean()) / self._live_y.std(), -MAX_TARGET, MAX_TARGET)
+        return scaled
+
+    def _compared(self, live_x: NDArray[np.float32]) -> RowComparison:
+        """Compare the values of live rows with the probe's, without a model."""
+        rows = kx.Probe(live_x, self._live_y)
+        live, probe = row_values(rows, self._probe)
+        if self._scenario.classes == REGRESSION:
+            comparison = compare_slopes(live.values, probe.values, self._live_y, self._rows.probe_y)
+        else:
+            comparison = compare_classes(live.values, probe.values, self._strata.live, self._strata.probe)
+        return by_feature(comparison, live.owners, self._probe.feature_count)
 
     def _apply(self, rule: Rule, epoch: int, live: Array) -> None:
         """Note the epoch at which a rule is broken for the second update running."""
-        share, error = share_and_error(live, rule.features)
-        is_over = share - RULE_ERRORS * error > rule.limit
-        self._over_limit = self._over_limit + 1 if is_over else 0
-        if self._over_limit == RULE_UPDATES and self.result.rule_epoch is None:
+        magnitude = np.abs(live)
+        share = share_of(magnitude[:, rule.features].sum(1, keepdims=True), magnitude.sum(1))
+        is_broken = rule.is_broken(float(share.share[0]), float(share.error[0]))
+        if self._rules.update(rule.name, is_broken=is_broken):
             self.result.rule_epoch = epoch
-
-
-def compared_rows(scenario: Scenario, rows: Rows, live_x: NDArray[Any]) -> RowComparison:
-    """Compare the values of training rows with the probe's, feature by feature, without a model."""
-    compare = compare_slopes if scenario.classes == REGRESSION else compare_classes
-    live_y = rows.y[: len(live_x)]
-    if not rows.group:
-        probe = rows.held_out()
-        live, held_out = probe.pooled(live_x, samples=[live_x]), probe.pooled(rows.probe_x)
-        return compare(live, held_out, live_y, rows.probe_y)
-    columns = compare(live_x, rows.probe_x, live_y, rows.probe_y)
-    # The sum of one-hot columns is constant: the group is judged by the column that depends most on the label.
-    alone = live_x.shape[1] - rows.group
-    strongest = alone + int(columns.dependent[alone:].argmax())
-    order = [strongest, *range(alone)]  # a probe has its groups first
-    return RowComparison(*(figure[order] for figure in columns[:3]), columns.strata)
-
-
-def share_and_error(contributions: Array, features: Sequence[int]) -> tuple[float, float]:
-    """Return some features' share of the evidence in all rows (n, F), and its standard error as a ratio of two means."""
-    evidence = np.abs(contributions)
-    part, whole = evidence[:, list(features)].sum(1), evidence.sum(1)
-    share = part.sum() / whole.sum()
-    residual = part - share * whole
-    return float(share), float(residual.std(ddof=1) / np.sqrt(len(residual)) / whole.mean())

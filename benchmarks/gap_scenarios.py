@@ -11,7 +11,7 @@ idle noise, which is the one that leaks.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from sklearn import datasets
 
 import keras_xai as kx
+from keras_xai.callbacks.drawn_rows import drawn_rows
+from keras_xai.callbacks.live_rows import MAX_LIVE_ROWS
+from keras_xai.drift.rules import Rule
 
 PIXELS = 8
 SYMBOLS = 80  # of a text
@@ -27,7 +30,6 @@ WORDS = 20  # of a row of text
 PATIENTS = 20
 GROUP = "patient"  # the one-hot columns' name
 REGRESSION = 0  # for a number of classes
-MAX_LIVE_ROWS = 512  # training rows that the callback reads
 
 Array = NDArray[Any]
 
@@ -47,6 +49,10 @@ class Rows(NamedTuple):
         columns = self.x.shape[1]
         groups = {GROUP: list(range(columns - self.group, columns))} if self.group else None
         return kx.Probe(self.probe_x, self.probe_y, groups=groups)
+
+    def live(self) -> NDArray[np.int64]:
+        """Return the training rows that the callback draws from arrays."""
+        return drawn_rows(self.y, MAX_LIVE_ROWS)
 
     def guilty_names(self) -> list[str]:
         """Return the features that an alarm is to name."""
@@ -424,13 +430,6 @@ TEXT = Net(embedding=8, rate=1e-2)
 # Scenarios.
 
 
-class Rule(NamedTuple):
-    """A limit to the share of the evidence that some features may have."""
-
-    features: tuple[int, ...]
-    limit: float
-
-
 @dataclass(frozen=True)
 class Scenario:
     """One training's story, but for the seed."""
@@ -483,9 +482,13 @@ def _digits(net: Net = FLAT, **how: Any) -> Scenario:
     return Scenario("digits", **{"training": 800, "net": net, **how})
 
 
-COLUMN = Rule((20,), 2 / 21)  # the idle column of the synthetic table, at twice an even share
-PATCH = Rule((0, 1, 8, 9), 0.03)  # the corner, of which clean digits have a half
-NOISE_COLUMN = Rule((30,), 2 / 31)  # of the breast cancer table
+def _rule(features: Sequence[int], limit: float) -> Rule:
+    return Rule("a rule", "features", limit, np.asarray(features, np.int64))
+
+
+COLUMN = _rule([20], 2 / 21)  # the idle column of the synthetic table: twice an even share
+NOISE_COLUMN = _rule([30], 2 / 31)  # the same of the breast cancer table
+PATCH = _rule(_square(0, 0), 0.03)  # the corner of the digits, which clean ones hardly use
 
 SILENT = {
     "N_bc": _breast_cancer(rule=NOISE_COLUMN),

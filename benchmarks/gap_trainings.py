@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.gap_scenarios import MAX_LIVE_ROWS, PIXELS, REGRESSION, Net, Rows, Scenario
+from benchmarks.gap_scenarios import PIXELS, REGRESSION, Net, Rows, Scenario
 
 KERNEL = 3  # pixels a side
 MAPS = (16, 32)  # of the two convolutions
@@ -55,7 +55,8 @@ def updates(scenario: Scenario, rows: Sequence[Rows], seeds: Sequence[int]) -> I
     x, probe_x = jnp.stack([seed.x for seed in rows]), jnp.stack([seed.probe_x for seed in rows])
     kind = jnp.float32 if scenario.classes == REGRESSION else jnp.int32
     y, probe_y = jnp.stack([seed.y for seed in rows]).astype(kind), jnp.stack([s.probe_y for s in rows]).astype(kind)
-    live_x, live_y = x[:, :MAX_LIVE_ROWS], y[:, :MAX_LIVE_ROWS]
+    drawn = jnp.stack([seed.live() for seed in rows])
+    live_x, live_y = (jax.vmap(lambda values, numbers: values[numbers])(values, drawn) for values in (x, y))
     keys = jnp.stack([jax.random.PRNGKey(seed) for seed in seeds])
     state = jax.vmap(partial(initial, scenario=scenario, shape=x.shape[2:]))(keys)
     train = jax.jit(jax.vmap(partial(epoch, scenario=scenario)))

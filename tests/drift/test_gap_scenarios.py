@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks._gap_bars import BARS, STRETCH, missed, page, scenarios_of
-from benchmarks._gap_runs import Alarm, Result, read, share_and_error, write
+from benchmarks._gap_runs import Alarm, Result, read, write
 from benchmarks.gap_scenarios import (
     OTHER_POPULATION,
     PLANTED,
@@ -80,18 +80,6 @@ def test_a_shift_is_the_same_for_every_class():
         moved = rows.x - clean.x
         np.testing.assert_allclose(moved[:, 3], by, rtol=1e-5)
         assert not np.delete(moved, 3, 1).any()
-
-
-def test_the_error_of_a_share_is_that_of_resampled_rows():
-    """A ratio's linear error against a bootstrap over rows."""
-    r = np.random.default_rng(0)
-    values = r.normal(size=(300, 5)) * r.gamma(2, size=(300, 1)) + [0.5, 0, 0, 0, 0]
-    share, error = share_and_error(values, (0, 2))
-    evidence = np.abs(values)
-    assert share == pytest.approx(evidence[:, [0, 2]].sum() / evidence.sum())
-    draws = r.integers(0, 300, (2000, 300))
-    shares = [evidence[rows][:, [0, 2]].sum() / evidence[rows].sum() for rows in draws]
-    assert error == pytest.approx(np.std(shares), rel=0.1)
 
 
 def test_a_bar_is_missed_where_the_interval_lies_on_its_wrong_side(tmp_path):
