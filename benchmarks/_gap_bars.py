@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 import keras_xai as kx
-from benchmarks._gap_runs import Result, read
+from benchmarks._gap_runs import FIT, Result, read
 from benchmarks._statistics import Share, wilson
 from benchmarks.gap_scenarios import (
     IN_THE_PROBE_TOO,
@@ -20,8 +20,6 @@ from benchmarks.gap_scenarios import (
     TRIED,
 )
 from keras_xai.drift.reliance_gap import GAP_LIMIT, UPDATES_RUNNING
-
-FIT = ".fit"  # behind a scenario's name: its runs through `model.fit`
 
 
 class Measure(NamedTuple):
@@ -213,8 +211,8 @@ ones, `dmlp` and `dcnn` digits by a dense and a convolutional net, `dcnnn` by on
 diabetes 200), `ln` wrong training labels, `lnboth` in the probe, too, `noise` noise on the training rows. A number is the share
 of rows that agree, in percent. `break`: a real column is permuted in the probe. `moved`: the mark has no fixed place. `xor`: the
 sign of a column times another's says the label. `P_syn20_80_40`: the leak agrees in 80 % of the training rows and in 40 % of the
-probe's. `T` was tried without a bar: 15 and 20 classes, batch normalisation, one logit, and noise that the pipeline draws anew at
-each read while the probe has none."""
+probe's. `T` was tried without a bar: 15 and 20 classes, batch normalisation, one logit, 20 and 40 % wrong training labels of
+images beside a clean probe, and noise that the pipeline draws anew at each read while the probe has none."""
 
 LINES = {
     "silent": ("Nothing planted", tuple(SILENT)),

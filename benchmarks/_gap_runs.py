@@ -22,6 +22,8 @@ from keras_xai.drift.row_comparison import RowComparison, compare_classes, compa
 from keras_xai.drift.rules import Rule, RuleChart
 from keras_xai.drift.strata import Strata, strata
 
+FIT = ".fit"  # behind a scenario's name: its runs through `model.fit`
+
 Array = NDArray[np.float64]
 
 

@@ -20,10 +20,12 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks._gap_bars import BARS, missed, page, scenarios_of
+from benchmarks._gap_fit import measure_in_fit
 from benchmarks._gap_runs import measure
 from benchmarks.gap_scenarios import SCENARIOS
 
 FIRST_SEED = 200  # the setting was chosen on 0 to 19 and 100 to 119
+EVERY_TENTH = 10  # seeds: one of them goes through `fit` too
 
 
 def main() -> int:
@@ -33,6 +35,7 @@ def main() -> int:
     parser.add_argument("--runs", type=Path, default=Path("artifacts/gap"), help="the folder of the result files")
     parser.add_argument("--out", type=Path, help="write the page here")
     parser.add_argument("--train", action=argparse.BooleanOptionalAction, default=True, help="what is missing")
+    parser.add_argument("--fit", action="store_true", help="train a tenth once more, by model.fit")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in BARS and name not in SCENARIOS]
     if unknown:
@@ -40,6 +43,8 @@ def main() -> int:
     seeds = range(FIRST_SEED, FIRST_SEED + arguments.seeds)
     if arguments.train:
         measure(scenarios_of(arguments.names), seeds, arguments.runs)
+    if arguments.fit:
+        measure_in_fit(scenarios_of(arguments.names), seeds[::EVERY_TENTH], arguments.runs)
     text = page(arguments.runs)
     print(text)
     if arguments.out is not None:
