@@ -6,6 +6,7 @@ one program. What a seed draws does not depend on which others are trained besid
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -40,6 +41,28 @@ class Update(NamedTuple):
         return Update(*(values[index] for values in self))
 
 
+class Model(NamedTuple):
+    """The part of a scenario that makes another program."""
+
+    net: Net
+    classes: int
+    redrawn_noise: float
+
+
+class Programs(NamedTuple):
+    """The compiled functions of a model, over all seeds; the same ones for scenarios that differ in their rows alone."""
+
+    train: Callable[..., State]
+    explain: Callable[..., Array]
+    judge: Callable[..., Array]
+
+
+@functools.cache
+def programs(model: Model) -> Programs:
+    functions = (epoch, contributions, accuracy)
+    return Programs(*(jax.jit(jax.vmap(partial(function, model=model))) for function in functions))
+
+
 class State(NamedTuple):
     """A training between two steps."""
 
@@ -58,10 +81,9 @@ def updates(scenario: Scenario, rows: Sequence[Rows], seeds: Sequence[int]) -> I
     drawn = jnp.stack([seed.live() for seed in rows])
     live_x, live_y = (jax.vmap(lambda values, numbers: values[numbers])(values, drawn) for values in (x, y))
     keys = jnp.stack([jax.random.PRNGKey(seed) for seed in seeds])
-    state = jax.vmap(partial(initial, scenario=scenario, shape=x.shape[2:]))(keys)
-    train = jax.jit(jax.vmap(partial(epoch, scenario=scenario)))
-    explain = jax.jit(jax.vmap(partial(contributions, scenario=scenario)))
-    judge = jax.jit(jax.vmap(partial(accuracy, scenario=scenario)))
+    model = Model(scenario.net, scenario.classes, scenario.redrawn_noise)
+    state = jax.vmap(partial(initial, model=model, shape=x.shape[2:]))(keys)
+    train, explain, judge = programs(model)
     reference = probe_x.mean(1, keepdims=True)
     for number in range(scenario.net.epochs):
         epoch_keys = jax.vmap(partial(jax.random.fold_in, data=number))(keys)
@@ -85,10 +107,10 @@ def _noisy(x: Array, sigma: float, keys: Array) -> Array:
 # The net.
 
 
-def initial(key: Array, scenario: Scenario, shape: tuple[int, ...]) -> State:
+def initial(key: Array, model: Model, shape: tuple[int, ...]) -> State:
     """Draw the weights of one seed: Glorot's uniform distribution, zero biases."""
-    net, keys = scenario.net, jax.random.split(key, 8)
-    widths = _widths(scenario, shape)
+    net, keys = model.net, jax.random.split(key, 8)
+    widths = _widths(model, shape)
     weights = []
     for layer, (inputs, outputs) in enumerate(widths):
         fan = (inputs + outputs) if layer == len(widths) - 1 or not net.is_convolutional else _fan(inputs, outputs)
@@ -101,10 +123,10 @@ def initial(key: Array, scenario: Scenario, shape: tuple[int, ...]) -> State:
     return State(weights, statistics, zeros, zeros, jnp.zeros(()))
 
 
-def _widths(scenario: Scenario, shape: tuple[int, ...]) -> list[tuple[int, int]]:
+def _widths(model: Model, shape: tuple[int, ...]) -> list[tuple[int, int]]:
     """Inputs and outputs of each layer; those of a convolution are one window's."""
-    net = scenario.net
-    outputs = 1 if net.one_logit else max(scenario.classes, 1)
+    net = model.net
+    outputs = 1 if net.one_logit else max(model.classes, 1)
     if net.is_convolutional:
         side = PIXELS - 2 * (KERNEL - 1)
         first, second = MAPS
@@ -156,22 +178,22 @@ def _windows(x: Array) -> Array:
 # Training.
 
 
-def row_losses(outputs: Array, y: Array, scenario: Scenario) -> Array:
+def row_losses(outputs: Array, y: Array, model: Model) -> Array:
     """Return the loss of each row: squared error, or cross entropy."""
-    if scenario.classes == REGRESSION:
+    if model.classes == REGRESSION:
         return (outputs[:, 0] - y) ** 2
-    if scenario.net.one_logit:
+    if model.net.one_logit:
         return jax.nn.softplus(-outputs[:, 0] * (2 * y - 1))
     return -jnp.take_along_axis(jax.nn.log_softmax(outputs), y[:, None], 1)[:, 0]
 
 
-def epoch(state: State, key: Array, x: Array, y: Array, scenario: Scenario) -> State:
+def epoch(state: State, key: Array, x: Array, y: Array, model: Model) -> State:
     """Train on all rows once, in batches of a new order; what fills no batch is left out."""
-    net = scenario.net
+    net = model.net
     steps = len(x) // net.batch
     order_key, noise_key, step_key = jax.random.split(key, 3)
-    if scenario.redrawn_noise:
-        x = x + scenario.redrawn_noise * jax.random.normal(noise_key, x.shape)
+    if model.redrawn_noise:
+        x = x + model.redrawn_noise * jax.random.normal(noise_key, x.shape)
     order = jax.random.permutation(order_key, len(x))[: steps * net.batch].reshape(steps, net.batch)
 
     def train_step(state: State, batch: tuple[Array, Array]) -> tuple[State, None]:
@@ -182,7 +204,7 @@ def epoch(state: State, key: Array, x: Array, y: Array, scenario: Scenario) -> S
 
         def mean_loss(weights: Tree) -> tuple[Array, Tree]:
             outputs, moments = scores(weights, state.statistics, inputs, net, key)
-            return row_losses(outputs, y[rows], scenario).mean(), moments
+            return row_losses(outputs, y[rows], model).mean(), moments
 
         gradient, moments = jax.grad(mean_loss, has_aux=True)(state.weights)
         statistics = jax.tree.map(lambda a, b: NORM_MEMORY * a + (1 - NORM_MEMORY) * b, state.statistics, moments)
@@ -217,26 +239,26 @@ OPTIMIZERS: dict[str, Callable[[State, Tree, float], State]] = {"adam": adam, "s
 # Looking.
 
 
-def contributions(state: State, x: Array, y: Array, reference: Array, scenario: Scenario) -> Array:
+def contributions(state: State, x: Array, y: Array, reference: Array, model: Model) -> Array:
     """Return (x − x̄) · ∂m/∂x for each row, in inference; the margin m is that of the row's own label."""
 
     def margins(x: Array) -> Array:
-        outputs, _ = scores(state.weights, state.statistics, x, scenario.net)
-        if scenario.classes == REGRESSION:
+        outputs, _ = scores(state.weights, state.statistics, x, model.net)
+        if model.classes == REGRESSION:
             return outputs[:, 0].sum()
-        if scenario.net.one_logit:
+        if model.net.one_logit:
             return (outputs[:, 0] * (2 * y - 1)).sum()
-        is_own = jax.nn.one_hot(y, scenario.classes) > 0
+        is_own = jax.nn.one_hot(y, model.classes) > 0
         others = jax.nn.logsumexp(jnp.where(is_own, -jnp.inf, outputs), axis=1)
         return (jnp.where(is_own, outputs, 0).sum(1) - others).sum()
 
     return (x - reference) * jax.grad(margins)(x)
 
 
-def accuracy(state: State, x: Array, y: Array, scenario: Scenario) -> Array:
+def accuracy(state: State, x: Array, y: Array, model: Model) -> Array:
     """Return the share of rows that are right; in a regression R²."""
-    outputs, _ = scores(state.weights, state.statistics, x, scenario.net)
-    if scenario.classes == REGRESSION:
+    outputs, _ = scores(state.weights, state.statistics, x, model.net)
+    if model.classes == REGRESSION:
         return 1 - ((outputs[:, 0] - y) ** 2).mean() / y.var()
-    predicted = (outputs[:, 0] > 0).astype(y.dtype) if scenario.net.one_logit else outputs.argmax(1)
+    predicted = (outputs[:, 0] > 0).astype(y.dtype) if model.net.one_logit else outputs.argmax(1)
     return (predicted == y).mean()

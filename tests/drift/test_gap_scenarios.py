@@ -112,11 +112,12 @@ def test_contributions_are_slopes_of_the_margin(name):
     scenario = SCENARIOS[name]
     rows = scenario.rows(0)
     x, y = rows.x[:6].astype(np.float64), rows.y[:6]
-    state = gap_trainings.initial(jax.random.PRNGKey(0), scenario, rows.x.shape[1:])
+    model = gap_trainings.Model(scenario.net, scenario.classes, scenario.redrawn_noise)
+    state = gap_trainings.initial(jax.random.PRNGKey(0), model, rows.x.shape[1:])
     r = np.random.default_rng(0)  # weights, biases, means and variances as after some training
     state = jax.tree.map(lambda leaf: leaf + 0.1 * jnp.asarray(r.random(leaf.shape), jnp.float32), state)
     reference = rows.probe_x.mean(0, keepdims=True)
-    values = np.asarray(gap_trainings.contributions(state, rows.x[:6], y, reference, scenario)).reshape(6, -1)
+    values = np.asarray(gap_trainings.contributions(state, rows.x[:6], y, reference, model)).reshape(6, -1)
     weights, statistics = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (state.weights, state.statistics))
 
     def margins(x):
