@@ -24,7 +24,7 @@ from benchmarks._browser import OPTIONS, browser_path, served
 from keras_xai.summary.writer import Writer
 
 FRAME = "iframe[src*='name=keras_xai']"
-VIEWS = ("overview", "weight_gradients", "probe_attributions", "importance_drift", "mappings")
+VIEWS = ("overview", "weight_gradients", "probe_attributions", "importance_drift", "reliance_gap", "mappings")
 DIGITS = {"focus": "digits/watermark", "runs": ["digits/watermark", "digits/clean"], "epoch": 19}
 # What a scene is: a view, and what else was chosen.
 SCENES: dict[str, dict[str, Any]] = {view: {"view": view} for view in VIEWS}

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from keras_xai.analysis.formatting import percent
+from keras_xai.analysis.formatting import percent, signed_percent
 from keras_xai.analysis.overview import summary
 from keras_xai.analysis.vocabulary import ALERT_SOURCES, view_title
 from keras_xai.errors import InvalidInput
@@ -149,7 +149,7 @@ def _figure(run: Run, name: str, title: str, node_id: str) -> str:
     chart = run.figure(name)
     absent = (chart.layout.meta or {}).get("absent")
     if absent is not None:
-        return f"<p>Nothing was recorded: {_text(absent)}.</p>"
+        return f"<p>Nothing to show: {_text(absent)}.</p>"
     return _wide(chart.to_html(full_html=False, include_plotlyjs=False, div_id=node_id), title)
 
 
@@ -158,11 +158,13 @@ def _alerts(alerts: Iterable[Alert]) -> str:
     rows = []
     for event in events(alerts):
         first = event[0]
-        lines = [_sighting(alert) for alert in event if alert.features]
+        lines = [alert.sentence for alert in event if alert.sentence]
         if first.changed is not None:
-            lines.insert(0, str(first.changed))
+            lines.append(str(first.changed))
+        lines += [_sighting(alert) for alert in event if alert.features]
+        lines.append(first.advice)
         rows.append(
-            f'<tr><td class="alarm">epoch {first.epoch}</td><td>{_text(first.verdict)}</td>'
+            f"<tr><td{' class=alarm' if first.is_alarm else ''}>epoch {first.epoch}</td><td>{_text(first.verdict)}</td>"
             f"<td>{'<br>'.join(map(_text, lines))}</td></tr>"
         )
     head = "<tr><th></th><th>verdict</th><th>what moved, and where it was seen</th></tr>"
@@ -177,6 +179,11 @@ def _sighting(alert: Alert) -> str:
 
 
 def _moved(alert: Alert, move: FeatureMove) -> str:
+    if alert.source == "gap":
+        sides = f"probe {signed_percent(move.before)}, training rows {signed_percent(move.after)}"
+        return f"{move.name} ({sides}, z {move.z:+.1f})"
+    if alert.source == "rule":
+        return f"{move.name} {percent(move.after)}, limit {percent(move.before)}"
     if math.isnan(move.z):
         return move.name if math.isnan(move.after) else f"{move.name} in {percent(move.after)} of the rows"
     if alert.source == "data":

@@ -51,7 +51,7 @@ def test_what_was_not_recorded_is_said(logs, tmp_path):
     """No gradients, attributions or mappings: words where the figures would be."""
     text = kx.report(logs, tmp_path / "report.html").read_text()
     for title in ("Weight gradients", "Attributions", "Mappings"):
-        assert re.search(rf"<h3>{title}</h3>\s*<p>Nothing was recorded: \w+ was not among the callbacks", text)
+        assert re.search(rf"<h3>{title}</h3>\s*<p>Nothing to show: \w+ was not among the callbacks", text)
 
 
 def test_the_figure_of_attributions_is_of_a_method_that_sees_the_cause(story, tmp_path):

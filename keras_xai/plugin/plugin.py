@@ -21,7 +21,7 @@ from werkzeug import Request, Response
 from keras_xai.analysis.attributions import arrays_of, thumbnails
 from keras_xai.analysis.epochs import film_epochs
 from keras_xai.analysis.gradients import gradient_health
-from keras_xai.analysis.importance import sources
+from keras_xai.analysis.importance import alarm_epochs, sources
 from keras_xai.analysis.overview import summary
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.figures import PANELS, Look, Overlay
@@ -235,7 +235,7 @@ class Plugin(base_plugin.TBPlugin):
         method = _choice(request, "method", {m: m for m in run.methods})
         sample, part = _required(request, "sample"), _integer(request, "input") or 0
         frames, epochs = [], []
-        for epoch in film_epochs(run.attribution_epochs(method), [alert.epoch for alert in run.alerts]):
+        for epoch in film_epochs(run.attribution_epochs(method), alarm_epochs(run)):
             maps = self._thumbnails_of(run, method, epoch, part)
             if maps is not None and sample < len(maps):
                 frames.append(maps[sample])

@@ -4,7 +4,8 @@
  */
 
 type Source = "live" | "clean" | "data";
-type Verdict = "data changed" | "reliance moved";
+type AlertSource = Source | "gap" | "rule";
+type Verdict = "data changed" | "reliance moved" | "training-only shortcut" | "rows differ" | "rule broken";
 type Kind = "table" | "image" | "series" | "tokens";
 type ColourMap = "sequential" | "diverging" | "ember";
 type Theme = "light" | "dark";
@@ -69,13 +70,18 @@ type FeatureMove = [name: string, before: number, after: number, direction: numb
 
 interface AlertRecord {
   epoch: number;
-  source: Source;
+  source: AlertSource;
   verdict: Verdict;
+  /** false for training rows that merely differ */
+  alarm: boolean;
+  /** equal for the alerts of one event */
+  cause: string;
+  sentence: string;
+  advice: string;
   learning_rate_rising: boolean;
   features: FeatureMove[];
   score: number | null;
   limit: number | null;
-  event: number;
   lasted: number;
   changed_words: string | null;
 }
@@ -143,6 +149,9 @@ interface Summary {
   faults: string[];
   watch: string;
   health: string;
+  /** the sentence is that of a shortcut of the training rows */
+  gap: boolean;
+  advice: string;
 }
 
 interface ScaleInfo {
@@ -156,6 +165,10 @@ interface FigureMeta {
   title?: string;
   reading?: string;
   scale?: ScaleInfo;
+  /** of several maps */
+  scales?: ScaleInfo[];
+  /** why there is nothing to draw */
+  absent?: string;
   /** the figure is a heat map over epochs */
   cells?: boolean;
   /** "row": the epochs stand along the rows */
@@ -254,7 +267,7 @@ interface ThemeColours {
 /** Words that Python and JavaScript both print: `keras_xai.analysis.vocabulary`. */
 interface Vocabulary {
   views: Record<string, string>;
-  sources: Record<Source, string>;
+  sources: Record<AlertSource, string>;
   verdicts: Record<Verdict, string>;
   statistics: Record<string, string>;
 }

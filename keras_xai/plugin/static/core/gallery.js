@@ -1,4 +1,5 @@
 /** The gallery's numbers at one epoch: maps, judgements, trajectories, in the order asked for; and the reading of them. */
+import { firstChange } from "./alerts.js";
 import { bytesOf } from "./api.js";
 import { themeName } from "./colour.js";
 import { clamp, clip, percent, position, short } from "./dom.js";
@@ -528,7 +529,7 @@ export class Gallery {
   /** The epoch before the first alert up to here: what "change" is measured from. */
   get base() {
     const { epochs } = this.method;
-    const alert = this.run.alerts.find(({ epoch }) => epoch <= this.epoch);
+    const alert = firstChange(this.run, this.epoch);
     return epochs[position(epochs, alert ? alert.epoch - 1 : epochs[0])];
   }
 

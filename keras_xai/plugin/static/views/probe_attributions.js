@@ -1,4 +1,5 @@
 /** Attributions: the probe samples at the epoch of the slider, one chosen sample over all epochs, two of anything compared. */
+import { alarmsOf } from "../core/alerts.js";
 import { chart } from "../core/chart.js";
 import { legend, themeName } from "../core/colour.js";
 import { group } from "../core/controls.js";
@@ -382,7 +383,7 @@ function warning(gallery, sample) {
 function trajectory(context, gallery, sample, deferred, height = 20) {
   const place = h("span", { style: { display: "block" } });
   if (!gallery.percents) return place;
-  const alert = context.run.alerts[0]?.epoch;
+  const alert = alarmsOf(context.run)[0]?.epoch;
   const { outputEpochs, outputAt } = gallery;
   return deferred.add(place, (width) =>
     spark(outputEpochs, gallery.trajectory(sample), outputAt, alert, width, height),
@@ -531,7 +532,7 @@ class Films {
     const parameters = { run: name, method: gallery.method.name, sample, input: gallery.part };
     const film = server.read("film", parameters, run.stamp);
     if (!film) return h("p", { class: "note" }, server.refusal("film", parameters) ?? "…");
-    const alerted = new Set(run.alerts.map((alert) => alert.epoch));
+    const alerted = new Set(alarmsOf(run).map((alert) => alert.epoch));
     const current = film.epochs.reduce((best, epoch) => (epoch <= gallery.epoch ? epoch : best), film.epochs[0]);
     const frames = this.#frames(film, gallery);
     const buttons = film.epochs.map((epoch, i) => {
