@@ -22,6 +22,8 @@ from keras_xai.probe.features import FeatureMap, is_columns, tokens_to_score, un
 from keras_xai.probe.gallery import balanced_rows, rows_of_baseline
 from keras_xai.probe.kinds import guess_kind
 from keras_xai.probe.names import Groups, Shape, resolve_groups, resolve_names, resolve_segments, unique_names
+from keras_xai.probe.region import Mask, check_region, resolve_region, rows_of_region
+from keras_xai.probe.slices import Slices, check_slices, rows_of_slices
 from keras_xai.tree import leaves, map_leaves
 
 Arrays = Any  # an array, a list of arrays (several inputs) or a dict of arrays
@@ -57,17 +59,25 @@ class Probe:
         groups: what is scored as one: a dict from a group's name to its columns (names or indices) for a table, an
             integer map (H, W) for images. Tokens are scored by word, those that the probe does not hold as "other";
             "position", or `feature_names`, scores them by their position.
+        slices: parts of the rows to be looked at by themselves, {"hospital": hospital, "sex": sex}: of each the value (B,) of
+            every row, strings, whole numbers, truth values or categories of a frame, at most 64 different ones. They are not
+            fed to the model. Accuracy, confidence and importance are recorded for each value.
+        region: where images should be looked at: a mask (B, H, W), or (H, W) for all, true inside; or boxes (B, 4) as (top,
+            left, bottom, right) in pixels, without the last row and column. What share of the attribution lies inside is
+            recorded. A row of which no pixel is inside says nothing.
         store: "inputs" writes the gallery samples into the log directory, "none" nothing of them.
 
     Raises:
-        InvalidInput: lengths that differ, NaN and missing values, dates, labels out of range, names that do not fit: with
-            name and shape.
+        InvalidInput: lengths that differ, NaN and missing values, dates, labels out of range, names that do not fit, masks of
+            another shape: with name and shape.
 
     Attributes:
         size: the number of samples B.
         shapes: of one sample, one an input; `shape` is the first.
         keys: names of the inputs, None where they have none.
         hash: 16 hexadecimal digits; two probes of one hash give the same explanations.
+        slices: of each slice by name (labels, codes): its values as text, and (B,) the number of each row's; {} without.
+        region: (B, H, W) true inside; None without, and as long as no model has said that these are images.
         decided_classes: (B,) the true classes as a model decided them, `UNDECIDED` before.
         split_from_frame: a frame was split into its columns, which `fit` takes otherwise.
 
@@ -93,16 +103,19 @@ class Probe:
     baseline: Any
     background: Any
     store: str
+    slices: Slices
     split_from_frame: bool
     decided_classes: Classes | Literal["undecided"]
     # As the user gave them; what they come to depends on the kind.
     _requested_names: Names
     _frame_names: Sequence[Names]
     _requested_groups: Any
+    _requested_region: NDArray[Any] | None
     # What follows of all that, and of the kind.
     feature_names: Names
     groups: Groups | NDArray[np.int64] | None
     _scored_tokens: Sequence[NDArray[np.int64] | None] | None
+    region: Mask | None
     hash: str
 
     def __init__(
@@ -119,6 +132,8 @@ class Probe:
         baseline: Any = None,
         background: Any = None,
         groups: Mapping[str, Sequence[str | int]] | NDArray[np.integer[Any]] | Literal["position"] | None = None,
+        slices: Mapping[str, Any] | None = None,
+        region: Any = None,
         store: str = "inputs",
     ) -> None:
         if isinstance(x, tuple):
@@ -150,11 +165,13 @@ class Probe:
             baseline=check_rows(baseline, "baseline"),
             background=check_rows(background, "background"),
             store=store,
+            slices=check_slices(slices, size),
             split_from_frame=samples.split_from_frame,
             decided_classes=UNDECIDED,
             _requested_names=None if feature_names is None else unique_names(feature_names),
             _frame_names=samples.names,
             _requested_groups=groups,
+            _requested_region=check_region(region),
         )
         self._resolve()
 
@@ -195,6 +212,10 @@ class Probe:
         if self.kind == "tokens" and not by_position and not names and groups is None:
             scored_tokens = tokens_to_score(self.inputs, unique_words(self.vocabulary))
         self.__dict__["_scored_tokens"] = scored_tokens
+        region = None
+        if self.kind and self._requested_region is not None:
+            region = resolve_region(self._requested_region, self.kind, self.image_shape, self.size)
+        self.__dict__["region"] = region
         self.__dict__["hash"] = self._digest()
 
     def _resolve_groups(self, requested: Any) -> Groups | NDArray[np.int64]:
@@ -217,6 +238,14 @@ class Probe:
         for array in (*self.inputs, *labels, *target, *_baseline_arrays(self.baseline, len(self.inputs))):
             digest.update(repr((array.shape, str(array.dtype))).encode())
             update_digest(digest, array)
+        # What a probe may have since later versions stands behind the rest: without it the hash is what it was.
+        for name, (words, codes) in self.slices.items():
+            digest.update(repr(("slice", name, words)).encode(errors="surrogatepass"))
+            update_digest(digest, codes)
+        region = self._requested_region if self.region is None else self.region
+        if region is not None:
+            digest.update(repr(("region", region.shape)).encode())
+            update_digest(digest, region)
         return digest.hexdigest()[:16]
 
     def _with(self, **fields: Any) -> Probe:
@@ -246,6 +275,9 @@ class Probe:
             _requested_names=feature_names,
             _frame_names=[None] * len(shapes),
             _requested_groups=groups,
+            _requested_region=None,
+            slices={},  # the record of slices holds what they say
+            region=None,
             _scored_tokens=None,  # the importance says which words were scored
             **fields,
         )
@@ -350,6 +382,9 @@ class Probe:
             decided_classes=classes if classes is None or isinstance(classes, str) else classes[rows],
             target=target[rows] if isinstance(target, np.ndarray) and target.ndim else target,
             baseline=rows_of_baseline(self.baseline, self.x, rows),
+            slices=rows_of_slices(self.slices, rows),
+            region=None if self.region is None else self.region[rows],
+            _requested_region=rows_of_region(self._requested_region, rows, self.size),
         )
 
     # What it holds.
