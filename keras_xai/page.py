@@ -14,6 +14,7 @@ from pathlib import Path
 
 from keras_xai.analysis.formatting import percent, signed_percent
 from keras_xai.analysis.overview import summary
+from keras_xai.analysis.reliance_gap import carriers_in_words
 from keras_xai.analysis.vocabulary import ALERT_SOURCES, view_title
 from keras_xai.errors import InvalidInput
 from keras_xai.events import events
@@ -133,6 +134,7 @@ def _run(index: int, name: str, run: Run) -> str:
         f"<p>{_text(words.detail)}</p>",
         f'<ul class="facts">{facts}</ul>' if facts else "",
         _alerts(run.alerts),
+        _carriers(run),
     ]
     for figure in FIGURES if run.epochs else ():
         title = view_title(figure)
@@ -170,6 +172,18 @@ def _alerts(alerts: Iterable[Alert]) -> str:
     head = "<tr><th></th><th>verdict</th><th>what moved, and where it was seen</th></tr>"
     table = f"<table>{head}{''.join(rows)}</table>"
     return f"<h3>Alerts</h3>\n{_wide(table, 'Alerts')}" if rows else ""
+
+
+def _carriers(run: Run) -> str:
+    """Return the training rows that carry the features of the gap's alerts most."""
+    rows = []
+    for alert in run.alerts:
+        for carrier in carriers_in_words(alert, run):
+            rows.append(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in carrier)}</tr>")
+    head = "".join(f"<th>{title}</th>" for title in ("feature", "row", "label", "value", "share of its evidence"))
+    title = "Training rows that carry it most"
+    table = f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+    return f"<h3>{title}</h3>\n{_wide(table, title)}" if rows else ""
 
 
 def _sighting(alert: Alert) -> str:

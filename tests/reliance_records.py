@@ -17,7 +17,7 @@ LABELS = np.array([0, 1, 0, 1, 0, 1, 0, 1])
 SENTENCE = (
     "In the training rows {} speaks for the label; in the probe it does not (share of the evidence: 38 %, probe 1.0 %)"
 )
-SHIFT_SENTENCE = "The training rows themselves differ from the probe in {} (by 0.8 sd), and the model uses it"
+SHIFT_SENTENCE = "the training rows themselves differ from the probe in {} (by +0.8 sd), and the model uses it"
 
 
 class ShortcutRun:
@@ -65,9 +65,10 @@ class ShortcutRun:
         compared = [z, live - probe, live, probe] if strata else [unknown] * 4
         unsigned = np.full(count, 1 / count)
         errors = np.full(count, 0.01)
+        blind = "" if epoch else "too few rows of each class"
         return Reliance(
-            epoch, self.names, np.arange(count), *compared, unsigned, unsigned, errors, errors, strata, 256, 128
-        )  # fmt: skip
+            epoch, self.names, np.arange(count), *compared, unsigned, unsigned, errors, errors, strata, 256, 128, blind
+        )
 
     def alerts(self, epoch: int) -> list[Alert]:
         live, probe = self.shares()
@@ -81,7 +82,10 @@ class ShortcutRun:
             z = float(self.reliance(epoch).z[feature])
             moved = ((self.names[feature], float(probe[feature]), float(live[feature]), 1, z),)
             words = sentence.format(self.names[feature])
-            alerts.append(Alert(epoch, "gap", verdict, False, moved, z, LIMIT, sentence=words))
+            value = 2.5 if self.kind == "table" else np.nan
+            carriers = [(self.names[feature], 7 * i, LABELS[i], 0.9 - i / 10, value) for i in range(5)]
+            rows = tuple(carriers) if verdict != "rows differ" else ()
+            alerts.append(Alert(epoch, "gap", verdict, False, moved, z, LIMIT, rows=rows, sentence=words))
         return alerts
 
     def records(self, epoch: int) -> list[Any]:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.analysis.formatting import count
-from keras_xai.judgement import part_name, why_absent
+from keras_xai.analysis.formatting import short, signed_percent
+from keras_xai.judgement import why_absent
 from keras_xai.recorded import Recorded
-from keras_xai.records import Alert, RelianceGap
+from keras_xai.records import Alert, Blindness, Reliance, RelianceGap
 
 UPDATES_RUNNING = 3  # over the limit, before it is an alarm
+# Of `records.Blindness`, as a clause; a reason that is one already stands for itself.
+BLIND_WORDS: dict[Blindness, str] = {
+    "gap=False": "it was turned off (gap=False)",
+    "no live rows": "no live rows were given (live=)",
+    "no labels in the probe": "the probe has no labels",
+    "no gradient to any feature": "no gradient reaches any feature",
+    "too few rows of each class": "no class has enough rows on both sides",
+    "class shares that differ": "the shares of the classes differ too much",
+    "a probe of training rows": "the probe is of training rows",
+    "live rows that could not be read": "the live rows could not be read",
+}
 
 
 def gap_alerts(run: Recorded, epoch: int | None = None) -> list[Alert]:
@@ -94,26 +106,57 @@ def why_not_compared(run: Recorded, epoch: int | None = None) -> str:
     """Return why training rows and probe were not compared at an epoch, as a clause; "" where they were."""
     if compared_at(run.gap, epoch) is not None:
         return ""
-    if run.gap is None:
-        return _why_never(run)
-    updates = run.gap.epochs <= (math.inf if epoch is None else epoch)
-    if not updates.any():
-        return f"the first comparison is of epoch {run.gap.epochs[0]}"
-    if not (run.gap.strata[updates] > 0).any():
-        rows = f"{count(int(run.gap.live_rows[0]), 'training row')} and {int(run.gap.probe_rows[0])} of the probe"
-        return f"no class has four rows on both sides, among {rows}"
-    return "the contributions of the features are not finite"
+    if not run.reliance:
+        is_absent = run.importance is None
+        return why_absent(run, "ImportanceDrift") if is_absent else "the run was written by an older version"
+    updates = [update for update in run.reliance if epoch is None or update.epoch <= epoch]
+    if not updates:
+        return f"the first comparison is of epoch {run.reliance[0].epoch}"
+    return _why_blind(updates[-1])
 
 
-def _why_never(run: Recorded) -> str:
-    """Return why a run never compared them."""
-    stops = [stop for stop in run.stops if stop.part == "live_rows"]
-    if run.importance is None and not run.reliance:
-        return why_absent(run, "ImportanceDrift")
-    if stops:
-        return f"{part_name(stops[0].part)} stopped at epoch {stops[0].epoch}: {stops[0].reason.rstrip('.')}"
-    if run.importance_live is None:
-        return "no live rows were given (live=)"
-    if run.probe is not None and run.probe.x is not None and run.probe.y is None:
-        return "the probe has no labels"
-    return "it was turned off (gap=False), the live rows have no labels, or an older version wrote the run"
+def blind_since(run: Recorded, epoch: int | None = None) -> str:
+    """Return since when a comparison that there was is no longer made, and why, as a sentence; "" where it is made."""
+    at = compared_at(run.gap, epoch)
+    if run.gap is None or at is None:
+        return ""
+    last = int(run.gap.epochs[at])
+    later = [update for update in run.reliance if update.epoch > last and (epoch is None or update.epoch <= epoch)]
+    return f"Not compared since epoch {later[0].epoch}: {_why_blind(later[0])}." if later else ""
+
+
+def _why_blind(update: Reliance) -> str:
+    if not update.blind:
+        return "the contributions of the features are not finite"
+    return BLIND_WORDS.get(update.blind, update.blind)
+
+
+class CarrierWords(NamedTuple):
+    """A training row that carries a feature, in words."""
+
+    feature: str
+    row: str  # its number in the source of the live rows
+    label: str  # its class by name, or its number
+    value: str  # of the feature in it; "–" where it is no single number
+    share: str  # of the row's evidence that the feature gives
+
+
+def carriers_in_words(alert: Alert, run: Recorded) -> list[CarrierWords]:
+    """Return the training rows that carry an alert's features most, as tables show them."""
+    return [
+        CarrierWords(
+            carrier.name,
+            str(carrier.row),
+            _label_in_words(carrier.label, run),
+            short(carrier.value),
+            signed_percent(carrier.share),
+        )
+        for carrier in alert.rows
+    ]
+
+
+def _label_in_words(label: float, run: Recorded) -> str:
+    names = None if run.probe is None else run.probe.class_names
+    if names and math.isfinite(label) and label == int(label) and 0 <= label < len(names):
+        return names[int(label)]
+    return f"{label:g}" if math.isfinite(label) else "–"

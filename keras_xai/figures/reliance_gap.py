@@ -12,6 +12,7 @@ from keras_xai.analysis.formatting import percent, signed_percent
 from keras_xai.analysis.importance import cells_of
 from keras_xai.analysis.reliance_gap import (
     alarmed_names,
+    blind_since,
     compared_at,
     differing_names,
     features_of_largest_z,
@@ -85,7 +86,7 @@ def gap_shares(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -
         meta={
             "title": "Share of the evidence: training rows over probe",
             "reading": f"Epoch {gap.epochs[at]}, each feature a point. On the diagonal it says the same in both; in the "
-            "shaded part it speaks for the label in the training rows alone.",
+            f"shaded part it speaks for the label in the training rows alone. {blind_since(run, epoch)}".rstrip(),
         },
     )
     panel["layout"]["shapes"] += _guides(look, low, high)
@@ -401,7 +402,7 @@ def gap_z(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Fig
     panel = chart(
         look,
         data,
-        xaxis=epoch_axis(look, gap.epochs.tolist()),
+        xaxis=epoch_axis(look, list(run.epochs)),
         yaxis=axis(look, range=[0, top], nticks=5, rangemode="tozero", hoverformat=".1f"),
         margin={"l": 32, "r": right, "t": 18, "b": 22},
         meta={

@@ -25,6 +25,7 @@ from keras_xai.analysis.outputs import (
     title_value,
     trajectory,
 )
+from keras_xai.analysis.reliance_gap import carriers_in_words
 from keras_xai.analysis.vocabulary import vocabulary
 from keras_xai.events import event_key, events
 from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, ramp
@@ -151,10 +152,12 @@ def notes(run: Run) -> list[dict[str, Any]]:
 def alert(record: Alert, run: Run) -> dict[str, Any]:
     """Return an alert and what is said of it.
 
-    `cause` is equal for the alerts of one event, `lasted` the last epoch of the move, `changed_words` says how many rows differ.
+    `cause` is equal for the alerts of one event, `lasted` the last epoch of the move, `changed_words` says how many rows differ,
+    `rows` are in words.
     """
     return {
         **asdict(record),
+        "rows": carriers_in_words(record, run),
         "alarm": record.is_alarm,
         "cause": " ".join(map(str, event_key(record))),
         "lasted": importances.lasted_until(record, run),

@@ -68,6 +68,9 @@ interface Index {
 /** `FeatureMove` of `keras_xai.records`. */
 type FeatureMove = [name: string, before: number, after: number, direction: number, z: number | null];
 
+/** A training row that carries a feature, in words. */
+type Carrier = [feature: string, row: string, label: string, value: string, share: string];
+
 interface AlertRecord {
   epoch: number;
   source: AlertSource;
@@ -78,6 +81,7 @@ interface AlertRecord {
   cause: string;
   sentence: string;
   advice: string;
+  rows: Carrier[];
   learning_rate_rising: boolean;
   features: FeatureMove[];
   score: number | null;
@@ -234,6 +238,14 @@ interface FilmStrip extends Framed {
   maps: FloatTensor;
 }
 
+/** The gallery's samples of one class in clusters of their maps. */
+interface ClassClusters {
+  name: string;
+  clusters: number[][];
+  /** why there are none */
+  absent: string;
+}
+
 interface Suspect {
   row: number;
   confidence: number;
@@ -287,6 +299,7 @@ interface Answers {
   outputs: Outputs;
   attribution: AttributionMaps;
   film: FilmStrip;
+  clusters: ClassClusters;
   mapping: LayerMap;
   theme: Presentation;
 }

@@ -26,6 +26,7 @@ const SORTS = [
   ["change", "Change since the alert"],
   ["confidence", "Least confident first"],
   ["error", "Completeness error"],
+  ["cluster", "Clusters of the sample's class"],
 ];
 
 export class ProbeAttributionsView extends BaseView {
@@ -117,10 +118,14 @@ export class ProbeAttributionsView extends BaseView {
     if (!gallery.input && gallery.kind !== "table") {
       section.append(h("p", { class: "note" }, 'The samples themselves were not written (store="none").'));
     }
-    const samples = gallery.sorted();
-    if (gallery.kind === "image") section.append(this.#imageGrid(context, gallery, samples, deferred));
-    else if (gallery.kind === "tokens") section.append(tokensList(context, gallery, samples, deferred));
-    else section.append(barsGrid(context, gallery, samples, deferred));
+    const words = clusterWords(gallery);
+    if (words) section.append(h("p", { class: "note" }, words));
+    for (const { title: name, samples } of gallery.grouped()) {
+      if (name) section.append(h("h4", {}, name));
+      if (gallery.kind === "image") section.append(this.#imageGrid(context, gallery, samples, deferred));
+      else if (gallery.kind === "tokens") section.append(tokensList(context, gallery, samples, deferred));
+      else section.append(barsGrid(context, gallery, samples, deferred));
+    }
     return section;
   }
 
@@ -264,6 +269,17 @@ function notFinite({ epoch, notFiniteSince }) {
   if (notFiniteSince === null) return null;
   const instead = epoch < notFiniteSince ? `epoch ${epoch}, the last one before, is shown` : "there is nothing to show";
   return h("p", { class: "note alarm" }, `The scores are not finite since epoch ${notFiniteSince}: ${instead}.`);
+}
+
+/**
+ * What the clusters are worth, where the samples are sorted by them; or why there are none.
+ * @param {Gallery} gallery
+ */
+function clusterWords({ clusters }) {
+  if (!clusters) return "";
+  if (clusters.absent) return `No clusters: ${clusters.absent}.`;
+  const how = `Two clusters of the maps of class ${clusters.name}, by k-means, as SpRAy does (Lapuschkin et al. 2019).`;
+  return `${how} A way to look, and no finding: it makes two of any samples.`;
 }
 
 /** @param {number[]} values */

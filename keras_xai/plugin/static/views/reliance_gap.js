@@ -30,7 +30,9 @@ export class RelianceGapView extends BaseView {
     }
     const plane = figurePanelOf(context, "gap_shares", "c5", PLANE_HEIGHT + context.spare, true);
     const lines = figurePanelOf(context, "gap_z", "c7", LINES_HEIGHT + context.spare, false);
-    root.append(h("div", { class: "grid" }, evidencePanel(context), plane, lines, alertsPanel(context)));
+    root.append(
+      h("div", { class: "grid" }, evidencePanel(context), plane, lines, alertsPanel(context), carriersPanel(context)),
+    );
   }
 }
 
@@ -54,7 +56,7 @@ const evidenceParameters = ({ epoch }, compact) => ({ epoch, compact: compact ? 
  */
 function evidencePanel(context) {
   const { rows, scales } = evidence(context)?.layout.meta ?? {};
-  const height = rows ? BARS_FRAME + ROW * rows.length : MAPS_HEIGHT + context.spare;
+  const height = rows ? BARS_FRAME + ROW * rows.length + context.spare : MAPS_HEIGHT + context.spare;
   const out = figurePanelOf(context, "gap_evidence", "c7", height, true);
   if (scales) out.append(scaleLegends(scales));
   return out;
@@ -97,14 +99,40 @@ function figurePanelOf(context, name, span, height, still) {
 }
 
 /**
- * The alerts of the comparison up to the epoch, and the rows that carry their features most.
+ * The alerts of the comparison up to the epoch.
+ * @param {RunContext} context
+ */
+const alertsOf = ({ run, epoch }) => run.alerts.filter((alert) => alert.source === "gap" && alert.epoch <= epoch);
+
+/**
  * @param {RunContext} context
  */
 function alertsPanel(context) {
-  const alerts = context.run.alerts.filter((alert) => alert.source === "gap" && alert.epoch <= context.epoch);
+  const alerts = alertsOf(context);
   if (!alerts.length) {
     const words = "No feature speaks for the label in the training rows alone, up to this epoch.";
     return panel("c5", "Alerts", "", h("p", { class: "note" }, words));
   }
   return panel("c5", "Alerts", "", alertList(context, alerts));
+}
+
+const CARRIER_TITLES = ["feature", "row", "label", "value", "share of its evidence"];
+
+/**
+ * The training rows in which the features of the alerts speak most for the label: look at these first.
+ * @param {RunContext} context
+ */
+function carriersPanel(context) {
+  const rows = alertsOf(context).flatMap((alert) => alert.rows);
+  if (!rows.length) return null;
+  const head = CARRIER_TITLES.map((title) => h("th", { scope: "col" }, title));
+  const cells = rows.map((row) =>
+    h(
+      "tr",
+      {},
+      row.map((cell) => h("td", { title: cell }, cell)),
+    ),
+  );
+  const table = h("table", { class: "carriers" }, h("tr", {}, head), cells);
+  return panel("c7", "Training rows that carry it most", "row: its number in the live rows", table);
 }
