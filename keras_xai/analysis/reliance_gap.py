@@ -13,7 +13,6 @@ from keras_xai.judgement import why_absent
 from keras_xai.recorded import Recorded
 from keras_xai.records import Alert, Blindness, Reliance, RelianceGap
 
-UPDATES_RUNNING = 3  # over the limit, before it is an alarm
 # Of `records.Blindness`, as a clause; a reason that is one already stands for itself.
 BLIND_WORDS: dict[Blindness, str] = {
     "gap=False": "it was turned off (gap=False)",
@@ -30,11 +29,6 @@ BLIND_WORDS: dict[Blindness, str] = {
 def gap_alerts(run: Recorded, epoch: int | None = None) -> list[Alert]:
     """Return the alerts of the gap up to an epoch, those that are no alarm too."""
     return [alert for alert in run.alerts if alert.source == "gap" and (epoch is None or alert.epoch <= epoch)]
-
-
-def shortcut_alert(run: Recorded, epoch: int | None = None) -> Alert | None:
-    """Return the first alarm of the gap up to an epoch: the model relies on what speaks in the training rows alone."""
-    return next((alert for alert in gap_alerts(run, epoch) if alert.is_alarm), None)
 
 
 def alarmed_names(run: Recorded, epoch: int | None = None) -> list[str]:
@@ -90,16 +84,6 @@ def _largest(values: NDArray[np.floating], most: int, first: list[int]) -> list[
     leading = [f for f in order if f in first][:most]
     leading += [f for f in order if f not in first][: most - len(leading)]
     return [f for f in order if f in leading]
-
-
-def running_hits(gap: RelianceGap) -> NDArray[np.bool_]:
-    """Return for each update and feature (E, F) whether its z is over the limit at this update and at the two before."""
-    hits = np.nan_to_num(gap.z, nan=0.0) > gap.limit
-    running = hits.copy()
-    for before in range(1, UPDATES_RUNNING):
-        running[before:] &= hits[:-before]
-        running[:before] = False
-    return running
 
 
 def why_not_compared(run: Recorded, epoch: int | None = None) -> str:

@@ -262,7 +262,7 @@ def _bars(run: Recorded, look: Look, gap: RelianceGap, at: int, epoch: int | Non
             "title": "What the features say for the label",
             "reading": f"Mean share of a row's evidence, epoch {gap.epochs[at]}: {int(gap.live_rows[at])} training rows, "
             f"{int(gap.probe_rows[at])} of the probe. Right of its line for the label, left of it against.",
-            "rows": names,
+            "bars": len(names),
         },
     )
     panel["layout"]["shapes"] += shapes

@@ -169,6 +169,8 @@ interface FigureMeta {
   title?: string;
   reading?: string;
   scale?: ScaleInfo;
+  /** how many rows of bars it has */
+  bars?: number;
   /** of several maps */
   scales?: ScaleInfo[];
   /** why there is nothing to draw */

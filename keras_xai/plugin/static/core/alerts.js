@@ -18,13 +18,6 @@ export const firstChange = (run, epoch) =>
   run.alerts.find((alert) => alert.epoch <= epoch && CHANGES.includes(alert.source));
 
 /**
- * The first alarm up to an epoch of what speaks for the label in the training rows alone.
- * @param {Run} run
- * @param {number} epoch
- */
-export const shortcutOf = (run, epoch) => alarmsOf(run).find((alert) => alert.epoch <= epoch && alert.source === "gap");
-
-/**
  * Alerts of one cause, which are one entry, in the order of their first ones.
  * @param {AlertRecord[]} alerts
  */

@@ -55,8 +55,8 @@ const evidenceParameters = ({ epoch }, compact) => ({ epoch, compact: compact ? 
  * @param {RunContext} context
  */
 function evidencePanel(context) {
-  const { rows, scales } = evidence(context)?.layout.meta ?? {};
-  const height = rows ? BARS_FRAME + ROW * rows.length + context.spare : MAPS_HEIGHT + context.spare;
+  const { bars, scales } = evidence(context)?.layout.meta ?? {};
+  const height = bars ? BARS_FRAME + ROW * bars + context.spare : MAPS_HEIGHT + context.spare;
   const out = figurePanelOf(context, "gap_evidence", "c7", height, true);
   if (scales) out.append(scaleLegends(scales));
   return out;
