@@ -91,7 +91,7 @@ function lead(summary, run, epoch) {
  * @param {number} epoch
  */
 function leadLink(summary, run, epoch) {
-  if (summary.gap) return viewLink("gap", { view: "reliance_gap" }, "See training rows beside the probe →");
+  if (summary.gap) return viewLink("gap", { view: "reliance_gap" }, "See training rows beside probe →");
   if (!firstChange(run, epoch) || !run.methods.length) return null;
   return viewLink("samples", linkToSamples(run, epoch), "See the samples that moved most →");
 }
