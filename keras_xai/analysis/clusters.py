@@ -68,6 +68,8 @@ def two_clusters(maps: Float, rows: NDArray[np.int64]) -> tuple[tuple[int, ...],
     means = KMeans(CLUSTERS, n_init=10, random_state=SEED).fit(maps)
     distance = np.linalg.norm(maps - means.cluster_centers_[means.labels_], axis=1)
     typical_first = np.argsort(distance, kind="stable")
-    clusters = [tuple(rows[k] for k in typical_first if means.labels_[k] == cluster) for cluster in range(CLUSTERS)]
-    ordered = sorted(clusters, key=lambda cluster: (-len(cluster), cluster))
-    return tuple(tuple(int(row) for row in cluster) for cluster in ordered if cluster)
+    clusters = []
+    for cluster in range(CLUSTERS):
+        members = typical_first[means.labels_[typical_first] == cluster]
+        clusters.append(tuple(rows[members].tolist()))
+    return tuple(sorted(filter(None, clusters), key=lambda cluster: (-len(cluster), cluster)))

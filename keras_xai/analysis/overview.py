@@ -200,7 +200,7 @@ def _gap_facts(run: Recorded, past: Sequence[Event], feature: str, current: int)
             signed_percent(live),
             f"probe {signed_percent(probe)}",
             f"evidence in training rows: {feature}",
-            alarm=True,
+            alarm=z > gap.limit,
         ),
     )
 
@@ -276,14 +276,28 @@ def _detail(run: Recorded, past: Sequence[Event], importance: Importance | None,
             parts.append(f"{label} since epoch {before}: {short(old)} → {short(new)}.")
         else:
             parts.append(f"{label} {short(new)}.")
-    for event in past[1 : 1 + LATER_EVENTS_LISTED]:
+    parts += _other_events(past)
+    return " ".join(parts)
+
+
+def _other_events(past: Sequence[Event]) -> list[str]:
+    """Return sentences on the events that the summary's sentence does not tell."""
+    parts = []
+    others = list(past[1:])
+    if _is_gap(past):
+        gaps = [event for event in others if _is_gap([event])]
+        others = [event for event in others if event not in gaps]
+        names = list(dict.fromkeys(move.name for event in gaps for alert in event for move in alert.features))
+        if names:
+            parts.append(f"Later the same is so of {_listed(names)}.")
+    for event in others[:LATER_EVENTS_LISTED]:
         sentence = event_sentence(event)
         when = "Later" if event[0].epoch >= past[0][0].epoch else "Before"
         parts.append(f"{when}, {sentence[0].lower()}{sentence[1:]}")
-    others = len(past) - 1 - LATER_EVENTS_LISTED
-    if others > 0:
-        parts.append(f"And {count(others, 'later alert')}.")
-    return " ".join(parts)
+    untold = len(others) - LATER_EVENTS_LISTED
+    if untold > 0:
+        parts.append(f"And {count(untold, 'later alert')}.")
+    return parts
 
 
 def _highest_score(importance: Importance, current: int, past: Sequence[Event]) -> list[str]:
@@ -302,9 +316,14 @@ def _not_measured(importance: Importance, current: int) -> list[str]:
     names = unmeasured_at(importance, current)
     if not names:
         return []
+    return [f"Importance not measured: {_listed(names)}."]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as a list, and the number of those that are too many for it."""
     others = len(names) - FEATURES_LISTED
     more = f" and {count(others, 'other')}" if others > 0 else ""
-    return [f"Importance not measured: {', '.join(names[:FEATURES_LISTED])}{more}."]
+    return f"{', '.join(names[:FEATURES_LISTED])}{more}"
 
 
 def accuracy_key(run: Recorded) -> str | None:

@@ -44,6 +44,7 @@ BARRED_FEATURES, COMPACT_FEATURES = 8, 6
 FOLLOWED_FEATURES = 5
 LABELLED_POINTS = 6
 NAME_LETTERS = 24  # of a feature beside its point
+LABEL_WIDTH, LABEL_HEIGHT = 0.28, 0.06  # room of a name beside its point, in units of the axes
 FOR, AGAINST = 210, 45  # of the diverging map's 256 colours
 NUMBER_ROOM = 0.24  # right of the longest bar of a side, for its number, in units of the wider side
 MAPS_GAP = 0.18  # between two maps, in units of a map's width
@@ -155,17 +156,23 @@ def _point_labels(
         extent: of both axes.
     """
     low, high = extent
-    size = high - low
+    width, height = LABEL_WIDTH * (high - low), LABEL_HEIGHT * (high - low)
+    x, y = 100 * gap.probe[at], 100 * gap.live[at]
     taken: list[tuple[float, float]] = []
     labels = []
     for token, group in features.items():
         farthest_first = sorted(group, key=lambda f: -max(abs(gap.live[at, f]), abs(gap.probe[at, f])))
         for f in farthest_first[:LABELLED_POINTS]:
-            x, y = 100 * float(gap.probe[at, f]), 100 * float(gap.live[at, f])
-            if any(abs(x - a) < 0.28 * size and abs(y - b) < 0.06 * size for a, b in taken):
+            if any(abs(x[f] - a) < width and abs(y[f] - b) < height for a, b in taken):
                 continue
-            taken.append((x, y))
-            labels.append(_point_label(look, text(gap.names[f], NAME_LETTERS), x, y, token, left=x > low + 0.7 * size))
+            taken.append((float(x[f]), float(y[f])))
+            beside = np.abs(y - y[f]) < height / 2
+            on_left = int((beside & (x < x[f]) & (x > x[f] - width)).sum())
+            on_right = int((beside & (x > x[f]) & (x < x[f] + width)).sum())
+            has_left, has_right = x[f] - width > low, x[f] + width < high
+            left = has_left and (on_left < on_right or not has_right)
+            name = text(gap.names[f], NAME_LETTERS)
+            labels.append(_point_label(look, name, float(x[f]), float(y[f]), token, left=left))
     return labels
 
 
@@ -366,14 +373,9 @@ def _maps(look: Look, gap: RelianceGap, at: int, cells: tuple[int, int]) -> Figu
             "reading": f"Mean share of a row's evidence, epoch {gap.epochs[at]}: {int(gap.live_rows[at])} training rows, "
             f"{int(gap.probe_rows[at])} of the probe.",
             "scales": [
-                {"map": "diverging", "low": f"−{percent(high)} against", "high": f"+{percent(high)} for the label"},
-                {
-                    "map": "diverging",
-                    "low": f"−{percent(most)}",
-                    "high": f"+{percent(most)} in the training rows",
-                },
+                {"map": "diverging", "low": f"−{percent(high)}", "high": f"+{percent(high)} for the label"},
+                {"map": "diverging", "low": f"difference −{percent(most)}", "high": f"+{percent(most)}"},
             ],
-            "sides": [3 * columns + 2 * MAPS_GAP * columns, rows],
         },
     )
     panel["layout"]["xaxis"] |= {"constrain": "domain", "constraintoward": "left"}
@@ -413,7 +415,8 @@ def gap_z(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Fig
     mark_limit(look, panel, gap.limit, f"limit {gap.limit:g}")
     alarms = sorted({alert.epoch for alert in gap_alerts(run) if alert.is_alarm})
     mark_alerts(look, panel, alarms)
-    panel["layout"]["annotations"] += [_running(look, alarm) for alarm in alarms[:1]]
+    if len(alarms) == 1:  # beside several marks it has no room
+        panel["layout"]["annotations"].append(_running(look, alarms[0]))
     panel["layout"]["annotations"] += _line_ends(look, gap, features, alarmed, top)
     return panel
 

@@ -201,3 +201,21 @@ def test_an_alert_with_a_sentence_says_it():
     broken = Alert(5, "rule", "rule broken", False, (("leak", 0.02, 0.1, 0, NAN),), sentence="leak gives 10 % of it.")
     (event,) = events([broken])
     assert event_sentence(event) == "Leak gives 10 % of it."
+
+
+def test_further_shortcuts_are_listed_by_name(run):
+    """Their sentences would say the same again."""
+    names = "abcdefg"
+    more = [
+        Alert(
+            4 + i, "gap", "training-only shortcut", False, ((name, 0.0, 0.1, 1, 5.0),), 5.0, 4.25, sentence="so it is"
+        )
+        for i, name in enumerate(names)
+    ]
+    several = nothing(
+        **{name: getattr(run, name) for name in (
+            "epochs", "history", "gap", "reliance", "probe", "importance", "importance_live", "data_score", "weight_gradients",
+            "missing_epochs", "doubts", "stops",
+        )}, alerts=[*run.alerts, *more],
+    )  # fmt: skip
+    assert "Later the same is so of a, b, c, d, e and 2 others." in summary(several).detail

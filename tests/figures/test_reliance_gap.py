@@ -108,7 +108,7 @@ def test_maps_are_the_shares_and_their_difference(shortcuts):
     starts = [trace["x0"] for trace in panel["data"]]
     assert all(second >= first + 4 for first, second in itertools.pairwise(starts))
     shares, difference = panel["layout"]["meta"]["scales"]
-    assert (shares["low"], difference["high"]) == ("−38\u00a0% against", "+37\u00a0% in the training rows")
+    assert (shares["high"], difference["low"]) == ("+38\u00a0% for the label", "difference −37\u00a0%")
     assert panel["layout"]["yaxis"]["scaleanchor"] == "x"
 
 

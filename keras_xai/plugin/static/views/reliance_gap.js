@@ -5,7 +5,7 @@ import { h, message, panel } from "../core/dom.js";
 import { alertList } from "./alert_list.js";
 import { BaseView } from "./view.js";
 
-const ROW = 26; // pixels of a bar
+const ROW = 29; // pixels of a bar
 const BARS_FRAME = 32; // and of what stands around them
 const MAPS_HEIGHT = 220;
 const PLANE_HEIGHT = 264;
