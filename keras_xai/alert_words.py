@@ -33,6 +33,18 @@ ADVICE = {
     "says nothing about the label.",
 }
 
+# By `records.Blindness`: why shortcuts that were there from the start were not looked for.
+BLIND_WORDS = {
+    "gap=False": "it was switched off with gap=False",
+    "no live rows": "no live rows were given",
+    "no labels in the probe": "the probe has no labels",
+    "no gradient to any feature": "no gradient leads to any feature",
+    "too few rows of each class": "live rows and probe have too few rows of each class in common",
+    "class shares that differ": "live rows and probe hold the classes in shares that differ",
+    "a probe of training rows": "the probe's rows are training rows",
+    "live rows that could not be read": "the live rows could not be read",
+}
+
 # The pages of the documentation, each with a section by verdict.
 HOW_TOS = {
     "data changed": "docs/what_to_do_about_an_alert.md#the-training-data-changed",

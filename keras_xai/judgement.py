@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_xai.alert_words import BLIND_WORDS
 from keras_xai.events import events, line
 from keras_xai.recorded import Recorded
 from keras_xai.records import Importance, Note, in_words
+
+UPDATES_OF_GAP = 3  # that a gap must last to be an alarm
 
 QUIET, ALARM, UNWATCHED = 0, 1, 2  # the exit statuses of `keras-xai check`
 
@@ -26,14 +29,15 @@ PART_NAMES = {
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict on a run, in sentences without a full stop. A run with an alarm, a fault or a gap is not quiet."""
+    """The verdict on a run, in sentences without a full stop. A run with an alarm, a fault or a lack is not quiet."""
 
     alarms: tuple[str, ...] = ()  # events of alerts, and gradient flags that stand
     faults: tuple[
         str, ...
     ] = ()  # what broke: a callback that stopped, epochs that are missing, values that cannot be read
     gaps: tuple[str, ...] = ()  # what was not watched, or not for long enough, because the user did not ask for it
-    calm: str = ""  # of a quiet run: for how long it was watched, and its highest score
+    calm: str = ""  # of a quiet run: for how long it was watched, its highest scores, and what was not looked for
+    remarks: tuple[str, ...] = ()  # what is listed and changes no status: training rows that merely differ
 
     @property
     def status(self) -> int:
@@ -44,9 +48,10 @@ class Judgement:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The sentences behind the status: alarms first, then what was not watched; `calm` of a quiet run."""
+        """The sentences behind the status: alarms first, then what was not watched; `calm` of a quiet run; then remarks."""
         unwatched = self.faults or self.gaps  # a gap beside a fault is its consequence
-        return (*self.alarms, *(self.faults if self.alarms else unwatched)) or (self.calm,)
+        reasons = (*self.alarms, *(self.faults if self.alarms else unwatched)) or (self.calm,)
+        return (*reasons, *self.remarks)
 
 
 def judge(run: Recorded, epoch: int | None = None, max_alerts: int = 0) -> Judgement:
@@ -76,8 +81,9 @@ def judge(run: Recorded, epoch: int | None = None, max_alerts: int = 0) -> Judge
     for aspect in (_stops, _missing_epochs, _not_captured, _not_finite, _unreadable):
         faults += sentences_of(aspect)
     gaps = sentences_of(_gaps)
+    remarks = sentences_of(_remarks)
     calm = "" if alarms or faults or gaps else _calm(run, until)
-    return Judgement(tuple(alarms), tuple(dict.fromkeys(faults)), tuple(gaps), calm)
+    return Judgement(tuple(alarms), tuple(dict.fromkeys(faults)), tuple(gaps), calm, tuple(remarks))
 
 
 def overall(judgements: Mapping[str, Judgement]) -> int:
@@ -108,7 +114,12 @@ def why_absent(run: Recorded, callback: str) -> str:
 
 def _alerts(run: Recorded, until: float) -> list[str]:
     """Return one line for each event: alerts of one cause count once."""
-    alerts = [alert for alert in run.alerts if alert.epoch <= until]
+    alerts = [alert for alert in run.alerts if alert.epoch <= until and alert.is_alarm]
+    return [line(event) for event in events(alerts)]
+
+
+def _remarks(run: Recorded, until: float) -> list[str]:
+    alerts = [alert for alert in run.alerts if alert.epoch <= until and not alert.is_alarm]
     return [line(event) for event in events(alerts)]
 
 
@@ -149,7 +160,7 @@ def _not_finite(run: Recorded, until: float) -> list[str]:
 
 
 def _unreadable(run: Recorded, until: float) -> list[str]:
-    for part in ("epochs", "importance", "importance_live", "data_score", "alerts", "weight_gradients"):
+    for part in ("epochs", "importance", "importance_live", "data_score", "reliance", "alerts", "weight_gradients"):
         getattr(run, part)  # reads it: damage is found while reading
     return [f"cannot be judged: {doubt}" for doubt in run.doubts]
 
@@ -174,7 +185,32 @@ def _calm(run: Recorded, until: float) -> str:
     sources = [importance for importance in (run.importance, run.importance_live) if importance is not None]
     highest = np.concatenate([_scored(importance, until) for importance in sources]).max()
     epochs = sum(epoch <= until for epoch in run.epochs)
-    return f"quiet for {epochs} epochs, highest drift score {highest:.1f} of {sources[0].limit:g}"
+    score = f"highest drift score {highest:.1f} of {sources[0].limit:g}"
+    unseen = not_looked_for(run, until)
+    if unseen:
+        return f"no change seen in {epochs} epochs, {score}; shortcuts present from the start were not looked for: {unseen}"
+    gap = run.gap
+    assert gap is not None
+    largest = float(np.nanmax(gap.z[gap.epochs <= until], initial=0.0))
+    return f"quiet for {epochs} epochs, {score}, largest gap of live rows to probe {largest:.1f} of {gap.limit:g}"
+
+
+def not_looked_for(run: Recorded, until: float = math.inf) -> str:
+    """Return why a shortcut that was there from the start could not be seen; "" where it could.
+
+    Args:
+        run: read back from a log directory.
+        until: the last epoch that counts.
+    """
+    updates = [update for update in run.reliance if update.epoch <= until]
+    compared = sum(not update.blind for update in updates)
+    if compared >= UPDATES_OF_GAP:
+        return ""
+    if updates and updates[-1].blind:
+        return BLIND_WORDS[updates[-1].blind]
+    if compared:
+        return f"{compared} update{'s are' if compared > 1 else ' is'} not enough, {UPDATES_OF_GAP} are"
+    return "live rows and probe were not compared"
 
 
 def is_scored(importance: Importance, until: float = math.inf) -> bool:

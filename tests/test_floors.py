@@ -27,7 +27,7 @@ LAW = {
     "labels": {"frames"},
     "probe": {"frames", "labels"},
     "recorded": {"records", "probe"},
-    "judgement": {"events", "recorded", "records"},
+    "judgement": {"alert_words", "events", "recorded", "records"},
     "drift": {"events", "records", "probe"},
     "summary": {"events", "records", "probe"},
     "analysis": {"alert_words", "events", "gradient_flags", "judgement", "recorded", "records", "probe"},

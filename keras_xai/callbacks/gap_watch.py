@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from keras_xai.attribution.batch import NoPath
 from keras_xai.attribution.explainer import ProbeExplainer
 from keras_xai.attribution.margin import MarginExplainer
+from keras_xai.attribution.whole import can_exchange
 from keras_xai.backend.team import present_team
 from keras_xai.callbacks.row_values import by_feature, row_values
 from keras_xai.drift.gap_words import differing_sentence, note_on_rows, shortcut_sentence
@@ -44,10 +45,12 @@ class GapWatch:
         by_exchange: the importance is measured by exchange.
         blind: why nothing can be compared, as it was known before; "" where it may be.
         overlap: part of the probe's rows that are training rows.
+        needs_evidence: contributions are measured also where nothing can be compared, for rules.
 
     Attributes:
         blind: why nothing is compared; "" where it is.
-        notes: sentences for the user, to be said once.
+        warnings: sentences for the user, on what keeps a shortcut from being seen.
+        notes: sentences on the rows themselves.
         largest: the largest z of the last update; NaN where nothing was compared.
     """
 
@@ -59,13 +62,15 @@ class GapWatch:
         by_exchange: bool,
         blind: Blindness = "",
         overlap: float = 0.0,
+        needs_evidence: bool = False,
     ) -> None:
         self.probe = explainer.probe
         self.notes: list[str] = []
+        self.warnings: list[str] = []
         self.largest = float("nan")
         self.blind: Blindness = blind or self._blindness(explainer, overlap)
         self._margin: MarginExplainer | None = None
-        if self.probe.y is not None and self.blind != "no labels in the probe":
+        if not self.blind or (needs_evidence and self.blind != "no labels in the probe"):
             self._margin = self._margin_of(model, explainer, by_exchange=by_exchange)
         self._chart = GapChart()
 
@@ -74,29 +79,31 @@ class GapWatch:
         if self.probe.y is None or (task.classes and explainer.classes_of(self.probe) is None):
             return "no labels in the probe"
         if overlap >= BLIND_OVERLAP:
-            self.notes.append(
+            self.warnings.append(
                 f"{overlap:.0%} of the probe's rows are training rows: a shortcut that was there from the start looks the same "
                 f"in both, and is not seen. Give a probe that the model is not trained on."
             )
             return "a probe of training rows"
         if overlap:
-            self.notes.append(
+            self.warnings.append(
                 f"{overlap:.0%} of the probe's rows are training rows: a shortcut that was there from the start shows less. Give "
                 f"a probe that the model is not trained on."
             )
         return ""
 
     def _margin_of(self, model: keras.Model, explainer: ProbeExplainer, *, by_exchange: bool) -> MarginExplainer | None:
+        if by_exchange:
+            return MarginExplainer(model, explainer, by_exchange=True)
         try:
-            return MarginExplainer(model, explainer, by_exchange=by_exchange)
+            margin = MarginExplainer(model, explainer, by_exchange=False)
         except NoPath:
-            self.blind = self.blind or "no gradient to any feature"
-            return None
-
-    @property
-    def explains(self) -> bool:
-        """True where the contributions to the margin can be had."""
-        return self._margin is not None
+            if not can_exchange(self.probe):
+                self.blind = self.blind or "no gradient to any feature"
+                return None
+        else:
+            if not (margin.unmeasured.any() and can_exchange(self.probe)):
+                return margin
+        return MarginExplainer(model, explainer, by_exchange=True)
 
     def prepare_rows(self, rows: Probe) -> None:
         """Trace what live rows of this number take, and compare their values with the probe's."""
@@ -105,11 +112,11 @@ class GapWatch:
         self._margin.prepare_rows(rows)
         chosen = strata(self._margin.strata(rows), self._margin.strata(self.probe))
         if chosen.blind:
-            self.notes.append(f"Live rows and probe cannot be compared: {chosen.blind}.")
+            self.warnings.append(f"Live rows and probe cannot be compared: {chosen.blind}.")
             return
         missing = _one_class(self._margin, rows)
         if missing:
-            self.notes.append(missing)
+            self.warnings.append(missing)
         note = note_on_rows(self.probe.features, self._compared_rows(rows, chosen))
         if note:
             self.notes.append(note)

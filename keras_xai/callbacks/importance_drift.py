@@ -15,17 +15,20 @@ from keras_xai.attribution import METHODS
 from keras_xai.attribution.explainer import ProbeExplainer, is_built
 from keras_xai.attribution.importance import PooledRows
 from keras_xai.attribution.method import make_method
+from keras_xai.attribution.region_share import RegionShare
 from keras_xai.attribution.whole import measuring
 from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.fingerprint import as_numbers
 from keras_xai.callbacks.first_warning import warn_in_first_process
 from keras_xai.callbacks.live_rows import LiveRows, copied_rows, rows_hash
 from keras_xai.callbacks.memory import Need, announce_need
+from keras_xai.callbacks.reliance_watch import RelianceWatch
 from keras_xai.callbacks.response import Response, check_response, common_response, respond
 from keras_xai.callbacks.schedule import Every
 from keras_xai.drift.monitor import DriftMonitor, DriftSettings, Explained
+from keras_xai.drift.rules import Rule, resolve_rules
 from keras_xai.errors import DriftAlarm, InvalidInput, named_fault, unknown
-from keras_xai.events import line
+from keras_xai.events import event_key, line
 from keras_xai.model.fitting import fit_probe
 from keras_xai.probe import Probe
 from keras_xai.records import SOURCES, Alert, Changed, Source
@@ -98,8 +101,10 @@ class ImportanceDrift(RecordingCallback):
     """
 
     name: ClassVar[str] = "importance_drift"
-    fit_state: ClassVar[Mapping[str, Any]] = {"_explainers": {}, "_first_rows": None}
-    default_figures: ClassVar[frozenset[str]] = frozenset({"xai_drift_score", "xai_drift_alarm", "xai_quiet_epochs"})
+    fit_state: ClassVar[Mapping[str, Any]] = {"_explainers": {}, "_first_rows": None, "_reliance": None}
+    default_figures: ClassVar[frozenset[str]] = frozenset(
+        {"xai_drift_score", "xai_drift_alarm", "xai_quiet_epochs", "xai_gap", "xai_gap_alarm", "xai_inside"}
+    )
     cost_hint: ClassVar[str] = "a probe of 128 rows, every=2 or no live rows in ImportanceDrift"
 
     def __init__(
@@ -115,6 +120,8 @@ class ImportanceDrift(RecordingCallback):
         burn_in: int = 8,
         cooldown: int = 3,
         every: Every = 1,
+        gap: bool = True,
+        rules: Mapping[str, float] | None = None,
         on_drift: Response[Alert] = "warn",
         on_error: str = "warn",
         log: str = "default",
@@ -135,6 +142,9 @@ class ImportanceDrift(RecordingCallback):
         self._warn_of_size()
         self.needs = announce_need(Need(self.probe, passes=6, live=copied_rows(live)))
         self.method, self.live_method, self.on_drift = method, live_method, on_drift
+        if not isinstance(gap, bool):
+            raise InvalidInput(f"gap={gap!r}: expected True or False.")
+        self.gap, self.rules = gap, {} if rules is None else rules
         self.live = None if live is None else LiveRows(live, self.probe)
 
     def _warn_of_size(self) -> None:
@@ -162,14 +172,21 @@ class ImportanceDrift(RecordingCallback):
             live=self.live is not None,
         )
         self._alerts: list[Alert] = []  # of this epoch
-        self._warned_verdicts: dict[int, str] = {}  # of the events that were warned of, by event
+        self._warned_verdicts: dict[tuple[object, ...], str] = {}  # of the events that were warned of, by event
         self._unmeasured: dict[Explained, NDArray[np.bool_]] = {}  # (F) of each source
         self._methods: dict[Explained, str] = {}  # that explain each source
         self._explainers: dict[Explained, ProbeExplainer] = {}
         self._live_rows = self.live  # None once they cannot be read any more
+        self._read_rows: Probe | None = None  # of this epoch
         self._first_rows: Probe | None = None
+        self._reliance: RelianceWatch | None = RelianceWatch(self._checked_rules(), gap=self.gap, live=self.live)
+        self._reliance.check(self.probe)
         if self._live_rows is not None:
             self._check_live(self._live_rows)
+
+    def _checked_rules(self) -> list[Rule]:
+        probe = self.probe
+        return resolve_rules(self.rules, probe.features, slices=probe.slices, has_region=probe.region is not None)
 
     def _check_live(self, live: LiveRows) -> None:
         try:
@@ -202,7 +219,18 @@ class ImportanceDrift(RecordingCallback):
             raise InvalidInput("per_class=True needs a model of classes: the outputs are labels or numbers.")
         if self._first_rows is not None:
             self._explainers["live"].prepare_rows(self._first_rows)
-            self._first_rows = None
+        self._prepare_reliance()
+        self._first_rows = None
+
+    def _prepare_reliance(self) -> None:
+        if self._reliance is None:
+            return
+        clean, by_exchange = self._explainers["clean"], self._methods["clean"] != self.method
+        warned, notes = self._reliance.prepare(self.model, clean, self._first_rows, by_exchange=by_exchange)
+        for text in warned:
+            self.warn(text)
+        for text in notes:
+            self.note(text)
 
     def _live_explainer(self, *, reach_is_known: bool) -> ProbeExplainer:
         """Return the explainer of the live rows.
@@ -252,8 +280,11 @@ class ImportanceDrift(RecordingCallback):
             )
             restarted = ["clean"]
         rates = {record.epoch: record.learning_rate for record in past.history}
-        self._monitor.replay(updates, past.alerts, rates, start_anew=restarted)
-        self._warned_verdicts = {alert.event: alert.verdict for alert in past.alerts if alert.event is not None}
+        alerts = [alert for alert in past.alerts if alert.is_alarm]
+        self._monitor.replay(updates, alerts, rates, start_anew=restarted)
+        self._warned_verdicts = {event_key(alert): alert.verdict for alert in alerts}
+        if self._reliance is not None:
+            self._reliance.restore(past.reliance, alerts)
         if self._live_rows is None:
             return
         digests = [shares.digest for shares in updates["live"] if shares.digest is not None]
@@ -265,24 +296,28 @@ class ImportanceDrift(RecordingCallback):
 
     def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
         records = self._updates(epoch)
-        self.log_figures(logs, self._monitor.log_values(epoch))
+        self.log_figures(logs, self._log_values(epoch))
         return records
 
     def carry_forward(self, epoch: int, logs: dict[str, Any]) -> None:
-        self.log_figures(logs, self._monitor.log_values(epoch, updated=False))
+        self.log_figures(logs, self._log_values(epoch, updated=False))
+
+    def _log_values(self, epoch: int, *, updated: bool = True) -> dict[str, float]:
+        values = self._monitor.log_values(epoch, updated=updated)
+        return values if self._reliance is None else values | self._reliance.log_values(updated=updated)
 
     def record_last_epoch(self, epoch: int) -> Iterable[Record]:
         return self._updates(epoch)
 
     def on_epoch_written(self) -> None:
-        alerts, self._alerts = self._alerts, []
+        alerts, self._alerts = [alert for alert in self._alerts if alert.is_alarm], []
         if callable(self.on_drift):
             for alert in alerts:
                 self._respond(alert, [alert])
             return
-        events: dict[int | None, list[Alert]] = {}
+        events: dict[tuple[object, ...], list[Alert]] = {}
         for alert in alerts:
-            events.setdefault(alert.event, []).append(alert)
+            events.setdefault(event_key(alert), []).append(alert)
         for event in events.values():
             self._respond(event[0], event)
 
@@ -299,9 +334,10 @@ class ImportanceDrift(RecordingCallback):
 
     def _warn_of_event(self, alert: Alert, text: str) -> None:
         """Warn of an event, unless a warning with its present verdict was issued before."""
-        if alert.event is None or self._warned_verdicts.get(alert.event) == alert.verdict:
+        key = event_key(alert)
+        if alert.event is None or self._warned_verdicts.get(key) == alert.verdict:
             return
-        self._warned_verdicts[alert.event] = alert.verdict
+        self._warned_verdicts[key] = alert.verdict
         if not self._team.is_chief:
             return
         # As from no file: the line of our source that would be shown says nothing to the user.
@@ -309,6 +345,7 @@ class ImportanceDrift(RecordingCallback):
 
     def close(self) -> None:
         self._explainers = {}  # graphs hold the model
+        self._reliance = None
 
     # One epoch.
 
@@ -316,7 +353,10 @@ class ImportanceDrift(RecordingCallback):
         """Return the records of an epoch; its alerts are kept for `on_epoch_written` as well."""
         monitor, explainer = self._monitor, self._explainers["clean"]
         monitor.begin_update()
-        pooled = PooledRows.of((maps[self._methods["clean"]] for maps in explainer.in_parts()), self.probe)
+        self._read_rows = None
+        maps = (by_method[self._methods["clean"]] for by_method in explainer.in_parts())
+        region = None if self.probe.region is None else RegionShare(self.probe)
+        pooled = PooledRows.of(maps if region is None else region.of(maps), self.probe)
         self.warn_once(explainer.engine.side_effects)
         records = self._scored(epoch, "clean", pooled, self.probe)
         if self._live_rows is not None and self._team.agreed(monitor.top_features.is_fixed):
@@ -327,9 +367,22 @@ class ImportanceDrift(RecordingCallback):
             except Exception as fault:
                 self._lose_live(fault)
         changed = self._live_rows is not None and self._live_rows.changed
-        alerts = self._agreed_alerts(monitor.end_update(epoch, inputs_changed=changed))
+        alerts = monitor.end_update(epoch, inputs_changed=changed)
+        alerts += self._update_reliance(epoch, records, region)
+        alerts = self._agreed_alerts(alerts)
         self._alerts += alerts
         return [*records, *alerts]
+
+    def _update_reliance(self, epoch: int, records: list[Record], region: RegionShare | None) -> list[Alert]:
+        """Add the record of the reliance gap, and return the alerts of gap and rules."""
+        if self._reliance is None:
+            return []
+        update = self._reliance.update(epoch, self._read_rows, region, {})
+        if update.record is not None:
+            records.append(update.record)
+        if any(alert.is_alarm for alert in update.alerts):
+            self._monitor.count_alarm(epoch)
+        return update.alerts
 
     def _agreed_alerts(self, alerts: list[Alert]) -> list[Alert]:
         """Return the chief's alerts: processes may round differently at a limit, and the chief alone has a run's past."""
@@ -339,7 +392,7 @@ class ImportanceDrift(RecordingCallback):
         return [Alert(**{**entry, "changed": entry["changed"] and Changed(*entry["changed"])}) for entry in fields]
 
     def _updates_of_live(self, epoch: int, live: LiveRows) -> Iterator[Record]:
-        rows = live.read()
+        rows = self._read_rows = live.read()
         if not self._team.same(rows_hash(rows)):
             raise InvalidInput("the live rows that were read at this epoch differ between the processes")
         if live.difference is not None:
@@ -387,7 +440,7 @@ class ImportanceDrift(RecordingCallback):
         """Go on without the live rows, whose source failed: the fixed probe is still watched."""
         if self.on_error == "raise":
             raise fault
-        self._live_rows = None
+        self._live_rows = self._read_rows = None
         self._monitor.lose_live()
         self.stop_part("live_rows", named_fault(fault))
         self.warn(f"The live rows are watched no longer: {named_fault(fault)}")

@@ -19,6 +19,7 @@ from keras_xai.drift.event_tracker import MAX_DELAY_OF_INPUTS, EventTracker
 from keras_xai.drift.input_chart import InputDriftChart
 from keras_xai.drift.top_features import TopFeatures
 from keras_xai.errors import InvalidInput, check_int
+from keras_xai.events import CHANGES
 from keras_xai.records import Alert, Changed, Digest, FeatureMove, Shares, Source, Verdict
 
 DEFAULT_LIMIT, DEFAULT_LIMIT_PER_CLASS = 6.0, 9.0  # |z|
@@ -254,6 +255,10 @@ class DriftMonitor:
         self._update += 1
         return alerts
 
+    def count_alarm(self, epoch: int) -> None:
+        """Count an alarm of another kind: the epochs since the last one begin again."""
+        self._last_alarm = epoch
+
     def log_values(self, epoch: int, *, updated: bool = True) -> dict[str, float]:
         """Return the figures of an epoch for Keras' `logs`.
 
@@ -331,7 +336,7 @@ class DriftMonitor:
         epochs = [shares.epoch for shares in clean]
         self._update = len(epochs)
         over_limit = {shares.epoch for shares in (*clean, *live) if shares.score > self.settings.limit}
-        self._events.restore(alerts, epochs, over_limit)
+        self._events.restore([alert for alert in alerts if alert.source in CHANGES], epochs, over_limit)
         self._last_alarm = max((alert.epoch for alert in alerts), default=-1)
         for alert in alerts:
             if alert.source != "data":

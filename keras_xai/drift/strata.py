@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from keras_xai.drift.reliance_gap import MIN_ROWS
 from keras_xai.records import Blindness
 
-MIN_COVERED = 0.5  # of the rows of each set, in classes that both sets hold: fewer would leave most rows out
+MIN_COVERED = 0.5  # of the training rows, in classes that both sets hold: fewer would leave most rows out
 MAX_CLASS_DIFFERENCE = 0.2  # total variation of the class shares, beyond chance, up to which all rows are one stratum
 
 Classes = NDArray[np.int64]
@@ -32,8 +32,8 @@ def strata(live: Classes, probe: Classes) -> Strata:
         probe: (m) classes of held-out rows.
 
     Returns:
-        The classes themselves where those with four rows in both sets hold half of the rows; else one stratum, where both sets
-        hold the classes in about the same shares.
+        The classes themselves where those with four rows in both sets hold half of the training rows; else one stratum, where
+        both sets hold the classes in about the same shares.
 
     Example:
         >>> classes = np.arange(100) % 50
@@ -44,8 +44,7 @@ def strata(live: Classes, probe: Classes) -> Strata:
     live_counts = np.bincount(codes[: len(live)], minlength=len(values))
     probe_counts = np.bincount(codes[len(live) :], minlength=len(values))
     is_compared = np.minimum(live_counts, probe_counts) >= MIN_ROWS
-    covered = min(live_counts[is_compared].sum() / len(live), probe_counts[is_compared].sum() / len(probe))
-    if covered >= MIN_COVERED:
+    if live_counts[is_compared].sum() >= MIN_COVERED * len(live):
         return Strata(live, probe)
     if min(len(live), len(probe)) < MIN_ROWS:
         return Strata(live, probe, "too few rows of each class")

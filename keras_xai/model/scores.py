@@ -21,6 +21,7 @@ from keras_xai.records import Link
 
 Output = str | int | Callable[..., Any] | None
 LEAST_PROBABILITY = 1e-6  # in float32 1 − p is not finer
+TINY = 1e-30
 FAR = 1e9  # below every other logit
 
 
@@ -184,19 +185,24 @@ class MarginScore(TargetScore):
         scores = ops.cast(scores, "float32")
         if task.kind in ("number", "numbers"):
             return super().select(scores)
+        if task.kind == "classes":
+            return self._of_classes(scores, are_probabilities=task.space == "probability")
         if task.space == "probability":
             inside = ops.clip(scores, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
             scores = ops.log(inside) - ops.log(1 - inside)
         if task.kind == "labels":
             return ops.sum(scores * ops.cast(self._target, scores.dtype), 1)
-        if task.kind == "binary":
-            column = ops.reshape(scores, (-1,))
-            return column * self._sign(column)
+        column = ops.reshape(scores, (-1,))
+        return column * self._sign(column)
+
+    def _of_classes(self, scores: Tensor, *, are_probabilities: bool) -> Tensor:
         true = get_backend().take_target(scores, self._target)
-        if task.space == "probability":
-            return true
         is_true = ops.one_hot(self._target, scores.shape[-1], dtype=scores.dtype)
-        return true - ops.logsumexp(scores - FAR * is_true, axis=1)
+        if not are_probabilities:
+            return true - ops.logsumexp(scores - FAR * is_true, axis=1)
+        # The others' sum and not 1 − p, of which float32 has nothing left where p is about 1.
+        others = ops.sum(scores * (1 - is_true), 1)
+        return ops.log(ops.maximum(true, TINY)) - ops.log(ops.maximum(others, TINY))
 
 
 def _loss_of(losses: Mapping[str, Any] | Sequence[Any], output: Output, names: list[str]) -> Any:

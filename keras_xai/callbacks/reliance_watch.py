@@ -1,0 +1,135 @@
+"""The watch on what a model relies on beside its changes: the gap between training rows and probe, and the user's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_xai.attribution.explainer import ProbeExplainer
+from keras_xai.attribution.region_share import RegionShare
+from keras_xai.callbacks.gap_watch import GapWatch
+from keras_xai.callbacks.live_rows import LiveRows
+from keras_xai.callbacks.rule_watch import RuleWatch
+from keras_xai.drift.rules import REGION, Measured, Rule
+from keras_xai.errors import InvalidInput
+from keras_xai.probe import Probe
+from keras_xai.records import Alert, Blindness, Reliance
+
+
+class RelianceUpdate(NamedTuple):
+    """The result of one epoch."""
+
+    record: Reliance | None
+    alerts: list[Alert]
+
+
+class RelianceWatch:
+    """Measures the reliance gap and the rules of one training.
+
+    Args:
+        rules: checked against the probe.
+        gap: look for shortcuts that were there from the start.
+        live: the live rows; None without.
+
+    Attributes:
+        figures: of `logs`, of the last update.
+    """
+
+    def __init__(self, rules: Sequence[Rule], *, gap: bool, live: LiveRows | None) -> None:
+        self._rules = RuleWatch(rules)
+        self._gap: GapWatch | None = None
+        self._live = live
+        self._blind: Blindness = ""
+        if not gap or live is None:
+            self._blind = "gap=False" if not gap else "no live rows"
+        self._past: Sequence[Reliance] = ()
+        self.figures: dict[str, float] = {}
+
+    def check(self, probe: Probe) -> None:
+        """Check what rules need, and which figures there will be.
+
+        Raises:
+            InvalidInput: rules on features, and no labels.
+        """
+        if probe.y is None and any(rule.kind == "features" for rule in self._rules.rules):
+            raise InvalidInput(
+                "rules= measures what speaks for the label, and the probe has no labels: give Probe(x, y)."
+            )
+        self.figures = {}
+        if not self._blind and probe.y is not None:
+            self.figures |= {"xai_gap": float("nan"), "xai_gap_alarm": 0.0}
+        if probe.region is not None:
+            self.figures |= {"xai_inside": float("nan")}
+
+    def prepare(
+        self, model: keras.Model, explainer: ProbeExplainer, first_rows: Probe | None, *, by_exchange: bool
+    ) -> tuple[list[str], list[str]]:
+        """Build what needs the model's weights, and compare the rows themselves.
+
+        Returns:
+            Sentences for the user: those to be warned of, and notes.
+        """
+        blind = self._blind
+        needs_evidence = any(rule.kind == "features" for rule in self._rules.rules)
+        overlap = self._live.overlap() if self._live is not None and not blind else 0.0
+        self._gap = GapWatch(
+            model, explainer, by_exchange=by_exchange, blind=blind, overlap=overlap, needs_evidence=needs_evidence
+        )
+        if first_rows is not None:
+            self._gap.prepare_rows(first_rows)
+        self._gap.restore(self._past)
+        return self._gap.warnings, self._gap.notes
+
+    def restore(self, past: Sequence[Reliance], alerts: Sequence[Alert]) -> None:
+        """Go on from the records of a run that is continued."""
+        self._rules.restore(alerts)
+        self._past = past
+        if self._gap is not None:
+            self._gap.restore(past)
+
+    def update(
+        self,
+        epoch: int,
+        rows: Probe | None,
+        region: RegionShare | None,
+        others: Mapping[str, Measured],
+    ) -> RelianceUpdate:
+        """Measure everything at one epoch.
+
+        Args:
+            epoch: of the update.
+            rows: the live rows of this epoch; None without, or once they cannot be read.
+            region: the share of attribution inside the probe's region; None without a region.
+            others: what was measured of slices, by name.
+        """
+        if self._gap is None:
+            return RelianceUpdate(None, [])
+        numbers: NDArray[np.int64] = np.zeros(0, np.int64) if self._live is None else self._live.numbers
+        is_lost = rows is None and self._live is not None
+        update = self._gap.update(epoch, rows, numbers, lost="live rows that could not be read" if is_lost else "")
+        measured = dict(others)
+        if region is not None:
+            measured[REGION] = self._of_region(region)
+        alerts = [*update.alerts, *self._rules.update(epoch, update.evidence, measured)]
+        if "xai_gap" in self.figures:
+            is_alarm = any(alert.is_alarm for alert in update.alerts)
+            self.figures |= {"xai_gap": self._gap.largest, "xai_gap_alarm": float(is_alarm)}
+        if region is not None:
+            self.figures["xai_inside"] = region.mean
+        return RelianceUpdate(update.record, alerts)
+
+    def _of_region(self, region: RegionShare) -> Measured:
+        limit = next((rule.limit for rule in self._rules.rules if rule.kind == "region"), float("nan"))
+        sentence = f"{region.mean:.0%} of the attribution lies inside the region, its rule asks for {limit:.0%}"
+        return Measured(region.mean, region.error, sentence)
+
+    def log_values(self, *, updated: bool = True) -> dict[str, float]:
+        """Return the figures of an epoch for Keras' `logs`; an epoch that is not scheduled repeats them, without an alarm."""
+        values = dict(self.figures)
+        if not updated and "xai_gap_alarm" in values:
+            values["xai_gap_alarm"] = 0.0
+        return values
