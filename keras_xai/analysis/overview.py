@@ -14,7 +14,7 @@ from keras_xai.analysis.importance import burn_in_end, importance_of, measured_a
 from keras_xai.analysis.reliance_gap import compared_at
 from keras_xai.events import CHANGES, events
 from keras_xai.gradient_flags import CONDITIONS
-from keras_xai.judgement import is_scored, judge, not_finite_since
+from keras_xai.judgement import is_scored, judge, not_finite_since, not_looked_for
 from keras_xai.printed import printable
 from keras_xai.recorded import Recorded
 from keras_xai.records import Alert, Importance
@@ -234,7 +234,9 @@ def _watch(run: Recorded, current: int, unwatched: Sequence[str]) -> str:
         return f"None so far. {' '.join(unwatched)}"
     if choice is None or not is_scored(choice[1], current):
         return "None so far: within the burn-in no alarm is possible."
-    return "None. No feature moved by more than its limit since the burn-in."
+    unseen = not_looked_for(run, current)
+    note = f" Shortcuts present from the start were not looked for: {unseen}." if unseen else ""
+    return f"None. No feature moved by more than its limit since the burn-in.{note}"
 
 
 def _as_sentences(clauses: Iterable[str]) -> tuple[str, ...]:

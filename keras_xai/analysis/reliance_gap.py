@@ -8,22 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.alert_words import BLIND_WORDS
 from keras_xai.analysis.formatting import short, signed_percent
 from keras_xai.judgement import why_absent
 from keras_xai.recorded import Recorded
-from keras_xai.records import Alert, Blindness, Reliance, RelianceGap
-
-# Of `records.Blindness`, as a clause; a reason that is one already stands for itself.
-BLIND_WORDS: dict[Blindness, str] = {
-    "gap=False": "it was turned off (gap=False)",
-    "no live rows": "no live rows were given (live=)",
-    "no labels in the probe": "the probe has no labels",
-    "no gradient to any feature": "no gradient reaches any feature",
-    "too few rows of each class": "no class has enough rows on both sides",
-    "class shares that differ": "the shares of the classes differ too much",
-    "a probe of training rows": "the probe is of training rows",
-    "live rows that could not be read": "the live rows could not be read",
-}
+from keras_xai.records import Alert, Reliance, RelianceGap
 
 
 def gap_alerts(run: Recorded, epoch: int | None = None) -> list[Alert]:
@@ -112,7 +101,7 @@ def blind_since(run: Recorded, epoch: int | None = None) -> str:
 def _why_blind(update: Reliance) -> str:
     if not update.blind:
         return "the contributions of the features are not finite"
-    return BLIND_WORDS.get(update.blind, update.blind)
+    return BLIND_WORDS[update.blind]
 
 
 class CarrierWords(NamedTuple):

@@ -203,7 +203,7 @@ def gap_evidence(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None,
         return nothing(look, "comparison", why_not_compared(run, epoch))
     cells = cells_of(run.probe)
     if cells is not None and cells[0] * cells[1] == len(gap.names):
-        return _maps(look, gap, at, cells)
+        return _maps(look, gap, at, cells, alarmed_names(run, epoch))
     return _bars(run, look, gap, at, epoch, COMPACT_FEATURES if compact else BARRED_FEATURES)
 
 
@@ -321,8 +321,11 @@ def _row_label(look: Look, name: str, alarmed: Sequence[str], length: int) -> st
     return f"<b><span style='color:{look['alarm']}'>{label}</span></b>" if name in alarmed else label
 
 
-def _maps(look: Look, gap: RelianceGap, at: int, cells: tuple[int, int]) -> Figure:
-    """Draw the shares as maps of the input: training rows, probe, and their difference on a scale of its own."""
+def _maps(look: Look, gap: RelianceGap, at: int, cells: tuple[int, int], alarmed: Sequence[str]) -> Figure:
+    """Draw the shares as maps of the input: training rows, probe, and their difference on a scale of its own.
+
+    The cells of alarms have a frame.
+    """
     rows, columns = cells
     live, probe = gap.live[at].reshape(cells), gap.probe[at].reshape(cells)
     difference = live - probe
@@ -378,9 +381,20 @@ def _maps(look: Look, gap: RelianceGap, at: int, cells: tuple[int, int]) -> Figu
             ],
         },
     )
+    frames = []
+    for f in [gap.names.index(name) for name in alarmed if name in gap.names]:
+        frames += [_cell_frame(look, k * pitch, *divmod(f, columns)) for k in range(3)]
+    panel["layout"]["shapes"] += frames
     panel["layout"]["xaxis"] |= {"constrain": "domain", "constraintoward": "left"}
     panel["layout"]["annotations"] += annotations
     return panel
+
+
+def _cell_frame(look: Look, left: float, row: int, column: int) -> dict[str, Any]:
+    """Return a frame around a cell of the map that begins at `left`."""
+    x, y = left + column, float(row)
+    place = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
+    return {"type": "rect", **place, "line": {"color": look["alarm"], "width": 1.5}}
 
 
 def gap_z(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from keras_xai.alert_words import BLIND_WORDS
 from keras_xai.analysis.overview import event_sentence, summary
 from keras_xai.analysis.reliance_gap import (
-    BLIND_WORDS,
     alarmed_names,
     blind_since,
     carriers_in_words,
@@ -115,7 +115,7 @@ def test_without_records_the_callback_is_named(run):
     assert why_not_compared(stopped) == "ImportanceDrift stopped at epoch 2: no memory"
     assert "older version" in why_not_compared(nothing(importance=object()))
     assert why_not_compared(run) == why_not_compared(run, 1) == ""
-    assert why_not_compared(run, 0) == "no class has enough rows on both sides"
+    assert why_not_compared(run, 0) == BLIND_WORDS["too few rows of each class"]
     later = [update(3, [0.1], [0.1])]
     assert (
         why_not_compared(nothing(reliance=later, gap=RelianceGap.of(later)), 1) == "the first comparison is of epoch 3"

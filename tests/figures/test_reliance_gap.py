@@ -110,6 +110,8 @@ def test_maps_are_the_shares_and_their_difference(shortcuts):
     shares, difference = panel["layout"]["meta"]["scales"]
     assert (shares["high"], difference["low"]) == ("+38\u00a0% for the label", "difference −37\u00a0%")
     assert panel["layout"]["yaxis"]["scaleanchor"] == "x"
+    frames = [(shape["x0"], shape["y0"]) for shape in panel["layout"]["shapes"]]
+    np.testing.assert_allclose(frames, [(start - 0.5, -0.5) for start in starts])  # the guilty cell is the first
 
 
 def test_words_are_bars(shortcuts):
@@ -150,9 +152,9 @@ def test_nothing_compared_is_words(shortcuts):
     for name in PANEL_NAMES:
         panel = PANELS[name](run, epoch=0)
         assert panel["data"] == []
-        assert panel["layout"]["meta"]["absent"] == "no class has enough rows on both sides"
+        assert panel["layout"]["meta"]["absent"] == "live rows and probe have too few rows of each class in common"
     title = FIGURES["reliance_gap"](run, epoch=0)["layout"]["title"]["text"]
-    assert title == "No comparison: no class has enough rows on both sides"
+    assert title == "No comparison: live rows and probe have too few rows of each class in common"
 
 
 def test_a_feature_that_was_not_recorded_has_no_point_and_no_bar(shortcuts):

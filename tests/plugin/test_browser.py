@@ -627,7 +627,7 @@ def test_a_shortcut_of_the_training_rows_comes_first(browser, serve, shortcut_di
     assert tab.frame.locator("main img, main site").count() == 0
     tab.key("Home")
     tab.frame.get_by_text("Training rows were not compared with the probe").wait_for()
-    tab.frame.get_by_text("No class has enough rows on both sides.").wait_for()
+    tab.frame.get_by_text("Live rows and probe have too few rows of each class in common.").wait_for()
     assert tab.frame.locator(".chart").count() == 0
     tab.key("Shift+ArrowRight")
     assert tab.epoch == 3

@@ -149,7 +149,7 @@ def test_a_shortcut_of_the_training_rows_travels_in_words(wsgi, tmp_path):
     words = client.get(HOME + "summary", query_string={"run": "table", "epoch": 11}).json
     assert (words["gap"], words["sentence"][:23]) == (True, "In the training rows le")
     blank = client.get(HOME + "figure", query_string={"run": "table", "name": "gap_evidence", "epoch": 0}).json
-    assert blank["layout"]["meta"]["absent"] == "no class has enough rows on both sides"
+    assert blank["layout"]["meta"]["absent"] == "live rows and probe have too few rows of each class in common"
     for kind in ("table", "image"):
         ask = {"run": kind, "method": "saliency", "epoch": 3, "sample": 2}
         clusters = client.get(HOME + "clusters", query_string=ask).json
