@@ -72,7 +72,7 @@ ONLY = {
     "werkzeug": {"plugin"},
     "plotly": {"run", "page", "plugin"},
     "tensorboard": {"summary", "plugin"},
-    "sklearn": {"attribution", "mapping", "demo"},
+    "sklearn": {"analysis", "attribution", "mapping", "demo"},
     "narwhals": {"frames"},
     "scipy": {"attribution", "mapping", "demo", "drift"},
 }

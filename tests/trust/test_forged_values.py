@@ -166,6 +166,21 @@ FORGED = {
     "a surrogate without its array": ("mappings", body(surrogates={"x": {"agreement": 1, "r2": 1, "classes": [1]}})),
     "a flag nobody knows": ("mappings", body(flags=[["stem/conv", "evil", 1]])),
     "a flag since thirty digits": ("mappings", body(flags=[["stem/conv", "dead layer", 10**30]])),
+    "a share of the evidence above one": ("reliance", cells((1, 4, 3.0))),
+    "a z below zero": ("reliance", cells((2, 1, -1.0))),
+    "a gap that is infinite": ("reliance", cells((1, 2, np.inf))),
+    "a feature beyond all features": ("reliance", cells((1, 0, 99))),
+    "a feature of the comparison twice": ("reliance", cells((1, 0, 0), (2, 0, 0))),
+    "half a training row": ("reliance", cells((0, 1, 7.5))),
+    "a reason that nobody knows": ("reliance", cells((0, 3, 77))),
+    "a limit of the gap at zero": ("reliance", constants(limit=0.0)),
+    "a comparison of no feature": ("reliance", constants(names=[])),
+    "a verdict of the gap that nobody knows": ("gap", body(verdict="guilty")),
+    "a sentence that is a list": ("gap", body(sentence=["a"])),
+    "half a character in a sentence": ("rule", body(sentence=HALF)),
+    "a carrier of three entries": ("gap", body(rows=[["a", 1, 2]])),
+    "a carrier in row minus two": ("gap", body(rows=[["a", -2, 1, 0.5, 0.5]])),
+    "a gap under another source": ("rows differ", constants(method="live")),
     "more arrays than there are": ("mappings", body(arrays=["layers"] * 30)),
 }
 
@@ -274,6 +289,7 @@ def test_the_tab_answers_for_every_forged_run(tmp_path, wsgi, wait_until, loader
         assert card["error"] == ""
         ask = {"run": card["name"], "method": "saliency", "epoch": 1, "sample": 0}
         routes = [("run", {}), ("summary", {}), ("inputs", {}), ("outputs", {}), ("attribution", {}), ("film", {})]
+        routes += [("clusters", {})]
         routes += [("mapping", {}), ("index", {"focus": card["name"]}), ("importance", {"source": "clean"})]
         routes += [("figure", {"name": panel}) for panel in chance.sample([*PANELS], 6)]
         for route, more in routes:
