@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import narwhals as nw
 
 Names = tuple[str, ...] | None
+Rows = slice | NDArray[np.integer[Any]] | None
 
 
 class Samples(NamedTuple):
@@ -25,7 +26,7 @@ class Samples(NamedTuple):
     split_from_frame: bool = False  # the dict was made here, of a frame's columns
 
 
-def as_arrays(x: Any, name: str = "x", most: int | None = None) -> Samples:
+def as_arrays(x: Any, name: str = "x", rows: Rows = None) -> Samples:
     """Return samples as `fit` turns them into arrays, with the names of their columns.
 
     A frame (pandas, polars, pyarrow, ...) of numbers is a table (B, F). One that also holds strings or categories fits into
@@ -35,7 +36,7 @@ def as_arrays(x: Any, name: str = "x", most: int | None = None) -> Samples:
     Args:
         x: an array, frame or series, or a list, tuple or dict of such.
         name: of the argument, for error messages.
-        most: only so many first rows.
+        rows: only these, a slice or (n,) their numbers; default all.
 
     Raises:
         InvalidInput: missing values, dates, columns that mix types: with the column, and what to do.
@@ -43,15 +44,15 @@ def as_arrays(x: Any, name: str = "x", most: int | None = None) -> Samples:
     if isinstance(x, Mapping):
         if not x:
             raise InvalidInput(f"{name} is an empty dict: expected one array an input.")
-        return _of_inputs({str(key): _input(value, f"{name}[{key!r}]", most) for key, value in x.items()})
+        return _of_inputs({str(key): _input(value, f"{name}[{key!r}]", rows) for key, value in x.items()})
     if isinstance(x, (list, tuple)) and x and all(len(getattr(value, "shape", ())) >= 1 for value in x):
-        parts = [_input(value, f"{name}[{k}]", most) for k, value in enumerate(x)]
+        parts = [_input(value, f"{name}[{k}]", rows) for k, value in enumerate(x)]
         arrays, names = zip(*parts, strict=True)
         return Samples(list(arrays), list(names))
     frame = native(x)
     if frame is not None and _is_frame(frame):
-        return _table(_head(frame, most), name)
-    array, names_of_array = _input(x, name, most)
+        return _table(rows_of(frame, rows), name)
+    array, names_of_array = _input(x, name, rows)
     return Samples(array, [names_of_array])
 
 
@@ -129,17 +130,16 @@ def of_one_type(array: NDArray[Any], name: str) -> NDArray[Any]:
     )
 
 
-def _input(x: Any, name: str, most: int | None) -> tuple[NDArray[Any], Names]:
+def _input(x: Any, name: str, rows: Rows) -> tuple[NDArray[Any], Names]:
     """Return one input, and the names of its columns."""
     frame = native(x)
     if frame is None:
-        rows_of_array = x if most is None or not hasattr(x, "__getitem__") else x[:most]
-        return _array(rows_of_array, name), None
-    rows = _head(frame, most)
-    if not _is_frame(rows):
-        column = values_of(cast("nw.Series[Any]", rows), name)
-        return (column[:, None] if rows.implementation.is_pandas() else column), None
-    table, names, _ = _table(rows, name)
+        return _array(rows_of(x, rows), name), None
+    part = rows_of(frame, rows)
+    if not _is_frame(part):
+        column = values_of(cast("nw.Series[Any]", part), name)
+        return (column[:, None] if part.implementation.is_pandas() else column), None
+    table, names, _ = _table(part, name)
     if isinstance(table, dict):
         raise InvalidInput(f"{name} is a frame with columns of strings: give each of its columns as an entry of x.")
     return table, names[0]
@@ -216,8 +216,28 @@ def _array(x: Any, name: str) -> NDArray[Any]:
     return of_one_type(array, name) if array.dtype.kind == "O" and array.size else array
 
 
-def _head(frame: Any, most: int | None) -> Any:
-    return frame if most is None else frame.head(most)
+def rows_of(values: Any, rows: Rows) -> Any:
+    """Return some rows of an array, tensor, list, frame or series.
+
+    Args:
+        values: (B, ...); of something that has no rows all is returned.
+        rows: a slice or (n,) their numbers; None for all.
+    """
+    if rows is None or not hasattr(values, "__getitem__"):
+        return values
+    if hasattr(values, "iloc"):
+        return values.iloc[rows]
+    if isinstance(rows, slice):
+        return values[rows]
+    numbers = rows.tolist()
+    if isinstance(values, (list, tuple)):
+        return [values[k] for k in numbers]
+    if hasattr(values, "implementation"):  # of narwhals
+        return values[numbers]
+    try:
+        return values[rows]
+    except (TypeError, ValueError, IndexError):  # TensorFlow's tensors take no list of numbers
+        return as_array(values)[rows]
 
 
 def _is_frame(frame: Any) -> bool:

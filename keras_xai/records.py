@@ -28,6 +28,18 @@ Verdict = Literal["reliance moved", "data changed", "training-only shortcut", "r
 TaskKind = Literal["binary", "classes", "labels", "number", "numbers"]
 Link = Literal["", "softmax", "sigmoid"]
 Quantity = Literal["contribution", "slope", "other"]
+# Why shortcuts that were there from the start were not looked for.
+Blindness = Literal[
+    "",
+    "gap=False",
+    "no live rows",
+    "no labels in the probe",
+    "no gradient to any feature",
+    "too few rows of each class",
+    "class shares that differ",
+    "a probe of training rows",
+    "live rows that could not be read",
+]
 Answer = Literal["class", "labels", "value"]
 Target = Literal["label", "prediction"]
 
@@ -36,6 +48,7 @@ SPACES: tuple[Space, ...] = get_args(Space)
 TASKS: tuple[TaskKind, ...] = get_args(TaskKind)
 LINKS: tuple[Link, ...] = get_args(Link)
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
+BLINDNESSES: tuple[Blindness, ...] = get_args(Blindness)
 SOURCES: tuple[Source, ...] = get_args(Source)
 ALERT_SOURCES: tuple[AlertSource, ...] = get_args(AlertSource)
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -69,6 +82,16 @@ class FeatureMove(NamedTuple):
     after: float  # at its end
     direction: int  # sign of the mean signed attribution: +1 for the class explained, −1 against it, 0 neither
     z: float  # the move, in units of the feature's own usual move
+
+
+class Carrier(NamedTuple):
+    """A live row that carries a feature: one of those in which it speaks most for the label."""
+
+    name: str  # of the feature
+    row: int  # its number in the source of the live rows
+    label: float  # its class or number; NaN of several labels
+    share: float  # of the row's evidence that the feature gives, −1 to 1
+    value: float  # of the feature in it, where it is a single number; else NaN
 
 
 class Digest(NamedTuple):
@@ -366,8 +389,8 @@ class Reliance:
     above 0 a feature speaks for the label. `live_share` and `probe_share` are the unsigned share Σ|a| / Σ|a| over all features,
     0 to 1, whatever the sign.
 
-    Without live rows the figures of these are NaN and `live_rows` is 0; where no class has four rows in both sets (`strata` is
-    0) `z`, `gap`, `live` and `probe` are.
+    `blind` says why the two were not compared, "" where they were: then `z` and `gap` are NaN, and so are the figures of rows
+    that were not there. A feature whose figures are all NaN is one that no gradient reaches.
     """
 
     epoch: int
@@ -384,6 +407,7 @@ class Reliance:
     strata: int  # classes that were compared
     live_rows: int
     probe_rows: int
+    blind: Blindness = ""
     limit: float = 4.25  # z of an alarm, at three updates running
     step: int | None = None  # of the optimizer; None for the one record at an epoch's end
 
@@ -560,13 +584,14 @@ class Alert:
     limit: float = float("nan")
     event: int | None = None  # None in files that do not hold it: see `events.with_events`
     changed: Changed | None = None  # the change of the live rows, on all alerts of the event
+    rows: tuple[Carrier, ...] = ()  # of the source "gap": the live rows that carry its features most
     sentence: str = ""  # what happened, of the sources "gap" and "rule"; "" where verdict and features say it
     step: int | None = None  # of the optimizer; None for the one record at an epoch's end
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "features", tuple(FeatureMove(*move) for move in self.features)
-        )  # plain tuples are taken
+        # Plain tuples are taken.
+        object.__setattr__(self, "features", tuple(FeatureMove(*move) for move in self.features))
+        object.__setattr__(self, "rows", tuple(Carrier(*carrier) for carrier in self.rows))
 
     def __str__(self) -> str:
         rate = " The learning rate was rising." if self.learning_rate_rising else ""

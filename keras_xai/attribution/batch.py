@@ -55,6 +55,7 @@ class Batch:
         input_names: of each of the user's inputs what it may be called.
         progress: told how many passes were made, while they are.
         layers_by_shapes: the layers that batches of some shapes found; added to.
+        score_type: of what the score is.
     """
 
     def __init__(
@@ -71,7 +72,9 @@ class Batch:
         input_names: Sequence[tuple[str, ...]] = (),
         progress: Progress | None = None,
         layers_by_shapes: dict[Any, list[keras.layers.Layer]] | None = None,
+        score_type: type[TargetScore] = TargetScore,
     ) -> None:
+        self.score_type = score_type
         self.x, self.baseline, self.target = x, baseline, target
         self.model, self.chunk, self.task = model, chunk, task
         self.shared_baseline = shared_baseline
@@ -96,7 +99,7 @@ class Batch:
 
     def score_of(self, x: Tensors, target: Tensor) -> Tensor:
         """(m,) the score of m rows; m need not be n."""
-        return TargetScore(self.task, target).select(self.logits(x).scores)
+        return self.score_type(self.task, target).select(self.logits(x).scores)
 
     def gradient_of(self, x: Tensors, target: Tensor) -> Tensors:
         """The gradient of each row's score; zero for an input that has no smooth path to it."""
@@ -115,7 +118,7 @@ class Batch:
 
         def score(z: Tensors) -> tuple[Tensor, Tensor]:
             logits = self.logits(z)
-            return TargetScore(self.task, self.target).select(logits.scores), logits.outputs
+            return self.score_type(self.task, self.target).select(logits.scores), logits.outputs
 
         return get_backend().forward_with_vjp(score, self.x, self._watched)
 

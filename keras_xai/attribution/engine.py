@@ -22,6 +22,7 @@ from keras_xai.errors import listed
 from keras_xai.model.inputs import is_shared
 from keras_xai.model.runner import ModelRunner, joined
 from keras_xai.model.samples import Samples, take_rows
+from keras_xai.model.scores import TargetScore
 from keras_xai.records import Attribution
 
 RECORDED_COLUMNS = 64  # of the outputs
@@ -55,6 +56,7 @@ class Engine:
         methods: by name.
         progress: told of every pass.
         warns_of_held: warn once of inputs that no gradient leads to.
+        score_type: of what is explained.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Engine:
         methods: Mapping[str, Method],
         progress: Progress | None = None,
         warns_of_held: bool = True,
+        score_type: type[TargetScore] = TargetScore,
     ) -> None:
         self.runner = runner
         self.methods = dict(methods)
@@ -70,6 +73,7 @@ class Engine:
         self._progress = progress or Progress(False)
         self._reports = self._progress.report if runner.reports_progress and not self._progress.silent else None
         self._may_warn_of_held = warns_of_held
+        self._score_type = score_type
         self._remarked: set[str] = set()
         self._layers_by_shapes: dict[Any, list[keras.layers.Layer]] = {}  # found by earlier batches
         self._needs_baseline = any(method.needs_baseline for method in self.methods.values())
@@ -260,6 +264,7 @@ class Engine:
                 input_names=self.runner.score_function.input_aliases(len(x)),
                 progress=self._reports,
                 layers_by_shapes=self._layers_by_shapes,
+                score_type=self._score_type,
             )
         )
 

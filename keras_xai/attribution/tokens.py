@@ -43,6 +43,7 @@ class EmbeddedBatch(Batch):
             task=plain.task,
             input_names=plain.input_names,
             progress=plain.progress,
+            score_type=plain.score_type,
         )
         self.model_inputs = plain.x
         self.input_index = [*self._direct, *self._embedded]

@@ -83,6 +83,17 @@ class Fingerprint(NamedTuple):
         return dict(zip(probe.feature_map.entry_names, share.tolist(), strict=True))
 
 
+def row_hashes(arrays: list[NDArray[Any]]) -> NDArray[np.uint64]:
+    """Return a hash of each row (B) of some inputs: numbers of any dtype are equal where they are as float32."""
+    hashes = np.zeros(len(arrays[0]), np.uint64)
+    for number, array in enumerate(arrays):
+        flat = array.reshape(len(array), -1)
+        flat = flat.astype(np.float32) if flat.dtype.kind in "fiub" else flat
+        by_row = _hashes(flat, np.zeros(flat.shape[1], np.int64))[0]
+        hashes += by_row * (2 * np.uint64(number) + np.uint64(1))
+    return hashes
+
+
 def _word_shares(tokens: NDArray[np.int64], before: NDArray[np.int64], probe: Probe) -> dict[str, float]:
     """Return the words that replaced others, each with the share of rows in which it did."""
     is_other = tokens != before

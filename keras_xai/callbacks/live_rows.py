@@ -10,19 +10,23 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_xai.array_like import as_array
-from keras_xai.callbacks.fingerprint import Difference, Fingerprint
+from keras_xai.callbacks.drawn_rows import drawn_rows
+from keras_xai.callbacks.fingerprint import Difference, Fingerprint, row_hashes
 from keras_xai.errors import InvalidInput, listed
-from keras_xai.frames import Names, Samples, as_arrays
+from keras_xai.frames import Names, Rows, Samples, as_arrays, rows_of
 from keras_xai.labels import coded, of_output
 from keras_xai.probe import Probe
 from keras_xai.probe.batches import each_batch
 from keras_xai.probe.chunks import update_digest
 from keras_xai.probe.tensorflow_dataset import reshuffles
 from keras_xai.records import Changed, Digest
+from keras_xai.tree import leaves
 
-MAX_LIVE_ROWS = 256
+MAX_LIVE_ROWS = 512
+MAX_COMPARED_ENTRIES = 50_000_000  # of arrays, in which rows of the probe are looked for
 COMPARED_READS = 3  # pairs of reads in which a change explains a move: it may show two epochs later
 FIRST_READS = 3  # where rows differ at each of these the source draws them anew at every read: nobody changed it
 
@@ -33,7 +37,7 @@ SAME_ORDER_ADVICE = (
 
 
 class LiveRows:
-    """The first 256 rows of a source, compared with those of the reads before.
+    """At most 512 rows of a source, compared with those of the reads before: drawn from arrays, else the first.
 
     Args:
         source: arrays (x, y) by reference, a `PyDataset`, a `tf.data.Dataset`, a `DataLoader` of torch's (read in the
@@ -48,6 +52,7 @@ class LiveRows:
             None.
         repeats: two reads in a row give the same rows.
         shape: of the rows, one for each input.
+        numbers: (n,) of the rows in their source.
     """
 
     def __init__(self, source: Any, probe: Probe) -> None:
@@ -61,6 +66,8 @@ class LiveRows:
         self._pending: Difference | None = None  # from before it was steady: reported once it is
         self.difference: Difference | None = None
         self.repeats = True
+        self.numbers: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._is_drawn = isinstance(source, (Probe, tuple, list))  # else the rows are the first
         self.shape: tuple[tuple[int, ...], ...] = ()
 
     def check(self, probe: Probe | None = None) -> Probe:
@@ -76,6 +83,7 @@ class LiveRows:
             InvalidInput: the labels differ, or the rows have another shape or kind than the probe.
         """
         self._probe = self._probe if probe is None else probe
+        self.numbers = np.zeros(0, np.int64)
         first = _digests(self._labelled_rows())  # the rows of this read are released before the next: they may be large
         rows = self._labelled_rows()
         digest = _digests(rows)
@@ -121,6 +129,20 @@ class LiveRows:
         self._digests = list(digests[-COMPARED_READS:])
         pairs = [self._are_equal(*pair) for pair in itertools.pairwise(digests)]
         self._is_steady = any(pairs) or len(digests) > FIRST_READS
+
+    def overlap(self) -> float:
+        """Return the part of the probe's rows that are rows of the source, 0 to 1.
+
+        Of arrays all rows are looked at, where they are no more than 50 million numbers, else those that are read. A row that
+        occurs more than once in its own set is left out: few values, as flags have, are equal by chance.
+        """
+        x, _ = self._read_source()
+        rows: Rows = slice(MAX_LIVE_ROWS)
+        size = sum(int(np.prod(getattr(part, "shape", (0,)))) for part in leaves(x))
+        if self._is_drawn:
+            rows = self.numbers if size > MAX_COMPARED_ENTRIES else None
+        source = row_hashes(leaves(self._inputs_of(as_arrays(x, "live", rows))))
+        return _part_within(row_hashes(self._probe.inputs), source)
 
     @property
     def digest(self) -> Digest:
@@ -204,11 +226,25 @@ class LiveRows:
         x, y = self._read_source()
         probe = self._probe
         y = of_output(y, probe.output, whose="live gives")
-        labels = None
+        labels, rows = None, self._rows_to_take(x, y)
         if y is not None:
-            labels, *_ = coded(y[:MAX_LIVE_ROWS] if hasattr(y, "__getitem__") else y, probe.class_names)
-        inputs = self._inputs_of(as_arrays(x, "live", MAX_LIVE_ROWS))
-        return Probe(inputs, labels, kind=probe.kind or None, output=probe.output)
+            labels, *_ = coded(rows_of(y, rows), probe.class_names)
+        inputs = self._inputs_of(as_arrays(x, "live", rows))
+        taken = Probe(inputs, labels, kind=probe.kind or None, output=probe.output)
+        if not len(self.numbers):
+            self.numbers = np.arange(taken.size)
+        return taken
+
+    def _rows_to_take(self, x: Any, y: Any) -> Rows:
+        """Return which rows of the source are read: drawn at the first read, for their labels may change later."""
+        if not self._is_drawn or y is None:
+            return slice(MAX_LIVE_ROWS)
+        if not len(self.numbers):
+            labels, _ = coded(y, self._probe.class_names)
+            if any(len(part) != len(labels) for part in leaves(x) if hasattr(part, "__len__")):
+                return slice(MAX_LIVE_ROWS)  # which is refused with both lengths
+            self.numbers = drawn_rows(labels, MAX_LIVE_ROWS)
+        return slice(None) if len(y) <= MAX_LIVE_ROWS else self.numbers
 
     def _inputs_of(self, samples: Samples) -> Any:
         """Return the arrays as the probe has its own: the same inputs in the same order, columns in the same shape."""
@@ -243,8 +279,13 @@ class LiveRows:
 
 
 def copied_rows(source: Any) -> int:
-    """Return how many rows a read of a source copies into memory: none of arrays by reference."""
-    return 0 if source is None or isinstance(source, (Probe, tuple, list)) else MAX_LIVE_ROWS
+    """Return how many rows a read of a source copies into memory: none of arrays by reference that are read whole."""
+    if source is None:
+        return 0
+    is_read_whole = isinstance(source, Probe) and len(source) <= MAX_LIVE_ROWS
+    if isinstance(source, (tuple, list)) and len(source) == 2:
+        is_read_whole = all(len(part) <= MAX_LIVE_ROWS for part in leaves(source[0]) if hasattr(part, "__len__"))
+    return 0 if is_read_whole else MAX_LIVE_ROWS
 
 
 def _reader(source: Any) -> Callable[[], tuple[Any, Any]]:
@@ -291,7 +332,7 @@ def _called(source: Callable[[], Any]) -> tuple[Any, Any]:
 
 
 def _first_rows(source: Any) -> tuple[Any, Any]:
-    """Return x and y of the first 256 rows of a data set, in the structure of its batches."""
+    """Return x and y of the first rows of a data set, in the structure of its batches."""
     batches, rows = [], 0
     for batch in each_batch(source):
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
@@ -307,6 +348,15 @@ def _first_rows(source: Any) -> tuple[Any, Any]:
         raise InvalidInput("live gave no batch (x, y).")
     x, y = keras.tree.map_structure(lambda *parts: np.concatenate(parts)[:MAX_LIVE_ROWS], *batches)
     return x, y
+
+
+def _part_within(probe: NDArray[np.uint64], source: NDArray[np.uint64]) -> float:
+    """Return which part of some hashes are among others, 0 to 1, of those that occur once; 0 where few do."""
+    values, counts = np.unique(probe, return_counts=True)
+    of_source, source_counts = np.unique(source, return_counts=True)
+    repeated = of_source[source_counts > 1]
+    single = values[(counts == 1) & ~np.isin(values, repeated)]
+    return float(np.isin(single, of_source).mean()) if 10 * len(single) >= len(probe) else 0.0
 
 
 def _labels_alone(difference: Difference) -> Difference:

@@ -106,6 +106,24 @@ def evidence_shares(contributions: Array) -> Array:
     return shares
 
 
+class Share(NamedTuple):
+    """The share of the evidence that features have, whatever its sign; arrays are (F)."""
+
+    share: Array  # Σ|a| over rows / Σ|a| over rows and all features, 0 to 1
+    error: Array  # its standard error over rows
+
+
+def share_of(magnitude: Array, total: Array) -> Share:
+    """Return the share of some magnitudes (n, F) in the total of their rows (n): a ratio estimate (Cochran 1977, 2.11)."""
+    rows, mean = len(magnitude), float(total.mean())
+    if not mean > 0 or rows < 2:
+        unknown = np.full(magnitude.shape[1], np.nan)
+        return Share(unknown, unknown)
+    share = magnitude.mean(0) / mean
+    residual = magnitude - share * total[:, None]
+    return Share(share, np.sqrt((residual**2).sum(0) / (rows * (rows - 1))) / mean)
+
+
 class Contrast(NamedTuple):
     """A difference of two sets of rows, averaged over classes; arrays are (F)."""
 

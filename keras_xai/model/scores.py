@@ -20,6 +20,8 @@ from keras_xai.model.whole_numbers import as_numbers
 from keras_xai.records import Link
 
 Output = str | int | Callable[..., Any] | None
+LEAST_PROBABILITY = 1e-6  # in float32 1 − p is not finer
+FAR = 1e9  # below every other logit
 
 
 class ScoreFunction:
@@ -127,7 +129,7 @@ class TargetScore:
     """
 
     def __init__(self, task: Task | None, target: Tensor) -> None:
-        self._target = target
+        self._task, self._target = task, target
         self._has_sign = task is not None and task.kind == "binary"
         self._is_probability = self._has_sign and task is not None and task.space == "probability"
         self._may_sum = task is not None and task.kind in ("labels", "numbers")
@@ -156,6 +158,45 @@ class TargetScore:
 
     def _is_zero(self, like: Tensor) -> Tensor:
         return ops.cast(ops.equal(self._target, 0), like.dtype)
+
+
+class MarginScore(TargetScore):
+    """The margin of each row: how much more the model says for the row's own label than for anything else.
+
+    | task | margin |
+    |---|---|
+    | binary | ±z, the sign that of the class |
+    | classes | z of the true class − log Σ exp z of the others |
+    | labels | Σ over labels of ±z, the sign that of the label |
+    | number, numbers | the number itself, or the sum |
+
+    Where there are only probabilities z is log p − log (1 − p), which for classes is the same margin.
+
+    Args:
+        task: what the scores say.
+        target: (n,) true classes, or the column of a number, as `TargetScore` has it; of labels (n, K) of −1 and 1.
+    """
+
+    def select(self, scores: Tensor) -> Tensor:
+        """(n,) of scores (n, K) or (n,)."""
+        task = self._task
+        assert task is not None
+        scores = ops.cast(scores, "float32")
+        if task.kind in ("number", "numbers"):
+            return super().select(scores)
+        if task.space == "probability":
+            inside = ops.clip(scores, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+            scores = ops.log(inside) - ops.log(1 - inside)
+        if task.kind == "labels":
+            return ops.sum(scores * ops.cast(self._target, scores.dtype), 1)
+        if task.kind == "binary":
+            column = ops.reshape(scores, (-1,))
+            return column * self._sign(column)
+        true = get_backend().take_target(scores, self._target)
+        if task.space == "probability":
+            return true
+        is_true = ops.one_hot(self._target, scores.shape[-1], dtype=scores.dtype)
+        return true - ops.logsumexp(scores - FAR * is_true, axis=1)
 
 
 def _loss_of(losses: Mapping[str, Any] | Sequence[Any], output: Output, names: list[str]) -> Any:

@@ -285,7 +285,7 @@ class Log:
     @functools.cached_property
     def gap(self) -> RelianceGap | None:
         """The same over epochs, a `records.RelianceGap`; None where live rows and a labelled probe were not compared."""
-        compared = [update for update in self.reliance if update.live_rows and update.probe_rows]
+        compared = [update for update in self.reliance if not update.blind]
         return RelianceGap.of(compared)
 
     @functools.cached_property

@@ -7,7 +7,7 @@ import pytest
 import keras_xai as kx
 from keras_xai.callbacks.live_rows import LiveRows
 
-X = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+X = np.random.default_rng(0).normal(size=(600, 4)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(np.int64)
 PROBE = kx.Probe(X, Y)
 
@@ -64,17 +64,17 @@ def dataset():
         lambda: Batches(),
         needs_tensorflow(lambda: dataset().batch(32), id="tf.data"),
         needs_tensorflow(
-            lambda: dataset().shuffle(300, seed=1, reshuffle_each_iteration=False).batch(32).prefetch(2),
+            lambda: dataset().shuffle(600, seed=1, reshuffle_each_iteration=False).batch(32).prefetch(2),
             id="tf.data, shuffled once",
         ),
     ],
     ids=["arrays", "probe", "callable", "PyDataset", None, None],
 )
-def test_at_most_256_rows_of_every_source_the_same_at_each_read(source):
+def test_at_most_512_rows_of_every_source_the_same_at_each_read(source):
     """In the source's own order, and repeatable."""
     live = LiveRows(source(), PROBE)
     first = live.check()
-    assert first.size == 256
+    assert first.size == 512
     assert live.repeats
     for _ in range(4):
         np.testing.assert_array_equal(live.read().inputs[0], first.inputs[0])
@@ -88,8 +88,8 @@ def test_at_most_256_rows_of_every_source_the_same_at_each_read(source):
     [
         lambda d: d.shuffle(64).batch(16),
         lambda d: d.batch(16).shuffle(4, seed=3).prefetch(2),
-        lambda d: d.shuffle(300).map(lambda x, y: (2 * x, y)).cache().batch(8),
-        lambda d: type(d).zip(d.shuffle(300), d).map(lambda a, b: a).batch(8),
+        lambda d: d.shuffle(600).map(lambda x, y: (2 * x, y)).cache().batch(8),
+        lambda d: type(d).zip(d.shuffle(600), d).map(lambda a, b: a).batch(8),
     ],
 )
 def test_a_data_set_that_shuffles_is_refused_before_it_is_read(chain):
@@ -131,7 +131,7 @@ def test_inputs_by_name_come_in_the_probes_order():
     probe = kx.Probe({"a": X[:, :2], "b": X[:, 2:]}, Y)
     live = LiveRows(lambda: ({"b": X[:, 2:], "a": X[:, :2]}, Y), probe)
     live.check()
-    np.testing.assert_array_equal(live.read().inputs[0], X[:256, :2])
+    np.testing.assert_array_equal(live.read().inputs[0], X[:512, :2])
     with pytest.raises(kx.InvalidInput, match="'c'"):
         LiveRows(lambda: ({"a": X[:, :2], "c": X[:, 2:]}, Y), probe).check()
 
@@ -143,7 +143,7 @@ def test_the_labels_of_the_output_that_is_explained_are_taken():
     batches.data = (X, Y, X)
     of_heads = map_batches(batches, lambda x, y, other: (x, {"head": y, "other": other}))
     live = LiveRows(of_heads, probe)
-    np.testing.assert_array_equal(live.check().y, Y[:256])
+    np.testing.assert_array_equal(live.check().y, Y[:512])
     with pytest.raises(kx.InvalidInput, match=r"'head'.*Probe"):
         LiveRows((X, {"head": Y, "other": X}), PROBE).check()
 
@@ -158,10 +158,10 @@ def test_a_change_of_rows_or_labels_is_seen_for_three_reads():
     seen = [(live.read(), live.changed, live.difference)[1:] for _ in range(4)]
     assert [changed for changed, _ in seen] == [True, True, True, False]
     assert [difference is not None for _, difference in seen] == [True, False, False, False]
-    assert seen[0][1] == ((1, 0, 256), (("column 1", 1 / 256),))
+    assert seen[0][1] == ((1, 0, 512), (("column 1", 1 / 512),))
     y[:2] = 1 - y[:2]
     assert (live.read(), live.changed)[1]
-    assert live.difference == ((0, 2, 256), (("labels", 2 / 256),))
+    assert live.difference == ((0, 2, 512), (("labels", 2 / 512),))
 
 
 def test_a_change_at_the_very_first_epoch_is_seen():
@@ -223,7 +223,7 @@ def test_one_change_in_the_first_epochs_is_told_once_the_source_is_known_to_repe
     assert not noisy.repeats
     assert (noisy.read(), noisy.difference)[1] is None
     y[:5] = 1 - y[:5]
-    assert (noisy.read(), noisy.difference)[1] == ((0, 5, 256), (("labels", 5 / 256),))
+    assert (noisy.read(), noisy.difference)[1] == ((0, 5, 512), (("labels", 5 / 512),))
 
 
 @pytest.mark.parametrize("kind", ["image", "series", "tokens", "strings", "two inputs"])
@@ -276,5 +276,5 @@ def test_another_number_of_rows_is_an_error():
     live = LiveRows(lambda: (x[0], y[0]), PROBE)
     live.check()
     x[0], y[0] = X[:100], Y[:100]
-    with pytest.raises(kx.InvalidInput, match=r"\(100, 4\).*\(256, 4\)"):
+    with pytest.raises(kx.InvalidInput, match=r"\(100, 4\).*\(512, 4\)"):
         live.read()

@@ -75,7 +75,7 @@ def test_what_is_expected_follows_from_shapes():
         assert expected_bytes(needs) == 100 * 512 * 512 * 3 * size + sample * (10 * chunk + 5 * 16)
     table = kx.Probe(np.zeros((100, 30), "float32"))
     assert expected_bytes([Need(table, passes=6)]) == 100 * 30 * 4 * 7
-    assert expected_bytes([Need(table, passes=6, live=256)]) == 100 * 30 * 4 * 7 + 2 * 256 * 30 * 4
+    assert expected_bytes([Need(table, passes=6, live=512)]) == 100 * 30 * 4 * 7 + 2 * 512 * 30 * 4
     assert expected_bytes([]) == 0
 
 
@@ -84,9 +84,9 @@ def test_live_rows_count_where_they_are_read_anew(tmp_path):
     next."""
     x, y = R.normal(size=(300, 40_000)).astype("float32"), np.arange(300) % 2
     probe = kx.Probe(x[:64], y[:64])
-    for live, rows in ((None, 0), ((x, y), 0), (lambda: (x, y), 256)):
+    for live, rows in ((None, 0), ((x, y), 0), (lambda: (x, y), 512)):
         assert kx.ImportanceDrift(tmp_path, probe, live=live).needs == [Need(probe, passes=6, live=rows)]
-    copied = LiveRows(lambda: (x[:256].copy(), y), probe)
+    copied = LiveRows(lambda: (x[:256].copy(), y[:256]), probe)
     assert peak_of(copied.check) < 1.5 * 256 * 40_000 * 4 / MIB
 
 

@@ -13,7 +13,7 @@ from tests.frameworks import array, generator_states
 pytestmark = [pytest.mark.torch, pytest.mark.every_backend]
 
 RANDOM = np.random.default_rng(0)
-X = RANDOM.normal(size=(300, 4)).astype(np.float32)
+X = RANDOM.normal(size=(600, 4)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(np.int64)
 
 
@@ -32,7 +32,7 @@ def streamed(batch_size=32):
     class Stream(IterableDataset):
         def __iter__(self):
             if batch_size is None:
-                return iter([(torch.tensor(X[k : k + 32]), torch.tensor(Y[k : k + 32])) for k in range(0, 300, 32)])
+                return iter([(torch.tensor(X[k : k + 32]), torch.tensor(Y[k : k + 32])) for k in range(0, 600, 32)])
             return iter(zip(torch.tensor(X), torch.tensor(Y), strict=True))
 
     return DataLoader(Stream(), batch_size=batch_size)
@@ -67,8 +67,8 @@ def test_reading_a_loader_gives_the_data_sets_order_and_moves_no_generator(sourc
     source = source()
     before = generator_states()
     live = LiveRows(source, kx.Probe(X, Y))
-    np.testing.assert_array_equal(live.check().inputs[0], X[:256])
-    np.testing.assert_array_equal(live.read().inputs[0], X[:256])
+    np.testing.assert_array_equal(live.check().inputs[0], X[:512])
+    np.testing.assert_array_equal(live.read().inputs[0], X[:512])
     probe = kx.Probe.from_dataset(source, 100)
     np.testing.assert_array_equal(probe.x, X[:100])
     np.testing.assert_array_equal(probe.y, Y[:100])

@@ -56,6 +56,7 @@ def epoch_of_records(epoch: int) -> list:
             9.5,
             4.25,
             epoch,
+            rows=(("c", 7, 1.0, 0.5, 2.0),),
             sentence="c speaks",
         ),
         Alert(epoch, "gap", "rows differ", False, (("a", 0.0, 0.1, 1, 5.5),), 5.5, 4.25, epoch, sentence="a differs"),

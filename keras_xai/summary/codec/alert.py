@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from keras_xai.records import VERDICTS, Alert, AlertSource, Changed, FeatureMove
+from keras_xai.records import VERDICTS, Alert, AlertSource, Carrier, Changed, FeatureMove
 from keras_xai.summary import checks
 from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.codec.json_body import body_of, step_of
@@ -52,6 +52,7 @@ def decode(epoch: int, source: AlertSource, content: Any) -> Alert:
         limit=checks.number(body.get("limit")),
         event=None if body.get("event") is None else checks.epoch(body["event"]),
         changed=None if body.get("changed") is None else _changed(body["changed"]),
+        rows=checks.several(body.get("rows", []), _carrier),
         sentence=checks.text(body.get("sentence", "")),
         step=step_of(body),
     )
@@ -74,4 +75,12 @@ def _move(feature: Any) -> FeatureMove:
         after=checks.number(after),
         direction=checks.whole(direction, -1, 2),
         z=checks.number(z),
+    )
+
+
+def _carrier(row: Any) -> Carrier:
+    """Decode one of the rows that carry a feature."""
+    name, number, label, share, value = checks.several(row, lambda entry: entry, 5)
+    return Carrier(
+        checks.text(name), checks.whole(number), checks.number(label), checks.number(share), checks.number(value)
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.records import RELIANCE_FIGURES, Reliance
+from keras_xai.records import BLINDNESSES, RELIANCE_FIGURES, Reliance
 from keras_xai.summary import checks
 from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.plugin_data_pb2 import PluginData
@@ -39,7 +39,7 @@ def encode(record: Reliance) -> Iterator[Value]:
     figures = [getattr(record, name) for name in RELIANCE_FIGURES]
     rows = np.stack([np.asarray(record.features, np.float64), *figures], 1)
     counts = np.zeros((1, COLUMNS))
-    counts[0, :3] = record.strata, record.live_rows, record.probe_rows
+    counts[0, :4] = record.strata, record.live_rows, record.probe_rows, BLINDNESSES.index(record.blind)
     data = plugin_data(PluginData.RELIANCE, names=record.names, limit=record.limit)
     yield TAG, data, np.concatenate([counts, rows]).astype(np.float32)
 
@@ -63,14 +63,16 @@ def decode(epoch: int, constants: Constants, table: Any) -> Reliance:
     table = checks.floats(table, (None, COLUMNS))
     if not 1 <= len(table) <= 1 + len(constants.names):
         raise Unreadable(f"expected at most {len(constants.names)} features, got {len(table) - 1}")
-    counts = checks.wholes(table[0, :3], (3,), 0, MAX_NUMBER).tolist()
+    counts = checks.wholes(table[0, :4], (4,), 0, MAX_NUMBER).tolist()
     features = checks.wholes(table[1:, 0], (None,), 0, len(constants.names))
     if len(set(features.tolist())) < len(features):
         raise Unreadable("expected each feature once")
     figures: dict[str, Any] = {}
     for column, name in enumerate(RELIANCE_FIGURES, 1):
         figures[name] = _within(table[1:, column], name, *RANGES[name])
-    strata, live_rows, probe_rows = counts
+    strata, live_rows, probe_rows, blindness = counts
+    if blindness >= len(BLINDNESSES):
+        raise Unreadable(f"expected a reason under {len(BLINDNESSES)}, got {blindness}")
     return Reliance(
         epoch=checks.epoch(epoch),
         names=constants.names,
@@ -78,6 +80,7 @@ def decode(epoch: int, constants: Constants, table: Any) -> Reliance:
         strata=strata,
         live_rows=live_rows,
         probe_rows=probe_rows,
+        blind=BLINDNESSES[blindness],
         limit=constants.limit,
         **figures,
     )
