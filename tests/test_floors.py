@@ -29,7 +29,7 @@ LAW = {
     "probe": {"frames", "labels"},
     "recorded": {"records", "probe"},
     "judgement": {"events", "recorded", "records"},
-    "drift": {"events", "records", "probe"},
+    "drift": {"events", "records", "probe", "slice_accuracy"},
     "summary": {"events", "records", "probe"},
     "analysis": {
         "alert_words",

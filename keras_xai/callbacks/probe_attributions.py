@@ -154,8 +154,10 @@ class ProbeAttributions(RecordingCallback):
         """True where the probe has slices, and no other callback runs the model on the whole probe."""
         if not self.probe.slices or self._session is None:
             return False
-        others = [member for member in self._session.others(self) if getattr(member, "name", "") in RUN_THE_WHOLE_PROBE]
-        return not any(getattr(member, "probe").slices for member in others)
+        for member in self._session.others(self):
+            if getattr(member, "name", "") in RUN_THE_WHOLE_PROBE and getattr(member, "probe", self.probe).slices:
+                return False
+        return True
 
     def _slices(self, epoch: int, logs: dict[str, Any]) -> list[Slices]:
         """Return accuracy by slice over the whole probe, of which the gallery is a part; one forward pass."""

@@ -305,9 +305,7 @@ class ProbeMappings(RecordingCallback):
             )
             if len(self._layers) == len(representation.layers):
                 representation = dataclasses.replace(representation, layers=self._layers)
-            decision, readout = self._decision(
-                epoch, task, predictions, decompositions, reading, representation.layers
-            )
+            decision, readout = self._decision(epoch, task, predictions, decompositions, reading, representation.layers)
             outcome = result(predictions, task.label, self.held_out, keep_label=self.probe.store == "inputs")
             slices = None
             if readout is not None:

@@ -83,10 +83,14 @@ def slice_readout(
         targets: (S) as `slice_targets` gives them.
         probes: (S, L) the linear probes of each target.
     """
+    shape = len(targets), len(layers)
+    linear_probes = [linear_probe for of_target in probes for linear_probe in of_target]
+    score = np.asarray([linear_probe.score for linear_probe in linear_probes], np.float32)
+    standard_error = np.asarray([linear_probe.standard_error for linear_probe in linear_probes], np.float32)
     return SliceReadout(
         layers=tuple(layers),
         slices=tuple(probe.slices),
-        readability=np.asarray([[linear.score for linear in of_target] for of_target in probes], np.float32).T,
-        standard_error=np.asarray([[linear.standard_error for linear in of_target] for of_target in probes], np.float32).T,
+        readability=score.reshape(shape).T,
+        standard_error=standard_error.reshape(shape).T,
         chance=np.asarray([target.chance for target in targets], np.float32),
     )

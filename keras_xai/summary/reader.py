@@ -34,7 +34,18 @@ from keras_xai.records import (
 )
 from keras_xai.summary import tag_constants
 from keras_xai.summary.checks import Unreadable
-from keras_xai.summary.codec import alert, attribution, epoch, gradients, importance, mappings, probe, reliance, slices, stop
+from keras_xai.summary.codec import (
+    alert,
+    attribution,
+    epoch,
+    gradients,
+    importance,
+    mappings,
+    probe,
+    reliance,
+    slices,
+    stop,
+)
 from keras_xai.summary.codec.inputs import Inputs, inputs_of
 from keras_xai.summary.parts import series_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
@@ -320,12 +331,15 @@ class Log:
 
         Empty where the probe has no slices.
         """
-        values = slices.Constants.of
+        constants = self._constants_of(slices.ACCURACY, slices.Constants.of)
+        if constants is None:
+            return []
+        of_group = functools.partial(slices.GroupConstants.of, slices=constants)
         return slices.joined(
-            self._decoded(slices.ACCURACY, values, slices.decode),
-            self._decoded(slices.IMPORTANCE, values, slices.decode_importance),
-            self._decoded(slices.GAPS, values, slices.decode_gaps),
-            self._decoded(slices.READOUT, slices.ReadoutConstants.of, slices.decode_readout),
+            self._decoded(slices.ACCURACY, slices.Constants.of, slices.decode),
+            self._decoded(slices.IMPORTANCE, of_group, slices.decode_importance),
+            self._decoded(slices.GAPS, of_group, slices.decode_gaps),
+            self._decoded(slices.READOUT, of_group, slices.decode_readout),
         )
 
     # Continuing a run.

@@ -12,7 +12,18 @@ from typing import Any
 
 from keras_xai.probe import Probe
 from keras_xai.records import Alert, Attribution, Epoch, Gradients, Mappings, Reliance, Shares, Slices, Stop
-from keras_xai.summary.codec import alert, attribution, epoch, gradients, importance, mappings, probe, reliance, slices, stop
+from keras_xai.summary.codec import (
+    alert,
+    attribution,
+    epoch,
+    gradients,
+    importance,
+    mappings,
+    probe,
+    reliance,
+    slices,
+    stop,
+)
 from keras_xai.summary.tensors import Value
 
 CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {

@@ -27,7 +27,7 @@ from keras_xai.summary.tensors import Value
 TAG = f"{PLUGIN_NAME}/slices/"  # and the group
 ACCURACY, IMPORTANCE, GAPS, READOUT = (TAG + group for group in ("accuracy", "importance", "gaps", "readout"))
 # Limits against forged files: viewers draw a line or a row for each.
-MAX_VALUES, MAX_LAYERS, MAX_FEATURES = 1 << 11, 1 << 9, 1 << 9
+MAX_VALUES, MAX_NAMES = 1 << 11, 1 << 9  # values of all slices; features or layers
 MAX_ROWS = 1 << 31
 
 
@@ -36,16 +36,16 @@ def encode(record: Slices) -> Iterator[Value]:
     values = {"values": [list(value) for value in record.values], "size": record.size}
     step = {} if record.step is None else {"step": record.step}
     body = {"accuracy": record.overall_accuracy, "confidence": record.overall_confidence, **step}
-    yield _value(ACCURACY, body, {"figures": np.stack([record.accuracy, record.confidence], 1)}, **values)
+    yield _value(ACCURACY, body, {"figures": np.stack([record.accuracy, record.confidence], 1)}, constants=values)
     importance, gaps, readout = record.importance, record.gaps, record.readout
     if importance is not None:
         arrays = {"share": importance.share, "overall": importance.overall}
-        yield _value(IMPORTANCE, {}, arrays, importance.features, **values)
+        yield _value(IMPORTANCE, {}, arrays, importance.features)
     if gaps is not None:
-        yield _value(GAPS, {"features": gaps.features}, {"z": gaps.z}, **values)
+        yield _value(GAPS, {"features": gaps.features}, {"z": gaps.z})
     if readout is not None:
-        arrays = {"readability": readout.readability, "standard_error": readout.standard_error, "chance": readout.chance}
-        yield _value(READOUT, {}, arrays, readout.layers, slices=readout.slices)
+        names = ("readability", "standard_error", "chance")
+        yield _value(READOUT, {}, {name: getattr(readout, name) for name in names}, readout.layers)
 
 
 def _value(
@@ -53,7 +53,7 @@ def _value(
     body: Mapping[str, Any],
     arrays: Mapping[str, NDArray[Any]],
     names: tuple[str, ...] = (),
-    **constants: Any,
+    constants: Mapping[str, Any] | None = None,
 ) -> Value:
     data = plugin_data(PluginData.SLICES, names=names, options=constants)
     blobs = [pack(np.asarray(array, np.float32)) for array in arrays.values()]
@@ -62,39 +62,41 @@ def _value(
 
 @dataclass(frozen=True, eq=False)
 class Constants:
-    """Constants of accuracies, gaps and importance: the values of all slices, and the features of an importance."""
+    """Constants that all records of a run have in common: the values of all slices."""
 
     values: tuple[SliceValue, ...]
     size: int
-    features: tuple[str, ...]
 
     @classmethod
     def of(cls, data: PluginData) -> Constants:
-        constants, features = options(data), tuple(data.names)
+        constants = options(data)
         size = checks.whole(checks.entry(constants, "size"), 1, MAX_ROWS)
         values = checks.several(checks.entry(constants, "values"), _slice_value)
-        if not 0 < len(values) <= MAX_VALUES or len(features) > MAX_FEATURES:
-            raise Unreadable(f"expected values of slices, got {len(values)} of them and {len(features)} features")
+        if not 0 < len(values) <= MAX_VALUES:
+            raise Unreadable(f"expected {MAX_VALUES:,} values at most, got {len(values):,}")
         checks.unique(f"{value.slice}\0{value.value}" for value in values)
         if any(value.rows > size for value in values):
             raise Unreadable(f"expected values of at most {size} rows")
-        return cls(values, size, features)
+        return cls(values, size)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the slices."""
+        return tuple(dict.fromkeys(value.slice for value in self.values))
 
 
 @dataclass(frozen=True, eq=False)
-class ReadoutConstants:
-    """Constants of a readout."""
+class GroupConstants:
+    """Constants of another group of figures: its features or layers, and the values of slices that it must be of."""
 
-    layers: tuple[str, ...]
-    slices: tuple[str, ...]
+    names: tuple[str, ...]
+    slices: Constants
 
     @classmethod
-    def of(cls, data: PluginData) -> ReadoutConstants:
-        layers = checks.unique(data.names)
-        slices = checks.unique(checks.several(checks.entry(options(data), "slices"), checks.text))
-        if not 0 < len(layers) <= MAX_LAYERS or not 0 < len(slices) <= MAX_VALUES:
-            raise Unreadable(f"expected layers and slices, got {len(layers)} layers and {len(slices)} slices")
-        return cls(layers, slices)
+    def of(cls, data: PluginData, slices: Constants) -> GroupConstants:
+        if len(data.names) > MAX_NAMES:
+            raise Unreadable(f"expected {MAX_NAMES} names at most, got {len(data.names):,}")
+        return cls(tuple(data.names), slices)
 
 
 def _slice_value(entry: Any) -> SliceValue:
@@ -118,35 +120,37 @@ def decode(epoch: int, constants: Constants, blobs: Any) -> Slices:
     )
 
 
-def decode_importance(epoch: int, constants: Constants, blobs: Any) -> tuple[int, Constants, SliceImportance]:
-    """Decode the importance of a record: its epoch, the values of its slices, and the figures."""
+def decode_importance(epoch: int, constants: GroupConstants, blobs: Any) -> tuple[int, SliceImportance]:
+    """Decode the importance of a record, with its epoch."""
     _, arrays = _parsed(blobs, "share", "overall")
-    count = len(constants.features)
+    count = len(constants.names)
     if not count:
         raise Unreadable("expected the names of features")
-    share = checks.shares(arrays["share"], (len(constants.values), count))
-    overall = checks.shares(arrays["overall"], (count,))
-    return checks.epoch(epoch), constants, SliceImportance(constants.features, share, overall)
+    share = checks.shares(arrays["share"], (len(constants.slices.values), count))
+    return checks.epoch(epoch), SliceImportance(constants.names, share, checks.shares(arrays["overall"], (count,)))
 
 
-def decode_gaps(epoch: int, constants: Constants, blobs: Any) -> tuple[int, Constants, SliceGaps]:
-    """Decode the gaps of a record: its epoch, the values of its slices, and the figures."""
+def decode_gaps(epoch: int, constants: GroupConstants, blobs: Any) -> tuple[int, SliceGaps]:
+    """Decode the gaps of a record, with its epoch."""
     body, arrays = _parsed(blobs, "z")
-    count = len(constants.values)
+    count = len(constants.slices.values)
     features = checks.several(checks.entry(body, "features"), checks.text, count)
     z = checks.floats(arrays["z"], (count,))
     if (z < 0).any() or np.isinf(z).any():
         raise Unreadable("expected z of 0 or more, or NaN")
-    return checks.epoch(epoch), constants, SliceGaps(features, z)
+    return checks.epoch(epoch), SliceGaps(features, z)
 
 
-def decode_readout(epoch: int, constants: ReadoutConstants, blobs: Any) -> tuple[int, SliceReadout]:
-    """Decode the readout of a record: its epoch, and the figures."""
+def decode_readout(epoch: int, constants: GroupConstants, blobs: Any) -> tuple[int, SliceReadout]:
+    """Decode the readout of a record, with its epoch."""
     _, arrays = _parsed(blobs, "readability", "standard_error", "chance")
-    shape = len(constants.layers), len(constants.slices)
+    layers, slices = checks.unique(constants.names), constants.slices.names
+    if not layers:
+        raise Unreadable("expected the names of layers")
+    shape = len(layers), len(slices)
     readout = SliceReadout(
-        layers=constants.layers,
-        slices=constants.slices,
+        layers=layers,
+        slices=slices,
         readability=checks.shares(arrays["readability"], shape),
         standard_error=checks.shares(arrays["standard_error"], shape),
         chance=checks.shares(arrays["chance"], shape[1:]),
@@ -156,25 +160,18 @@ def decode_readout(epoch: int, constants: ReadoutConstants, blobs: Any) -> tuple
 
 def joined(
     records: Sequence[Slices],
-    importance: Sequence[tuple[int, Constants, SliceImportance]],
-    gaps: Sequence[tuple[int, Constants, SliceGaps]],
+    importance: Sequence[tuple[int, SliceImportance]],
+    gaps: Sequence[tuple[int, SliceGaps]],
     readouts: Sequence[tuple[int, SliceReadout]],
 ) -> list[Slices]:
-    """Return the records with the figures of the other groups, where these are of the same slices."""
-    importance_of = {epoch: (constants.values, figures) for epoch, constants, figures in importance}
-    gaps_of = {epoch: (constants.values, figures) for epoch, constants, figures in gaps}
-    readout_of = dict(readouts)
+    """Return records of accuracies with the figures of the other groups, by their epochs."""
+    importance_of, gaps_of, readout_of = dict(importance), dict(gaps), dict(readouts)
     whole = []
     for record in records:
-        values, importance_there = importance_of.get(record.epoch, ((), None))
-        gap_values, gaps_there = gaps_of.get(record.epoch, ((), None))
-        readout = readout_of.get(record.epoch)
+        epoch = record.epoch
         whole.append(
             dataclasses.replace(
-                record,
-                importance=importance_there if values == record.values else None,
-                gaps=gaps_there if gap_values == record.values else None,
-                readout=readout if readout is not None and readout.slices == record.names else None,
+                record, importance=importance_of.get(epoch), gaps=gaps_of.get(epoch), readout=readout_of.get(epoch)
             )
         )
     return whole
