@@ -474,10 +474,10 @@ class SliceImportance:
 
 @dataclass(frozen=True, eq=False)
 class SliceGaps:
-    """What speaks for the label in the rows of each value, and in the other rows of the probe does not.
+    """The feature that speaks for the label in the rows of each value, and in the other rows of the probe does not.
 
-    The statistic is that of `Reliance`, with the rows of the value in the place of the training rows. Of each value the feature
-    with the largest z; see `drift.slices`.
+    The statistic is that of `Reliance`, with the rows of the value in the place of the training rows; of each value it is the
+    feature with the largest z. See `drift.slices`.
     """
 
     features: tuple[str, ...]  # (V) "" where none speaks for the label in these rows alone

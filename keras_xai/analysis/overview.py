@@ -11,11 +11,13 @@ from keras_xai.alert_words import VERDICT_WORDS
 from keras_xai.analysis.epochs import position
 from keras_xai.analysis.formatting import count, percent, short
 from keras_xai.analysis.importance import burn_in_end, importance_of, measured_at, unmeasured_at
+from keras_xai.analysis.slices import points, slices_at, why_no_accuracy
 from keras_xai.events import events
 from keras_xai.gradient_flags import CONDITIONS
 from keras_xai.judgement import is_scored, judge, not_finite_since
 from keras_xai.recorded import Recorded
-from keras_xai.records import Alert, Importance
+from keras_xai.records import Alert, Importance, Slices
+from keras_xai.slice_accuracy import largest_gap, worst_slice
 
 Event = Sequence[Alert]  # alerts of one cause
 
@@ -134,6 +136,7 @@ def summary(run: Recorded, epoch: int | None = None) -> Summary:
         _score(importance, current),
         _share(importance, feature, current, before, alarm=bool(past)),
         _flags(run, current),
+        *_slices(slices_at(run, current)),
     )
     judgement = judge(run, current)
     faults = _as_sentences(judgement.faults)
@@ -323,6 +326,32 @@ def _share(importance: Importance | None, feature: str, current: int, before: in
     since = not_finite_since(importance, current)
     when = "" if since is None else f"at epoch {importance.epochs[at]}: "
     return Fact(percent(float(share[f])), was, f"{when}{feature}, rank {rank} of {measured}", alarm=alarm)
+
+
+def _slices(record: Slices | None) -> tuple[Fact, ...]:
+    """Return the worst slice and the largest gap; nothing where the probe has no slices."""
+    if record is None:
+        return ()
+    worst, gap = worst_slice(record), largest_gap(record)
+    if worst is None or gap is None:
+        return (Fact("–", "", f"worst slice: {why_no_accuracy(record)}"),)
+    rows, interval = count(worst.value.rows, "row"), f"95 %: {percent(worst.low)} to {percent(worst.high)}"
+    is_worse = worst.high < record.overall_accuracy  # and not only by the chance of few rows
+    error = points(2 * gap.standard_error)
+    return (
+        Fact(
+            percent(worst.accuracy),
+            f"of {percent(record.overall_accuracy)} over all",
+            f"worst slice: {worst.value}, {rows}, {interval}",
+            alarm=is_worse,
+        ),
+        Fact(
+            f"{points(gap.gap)} points",
+            f"± {error}",
+            f"largest gap of accuracy beyond chance: {gap.value} below all rows",
+            alarm=gap.gap - 2 * gap.standard_error > MARKED_ACCURACY_LOSS,
+        ),
+    )
 
 
 def _flagged(run: Recorded, current: int) -> tuple[int, int, str, int] | None:

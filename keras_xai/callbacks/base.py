@@ -220,8 +220,16 @@ class RecordingCallback(keras.callbacks.Callback):
         if self._session is not None:
             self._session.add_figures(figures)
 
-    def slice_figures(self, record: Slices | None = None) -> dict[str, float]:
-        """Return the accuracy of the worst slice for `logs`: of a record, or as it was when the probe was looked at last."""
+    def slice_figures(self, probe: Probe, records: Iterable[Record] = ()) -> dict[str, float]:
+        """Return the accuracy of the worst slice for `logs`; nothing where the probe has no slices.
+
+        Args:
+            probe: that is watched.
+            records: of this epoch; without one of slices the figure is as it was when the probe was looked at last.
+        """
+        if not probe.slices:
+            return {}
+        record = next((record for record in records if isinstance(record, Slices)), None)
         if record is None and self._session is not None:
             record = self._session.slices
         worst = None if record is None else worst_slice(record)

@@ -23,6 +23,7 @@ from keras_xai.callbacks.live_rows import LiveRows, copied_rows, rows_hash
 from keras_xai.callbacks.memory import Need, announce_need
 from keras_xai.callbacks.response import Response, check_response, common_response, respond
 from keras_xai.callbacks.schedule import Every
+from keras_xai.callbacks.slice_watch import OutputsOfParts, slices_of_update
 from keras_xai.drift.monitor import DriftMonitor, DriftSettings, Explained
 from keras_xai.errors import DriftAlarm, InvalidInput, named_fault, unknown
 from keras_xai.events import line
@@ -51,6 +52,8 @@ class ImportanceDrift(RecordingCallback):
       of a feature's usual move; NaN before there are six moves to compare with;
     - `xai_drift_alarm`: 1 at an alarm of whatever source, else 0;
     - `xai_quiet_epochs`: epochs since the last alarm;
+    - `xai_worst_slice`, where the probe has slices: the accuracy of the value with the lowest over 8 rows or more; NaN where
+      there is none;
 
     and with `log="all"` also `xai_drift` (the part of the shares that moved since the update before, 0 to 1) and, with `live`,
     `xai_drift_score_live` and `xai_drift_alarm_live`.
@@ -99,7 +102,9 @@ class ImportanceDrift(RecordingCallback):
 
     name: ClassVar[str] = "importance_drift"
     fit_state: ClassVar[Mapping[str, Any]] = {"_explainers": {}, "_first_rows": None}
-    default_figures: ClassVar[frozenset[str]] = frozenset({"xai_drift_score", "xai_drift_alarm", "xai_quiet_epochs"})
+    default_figures: ClassVar[frozenset[str]] = frozenset(
+        {"xai_drift_score", "xai_drift_alarm", "xai_quiet_epochs", "xai_worst_slice"}
+    )
     cost_hint: ClassVar[str] = "a probe of 128 rows, every=2 or no live rows in ImportanceDrift"
 
     def __init__(
@@ -265,11 +270,12 @@ class ImportanceDrift(RecordingCallback):
 
     def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
         records = self._updates(epoch)
-        self.log_figures(logs, self._monitor.log_values(epoch))
+        self.log_figures(logs, {**self._monitor.log_values(epoch), **self.slice_figures(self.probe, records)})
         return records
 
     def carry_forward(self, epoch: int, logs: dict[str, Any]) -> None:
-        self.log_figures(logs, self._monitor.log_values(epoch, updated=False))
+        figures = self._monitor.log_values(epoch, updated=False)
+        self.log_figures(logs, {**figures, **self.slice_figures(self.probe)})
 
     def record_last_epoch(self, epoch: int) -> Iterable[Record]:
         return self._updates(epoch)
@@ -316,9 +322,13 @@ class ImportanceDrift(RecordingCallback):
         """Return the records of an epoch; its alerts are kept for `on_epoch_written` as well."""
         monitor, explainer = self._monitor, self._explainers["clean"]
         monitor.begin_update()
-        pooled = PooledRows.of((maps[self._methods["clean"]] for maps in explainer.in_parts()), self.probe)
+        parts = OutputsOfParts(maps[self._methods["clean"]] for maps in explainer.in_parts())
+        pooled = PooledRows.of(parts, self.probe)
         self.warn_once(explainer.engine.side_effects)
         records = self._scored(epoch, "clean", pooled, self.probe)
+        if self.probe.slices:
+            unmeasured = self._unmeasured["clean"]
+            records.append(slices_of_update(epoch, explainer, parts, pooled, monitor.top_features, unmeasured))
         if self._live_rows is not None and self._team.agreed(monitor.top_features.is_fixed):
             try:
                 with self._team.together():

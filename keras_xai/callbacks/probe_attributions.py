@@ -147,7 +147,7 @@ class ProbeAttributions(RecordingCallback):
 
     def carry_forward(self, epoch: int, logs: dict[str, Any]) -> None:
         if self._looks_at_slices:
-            self.log_figures(logs, self.slice_figures())
+            self.log_figures(logs, self.slice_figures(self.probe))
 
     @property
     def _looks_at_slices(self) -> bool:
@@ -165,9 +165,9 @@ class ProbeAttributions(RecordingCallback):
             return []
         assert self._explainer is not None
         outputs = self._explainer.outputs(self.probe)
-        slices = slices_of_outputs(epoch, self.probe, self._explainer.task, outputs)
-        self.log_figures(logs, self.slice_figures(slices))
-        return [slices]
+        records = [slices_of_outputs(epoch, self.probe, self._explainer.task, outputs)]
+        self.log_figures(logs, self.slice_figures(self.probe, records))
+        return records
 
     def _late_gallery(self) -> list[Record]:
         """Return the gallery once more, where it was written before the model was built, which decides what labels mean."""

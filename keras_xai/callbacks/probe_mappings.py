@@ -266,14 +266,12 @@ class ProbeMappings(RecordingCallback):
         self._new_flags = [flag for flag in record.flags if (flag.name, flag.kind) not in self._active_flags]
         self._active_flags = frozenset((flag.name, flag.kind) for flag in record.flags)
         self._record = record
-        self._log_figures(logs, slices)
-        return [record] if slices is None else [record, slices]
+        records: list[Record] = [record] if slices is None else [record, slices]
+        self.log_figures(logs, {**self._figures, **self.slice_figures(self.probe, records)})
+        return records
 
     def carry_forward(self, epoch: int, logs: dict[str, Any]) -> None:
-        self._log_figures(logs)
-
-    def _log_figures(self, logs: dict[str, Any], slices: Slices | None = None) -> None:
-        self.log_figures(logs, {**self._figures, **(self.slice_figures(slices) if self.probe.slices else {})})
+        self.log_figures(logs, {**self._figures, **self.slice_figures(self.probe)})
 
     def record_last_epoch(self, epoch: int) -> Iterable[Record]:
         return self.record_epoch(epoch, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.engine import RECORDED_COLUMNS
 from keras_xai.attribution.explainer import ProbeExplainer
-from keras_xai.drift.slices import accuracy_by_slice
+from keras_xai.attribution.importance import PooledRows
+from keras_xai.drift.slices import accuracy_by_slice, importance_by_slice
+from keras_xai.drift.top_features import TopFeatures
 from keras_xai.errors import InvalidInput
 from keras_xai.mapping.decision import LinearProbe, Target
 from keras_xai.mapping.predictions import Predictions
@@ -18,7 +21,7 @@ from keras_xai.mapping.result import RowAccuracy
 from keras_xai.mapping.task import predictions_from_outputs, true_labels
 from keras_xai.model.task import Task
 from keras_xai.probe import Probe
-from keras_xai.records import Attribution, SliceReadout, Slices
+from keras_xai.records import Attribution, SliceImportance, SliceReadout, Slices
 
 
 class OutputsOfParts:
@@ -59,6 +62,37 @@ def slices_of_outputs(epoch: int, probe: Probe, task: Task, outputs: NDArray[Any
     # A model whose weights are NaN is recorded as well: no warning of NumPy's for each figure.
     with np.errstate(all="ignore"):
         return slices_of_predictions(epoch, probe, predictions_from_outputs(task, outputs), label)
+
+
+def slices_of_update(
+    epoch: int,
+    explainer: ProbeExplainer,
+    parts: OutputsOfParts,
+    pooled: PooledRows,
+    top_features: TopFeatures,
+    unmeasured: NDArray[np.bool_],
+) -> Slices:
+    """Return accuracy, confidence and importance by slice, of a probe whose attributions were all taken.
+
+    Args:
+        epoch: of the record.
+        explainer: of the probe.
+        parts: attributions that it gave.
+        pooled: the same, row by row.
+        top_features: that are recorded by themselves.
+        unmeasured: (F) True for features that the method cannot measure.
+    """
+    probe = explainer.probe
+    record = slices_of_outputs(epoch, probe, explainer.task, parts.of(explainer))
+    if not top_features.is_fixed:
+        return record
+    importance = importance_by_slice(probe.slices, pooled.magnitude, probe.features, unmeasured)
+    shown = SliceImportance(
+        features=top_features.names,
+        share=top_features.sum_others(importance.share),
+        overall=top_features.sum_others(importance.overall),
+    )
+    return dataclasses.replace(record, importance=shown)
 
 
 def slices_of_predictions(epoch: int, probe: Probe, predictions: Predictions, label: NDArray[Any] | None) -> Slices:

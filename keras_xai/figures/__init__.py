@@ -16,6 +16,7 @@ from keras_xai.figures import (
     mappings,
     overview,
     probe_attributions,
+    slices,
     weight_gradients,
 )
 from keras_xai.figures.colour import Theme
@@ -28,6 +29,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "probe_attributions": probe_attributions.figure,
     "importance_drift": importance_drift.figure,
     "mappings": mappings.figure,
+    "slices": slices.figure,
 }
 
 PANELS: dict[str, Callable[..., Figure]] = {
@@ -41,6 +43,7 @@ PANELS: dict[str, Callable[..., Figure]] = {
     "update_ratio": weight_gradients.update_ratio,
     "sample_outputs": probe_attributions.sample_outputs,
     **mappings.PANELS,
+    **slices.PANELS,
 }
 
 

@@ -13,6 +13,7 @@ import keras_xai as kx
 from keras_xai.callbacks.slice_watch import slices_of_outputs
 from keras_xai.model.task import decide
 from keras_xai.slice_accuracy import worst_slice
+from keras_xai.summary.event_files import events
 from tests.frameworks import array
 
 R = np.random.default_rng(0)
@@ -211,3 +212,63 @@ def test_a_continued_run_goes_on_with_its_slices(tmp_path):
     runs = kx.load(tmp_path)
     assert [record.epoch for record in runs["."].slices] == [0, 1]
     assert [record.names for record in runs["keras_xai-2"].slices] == [("sex",)]
+
+
+@pytest.mark.every_backend
+def test_the_drift_callback_records_accuracy_and_importance_by_slice(tmp_path):
+    """Without a further pass over the probe: its own attributions say both. Of a linear model saliency is the weights."""
+    keras.utils.set_random_seed(1)
+    watched = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    watched.compile("adam", "sparse_categorical_crossentropy")
+    callback = kx.ImportanceDrift(tmp_path, probe(), every=2, on_error="raise")
+    history = fit(watched, callback, epochs=4)
+    records = slices_in(tmp_path)
+    assert [record.epoch for record in records] == [0, 2, 3]
+    check_accuracy(records[-1], array(watched(X)))
+    kernel = np.abs(array(watched.layers[0].kernel))
+    magnitude = kernel[:, Y].T  # of the logit of the true class
+    importance = records[-1].importance
+    assert importance.features == ("a", "b", "c", "d")
+    np.testing.assert_allclose(importance.overall, magnitude.mean(0) / magnitude.mean(0).sum(), rtol=1e-4)
+    for k, rows in enumerate(rows_of(records[-1])):
+        mean = magnitude[rows].mean(0)
+        np.testing.assert_allclose(importance.share[k], mean / mean.sum(), rtol=1e-4)
+    worst = [worst_slice(record).accuracy for record in records]
+    np.testing.assert_allclose(history["xai_worst_slice"], [worst[0], worst[0], worst[1], worst[2]])
+
+
+def test_all_callbacks_together_write_one_record_an_epoch(tmp_path):
+    """Importance of the one, readout of the other; the files hold each figure once."""
+    watched = model()
+    fit(watched, kx.Explain(tmp_path, probe(), mappings={"surrogates": ()}, on_error="raise"), epochs=2)
+    records = slices_in(tmp_path)
+    assert [record.epoch for record in records] == [0, 1]
+    assert all(record.importance is not None and record.readout is not None for record in records)
+    check_accuracy(records[-1], probabilities_of(watched))
+    (path,) = (tmp_path / "keras_xai").glob("events*")
+    tags = [value.tag for event in events(path, []) for value in event.summary.value if "slices" in value.tag]
+    assert sorted(tags) == sorted(
+        2 * ["keras_xai/slices/accuracy", "keras_xai/slices/importance", "keras_xai/slices/readout"]
+    )
+
+
+def test_of_many_features_the_top_ones_are_recorded_by_slice_too(tmp_path):
+    """600 columns are 200 and "other"; of 70 classes the outputs come by a pass of their own."""
+    r = np.random.default_rng(3)
+    x = r.normal(size=(SIZE, 600)).astype("float32")
+    keras.utils.set_random_seed(1)
+    watched = keras.Sequential([keras.Input((600,)), keras.layers.Dense(70, "softmax")])
+    watched.compile("adam", "sparse_categorical_crossentropy")
+    wide = kx.Probe(x, Y, slices={"sex": SEX})
+    watched.fit(x, Y, epochs=1, verbose=0, callbacks=[kx.ImportanceDrift(tmp_path, wide, on_error="raise")])
+    (record,) = slices_in(tmp_path)
+    importance = record.importance
+    assert importance.features == kx.load(tmp_path)["."].importance.names
+    assert importance.share.shape == (2, 201)
+    np.testing.assert_allclose(importance.share.sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(importance.overall, kx.load(tmp_path)["."].importance.share[0], rtol=1e-5)
+    probabilities = array(watched(x))
+    for k, value in enumerate(("f", "m")):
+        rows = value == SEX
+        assert record.accuracy[k] == pytest.approx(accuracy_score(Y[rows], probabilities[rows].argmax(1)))
+        assert record.confidence[k] == pytest.approx(probabilities[rows, Y[rows]].mean(), abs=1e-5)

@@ -15,6 +15,7 @@ import {
   row,
 } from "../marks/importance.js";
 import { slope } from "../marks/slopes.js";
+import { figurePanel } from "./figure_panel.js";
 import { linkToSamples } from "./links.js";
 import { BaseView } from "./view.js";
 
@@ -48,6 +49,8 @@ export class OverviewView extends BaseView {
       lossPanel(context),
       movedPanel(context, importance, summary, deferred),
       healthPanel(context),
+      ...figurePanel(context, { name: "slice_accuracy", span: "c7", ofEpoch: true }),
+      ...figurePanel(context, { name: "slice_importance", span: "c5", still: true, ofEpoch: true }),
     ];
     root.append(h("div", { class: "grid" }, panels));
     deferred.fill();
