@@ -1,4 +1,4 @@
-"""What the accuracies of slices say: the worst one, the largest gap to the whole, and how sure that is of so few rows."""
+"""Conclusions from the accuracies of slices: the worst one, the largest gap to the whole, and how sure that is of so few rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class WorstSlice(NamedTuple):
 
 
 class SliceGap(NamedTuple):
-    """How much less accurate the model is on the rows of one value than on all."""
+    """The part of its accuracy that a model loses on the rows of one value."""
 
     value: SliceValue
     gap: float  # accuracy of the whole − that of the value, −1 to 1
@@ -40,7 +40,7 @@ def wilson_interval(accuracy: Array, rows: Array) -> tuple[Array, Array]:
         >>> low.round(2).tolist(), high.round(2).tolist()
         ([0.68], [1.0])
     """
-    share, count = np.asarray(accuracy, np.float64), np.asarray(rows, np.float64)
+    share, count = np.clip(np.asarray(accuracy, np.float64), 0, 1), np.asarray(rows, np.float64)
     with np.errstate(all="ignore"):
         square = NORMAL_95**2 / count
         centre = (share + square / 2) / (1 + square)
@@ -76,8 +76,10 @@ def largest_gap(record: Slices, slice_name: str | None = None) -> SliceGap | Non
         slice_name: look at the values of this slice alone.
 
     Returns:
-        The gap; None where no value has `MIN_ROWS` rows and an accuracy.
+        The gap; None where the whole has no accuracy, or no value of `MIN_ROWS` rows has one.
     """
+    if not np.isfinite(record.overall_accuracy):
+        return None
     gaps = [
         _gap(record, k)
         for k, value in enumerate(record.values)
@@ -104,5 +106,5 @@ def _gap(record: Slices, k: int) -> SliceGap:
 
 
 def _smoothed_variance(right: float, rows: int) -> float:
-    share = (right + 1) / (rows + 2)
+    share = min(max((right + 1) / (rows + 2), 0.0), 1.0)  # a file may hold accuracies that do not go together
     return share * (1 - share) / (rows + 2)

@@ -333,21 +333,22 @@ def _slices(record: Slices | None) -> tuple[Fact, ...]:
     if record is None:
         return ()
     worst, gap = worst_slice(record), largest_gap(record)
-    if worst is None or gap is None:
+    if worst is None:
         return (Fact("–", "", f"worst slice: {why_no_accuracy(record)}"),)
     rows, interval = count(worst.value.rows, "row"), f"95 %: {percent(worst.low)} to {percent(worst.high)}"
-    is_worse = worst.high < record.overall_accuracy  # and not only by the chance of few rows
-    error = points(2 * gap.standard_error)
+    lowest = Fact(
+        percent(worst.accuracy),
+        f"of {percent(record.overall_accuracy)} over all",
+        f"worst slice: {worst.value}, {rows}, {interval}",
+        alarm=worst.high < record.overall_accuracy,  # and not only by the chance of few rows
+    )
+    if gap is None:
+        return (lowest,)
     return (
-        Fact(
-            percent(worst.accuracy),
-            f"of {percent(record.overall_accuracy)} over all",
-            f"worst slice: {worst.value}, {rows}, {interval}",
-            alarm=is_worse,
-        ),
+        lowest,
         Fact(
             f"{points(gap.gap)} points",
-            f"± {error}",
+            f"± {points(2 * gap.standard_error)}",
             f"largest gap of accuracy beyond chance: {gap.value} below all rows",
             alarm=gap.gap - 2 * gap.standard_error > MARKED_ACCURACY_LOSS,
         ),

@@ -45,13 +45,13 @@ def important_features(record: Slices, values: Sequence[int], most: int) -> list
 def slices_sentence(record: Slices) -> str:
     """Describe an epoch: the worst slice, and the gap that is largest beyond chance where that is another one."""
     worst, gap = worst_slice(record), largest_gap(record)
-    if worst is None or gap is None:
+    if worst is None:
         return why_no_accuracy(record)
     sentence = (
         f"Epoch {record.epoch}: {percent(worst.accuracy)} right where {worst.value} ({count(worst.value.rows, 'row')}, 95 %: "
         f"{percent(worst.low)} to {percent(worst.high)}), {percent(record.overall_accuracy)} over all."
     )
-    if gap.value != worst.value:
+    if gap is not None and gap.value != worst.value:
         sentence += f" Surer: {gap.value} is {points(gap.gap)} points below."
     return sentence
 

@@ -86,13 +86,13 @@ def slices_of_update(
     record = slices_of_outputs(epoch, probe, explainer.task, parts.of(explainer))
     if not top_features.is_fixed:
         return record
-    importance = importance_by_slice(probe.slices, pooled.magnitude, probe.features, unmeasured)
-    shown = SliceImportance(
+    of_all = importance_by_slice(probe.slices, pooled.magnitude, probe.features, unmeasured)
+    importance = SliceImportance(
         features=top_features.names,
-        share=top_features.sum_others(importance.share),
-        overall=top_features.sum_others(importance.overall),
+        share=top_features.sum_others(of_all.share),
+        overall=top_features.sum_others(of_all.overall),
     )
-    return dataclasses.replace(record, importance=shown)
+    return dataclasses.replace(record, importance=importance)
 
 
 def slices_of_predictions(epoch: int, probe: Probe, predictions: Predictions, label: NDArray[Any] | None) -> Slices:

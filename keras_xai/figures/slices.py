@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from keras_xai.analysis.formatting import percent
 from keras_xai.analysis.slices import important_features, least_accurate, slices_at, slices_sentence, why_no_accuracy
@@ -82,23 +83,25 @@ def slice_accuracy(run: Recorded, look: Look = LIGHT, *, epoch: int | None = Non
     records, chosen = run.slices, slices_at(run, epoch)
     if chosen is None:
         return _panel(look, "slice_accuracy", [])
-    drawn = [k for k in least_accurate(chosen, MAX_LINES) if np.isfinite([r.accuracy[k] for r in records]).any()]
+    accuracies = np.asarray([record.accuracy for record in records], np.float64)  # (E, V)
+    drawn = [k for k in least_accurate(chosen, MAX_LINES) if np.isfinite(accuracies[:, k]).any()]
     if not drawn:
         return _panel(look, "slice_accuracy", [], {"absent": why_no_accuracy(chosen)})
     epochs, colours = [record.epoch for record in records], _colours(look.theme, len(drawn))
-    data = _band(look, records, drawn[0])
+    band = _interval(records, drawn[0])
+    data = _band(look, epochs, band)
     labels = []
     for k, colour in reversed(list(zip(drawn, colours, strict=True))):
-        accuracy = [float(record.accuracy[k]) for record in records]
+        accuracy = accuracies[:, k]
         confidence = numbers([record.confidence[k] for record in records])
         name = f"{_name(chosen.values[k])}, {chosen.values[k].rows} rows"
         hover = "%{y:.1%}, confidence %{customdata:.1%}"
         data.append(_line(name, epochs, accuracy, colour, customdata=confidence, hovertemplate=hover))
-        labels.append((_name(chosen.values[k]), accuracy[-1], colour))
+        labels.append((_name(chosen.values[k]), float(accuracy[-1]), colour))
     overall = [record.overall_accuracy for record in records]
     data.append(_line(WHOLE, epochs, overall, look["text"], dash="6px,3px", width=2.25, hovertemplate="%{y:.1%}"))
     labels.append((WHOLE, overall[-1], look["text"]))
-    low = min(value for trace in data for value in trace["y"] if value is not None)
+    low = float(np.nanmin([np.nanmin(accuracies[:, drawn]), *band[0]]))
     span = [max(0.0, low - 0.05), 1.02]
     right = 16 + int(6 * max(min(len(name), LABEL_LETTERS) for name, *_ in labels))
     panel = _panel(
@@ -119,7 +122,7 @@ def _name(value: SliceValue) -> str:
     return f"{value.slice} = {value.value}"
 
 
-def _line(name: str, epochs: Sequence[int], values: Sequence[float], colour: str, **more: Any) -> dict[str, Any]:
+def _line(name: str, epochs: Sequence[int], values: ArrayLike, colour: str, **more: Any) -> dict[str, Any]:
     """Return a line over epochs; a single epoch is a point."""
     return line(name, epochs, values, colour, mode="lines" if len(epochs) > 1 else "markers", **more)
 
@@ -131,14 +134,19 @@ def _colours(theme: Theme, count: int) -> list[str]:
     return srgb(np.stack([np.full(count, lightness), chroma * np.cos(angle), chroma * np.sin(angle)], 1))
 
 
-def _band(look: Look, records: Sequence[Slices], k: int) -> list[dict[str, Any]]:
-    """Return the 95 % interval of the accuracy of a value, as a band."""
+def _interval(records: Sequence[Slices], k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the 95 % interval of the accuracy of a value over epochs: its lower and its upper end."""
     rows = np.asarray([record.values[k].rows for record in records])
-    low, high = wilson_interval(np.asarray([record.accuracy[k] for record in records], np.float64), rows)
-    epochs = [record.epoch for record in records]
-    edge: dict[str, Any] = {"mode": "lines", "hoverinfo": "skip", "meta": {"follows": False}, "connectgaps": False}
-    lower = line("95 %", epochs, low, look["grid"], width=0, **edge)
-    upper = line("95 %", epochs, high, look["grid"], width=0, fill="tonexty", fillcolor=look["grid"], **edge)
+    return wilson_interval(np.asarray([record.accuracy[k] for record in records], np.float64), rows)
+
+
+def _band(
+    look: Look, epochs: Sequence[int], interval: tuple[NDArray[np.float64], NDArray[np.float64]]
+) -> list[dict[str, Any]]:
+    """Return the lines between which an interval is shaded."""
+    edge: dict[str, Any] = {"mode": "lines", "hoverinfo": "skip", "meta": {"follows": False}}
+    lower = line("95 %", epochs, interval[0], look["grid"], width=0, **edge)
+    upper = line("95 %", epochs, interval[1], look["grid"], width=0, fill="tonexty", fillcolor=look["grid"], **edge)
     return [lower, upper]
 
 
@@ -210,7 +218,7 @@ def slice_importance(run: Recorded, look: Look = LIGHT, *, epoch: int | None = N
         100 * high,
         xgap=1,
         ygap=1,
-        customdata=[[f"{text(name)}<br>{text(column)}" for column in columns] for name in names],
+        customdata=[_cell_names(name, columns) for name in names],
         hovertemplate="%{customdata}: %{z:.2f} %<extra></extra>",
         hoverongaps=False,
     )
@@ -234,6 +242,10 @@ def slice_importance(run: Recorded, look: Look = LIGHT, *, epoch: int | None = N
     )
 
 
+def _cell_names(feature: str, columns: Sequence[str]) -> list[str]:
+    return [f"{text(feature)}<br>{text(column)}" for column in columns]
+
+
 def _until(epoch: int | None) -> float:
     return np.inf if epoch is None else epoch
 
@@ -244,7 +256,7 @@ def slice_readout(run: Recorded, look: Look = LIGHT) -> Figure:
     if not records or records[-1].readout is None:
         return _panel(look, "slice_readout", [])
     readout, epochs = records[-1].readout, [record.epoch for record in records]
-    rows = [(s, layer) for s in range(len(readout.slices)) for layer in range(len(readout.layers))][:MAX_READOUT_ROWS]
+    rows = list(itertools.product(range(len(readout.slices)), range(len(readout.layers))))[:MAX_READOUT_ROWS]
     accuracy = np.asarray([record.readout.readability for record in records if record.readout is not None], np.float64)
     values = np.asarray([accuracy[:, layer, s] for s, layer in rows])
     chance = np.asarray([float(readout.chance[s]) for s, _ in rows])
