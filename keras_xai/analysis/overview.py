@@ -335,11 +335,10 @@ def _slices(record: Slices | None) -> tuple[Fact, ...]:
     worst, gap = worst_slice(record), largest_gap(record)
     if worst is None:
         return (Fact("–", "", f"worst slice: {why_no_accuracy(record)}"),)
-    rows, interval = count(worst.value.rows, "row"), f"95 %: {percent(worst.low)} to {percent(worst.high)}"
     lowest = Fact(
         percent(worst.accuracy),
-        f"of {percent(record.overall_accuracy)} over all",
-        f"worst slice: {worst.value}, {rows}, {interval}",
+        f"{percent(worst.low)} to {percent(worst.high)}, all {percent(record.overall_accuracy)}",
+        f"worst slice: {worst.value}, {count(worst.value.rows, 'row')}",
         alarm=worst.high < record.overall_accuracy,  # and not only by the chance of few rows
     )
     if gap is None:
@@ -349,7 +348,7 @@ def _slices(record: Slices | None) -> tuple[Fact, ...]:
         Fact(
             f"{points(gap.gap)} points",
             f"± {points(2 * gap.standard_error)}",
-            f"largest gap of accuracy beyond chance: {gap.value} below all rows",
+            f"largest gap below all: {gap.value}",
             alarm=gap.gap - 2 * gap.standard_error > MARKED_ACCURACY_LOSS,
         ),
     )

@@ -46,7 +46,7 @@ def slices_sentence(record: Slices) -> str:
     """Describe an epoch: the worst slice, and the gap that is largest beyond chance where that is another one."""
     worst, gap = worst_slice(record), largest_gap(record)
     if worst is None:
-        return why_no_accuracy(record)
+        return f"No accuracy by slice: {why_no_accuracy(record)}."
     sentence = (
         f"Epoch {record.epoch}: {percent(worst.accuracy)} right where {worst.value} ({count(worst.value.rows, 'row')}, 95 %: "
         f"{percent(worst.low)} to {percent(worst.high)}), {percent(record.overall_accuracy)} over all."
@@ -57,10 +57,10 @@ def slices_sentence(record: Slices) -> str:
 
 
 def why_no_accuracy(record: Slices) -> str:
-    """Return why there is no worst slice."""
+    """Return, as a clause, why there is no worst slice."""
     if not np.isfinite(record.accuracy).any():
-        return "No accuracy by slice: the probe has no labels that are classes, or the outputs are not finite."
-    return f"No accuracy by slice: no value has {MIN_ROWS} rows."
+        return "the probe has no labels that are classes, or the outputs are not finite"
+    return f"no value has {MIN_ROWS} rows"
 
 
 def points(share: float) -> str:

@@ -11,6 +11,7 @@ from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 import keras_xai as kx
 from keras_xai.callbacks.slice_watch import slices_of_outputs
+from keras_xai.drift.slices import measured_gap
 from keras_xai.model.task import decide
 from keras_xai.slice_accuracy import worst_slice
 from keras_xai.summary.event_files import events
@@ -186,21 +187,14 @@ def test_labels_that_do_not_fit_a_function_of_the_users_own_are_no_labels():
 
 
 def test_a_probe_without_labels_has_a_readout_and_no_accuracy(tmp_path):
-    """What a layer tells of a hospital needs no label."""
-    history = fit(model(), kx.ProbeMappings(tmp_path, probe(None), surrogates=(), on_error="raise"))
+    """What a layer tells of a slice needs no label; a slice of one value is recorded, and cannot be read."""
+    unlabelled = probe(None, site=["a"] * SIZE, sex=SEX)
+    history = fit(model(), kx.ProbeMappings(tmp_path, unlabelled, surrogates=(), on_error="raise"))
     record = slices_in(tmp_path)[-1]
     assert np.isnan(record.accuracy).all()
-    assert np.isfinite(record.readout.readability).all()
+    assert np.isnan(record.readout.readability).tolist() == [[True, False]] * 2
+    assert record.readout.chance[0] == 1
     assert np.isnan(history["xai_worst_slice"]).all()
-
-
-def test_a_slice_of_one_value_is_recorded_and_cannot_be_read(tmp_path):
-    """Its accuracy is that of the whole."""
-    fit(model(), kx.ProbeMappings(tmp_path, probe(site=["a"] * SIZE), surrogates=(), on_error="raise"))
-    record = slices_in(tmp_path)[-1]
-    assert record.accuracy[0] == pytest.approx(record.overall_accuracy)
-    assert np.isnan(record.readout.readability).all()
-    assert record.readout.chance.tolist() == [1.0]
 
 
 def test_a_continued_run_goes_on_with_its_slices(tmp_path):
@@ -272,3 +266,23 @@ def test_of_many_features_the_top_ones_are_recorded_by_slice_too(tmp_path):
         rows = value == SEX
         assert record.accuracy[k] == pytest.approx(accuracy_score(Y[rows], probabilities[rows].argmax(1)))
         assert record.confidence[k] == pytest.approx(probabilities[rows, Y[rows]].mean(), abs=1e-5)
+
+
+def test_a_slice_to_which_another_rule_applies_is_found(tmp_path):
+    """Its accuracy, the gap that a rule is told, and the feature that the model needs there."""
+    r = np.random.default_rng(0)
+    x, north = r.normal(size=(768, 4)).astype("float32"), r.random(768) < 0.2
+    y = np.where(north, x[:, 2] > 0, x[:, 0] + x[:, 1] > 0).astype(int)
+    keras.utils.set_random_seed(1)
+    watched = keras.Sequential([keras.Input((4,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(2)])
+    watched.compile(keras.optimizers.Adam(5e-3), LOGITS)
+    looked_at = kx.Probe(x[:256], y[:256], slices={"site": np.where(north, "north", "south")[:256]})
+    callback = kx.ImportanceDrift(tmp_path, looked_at, every=4, on_error="raise")
+    watched.fit(x[256:], y[256:], epochs=8, verbose=0, callbacks=[callback])
+    record = slices_in(tmp_path)[-1]
+    worst = worst_slice(record)
+    assert str(worst.value) == "site = north"
+    assert worst.high < record.overall_accuracy
+    measured = measured_gap(record, "site", 0.1)
+    assert measured.value - 2 * measured.error > 0.1
+    assert measured.sentence.startswith(f"accuracy is {worst.accuracy:.1%} where site = north")
