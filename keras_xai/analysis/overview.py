@@ -12,12 +12,14 @@ from keras_xai.analysis.epochs import position
 from keras_xai.analysis.formatting import count, percent, short, signed_percent
 from keras_xai.analysis.importance import burn_in_end, importance_of, measured_at, unmeasured_at
 from keras_xai.analysis.reliance_gap import compared_at
+from keras_xai.analysis.slices import points, slices_at, why_no_accuracy
 from keras_xai.events import CHANGES, events
 from keras_xai.gradient_flags import CONDITIONS
 from keras_xai.judgement import is_scored, judge, not_finite_since, not_looked_for
 from keras_xai.printed import printable
 from keras_xai.recorded import Recorded
-from keras_xai.records import Alert, Importance
+from keras_xai.records import Alert, Importance, Slices
+from keras_xai.slice_accuracy import largest_gap, worst_slice
 
 Event = Sequence[Alert]  # alerts of one cause
 
@@ -145,6 +147,7 @@ def summary(run: Recorded, epoch: int | None = None) -> Summary:
         _metric(run, current, before if past else None),
         *(_gap_facts(run, past, feature, current) or _drift_facts(run, past, importance, feature, current, before)),
         _flags(run, current),
+        *_slices(slices_at(run, current)),
     )
     judgement = judge(run, current)
     faults = _as_sentences(judgement.faults)
@@ -401,6 +404,32 @@ def _share(importance: Importance | None, feature: str, current: int, before: in
     since = not_finite_since(importance, current)
     when = "" if since is None else f"at epoch {importance.epochs[at]}: "
     return Fact(percent(float(share[f])), was, f"{when}{feature}, rank {rank} of {measured}", alarm=alarm)
+
+
+def _slices(record: Slices | None) -> tuple[Fact, ...]:
+    """Return the worst slice and the largest gap; nothing where the probe has no slices."""
+    if record is None:
+        return ()
+    worst, gap = worst_slice(record), largest_gap(record)
+    if worst is None:
+        return (Fact("–", "", f"worst slice: {why_no_accuracy(record)}"),)
+    lowest = Fact(
+        percent(worst.accuracy),
+        f"{percent(worst.low)} to {percent(worst.high)}, all {percent(record.overall_accuracy)}",
+        f"worst slice: {worst.value}, {count(worst.value.rows, 'row')}",
+        alarm=worst.high < record.overall_accuracy,  # and not only by the chance of few rows
+    )
+    if gap is None:
+        return (lowest,)
+    return (
+        lowest,
+        Fact(
+            f"{points(gap.gap)} points",
+            f"± {points(2 * gap.standard_error)}",
+            f"largest gap below all: {gap.value}",
+            alarm=gap.gap - 2 * gap.standard_error > MARKED_ACCURACY_LOSS,
+        ),
+    )
 
 
 def _flagged(run: Recorded, current: int) -> tuple[int, int, str, int] | None:

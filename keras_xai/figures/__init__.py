@@ -17,6 +17,7 @@ from keras_xai.figures import (
     overview,
     probe_attributions,
     reliance_gap,
+    slices,
     weight_gradients,
 )
 from keras_xai.figures.colour import Theme
@@ -30,6 +31,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "importance_drift": importance_drift.figure,
     "reliance_gap": reliance_gap.figure,
     "mappings": mappings.figure,
+    "slices": slices.figure,
 }
 
 PANELS: dict[str, Callable[..., Figure]] = {
@@ -46,6 +48,7 @@ PANELS: dict[str, Callable[..., Figure]] = {
     "gap_evidence": reliance_gap.gap_evidence,
     "gap_z": reliance_gap.gap_z,
     **mappings.PANELS,
+    **slices.PANELS,
 }
 
 

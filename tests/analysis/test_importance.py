@@ -29,6 +29,7 @@ def run_of(share, *, score=1.0, burn_in=2):
         "methods": (),
         "alerts": [],
         "stops": [],
+        "slices": [],
         "doubts": (),
     }
     return SimpleNamespace(

@@ -201,7 +201,7 @@ def test_why_a_figure_is_empty():
     run = run_of(table, methods=())
     run.stops = [Stop(3, "probe_attributions", "no gradient")]
     run.importance = run.importance_live = run.data_score = run.samples = None
-    run.weight_gradients, run.mappings = [], []
+    run.weight_gradients, run.mappings, run.slices = [], [], []
     run.history = []
     run.gap, run.reliance = None, []
     titles = {name: FIGURES[name](run)["layout"]["title"]["text"] for name in FIGURES if name != "overview"}

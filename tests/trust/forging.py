@@ -31,6 +31,7 @@ from keras_xai.summary.event_files import framed
 from keras_xai.summary.metadata import encode, step, value
 from keras_xai.summary.plugin_data_pb2 import PluginData
 from tests.mapping.mapping_records import mappings_of
+from tests.summary.slice_records import slices_of
 
 EPOCHS = 5
 VARIABLES = ("model/dense/kernel", "model/dense/bias", "model/head/kernel")
@@ -105,6 +106,7 @@ def epoch_of(epoch: int, probe: Probe, kind: str) -> Iterator[Any]:
         4,
     )
     yield mappings_of(epoch, 6)
+    yield slices_of(epoch)
     logs = {"loss": 1 / (1 + epoch), "val_accuracy": 0.5}
     yield Epoch(epoch, 1.7e9 + epoch, 1.0, 0.1, 1e-3, logs, {"importance_drift": 0.1}, ("a note",) if epoch else ())
 
@@ -327,6 +329,7 @@ def forge(entry: Value, chance: random.Random) -> None:
 def read(run: Run) -> dict[str, str]:
     """Everything that a run says; what was passed over of it, by tag."""
     whole = (run.epochs, run.history, run.probe, run.weight_gradients, run.flags, run.alerts, run.mappings)
+    assert all(len(record.accuracy) == len(record.values) for record in run.slices)
     more = (run.importance, run.importance_live, run.data_score, run.samples, run.constants, repr(run), run.gap)
     methods = [(run.outputs(m), run.attributions(m), run.attribution_epochs(m)) for m in run.methods]
     assert (len(whole), len(more), len(methods)) == (7, 7, len(run.methods))
@@ -380,4 +383,8 @@ TAGS = {
     "rule": codec.alert.TAG + "rule",
     "reliance": codec.reliance.TAG,
     "mappings": codec.mappings.TAG,
+    "slices": codec.slices.ACCURACY,
+    "slice importance": codec.slices.IMPORTANCE,
+    "slice gaps": codec.slices.GAPS,
+    "slice readout": codec.slices.READOUT,
 }

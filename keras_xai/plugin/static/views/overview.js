@@ -16,6 +16,7 @@ import {
   row,
 } from "../marks/importance.js";
 import { slope } from "../marks/slopes.js";
+import { figurePanel } from "./figure_panel.js";
 import { linkToSamples } from "./links.js";
 import { compactEvidence } from "./reliance_gap.js";
 import { BaseView } from "./view.js";
@@ -56,6 +57,10 @@ export class OverviewView extends BaseView {
         ]
       : [driftPanel(context, source, "c7"), importances, lossPanel(context), moved(), healthPanel(context)];
     panels.unshift(lead(summary, run, epoch), facts(summary));
+    panels.push(
+      ...figurePanel(context, { name: "slice_accuracy", span: "c7", ofEpoch: true }),
+      ...figurePanel(context, { name: "slice_importance", span: "c5", still: true, ofEpoch: true }),
+    );
     root.append(h("div", { class: "grid" }, panels));
     deferred.fill();
   }
