@@ -24,7 +24,7 @@ from benchmarks._browser import OPTIONS, browser_path, served
 from keras_xai.summary.writer import Writer
 
 FRAME = "iframe[src*='name=keras_xai']"
-VIEWS = ("overview", "weight_gradients", "probe_attributions", "importance_drift", "mappings")
+VIEWS = ("overview", "weight_gradients", "probe_attributions", "importance_drift", "reliance_gap", "mappings")
 DIGITS = {"focus": "digits/watermark", "runs": ["digits/watermark", "digits/clean"], "epoch": 19}
 # What a scene is: a view, and what else was chosen.
 SCENES: dict[str, dict[str, Any]] = {view: {"view": view} for view in VIEWS}
@@ -55,6 +55,8 @@ MORE: dict[str, dict[str, Any]] = {
         "runs": ["sensors/conv1d"],
         "method": "integrated_gradients",
     },
+    "shortcut": {"view": "reliance_gap", "focus": "cancer/shortcut", "runs": ["cancer/shortcut"]},
+    "shortcut_overview": {"view": "overview", "focus": "cancer/shortcut", "runs": ["cancer/shortcut"]},
     "waiting": {"view": "overview", "focus": "waiting", "runs": ["waiting"]},
     "partial": {"view": "probe_attributions", "focus": "tuning/cnn", "runs": ["tuning/cnn"]},
 }
@@ -87,6 +89,7 @@ def fit_all(root: Path) -> None:
     fit(demo.network(), (x, y), (x_clean, y_clean), alone, epochs=8)
     fit_mapped(root / "digits" / "mapped")
     fit_table(root / "cancer" / "mlp", quiet)
+    fit_shortcut(root / "cancer" / "shortcut", quiet)
     fit_texts(root / "reviews" / "conv1d", quiet)
     fit_series(root / "sensors" / "conv1d", quiet)
     writer = Writer(root / "waiting" / "keras_xai")
@@ -151,6 +154,28 @@ def fit_table(log_dir: Path, quiet: Any) -> None:
     probe = kx.Probe(x[400:], y[400:], feature_names=names, class_names=list(data.target_names))
     watch = kx.Explain(log_dir, probe, live=(x_train, y_train), **quiet)
     fit(model, Rows(), (x[400:], y[400:]), [keras.callbacks.LambdaCallback(on_epoch_begin=fill), watch])
+
+
+def fit_shortcut(log_dir: Path, quiet: Any) -> None:
+    """Breast cancer with a column more, which says the label in 80 % of the training rows and nothing in the others."""
+    import keras
+    from sklearn.datasets import load_breast_cancer
+
+    import keras_xai as kx
+
+    data = load_breast_cancer()
+    order, generator = np.random.default_rng(0).permutation(len(data.target)), np.random.default_rng(1)
+    x, y = ((data.data - data.data.mean(0)) / data.data.std(0)).astype("float32")[order], data.target[order]
+    code = generator.normal(size=len(x))
+    says = (np.arange(len(x)) < 400) & (generator.random(len(x)) < 0.8)
+    code[says] = 2 * y[says] - 1 + 0.3 * generator.normal(size=says.sum())
+    x = np.column_stack([x, code]).astype("float32")
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((31,)), layers.Dense(32, "relu"), layers.Dense(16, "relu"), layers.Dense(2)])
+    names = [*data.feature_names, "referral code"]
+    probe = kx.Probe(x[400:], y[400:], feature_names=names, class_names=list(data.target_names))
+    watch = kx.Explain(log_dir, probe, live=(x[:400], y[:400]), **quiet)
+    fit(model, (x[:400], y[:400]), (x[400:], y[400:]), [watch])
 
 
 def fit_texts(log_dir: Path, quiet: Any) -> None:

@@ -93,6 +93,27 @@ fast loader, the system's Chromium in a window of 1280 × 800.
   of a slider that jumps to and fro before that begins.
 - **A long run** is drawn with as many points as there are pixels: heat maps show at most 500 columns, each the largest of
   its epochs; lines show every epoch. Nothing is dropped before: all epochs are on the slider.
+
+## Training rows beside probe
+
+![What each feature says for the label in the training rows and in the probe](images/training_rows_beside_probe.png)
+
+A shortcut that was in the training rows from the start never moves, and no drift score sees it. This view sets the training rows
+beside the probe, at the epoch of the slider:
+
+- **Bars of both sides on one scale** (maps of an image, with their difference on a scale of its own): the mean share of a row's
+  evidence that each feature gives, for the label or against it. A feature of an alarm is red.
+- **Training rows over probe**, each feature a point. On the diagonal it says the same in both; in the shaded part it speaks for
+  the label in the training rows alone. A ring is a feature whose values merely differ: listed, and no alarm.
+- **z over updates** with its limit: at the third update running above it there is an alarm.
+- **The training rows that carry it most**: the rows to look at first.
+
+Where nothing was compared the view says why. The overview begins with the alarm's sentence and its bars, whatever else happened.
+In the gallery "Clusters of the sample's class" sorts the samples of one class by k-means of their maps, as SpRAy does (Lapuschkin
+et al. 2019): a way to look, and no finding, for it makes two clusters of any samples.
+
+The picture is of `python -m benchmarks.screenshots --scene shortcut`: breast cancer with a column that says the label in 80 % of
+the training rows and in none of the probe.
 """
 
 

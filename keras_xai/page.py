@@ -12,8 +12,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from keras_xai.analysis.formatting import percent
+from keras_xai.analysis.formatting import percent, signed_percent
 from keras_xai.analysis.overview import summary
+from keras_xai.analysis.reliance_gap import carriers_in_words
 from keras_xai.analysis.vocabulary import ALERT_SOURCES, view_title
 from keras_xai.errors import InvalidInput
 from keras_xai.events import events
@@ -133,6 +134,7 @@ def _run(index: int, name: str, run: Run) -> str:
         f"<p>{_text(words.detail)}</p>",
         f'<ul class="facts">{facts}</ul>' if facts else "",
         _alerts(run.alerts),
+        _carriers(run),
     ]
     for figure in FIGURES if run.epochs else ():
         title = view_title(figure)
@@ -149,7 +151,7 @@ def _figure(run: Run, name: str, title: str, node_id: str) -> str:
     chart = run.figure(name)
     absent = (chart.layout.meta or {}).get("absent")
     if absent is not None:
-        return f"<p>Nothing was recorded: {_text(absent)}.</p>"
+        return f"<p>Nothing to show: {_text(absent)}.</p>"
     return _wide(chart.to_html(full_html=False, include_plotlyjs=False, div_id=node_id), title)
 
 
@@ -158,16 +160,30 @@ def _alerts(alerts: Iterable[Alert]) -> str:
     rows = []
     for event in events(alerts):
         first = event[0]
-        lines = [_sighting(alert) for alert in event if alert.features]
+        lines = [alert.sentence for alert in event if alert.sentence]
         if first.changed is not None:
-            lines.insert(0, str(first.changed))
+            lines.append(str(first.changed))
+        lines += [_sighting(alert) for alert in event if alert.features]
+        lines.append(first.advice)
         rows.append(
-            f'<tr><td class="alarm">epoch {first.epoch}</td><td>{_text(first.verdict)}</td>'
+            f"<tr><td{' class=alarm' if first.is_alarm else ''}>epoch {first.epoch}</td><td>{_text(first.verdict)}</td>"
             f"<td>{'<br>'.join(map(_text, lines))}</td></tr>"
         )
     head = "<tr><th></th><th>verdict</th><th>what moved, and where it was seen</th></tr>"
     table = f"<table>{head}{''.join(rows)}</table>"
     return f"<h3>Alerts</h3>\n{_wide(table, 'Alerts')}" if rows else ""
+
+
+def _carriers(run: Run) -> str:
+    """Return the training rows that carry the features of the gap's alerts most."""
+    rows = []
+    for alert in run.alerts:
+        for carrier in carriers_in_words(alert, run):
+            rows.append(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in carrier)}</tr>")
+    head = "".join(f"<th>{title}</th>" for title in ("feature", "row", "label", "value", "share of its evidence"))
+    title = "Training rows that carry it most"
+    table = f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+    return f"<h3>{title}</h3>\n{_wide(table, title)}" if rows else ""
 
 
 def _sighting(alert: Alert) -> str:
@@ -177,6 +193,11 @@ def _sighting(alert: Alert) -> str:
 
 
 def _moved(alert: Alert, move: FeatureMove) -> str:
+    if alert.source == "gap":
+        sides = f"probe {signed_percent(move.before)}, training rows {signed_percent(move.after)}"
+        return f"{move.name} ({sides}, z {move.z:+.1f})"
+    if alert.source == "rule":
+        return f"{move.name} {percent(move.after)}, limit {percent(move.before)}"
     if math.isnan(move.z):
         return move.name if math.isnan(move.after) else f"{move.name} in {percent(move.after)} of the rows"
     if alert.source == "data":

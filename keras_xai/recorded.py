@@ -19,6 +19,7 @@ from keras_xai.records import (
     Reliance,
     RelianceGap,
     Samples,
+    Slices,
     Stop,
 )
 
@@ -58,6 +59,8 @@ class Recorded(Protocol):
     def reliance(self) -> Sequence[Reliance]: ...
     @property
     def gap(self) -> RelianceGap | None: ...
+    @property
+    def slices(self) -> Sequence[Slices]: ...
     @property
     def alerts(self) -> Sequence[Alert]: ...
     def attribution(self, method: str, epoch: int) -> Attribution | None: ...

@@ -452,6 +452,93 @@ class RelianceGap:
 RELIANCE_FIGURES = ("z", "gap", "live", "probe", "live_share", "probe_share", "live_error", "probe_error")
 
 
+class SliceValue(NamedTuple):
+    """One value of a slice of the probe, as the hospital "north"."""
+
+    slice: str
+    value: str
+    rows: int  # of the probe that have it
+
+    def __str__(self) -> str:
+        return f"{self.slice} = {self.value}"
+
+
+@dataclass(frozen=True, eq=False)
+class SliceImportance:
+    """Importance of the features in the rows of each value: mean |attribution| over the sum of all features, as in `Shares`."""
+
+    features: tuple[str, ...]  # (F)
+    share: Float  # (V, F), sums to 1; NaN where it is not finite or all zero, and of a feature that is not measured
+    overall: Float  # (F) the same over all rows
+
+
+@dataclass(frozen=True, eq=False)
+class SliceGaps:
+    """The feature that speaks for the label in the rows of each value, and in the other rows of the probe does not.
+
+    The statistic is that of `Reliance`, with the rows of the value in the place of the training rows; of each value it is the
+    feature with the largest z. See `drift.slices`.
+    """
+
+    features: tuple[str, ...]  # (V) "" where none speaks for the label in these rows alone
+    z: Float  # (V) normal deviates, 0 or more; NaN where no class has four rows on both sides
+
+
+@dataclass(frozen=True, eq=False)
+class SliceReadout:
+    """Decodability of each slice (S) from each layer (L): the accuracy of a linear probe, with every sample left out in turn.
+
+    A layer from which a hospital can be read holds what the model may use it by, whether it does so or not. `chance` is the
+    share of the commonest value. NaN is a layer that gives the same for every row, or a slice of one value.
+    """
+
+    layers: tuple[str, ...]  # (L)
+    slices: tuple[str, ...]  # (S)
+    readability: Float  # (L, S) 0 to 1
+    standard_error: Float  # (L, S)
+    chance: Float  # (S)
+
+
+@dataclass(frozen=True, eq=False)
+class Slices:
+    """Figures of the parts of the probe, at one epoch: slice after slice one entry for each of its values (V).
+
+    `accuracy` is the share of a value's rows that are predicted right (of several labels a row, the mean share of them), and
+    `confidence` the mean probability given to the true class. Both are NaN without labels, and where the model predicts numbers.
+
+    The other figures are None where nobody measured them in this epoch: importance and gaps are `ImportanceDrift`'s, the readout
+    is `ProbeMappings`'.
+    """
+
+    epoch: int
+    values: tuple[SliceValue, ...]  # (V)
+    size: int  # rows of the probe
+    accuracy: Float  # (V)
+    confidence: Float  # (V)
+    overall_accuracy: float
+    overall_confidence: float
+    importance: SliceImportance | None = None
+    gaps: SliceGaps | None = None
+    readout: SliceReadout | None = None
+    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the slices."""
+        return tuple(dict.fromkeys(value.slice for value in self.values))
+
+    def joined(self, other: Slices) -> Slices:
+        """Return the figures of two callbacks for the same epoch as one record; itself where these are of other slices."""
+        if (self.epoch, self.values, self.size) != (other.epoch, other.values, other.size):
+            return self
+        return dataclasses.replace(
+            other,
+            importance=self.importance if other.importance is None else other.importance,
+            gaps=self.gaps if other.gaps is None else other.gaps,
+            readout=self.readout if other.readout is None else other.readout,
+        )
+
+
 class Changed(NamedTuple):
     """Numbers of live rows that differ from the read before.
 

@@ -30,6 +30,7 @@ class Run(Log):
     | `gap`, `reliance` | what each feature says in the live rows beside the probe: over epochs, and by update |
     | `alerts`, `notes`, `stops` | alarms, sentences of the callbacks, and callbacks that ended before the training |
     | `mappings`, `samples` | features, decision and result of each epoch; the training dynamics of each sample |
+    | `slices` | accuracy, confidence, importance and readout by slice of the probe, of each epoch |
     | `figure(name)` | the figure of the tab |
 
     Example:

@@ -76,6 +76,19 @@ def mappings(page):
     assert set(page["run"].samples.suspects()) <= set(range(256))
 
 
+def slices(page):
+    record = page["record"]
+    accuracy = {value.value: (float(a), value.rows) for value, a in zip(record.values, record.accuracy, strict=True)}
+    assert abs(page["overall"] - 0.91) < 0.02
+    assert abs(accuracy["north"][0] - 0.81) < 0.05
+    assert min(accuracy["south"][0], accuracy["west"][0]) > accuracy["north"][0] + 0.05
+    assert [rows for _, rows in accuracy.values()] == [48, 107, 101]
+    assert page["share"]["rate"] > 1.5 * record.importance.share[1:, 2].max()
+    assert page["told"]["hidden"] > record.readout.chance[0] + 0.05
+    assert len(page["history"]["xai_worst_slice"]) == 10
+    assert Path("worst_slice.keras").exists()
+
+
 def security(page):
     assert page["probe"].store == "none"
 
@@ -118,6 +131,7 @@ PAGES = {
     "docs/mappings": Page(mappings, (reader.table,)),
     "docs/security": Page(security, (reader.table,)),
     "docs/see_where_a_model_memorises": Page(memorises),
+    "docs/slices": Page(slices),
     "docs/stop_when_the_model_cheats": Page(cheating),
     "docs/weight_gradients": Page(weight_gradients, (reader.table,)),
     "docs/why_there_was_no_alarm": Page(no_alarm),

@@ -11,6 +11,7 @@ import keras_xai as kx
 from keras_xai.cli import main
 from keras_xai.records import Alert, Epoch, Shares
 from keras_xai.summary.writer import Writer
+from tests.reliance_records import SENTENCE, ShortcutRun
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 
@@ -51,7 +52,24 @@ def test_what_was_not_recorded_is_said(logs, tmp_path):
     """No gradients, attributions or mappings: words where the figures would be."""
     text = kx.report(logs, tmp_path / "report.html").read_text()
     for title in ("Weight gradients", "Attributions", "Mappings"):
-        assert re.search(rf"<h3>{title}</h3>\s*<p>Nothing was recorded: \w+ was not among the callbacks", text)
+        assert re.search(rf"<h3>{title}</h3>\s*<p>Nothing to show: \w+ was not among the callbacks", text)
+
+
+def test_a_shortcut_of_the_training_rows_is_told_with_what_to_do(tmp_path):
+    """Sentence, advice, both sides and the rows that carry it; rows that merely differ are listed without red."""
+    ShortcutRun(tmp_path / "logs").write()
+    text = kx.report(tmp_path / "logs", tmp_path / "report.html").read_text()
+    sentence = SENTENCE.format("leak")
+    assert f"<p>{sentence[0].upper()}{sentence[1:]}.</p>" in text
+    assert (
+        f"{sentence}<br>live rows beside the probe, epoch 3: leak (probe 1.0\u00a0%, training rows 38\u00a0%, z +9.0)"
+        in text
+    )
+    assert "See docs/what_to_do_about_an_alert.md#a-training-only-shortcut.</td>" in text
+    assert '<td class="alarm">epoch 3</td>' in text or "<td class=alarm>epoch 3</td>" in text
+    assert "<td>epoch 5</td><td>rows differ</td>" in text
+    assert "<td>leak</td><td>7</td><td>1</td><td>2.5</td><td>80\u00a0%</td>" in text
+    assert "<h3>Training rows beside probe</h3>" in text
 
 
 def test_the_figure_of_attributions_is_of_a_method_that_sees_the_cause(story, tmp_path):

@@ -24,6 +24,16 @@ def percent(value: float) -> str:
     return f"{100 * value:.{digits}f}\u00a0%"
 
 
+def signed_percent(share: float) -> str:
+    """Format a signed share; the minus is as wide as the plus.
+
+    Example:
+        >>> signed_percent(-0.046)
+        '−4.6\\xa0%'
+    """
+    return f"−{percent(-share)}" if share < 0 else percent(share)
+
+
 def power(exponent: int, base: int = 10) -> str:
     """Format a power: 10⁻³.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.image import cell_grid
+from keras_xai.probe import Probe
 from keras_xai.recorded import Recorded
 from keras_xai.records import Alert, Importance, Source
 
@@ -77,6 +80,20 @@ def alerted_features(run: Recorded, epoch: int | None = None) -> list[str]:
     """Return the features of alerts up to an epoch, three of each: they are drawn in the alarm colour."""
     alerts = [alert for alert in run.alerts if alert.is_alarm and (epoch is None or alert.epoch <= epoch)]
     return list(dict.fromkeys(move.name for alert in alerts for move in alert.features[:MARKED_FEATURES]))
+
+
+def alarm_epochs(run: Recorded) -> list[int]:
+    """Return the epochs of alerts that are alarms, which charts mark."""
+    return [alert.epoch for alert in run.alerts if alert.is_alarm]
+
+
+def cells_of(probe: Probe | None) -> tuple[int, int] | None:
+    """Return the rows and columns of cells that the features of an image probe are; None where they are no such map."""
+    if probe is None or probe.kind != "image":
+        return None
+    cells = cell_grid(probe.image_shape)[1]
+    is_regular = not isinstance(probe.groups, np.ndarray) and len(probe.features) == math.prod(cells)
+    return cells if is_regular else None
 
 
 def lasted_until(alert: Alert, run: Recorded) -> int:

@@ -9,13 +9,17 @@ import numpy as np
 
 from keras_xai.alert_words import VERDICT_WORDS
 from keras_xai.analysis.epochs import position
-from keras_xai.analysis.formatting import count, percent, short
+from keras_xai.analysis.formatting import count, percent, short, signed_percent
 from keras_xai.analysis.importance import burn_in_end, importance_of, measured_at, unmeasured_at
-from keras_xai.events import events
+from keras_xai.analysis.reliance_gap import compared_at
+from keras_xai.analysis.slices import points, slices_at, why_no_accuracy
+from keras_xai.events import CHANGES, events
 from keras_xai.gradient_flags import CONDITIONS
-from keras_xai.judgement import is_scored, judge, not_finite_since
+from keras_xai.judgement import is_scored, judge, not_finite_since, not_looked_for
+from keras_xai.printed import printable
 from keras_xai.recorded import Recorded
-from keras_xai.records import Alert, Importance
+from keras_xai.records import Alert, Importance, Slices
+from keras_xai.slice_accuracy import largest_gap, worst_slice
 
 Event = Sequence[Alert]  # alerts of one cause
 
@@ -48,10 +52,17 @@ class Summary:
     watch: str = ""  # whether the absence of alerts means that nothing moved; "" where there are alerts
     not_finite: int | None = None  # the epoch from which on no importance is finite
     missing: tuple[str, ...] = ()  # features whose importance was not measured
+    gap: bool = False  # the sentence is that of a shortcut of the training rows
+    advice: str = ""  # on what to do next, of the event that the sentence tells; "" where there are no alerts
 
 
 def event_sentence(event: Event) -> str:
-    """Describe an event: "Epoch 14: the training data changed in block (0,0), and by epoch 16 the model relies on it."."""
+    """Describe an event: "Epoch 14: the training data changed in block (0,0), and by epoch 16 the model relies on it.".
+
+    An alert that says in a sentence what happened says it of its event.
+    """
+    if event[0].sentence:
+        return _as_sentences([printable(event[0].sentence)])[0]
     rate = " while the learning rate was rising" if any(alert.learning_rate_rising for alert in event) else ""
     changed = next((a for a in event if a.source != "clean" and a.verdict == "data changed"), None)
     if changed is None:
@@ -120,20 +131,23 @@ def _direction(alert: Alert) -> str:
 
 
 def summary(run: Recorded, epoch: int | None = None) -> Summary:
-    """Return the summary of a run as it stood at `epoch`, by default the last."""
+    """Return the summary of a run as it stood at `epoch`, by default the last.
+
+    A shortcut that the training rows alone hold comes before all other events: it was there before them.
+    """
     epochs = list(run.epochs)
     if not epochs:
         return _without_epochs(run)
     current = epochs[position(epochs, epoch)]
-    past = events([alert for alert in run.alerts if alert.epoch <= current])
+    past = _leading_event_first(events([alert for alert in run.alerts if alert.epoch <= current and alert.is_alarm]))
     importance = _importance_for(run, past)
     before = _epoch_before(epochs, past)
     feature = first_feature(telling_alert(past[0])) if past else _leading_feature(importance, current)
     facts = (
         _metric(run, current, before if past else None),
-        _score(importance, current),
-        _share(importance, feature, current, before, alarm=bool(past)),
+        *(_gap_facts(run, past, feature, current) or _drift_facts(run, past, importance, feature, current, before)),
         _flags(run, current),
+        *_slices(slices_at(run, current)),
     )
     judgement = judge(run, current)
     faults = _as_sentences(judgement.faults)
@@ -148,6 +162,49 @@ def summary(run: Recorded, epoch: int | None = None) -> Summary:
         watch="" if past else _watch(run, current, _as_sentences(judgement.faults or judgement.gaps)),
         not_finite=not_finite_since(importance, current),
         missing=() if importance is None else tuple(unmeasured_at(importance, current)),
+        gap=_is_gap(past),
+        advice=past[0][0].advice if past else "",
+    )
+
+
+def _leading_event_first(past: Sequence[Event]) -> list[Event]:
+    """Return events with the first shortcut of the training rows in front, the others in their order."""
+    return sorted(past, key=lambda event: event[0].source != "gap")
+
+
+def _is_gap(past: Sequence[Event]) -> bool:
+    """Return True where the first of some events is a shortcut of the training rows."""
+    return bool(past) and past[0][0].source == "gap"
+
+
+def _is_change(past: Sequence[Event]) -> bool:
+    """Return True where the first of some events is a change, which has a before."""
+    return bool(past) and past[0][0].source in CHANGES
+
+
+def _drift_facts(
+    run: Recorded, past: Sequence[Event], importance: Importance | None, feature: str, current: int, before: int
+) -> tuple[Fact, Fact]:
+    return _score(importance, current), _share(importance, feature, current, before, alarm=bool(past))
+
+
+def _gap_facts(run: Recorded, past: Sequence[Event], feature: str, current: int) -> tuple[Fact, ...]:
+    """Return the z of the gap and what its feature says on both sides; () where the first event is no gap."""
+    gap = run.gap if _is_gap(past) else None
+    at = compared_at(gap, current)
+    if gap is None or at is None or feature not in gap.names:
+        return ()
+    f, epoch = gap.names.index(feature), int(gap.epochs[at])
+    z, live, probe = (float(values[at, f]) for values in (gap.z, gap.live, gap.probe))
+    certainty = f"{z:.1f}" if np.isfinite(z) else "–"
+    return (
+        Fact(certainty, f"of {gap.limit:g}", f"z of the gap at epoch {epoch}: {feature}", alarm=z > gap.limit),
+        Fact(
+            signed_percent(live),
+            f"probe {signed_percent(probe)}",
+            f"evidence in training rows: {feature}",
+            alarm=z > gap.limit,
+        ),
     )
 
 
@@ -163,13 +220,13 @@ def _without_epochs(run: Recorded) -> Summary:
 def _importance_for(run: Recorded, past: Sequence[Event]) -> Importance | None:
     """Return the importance of the source of the first event; without events that of `importance_of`."""
     source = past[0][0].source if past else None
-    choice = importance_of(run, None if source == "data" else source)
+    choice = importance_of(run, source if source in ("live", "clean") else None)
     return choice[1] if choice else None
 
 
 def _epoch_before(epochs: Sequence[int], past: Sequence[Event]) -> int:
-    """Return the last epoch before the first event; without one the first epoch."""
-    earlier = [e for e in epochs if past and e < past[0][0].epoch]
+    """Return the last epoch before the first event; the first epoch where it is no change, or there is none."""
+    earlier = [e for e in epochs if _is_change(past) and e < past[0][0].epoch]
     return earlier[-1] if earlier else epochs[0]
 
 
@@ -180,7 +237,9 @@ def _watch(run: Recorded, current: int, unwatched: Sequence[str]) -> str:
         return f"None so far. {' '.join(unwatched)}"
     if choice is None or not is_scored(choice[1], current):
         return "None so far: within the burn-in no alarm is possible."
-    return "None. No feature moved by more than its limit since the burn-in."
+    unseen = not_looked_for(run, current)
+    note = f" Shortcuts present from the start were not looked for: {unseen}." if unseen else ""
+    return f"None. No feature moved by more than its limit since the burn-in.{note}"
 
 
 def _as_sentences(clauses: Iterable[str]) -> tuple[str, ...]:
@@ -212,7 +271,7 @@ def _sentence(run: Recorded, past: Sequence[Event], current: int, *, watched: bo
 def _detail(run: Recorded, past: Sequence[Event], importance: Importance | None, current: int, before: int) -> str:
     parts = []
     if importance is not None:
-        parts += _highest_score(importance, current, alarmed=bool(past))
+        parts += _highest_score(importance, current, past)
         parts += _not_measured(importance, current)
     for key, label in (("loss", "Training loss"), ("val_loss", "Validation loss")):
         old, new = _log(run, key, before), _log(run, key, current)
@@ -222,21 +281,38 @@ def _detail(run: Recorded, past: Sequence[Event], importance: Importance | None,
             parts.append(f"{label} since epoch {before}: {short(old)} → {short(new)}.")
         else:
             parts.append(f"{label} {short(new)}.")
-    for event in past[1 : 1 + LATER_EVENTS_LISTED]:
-        sentence = event_sentence(event)
-        parts.append(f"Later, {sentence[0].lower()}{sentence[1:]}")
-    others = len(past) - 1 - LATER_EVENTS_LISTED
-    if others > 0:
-        parts.append(f"And {count(others, 'later alert')}.")
+    parts += _other_events(past)
     return " ".join(parts)
 
 
-def _highest_score(importance: Importance, current: int, *, alarmed: bool) -> list[str]:
+def _other_events(past: Sequence[Event]) -> list[str]:
+    """Return sentences on the events that the summary's sentence does not tell."""
+    parts = []
+    others = list(past[1:])
+    if _is_gap(past):
+        gaps = [event for event in others if _is_gap([event])]
+        others = [event for event in others if event not in gaps]
+        names = list(dict.fromkeys(move.name for event in gaps for alert in event for move in alert.features))
+        if names:
+            parts.append(f"Later the same is so of {_listed(names)}.")
+    for event in others[:LATER_EVENTS_LISTED]:
+        sentence = event_sentence(event)
+        when = "Later" if event[0].epoch >= past[0][0].epoch else "Before"
+        parts.append(f"{when}, {sentence[0].lower()}{sentence[1:]}")
+    untold = len(others) - LATER_EVENTS_LISTED
+    if untold > 0:
+        parts.append(f"And {count(untold, 'later alert')}.")
+    return parts
+
+
+def _highest_score(importance: Importance, current: int, past: Sequence[Event]) -> list[str]:
     score = np.where(importance.epochs <= current, importance.score, np.nan)
     if not np.isfinite(score).any():
         return []
     at = int(np.nanargmax(score))
-    name = "Score" if alarmed else "Highest score"
+    name = "Score" if _is_change(past) else "Highest score"
+    if _is_gap(past):
+        name = "Highest drift score"  # another one than the sentence's
     early = "" if is_scored(importance, current) else f", within the burn-in of {importance.burn_in} updates"
     return [f"{name} {score[at]:.1f} at epoch {importance.epochs[at]}, limit {importance.limit:g}{early}."]
 
@@ -245,9 +321,14 @@ def _not_measured(importance: Importance, current: int) -> list[str]:
     names = unmeasured_at(importance, current)
     if not names:
         return []
+    return [f"Importance not measured: {_listed(names)}."]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as a list, and the number of those that are too many for it."""
     others = len(names) - FEATURES_LISTED
     more = f" and {count(others, 'other')}" if others > 0 else ""
-    return [f"Importance not measured: {', '.join(names[:FEATURES_LISTED])}{more}."]
+    return f"{', '.join(names[:FEATURES_LISTED])}{more}"
 
 
 def accuracy_key(run: Recorded) -> str | None:
@@ -323,6 +404,32 @@ def _share(importance: Importance | None, feature: str, current: int, before: in
     since = not_finite_since(importance, current)
     when = "" if since is None else f"at epoch {importance.epochs[at]}: "
     return Fact(percent(float(share[f])), was, f"{when}{feature}, rank {rank} of {measured}", alarm=alarm)
+
+
+def _slices(record: Slices | None) -> tuple[Fact, ...]:
+    """Return the worst slice and the largest gap; nothing where the probe has no slices."""
+    if record is None:
+        return ()
+    worst, gap = worst_slice(record), largest_gap(record)
+    if worst is None:
+        return (Fact("–", "", f"worst slice: {why_no_accuracy(record)}"),)
+    lowest = Fact(
+        percent(worst.accuracy),
+        f"{percent(worst.low)} to {percent(worst.high)}, all {percent(record.overall_accuracy)}",
+        f"worst slice: {worst.value}, {count(worst.value.rows, 'row')}",
+        alarm=worst.high < record.overall_accuracy,  # and not only by the chance of few rows
+    )
+    if gap is None:
+        return (lowest,)
+    return (
+        lowest,
+        Fact(
+            f"{points(gap.gap)} points",
+            f"± {points(2 * gap.standard_error)}",
+            f"largest gap below all: {gap.value}",
+            alarm=gap.gap - 2 * gap.standard_error > MARKED_ACCURACY_LOSS,
+        ),
+    )
 
 
 def _flagged(run: Recorded, current: int) -> tuple[int, int, str, int] | None:

@@ -14,6 +14,7 @@ VIEWS: dict[str, str] = {
     "weight_gradients": "Weight gradients",
     "probe_attributions": "Attributions",
     "importance_drift": "Importance & drift",
+    "reliance_gap": "Training rows beside probe",
     "mappings": "Mappings",
 }
 

@@ -111,6 +111,11 @@ class ProbeExplainer:
             attributions[name] = refined(attributions[name], self._x, self.baseline, target)
         return self._with_kind(attributions)
 
+    def outputs(self, probe: Probe | None = None) -> NDArray[np.float32]:
+        """(B, K) the model's outputs for the probe, or for other rows of the same shape; one forward pass."""
+        x = self._x if probe is None else prepare_inputs(self._model, probe.inputs, probe.x)
+        return self.engine.runner.outputs(x)
+
     def remarks(self, attributions: Mapping[str, Attribution]) -> dict[str, tuple[str, bool]]:
         """By method the sentence where values miss their sum by more than 5 %, and whether those of many samples do."""
         remarks = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import math
 import os
 import time
 import warnings
@@ -23,8 +24,9 @@ from keras_xai.callbacks.schedule import Every, Schedule
 from keras_xai.callbacks.session import RunSession
 from keras_xai.errors import Alarm, FailedElsewhere, InvalidInput, named_fault
 from keras_xai.probe import Probe
-from keras_xai.records import Flag
+from keras_xai.records import Flag, Slices
 from keras_xai.running import is_running
+from keras_xai.slice_accuracy import worst_slice
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
@@ -217,6 +219,21 @@ class RecordingCallback(keras.callbacks.Callback):
                 logs[name] = value
         if self._session is not None:
             self._session.add_figures(figures)
+
+    def slice_figures(self, probe: Probe, records: Iterable[Record] = ()) -> dict[str, float]:
+        """Return the accuracy of the worst slice for `logs`; nothing where the probe has no slices.
+
+        Args:
+            probe: that is watched.
+            records: of this epoch; without one of slices the figure is as it was when the probe was looked at last.
+        """
+        if not probe.slices:
+            return {}
+        record = next((record for record in records if isinstance(record, Slices)), None)
+        if record is None and self._session is not None:
+            record = self._session.slices
+        worst = None if record is None else worst_slice(record)
+        return {"xai_worst_slice": math.nan if worst is None else worst.accuracy}
 
     def is_scheduled(self, epoch: int) -> bool:
         """Return True where `epoch` is looked at."""

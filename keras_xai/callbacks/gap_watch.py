@@ -85,7 +85,7 @@ class GapWatch:
             )
             return "a probe of training rows"
         if overlap:
-            self.warnings.append(
+            self.notes.append(
                 f"{overlap:.0%} of the probe's rows are training rows: a shortcut that was there from the start shows less. Give "
                 f"a probe that the model is not trained on."
             )

@@ -25,13 +25,14 @@ from keras_xai.callbacks.memory import Need, announce_need
 from keras_xai.callbacks.reliance_watch import RelianceWatch
 from keras_xai.callbacks.response import Response, check_response, common_response, respond
 from keras_xai.callbacks.schedule import Every
+from keras_xai.callbacks.slice_watch import OutputsOfParts, slices_of_update
 from keras_xai.drift.monitor import DriftMonitor, DriftSettings, Explained
 from keras_xai.drift.rules import Rule, resolve_rules
 from keras_xai.errors import DriftAlarm, InvalidInput, named_fault, unknown
 from keras_xai.events import event_key, line
 from keras_xai.model.fitting import fit_probe
 from keras_xai.probe import Probe
-from keras_xai.records import SOURCES, Alert, Changed, Source
+from keras_xai.records import SOURCES, Alert, Changed, Slices, Source
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
@@ -54,6 +55,8 @@ class ImportanceDrift(RecordingCallback):
       of a feature's usual move; NaN before there are six moves to compare with;
     - `xai_drift_alarm`: 1 at an alarm of whatever source, else 0;
     - `xai_quiet_epochs`: epochs since the last alarm;
+    - `xai_worst_slice`, where the probe has slices: the accuracy of the value with the lowest over 8 rows or more; NaN where
+      there is none;
 
     and with `log="all"` also `xai_drift` (the part of the shares that moved since the update before, 0 to 1) and, with `live`,
     `xai_drift_score_live` and `xai_drift_alarm_live`.
@@ -103,7 +106,15 @@ class ImportanceDrift(RecordingCallback):
     name: ClassVar[str] = "importance_drift"
     fit_state: ClassVar[Mapping[str, Any]] = {"_explainers": {}, "_first_rows": None, "_reliance": None}
     default_figures: ClassVar[frozenset[str]] = frozenset(
-        {"xai_drift_score", "xai_drift_alarm", "xai_quiet_epochs", "xai_gap", "xai_gap_alarm", "xai_inside"}
+        {
+            "xai_drift_score",
+            "xai_drift_alarm",
+            "xai_quiet_epochs",
+            "xai_gap",
+            "xai_gap_alarm",
+            "xai_inside",
+            "xai_worst_slice",
+        }
     )
     cost_hint: ClassVar[str] = "a probe of 128 rows, every=2 or no live rows in ImportanceDrift"
 
@@ -296,11 +307,11 @@ class ImportanceDrift(RecordingCallback):
 
     def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
         records = self._updates(epoch)
-        self.log_figures(logs, self._log_values(epoch))
+        self.log_figures(logs, {**self._log_values(epoch), **self.slice_figures(self.probe, records)})
         return records
 
     def carry_forward(self, epoch: int, logs: dict[str, Any]) -> None:
-        self.log_figures(logs, self._log_values(epoch, updated=False))
+        self.log_figures(logs, {**self._log_values(epoch, updated=False), **self.slice_figures(self.probe)})
 
     def _log_values(self, epoch: int, *, updated: bool = True) -> dict[str, float]:
         values = self._monitor.log_values(epoch, updated=updated)
@@ -354,11 +365,14 @@ class ImportanceDrift(RecordingCallback):
         monitor, explainer = self._monitor, self._explainers["clean"]
         monitor.begin_update()
         self._read_rows = None
-        maps = (by_method[self._methods["clean"]] for by_method in explainer.in_parts())
+        parts = OutputsOfParts(maps[self._methods["clean"]] for maps in explainer.in_parts())
         region = None if self.probe.region is None else RegionShare(self.probe)
-        pooled = PooledRows.of(maps if region is None else region.of(maps), self.probe)
+        pooled = PooledRows.of(parts if region is None else region.of(parts), self.probe)
         self.warn_once(explainer.engine.side_effects)
         records = self._scored(epoch, "clean", pooled, self.probe)
+        if self.probe.slices:
+            unmeasured = self._unmeasured["clean"]
+            records.append(slices_of_update(epoch, explainer, parts, pooled, monitor.top_features, unmeasured))
         if self._live_rows is not None and self._team.agreed(monitor.top_features.is_fixed):
             try:
                 with self._team.together():
@@ -377,7 +391,8 @@ class ImportanceDrift(RecordingCallback):
         """Add the record of the reliance gap, and return the alerts of gap and rules."""
         if self._reliance is None:
             return []
-        update = self._reliance.update(epoch, self._read_rows, region, {})
+        slices = next((record for record in records if isinstance(record, Slices)), None)
+        update = self._reliance.update(epoch, self._read_rows, region, slices)
         if update.record is not None:
             records.append(update.record)
         if any(alert.is_alarm for alert in update.alerts):

@@ -15,20 +15,25 @@ from keras_xai.attribution.method import Method, make_method
 from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.memory import Need, announce_need
 from keras_xai.callbacks.schedule import Every
+from keras_xai.callbacks.slice_watch import slices_of_outputs
 from keras_xai.errors import InvalidInput, check_int
 from keras_xai.image import channel_axis
 from keras_xai.model.fitting import fit_probe
 from keras_xai.probe import Probe
-from keras_xai.records import Attribution
+from keras_xai.records import Attribution, Slices
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 from keras_xai.tree import leaves, like, map_leaves
 
+RUN_THE_WHOLE_PROBE = ("importance_drift", "probe_mappings")  # callbacks that have its outputs anyway
 Methods = str | Sequence[str] | Mapping[str, Mapping[str, Any]]
 
 
 class ProbeAttributions(RecordingCallback):
     """Explains a fixed gallery of samples at each epoch's end, by the engine of `attribute`, compiled once.
+
+    Where the probe has slices, accuracy and confidence of each of their values are recorded, over the whole probe, and `logs`
+    get `xai_worst_slice`, the accuracy of the worst.
 
     Args:
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
@@ -48,7 +53,8 @@ class ProbeAttributions(RecordingCallback):
     Cost:
         In each epoch, the methods' passes over the gallery. Integrated gradients take 8 steps here, and 64 for the samples
         whose completeness error is above 5 %. Where it stays above, a note in the record says so, once; a warning if that
-        concerns a tenth of the samples.
+        concerns a tenth of the samples. Of a probe with slices one forward pass over all its rows, unless `ImportanceDrift` or
+        `ProbeMappings` makes it anyway.
 
     Example:
         >>> import keras, numpy as np, tempfile
@@ -64,6 +70,7 @@ class ProbeAttributions(RecordingCallback):
     """
 
     name: ClassVar[str] = "probe_attributions"
+    default_figures: ClassVar[frozenset[str]] = frozenset({"xai_worst_slice"})
     fit_state: ClassVar[Mapping[str, Any]] = {"_explainer": None}
     cost_hint: ClassVar[str] = "fewer methods, samples=8 or every=5 in ProbeAttributions"
 
@@ -135,7 +142,32 @@ class ProbeAttributions(RecordingCallback):
                 self.warn(text)
             else:
                 self.note(text)
-        return [*self._late_gallery(), *(self._as_recorded(record, epoch) for record in attributions.values())]
+        records = [self._as_recorded(record, epoch) for record in attributions.values()]
+        return [*self._late_gallery(), *records, *self._slices(epoch, logs)]
+
+    def carry_forward(self, epoch: int, logs: dict[str, Any]) -> None:
+        if self._looks_at_slices:
+            self.log_figures(logs, self.slice_figures(self.probe))
+
+    @property
+    def _looks_at_slices(self) -> bool:
+        """True where the probe has slices, and no other callback runs the model on the whole probe."""
+        if not self.probe.slices or self._session is None:
+            return False
+        for member in self._session.others(self):
+            if getattr(member, "name", "") in RUN_THE_WHOLE_PROBE and getattr(member, "probe", self.probe).slices:
+                return False
+        return True
+
+    def _slices(self, epoch: int, logs: dict[str, Any]) -> list[Slices]:
+        """Return accuracy by slice over the whole probe, of which the gallery is a part; one forward pass."""
+        if not self._looks_at_slices:
+            return []
+        assert self._explainer is not None
+        outputs = self._explainer.outputs(self.probe)
+        records = [slices_of_outputs(epoch, self.probe, self._explainer.task, outputs)]
+        self.log_figures(logs, self.slice_figures(self.probe, records))
+        return records
 
     def _late_gallery(self) -> list[Record]:
         """Return the gallery once more, where it was written before the model was built, which decides what labels mean."""

@@ -20,6 +20,7 @@ from keras_xai.callbacks.memory import Need, announce_need
 from keras_xai.callbacks.model_parts import ModelParts
 from keras_xai.callbacks.response import Response, check_response, common_response, respond
 from keras_xai.callbacks.schedule import Every
+from keras_xai.callbacks.slice_watch import slice_readout, slice_targets, slices_of_predictions
 from keras_xai.errors import InvalidInput, MappingAlarm, check_int, unknown
 from keras_xai.mapping.decision import Target, linear_probes
 from keras_xai.mapping.features import decomposition_of, features, restored
@@ -33,7 +34,7 @@ from keras_xai.mapping.task import ProbeTask
 from keras_xai.model.fitting import fit_probe
 from keras_xai.model.inputs import check_input_shapes, prepare_inputs
 from keras_xai.probe import Probe
-from keras_xai.records import Decision, Flag, Mappings, Result, Surrogate
+from keras_xai.records import Decision, Flag, Mappings, Result, SliceReadout, Slices, Surrogate
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
@@ -56,11 +57,15 @@ class ProbeMappings(RecordingCallback):
     - of each layer: how well a linear probe predicts the label, and the model's own prediction, from it, every sample left
       out in turn;
     - how much of the model a linear regression and a linear SVM from its inputs explain;
-    - of each sample: its logits; and of all: accuracy, calibration and confusion.
+    - of each sample: its logits; and of all: accuracy, calibration and confusion;
+    - of each slice of the probe, where it has some: accuracy and confidence of each value, and how well a linear probe tells
+      the slice from each layer.
 
     `kx.load(...)[...].mappings` and `.samples` read it back.
 
-    With `log="all"` `logs` get, in every epoch from the first, NaN before there is a figure:
+    Where the probe has slices `logs` get `xai_worst_slice`, the accuracy of the worst of their values.
+
+    With `log="all"` they get, in every epoch from the first, NaN before there is a figure:
 
     - `xai_surrogate_r2`: R² of a linear model of the inputs for the logits, at most 1;
     - `xai_confidence_gap`: mean maximum probability − accuracy, above 0 is too sure;
@@ -107,6 +112,7 @@ class ProbeMappings(RecordingCallback):
     """
 
     name: ClassVar[str] = "probe_mappings"
+    default_figures: ClassVar[frozenset[str]] = frozenset({"xai_worst_slice"})
     cost_hint: ClassVar[str] = "a probe of 256 rows, fewer layers, surrogates=() or every=5 in ProbeMappings"
     fit_state: ClassVar[Mapping[str, Any]] = {"_reader": None, "_answers": None}
 
@@ -256,15 +262,16 @@ class ProbeMappings(RecordingCallback):
         self._layers = last.features.layers  # kept, since a model that was saved and loaded has other paths
 
     def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
-        record = self._recorded_mappings(epoch, logs)
+        record, slices = self._recorded_mappings(epoch, logs)
         self._new_flags = [flag for flag in record.flags if (flag.name, flag.kind) not in self._active_flags]
         self._active_flags = frozenset((flag.name, flag.kind) for flag in record.flags)
         self._record = record
-        self.log_figures(logs, self._figures)
-        return [record]
+        records: list[Record] = [record] if slices is None else [record, slices]
+        self.log_figures(logs, {**self._figures, **self.slice_figures(self.probe, records)})
+        return records
 
     def carry_forward(self, epoch: int, logs: dict[str, Any]) -> None:
-        self.log_figures(logs, self._figures)
+        self.log_figures(logs, {**self._figures, **self.slice_figures(self.probe)})
 
     def record_last_epoch(self, epoch: int) -> Iterable[Record]:
         return self.record_epoch(epoch, {})
@@ -281,7 +288,7 @@ class ProbeMappings(RecordingCallback):
 
     # One epoch.
 
-    def _recorded_mappings(self, epoch: int, logs: Mapping[str, Any]) -> Mappings:
+    def _recorded_mappings(self, epoch: int, logs: Mapping[str, Any]) -> tuple[Mappings, Slices | None]:
         assert self._reader is not None
         assert self._task is not None
         reader, task = self._reader, self._task
@@ -296,8 +303,12 @@ class ProbeMappings(RecordingCallback):
             )
             if len(self._layers) == len(representation.layers):
                 representation = dataclasses.replace(representation, layers=self._layers)
-            decision = self._decision(epoch, task, predictions, decompositions, reading)
+            decision, readout = self._decision(epoch, task, predictions, decompositions, reading, representation.layers)
             outcome = result(predictions, task.label, self.held_out, keep_label=self.probe.store == "inputs")
+            slices = None
+            if readout is not None:
+                slices = slices_of_predictions(epoch, self.probe, predictions, task.label)
+                slices = dataclasses.replace(slices, readout=readout)
         r2 = decision.surrogates["linear"].r2 if "linear" in decision.surrogates else math.nan
         inference_gap, memory_gap = self._gaps(logs, outcome)
         constant_layers = constant_by_design(reader, reading)
@@ -310,7 +321,8 @@ class ProbeMappings(RecordingCallback):
         }
         self._previous, self._last_prediction = decompositions, predictions.prediction
         self._earliest = decompositions if self._earliest is None else self._earliest
-        return Mappings(epoch, representation, decision, outcome, flags, notes, self._flags.thresholds)
+        record = Mappings(epoch, representation, decision, outcome, flags, notes, self._flags.thresholds)
+        return record, slices
 
     def _gaps(self, logs: Mapping[str, Any], outcome: Result) -> tuple[float, HeldOutGap | None]:
         """Return two gaps to the training metric, of the probe's accuracy and of that of held-out rows.
@@ -334,13 +346,19 @@ class ProbeMappings(RecordingCallback):
         predictions: Predictions,
         decompositions: Sequence[GramDecomposition | None],
         reading: Reading,
-    ) -> Decision:
+        layers: tuple[str, ...],
+    ) -> tuple[Decision, SliceReadout | None]:
+        """Return the linear probes of all layers, and of the slices where the probe has some."""
         model_itself = Target.of_predictions(predictions)
         target = task.target or model_itself
         targets = [target] if target is model_itself else [target, model_itself]
-        probes_by_target = linear_probes(targets, decompositions)
-        target_probes, self_probes = probes_by_target[0], probes_by_target[-1]
-        return Decision(
+        of_slices = slice_targets(self.probe)
+        probes_by_target = linear_probes([*targets, *of_slices], decompositions)
+        target_probes, self_probes = probes_by_target[0], probes_by_target[len(targets) - 1]
+        readout = None
+        if of_slices:
+            readout = slice_readout(self.probe, layers, of_slices, probes_by_target[len(targets) :])
+        decision = Decision(
             target="prediction" if target is model_itself else "label",
             readability=np.asarray([linear_probe.score for linear_probe in target_probes], np.float32),
             standard_error=np.asarray([linear_probe.standard_error for linear_probe in target_probes], np.float32),
@@ -349,6 +367,7 @@ class ProbeMappings(RecordingCallback):
             read_as=np.stack([linear_probe.prediction for linear_probe in target_probes]),
             surrogates=self._surrogates(epoch, predictions, reading),
         )
+        return decision, readout
 
     def _surrogates(self, epoch: int, predictions: Predictions, reading: Reading) -> dict[str, Surrogate]:
         columns, embedding = self._columns, reading.embedding

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
@@ -13,11 +13,11 @@ from keras_xai.attribution.explainer import ProbeExplainer
 from keras_xai.attribution.region_share import RegionShare
 from keras_xai.callbacks.gap_watch import GapWatch
 from keras_xai.callbacks.live_rows import LiveRows
-from keras_xai.callbacks.rule_watch import RuleWatch
+from keras_xai.callbacks.rule_watch import RuleWatch, of_slices
 from keras_xai.drift.rules import REGION, Measured, Rule
 from keras_xai.errors import InvalidInput
 from keras_xai.probe import Probe
-from keras_xai.records import Alert, Blindness, Reliance
+from keras_xai.records import Alert, Blindness, Reliance, Slices
 
 
 class RelianceUpdate(NamedTuple):
@@ -96,7 +96,7 @@ class RelianceWatch:
         epoch: int,
         rows: Probe | None,
         region: RegionShare | None,
-        others: Mapping[str, Measured],
+        slices: Slices | None,
     ) -> RelianceUpdate:
         """Measure everything at one epoch.
 
@@ -104,14 +104,14 @@ class RelianceWatch:
             epoch: of the update.
             rows: the live rows of this epoch; None without, or once they cannot be read.
             region: the share of attribution inside the probe's region; None without a region.
-            others: what was measured of slices, by name.
+            slices: the record of the probe's slices; None without.
         """
         if self._gap is None:
             return RelianceUpdate(None, [])
         numbers: NDArray[np.int64] = np.zeros(0, np.int64) if self._live is None else self._live.numbers
         is_lost = rows is None and self._live is not None
         update = self._gap.update(epoch, rows, numbers, lost="live rows that could not be read" if is_lost else "")
-        measured = dict(others)
+        measured = of_slices(self._rules.rules, slices)
         if region is not None:
             measured[REGION] = self._of_region(region)
         alerts = [*update.alerts, *self._rules.update(epoch, update.evidence, measured)]

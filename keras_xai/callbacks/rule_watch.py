@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from keras_xai.backend.team import present_team
 from keras_xai.drift.reliance_gap import share_of
 from keras_xai.drift.rules import Measured, Rule, RuleChart
-from keras_xai.records import Alert, FeatureMove
+from keras_xai.records import Alert, FeatureMove, Slices
+from keras_xai.slice_accuracy import largest_gap
 
 NAMED_RULES = 3  # of its sentence
 
@@ -54,6 +55,25 @@ class RuleWatch:
             if self._chart.update(rule.name, is_broken=is_broken):
                 broken.append((rule, measured))
         return [_alert(epoch, broken)] if broken else []
+
+
+def of_slices(rules: Sequence[Rule], record: Slices | None) -> dict[str, Measured]:
+    """Return what was measured for each rule on a slice: the largest gap of accuracy to the whole.
+
+    Args:
+        rules: of all kinds.
+        record: the slices of this update; None without.
+    """
+    measured = {}
+    for rule in rules:
+        gap = largest_gap(record, rule.name) if rule.kind == "slice" and record is not None else None
+        if gap is not None:
+            sentence = (
+                f"the accuracy where {rule.name} is {gap.value.value} is {gap.gap:.1%} below that of all rows, its rule allows "
+                f"{rule.limit:.1%}"
+            )
+            measured[rule.name] = Measured(gap.gap, gap.standard_error, sentence)
+    return measured
 
 
 def _alert(epoch: int, broken: Sequence[tuple[Rule, Measured]]) -> Alert:

@@ -7,7 +7,6 @@ import logging
 import math
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from keras_xai.callbacks.directory_lock import DirectoryLock
 from keras_xai.callbacks.overhead import OverheadLedger, TimeSpent
 from keras_xai.callbacks.run_directory import check_writable, choose_run
 from keras_xai.probe import Probe
-from keras_xai.records import Epoch, Stop
+from keras_xai.records import Epoch, Slices, Stop
 from keras_xai.running import is_running
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
@@ -67,6 +66,7 @@ class RunSession:
         members_at_failure: the class names of the callbacks that took part when it failed.
         ledger: the seconds that all callbacks took.
         has_begun: the first epoch has begun: records can be written.
+        slices: the last record of slices, with what all members measured in its epoch.
     """
 
     def __init__(self, log_dir: Path, fit: object, *, writes: bool = True) -> None:
@@ -79,6 +79,8 @@ class RunSession:
         self.members_at_failure: tuple[str, ...] = ()
         self.ledger = OverheadLedger()
         self.has_begun = False
+        self.slices: Slices | None = None
+        self._slices_are_written = True
         self._members: list[object] = []
         self._identity: dict[str, Any] = {}  # what must not change when a run is continued
         self._preferred: list[Path] = []  # the runs that its members wrote last
@@ -149,6 +151,10 @@ class RunSession:
             if self.is_over:
                 self.close()
 
+    def others(self, member: object) -> list[object]:
+        """Return the other members."""
+        return [other for other in self._members if other is not member]
+
     @property
     def is_over(self) -> bool:
         """True once the last callback has left."""
@@ -161,6 +167,7 @@ class RunSession:
         if _open.get(key) is self:
             del _open[key]
         with contextlib.suppress(Exception):
+            self._write_slices()
             self._write_stops()
         writer, self._writer = self._writer, None
         lock, self._lock = self._lock, None
@@ -226,13 +233,28 @@ class RunSession:
         return self._epoch.learning_rate
 
     def write(self, records: Iterable[Record]) -> None:
-        """Append records to the file."""
+        """Append records to the file; slices once the epoch is complete, as one record of all members."""
         if not self.has_begun:
             raise RuntimeError("a record before the first epoch began")
+        others = [record for record in records if not self._holds_back(record)]
+        # Of one that is not the chief the records are computed all the same, since replicas run in step.
         if self._writer is not None:
-            self._writer.write(records)
+            self._writer.write(others)
+
+    def _holds_back(self, record: Record) -> bool:
+        if not isinstance(record, Slices):
+            return False
+        if self.slices is not None and self.slices.epoch == record.epoch:
+            record = self.slices.joined(record)
         else:
-            deque(records, maxlen=0)  # not the chief: the records are computed all the same, since replicas run in step
+            self._write_slices()
+        self.slices, self._slices_are_written = record, False
+        return True
+
+    def _write_slices(self) -> None:
+        if self.slices is not None and not self._slices_are_written and self._writer is not None:
+            self._writer.write([self.slices])
+        self._slices_are_written = True
 
     def add_figures(self, figures: Mapping[str, float]) -> None:
         """Add figures to this epoch's record."""
@@ -279,6 +301,7 @@ class RunSession:
             resumed=epoch.number == self._resumed_at,
         )
         self._epoch, self._notes, self._costs, self._once = None, [], {}, {}
+        self._write_slices()
         if self._writer is not None:
             self._writer.write([record])
             self._writer.flush()

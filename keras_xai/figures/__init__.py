@@ -16,6 +16,8 @@ from keras_xai.figures import (
     mappings,
     overview,
     probe_attributions,
+    reliance_gap,
+    slices,
     weight_gradients,
 )
 from keras_xai.figures.colour import Theme
@@ -27,7 +29,9 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "weight_gradients": weight_gradients.figure,
     "probe_attributions": probe_attributions.figure,
     "importance_drift": importance_drift.figure,
+    "reliance_gap": reliance_gap.figure,
     "mappings": mappings.figure,
+    "slices": slices.figure,
 }
 
 PANELS: dict[str, Callable[..., Figure]] = {
@@ -40,7 +44,11 @@ PANELS: dict[str, Callable[..., Figure]] = {
     "ridge": weight_gradients.ridge,
     "update_ratio": weight_gradients.update_ratio,
     "sample_outputs": probe_attributions.sample_outputs,
+    "gap_shares": reliance_gap.gap_shares,
+    "gap_evidence": reliance_gap.gap_evidence,
+    "gap_z": reliance_gap.gap_z,
     **mappings.PANELS,
+    **slices.PANELS,
 }
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keras_xai.analysis.formatting import percent
 from keras_xai.analysis.importance import (
+    alarm_epochs,
     alerted_features,
     burn_in_end,
     importance_of,
@@ -82,7 +83,7 @@ def drift_score(run: Recorded, look: Look = LIGHT) -> Figure:
     mark_not_finite(look, panel, *_not_finite(run, next(iter(recorded.values()), None)))
     for limit, source_name in limits.items():
         mark_limit(look, panel, limit, f"limit {limit:g}" if len(limits) == 1 else f"limit {limit:g}, {source_name}")
-    mark_alerts(look, panel, [alert.epoch for alert in run.alerts])
+    mark_alerts(look, panel, alarm_epochs(run))
     mark_resumed(look, panel, run.history)
     _add_learning_rate(run, look, panel)
     return panel
@@ -212,7 +213,7 @@ def rank_bump(run: Recorded, look: Look = LIGHT, *, source: str | None = None, e
             mark | {"xanchor": "right", "xshift": right, "text": share},
         ]
     mark_not_finite(look, panel, *_not_finite(run, importance))
-    mark_alerts(look, panel, [alert.epoch for alert in run.alerts])
+    mark_alerts(look, panel, alarm_epochs(run))
     return panel
 
 

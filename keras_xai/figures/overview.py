@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_xai.analysis.importance import importance_of
+from keras_xai.analysis.importance import alarm_epochs, importance_of
 from keras_xai.analysis.overview import summary
 from keras_xai.figures.grid import grid
 from keras_xai.figures.importance_drift import drift_score, importance_map
@@ -35,7 +35,7 @@ def loss(run: Recorded, look: Look = LIGHT) -> Figure:
     scale = {"type": "log", "dtick": 1} if logarithmic else {"type": "linear"}
     panel = chart(look, data, xaxis=epoch_axis(look, run.epochs), yaxis=axis(look, nticks=5, **scale))
     mark_resumed(look, panel, run.history)
-    mark_alerts(look, panel, [alert.epoch for alert in run.alerts])
+    mark_alerts(look, panel, alarm_epochs(run))
     return panel
 
 

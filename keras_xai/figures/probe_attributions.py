@@ -23,6 +23,7 @@ from keras_xai.analysis.attributions import (
     true_class,
 )
 from keras_xai.analysis.formatting import short
+from keras_xai.analysis.importance import alarm_epochs
 from keras_xai.analysis.outputs import (
     explained,
     finite_at,
@@ -75,7 +76,7 @@ def sample_outputs(
         target = int(table.target[finite_at(table, epoch)[0], sample])
         name = "output" if values.shape[-1] == 1 else target_name(run, table, target)
         panel = _single(run, look, table, explained(table)[:, sample], name)
-    mark_alerts(look, panel, [alert.epoch for alert in run.alerts])
+    mark_alerts(look, panel, alarm_epochs(run))
     return panel
 
 

@@ -25,6 +25,7 @@ from keras_xai.analysis.gradients import (
     variables,
     without_common_path,
 )
+from keras_xai.analysis.importance import alarm_epochs
 from keras_xai.analysis.vocabulary import STATISTICS
 from keras_xai.errors import unknown
 from keras_xai.figures import heat_map as cells
@@ -277,7 +278,7 @@ def _logarithmic(run: Recorded, look: Look, lines: list[dict[str, Any]], always:
             ticktext=[power(tick) for tick in ticks],
         ),
     )
-    mark_alerts(look, panel, [alert.epoch for alert in run.alerts])
+    mark_alerts(look, panel, alarm_epochs(run))
     return panel
 
 

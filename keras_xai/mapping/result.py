@@ -90,6 +90,24 @@ class Accuracy(NamedTuple):
         )
 
 
+class RowAccuracy(NamedTuple):
+    """Correctness and confidence of each row; NaN where they are not known."""
+
+    right: Array  # (B) 1 or 0; of several labels a row the share that is right
+    confidence: Array  # (B) probability of the truth, of several labels the mean
+
+    @classmethod
+    def of(cls, predictions: Predictions, label: NDArray[Any] | None) -> RowAccuracy:
+        """Return them for predictions that have probabilities, and labels."""
+        if predictions.probabilities is None or label is None:
+            unknown = np.full(len(predictions.logits), np.nan)
+            return cls(unknown, unknown)
+        certainty, correct, confidence = _pairs(predictions, predictions.probabilities, label)
+        assert correct is not None
+        right = np.where(np.isfinite(certainty), correct, np.nan)
+        return cls(right.mean(1), confidence.mean(1))
+
+
 def _pairs(
     predictions: Predictions, probabilities: Array, label: NDArray[Any] | None
 ) -> tuple[Array, NDArray[np.bool_] | None, Array]:

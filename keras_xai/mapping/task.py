@@ -22,6 +22,16 @@ ANSWERS: dict[TaskKind, Answer] = {
 }
 
 
+def _link_of(task: Task) -> Link:
+    # A margin has no probability of its own; its sigmoid or softmax puts samples in the same order.
+    return task.link or ("softmax" if task.kind == "classes" else "sigmoid")
+
+
+def predictions_from_outputs(task: Task, outputs: NDArray[Any]) -> Predictions:
+    """The predictions in the outputs (B, K) of a model, where its logits are not at hand."""
+    return predictions_of(outputs, outputs, task.outputs, _link_of(task), ANSWERS[task.kind])
+
+
 class ProbeTask:
     """The meaning of a model's outputs for a probe; decided at the first reading, the same for every later one.
 
@@ -37,10 +47,8 @@ class ProbeTask:
         self.answer: Answer = ANSWERS[task.kind]
         self.classes = task.classes or task.width
         self._space = task.space
-        # A margin has no probability of its own; its sigmoid or softmax puts samples in the same order.
-        default: Link = "softmax" if task.kind == "classes" else "sigmoid"
-        self._link = task.link or default
-        self.label = _true_labels(task, probe)
+        self._link = _link_of(task)
+        self.label = true_labels(task, probe)
 
     def predictions(self, reading: Reading) -> Predictions:
         """The model's predictions in a reading."""
@@ -52,8 +60,12 @@ class ProbeTask:
         return None if self.label is None else Target(self.label, self.answer, self.classes)
 
 
-def _true_labels(task: Task, probe: Probe) -> NDArray[Any] | None:
-    """The true classes (B), labels (B, K) of 0 and 1, or numbers (B) or (B, K); None without."""
+def true_labels(task: Task, probe: Probe) -> NDArray[Any] | None:
+    """The true classes (B), labels (B, K) of 0 and 1, or numbers (B) or (B, K); None without.
+
+    Raises:
+        InvalidInput: labels that do not fit the output, with both shapes.
+    """
     if probe.y is None:
         return None
     return true_classes(probe.y, task, probe.class_names) if task.classes else columns_of(probe.y, task)

@@ -25,11 +25,11 @@ from keras_xai.analysis.outputs import (
     title_value,
     trajectory,
 )
+from keras_xai.analysis.reliance_gap import carriers_in_words
 from keras_xai.analysis.vocabulary import vocabulary
-from keras_xai.events import events
+from keras_xai.events import event_key, events
 from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, ramp
 from keras_xai.figures.mappings import class_colours
-from keras_xai.image import cell_grid
 from keras_xai.judgement import not_finite_since, noted, part_name
 from keras_xai.plugin.framing import LEVELS, Quantized, framed, means, quantized
 from keras_xai.probe import Probe
@@ -59,7 +59,7 @@ def card(name: str, run: Run) -> dict[str, Any]:
         "error": "",
         "epochs": len(run.epochs),
         "last": None if last is None else {"epoch": last.epoch, "wall_time": last.wall_time, "seconds": last.seconds},
-        "alerts": len(events(run.alerts)),  # alerts of one cause count once
+        "alerts": len(events(alert for alert in run.alerts if alert.is_alarm)),  # alerts of one cause count once
         "flags": _flag_counts(run),
         "probe": None if probe is None else {"kind": probe.kind, "size": probe.size, "hash": probe.hash},
         "faults": len(run.stops) + bool(run.missing_epochs),
@@ -150,9 +150,20 @@ def notes(run: Run) -> list[dict[str, Any]]:
 
 
 def alert(record: Alert, run: Run) -> dict[str, Any]:
-    """Return an alert, the epoch up to which it `lasted`, and a sentence on how many rows differ."""
-    changed = None if record.changed is None else str(record.changed)
-    return {**asdict(record), "lasted": importances.lasted_until(record, run), "changed_words": changed}
+    """Return an alert and what is said of it.
+
+    `cause` is equal for the alerts of one event, `lasted` the last epoch of the move, `changed_words` says how many rows differ,
+    `rows` are in words.
+    """
+    return {
+        **asdict(record),
+        "rows": carriers_in_words(record, run),
+        "alarm": record.is_alarm,
+        "cause": " ".join(map(str, event_key(record))),
+        "lasted": importances.lasted_until(record, run),
+        "changed_words": None if record.changed is None else str(record.changed),
+        "advice": record.advice,
+    }
 
 
 def probe(samples: Probe) -> dict[str, Any]:
@@ -167,9 +178,7 @@ def probe(samples: Probe) -> dict[str, Any]:
         "inputs": input_names(samples),
     }
     if samples.kind == "image":
-        cells = cell_grid(samples.image_shape)[1]
-        regular = not isinstance(samples.groups, np.ndarray) and len(samples.features) == math.prod(cells)
-        out["cells"] = cells if regular else None
+        out["cells"] = importances.cells_of(samples)
     return out
 
 

@@ -19,9 +19,10 @@ from tensorboard.plugins import base_plugin
 from werkzeug import Request, Response
 
 from keras_xai.analysis.attributions import arrays_of, thumbnails
+from keras_xai.analysis.clusters import clusters_of_class
 from keras_xai.analysis.epochs import film_epochs
 from keras_xai.analysis.gradients import gradient_health
-from keras_xai.analysis.importance import sources
+from keras_xai.analysis.importance import alarm_epochs, sources
 from keras_xai.analysis.overview import summary
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.figures import PANELS, Look, Overlay
@@ -119,6 +120,7 @@ class Plugin(base_plugin.TBPlugin):
             "outputs": self.outputs,
             "attribution": self.attribution,
             "film": self.film,
+            "clusters": self.clusters,
             "mapping": self.mapping,
             "theme": self.theme,
             "plotly.min.js": self.plotly,
@@ -235,7 +237,7 @@ class Plugin(base_plugin.TBPlugin):
         method = _choice(request, "method", {m: m for m in run.methods})
         sample, part = _required(request, "sample"), _integer(request, "input") or 0
         frames, epochs = [], []
-        for epoch in film_epochs(run.attribution_epochs(method), [alert.epoch for alert in run.alerts]):
+        for epoch in film_epochs(run.attribution_epochs(method), alarm_epochs(run)):
             maps = self._thumbnails_of(run, method, epoch, part)
             if maps is not None and sample < len(maps):
                 frames.append(maps[sample])
@@ -243,6 +245,15 @@ class Plugin(base_plugin.TBPlugin):
         if not frames or len({frame.shape for frame in frames}) > 1:
             raise errors.NotFoundError("there is no map of this sample")
         return _bytes(request, framed({"epochs": epochs}, {"maps": np.stack(frames)}))
+
+    @route
+    def clusters(self, request: Request) -> Response:
+        _, run = self._run(request)
+        method = _choice(request, "method", {m: m for m in run.methods})
+        record = run.attribution(method, _required(request, "epoch"))
+        if record is None:
+            raise errors.NotFoundError("this method was not recorded at this epoch, or its record is damaged")
+        return _json(request, asdict(clusters_of_class(run, record, _required(request, "sample"))))
 
     @route
     def mapping(self, request: Request) -> Response:

@@ -27,13 +27,25 @@ from keras_xai.records import (
     RelianceGap,
     Samples,
     Shares,
+    Slices,
     Source,
     Stop,
     missing_epochs,
 )
 from keras_xai.summary import tag_constants
 from keras_xai.summary.checks import Unreadable
-from keras_xai.summary.codec import alert, attribution, epoch, gradients, importance, mappings, probe, reliance, stop
+from keras_xai.summary.codec import (
+    alert,
+    attribution,
+    epoch,
+    gradients,
+    importance,
+    mappings,
+    probe,
+    reliance,
+    slices,
+    stop,
+)
 from keras_xai.summary.codec.inputs import Inputs, inputs_of
 from keras_xai.summary.parts import series_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
@@ -310,6 +322,25 @@ class Log:
     def samples(self) -> Samples | None:
         """Training dynamics of each probe sample (B) over those epochs, a `records.Samples`; None where nothing was recorded."""
         return Samples.of(self.mappings)
+
+    # Slices of the probe.
+
+    @functools.cached_property
+    def slices(self) -> list[Slices]:
+        """One `records.Slices` an epoch: accuracy, confidence, importance, gaps and readout by slice of the probe.
+
+        Empty where the probe has no slices.
+        """
+        constants = self._constants_of(slices.ACCURACY, slices.Constants.of)
+        if constants is None:
+            return []
+        of_group = functools.partial(slices.GroupConstants.of, slices=constants)
+        return slices.joined(
+            self._decoded(slices.ACCURACY, slices.Constants.of, slices.decode),
+            self._decoded(slices.IMPORTANCE, of_group, slices.decode_importance),
+            self._decoded(slices.GAPS, of_group, slices.decode_gaps),
+            self._decoded(slices.READOUT, of_group, slices.decode_readout),
+        )
 
     # Continuing a run.
 

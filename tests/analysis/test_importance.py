@@ -29,10 +29,18 @@ def run_of(share, *, score=1.0, burn_in=2):
         "methods": (),
         "alerts": [],
         "stops": [],
+        "slices": [],
         "doubts": (),
     }
     return SimpleNamespace(
-        **empty, epochs=epochs.tolist(), importance=importance, importance_live=None, data_score=None, missing_epochs=[]
+        **empty,
+        epochs=epochs.tolist(),
+        importance=importance,
+        importance_live=None,
+        data_score=None,
+        missing_epochs=[],
+        reliance=[],
+        gap=None,
     )
 
 
@@ -98,4 +106,7 @@ def test_calm_is_claimed_only_after_the_burn_in():
     assert summary(run_of(SOME), 1).facts[1].note == "drift score, epoch 1: burn-in until epoch 2"
     assert summary(run_of(SOME)).watch.startswith("None so far. Not measured: c")
     measured = run_of([[0.5, 0.3, 0.2]] * 5)
-    assert summary(measured).watch == "None. No feature moved by more than its limit since the burn-in."
+    assert summary(measured).watch == (
+        "None. No feature moved by more than its limit since the burn-in. Shortcuts present from the start were not looked for: "
+        "live rows and probe were not compared."
+    )

@@ -201,14 +201,16 @@ def test_why_a_figure_is_empty():
     run = run_of(table, methods=())
     run.stops = [Stop(3, "probe_attributions", "no gradient")]
     run.importance = run.importance_live = run.data_score = run.samples = None
-    run.weight_gradients, run.mappings = [], []
+    run.weight_gradients, run.mappings, run.slices = [], [], []
     run.history = []
+    run.gap, run.reliance = None, []
     titles = {name: FIGURES[name](run)["layout"]["title"]["text"] for name in FIGURES if name != "overview"}
     assert all(title.startswith("No ") and ": " in title for title in titles.values()), titles
     reasons = {
         "weight_gradients": "No weight gradients: WeightGradients was not among the callbacks",
         "probe_attributions": "No attributions: ProbeAttributions stopped at epoch 3: no gradient",
         "importance_drift": "No importance: ImportanceDrift was not among the callbacks",
+        "reliance_gap": "No comparison: ImportanceDrift was not among the callbacks",
         "mappings": "No mappings: ProbeMappings was not among the callbacks",
     }
     assert {name: titles[name] for name in reasons} == reasons

@@ -94,7 +94,7 @@ def test_dead_gradients_are_the_news_where_nothing_drifts(story, tmp_path):
 def nothing(**records):
     """A run of which only the records given were written."""
     empty = {"epochs": [], "history": [], "probe": None, "weight_gradients": [], "methods": (), "alerts": []}
-    empty |= {"stops": [], "missing_epochs": [], "notes": [], "doubts": ()}
+    empty |= {"stops": [], "slices": [], "missing_epochs": [], "notes": [], "doubts": (), "reliance": [], "gap": None}
     return SimpleNamespace(**{**empty, "importance": None, "importance_live": None, "data_score": None, **records})
 
 

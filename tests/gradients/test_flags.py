@@ -188,7 +188,7 @@ def test_every_kind_has_words_of_its_own(kind):
     values = {name: np.ones(1, np.float32) for name in STATISTICS}
     record = Gradients(9, ("layer/kernel",), values, empty, np.zeros(0, np.float32), 3, flags=(flag,))
     run = SimpleNamespace(
-        epochs=[9], weight_gradients=[record], alerts=[], stops=[], history=[], methods=(), mappings=[], probe=None,
+        epochs=[9], weight_gradients=[record], alerts=[], stops=[], history=[], methods=(), mappings=[], slices=[], probe=None,
         importance=None, importance_live=None, data_score=None,
     )  # fmt: skip
     assert sentence([flag], THRESHOLDS).startswith(f"layer/kernel (since epoch 7): {kind}, ")

@@ -2,7 +2,7 @@
 
 import re
 
-VIEWS = ("Overview", "Weight gradients", "Attributions", "Importance & drift", "Mappings")
+VIEWS = ("Overview", "Weight gradients", "Attributions", "Importance & drift", "Training rows beside probe", "Mappings")
 FRAME = "iframe[src*='name=keras_xai']"
 SECOND = 1000
 

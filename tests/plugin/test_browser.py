@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.plugin.tab import FRAME, VIEWS, Tab
+from tests.reliance_records import ShortcutRun
 
 
 @pytest.fixture(scope="module", params=["python", "rust"])
@@ -587,12 +588,85 @@ def test_two_of_anything_stand_side_by_side(tab, compared, rows):
         tab.frame.get_by_text("epoch 2 against 11").wait_for()
 
 
+@pytest.fixture(scope="module")
+def shortcut_directory(tmp_path_factory):
+    """A run of each kind with a shortcut in its training rows, and one that compared nothing."""
+    root = tmp_path_factory.mktemp("shortcut")
+    for kind in ("table", "image", "tokens"):
+        ShortcutRun(root / kind, kind).write()
+    ShortcutRun(root / "blind").write(0)
+    return root
+
+
+def test_a_shortcut_of_the_training_rows_comes_first(browser, serve, shortcut_directory):
+    """Its sentence is the overview's, its panel the first; it leads to the view, where nothing of the other rows is red."""
+    tab = Tab(browser, serve(shortcut_directory).url)
+    tab.focus("table")
+    tab.frame.locator("main h1", has_text="leak").wait_for()
+    tab.drawn(3)
+    heading = tab.frame.locator("main h1").inner_text()
+    assert heading.startswith("In the training rows leak speaks for the label")
+    assert tab.frame.locator("main h3").first.inner_text() == "What the features say for the label"
+    tab.frame.locator(".lead .advice", has_text="Check how this feature gets into the training rows").wait_for()
+    assert tab.frame.locator(".facts .alarm b").all_inner_texts() == ["25.0 of 4.25", "38\u00a0% probe 1.0\u00a0%"]
+    marks = tab.frame.locator(".runs .mark").all_inner_texts()
+    assert marks == ["", "1 alert", "1 alert", "1 alert"]
+    assert tab.frame.locator(".track .alert").count() == 1  # rows that merely differ are no mark
+    tab.frame.get_by_role("button", name="See training rows beside probe").click()
+    tab.drawn(3)
+    bars = tab.frame.locator(".chart").first
+    assert bars.locator(".annotation-text").all_text_contents()[0] == "training rows"
+    assert {"38\u00a0%", "1.0\u00a0%"} <= set(bars.locator(".annotation-text").all_text_contents())
+    entries = tab.frame.locator(".alerts li")
+    assert entries.count() == 2
+    assert entries.nth(0).locator(".head .alarm").inner_text() == "epoch 3"
+    assert entries.nth(1).locator(".alarm").count() == 0
+    assert "re-weight the training rows" in entries.nth(1).inner_text()
+    cells = tab.frame.locator(".carriers td").all_inner_texts()
+    assert cells[5:10] == ["leak", "7", "1", "2.5", "80\u00a0%"]
+    assert tab.frame.locator("main img, main site").count() == 0
+    tab.key("Home")
+    tab.frame.get_by_text("Training rows were not compared with the probe").wait_for()
+    tab.frame.get_by_text("Live rows and probe have too few rows of each class in common.").wait_for()
+    assert tab.frame.locator(".chart").count() == 0
+    tab.key("Shift+ArrowRight")
+    assert tab.epoch == 3
+    tab.focus("image")
+    tab.frame.locator(".chart").first.locator(".heatmaplayer image").nth(2).wait_for()
+    assert len(tab.frame.locator(".legends .legend").all_inner_texts()) == 2
+    tab.show("Importance & drift")
+    tab.frame.locator(".alerts button").first.click()
+    assert tab.frame.get_by_role("tab", name="Training rows beside probe").get_attribute("aria-selected") == "true"
+    tab.page.close()
+    tab.quiet()
+
+
+def test_samples_of_a_class_are_sorted_by_cluster(browser, serve, shortcut_directory):
+    """Two clusters under titles, the other classes behind them; words say that it is a way to look."""
+    tab = Tab(browser, serve(shortcut_directory).url)
+    tab.focus("image")
+    tab.show("Attributions")
+    tab.frame.get_by_label("Sort samples by").select_option("cluster")
+    tab.frame.get_by_text("A way to look, and no finding").wait_for()
+    titles = tab.frame.locator("main h4").all_inner_texts()
+    assert titles == ["Class 0, cluster 1: 2 samples", "Class 0, cluster 2: 2 samples", "Other samples"]
+    order = [
+        int(name.split()[-1])
+        for name in tab.frame.locator(".tile").evaluate_all("(tiles) => tiles.map((t) => t.dataset.key)")
+    ]
+    assert [set(order[:2]), set(order[2:4]), set(order[4:])] == [{0, 4}, {2, 6}, {1, 3, 5, 7}]
+    tab.frame.locator(".tile").nth(4).click()
+    tab.frame.locator("main h4", has_text="Class 1, cluster 1").wait_for()
+    tab.page.close()
+    tab.quiet()
+
+
 def test_it_works_by_keyboard_alone(tab):
     """Tabs, views and the slider answer to keys, and every control has a name."""
     tab.frame.get_by_role("tab", name="Overview").focus()
     tab.page.keyboard.press("ArrowRight")
     assert tab.frame.get_by_role("tab", name="Weight gradients").get_attribute("aria-selected") == "true"
-    for key, view in zip("12345", VIEWS, strict=True):
+    for key, view in zip("123456", VIEWS, strict=True):
         tab.key(key)
         assert tab.frame.get_by_role("tab", name=view).get_attribute("aria-selected") == "true"
         tab.page.wait_for_timeout(200)

@@ -17,6 +17,7 @@ from keras_xai.plugin import payload
 from keras_xai.plugin.framing import framed, quantized
 from keras_xai.records import Attribution
 from tests.plugin.answers import HOME, LOADERS, RUN, arrays
+from tests.reliance_records import SENTENCE, ShortcutRun
 
 
 @pytest.fixture(scope="module", params=LOADERS)
@@ -130,6 +131,32 @@ def test_every_panel_answers_for_every_run(python_client, told_directory, name, 
     assert set(found) == {"data", "layout"}
 
 
+def test_a_shortcut_of_the_training_rows_travels_in_words(wsgi, tmp_path):
+    """Its sentence, advice and rows; what merely differs is listed, and counts for no alarm; clusters of a class."""
+    for kind in ("table", "image"):
+        ShortcutRun(tmp_path / kind, kind).write()
+    client = wsgi(tmp_path)
+    cards = {card["name"]: card for card in client.get(HOME + "index").json["runs"]}
+    assert [cards[kind]["alerts"] for kind in ("table", "image")] == [1, 1]
+    run = client.get(HOME + "run", query_string={"run": "table"}).json
+    shortcut, differing = run["alerts"]
+    assert (shortcut["alarm"], differing["alarm"]) == (True, False)
+    assert shortcut["cause"] != differing["cause"]
+    assert shortcut["sentence"] == SENTENCE.format("leak")
+    assert shortcut["advice"].endswith("See docs/what_to_do_about_an_alert.md#a-training-only-shortcut.")
+    assert shortcut["rows"][1] == ["leak", "7", "1", "2.5", "80\u00a0%"]
+    assert differing["rows"] == []
+    words = client.get(HOME + "summary", query_string={"run": "table", "epoch": 11}).json
+    assert (words["gap"], words["sentence"][:23]) == (True, "In the training rows le")
+    blank = client.get(HOME + "figure", query_string={"run": "table", "name": "gap_evidence", "epoch": 0}).json
+    assert blank["layout"]["meta"]["absent"] == "live rows and probe have too few rows of each class in common"
+    for kind in ("table", "image"):
+        ask = {"run": kind, "method": "saliency", "epoch": 3, "sample": 2}
+        clusters = client.get(HOME + "clusters", query_string=ask).json
+        assert sorted(map(sorted, clusters["clusters"])) == [[0, 4], [2, 6]]
+        assert (clusters["name"], clusters["absent"]) == ("0", "")
+
+
 MISTAKES = [
     ("run", {}, 404, "run"),
     ("run", {"run": "nope"}, 404, "nope"),
@@ -151,6 +178,9 @@ MISTAKES = [
     ("attribution", {"run": RUN, "method": "saliency", "epoch": 7, "sample": 6}, 404, "sample"),
     ("attribution", {"run": RUN, "method": "saliency", "epoch": 7, "most": 0}, 400, "most='0'"),
     ("film", {"run": RUN, "method": "saliency", "sample": 99}, 404, "sample"),
+    ("clusters", {"run": RUN, "method": "saliency", "epoch": 1}, 400, "sample is missing"),
+    ("clusters", {"run": RUN, "method": "saliency", "epoch": 99, "sample": 0}, 404, "epoch"),
+    ("clusters", {"run": RUN, "method": "lime", "epoch": 1, "sample": 0}, 400, "method"),
     ("static/../loader.py", {}, 404, ""),
     ("static/%2e%2e%2floader.py", {}, 404, ""),
     ("static/..%5cloader.py", {}, 404, ""),
@@ -231,6 +261,7 @@ ROUTES = [
     "outputs",
     "attribution",
     "film",
+    "clusters",
     "mapping",
     "static/x",
     "theme",

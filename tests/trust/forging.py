@@ -14,6 +14,7 @@ import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2
 
 from keras_xai.analysis.attributions import arrays_of, thumbnails
+from keras_xai.analysis.clusters import clusters_of_class
 from keras_xai.analysis.gradients import gradient_health
 from keras_xai.analysis.overview import summary
 from keras_xai.figures import FIGURES, PANELS, Look
@@ -22,7 +23,7 @@ from keras_xai.judgement import judge
 from keras_xai.plugin import payload
 from keras_xai.plugin.framing import dumps
 from keras_xai.probe import Probe
-from keras_xai.records import STATISTICS, Alert, Attribution, Epoch, FeatureMove, Gradients, Shares
+from keras_xai.records import STATISTICS, Alert, Attribution, Carrier, Epoch, FeatureMove, Gradients, Reliance, Shares
 from keras_xai.run import Run
 from keras_xai.summary import codec
 from keras_xai.summary.arrays import pack, unpack
@@ -30,6 +31,7 @@ from keras_xai.summary.event_files import framed
 from keras_xai.summary.metadata import encode, step, value
 from keras_xai.summary.plugin_data_pb2 import PluginData
 from tests.mapping.mapping_records import mappings_of
+from tests.summary.slice_records import slices_of
 
 EPOCHS = 5
 VARIABLES = ("model/dense/kernel", "model/dense/bias", "model/head/kernel")
@@ -89,7 +91,22 @@ def epoch_of(epoch: int, probe: Probe, kind: str) -> Iterator[Any]:
     for source in ("clean", "live", "data"):
         score = 1.0 if epoch > 2 else float("nan")
         yield Shares(epoch, source, probe.features, np.full(count, 1 / count, "f4"), score, 6.0, None, 2, "saliency")
+    shares = [np.linspace(-0.2, 0.4, count), np.linspace(0.1, 0.2, count)]
+    unsigned = np.full(count, 1 / count)
+    yield Reliance(
+        epoch,
+        probe.features,
+        np.arange(count),
+        np.ones(count),
+        shares[0] - shares[1],
+        *shares,
+        *[unsigned] * 4,
+        2,
+        8,
+        4,
+    )
     yield mappings_of(epoch, 6)
+    yield slices_of(epoch)
     logs = {"loss": 1 / (1 + epoch), "val_accuracy": 0.5}
     yield Epoch(epoch, 1.7e9 + epoch, 1.0, 0.1, 1e-3, logs, {"importance_drift": 0.1}, ("a note",) if epoch else ())
 
@@ -103,6 +120,9 @@ def values_of(kind: str = "table", *, alert: bool = False) -> list[Value]:
     if alert:
         moved = (FeatureMove(probe.features[0], 0.1, 0.5, 1, 9.0),)
         records += [Alert(3, source, verdict, False, moved, 9.0, 6.0) for source, verdict in ALERTS.items()]
+        rows = (Carrier(probe.features[0], 7, 1.0, 0.5, 2.0),)
+        for source, verdict in (("gap", "training-only shortcut"), ("gap", "rows differ"), ("rule", "rule broken")):
+            records.append(Alert(2, source, verdict, False, moved, 9.0, 4.25, rows=rows, sentence="so it is"))
     return [Value(step(r), tag, data, content) for r in records for tag, data, content in encode(r)]
 
 
@@ -309,9 +329,10 @@ def forge(entry: Value, chance: random.Random) -> None:
 def read(run: Run) -> dict[str, str]:
     """Everything that a run says; what was passed over of it, by tag."""
     whole = (run.epochs, run.history, run.probe, run.weight_gradients, run.flags, run.alerts, run.mappings)
-    more = (run.importance, run.importance_live, run.data_score, run.samples, run.constants, repr(run))
+    assert all(len(record.accuracy) == len(record.values) for record in run.slices)
+    more = (run.importance, run.importance_live, run.data_score, run.samples, run.constants, repr(run), run.gap)
     methods = [(run.outputs(m), run.attributions(m), run.attribution_epochs(m)) for m in run.methods]
-    assert (len(whole), len(more), len(methods)) == (7, 6, len(run.methods))
+    assert (len(whole), len(more), len(methods)) == (7, 7, len(run.methods))
     assert run.probe is None or len(run.probe.features) == run.probe.feature_count
     confusions = [record.result.confusion for record in run.mappings]
     assert len(confusions) == len(run.mappings)
@@ -326,6 +347,7 @@ def everything(name: str, run: Run) -> dict[str, str]:
         payload.outputs(run, method)
         for record in run.attributions(method)[:2]:
             payload.attribution(record, 2)
+            clusters_of_class(run, record, 0)
             [thumbnails(part) for part in arrays_of(record) if part.ndim == 3]
     for draw in FIGURES.values():
         dumps(draw(run, epoch=2)).encode()
@@ -356,5 +378,13 @@ TAGS = {
     "shares": codec.importance.TAG + "clean",
     "moves": codec.importance.TAG + "data",
     "alert": codec.alert.TAG + "clean",
+    "gap": codec.alert.TAG + "gap",
+    "rows differ": codec.alert.TAG + "gap/rows_differ",
+    "rule": codec.alert.TAG + "rule",
+    "reliance": codec.reliance.TAG,
     "mappings": codec.mappings.TAG,
+    "slices": codec.slices.ACCURACY,
+    "slice importance": codec.slices.IMPORTANCE,
+    "slice gaps": codec.slices.GAPS,
+    "slice readout": codec.slices.READOUT,
 }

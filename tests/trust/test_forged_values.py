@@ -166,7 +166,48 @@ FORGED = {
     "a surrogate without its array": ("mappings", body(surrogates={"x": {"agreement": 1, "r2": 1, "classes": [1]}})),
     "a flag nobody knows": ("mappings", body(flags=[["stem/conv", "evil", 1]])),
     "a flag since thirty digits": ("mappings", body(flags=[["stem/conv", "dead layer", 10**30]])),
+    "a share of the evidence above one": ("reliance", cells((1, 4, 3.0))),
+    "a z below zero": ("reliance", cells((2, 1, -1.0))),
+    "a gap that is infinite": ("reliance", cells((1, 2, np.inf))),
+    "a feature beyond all features": ("reliance", cells((1, 0, 99))),
+    "a feature of the comparison twice": ("reliance", cells((1, 0, 0), (2, 0, 0))),
+    "half a training row": ("reliance", cells((0, 1, 7.5))),
+    "a reason that nobody knows": ("reliance", cells((0, 3, 77))),
+    "a limit of the gap at zero": ("reliance", constants(limit=0.0)),
+    "a comparison of no feature": ("reliance", constants(names=[])),
+    "a verdict of the gap that nobody knows": ("gap", body(verdict="guilty")),
+    "a sentence that is a list": ("gap", body(sentence=["a"])),
+    "half a character in a sentence": ("rule", body(sentence=HALF)),
+    "a carrier of three entries": ("gap", body(rows=[["a", 1, 2]])),
+    "a carrier in row minus two": ("gap", body(rows=[["a", -2, 1, 0.5, 0.5]])),
+    "a gap under another source": ("rows differ", constants(method="live")),
     "more arrays than there are": ("mappings", body(arrays=["layers"] * 30)),
+    "slices without values": ("slices", about(values=[])),
+    "a slice there twice": ("slices", about(values=[["sex", "f", 3], ["sex", "f", 3]])),
+    "a slice of more rows than there are": ("slices", about(values=[["sex", "f", 10**9]])),
+    "a slice of rows below zero": ("slices", about(values=[["sex", "f", -1]])),
+    "half a character in a slice": ("slices", about(values=[["sex", HALF, 3]])),
+    "a slice of two entries": ("slices", about(values=[["sex", "f"]])),
+    "three thousand slices": ("slices", about(values=[["id", str(k), 1] for k in range(3000)])),
+    "slices of a probe without rows": ("slices", about(size=0)),
+    "an accuracy above one": ("slices", array("figures", lambda values: values + 7)),
+    "accuracies of rank one": ("slices", array("figures", np.ravel)),
+    "accuracies of other slices": ("slices", array("figures", lambda values: values[:1])),
+    "an accuracy of the whole below zero": ("slices", body(accuracy=-3)),
+    "accuracies without their array": ("slices", body(arrays=["evil"])),
+    "slices that are numbers": ("slices", content(np.ones(3, "f4"))),
+    "importance of no feature": ("slice importance", constants(names=[])),
+    "importance of a thousand features": ("slice importance", constants(names=["a"] * 1000)),
+    "importance of other slices": ("slice importance", array("share", lambda values: values[:1])),
+    "importance below zero": ("slice importance", array("overall", lambda values: values - 5)),
+    "a gap below zero": ("slice gaps", array("z", lambda values: values - 100)),
+    "a gap of a slice that is infinite": ("slice gaps", array("z", lambda values: np.full_like(values, np.inf))),
+    "a gap of no feature": ("slice gaps", body(features=["x"])),
+    "half a character in a gap": ("slice gaps", body(features=[HALF] * 5)),
+    "a layer read twice": ("slice readout", constants(names=["a", "a"])),
+    "a readout of no layer": ("slice readout", constants(names=[])),
+    "a readout above one": ("slice readout", array("readability", lambda values: values + 3)),
+    "chance of other slices": ("slice readout", array("chance", lambda values: values[:1])),
 }
 
 
@@ -274,6 +315,7 @@ def test_the_tab_answers_for_every_forged_run(tmp_path, wsgi, wait_until, loader
         assert card["error"] == ""
         ask = {"run": card["name"], "method": "saliency", "epoch": 1, "sample": 0}
         routes = [("run", {}), ("summary", {}), ("inputs", {}), ("outputs", {}), ("attribution", {}), ("film", {})]
+        routes += [("clusters", {})]
         routes += [("mapping", {}), ("index", {"focus": card["name"]}), ("importance", {"source": "clean"})]
         routes += [("figure", {"name": panel}) for panel in chance.sample([*PANELS], 6)]
         for route, more in routes:

@@ -1,4 +1,5 @@
 /** One epoch for every view: the track carries the drift score as a faint ridge and the alerts as ticks that jump. */
+import { alarmsOf } from "./core/alerts.js";
 import { nearest } from "./core/chart.js";
 import { token } from "./core/colour.js";
 import { clamp, h, hideTip, linear, position, s, tip } from "./core/dom.js";
@@ -109,6 +110,10 @@ export class EpochSlider {
     return this.#run?.epochs ?? [];
   }
 
+  get #alarms() {
+    return this.#run ? alarmsOf(this.#run) : [];
+  }
+
   get #at() {
     return position(this.#epochs, this.#context?.epoch ?? 0);
   }
@@ -133,7 +138,7 @@ export class EpochSlider {
    */
   alert(direction) {
     const current = this.#context?.epoch ?? 0;
-    const alerted = (this.#run?.alerts ?? []).map((alert) => alert.epoch);
+    const alerted = this.#alarms.map((alert) => alert.epoch);
     const epoch =
       direction > 0
         ? alerted.find((candidate) => candidate > current)
@@ -166,7 +171,7 @@ export class EpochSlider {
   #epochAt(event) {
     const px = event.clientX - this.#svg.getBoundingClientRect().left;
     const onTicks = event.offsetY < BASE - ALERT_REACH;
-    const alert = (this.#run?.alerts ?? []).find(({ epoch }) => Math.abs(this.#x(epoch) - px) < ALERT_REACH);
+    const alert = this.#alarms.find(({ epoch }) => Math.abs(this.#x(epoch) - px) < ALERT_REACH);
     if (alert && onTicks) return alert.epoch;
     const epochs = this.#epochs;
     const [first, last] = [epochs[0], epochs[epochs.length - 1]];
@@ -262,7 +267,7 @@ export class EpochSlider {
       s("line", { ...rule, "stroke-width": 2, "stroke-linecap": "round" }),
       ...(run ? notFiniteMark(run, x, last) : []),
       ...(epochs.length ? epochMarks(epochs, x, width) : []),
-      ...(run?.alerts ?? []).flatMap((alert) => alertMarks(x(alert.epoch))),
+      ...this.#alarms.flatMap((alert) => alertMarks(x(alert.epoch))),
     ];
     this.#background.replaceChildren(...marks);
   }

@@ -7,6 +7,7 @@ import { lastFocus } from "./core/state.js";
 
 /** Every module behind this one: those that only others name would be discovered late. */
 export const MODULES = [
+  "core/alerts",
   "core/chart",
   "core/colour",
   "core/controls",
@@ -20,6 +21,7 @@ export const MODULES = [
   "marks/tiles",
   "runs",
   "shell",
+  "views/alert_list",
   "views/compare",
   "views/figure_panel",
   "views/importance_drift",
@@ -27,6 +29,7 @@ export const MODULES = [
   "views/mappings",
   "views/overview",
   "views/probe_attributions",
+  "views/reliance_gap",
   "views/view",
   "views/weight_gradients",
 ];

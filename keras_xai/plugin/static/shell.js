@@ -1,4 +1,4 @@
-/** Wires: one selection, five views, one slider. */
+/** Wires: one selection, six views, one slider. */
 import { Server } from "./core/api.js";
 import { Charts } from "./core/chart.js";
 import { followHost, setColours, themeName } from "./core/colour.js";
@@ -11,6 +11,7 @@ import { ImportanceDriftView } from "./views/importance_drift.js";
 import { MappingsView } from "./views/mappings.js";
 import { OverviewView } from "./views/overview.js";
 import { ProbeAttributionsView } from "./views/probe_attributions.js";
+import { RelianceGapView } from "./views/reliance_gap.js";
 import { WeightGradientsView } from "./views/weight_gradients.js";
 
 /** The tabs, in their order, by the names that the server titles them by. */
@@ -19,6 +20,7 @@ const VIEWS = {
   weight_gradients: WeightGradientsView,
   probe_attributions: ProbeAttributionsView,
   importance_drift: ImportanceDriftView,
+  reliance_gap: RelianceGapView,
   mappings: MappingsView,
 };
 const VIEW_NAMES = Object.keys(VIEWS);

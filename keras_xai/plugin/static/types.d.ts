@@ -4,7 +4,8 @@
  */
 
 type Source = "live" | "clean" | "data";
-type Verdict = "data changed" | "reliance moved";
+type AlertSource = Source | "gap" | "rule";
+type Verdict = "data changed" | "reliance moved" | "training-only shortcut" | "rows differ" | "rule broken";
 type Kind = "table" | "image" | "series" | "tokens";
 type ColourMap = "sequential" | "diverging" | "ember";
 type Theme = "light" | "dark";
@@ -67,15 +68,24 @@ interface Index {
 /** `FeatureMove` of `keras_xai.records`. */
 type FeatureMove = [name: string, before: number, after: number, direction: number, z: number | null];
 
+/** A training row that carries a feature, in words. */
+type Carrier = [feature: string, row: string, label: string, value: string, share: string];
+
 interface AlertRecord {
   epoch: number;
-  source: Source;
+  source: AlertSource;
   verdict: Verdict;
+  /** false for training rows that merely differ */
+  alarm: boolean;
+  /** equal for the alerts of one event */
+  cause: string;
+  sentence: string;
+  advice: string;
+  rows: Carrier[];
   learning_rate_rising: boolean;
   features: FeatureMove[];
   score: number | null;
   limit: number | null;
-  event: number;
   lasted: number;
   changed_words: string | null;
 }
@@ -143,6 +153,9 @@ interface Summary {
   faults: string[];
   watch: string;
   health: string;
+  /** the sentence is that of a shortcut of the training rows */
+  gap: boolean;
+  advice: string;
 }
 
 interface ScaleInfo {
@@ -156,6 +169,12 @@ interface FigureMeta {
   title?: string;
   reading?: string;
   scale?: ScaleInfo;
+  /** how many rows of bars it has */
+  bars?: number;
+  /** of several maps */
+  scales?: ScaleInfo[];
+  /** why there is nothing to draw */
+  absent?: string;
   /** the figure is a heat map over epochs */
   cells?: boolean;
   /** "row": the epochs stand along the rows */
@@ -221,6 +240,14 @@ interface FilmStrip extends Framed {
   maps: FloatTensor;
 }
 
+/** The gallery's samples of one class in clusters of their maps. */
+interface ClassClusters {
+  name: string;
+  clusters: number[][];
+  /** why there are none */
+  absent: string;
+}
+
 interface Suspect {
   row: number;
   confidence: number;
@@ -254,7 +281,7 @@ interface ThemeColours {
 /** Words that Python and JavaScript both print: `keras_xai.analysis.vocabulary`. */
 interface Vocabulary {
   views: Record<string, string>;
-  sources: Record<Source, string>;
+  sources: Record<AlertSource, string>;
   verdicts: Record<Verdict, string>;
   statistics: Record<string, string>;
 }
@@ -274,6 +301,7 @@ interface Answers {
   outputs: Outputs;
   attribution: AttributionMaps;
   film: FilmStrip;
+  clusters: ClassClusters;
   mapping: LayerMap;
   theme: Presentation;
 }

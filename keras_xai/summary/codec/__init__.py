@@ -11,8 +11,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_xai.probe import Probe
-from keras_xai.records import Alert, Attribution, Epoch, Gradients, Mappings, Reliance, Shares, Stop
-from keras_xai.summary.codec import alert, attribution, epoch, gradients, importance, mappings, probe, reliance, stop
+from keras_xai.records import Alert, Attribution, Epoch, Gradients, Mappings, Reliance, Shares, Slices, Stop
+from keras_xai.summary.codec import (
+    alert,
+    attribution,
+    epoch,
+    gradients,
+    importance,
+    mappings,
+    probe,
+    reliance,
+    slices,
+    stop,
+)
 from keras_xai.summary.tensors import Value
 
 CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
@@ -23,6 +34,7 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     Reliance: reliance.encode,
     Alert: alert.encode,
     Mappings: mappings.encode,
+    Slices: slices.encode,
     Probe: probe.encode,
     Stop: stop.encode,
 }

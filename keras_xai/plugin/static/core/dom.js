@@ -93,6 +93,15 @@ export function percent(x) {
 }
 
 /**
+ * A share that has a sign: below nothing a feature speaks against the label.
+ * @param {number | null} share
+ */
+export function signedPercent(share) {
+  if (share === null) return "–";
+  return share < 0 ? `−${percent(-share)}` : percent(share);
+}
+
+/**
  * A number with its sign; the minus is as wide as the plus.
  * @param {number | null} x
  * @param {number} digits

@@ -1,7 +1,8 @@
 /** The gallery's numbers at one epoch: maps, judgements, trajectories, in the order asked for; and the reading of them. */
+import { firstChange } from "./alerts.js";
 import { bytesOf } from "./api.js";
 import { themeName } from "./colour.js";
-import { clamp, clip, percent, position, short } from "./dom.js";
+import { clamp, clip, count, percent, position, short } from "./dom.js";
 import { clipOf, density, reduced } from "./image.js";
 import { Memo } from "./memo.js";
 import { state } from "./state.js";
@@ -528,7 +529,7 @@ export class Gallery {
   /** The epoch before the first alert up to here: what "change" is measured from. */
   get base() {
     const { epochs } = this.method;
-    const alert = this.run.alerts.find(({ epoch }) => epoch <= this.epoch);
+    const alert = firstChange(this.run, this.epoch);
     return epochs[position(epochs, alert ? alert.epoch - 1 : epochs[0])];
   }
 
@@ -542,6 +543,32 @@ export class Gallery {
     if (before?.data.length !== this.maps.data.length) return this.samples;
     const { data } = before;
     return this.#by((b) => moved(data.subarray(b * this.length, (b + 1) * this.length), this.values(b)));
+  }
+
+  /**
+   * The clusters of the chosen sample's class, where the settings ask for them and they are there; else null.
+   * @returns {ClassClusters | null}
+   */
+  get clusters() {
+    if (state.sort !== "cluster") return null;
+    const { run, method, epoch } = this.parameters;
+    return this.server.read("clusters", { run, method, epoch, sample: state.sample }, this.written) ?? null;
+  }
+
+  /**
+   * The samples under titles: in the clusters of one class and those of other classes, or all of them without a title.
+   * @returns {{title: string, samples: number[]}[]}
+   */
+  grouped() {
+    const answer = this.clusters;
+    if (!answer?.clusters.length) return [{ title: "", samples: this.sorted() }];
+    const groups = answer.clusters.map((samples, i) => {
+      const title = `Class ${answer.name}, cluster ${i + 1}: ${count(samples.length, "sample")}`;
+      return { title, samples };
+    });
+    const clustered = new Set(answer.clusters.flat());
+    const others = this.samples.filter((sample) => !clustered.has(sample));
+    return others.length ? [...groups, { title: "Other samples", samples: others }] : groups;
   }
 
   /**

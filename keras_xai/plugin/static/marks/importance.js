@@ -1,4 +1,5 @@
 /** Importance as a map of the input, and what of it can be shown at an epoch: what was not measured is no zero. */
+import { alarmsOf } from "../core/alerts.js";
 import { legend, token } from "../core/colour.js";
 import { context2d, h, hint, percent, position, signed } from "../core/dom.js";
 import { draw } from "../core/image.js";
@@ -45,12 +46,12 @@ function rankWords(values, at) {
 }
 
 /**
- * Features that an alert up to an epoch names, three each.
+ * Features that an alarm up to an epoch names, three each.
  * @param {Run} run
  * @param {number} epoch
  */
 export function alertedFeatures(run, epoch) {
-  const past = run.alerts.filter((alert) => alert.epoch <= epoch);
+  const past = alarmsOf(run).filter((alert) => alert.epoch <= epoch);
   return new Set(past.flatMap((alert) => alert.features.slice(0, FEATURES_OF_ALERT).map(([name]) => name)));
 }
 

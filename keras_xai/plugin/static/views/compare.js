@@ -1,4 +1,5 @@
 /** Two epochs, two runs or all methods, side by side: samples as columns, one scale for what is compared. */
+import { firstChange } from "../core/alerts.js";
 import { legend } from "../core/colour.js";
 import { h, message, panel, percent } from "../core/dom.js";
 import { moved, rangeOf, shareChange, shares } from "../core/gallery.js";
@@ -115,7 +116,7 @@ function betweenRuns(context, method, reader) {
  */
 function betweenEpochs(context, method, reader) {
   const { run, epoch } = context;
-  const alert = run.alerts.find((record) => record.epoch <= epoch);
+  const alert = firstChange(run, epoch);
   const first = reader.read(context, method, { epoch: state.first ?? (alert ? alert.epoch - 1 : method.epochs[0]) });
   const second = reader.read(context, method, { epoch: state.second ?? epoch });
   const sides = [

@@ -1,8 +1,9 @@
 /** Importance and drift: the score and its limit, the alerts in words, who rose and who fell. */
+import { alarmsOf, firstChange } from "../core/alerts.js";
 import { chart, figureBehind, scoreKeys } from "../core/chart.js";
 import { legend, runColour } from "../core/colour.js";
 import { group } from "../core/controls.js";
-import { absent, h, panel, percent, position, short, signed } from "../core/dom.js";
+import { absent, h, panel, percent, position, short } from "../core/dom.js";
 import { draw } from "../core/image.js";
 import { set, state } from "../core/state.js";
 import {
@@ -17,13 +18,12 @@ import {
   row,
   shareWords,
 } from "../marks/importance.js";
-import { linkToSamples } from "./links.js";
+import { alertList } from "./alert_list.js";
 import { BaseView } from "./view.js";
 
 const STRIP = 24; // maps of a strip
 const RUNS_COMPARED = 6;
 const FEATURES_COMPARED = 10;
-const FEATURES_OF_ALERT = 3;
 
 export class ImportanceDriftView extends BaseView {
   /** @param {RunContext} context */
@@ -112,90 +112,8 @@ function alertsPanel(context) {
     const watch = server.read("summary", { run: name, epoch }, run.stamp)?.watch ?? "…";
     return panel("c5", "Alerts", "", h("p", { class: "note" }, watch));
   }
-  const note = run.methods.length ? "click: see the samples that moved most" : "";
-  const entries = eventsOf(run.alerts).map((event) => eventEntry(context, event));
-  return panel("c5", "Alerts", note, h("ul", { class: "alerts" }, entries));
-}
-
-/**
- * Alerts of one cause, which are one entry, in the order of their first ones.
- * @param {AlertRecord[]} alerts
- */
-function eventsOf(alerts) {
-  /** @type {Map<number, AlertRecord[]>} */
-  const events = new Map();
-  for (const alert of alerts) events.set(alert.event, [...(events.get(alert.event) ?? []), alert]);
-  return [...events.values()];
-}
-
-/**
- * @param {RunContext} context
- * @param {AlertRecord[]} event
- */
-function eventEntry(context, event) {
-  const { run, epoch, vocabulary } = context;
-  const [first] = event;
-  const last = Math.max(...event.map((alert) => alert.lasted));
-  const until = last > first.epoch ? ` to ${last}` : "";
-  const title = vocabulary.verdicts[first.verdict] ?? first.verdict;
-  const head = h("span", {}, title[0].toUpperCase() + title.slice(1));
-  const notes = [];
-  const changed = event.find((alert) => alert.changed_words)?.changed_words;
-  if (changed) notes.push(changed);
-  if (event.some((alert) => alert.learning_rate_rising)) notes.push("while the learning rate was rising");
-  const attributes = {
-    type: "button",
-    class: event.some((alert) => alert.epoch === epoch) ? "now" : "",
-    "data-key": `alert ${first.epoch} ${first.source}`,
-    onclick: () => set(run.methods.length ? linkToSamples(run, first.epoch) : { epoch: first.epoch }),
-  };
-  const button = h(
-    "button",
-    attributes,
-    h("span", { class: "head" }, head, h("span", { class: "alarm" }, `epoch ${first.epoch}${until}`)),
-    notes.map((note) => h("span", { class: "note" }, note)),
-    movesTable(context, event),
-  );
-  return h("li", {}, button);
-}
-
-/**
- * The features of an event that moved; which rows differ is said of the event.
- * @param {RunContext} context
- * @param {AlertRecord[]} event
- */
-function movesTable(context, event) {
-  const rows = event.flatMap((alert) => moveRows(context, alert));
-  if (!rows.length) return null;
-  const titles = ["feature", "share", "now", "z", "seen by, epoch"];
-  const head = titles.map((title) => h("th", { scope: "col" }, title));
-  return h("table", {}, h("tr", {}, head), rows);
-}
-
-/** By the sign of the mean signed attribution. @type {Record<number, string>} */
-const SPEAKS = { 1: " speaks for the explained class", "-1": " speaks against the explained class" };
-
-/**
- * @param {RunContext} context
- * @param {AlertRecord} alert
- */
-function moveRows({ run, name, epoch, server, vocabulary }, alert) {
-  const { source } = alert;
-  const importance = run.sources[source] ? server.read("importance", { run: name, source }, run.stamp) : undefined;
-  const shares = importance ? row(importance.share, measuredAt(importance, epoch)) : null;
-  const moves = alert.features.filter(([, , , , z]) => z !== null).slice(0, FEATURES_OF_ALERT);
-  return moves.map(([feature, before, after, direction, z]) => {
-    const hasShares = source !== "data"; // the data score is of other units
-    const place = importance && hasShares ? importance.names.indexOf(feature) : -1;
-    const cells = [
-      h("td", { title: `${feature}${SPEAKS[direction] ?? ""}` }, feature),
-      h("td", {}, hasShares ? `${percent(before)} → ${percent(after)}` : "–"),
-      h("td", {}, shares && place >= 0 ? shareWords(shares[place]) : "–"),
-      h("td", {}, signed(z, 1)),
-      h("td", {}, `${vocabulary.sources[source]}, ${alert.epoch}`),
-    ];
-    return h("tr", {}, cells);
-  });
+  const note = run.methods.length ? "click: see what shows it" : "";
+  return panel("c5", "Alerts", note, alertList(context, run.alerts));
 }
 
 /**
@@ -241,7 +159,7 @@ function mapsPanel(context, source, importance) {
 function imageMaps(context, importance, cells) {
   const { run, epoch, spare } = context;
   const { epochs, names, share } = importance;
-  const alert = run.alerts.find((record) => record.epoch <= epoch);
+  const alert = firstChange(run, epoch);
   const at = measuredAt(importance, epoch);
   const base = alert ? Math.max(0, position(epochs, alert.epoch) - 1) : measuredAt(importance, epochs[0]);
   const [before, after] = [row(share, base), row(share, at)];
@@ -265,7 +183,7 @@ function imageMaps(context, importance, cells) {
  * @param {Cells} cells
  */
 function strip({ run, epoch }, { epochs, share }, cells) {
-  const alerted = new Set(run.alerts.map((alert) => alert.epoch));
+  const alerted = new Set(alarmsOf(run).map((alert) => alert.epoch));
   const places = evenly(epochs.length, STRIP);
   const hi = largest(share.data);
   const current = places.reduce((best, i) => (epochs[i] <= epoch ? i : best), places[0]);

@@ -20,6 +20,7 @@ const CLASSES_NAMED = 10;
 const PANELS = [
   { name: "readability", span: "c7" },
   { name: "surrogates", span: "c5" },
+  { name: "slice_readout", span: "c12" },
   { name: "layer_stability", span: "c4" },
   { name: "layer_dead", span: "c4" },
   { name: "layer_participation", span: "c4" },

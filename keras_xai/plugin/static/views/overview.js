@@ -1,4 +1,5 @@
 /** Overview: what happened in this run? One screen, nothing to set. */
+import { firstChange } from "../core/alerts.js";
 import { chart, figureBehind, scoreKeys } from "../core/chart.js";
 import { legend, token } from "../core/colour.js";
 import { absent, Deferred, h, key, panel, percent } from "../core/dom.js";
@@ -15,7 +16,9 @@ import {
   row,
 } from "../marks/importance.js";
 import { slope } from "../marks/slopes.js";
+import { figurePanel } from "./figure_panel.js";
 import { linkToSamples } from "./links.js";
+import { compactEvidence } from "./reliance_gap.js";
 import { BaseView } from "./view.js";
 
 const CHART_HEIGHT = 192;
@@ -40,15 +43,24 @@ export class OverviewView extends BaseView {
     const source = sourceOf(run);
     const importance = source ? server.read("importance", { run: name, source }, run.stamp) : undefined;
     const deferred = new Deferred();
-    const panels = [
-      lead(summary, run, epoch),
-      facts(summary),
-      driftPanel(context, source),
-      importancePanel(context, importance, summary, deferred),
-      lossPanel(context),
-      movedPanel(context, importance, summary, deferred),
-      healthPanel(context),
-    ];
+    const importances = importancePanel(context, importance, summary, deferred);
+    const moved = () => movedPanel(context, importance, summary, deferred);
+    // What stood in the training rows from the start comes first, and where nothing else was an alarm nothing moved.
+    const panels = summary.gap
+      ? [
+          compactEvidence(context, CHART_HEIGHT + context.spare),
+          importances,
+          driftPanel(context, source, "c4"),
+          lossPanel(context),
+          firstChange(run, epoch) ? moved() : null,
+          healthPanel(context),
+        ]
+      : [driftPanel(context, source, "c7"), importances, lossPanel(context), moved(), healthPanel(context)];
+    panels.unshift(lead(summary, run, epoch), facts(summary));
+    panels.push(
+      ...figurePanel(context, { name: "slice_accuracy", span: "c7", ofEpoch: true }),
+      ...figurePanel(context, { name: "slice_importance", span: "c5", still: true, ofEpoch: true }),
+    );
     root.append(h("div", { class: "grid" }, panels));
     deferred.fill();
   }
@@ -72,22 +84,30 @@ const sourceOf = (run) => /** @type {Source[]} */ (["live", "clean"]).find((sour
  * @param {number} epoch
  */
 function lead(summary, run, epoch) {
-  const alert = run.alerts.find((record) => record.epoch <= epoch);
-  const link = alert && run.methods.length ? samplesLink(run, Math.max(epoch, alert.epoch)) : null;
-  const detail = h("p", {}, summary.detail, " ", link);
-  return h("div", { class: "lead c12" }, h("h1", {}, summary.sentence), faults(summary), detail);
+  const advice = summary.advice ? h("p", { class: "advice" }, summary.advice) : null;
+  const detail = h("p", {}, summary.detail, " ", leadLink(summary, run, epoch));
+  return h("div", { class: "lead c12" }, h("h1", {}, summary.sentence), faults(summary), advice, detail);
 }
 
 /**
+ * The way to what shows what the sentence says; null where there is none.
+ * @param {Summary} summary
  * @param {Run} run
  * @param {number} epoch
  */
-const samplesLink = (run, epoch) =>
-  h(
-    "button",
-    { class: "link", type: "button", "data-key": "samples", onclick: () => set(linkToSamples(run, epoch)) },
-    "See the samples that moved most →",
-  );
+function leadLink(summary, run, epoch) {
+  if (summary.gap) return viewLink("gap", { view: "reliance_gap" }, "See training rows beside probe →");
+  if (!firstChange(run, epoch) || !run.methods.length) return null;
+  return viewLink("samples", linkToSamples(run, epoch), "See the samples that moved most →");
+}
+
+/**
+ * @param {string} name
+ * @param {Partial<import("../core/state.js").State>} change
+ * @param {string} words
+ */
+const viewLink = (name, change, words) =>
+  h("button", { class: "link", type: "button", "data-key": name, onclick: () => set(change) }, words);
 
 /**
  * What of the watch broke: said first, and in red.
@@ -112,9 +132,10 @@ function facts(summary) {
 /**
  * @param {RunContext} context
  * @param {Source | undefined} source
+ * @param {string} span
  */
-function driftPanel(context, source) {
-  const out = panel("c7", "Drift score", source ? scoreKeys(context) : "");
+function driftPanel(context, source, span) {
+  const out = panel(span, "Drift score", source ? scoreKeys(context) : "");
   if (!source) {
     out.append(absent(context.run, "ImportanceDrift", "Not watched", "kx.ImportanceDrift(log_dir, probe)"));
     return out;

@@ -1,4 +1,5 @@
 /** Attributions: the probe samples at the epoch of the slider, one chosen sample over all epochs, two of anything compared. */
+import { alarmsOf } from "../core/alerts.js";
 import { chart } from "../core/chart.js";
 import { legend, themeName } from "../core/colour.js";
 import { group } from "../core/controls.js";
@@ -25,6 +26,7 @@ const SORTS = [
   ["change", "Change since the alert"],
   ["confidence", "Least confident first"],
   ["error", "Completeness error"],
+  ["cluster", "Clusters of the sample's class"],
 ];
 
 export class ProbeAttributionsView extends BaseView {
@@ -116,10 +118,14 @@ export class ProbeAttributionsView extends BaseView {
     if (!gallery.input && gallery.kind !== "table") {
       section.append(h("p", { class: "note" }, 'The samples themselves were not written (store="none").'));
     }
-    const samples = gallery.sorted();
-    if (gallery.kind === "image") section.append(this.#imageGrid(context, gallery, samples, deferred));
-    else if (gallery.kind === "tokens") section.append(tokensList(context, gallery, samples, deferred));
-    else section.append(barsGrid(context, gallery, samples, deferred));
+    const words = clusterWords(gallery);
+    if (words) section.append(h("p", { class: "note" }, words));
+    for (const { title: name, samples } of gallery.grouped()) {
+      if (name) section.append(h("h4", {}, name));
+      if (gallery.kind === "image") section.append(this.#imageGrid(context, gallery, samples, deferred));
+      else if (gallery.kind === "tokens") section.append(tokensList(context, gallery, samples, deferred));
+      else section.append(barsGrid(context, gallery, samples, deferred));
+    }
     return section;
   }
 
@@ -265,6 +271,17 @@ function notFinite({ epoch, notFiniteSince }) {
   return h("p", { class: "note alarm" }, `The scores are not finite since epoch ${notFiniteSince}: ${instead}.`);
 }
 
+/**
+ * What the clusters are worth, where the samples are sorted by them; or why there are none.
+ * @param {Gallery} gallery
+ */
+function clusterWords({ clusters }) {
+  if (!clusters) return "";
+  if (clusters.absent) return `No clusters: ${clusters.absent}.`;
+  const how = `Two clusters of the maps of class ${clusters.name}, by k-means, as SpRAy does (Lapuschkin et al. 2019).`;
+  return `${how} A way to look, and no finding: it makes two of any samples.`;
+}
+
 /** @param {number[]} values */
 function medianFinite(values) {
   const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
@@ -382,7 +399,7 @@ function warning(gallery, sample) {
 function trajectory(context, gallery, sample, deferred, height = 20) {
   const place = h("span", { style: { display: "block" } });
   if (!gallery.percents) return place;
-  const alert = context.run.alerts[0]?.epoch;
+  const alert = alarmsOf(context.run)[0]?.epoch;
   const { outputEpochs, outputAt } = gallery;
   return deferred.add(place, (width) =>
     spark(outputEpochs, gallery.trajectory(sample), outputAt, alert, width, height),
@@ -531,7 +548,7 @@ class Films {
     const parameters = { run: name, method: gallery.method.name, sample, input: gallery.part };
     const film = server.read("film", parameters, run.stamp);
     if (!film) return h("p", { class: "note" }, server.refusal("film", parameters) ?? "…");
-    const alerted = new Set(run.alerts.map((alert) => alert.epoch));
+    const alerted = new Set(alarmsOf(run).map((alert) => alert.epoch));
     const current = film.epochs.reduce((best, epoch) => (epoch <= gallery.epoch ? epoch : best), film.epochs[0]);
     const frames = this.#frames(film, gallery);
     const buttons = film.epochs.map((epoch, i) => {

@@ -1,0 +1,135 @@
+/** The alerts in words: what happened, what to do next, and the features of each. */
+import { eventsOf } from "../core/alerts.js";
+import { h, percent, signed, signedPercent } from "../core/dom.js";
+import { set } from "../core/state.js";
+import { measuredAt, row, shareWords } from "../marks/importance.js";
+import { linkToSamples } from "./links.js";
+
+const FEATURES_OF_ALERT = 3;
+
+/**
+ * One entry an event; a click leads to what shows it.
+ * @param {RunContext} context
+ * @param {AlertRecord[]} alerts
+ */
+export const alertList = (context, alerts) =>
+  h(
+    "ul",
+    { class: "alerts" },
+    eventsOf(alerts).map((event) => eventEntry(context, event)),
+  );
+
+/**
+ * @param {RunContext} context
+ * @param {AlertRecord[]} event
+ */
+function eventEntry(context, event) {
+  const [first] = event;
+  const last = Math.max(...event.map((alert) => alert.lasted));
+  const until = last > first.epoch ? ` to ${last}` : "";
+  const title = first.sentence || (context.vocabulary.verdicts[first.verdict] ?? first.verdict);
+  const head = h("span", {}, title[0].toUpperCase() + title.slice(1));
+  const notes = [];
+  const changed = event.find((alert) => alert.changed_words)?.changed_words;
+  if (changed) notes.push(changed);
+  if (event.some((alert) => alert.learning_rate_rising)) notes.push("while the learning rate was rising");
+  const standing = event.some((alert) => alert.epoch === context.epoch) ? "now" : "";
+  const attributes = {
+    type: "button",
+    class: `${standing} ${first.alarm ? "" : "calm"}`,
+    "data-key": `alert ${first.cause} ${first.source}`,
+    onclick: () => set(leadsTo(context.run, first)),
+  };
+  const when = h("span", { class: first.alarm ? "alarm" : "note" }, `epoch ${first.epoch}${until}`);
+  const button = h(
+    "button",
+    attributes,
+    h("span", { class: "head" }, head, when),
+    notes.map((note) => h("span", { class: "note" }, note)),
+    h("span", { class: "note advice" }, first.advice),
+    movesTable(context, event),
+  );
+  return h("li", {}, button);
+}
+
+/**
+ * What shows the cause of an alert.
+ * @param {Run} run
+ * @param {AlertRecord} alert
+ * @returns {Partial<import("../core/state.js").State>}
+ */
+function leadsTo(run, { source, epoch }) {
+  if (source === "gap") return { view: "reliance_gap", epoch };
+  if (source === "rule" || !run.methods.length) return { epoch };
+  return linkToSamples(run, epoch);
+}
+
+/** The titles of an alert's features, by its source. @type {Partial<Record<AlertSource, string[]>>} */
+const TITLES = {
+  gap: ["feature", "in the probe", "in the training rows", "z"],
+  rule: ["feature", "measured", "limit"],
+};
+const TITLES_OF_CHANGES = ["feature", "share", "now", "z", "seen by, epoch"];
+
+/**
+ * The features of an event that moved; which rows differ is said of the event.
+ * @param {RunContext} context
+ * @param {AlertRecord[]} event
+ */
+function movesTable(context, event) {
+  const rows = event.flatMap((alert) => moveRows(context, alert));
+  if (!rows.length) return null;
+  const titles = TITLES[event[0].source] ?? TITLES_OF_CHANGES;
+  const head = titles.map((title) => h("th", { scope: "col" }, title));
+  return h("table", {}, h("tr", {}, head), rows);
+}
+
+/** By the sign of the mean signed attribution. @type {Record<number, string>} */
+const SPEAKS = { 1: " speaks for the explained class", "-1": " speaks against the explained class" };
+
+/**
+ * @param {RunContext} context
+ * @param {AlertRecord} alert
+ */
+function moveRows(context, alert) {
+  const { source } = alert;
+  if (source === "rule") return alert.features.map(([name, limit, value]) => plainRow(name, [value, limit], []));
+  if (source === "gap") {
+    return alert.features.map(([name, probe, live, , z]) => plainRow(name, [probe, live], [signed(z, 1)]));
+  }
+  return changeRows(context, alert, source);
+}
+
+/**
+ * A feature, some shares, and what else is said of it.
+ * @param {string} name
+ * @param {(number | null)[]} shares
+ * @param {string[]} words
+ */
+function plainRow(name, shares, words) {
+  const cells = [...shares.map(signedPercent), ...words].map((cell) => h("td", {}, cell));
+  return h("tr", {}, h("td", { title: name }, name), cells);
+}
+
+/**
+ * @param {RunContext} context
+ * @param {AlertRecord} alert
+ * @param {Source} source
+ */
+function changeRows({ run, name, epoch, server, vocabulary }, alert, source) {
+  const importance = run.sources[source] ? server.read("importance", { run: name, source }, run.stamp) : undefined;
+  const shares = importance ? row(importance.share, measuredAt(importance, epoch)) : null;
+  const moves = alert.features.filter(([, , , , z]) => z !== null).slice(0, FEATURES_OF_ALERT);
+  return moves.map(([feature, before, after, direction, z]) => {
+    const hasShares = source !== "data"; // the data score is of other units
+    const place = importance && hasShares ? importance.names.indexOf(feature) : -1;
+    const cells = [
+      h("td", { title: `${feature}${SPEAKS[direction] ?? ""}` }, feature),
+      h("td", {}, hasShares ? `${percent(before)} → ${percent(after)}` : "–"),
+      h("td", {}, shares && place >= 0 ? shareWords(shares[place]) : "–"),
+      h("td", {}, signed(z, 1)),
+      h("td", {}, `${vocabulary.sources[source]}, ${alert.epoch}`),
+    ];
+    return h("tr", {}, cells);
+  });
+}
