@@ -6,6 +6,7 @@ python -m benchmarks.demo [--seeds 10] [--out docs/demo.md]
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -88,9 +89,9 @@ def from_start(seed: int) -> Outcome:
 
 
 def feature(alert: Alert) -> str:
-    """Return the first feature of an alert with its z."""
+    """Return the first feature of an alert, with its z where it has one: rows that are other ones have none."""
     move = alert.features[0]
-    return f"{move.name}, z {move.z:+.1f}"
+    return move.name if math.isnan(move.z) else f"{move.name}, z {move.z:+.1f}"
 
 
 def line_of(*cells: object) -> str:
