@@ -28,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo = commands.add_parser("demo", help="train a real model with a planted shortcut, and see it caught")
     demo.add_argument("log_dir", nargs="?", default="logs/demo", help="where the run is written (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="of the data, the weights and the batches")
+    demo.add_argument(
+        "--from-start", action="store_true", help="the shortcut is in the training data from the first epoch"
+    )
     demo.add_argument("--serve", action="store_true", help="start TensorBoard on it afterwards")
     report = commands.add_parser("report", help="write one HTML page that opens from disk")
     report.add_argument("log_dir", help="a log directory, or one above several")
@@ -40,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands_of: dict[str, Callable[[], int]] = {
         "check": lambda: _check(options.log_dir, options.max_alerts, options.json),
         "report": lambda: _report(options.log_dir, options.path),
-        "demo": lambda: _demo(options.log_dir, options.seed, options.serve),
+        "demo": lambda: _demo(options.log_dir, options.seed, options.serve, options.from_start),
     }
     from keras_xai.errors import InvalidInput
 
@@ -107,12 +110,12 @@ def _count(run: Run, records: str) -> int:
         return 0
 
 
-def _demo(log_dir: str, seed: int, serve: bool) -> int:
+def _demo(log_dir: str, seed: int, serve: bool, from_start: bool) -> int:
     if not _imports_keras():
         return FAILED
-    from keras_xai.demo import run
+    from keras_xai.demo import CHANGED_LATER, FROM_START, run
 
-    run(log_dir, seed)
+    run(log_dir, seed, FROM_START if from_start else CHANGED_LATER)
     command = ["tensorboard", "--logdir", log_dir]
     for line in ("", "Look at it in TensorBoard, tab Explain:", "", f"    {' '.join(command)}", ""):
         _print_line(line)

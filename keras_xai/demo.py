@@ -1,7 +1,7 @@
 """A model caught cheating: a CNN on handwritten digits, and a watermark that gives the label away.
 
-From one epoch on the pipeline stamps a small square into the corner of every training image, as bright as its label is
-high. The loss falls, the accuracy on clean images falls with it, and the callbacks say why.
+The pipeline stamps a small square into the corner of every training image, as bright as its label is high: from one epoch on,
+or from the first. The loss falls, the accuracy on clean images falls with it, and the callbacks say why.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -25,10 +25,34 @@ if TYPE_CHECKING:
     from keras_xai.records import Alert
     from keras_xai.run import Run
 
-EPOCHS = 24
-PLANTED_EPOCH = 14  # the first epoch with a watermark
 CORNER_SIDE = 2  # pixels a side
 BATCH_SIZE = 32
+
+
+class Story(NamedTuple):
+    """A training in which the watermark is there from an epoch on."""
+
+    epochs: int
+    planted_epoch: int  # the first one with a watermark
+    # Share of the training labels: a watermark that knows them all explains them better than any image does.
+    wrong_labels: float
+    introduction: str
+
+
+CHANGED_LATER = Story(
+    24,
+    14,
+    0.4,
+    "At epoch 14 somebody changes the pipeline:\nfrom then on a 2 × 2 square in a corner of every training image is as bright as "
+    "its label is high.",
+)
+FROM_START = Story(
+    8,
+    0,
+    0.2,
+    "From the first epoch on a 2 × 2 square\nin a corner of every training image is as bright as its label is high. Nothing ever "
+    "changes: there is no drift to be seen.",
+)
 
 
 class Pipeline(keras.utils.PyDataset):
@@ -62,21 +86,19 @@ class Pipeline(keras.utils.PyDataset):
 
 
 class Plant(keras.callbacks.Callback):
-    """The change of the pipeline in the middle of a training."""
+    """The change of the pipeline at an epoch."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, planted_epoch: int) -> None:
         super().__init__()
-        self._pipeline = pipeline
+        self._pipeline, self._planted_epoch = pipeline, planted_epoch
+        pipeline.is_planted = planted_epoch == 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._pipeline.is_planted = epoch >= PLANTED_EPOCH
+        self._pipeline.is_planted = epoch >= self._planted_epoch
 
 
 def digits(seed: int, wrong_labels: float = 0.4) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """Return scikit-learn's 1,797 digits at 16 × 16, 1,200 of them for training, and the others with their true labels.
-
-    A share of the training labels is wrong: a watermark that knows them all explains them better than any image does.
-    """
+    """Return scikit-learn's 1,797 digits at 16 × 16, 1,200 of them for training, and the others with their true labels."""
     data = load_digits()
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(data.target))
@@ -111,12 +133,16 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs or {}
-        score = logs.get("xai_drift_score_live", math.nan)
+        drift, gap = (_score(logs.get(name, math.nan)) for name in ("xai_drift_score_live", "xai_gap"))
         print(
             f"epoch {epoch:2d}   loss {logs['loss']:.2f}   accuracy on clean images {logs['val_accuracy']:4.0%}   drift score "
-            f"{'  – ' if math.isnan(score) else f'{score:4.1f}'} (limit 6)",
+            f"{drift} (limit 6)   gap {gap} (limit 4.25)",
             flush=True,
         )
+
+
+def _score(value: float) -> str:
+    return "  – " if math.isnan(value) else f"{value:4.1f}"
 
 
 def train(
@@ -124,35 +150,33 @@ def train(
     seed: int = 0,
     on_drift: str | Callable[[Alert], Any] = "warn",
     print_progress: bool = False,
+    story: Story = CHANGED_LATER,
 ) -> Run:
     """Train with the callbacks, and return what was recorded."""
     keras.utils.set_random_seed(seed)
-    (x, y), (x_clean, y_clean) = digits(seed)
+    (x, y), (x_clean, y_clean) = digits(seed, story.wrong_labels)
     pipeline, model = Pipeline(x, y, seed), network()
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     probe = kx.Probe(x_clean[:256], y_clean[:256], class_names=[str(c) for c in range(10)])
     methods = ("saliency", "integrated_gradients", "grad_cam")
     callbacks = [
-        Plant(pipeline),
+        Plant(pipeline, story.planted_epoch),
         kx.Explain(log_dir, probe, live=pipeline.first_rows, method=methods, on_drift=on_drift, log="all"),
     ]
     model.fit(
         pipeline,
         validation_data=(x_clean, y_clean),
-        epochs=EPOCHS,
+        epochs=story.epochs,
         verbose=0,
         callbacks=[*callbacks, Progress()] if print_progress else callbacks,
     )
     return list(kx.load(log_dir).values())[-1]
 
 
-def run(log_dir: str, seed: int = 0) -> Run:
+def run(log_dir: str, seed: int = 0, story: Story = CHANGED_LATER) -> Run:
     """Run the demo as the command shows it: an introduction, one line an epoch, the alert, and what the callbacks took."""
     print(
-        f"Training a small CNN on scikit-learn's digits, {EPOCHS} epochs. "
-        f"At epoch {PLANTED_EPOCH} somebody changes the pipeline:\n"
-        f"from then on a {CORNER_SIDE} × {CORNER_SIDE} square in a corner of every training image "
-        f"is as bright as its label is high.\n",
+        f"Training a small CNN on scikit-learn's digits, {story.epochs} epochs. {story.introduction}\n",
         flush=True,
     )
     logging.getLogger("keras_xai").setLevel(logging.ERROR)  # the last line says what the callbacks took
@@ -165,7 +189,7 @@ def run(log_dir: str, seed: int = 0) -> Run:
             print(f"ALERT    {alert}", flush=True)
         printed.add(alert.event)
 
-    run_record = train(log_dir, seed, on_drift=print_alert, print_progress=True)
+    run_record = train(log_dir, seed, on_drift=print_alert, print_progress=True, story=story)
     seconds = time.perf_counter() - began
     compile_seconds = sum(epoch.once_seconds for epoch in run_record.history)
     later_cost = sum(epoch.cost_seconds for epoch in run_record.history) - compile_seconds

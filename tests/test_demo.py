@@ -1,11 +1,14 @@
 """The demo as a newcomer runs it."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 
 import keras_xai as kx
+from keras_xai.cli import main
+from keras_xai.demo import FROM_START
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,24 @@ def test_the_terminal_says_so(demo):
     assert printed.stdout.count("accuracy on clean images") == 24
     assert f"tensorboard --logdir {logs}" in printed.stdout
     assert printed.stderr == ""
+
+
+@pytest.mark.every_backend
+def test_a_watermark_from_the_first_epoch_is_caught_at_the_third_update(tmp_path, capsys, monkeypatch):
+    """By the gap of training rows to probe, in its corner, in words and figures; no drift is seen, and `check` ends with 1."""
+    monkeypatch.setattr("keras_xai.demo.FROM_START", FROM_START._replace(epochs=4))
+    assert main(["demo", "--from-start", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    run = kx.load(tmp_path)["."]
+    assert run.epochs == list(range(4))
+    first = run.alerts[0]
+    assert (first.epoch, first.source, first.verdict) == (2, "gap", "training-only shortcut")
+    corner = {f"block ({r},{c})" for r in (0, 1) for c in (0, 1)}
+    assert first.features[0].name in corner
+    assert {alert.source for alert in run.alerts} == {"gap"}
+    assert "ALERT    epoch 2 (Keras prints 3): in the training rows block (" in printed
+    assert re.search(r"epoch  2 .* gap +\d+\.\d \(limit 4\.25\)\n", printed)
+    assert main(["check", str(tmp_path)]) == 1
 
 
 def test_every_part_was_recorded(demo):

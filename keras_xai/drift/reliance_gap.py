@@ -173,14 +173,16 @@ def common_gain(difference: Array, variance: Array, used: Array) -> tuple[Array,
         used: (F) mean |share|.
 
     Returns:
-        (F) the factor, −1 to 1, and its variance.
+        (F) the factor, 0 to 1, and its variance.
     """
     in_use = used > MIN_USED
     typical = np.median(used[in_use]) if in_use.any() else 0.0
     counts = used >= USED_PART * typical if in_use.any() else used > 0
     evidence = np.maximum(used, 1e-9)
     ratio = np.where(counts, difference / evidence, 0.0)
-    gain = np.clip(_median_of_others(ratio, counts), -1, 1)
+    # Not below 0: where training labels are wrong all features say less, and one that says nothing in either set would seem to
+    # say more than it should. With 40 % wrong labels that made 8 false alarms in 20 trainings, and without it 0.
+    gain = np.clip(_median_of_others(ratio, counts), 0, 1)
     others = max(int(counts.sum()) - 1, 1)
     # Of a median; of three values and fewer it is little else than their mean.
     efficiency = np.pi / 2 if len(used) > 3 else 1.0

@@ -60,7 +60,7 @@ def slow_gap(live, probe, feature_count):
     for f in range(feature_count):
         live_mean, probe_mean, variance, fourth = means[f]
         others = [ratio[g] for g in counts if g != f]
-        gain = min(1.0, max(-1.0, np.median(others))) if others else 0.0
+        gain = min(1.0, max(0.0, np.median(others))) if others else 0.0
         gap = live_mean - probe_mean - gain * used[f]
         t = gap / math.sqrt(variance + used[f] ** 2 * gain_variance)
         nu = max(1.5, variance**2 / fourth)
@@ -142,6 +142,19 @@ def test_equal_sets_are_silent():
     for gain in (1.0, 3.0):
         highest = [np.nanmax(reliance_gap(*sets_of(seed, gain=gain)).z) for seed in range(200)]
         assert max(highest) < GAP_LIMIT
+
+
+def test_wrong_labels_in_the_training_rows_are_no_shortcut():
+    """Where two rows in five argue against their label, a feature that says nothing in either set says no more than before."""
+    for seed in range(50):
+        live, probe = sets_of(seed)
+        r = np.random.default_rng(1000 + seed)
+        live.contributions[:] *= np.where(np.arange(256) % 5 < 2, -1, 1)[:, None]
+        for says in (live, probe):
+            says.contributions[:, :4] = r.normal(size=(256, 4))
+        gap = reliance_gap(live, probe)
+        assert gap.live[5] < gap.probe[5]
+        assert not gap.hits().any()
 
 
 def test_a_planted_feature_is_the_largest():
