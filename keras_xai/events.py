@@ -1,8 +1,8 @@
 """Events: the alerts of one cause, their order, and one line for each event.
 
 A change of the data raises alerts over some epochs: on the values of the live rows, then on their attributions, then on the
-fixed probe. Together they are one event with one verdict. An alert of a gap or of a rule, which need no change, is an event by
-itself.
+fixed probe. Together they are one event with one verdict, and so is a gap that the change opens between training rows and
+probe. Any other alert of a gap, and one of a rule, is an event by itself: nothing had to change for it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from keras_xai.records import Alert, Verdict
 
 MAX_UPDATES_OF_EVENT = 3  # from its first alert to its last, unless a score stays over its limit
-CAUSAL_ORDER = ("gap", "rule", "data", "live", "clean")  # of sources: a cause before its effect
+CAUSAL_ORDER = ("data", "live", "clean", "gap", "rule")  # of sources: a cause before its effect
 CHANGES = ("data", "live", "clean")  # sources whose alerts are one event where they have one cause
 
 
@@ -32,7 +32,7 @@ def with_events(alerts: Iterable[Alert]) -> list[Alert]:
     members: dict[int, list[Alert]] = {}
     joined = []
     for alert in sorted(alerts, key=by_cause):
-        if alert.source not in CHANGES:
+        if not _is_of_change(alert):
             joined.append(dataclasses.replace(alert, event=alert.epoch if alert.event is None else alert.event))
             continue
         event = _derived_event(alert, members) if alert.event is None else alert.event
@@ -68,7 +68,12 @@ def events(alerts: Iterable[Alert]) -> list[list[Alert]]:
 
 def event_key(alert: Alert) -> tuple[object, ...]:
     """Return a key that the alerts of one event have in common: what does not change has another cause than what does."""
-    return (alert.event,) if alert.source in CHANGES else (alert.event, alert.source, alert.verdict)
+    return (alert.event,) if _is_of_change(alert) else (alert.event, alert.source, alert.verdict)
+
+
+def _is_of_change(alert: Alert) -> bool:
+    """Return True for an alert of a change, and for a gap that a change of the data has opened."""
+    return alert.source in CHANGES or alert.verdict == "data changed"
 
 
 def line(event: Sequence[Alert]) -> str:

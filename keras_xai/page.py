@@ -165,8 +165,9 @@ def _alerts(alerts: Iterable[Alert]) -> str:
             lines.append(str(first.changed))
         lines += [_sighting(alert) for alert in event if alert.features]
         lines.append(first.advice)
+        cell = '<td class="alarm">' if first.is_alarm else "<td>"
         rows.append(
-            f"<tr><td{' class=alarm' if first.is_alarm else ''}>epoch {first.epoch}</td><td>{_text(first.verdict)}</td>"
+            f"<tr>{cell}epoch {first.epoch}</td><td>{_text(first.verdict)}</td>"
             f"<td>{'<br>'.join(map(_text, lines))}</td></tr>"
         )
     head = "<tr><th></th><th>verdict</th><th>what moved, and where it was seen</th></tr>"

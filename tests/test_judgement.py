@@ -42,7 +42,8 @@ def written(directory, *more, epochs=range(6)):
 def test_quiet(tmp_path, capsys):
     """With what was watched."""
     run = written(tmp_path)
-    assert judge(run) == Judgement(calm="quiet for 6 epochs, highest drift score 1.0 of 6")
+    unseen = "shortcuts present from the start were not looked for: live rows and probe were not compared"
+    assert judge(run) == Judgement(calm=f"no change seen in 6 epochs, highest drift score 1.0 of 6; {unseen}")
     assert judge(run).status == QUIET
     assert "goes on relying" in summary(run).sentence
     assert main(["check", str(tmp_path)]) == 0
@@ -102,7 +103,15 @@ def test_missing_epochs(tmp_path, capsys):
 def test_gaps():
     """Nothing recorded, no importance, a run inside its burn-in: not watched, and nothing broke."""
     nothing = SimpleNamespace(
-        epochs=[], stops=[], missing_epochs=[], doubts=[], alerts=[], weight_gradients=[], importance=None
+        reliance=[],
+        gap=None,
+        epochs=[],
+        stops=[],
+        missing_epochs=[],
+        doubts=[],
+        alerts=[],
+        weight_gradients=[],
+        importance=None,
     )
     nothing.importance_live = nothing.data_score = None
     assert judge(nothing).gaps == ("no epoch was recorded",)

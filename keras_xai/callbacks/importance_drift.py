@@ -183,6 +183,7 @@ class ImportanceDrift(RecordingCallback):
             live=self.live is not None,
         )
         self._alerts: list[Alert] = []  # of this epoch
+        self._changed_features: dict[str, int] = {}  # by name the event of the change of the data that named it first
         self._warned_verdicts: dict[tuple[object, ...], str] = {}  # of the events that were warned of, by event
         self._unmeasured: dict[Explained, NDArray[np.bool_]] = {}  # (F) of each source
         self._methods: dict[Explained, str] = {}  # that explain each source
@@ -294,6 +295,7 @@ class ImportanceDrift(RecordingCallback):
         alerts = [alert for alert in past.alerts if alert.is_alarm]
         self._monitor.replay(updates, alerts, rates, start_anew=restarted)
         self._warned_verdicts = {event_key(alert): alert.verdict for alert in alerts}
+        self._remember_changes(alerts)
         if self._reliance is not None:
             self._reliance.restore(past.reliance, alerts)
         if self._live_rows is None:
@@ -382,10 +384,22 @@ class ImportanceDrift(RecordingCallback):
                 self._lose_live(fault)
         changed = self._live_rows is not None and self._live_rows.changed
         alerts = monitor.end_update(epoch, inputs_changed=changed)
-        alerts += self._update_reliance(epoch, records, region)
+        self._remember_changes(alerts)
+        alerts += [self._of_change(alert) for alert in self._update_reliance(epoch, records, region)]
         alerts = self._agreed_alerts(alerts)
         self._alerts += alerts
         return [*records, *alerts]
+
+    def _remember_changes(self, alerts: Iterable[Alert]) -> None:
+        for alert in alerts:
+            if alert.verdict == "data changed" and alert.event is not None:
+                for move in alert.features:
+                    self._changed_features.setdefault(move.name, alert.event)
+
+    def _of_change(self, alert: Alert) -> Alert:
+        """Return an alert of a gap as one of the change of the data that opened it, where there was one; else as it is."""
+        event = self._changed_features.get(alert.features[0].name) if alert.source == "gap" else None
+        return alert if event is None else dataclasses.replace(alert, event=event, verdict="data changed")
 
     def _update_reliance(self, epoch: int, records: list[Record], region: RegionShare | None) -> list[Alert]:
         """Add the record of the reliance gap, and return the alerts of gap and rules."""

@@ -130,19 +130,21 @@ class LiveRows:
         pairs = [self._are_equal(*pair) for pair in itertools.pairwise(digests)]
         self._is_steady = any(pairs) or len(digests) > FIRST_READS
 
-    def overlap(self) -> float:
+    def overlap(self, rows: Probe) -> float:
         """Return the part of the probe's rows that are rows of the source, 0 to 1.
+
+        Args:
+            rows: that were read from it: no source but arrays is read once more.
 
         Of arrays all rows are looked at, where they are no more than 50 million numbers, else those that are read. A row that
         occurs more than once in its own set is left out: few values, as flags have, are equal by chance.
         """
-        x, _ = self._read_source()
-        rows: Rows = slice(MAX_LIVE_ROWS)
-        size = sum(int(np.prod(getattr(part, "shape", (0,)))) for part in leaves(x))
+        inputs = rows.inputs
         if self._is_drawn:
-            rows = self.numbers if size > MAX_COMPARED_ENTRIES else None
-        source = row_hashes(leaves(self._inputs_of(as_arrays(x, "live", rows))))
-        return _part_within(row_hashes(self._probe.inputs), source)
+            x, _ = self._read_source()
+            if sum(int(np.prod(getattr(part, "shape", (0,)))) for part in leaves(x)) <= MAX_COMPARED_ENTRIES:
+                inputs = leaves(self._inputs_of(as_arrays(x, "live")))
+        return _part_within(row_hashes(self._probe.inputs), row_hashes(inputs))
 
     @property
     def digest(self) -> Digest:

@@ -75,7 +75,9 @@ class RelianceWatch:
         """
         blind = self._blind
         needs_evidence = any(rule.kind == "features" for rule in self._rules.rules)
-        overlap = self._live.overlap() if self._live is not None and not blind else 0.0
+        overlap = 0.0
+        if self._live is not None and first_rows is not None and not blind:
+            overlap = self._live.overlap(first_rows)
         self._gap = GapWatch(
             model, explainer, by_exchange=by_exchange, blind=blind, overlap=overlap, needs_evidence=needs_evidence
         )

@@ -87,7 +87,7 @@ def test_swapped_labels_are_named(tmp_path):
 
 
 def test_one_changed_entry_is_certain_and_told_once(tmp_path):
-    """No attribution moves; the warning names no file of ours and says what to do; logs have three figures of ours."""
+    """No attribution moves; the warning names no file of ours and says what to do; logs have the figures of ours."""
     x, y, model = table()
 
     def change():
@@ -100,7 +100,8 @@ def test_one_changed_entry_is_certain_and_told_once(tmp_path):
     assert len(lines) == 1
     assert lines[0].filename == "<keras_xai>"
     assert str(lines[0].message).endswith(run.alerts[0].advice)
-    assert [key for key in logs if key.startswith("xai_")] == ["xai_drift_score", "xai_drift_alarm", "xai_quiet_epochs"]
+    of_changes = ["xai_drift_score", "xai_drift_alarm", "xai_quiet_epochs"]
+    assert [key for key in logs if key.startswith("xai_")] == [*of_changes, "xai_gap", "xai_gap_alarm"]
     assert {"xai_drift", "xai_drift_score_live", "xai_drift_alarm_live"} <= set(run.history[0].logs)
 
 

@@ -14,7 +14,7 @@ def test_one_line_records_all_three(tmp_path, model, fit, data):
     """Gradients, both default methods, importance on the probe and on live rows; one file, one record an epoch."""
     history = fit(model, kx.Explain(tmp_path, data, live=data, on_error="raise"))
     ours = {key for key in history.history if key.startswith("xai_")}
-    assert ours == {"xai_drift_score", "xai_drift_alarm", "xai_quiet_epochs"}
+    assert ours == {"xai_drift_score", "xai_drift_alarm", "xai_quiet_epochs", "xai_gap", "xai_gap_alarm"}
     run = kx.load(tmp_path)["."]
     assert len(list((tmp_path / "keras_xai").iterdir())) == 1
     assert run.epochs == [0, 1, 2]

@@ -43,8 +43,8 @@ def test_every_record_comes_back_as_it_was_written(tmp_path, records, probe):
         )
     assert (run.reliance[1].strata, run.gap.live_rows[1], run.gap.probe_rows[1], run.gap.limit) == (2, 512, 128, 4.25)
     of_epoch = [record for record in run.alerts if record.epoch == 1]
-    assert [str(record) for record in of_epoch] == [str(record) for record in (shortcut, differing, alert)]
-    assert of_epoch[-1].features == alert.features
+    assert [str(record) for record in of_epoch] == [str(record) for record in (alert, shortcut, differing)]
+    assert of_epoch[0].features == alert.features
     found = run.attributions("saliency")[1]
     assert found.values.shape == (3, 8, 8)
     np.testing.assert_allclose(found.values, attribution.values, atol=np.ptp(attribution.values) / 255)
