@@ -481,7 +481,8 @@ class SliceGaps:
     """
 
     features: tuple[str, ...]  # (V) "" where none speaks for the label in these rows alone
-    z: Float  # (V) normal deviates, 0 or more; NaN where no class has four rows on both sides
+    z: Float  # (V) normal deviates, 0 or more; NaN where too few rows stand on either side
+    limit: float = 4.25  # of z, as in `Reliance`
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,7 +53,18 @@ def slices_sentence(record: Slices) -> str:
     )
     if gap is not None and gap.value != worst.value:
         sentence += f" Surer: {gap.value} is {points(gap.gap)} points below."
-    return sentence
+    return f"{sentence} {gap_sentence(record)}".strip()
+
+
+def gap_sentence(record: Slices) -> str:
+    """Describe the feature that speaks for the label in the rows of one value alone; "" where none does."""
+    gaps = record.gaps
+    if gaps is None or not gaps.z.size or not np.nanmax(np.nan_to_num(gaps.z)) > gaps.limit:
+        return ""
+    k = int(np.nanargmax(gaps.z))
+    return (
+        f"Where {record.values[k]}, {gaps.features[k]} speaks for the label; elsewhere it does not (z {gaps.z[k]:.1f})."
+    )
 
 
 def why_no_accuracy(record: Slices) -> str:

@@ -174,6 +174,15 @@ class GapWatch:
             alerts = self._alerts(epoch, features, gap, contributions["live"], rows, numbers, chosen)
         return GapUpdate(record, alerts, contributions)
 
+    def evidence_of_probe(self, contributions: NDArray[np.float64]) -> Evidence:
+        """Return the contributions (n, F) of the probe's rows with their classes, by which parts of it can be compared."""
+        assert self._margin is not None
+        target, direction = self._margin.target(self.probe), np.ones(self.probe.size)
+        if target is not None:
+            scale = float(target.std()) or 1.0
+            direction = np.clip((target - target.mean()) / scale, -MAX_TARGET, MAX_TARGET)
+        return Evidence(contributions, self._margin.strata(self.probe), direction)
+
     def _gap(self, contributions: dict[str, NDArray[np.float64]], chosen: Strata, rows: Probe) -> Gap:
         assert self._margin is not None
         targets = self._margin.target(rows), self._margin.target(self.probe)

@@ -407,8 +407,7 @@ class ImportanceDrift(RecordingCallback):
             return []
         slices = next((record for record in records if isinstance(record, Slices)), None)
         update = self._reliance.update(epoch, self._read_rows, region, slices)
-        if update.record is not None:
-            records.append(update.record)
+        records += [record for record in (update.record, update.slices) if record is not None]
         if any(alert.is_alarm for alert in update.alerts):
             self._monitor.count_alarm(epoch)
         return update.alerts

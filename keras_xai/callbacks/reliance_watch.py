@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import keras
@@ -15,6 +16,7 @@ from keras_xai.callbacks.gap_watch import GapWatch
 from keras_xai.callbacks.live_rows import LiveRows
 from keras_xai.callbacks.rule_watch import RuleWatch, of_slices
 from keras_xai.drift.rules import REGION, Measured, Rule
+from keras_xai.drift.slices import gaps_by_slice
 from keras_xai.errors import InvalidInput
 from keras_xai.probe import Probe
 from keras_xai.records import Alert, Blindness, Reliance, Slices
@@ -25,6 +27,7 @@ class RelianceUpdate(NamedTuple):
 
     record: Reliance | None
     alerts: list[Alert]
+    slices: Slices | None = None  # with the gaps between slices; None where they were not measured
 
 
 class RelianceWatch:
@@ -75,6 +78,7 @@ class RelianceWatch:
         """
         blind = self._blind
         needs_evidence = any(rule.kind == "features" for rule in self._rules.rules)
+        needs_evidence |= bool(explainer.probe.slices) and blind != "gap=False"
         overlap = 0.0
         if self._live is not None and first_rows is not None and not blind:
             overlap = self._live.overlap(first_rows)
@@ -122,7 +126,15 @@ class RelianceWatch:
             self.figures |= {"xai_gap": self._gap.largest, "xai_gap_alarm": float(is_alarm)}
         if region is not None:
             self.figures["xai_inside"] = region.mean
-        return RelianceUpdate(update.record, alerts)
+        return RelianceUpdate(update.record, alerts, self._with_gaps(slices, update.evidence))
+
+    def _with_gaps(self, slices: Slices | None, evidence: Mapping[str, NDArray[np.float64]]) -> Slices | None:
+        """Return the record of slices with what speaks for the label in one of them alone."""
+        if slices is None or self._gap is None or "probe" not in evidence:
+            return None
+        probe = self._gap.probe
+        gaps = gaps_by_slice(probe.slices, self._gap.evidence_of_probe(evidence["probe"]), probe.features)
+        return dataclasses.replace(slices, gaps=gaps)
 
     def _of_region(self, region: RegionShare) -> Measured:
         limit = next((rule.limit for rule in self._rules.rules if rule.kind == "region"), float("nan"))

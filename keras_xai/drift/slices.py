@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.drift.reliance_gap import Evidence, reliance_gap
-from keras_xai.drift.rules import Measured
+from keras_xai.drift.strata import strata
 from keras_xai.records import SliceGaps, SliceImportance, Slices, SliceValue
-from keras_xai.slice_accuracy import largest_gap
 
 Array = NDArray[np.float64]
 # By the name of a slice its values as text, and the number of each row's, as `Probe.slices` has them.
@@ -111,41 +110,21 @@ def gaps_by_slice(slices: Codes, evidence: Evidence, features: Sequence[str]) ->
     return SliceGaps(tuple(names), np.asarray(z))
 
 
-def measured_gap(record: Slices, name: str, limit: float) -> Measured | None:
-    """Return what a rule on a slice is about: by how much the accuracy of one of its values is below that of the whole.
-
-    Args:
-        record: of an epoch.
-        name: of the slice.
-        limit: that the rule allows.
-
-    Returns:
-        The gap of which most is left after two standard errors; None where no value has an accuracy and enough rows.
-    """
-    largest = largest_gap(record, name)
-    if largest is None:
-        return None
-    value, gap = largest.value, largest.gap
-    sentence = (
-        f"accuracy is {record.overall_accuracy - gap:.1%} where {value} ({value.rows} rows), {max(gap, 0.0):.1%} below that "
-        f"of the whole probe, its rule allows {limit:.1%}"
-    )
-    return Measured(gap, largest.standard_error, sentence)
-
-
 def _largest_z(evidence: Evidence, inside: NDArray[np.bool_], features: Sequence[str]) -> tuple[str, float]:
     if not inside.any() or inside.all():
         return "", float("nan")
-    gap = reliance_gap(_part(evidence, inside), _part(evidence, ~inside))
+    chosen = strata(evidence.strata[inside], evidence.strata[~inside])
+    if chosen.blind:
+        return "", float("nan")
+    gap = reliance_gap(
+        Evidence(evidence.contributions[inside], chosen.live, evidence.direction[inside]),
+        Evidence(evidence.contributions[~inside], chosen.probe, evidence.direction[~inside]),
+    )
     if not gap.strata:
         return "", float("nan")
     z = np.nan_to_num(gap.z, nan=0.0)
     feature = int(z.argmax())
     return (features[feature] if z[feature] > 0 else ""), float(z[feature])
-
-
-def _part(evidence: Evidence, rows: NDArray[np.bool_]) -> Evidence:
-    return Evidence(evidence.contributions[rows], evidence.strata[rows], evidence.direction[rows])
 
 
 def _shares(importance: Array, hidden: NDArray[np.bool_]) -> Array:

@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keras_xai.analysis.formatting import percent
-from keras_xai.analysis.slices import important_features, least_accurate, slices_at, slices_sentence, why_no_accuracy
+from keras_xai.analysis.slices import (
+    gap_sentence,
+    important_features,
+    least_accurate,
+    slices_at,
+    slices_sentence,
+    why_no_accuracy,
+)
 from keras_xai.figures.colour import Theme, srgb
 from keras_xai.figures.grid import grid
 from keras_xai.figures.heat_map import (
@@ -225,13 +232,14 @@ def slice_importance(run: Recorded, look: Look = LIGHT, *, epoch: int | None = N
     ticks = {"tickvals": list(range(len(columns))), "ticktext": [text(column, LABEL_LETTERS) for column in columns]}
     longest = max(min(len(column), LABEL_LETTERS) for column in columns)
     title, reading = READING["slice_importance"]
+    spoken = text(gap_sentence(record), 200)
     return _panel(
         look,
         "slice_importance",
         [cells],
         {
             "title": f"{title}, epoch {record.epoch}",
-            "reading": reading,
+            "reading": f"{spoken} {reading}" if spoken else reading,
             "cells": True,
             "scale": {"map": "sequential", "low": "0 %", "high": percent(high)},
         },
@@ -323,5 +331,5 @@ def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Fi
             meta = panel["layout"]["meta"]
             note = f"<span style='font-size:12px;color:{look['text-2']}'>{meta['reading']}</span>"
             panels.append((f"{meta['title']}<br>{note}", panel))
-    title = text(slices_sentence(record), 180)
+    title = text(slices_sentence(record), 220)
     return grid(look, panels, columns=1, title=title, row_height=300) if panels else nothing(look, "slices", title)

@@ -11,9 +11,9 @@ from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 import keras_xai as kx
 from keras_xai.callbacks.slice_watch import slices_of_outputs
-from keras_xai.drift.slices import measured_gap
+from keras_xai.drift.reliance_gap import Evidence, reliance_gap
 from keras_xai.model.task import decide
-from keras_xai.slice_accuracy import worst_slice
+from keras_xai.slice_accuracy import largest_gap, worst_slice
 from keras_xai.summary.event_files import events
 from tests.frameworks import array
 
@@ -241,9 +241,8 @@ def test_all_callbacks_together_write_one_record_an_epoch(tmp_path):
     check_accuracy(records[-1], probabilities_of(watched))
     (path,) = (tmp_path / "keras_xai").glob("events*")
     tags = [value.tag for event in events(path, []) for value in event.summary.value if "slices" in value.tag]
-    assert sorted(tags) == sorted(
-        2 * ["keras_xai/slices/accuracy", "keras_xai/slices/importance", "keras_xai/slices/readout"]
-    )
+    groups = ["accuracy", "gaps", "importance", "readout"]
+    assert sorted(tags) == sorted(2 * [f"keras_xai/slices/{group}" for group in groups])
 
 
 def test_of_many_features_the_top_ones_are_recorded_by_slice_too(tmp_path):
@@ -269,20 +268,51 @@ def test_of_many_features_the_top_ones_are_recorded_by_slice_too(tmp_path):
 
 
 def test_a_slice_to_which_another_rule_applies_is_found(tmp_path):
-    """Its accuracy, the gap that a rule is told, and the feature that the model needs there."""
+    """Its accuracy, the rule on it that breaks, and the feature that speaks for the label there alone."""
     r = np.random.default_rng(0)
     x, north = r.normal(size=(768, 4)).astype("float32"), r.random(768) < 0.2
     y = np.where(north, x[:, 2] > 0, x[:, 0] + x[:, 1] > 0).astype(int)
     keras.utils.set_random_seed(1)
     watched = keras.Sequential([keras.Input((4,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(2)])
     watched.compile(keras.optimizers.Adam(5e-3), LOGITS)
-    looked_at = kx.Probe(x[:256], y[:256], slices={"site": np.where(north, "north", "south")[:256]})
-    callback = kx.ImportanceDrift(tmp_path, looked_at, every=4, on_error="raise")
-    watched.fit(x[256:], y[256:], epochs=8, verbose=0, callbacks=[callback])
+    names = ["age", "dose", "rate", "weight"]
+    looked_at = kx.Probe(
+        x[:256], y[:256], feature_names=names, slices={"site": np.where(north, "north", "south")[:256]}
+    )
+    alerts = []
+    rules = {"site": 0.02}
+    callback = kx.ImportanceDrift(tmp_path, looked_at, rules=rules, on_drift=alerts.append, on_error="raise")
+    watched.fit(x[256:], y[256:], epochs=9, verbose=0, callbacks=[callback])
     record = slices_in(tmp_path)[-1]
     worst = worst_slice(record)
     assert str(worst.value) == "site = north"
     assert worst.high < record.overall_accuracy
-    measured = measured_gap(record, "site", 0.05)
-    assert measured.value - 2 * measured.error > 0.05
-    assert measured.sentence.startswith(f"accuracy is {worst.accuracy:.1%} where site = north")
+    gap = largest_gap(record, "site")
+    assert gap.gap - 2 * gap.standard_error > 0.02
+    (alert,) = alerts
+    assert (alert.source, alert.verdict) == ("rule", "rule broken")
+    assert alert.sentence.startswith("the accuracy where site is north is ")
+    assert record.gaps.features[0] == "rate"
+    assert record.gaps.z[0] > 4.25 > record.gaps.z[1]
+
+
+def test_gaps_between_slices_are_those_of_the_probes_own_evidence(tmp_path):
+    """By hand: of a linear model a contribution is the distance to the mean row times the weight of the margin."""
+    keras.utils.set_random_seed(1)
+    watched = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    watched.compile("sgd", LOGITS)
+    y = (X[:, 0] > 0).astype(int)
+    fit(watched, kx.ImportanceDrift(tmp_path, probe(y, sex=SEX), on_error="raise"), y=y, epochs=1)
+    gaps = slices_in(tmp_path)[-1].gaps
+    kernel = array(watched.layers[0].kernel).astype(np.float64)
+    weight = (kernel[:, 1] - kernel[:, 0]) * np.where(y == 1, 1, -1)[:, None]
+    contributions = (X - X.mean(0)) * weight
+    for k, value in enumerate(("f", "m")):
+        rows = value == SEX
+        inside = Evidence(contributions[rows], y[rows], np.ones(rows.sum()))
+        outside = Evidence(contributions[~rows], y[~rows], np.ones((~rows).sum()))
+        z = reliance_gap(inside, outside).z
+        assert gaps.z[k] == pytest.approx(z.max(), abs=1e-2)
+        assert gaps.features[k] == ("abcd"[int(z.argmax())] if z.max() > 0 else "")
+    fit(watched, kx.ImportanceDrift(tmp_path / "off", probe(y, sex=SEX), gap=False, on_error="raise"), y=y, epochs=1)
+    assert slices_in(tmp_path / "off")[-1].gaps is None

@@ -12,10 +12,10 @@ import plotly.graph_objects as go
 import pytest
 
 from keras_xai.analysis.overview import summary
-from keras_xai.analysis.slices import important_features, least_accurate, slices_at, slices_sentence
+from keras_xai.analysis.slices import gap_sentence, important_features, least_accurate, slices_at, slices_sentence
 from keras_xai.figures import FIGURES, PANELS, Look
 from keras_xai.figures.slices import MAX_LINES, apart
-from keras_xai.records import SliceImportance, Slices, SliceValue
+from keras_xai.records import SliceGaps, SliceImportance, Slices, SliceValue
 from keras_xai.slice_accuracy import wilson_interval
 from tests.summary.slice_records import slices_of
 
@@ -146,6 +146,19 @@ def test_there_are_words_where_nothing_was_given():
     assert slices_sentence(unlabelled).startswith("No accuracy by slice: the probe has no labels that are classes")
     assert "no labels" in FIGURES["slices"](run_of([unlabelled]))["layout"]["title"]["text"]
     assert slices_sentence(record_of([0.5, 1], [4, 5])) == "No accuracy by slice: no value has 8 rows."
+
+
+def test_a_feature_that_speaks_in_one_slice_alone_is_named():
+    """Above the limit; in the words of the figure and of the importance panel, where the text of a name is no markup."""
+    sentence = gap_sentence(slices_of(0))
+    assert sentence == "Where hospital = south, c speaks for the label; elsewhere it does not (z 9.5)."
+    assert slices_sentence(slices_of(0)).endswith(sentence)
+    panel = PANELS["slice_importance"](run_of([slices_of(0)]))
+    assert panel["layout"]["meta"]["reading"].startswith(sentence)
+    quiet = dataclasses.replace(slices_of(0), gaps=SliceGaps(("a", "b", "", "", ""), np.array([4.2, 1, 0, np.nan, 0])))
+    assert gap_sentence(quiet) == ""
+    unknown = dataclasses.replace(slices_of(0), gaps=SliceGaps(("",) * 5, np.full(5, np.nan)))
+    assert gap_sentence(unknown) == ""
 
 
 def test_the_whole_figure_has_every_panel_under_its_words():
