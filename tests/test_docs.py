@@ -42,9 +42,12 @@ def cheating(page):
 
 
 def no_alarm(page):
-    assert not page["always"].alerts
-    assert {alert.source for alert in page["ramp"].alerts} == {"data"}
-    assert page["always"].importance.names[page["always"].importance.share[-1].argmax()] == "leak"
+    leak = page["always"].alerts[0]
+    assert (leak.epoch, leak.verdict, leak.features[0].name) == (2, "training-only shortcut", "leak")
+    assert not page["kx"].load("logs/shared")["."].alerts
+    assert page["names"][page["values"].argmax()] == "leak"
+    assert "not looked for: no live rows were given" in page["verdict"].reasons[0]
+    assert {alert.source for alert in page["ramp"].alerts} >= {"data"}
     assert page["ramp"].importance.names[page["gained"].argmax()] == "leak"
     assert page["gained"].max() > 0.3
     assert page["by_input_x_gradient"][4] == 0
