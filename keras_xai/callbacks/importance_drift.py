@@ -406,11 +406,25 @@ class ImportanceDrift(RecordingCallback):
         if self._reliance is None:
             return []
         slices = next((record for record in records if isinstance(record, Slices)), None)
-        update = self._reliance.update(epoch, self._read_rows, region, slices)
+        try:
+            with self._team.together():
+                update = self._reliance.update(epoch, self._read_rows, region, slices)
+        except Exception as fault:
+            self._lose_reliance(fault)
+            return []
         records += [record for record in (update.record, update.slices) if record is not None]
         if any(alert.is_alarm for alert in update.alerts):
             self._monitor.count_alarm(epoch)
         return update.alerts
+
+    def _lose_reliance(self, fault: Exception) -> None:
+        """Go on without the reliance gap and the rules, after a fault in them: changes are still watched."""
+        if self.on_error == "raise":
+            raise fault
+        assert self._reliance is not None
+        self._reliance.stop()
+        self.stop_part("reliance_gap", named_fault(fault))
+        self.warn(f"Live rows and probe are compared no longer, and rules are not measured: {named_fault(fault)}")
 
     def _agreed_alerts(self, alerts: list[Alert]) -> list[Alert]:
         """Return the chief's alerts: processes may round differently at a limit, and the chief alone has a run's past."""

@@ -128,6 +128,11 @@ class RelianceWatch:
             self.figures["xai_inside"] = region.mean
         return RelianceUpdate(update.record, alerts, self._with_gaps(slices, update.evidence))
 
+    def stop(self) -> None:
+        """Measure nothing from here: the figures of `logs` are unknown."""
+        self._gap = None
+        self.figures = dict.fromkeys(self.figures, float("nan"))
+
     def _with_gaps(self, slices: Slices | None, evidence: Mapping[str, NDArray[np.float64]]) -> Slices | None:
         """Return the record of slices with what speaks for the label in one of them alone."""
         if slices is None or self._gap is None or "probe" not in evidence:
