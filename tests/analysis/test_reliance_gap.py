@@ -62,9 +62,9 @@ def update(epoch, live, probe, z=None, blind="", strata=2):
 def nothing(**records):
     """A run of which only these records were written."""
     empty = {
-        "slices": [],
         "alerts": [],
         "stops": [],
+        "slices": [],
         "reliance": [],
         "gap": None,
         "importance": None,
