@@ -26,7 +26,7 @@ from sklearn import datasets
 
 import keras_xai as kx
 from keras_xai.attribution.importance import class_importance, global_importance
-from keras_xai.callbacks.live_rows import LiveRows
+from keras_xai.callbacks.live_rows import MAX_LIVE_ROWS, LiveRows
 from keras_xai.drift.monitor import DriftMonitor, DriftSettings
 from keras_xai.records import Alert
 
@@ -346,8 +346,8 @@ class Training:
         self.order = self._orders.permutation(len(self.rows))
 
     def live(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The first 256 training rows as the pipeline gives them now."""
-        return self._piped(self.rows[:256], self._reads), self.labels[:256].copy()
+        """The first training rows, as many as the callback reads, as the pipeline gives them now."""
+        return self._piped(self.rows[:MAX_LIVE_ROWS], self._reads), self.labels[:MAX_LIVE_ROWS].copy()
 
     def important(self, r: np.random.Generator) -> int:
         """One of the three columns that the model relies on most."""
@@ -377,6 +377,7 @@ class Training:
                 self.probe,
                 live=self.live if self.scenario.live else None,
                 per_class=self.scenario.per_class,
+                gap=False,  # which sees what was there from the start: see benchmarks/gap.py
                 on_drift=alerts.append,
                 on_error="raise",
             )

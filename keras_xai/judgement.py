@@ -24,6 +24,7 @@ PART_NAMES = {
     "importance_drift": "ImportanceDrift",
     "probe_mappings": "ProbeMappings",
     "live_rows": "the live rows",
+    "reliance_gap": "the comparison of live rows and probe",
 }
 
 

@@ -81,6 +81,13 @@ class Engine:
             method.check(runner.model)
         self._compiled = runner.compiled(self._pass)
 
+    def add(self, methods: Mapping[str, Method]) -> None:
+        """Run further methods in the same program; before anything is traced."""
+        for method in methods.values():
+            method.check(self.runner.model)
+        self.methods |= methods
+        self._needs_baseline = any(method.needs_baseline for method in self.methods.values())
+
     @property
     def traces(self) -> int:
         """The number of times that the methods were traced."""

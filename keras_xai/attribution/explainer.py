@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -37,6 +37,7 @@ class ProbeExplainer:
         jit_compile: compile with XLA.
         exchanged: in the place of a baseline each row is compared with another one of its own kind, drawn once.
         warns_of_held: warn once of inputs that no gradient leads to.
+        companions: further methods, chosen once it is known what the outputs say; they share the passes.
 
     Raises:
         InvalidInput: samples or labels that do not fit the model, with both shapes.
@@ -50,6 +51,7 @@ class ProbeExplainer:
         jit_compile: bool = False,
         exchanged: bool = False,
         warns_of_held: bool = True,
+        companions: Callable[[Task, Probe, list[Samples]], Mapping[str, Method]] | None = None,
     ) -> None:
         self.probe = probe = fit_probe(model, probe)
         self._model = model
@@ -68,6 +70,8 @@ class ProbeExplainer:
                 engine = Engine(runner.with_chunk(min(REFINED_CHUNK, probe.size)), {name: finer_method})
                 self._refined[name] = Refined(engine)
         self.probe = probe.with_classes(self.classes_of(probe))
+        if companions is not None:
+            self.engine.add(companions(self.task, self.probe, self._x))
         self._exchanged = exchanged
         self._default: DefaultBaseline | None = None
         if probe.baseline is None and not exchanged:

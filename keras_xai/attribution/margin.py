@@ -12,7 +12,7 @@ a lookup) is measured whole by exchange, column by column, against another row o
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -44,30 +44,48 @@ class GradientTimesDifference(Method):
     """The difference from the probe's mean row times the gradient at the row.
 
     Args:
+        means: (1, ...) the mean row, one array an input.
         texts: (R, ...) rows of the probe, one array an input, where the model looks tokens up: their mean embedding is the
             reference.
     """
 
+    means: list[NDArray[Any]]
     texts: list[NDArray[Any]] | None = None
 
-    @property
-    def needs_baseline(self) -> bool:
-        return True
-
     def values(self, batch: Batch) -> Tensors:
-        ops = keras.ops
-        references = batch.baseline
+        ops, constant = keras.ops, get_backend().constant
+        embeddings: Tensors = batch.x
         if self.texts is not None:
-            references = batch.embed([get_backend().constant(rows) for rows in self.texts])
+            embeddings = batch.embed([constant(rows) for rows in self.texts])
         values = []
-        inputs = zip(batch.x, batch.gradient, references, batch.baseline, batch.input_index, strict=True)
-        for x, gradient, reference, baseline, k in inputs:
+        inputs = zip(batch.x, batch.gradient, embeddings, batch.input_index, strict=True)
+        for x, gradient, of_texts, k in inputs:
             if not keras.backend.is_float_dtype(x.dtype):
                 values.append(gradient)
                 continue
-            mean = _over_tokens(reference) if self.texts is not None and batch.holds_tokens[k] else baseline
+            looks_up = self.texts is not None and batch.holds_tokens[k]
+            mean = _over_tokens(of_texts) if looks_up else constant(self.means[k])
             values.append((ops.cast(x, gradient.dtype) - ops.cast(mean, gradient.dtype)) * gradient)
         return values
+
+    @classmethod
+    def for_rows(cls, model: keras.Model, x: list[Samples]) -> GradientTimesDifference:
+        """The method with a probe's rows x [(B, ...)] as what others are compared with."""
+        looks_up = any(isinstance(layer, keras.layers.Embedding) for layer in model._flatten_layers())
+        holds_tokens = looks_up and any(a.dtype.kind in "iu" for a in x)
+        texts = [np.asarray(a[:REFERENCE_TEXTS]) for a in x] if holds_tokens else None
+        return cls([_mean_row(a) for a in x], texts)
+
+
+def shared_with_score(model: keras.Model, task: Task, probe: Probe, x: list[Samples]) -> dict[str, Method]:
+    """The method as a companion of others, where the score that these explain is the margin: one backward pass gives both.
+
+    So it is for one unit that says class 1 or not, and for a number; none else.
+    """
+    is_margin = (task.kind == "binary" and task.space == "logit") or task.kind == "number"
+    if not is_margin or probe.target is not None or probe.y is None:
+        return {}
+    return {NAME: GradientTimesDifference.for_rows(model, x)}
 
 
 def _over_tokens(embeddings: Tensor) -> Tensor:
@@ -92,8 +110,7 @@ class MarginExplainer:
         self.probe = explainer.probe
         self._model, self._explainer, self._by_exchange = model, explainer, by_exchange
         self._x = prepare_inputs(model, self.probe.inputs, self.probe.x)
-        self._mean = [np.zeros((1, *a.shape[1:]), a.dtype) if by_exchange else _mean_row(a) for a in self._x]
-        method: Method = Occlusion() if by_exchange else GradientTimesDifference(self._reference_texts())
+        method: Method = Occlusion() if by_exchange else GradientTimesDifference.for_rows(model, self._x)
         self._engine = Engine(explainer.engine.runner, {NAME: method}, warns_of_held=False, score_type=MarginScore)
         self._column = _column_of(self.task, self.probe)
         self.prepare_rows(self.probe)
@@ -104,13 +121,10 @@ class MarginExplainer:
         """The meaning of the outputs."""
         return self._explainer.task
 
-    def _reference_texts(self) -> list[NDArray[Any]] | None:
-        holds_tokens = any(a.dtype.kind in "iu" for a in self._x)
-        if not holds_tokens or not any(
-            isinstance(layer, keras.layers.Embedding) for layer in self._model._flatten_layers()
-        ):
-            return None
-        return [np.asarray(a[:REFERENCE_TEXTS]) for a in self._x]
+    @property
+    def is_shared(self) -> bool:
+        """True where the explainer of the probe gives these contributions on its way."""
+        return not self._by_exchange and NAME in self._explainer.engine.methods
 
     def prepare_rows(self, rows: Probe) -> None:
         """Trace what rows of this number take."""
@@ -131,13 +145,9 @@ class MarginExplainer:
         return columns.sum(1) if self._column == SUM else columns[:, self._column]
 
     def _pooled(self, parts: Iterator[dict[str, Attribution]], rows: Probe) -> Iterator[NDArray[np.float64]]:
-        begin = 0
+        collected = PooledMargins(self.probe, rows)
         for part in parts:
-            values = part[NAME].values
-            size = len(leaves(values)[0])
-            samples = [np.asarray(a)[begin : begin + size] for a in rows.inputs]
-            begin += size
-            yield self.probe.pooled(values, samples=samples)
+            yield collected.pooled(part[NAME])
 
     def strata(self, rows: Probe) -> NDArray[np.int64]:
         """(n,) the class of each row; of labels the combination of them; all equal for numbers."""
@@ -158,13 +168,46 @@ class MarginExplainer:
         return np.full(rows.size, self._column, np.int64)
 
     def _reference(self, x: list[Samples]) -> list[NDArray[Any]]:
-        """For each row what it is compared with."""
-        size = len(x[0])
+        """For each row what it is exchanged with; by gradient the method holds what rows are compared with."""
         if not self._by_exchange:
-            return [np.broadcast_to(mean, (size, *mean.shape[1:])) for mean in self._mean]
+            return [np.broadcast_to(np.zeros((1, *a.shape[1:]), np.float32), a.shape) for a in x]
         # The same at every call. Rows of the probe meet others of it; a permutation leaves few with themselves.
-        donors = np.random.default_rng(0).permutation(size) % self.probe.size
+        donors = np.random.default_rng(0).permutation(len(x[0])) % self.probe.size
         return [np.asarray(a[donors]) for a in self._x]
+
+
+class PooledMargins:
+    """Contributions that come with attributions of rows, some rows at a time, pooled to a probe's features.
+
+    Args:
+        probe: to whose features they are pooled.
+        rows: that are explained.
+
+    Attributes:
+        contributions: (n, F) of all rows that passed by.
+    """
+
+    def __init__(self, probe: Probe, rows: Probe) -> None:
+        self._probe, self._inputs, self._begin = probe, rows.inputs, 0
+        self._parts: list[NDArray[np.float64]] = []
+
+    def of(self, parts: Iterable[dict[str, Attribution]]) -> Iterator[dict[str, Attribution]]:
+        """Yield attributions by method as they are."""
+        for part in parts:
+            self._parts.append(self.pooled(part[NAME]))
+            yield part
+
+    @property
+    def contributions(self) -> NDArray[np.float64]:
+        """(n, F)"""
+        return np.concatenate(self._parts)
+
+    def pooled(self, part: Attribution) -> NDArray[np.float64]:
+        """Pool the next rows."""
+        size = len(leaves(part.values)[0])
+        samples = [np.asarray(a)[self._begin : self._begin + size] for a in self._inputs]
+        self._begin += size
+        return self._probe.pooled(part.values, samples=samples)
 
 
 def _column_of(task: Task, probe: Probe) -> int:

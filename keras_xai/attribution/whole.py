@@ -9,6 +9,7 @@ a permutation of the column (Breiman 2001) against the score in the place of the
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import keras
@@ -21,8 +22,11 @@ from keras_xai.attribution.method import Method
 from keras_xai.attribution.occlusion import Occlusion
 from keras_xai.backend.team import present_team
 from keras_xai.errors import listed
+from keras_xai.model.samples import Samples
+from keras_xai.model.task import Task
 from keras_xai.probe import Probe
 
+Companions = Callable[[Task, Probe, list[Samples]], Mapping[str, Method]]
 METHOD = "occlusion"  # with another row's values in the place of a baseline
 SCORE_ROUNDING = 1e-6  # of a score, relative: less is no move
 
@@ -36,8 +40,17 @@ class Measuring(NamedTuple):
     notice: str  # what to tell of both; "" where all is as it was asked for
 
 
-def measuring(model: keras.Model, probe: Probe, name: str, method: Method) -> Measuring:
+def measuring(
+    model: keras.Model, probe: Probe, name: str, method: Method, companions: Companions | None = None
+) -> Measuring:
     """By the method that was asked for, where it reaches every feature; a table by exchange where it does not.
+
+    Args:
+        model: a built Keras model.
+        probe: of which the importance is measured.
+        name: of the method.
+        method: that was asked for.
+        companions: see `ProbeExplainer`; none where it is measured by exchange.
 
     Raises:
         InvalidInput: what `ProbeExplainer` refuses, and inputs of another kind to which no gradient leads at all.
@@ -45,7 +58,7 @@ def measuring(model: keras.Model, probe: Probe, name: str, method: Method) -> Me
     nothing = np.zeros(probe.feature_count, bool)
     table = can_exchange(probe)
     try:
-        explainer = ProbeExplainer(model, probe, {name: method}, warns_of_held=False)
+        explainer = ProbeExplainer(model, probe, {name: method}, warns_of_held=False, companions=companions)
     except NoPath:
         if not table:
             raise

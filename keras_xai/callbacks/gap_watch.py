@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.batch import NoPath
 from keras_xai.attribution.explainer import ProbeExplainer
-from keras_xai.attribution.margin import MarginExplainer
+from keras_xai.attribution.margin import MarginExplainer, PooledMargins
 from keras_xai.attribution.whole import can_exchange
 from keras_xai.backend.team import present_team
 from keras_xai.callbacks.row_values import by_feature, row_values
@@ -140,7 +140,19 @@ class GapWatch:
             is_hit[record.features] = record.z > record.limit
             self._chart.update(is_hit)
 
-    def update(self, epoch: int, rows: Probe | None, numbers: NDArray[np.int64], lost: Blindness = "") -> GapUpdate:
+    @property
+    def is_shared(self) -> bool:
+        """True where the explainers of the importance give the contributions to the margin on their way."""
+        return self._margin is not None and self._margin.is_shared
+
+    def update(
+        self,
+        epoch: int,
+        rows: Probe | None,
+        numbers: NDArray[np.int64],
+        lost: Blindness = "",
+        collected: Mapping[str, PooledMargins] | None = None,
+    ) -> GapUpdate:
         """Compare live rows with the probe.
 
         Args:
@@ -148,14 +160,15 @@ class GapWatch:
             rows: the live rows of this epoch; None without.
             numbers: (n,) of these rows in their source.
             lost: why there are no live rows any more.
+            collected: contributions of the sets "live" and "probe" that were measured together with their importance.
         """
         blind = self.blind or lost
         self.largest = float("nan")
         if self._margin is None:
             return GapUpdate(self._record(epoch, None, None, {}, blind), [], {})
-        contributions = {"probe": self._margin.contributions(self.probe)}
+        contributions = {"probe": self._contributions("probe", self.probe, collected)}
         if rows is not None:
-            contributions["live"] = self._margin.contributions(rows)
+            contributions["live"] = self._contributions("live", rows, collected)
         gap, chosen = None, None
         if rows is not None and not blind:
             chosen = strata(self._margin.strata(rows), self._margin.strata(self.probe))
@@ -182,6 +195,14 @@ class GapWatch:
             scale = float(target.std()) or 1.0
             direction = np.clip((target - target.mean()) / scale, -MAX_TARGET, MAX_TARGET)
         return Evidence(contributions, self._margin.strata(self.probe), direction)
+
+    def _contributions(
+        self, name: str, rows: Probe, collected: Mapping[str, PooledMargins] | None
+    ) -> NDArray[np.float64]:
+        assert self._margin is not None
+        if collected is not None and name in collected:
+            return collected[name].contributions
+        return self._margin.contributions(rows)
 
     def _gap(self, contributions: dict[str, NDArray[np.float64]], chosen: Strata, rows: Probe) -> Gap:
         assert self._margin is not None

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.explainer import ProbeExplainer, is_built
 from keras_xai.attribution.importance import PooledRows
+from keras_xai.attribution.margin import NAME as MARGIN
+from keras_xai.attribution.margin import PooledMargins, shared_with_score
 from keras_xai.attribution.method import make_method
 from keras_xai.attribution.region_share import RegionShare
-from keras_xai.attribution.whole import measuring
+from keras_xai.attribution.whole import Companions, measuring
 from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.fingerprint import as_numbers
 from keras_xai.callbacks.first_warning import warn_in_first_process
@@ -32,7 +34,7 @@ from keras_xai.errors import DriftAlarm, InvalidInput, named_fault, unknown
 from keras_xai.events import event_key, line
 from keras_xai.model.fitting import fit_probe
 from keras_xai.probe import Probe
-from keras_xai.records import SOURCES, Alert, Changed, Slices, Source
+from keras_xai.records import SOURCES, Alert, Attribution, Changed, Slices, Source
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
@@ -211,6 +213,7 @@ class ImportanceDrift(RecordingCallback):
         self._explainers: dict[Explained, ProbeExplainer] = {}
         self._live_rows = self.live  # None once they cannot be read any more
         self._read_rows: Probe | None = None  # of this epoch
+        self._collected: dict[str, PooledMargins] = {}  # of this epoch, by the set of rows
         self._first_rows: Probe | None = None
         self._reliance: RelianceWatch | None = RelianceWatch(self._checked_rules(), gap=self.gap, live=self.live)
         self._reliance.check(self.probe)
@@ -238,7 +241,8 @@ class ImportanceDrift(RecordingCallback):
         return is_built(self.model, self.probe)
 
     def prepare(self) -> None:
-        clean = measuring(self.model, self.probe, self.method, make_method(self.method, {}, METHODS))
+        method = make_method(self.method, {}, METHODS)
+        clean = measuring(self.model, self.probe, self.method, method, self._companions())
         self._methods, self._explainers = {"clean": clean.method}, {"clean": clean.explainer}
         self._unmeasured = {"clean": clean.unmeasured, "live": clean.unmeasured}
         self._monitor.classes = self._class_names(clean.explainer.probe)
@@ -265,6 +269,13 @@ class ImportanceDrift(RecordingCallback):
         for text in notes:
             self.note(text)
 
+    def _companions(self) -> Companions | None:
+        """Return what chooses the methods that share the passes of the importance: those of the reliance gap."""
+        if self._reliance is None or not self._reliance.needs_evidence:
+            return None
+        model = self.model
+        return lambda task, probe, x: shared_with_score(model, task, probe, x)
+
     def _live_explainer(self, *, reach_is_known: bool) -> ProbeExplainer:
         """Return the explainer of the live rows.
 
@@ -275,8 +286,14 @@ class ImportanceDrift(RecordingCallback):
         method = make_method(self.live_method, {}, METHODS)
         if reach_is_known and method.needs_gradient:
             self._methods["live"] = self.live_method
-            return ProbeExplainer(self.model, self.probe, {self.live_method: method}, warns_of_held=False)
-        live = measuring(self.model, self.probe, self.live_method, method)
+            return ProbeExplainer(
+                self.model,
+                self.probe,
+                {self.live_method: method},
+                warns_of_held=False,
+                companions=self._companions(),
+            )
+        live = measuring(self.model, self.probe, self.live_method, method, self._companions())
         self._methods["live"], self._unmeasured["live"] = live.method, live.unmeasured
         return live.explainer
 
@@ -388,7 +405,9 @@ class ImportanceDrift(RecordingCallback):
         monitor, explainer = self._monitor, self._explainers["clean"]
         monitor.begin_update()
         self._read_rows = None
-        parts = OutputsOfParts(maps[self._methods["clean"]] for maps in explainer.in_parts())
+        self._collected = {}
+        by_method = self._collecting("probe", self.probe, explainer.in_parts())
+        parts = OutputsOfParts(maps[self._methods["clean"]] for maps in by_method)
         region = None if self.probe.region is None else RegionShare(self.probe)
         pooled = PooledRows.of(parts if region is None else region.of(parts), self.probe)
         self.warn_once(explainer.engine.side_effects)
@@ -411,6 +430,16 @@ class ImportanceDrift(RecordingCallback):
         self._alerts += alerts
         return [*records, *alerts]
 
+    def _collecting(
+        self, name: str, rows: Probe, parts: Iterator[dict[str, Attribution]]
+    ) -> Iterator[dict[str, Attribution]]:
+        """Return attributions as they are; contributions to the margin among them are kept for the reliance gap."""
+        shares = self._reliance is not None and self._reliance.is_shared
+        if not shares or MARGIN not in self._explainers["clean" if name == "probe" else "live"].engine.methods:
+            return parts
+        self._collected[name] = PooledMargins(self.probe, rows)
+        return self._collected[name].of(parts)
+
     def _remember_changes(self, alerts: Iterable[Alert]) -> None:
         for alert in alerts:
             if alert.verdict == "data changed" and alert.event is not None:
@@ -427,11 +456,25 @@ class ImportanceDrift(RecordingCallback):
         if self._reliance is None:
             return []
         slices = next((record for record in records if isinstance(record, Slices)), None)
-        update = self._reliance.update(epoch, self._read_rows, region, slices)
+        try:
+            with self._team.together():
+                update = self._reliance.update(epoch, self._read_rows, region, slices, self._collected)
+        except Exception as fault:
+            self._lose_reliance(fault)
+            return []
         records += [record for record in (update.record, update.slices) if record is not None]
         if any(alert.is_alarm for alert in update.alerts):
             self._monitor.count_alarm(epoch)
         return update.alerts
+
+    def _lose_reliance(self, fault: Exception) -> None:
+        """Go on without the reliance gap and the rules, after a fault in them: changes are still watched."""
+        if self.on_error == "raise":
+            raise fault
+        assert self._reliance is not None
+        self._reliance.stop()
+        self.stop_part("reliance_gap", named_fault(fault))
+        self.warn(f"Live rows and probe are compared no longer, and rules are not measured: {named_fault(fault)}")
 
     def _agreed_alerts(self, alerts: list[Alert]) -> list[Alert]:
         """Return the chief's alerts: processes may round differently at a limit, and the chief alone has a run's past."""
@@ -449,9 +492,8 @@ class ImportanceDrift(RecordingCallback):
         if not live.repeats and self.probe.kind != "tokens":
             yield self._monitor.update_inputs(epoch, self._movement(rows))
         method = self._methods["live"]
-        pooled = PooledRows.of(
-            (maps[method] for maps in self._explainers["live"].rows_in_parts(rows)), self.probe, rows
-        )
+        by_method = self._collecting("live", rows, self._explainers["live"].rows_in_parts(rows))
+        pooled = PooledRows.of((maps[method] for maps in by_method), self.probe, rows)
         yield from self._scored(epoch, "live", pooled, rows)
 
     def _scored(self, epoch: int, source: Explained, pooled: PooledRows, rows: Probe) -> list[Record]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution.explainer import ProbeExplainer
+from keras_xai.attribution.margin import PooledMargins
 from keras_xai.attribution.region_share import RegionShare
 from keras_xai.callbacks.gap_watch import GapWatch
 from keras_xai.callbacks.live_rows import LiveRows
@@ -90,6 +91,16 @@ class RelianceWatch:
         self._gap.restore(self._past)
         return self._gap.warnings, self._gap.notes
 
+    @property
+    def is_shared(self) -> bool:
+        """True where the explainers of the importance give the contributions to the margin on their way."""
+        return self._gap is not None and self._gap.is_shared
+
+    @property
+    def needs_evidence(self) -> bool:
+        """True where contributions to the margin are measured: for the gap, or for rules on features."""
+        return not self._blind or any(rule.kind == "features" for rule in self._rules.rules)
+
     def restore(self, past: Sequence[Reliance], alerts: Sequence[Alert]) -> None:
         """Go on from the records of a run that is continued."""
         self._rules.restore(alerts)
@@ -103,6 +114,7 @@ class RelianceWatch:
         rows: Probe | None,
         region: RegionShare | None,
         slices: Slices | None,
+        collected: Mapping[str, PooledMargins],
     ) -> RelianceUpdate:
         """Measure everything at one epoch.
 
@@ -111,12 +123,14 @@ class RelianceWatch:
             rows: the live rows of this epoch; None without, or once they cannot be read.
             region: the share of attribution inside the probe's region; None without a region.
             slices: the record of the probe's slices; None without.
+            collected: contributions that were measured together with the importance, by the set of rows.
         """
         if self._gap is None:
             return RelianceUpdate(None, [])
         numbers: NDArray[np.int64] = np.zeros(0, np.int64) if self._live is None else self._live.numbers
         is_lost = rows is None and self._live is not None
-        update = self._gap.update(epoch, rows, numbers, lost="live rows that could not be read" if is_lost else "")
+        lost: Blindness = "live rows that could not be read" if is_lost else ""
+        update = self._gap.update(epoch, rows, numbers, lost, collected)
         measured = of_slices(self._rules.rules, slices)
         if region is not None:
             measured[REGION] = self._of_region(region)
@@ -127,6 +141,11 @@ class RelianceWatch:
         if region is not None:
             self.figures["xai_inside"] = region.mean
         return RelianceUpdate(update.record, alerts, self._with_gaps(slices, update.evidence))
+
+    def stop(self) -> None:
+        """Measure nothing from here: the figures of `logs` are unknown."""
+        self._gap = None
+        self.figures = dict.fromkeys(self.figures, float("nan"))
 
     def _with_gaps(self, slices: Slices | None, evidence: Mapping[str, NDArray[np.float64]]) -> Slices | None:
         """Return the record of slices with what speaks for the label in one of them alone."""

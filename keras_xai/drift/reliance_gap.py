@@ -82,13 +82,12 @@ def reliance_gap(live: Evidence, probe: Evidence) -> Gap:
         >>> gap.hits().tolist()
         [False, False, False, False, True]
     """
-    live_shares, probe_shares = evidence_shares(live.contributions), evidence_shares(probe.contributions)
-    used = (np.abs(live_shares).mean(0) + np.abs(probe_shares).mean(0)) / 2
-    contrast = stratified_contrast(
-        live_shares * live.direction[:, None], probe_shares * probe.direction[:, None], live.strata, probe.strata
-    )
+    classes = np.unique(live.strata)
+    of_live, of_probe = Moments.of(live, classes), Moments.of(probe, classes)
+    used = (of_live.used + of_probe.used) / 2
+    contrast = stratified_contrast(of_live, of_probe)
     if not contrast.strata:
-        unknown = np.full(live_shares.shape[1], np.nan)
+        unknown = np.full(live.contributions.shape[1], np.nan)
         return Gap(unknown, unknown, unknown, unknown, 0)
     gain, gain_variance = common_gain(contrast.difference, contrast.variance, used)
     gap = contrast.difference - gain * used
@@ -98,12 +97,35 @@ def reliance_gap(live: Evidence, probe: Evidence) -> Gap:
     return Gap(np.where(speaks, z, 0.0), gap, contrast.live, contrast.probe, contrast.strata)
 
 
-def evidence_shares(contributions: Array) -> Array:
-    """Divide each row's contributions (n, F) by the sum of their absolute values, so that no row outweighs the others."""
-    contributions = np.asarray(contributions, np.float64)
-    evidence = np.abs(contributions).sum(1, keepdims=True)
-    shares: Array = contributions / np.maximum(evidence, MIN_EVIDENCE * evidence.mean() + 1e-12)
-    return shares
+class Moments(NamedTuple):
+    """Means and variances of the shares of a row's evidence, within each of C classes.
+
+    Each row's contributions are divided by the sum of their absolute values, so that no row outweighs the others. All of it are
+    products of matrices: the shares themselves, as large as the contributions, are never made.
+    """
+
+    counts: Array  # (C) rows
+    means: Array  # (C, F) of the shares, times the direction
+    variances: Array  # (C, F) of one row's share
+    used: Array  # (F) mean |share| over all rows
+
+    @classmethod
+    def of(cls, evidence: Evidence, classes: NDArray[np.int64]) -> Moments:
+        """Return the moments of a set of rows; NaN for a class with fewer than two."""
+        contributions = np.asarray(evidence.contributions, np.float64)
+        rows, features = contributions.shape
+        magnitude = np.abs(contributions)
+        total = magnitude @ np.ones(features)
+        scale = 1 / np.maximum(total, MIN_EVIDENCE * total.mean() + 1e-12)
+        used = scale @ magnitude / rows
+        is_member = np.asarray(evidence.strata[:, None] == classes, np.float64)
+        counts, weight = is_member.sum(0), scale * evidence.direction
+        squares = np.multiply(contributions, contributions, out=magnitude)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means = (is_member * weight[:, None]).T @ contributions / counts[:, None]
+            mean_squares = (is_member * weight[:, None] ** 2).T @ squares / counts[:, None]
+            variances = (mean_squares - means**2) * (counts / (counts - 1))[:, None]
+        return cls(counts, means, np.maximum(variances, 0.0), used)
 
 
 class Share(NamedTuple):
@@ -119,9 +141,11 @@ def share_of(magnitude: Array, total: Array) -> Share:
     if not mean > 0 or rows < 2:
         unknown = np.full(magnitude.shape[1], np.nan)
         return Share(unknown, unknown)
-    share = magnitude.mean(0) / mean
-    residual = magnitude - share * total[:, None]
-    return Share(share, np.sqrt((residual**2).sum(0) / (rows * (rows - 1))) / mean)
+    ones = np.ones(rows)
+    share = ones @ magnitude / total.sum()
+    # Σ (m − share · total)², without the residuals.
+    squares = np.einsum("nf,nf->f", magnitude, magnitude) - 2 * share * (total @ magnitude) + share**2 * (total @ total)
+    return Share(share, np.sqrt(np.maximum(squares, 0.0) / (rows * (rows - 1))) / mean)
 
 
 class Contrast(NamedTuple):
@@ -135,30 +159,21 @@ class Contrast(NamedTuple):
     strata: int  # classes with enough rows in both sets
 
 
-def stratified_contrast(
-    live: Array, probe: Array, live_strata: NDArray[np.int64], probe_strata: NDArray[np.int64]
-) -> Contrast:
-    """Compare two sets of rows (n, F) class by class, and average over the classes with weights n·n′ / (n + n′)."""
-    zeros = np.zeros(live.shape[1])
-    total, count = 0.0, 0
-    live_mean, probe_mean, variance, fourth = zeros, zeros, zeros, zeros
-    for stratum in np.unique(live_strata):
-        a, b = live[live_strata == stratum], probe[probe_strata == stratum]
-        if min(len(a), len(b)) < MIN_ROWS:
-            continue
-        weight = len(a) * len(b) / (len(a) + len(b))
-        a_variance = (a.var(0, ddof=1) + MIN_VARIANCE) / len(a)
-        b_variance = (b.var(0, ddof=1) + MIN_VARIANCE) / len(b)
-        total, count = total + weight, count + 1
-        live_mean = live_mean + weight * a.mean(0)
-        probe_mean = probe_mean + weight * b.mean(0)
-        variance = variance + weight**2 * (a_variance + b_variance)
-        fourth = fourth + weight**4 * (a_variance**2 / (len(a) - 1) + b_variance**2 / (len(b) - 1))
-    if not count:
+def stratified_contrast(live: Moments, probe: Moments) -> Contrast:
+    """Compare two sets of rows class by class, and average over the classes with weights n·n′ / (n + n′)."""
+    zeros = np.zeros(live.means.shape[1])
+    compared = np.flatnonzero(np.minimum(live.counts, probe.counts) >= MIN_ROWS)
+    if not len(compared):
         return Contrast(zeros, zeros, zeros, zeros, zeros, 0)
-    live_mean, probe_mean = live_mean / total, probe_mean / total
-    variance, fourth = variance / total**2, fourth / total**4
-    return Contrast(live_mean - probe_mean, variance, variance**2 / fourth, live_mean, probe_mean, count)
+    n, m = live.counts[compared], probe.counts[compared]
+    weight = n * m / (n + m)
+    weight = weight / weight.sum()
+    live_mean, probe_mean = weight @ live.means[compared], weight @ probe.means[compared]
+    live_variance = (live.variances[compared] + MIN_VARIANCE) / n[:, None]
+    probe_variance = (probe.variances[compared] + MIN_VARIANCE) / m[:, None]
+    variance = weight**2 @ (live_variance + probe_variance)
+    fourth = weight**4 @ (live_variance**2 / (n - 1)[:, None] + probe_variance**2 / (m - 1)[:, None])
+    return Contrast(live_mean - probe_mean, variance, variance**2 / fourth, live_mean, probe_mean, len(compared))
 
 
 def common_gain(difference: Array, variance: Array, used: Array) -> tuple[Array, float]:

@@ -61,7 +61,15 @@ def update(epoch, live, probe, z=None, blind="", strata=2):
 
 def nothing(**records):
     """A run of which only these records were written."""
-    empty = {"alerts": [], "stops": [], "reliance": [], "gap": None, "importance": None, "importance_live": None}
+    empty = {
+        "alerts": [],
+        "stops": [],
+        "slices": [],
+        "reliance": [],
+        "gap": None,
+        "importance": None,
+        "importance_live": None,
+    }
     return SimpleNamespace(**{**empty, "probe": None, **records})
 
 

@@ -293,6 +293,27 @@ def test_what_was_not_looked_for_is_said(tmp_path, change, words):
     assert np.isnan(history.get("xai_gap", [np.nan])).all()
 
 
+def test_a_fault_in_the_comparison_ends_it_alone(tmp_path, monkeypatch):
+    """One warning; changes are watched on, the run says so for ever, and the keys of the logs stay."""
+    from keras_xai.callbacks.gap_watch import GapWatch
+
+    model, training, probe = one_sigmoid(leak=False)
+    update = GapWatch.update
+
+    def failing(self, epoch, *arguments, **keywords):
+        if epoch == 2:
+            raise ValueError("not today")
+        return update(self, epoch, *arguments, **keywords)
+
+    monkeypatch.setattr(GapWatch, "update", failing)
+    with pytest.warns(UserWarning, match="compared no longer.*ValueError: not today"):
+        run, history, _ = fit(tmp_path, model, training, probe, epochs=5, on_error="warn")
+    assert [(stop.epoch, stop.part) for stop in run.stops] == [(2, "reliance_gap")]
+    assert np.isnan(history["xai_gap"]).tolist() == [False, False, True, True, True]
+    assert len(run.importance.epochs) == 5
+    assert judge(run).faults == ("the comparison of live rows and probe stopped at epoch 2: ValueError: not today",)
+
+
 def test_live_rows_of_one_class_are_said_aloud(tmp_path):
     """As of a source sorted by label, whose first rows are read."""
     model, (x, y), probe = one_sigmoid(leak=False)

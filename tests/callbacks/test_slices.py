@@ -270,19 +270,19 @@ def test_of_many_features_the_top_ones_are_recorded_by_slice_too(tmp_path):
 def test_a_slice_to_which_another_rule_applies_is_found(tmp_path):
     """Its accuracy, the rule on it that breaks, and the feature that speaks for the label there alone."""
     r = np.random.default_rng(0)
-    x, north = r.normal(size=(768, 4)).astype("float32"), r.random(768) < 0.2
+    x, north = r.normal(size=(1024, 4)).astype("float32"), r.random(1024) < 0.2
     y = np.where(north, x[:, 2] > 0, x[:, 0] + x[:, 1] > 0).astype(int)
     keras.utils.set_random_seed(1)
     watched = keras.Sequential([keras.Input((4,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(2)])
     watched.compile(keras.optimizers.Adam(5e-3), LOGITS)
     names = ["age", "dose", "rate", "weight"]
     looked_at = kx.Probe(
-        x[:256], y[:256], feature_names=names, slices={"site": np.where(north, "north", "south")[:256]}
+        x[:512], y[:512], feature_names=names, slices={"site": np.where(north, "north", "south")[:512]}
     )
     alerts = []
     rules = {"site": 0.02}
     callback = kx.ImportanceDrift(tmp_path, looked_at, rules=rules, on_drift=alerts.append, on_error="raise")
-    watched.fit(x[256:], y[256:], epochs=9, verbose=0, callbacks=[callback])
+    watched.fit(x[512:], y[512:], epochs=9, verbose=0, callbacks=[callback])
     record = slices_in(tmp_path)[-1]
     worst = worst_slice(record)
     assert str(worst.value) == "site = north"

@@ -48,8 +48,19 @@ class Inner(keras.callbacks.Callback):
         setattr(self, hook, strike)
 
 
-@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_epoch_end", "on_train_batch_begin", "on_train_batch_end"])
-@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize(
+    ("before", "hook"),
+    [
+        (True, "on_epoch_begin"),
+        (False, "on_epoch_end"),
+        (True, "on_train_batch_begin"),
+        (False, "on_train_batch_end"),
+        pytest.param(False, "on_epoch_begin", marks=pytest.mark.full),
+        pytest.param(True, "on_epoch_end", marks=pytest.mark.full),
+        pytest.param(False, "on_train_batch_begin", marks=pytest.mark.full),
+        pytest.param(True, "on_train_batch_end", marks=pytest.mark.full),
+    ],
+)
 def test_a_fit_inside_a_fit(tmp_path, hook, before):
     """From a callback before or behind ours, with another model watched in the same directory."""
 

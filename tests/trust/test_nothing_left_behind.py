@@ -7,6 +7,7 @@ Four of them here, all with `-m full`.
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import os
 import random
@@ -27,6 +28,14 @@ from tests.trust.trainings import assert_same, state
 
 ALWAYS = ("functional", "eager", "subclassed", *(("xla",) if BACKEND == "tensorflow" else ()))
 ENDS = ("ended", "broken by its data", "broken by a callback")
+
+
+def cases():
+    """Every situation with every end; quick are all ends of the functional model, and of some others one each."""
+    quick = {("functional", end) for end in ENDS}
+    quick |= {(name, ENDS[n % len(ENDS)]) for n, name in enumerate(ALWAYS)}
+    pairs = itertools.product(SITUATIONS, ENDS)
+    return [pytest.param(*pair, marks=[] if pair in quick else pytest.mark.full) for pair in pairs]
 
 
 class Break(keras.callbacks.Callback):
@@ -133,10 +142,7 @@ def after(situation, end, *callbacks):
 
 
 @pytest.mark.every_backend
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize(
-    "name", [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.full) for name in SITUATIONS]
-)
+@pytest.mark.parametrize(("name", "end"), cases())
 def test_nothing_is_left_behind(tmp_path, name, end):
     """Model, optimizer, compiled functions, generators, names, threads, files, environment: as without us."""
     situation = SITUATIONS[name]

@@ -191,7 +191,9 @@ def test_a_stateful_recurrent_training(tmp_path, layer):
     assert_same(trained(watch(kind, tmp_path, SERIES, Y)), trained())
 
 
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize(
+    "layer", [pytest.param(layer, marks=pytest.mark.full if n % 2 else []) for n, layer in enumerate(LAYERS)]
+)
 def test_questions_after_training_move_nothing(layer):
     """`attribute`, `importance` and the metrics leave all state as it was, and say the same when they are asked again."""
     model = table(layer)
