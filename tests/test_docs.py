@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
+from keras_xai.alert_words import BLIND_WORDS, HOW_TOS
 from keras_xai.cli import main
 from tests import reader
 
@@ -41,9 +42,12 @@ def cheating(page):
 
 
 def no_alarm(page):
-    assert not page["always"].alerts
-    assert {alert.source for alert in page["ramp"].alerts} == {"data"}
-    assert page["always"].importance.names[page["always"].importance.share[-1].argmax()] == "leak"
+    leak = page["always"].alerts[0]
+    assert (leak.epoch, leak.verdict, leak.features[0].name) == (2, "training-only shortcut", "leak")
+    assert not page["kx"].load("logs/shared")["."].alerts
+    assert page["names"][page["values"].argmax()] == "leak"
+    assert "not looked for: no live rows were given" in page["verdict"].reasons[0]
+    assert {alert.source for alert in page["ramp"].alerts} >= {"data"}
     assert page["ramp"].importance.names[page["gained"].argmax()] == "leak"
     assert page["gained"].max() > 0.3
     assert page["by_input_x_gradient"][4] == 0
@@ -89,6 +93,33 @@ def slices(page):
     assert Path("worst_slice.keras").exists()
 
 
+def what_to_do(page):
+    assert (page["rows_that_differ"], page["columns"]) == (100, ["bill"])
+    assert page["alert"].features[0].name == "refund"
+    assert page["in_training"] > 0.6
+    assert abs(page["in_probe"]) < 0.15
+    assert page["accuracy"][1] > page["accuracy"][0] + 0.02
+    for log_dir in ("logs/without", "logs/rule"):
+        assert not page["kx"].load(log_dir)["."].alerts
+    assert page["loss_of_accuracy"].shape == (5,)
+    assert page["maps"].shape == (8, 5)
+    assert abs(page["older_weighted"]) < 0.2 < page["older"]
+    assert page["watch"].on_drift is page["post"]
+
+
+def reliance_gap(page):
+    shortcut = page["run"].alerts[0]
+    assert (shortcut.epoch, shortcut.verdict, shortcut.features[0].name) == (2, "training-only shortcut", "site")
+    assert page["history"]["xai_gap_alarm"] == [0, 0, 1, 0, 0, 0]
+    assert page["gap"].live[-1, page["leaks"]] > 0.1 > page["gap"].probe[-1, page["leaks"]]
+    assert [(a.epoch, a.source, a.features[0].name) for a in page["ruled"].alerts] == [(1, "rule", "site_*")]
+    assert len(page["inside"]) == 6
+    assert "region" in {move.name for a in page["kx"].load("logs/region")["."].alerts for move in a.features}
+    text = (DOCS / "reliance_gap.md").read_text(encoding="utf-8")
+    for words in BLIND_WORDS.values():
+        assert f"| {words} |" in text
+
+
 def security(page):
     assert page["probe"].store == "none"
 
@@ -129,11 +160,13 @@ PAGES = {
     "docs/catch_a_watermark": Page(watermark),
     "docs/find_wrong_labels": Page(wrong_labels),
     "docs/mappings": Page(mappings, (reader.table,)),
+    "docs/reliance_gap": Page(reliance_gap),
     "docs/security": Page(security, (reader.table,)),
     "docs/see_where_a_model_memorises": Page(memorises),
     "docs/slices": Page(slices),
     "docs/stop_when_the_model_cheats": Page(cheating),
     "docs/weight_gradients": Page(weight_gradients, (reader.table,)),
+    "docs/what_to_do_about_an_alert": Page(what_to_do),
     "docs/why_there_was_no_alarm": Page(no_alarm),
 }
 
@@ -197,3 +230,25 @@ def test_links_between_pages_lead_somewhere(path):
     text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", text):
         assert (path.parent / target).exists(), target
+
+
+def anchors(path):
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
+def test_links_into_a_page_lead_to_a_heading(path):
+    """Of this page, or of another one."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([\w-]+)\)", text):
+        assert anchor in anchors(path.parent / target if target else path), (target, anchor)
+
+
+@pytest.mark.parametrize("target", HOW_TOS.values(), ids=HOW_TOS)
+def test_the_advice_of_an_alert_links_to_a_heading(target):
+    """One section by verdict."""
+    name, anchor = target.split("#")
+    assert anchor in anchors(ROOT / name)

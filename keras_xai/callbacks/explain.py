@@ -35,20 +35,22 @@ class Explain(keras.callbacks.Callback):
     Args:
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
         probe: a `Probe`, or what makes one; 128 rows or more, not from the training data.
-        live: training rows to re-read every epoch, see `ImportanceDrift`.
+        live: training rows to re-read every epoch, at most 512, and to compare with the probe, see `ImportanceDrift`: with them a
+            shortcut that was there from the first epoch is an alarm, where a labelled probe is free of it.
         method: of the gallery, see `ProbeAttributions`; None for no gallery.
         every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
         mappings: True adds `ProbeMappings`, and so does a dict of its options.
         gradients: options of `WeightGradients`, such as `include`, `samples_per_epoch`, `thresholds`.
         attributions: options of `ProbeAttributions`, such as `samples`, `seed`; those of the method where it is a single one.
-        drift: options of `ImportanceDrift`, such as `limit`, `per_class`, `burn_in`.
+        drift: options of `ImportanceDrift`, such as `rules`, `gap`, `limit`, `per_class`, `burn_in`.
         on_drift: at an alert: "warn", "stop" (and warn), "raise" a `DriftAlarm`, or a function of the `records.Alert`.
         on_flag: at a new flag: "warn", "stop" (and warn), "raise" a `GradientAlarm` or `MappingAlarm`, or a function of the
             record that has the flag, `records.Gradients` or `records.Mappings`.
         on_error: "warn" (an exception is one warning, and the callback that raised it is disabled) or "raise" (for
             development).
         log: "all" puts every figure into Keras' `logs`, and so into its progress line; by default `xai_drift_score`,
-            `xai_drift_alarm` and `xai_quiet_epochs`. The records hold all of them.
+            `xai_drift_alarm` and `xai_quiet_epochs`; with live rows and a labelled probe also `xai_gap` and `xai_gap_alarm`,
+            with a region `xai_inside`, with slices `xai_worst_slice`. The records hold all of them.
 
     Raises:
         InvalidInput: as each of them does; for an option that none has, with the nearest name.
