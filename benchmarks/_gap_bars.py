@@ -189,7 +189,8 @@ def missed(runs: Path) -> list[str]:
 
 HEAD = f"""# The reliance gap, measured
 
-`python -m benchmarks.gap`, keras_xai {kx.__version__}. What is compared and when it is an alarm: [Importance drift](drift.md).
+`python -m benchmarks.gap`, keras_xai {kx.__version__}. What is compared, and when it is an alarm:
+[the reliance gap](reliance_gap.md).
 Twenty seeds a scenario that were not used to choose the setting; one setting for all: z > {GAP_LIMIT} at
 {UPDATES_RUNNING} updates running. Trainings are of 30 epochs, and of 60 where a wide net memorises 100 to 200 rows; live rows
 are up to 512, all there are in the smaller tables. Brackets are 95 % Wilson intervals; a bar is missed where the whole interval
