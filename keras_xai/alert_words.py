@@ -29,8 +29,8 @@ ADVICE = {
     "and drop it, or exchange its values between rows, and train anew.",
     "rows differ": "Check that both sets are drawn from what the model will meet; re-weight the training rows, or collect a "
     "probe that is like them.",
-    "rule broken": "Drop the feature, or exchange its values between rows, and train anew; or collect training rows in which it "
-    "says nothing about the label.",
+    "rule broken": "A feature: drop it, or exchange its values between rows, and train anew. A region: look where else the "
+    "attribution lies, and mask it. A slice: collect more of its rows, or weigh them more.",
 }
 
 # By `records.Blindness`: why shortcuts that were there from the start were not looked for.

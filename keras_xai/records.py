@@ -89,7 +89,7 @@ class Carrier(NamedTuple):
 
     name: str  # of the feature
     row: int  # its number in the source of the live rows
-    label: float  # its class or number; NaN of several labels
+    label: float  # its class or number; NaN of several labels, and where no samples are to be stored
     share: float  # of the row's evidence that the feature gives, −1 to 1
     value: float  # of the feature in it, where it is a single number; else NaN
 

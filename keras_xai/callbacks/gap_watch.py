@@ -317,8 +317,9 @@ class GapWatch:
         shares = live / np.where(evidence > 0, evidence, 1)[:, None]
         target = self._margin.target(rows)
         direction = np.ones(rows.size) if target is None else np.sign(target - target.mean())
-        labels = self._labels(rows, target)
-        values = self._single_values(rows)
+        stores = self.probe.store != "none"  # else nothing of a sample is written
+        labels = self._labels(rows, target) if stores else np.full(rows.size, np.nan)
+        values = self._single_values(rows) if stores else None
         carriers = []
         for feature in features[:CARRIED_FEATURES]:
             speaks = shares[:, feature] * direction

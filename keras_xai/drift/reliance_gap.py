@@ -70,7 +70,7 @@ def reliance_gap(live: Evidence, probe: Evidence) -> Gap:
         The gaps; NaN, with no strata, where no class has `MIN_ROWS` rows in both sets.
 
     Cost:
-        0.5 ms for 31 features and 256 rows a set, 2 ms for 500.
+        0.6 ms for 31 features, 512 live rows and a probe of 256, 1.7 ms for 500.
 
     Example:
         >>> import numpy as np

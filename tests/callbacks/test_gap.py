@@ -250,6 +250,17 @@ def test_rows_that_merely_differ_are_listed_and_nothing_is_done(tmp_path):
     assert not any("differ from the probe" in sentence for sentence in verdict.alarms)
 
 
+def test_nothing_of_a_sample_is_written_where_none_is_to_be_stored(tmp_path):
+    """Of the rows that carry a feature their numbers and shares alone."""
+    model, training, probe = one_sigmoid()
+    probe = kx.Probe(probe.x, probe.y, feature_names=NAMES, store="none")
+    run, _, _ = fit(tmp_path, model, training, probe, epochs=3)
+    carriers = run.alerts[0].rows
+    assert len(carriers) == 5
+    assert np.isnan([[carrier.label, carrier.value] for carrier in carriers]).all()
+    assert all(carrier.share > 0.2 for carrier in carriers)
+
+
 def test_a_continued_run_goes_on_counting(tmp_path):
     """Two updates before the interruption and one after it are three; what was an alarm is not one again."""
     model, training, probe = one_sigmoid()
