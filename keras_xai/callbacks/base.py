@@ -256,6 +256,12 @@ class RecordingCallback(keras.callbacks.Callback):
         if self._team.is_chief:
             warnings.warn(text, stacklevel=2)
 
+    def say(self, text: str) -> None:
+        """Log a warning that is also kept in the epoch's record: of what the user gave, and is no fault of the training."""
+        self.note(text)
+        if self._team.is_chief:
+            logger.warning("%s", text)
+
     def warn_once(self, text: str) -> None:
         """Warn once in a fit of each text; an empty one is left out."""
         if text and text not in self._warned:

@@ -43,7 +43,7 @@ def drawn_rows(y: NDArray[np.generic], count: int) -> NDArray[np.int64]:
 def _quotas(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Return how many rows of each class are drawn: its share of all, but a few of a rare one; `count` together at most."""
     least = np.minimum(sizes, max(1, min(MIN_ROWS_OF_CLASS, count // len(sizes))))
-    if least.sum() >= count:  # more classes than rows: the largest
+    if len(sizes) > count:  # a row of each of the largest
         quotas = np.zeros_like(sizes)
         quotas[np.argsort(-sizes, kind="stable")[:count]] = 1
         return quotas

@@ -266,7 +266,7 @@ class ImportanceDrift(RecordingCallback):
         clean, by_exchange = self._explainers["clean"], self._methods["clean"] != self.method
         warned, notes = self._reliance.prepare(self.model, clean, self._first_rows, by_exchange=by_exchange)
         for text in warned:
-            self.warn(text)
+            self.say(text)
         for text in notes:
             self.note(text)
 

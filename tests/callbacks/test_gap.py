@@ -1,6 +1,5 @@
 """The reliance gap through `fit`: what leaks, what merely differs, what cannot be seen, for every kind of task."""
 
-import contextlib
 import warnings
 
 import keras
@@ -286,18 +285,14 @@ def test_a_continued_run_goes_on_counting(tmp_path):
     ],
     ids=["no live rows", "switched off", "no labels", "a probe of training rows"],
 )
-def test_what_was_not_looked_for_is_said(tmp_path, change, words):
+def test_what_was_not_looked_for_is_said(tmp_path, caplog, change, words):
     """A quiet run is only called quiet about what was watched."""
     model, training, probe = one_sigmoid(leak=False)
     keywords = {"probe": probe, "live": True, **change(training, probe)}
     overlaps = words.startswith("the probe's rows")
-    expected = (
-        pytest.warns(UserWarning, match="100% of the probe's rows are training rows")
-        if overlaps
-        else contextlib.nullcontext()
-    )
-    with expected:
-        run, history, _ = fit(tmp_path, model, training, epochs=12, **keywords)
+    run, history, _ = fit(tmp_path, model, training, epochs=12, **keywords)
+    assert ("100% of the probe's rows are training rows" in caplog.text) == overlaps
+    assert any("100% of the probe's rows" in note.text for note in run.notes) == overlaps
     assert f"shortcuts present from the start were not looked for: {words}" in judge(run).calm
     assert run.gap is None
     assert ("xai_gap" in history) == overlaps
@@ -325,12 +320,13 @@ def test_a_fault_in_the_comparison_ends_it_alone(tmp_path, monkeypatch):
     assert judge(run).faults == ("the comparison of live rows and probe stopped at epoch 2: ValueError: not today",)
 
 
-def test_live_rows_of_one_class_are_said_aloud(tmp_path):
+def test_live_rows_of_one_class_are_said_aloud(tmp_path, caplog):
     """As of a source sorted by label, whose first rows are read."""
     model, (x, y), probe = one_sigmoid(leak=False)
     order = np.argsort(y, kind="stable")
-    with pytest.warns(UserWarning, match="All live rows are of class 0"):
-        fit(tmp_path, model, (x, y), probe, epochs=1, live=lambda: (x[order][:200], y[order][:200]))
+    run, _, _ = fit(tmp_path, model, (x, y), probe, epochs=1, live=lambda: (x[order][:200], y[order][:200]))
+    assert "All live rows are of class 0" in caplog.text
+    assert any("All live rows are of class 0" in note.text for note in run.notes)
 
 
 def test_rules_see_what_the_probe_has_too(tmp_path):

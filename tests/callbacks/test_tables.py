@@ -120,7 +120,6 @@ def test_a_table_is_watched_as_fit_takes_it(tmp_path, model, x, probe, live):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", "No gradient (leads|reaches)")  # to text and to integers that are looked up
-        warnings.filterwarnings("ignore", "100% of the probe's rows")  # which are the training rows
         warnings.filterwarnings("ignore", "keras_xai's callbacks|The structure of `inputs`|.*took")
         model.fit(x(), Y, epochs=2, verbose=0, callbacks=[kx.Explain(tmp_path, probe, live=live(), mappings=True)])
     run = kx.load(tmp_path)["."]
