@@ -90,7 +90,7 @@ def row_hashes(arrays: list[NDArray[Any]]) -> NDArray[np.uint64]:
         flat = array.reshape(len(array), -1)
         flat = flat.astype(np.float32) if flat.dtype.kind in "fiub" else flat
         by_row = _hashes(flat, np.zeros(flat.shape[1], np.int64))[0]
-        hashes += by_row * (2 * np.uint64(number) + np.uint64(1))
+        hashes += by_row * np.uint64(2 * number + 1)
     return hashes
 
 

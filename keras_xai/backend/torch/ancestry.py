@@ -202,15 +202,30 @@ class LogitAncestry(TorchFunctionMode):
         return call
 
 
+# What most arguments are that are no tensors: to ask torch of each whether it is one takes most of a small model's pass.
+_PLAIN = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device, torch.Size, torch.memory_format})
+
+
 def tensors_in(values: Any) -> Iterator[Any]:
-    """Yield the tensors of nested lists, tuples and dicts."""
-    if isinstance(values, torch.Tensor):
-        yield values
-    elif isinstance(values, (list, tuple)):
+    """Return the tensors of nested lists, tuples and dicts, in order."""
+    tensors: list[Any] = []
+    _collect_tensors(values, tensors)
+    return iter(tensors)
+
+
+def _collect_tensors(values: Any, tensors: list[Any]) -> None:
+    kind = type(values)
+    if kind in _PLAIN:
+        return
+    if kind is tuple or kind is list:
         for value in values:
-            yield from tensors_in(value)
+            _collect_tensors(value, tensors)
+    elif isinstance(values, torch.Tensor):
+        tensors.append(values)
+    elif isinstance(values, (list, tuple)):
+        _collect_tensors(list(values), tensors)
     elif isinstance(values, Mapping):
-        yield from tensors_in(list(values.values()))
+        _collect_tensors(list(values.values()), tensors)
 
 
 def function_name(func: Callable[..., Any]) -> str:
