@@ -264,7 +264,12 @@ class ImportanceDrift(RecordingCallback):
         if self._reliance is None:
             return
         clean, by_exchange = self._explainers["clean"], self._methods["clean"] != self.method
-        warned, notes = self._reliance.prepare(self.model, clean, self._first_rows, by_exchange=by_exchange)
+        try:
+            with self._team.together():
+                warned, notes = self._reliance.prepare(self.model, clean, self._first_rows, by_exchange=by_exchange)
+        except Exception as fault:
+            self._lose_reliance(fault)
+            return
         for text in warned:
             self.say(text)
         for text in notes:

@@ -299,6 +299,21 @@ def test_what_was_not_looked_for_is_said(tmp_path, caplog, change, words):
     assert np.isnan(history.get("xai_gap", [np.nan])).all()
 
 
+def test_a_fault_before_the_first_step_ends_it_alone(tmp_path, monkeypatch):
+    """As of rows that nobody thought of: the importance is watched as ever."""
+    model, training, probe = one_sigmoid(leak=False)
+
+    def failing(*arguments):
+        raise ValueError("no such rows")
+
+    monkeypatch.setattr("keras_xai.callbacks.gap_watch.row_values", failing)
+    with pytest.warns(UserWarning, match="compared no longer.*ValueError: no such rows"):
+        run, history, _ = fit(tmp_path, model, training, probe, epochs=2, on_error="warn")
+    assert [(stop.epoch, stop.part) for stop in run.stops] == [(0, "reliance_gap")]
+    assert np.isnan(history["xai_gap"]).all()
+    assert len(run.importance.epochs) == len(run.importance_live.epochs) == 2
+
+
 def test_a_fault_in_the_comparison_ends_it_alone(tmp_path, monkeypatch):
     """One warning; changes are watched on, the run says so for ever, and the keys of the logs stay."""
     from keras_xai.callbacks.gap_watch import GapWatch
