@@ -17,9 +17,11 @@ import keras_xai as kx
 from benchmarks._gap_runs import FIT, Alarm, Result, read, write
 from benchmarks.gap_scenarios import REGRESSION, SCENARIOS, Net, Rows, Scenario
 from keras_xai.drift.reliance_gap import UPDATES_RUNNING
+from keras_xai.drift.rules import Rule
 from keras_xai.run import Run
 
 NORM_MEMORY = 0.9
+RULED = "ruled"  # the first word of a feature that a rule is about
 
 
 class Noisy(keras.utils.PyDataset):
@@ -70,20 +72,35 @@ def fitted(scenario: Scenario, seed: int) -> Result:
     keras.backend.clear_session()
     rows = scenario.rows(seed)
     model = compiled(scenario, rows.x.shape[1:])
-    probe = rows.held_out()
+    probe, rules = rows.held_out(), {}
+    if scenario.rule is not None:
+        probe, rules = with_rule(scenario.rule, rows)
     with tempfile.TemporaryDirectory() as logs, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fit(scenario, seed, rows, model, probe, logs)
+        fit(scenario, seed, rows, model, probe, rules, logs)
         return result_of(scenario, seed, rows, kx.load(logs)["."], model)
 
 
-def fit(scenario: Scenario, seed: int, rows: Rows, model: keras.Model, probe: kx.Probe, logs: str) -> None:
+def with_rule(rule: Rule, rows: Rows) -> tuple[kx.Probe, dict[str, float]]:
+    """Return a probe whose features of a rule are named by a pattern, and the rule as a user writes it."""
+    names = list(rows.held_out().features)
+    for feature in rule.features:
+        names[feature] = f"{RULED} {feature}"
+    return kx.Probe(rows.probe_x, rows.probe_y, feature_names=names), {f"{RULED} *": rule.limit}
+
+
+def fit(
+    scenario: Scenario,
+    seed: int,
+    rows: Rows,
+    model: keras.Model,
+    probe: kx.Probe,
+    rules: dict[str, float],
+    logs: str,
+) -> None:
     net = scenario.net
     pipeline = Noisy(rows, scenario.redrawn_noise, net.batch, seed)
     live = pipeline.live if scenario.redrawn_noise else (rows.x, rows.y)
-    rules = {}
-    if scenario.rule is not None and len(scenario.rule.features) == 1:
-        rules = {probe.features[scenario.rule.features[0]]: scenario.rule.limit}
     watch = kx.ImportanceDrift(logs, probe, live=live, rules=rules, on_drift=lambda alert: None, on_error="raise")
     options: dict[str, Any] = {"epochs": net.epochs, "verbose": 0, "callbacks": [watch]}
     if scenario.redrawn_noise:
