@@ -12,7 +12,7 @@ import pytest
 import keras_xai as kx
 from keras_xai.records import Alert, FeatureMove
 from tests import reader
-from tests.test_docs import DOCS, blocks
+from tests.helpers.pages import DOCS, blocks
 
 CHANGED = Alert(4, "data", "data changed", False, (FeatureMove("labels", 0.0, 0.25, 0, float("nan")),), event=4)
 

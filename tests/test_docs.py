@@ -14,9 +14,8 @@ import pytest
 from keras_xai.alert_words import BLIND_WORDS, HOW_TOS
 from keras_xai.cli import main
 from tests import reader
+from tests.helpers.pages import DOCS, ROOT, blocks
 
-ROOT = Path(__file__).parent.parent
-DOCS = ROOT / "docs"
 TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 ELSEWHERE = DOCS / "development"  # whose how-tos change a copy of the package: tests/test_development.py
 
@@ -169,11 +168,6 @@ PAGES = {
     "docs/what_to_do_about_an_alert": Page(what_to_do),
     "docs/why_there_was_no_alarm": Page(no_alarm),
 }
-
-
-def blocks(path, language):
-    """The blocks of code in a language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(autouse=True)

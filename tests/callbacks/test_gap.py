@@ -137,7 +137,17 @@ def test_a_clean_run_is_quiet_and_says_what_was_looked_for(tmp_path):
 
 @pytest.mark.parametrize(
     "kind",
-    ["softmax", "hinge", "regression", "labels", "two outputs", "15 classes", "batch norm", "redrawn", "exchange"],
+    [
+        "softmax",
+        "regression",
+        "labels",
+        "two outputs",
+        "15 classes",
+        "redrawn",
+        "exchange",
+        pytest.param("hinge", marks=pytest.mark.full),
+        pytest.param("batch norm", marks=pytest.mark.full),
+    ],
 )
 def test_every_task_tells_a_leak(tmp_path, kind):
     """The leak is the first feature of the first alert, from the third update on."""

@@ -311,6 +311,7 @@ def test_a_step_that_one_process_cannot_record_is_recorded_by_none(tmp_path, mon
     assert said == ["Gradients are not captured: another process of the training cannot record them."]
 
 
+@pytest.mark.full
 def test_only_the_chief_says_what_it_cost(tmp_path, monkeypatch, capsys, processes):
     """One line, one message above 5 %."""
     monkeypatch.setattr("keras_xai.callbacks.overhead.NOTICE_AFTER_SECONDS", 0.0)
