@@ -24,7 +24,7 @@ def shortcut_sentence(names: Sequence[str], features: Sequence[int], gap: Gap, r
     named = _named(names, features)
     many = len(features) > 1
     shares = [
-        f"{names[f] if many else ''} live rows {gap.live[f]:.1%}, probe {gap.probe[f]:.1%}".strip()
+        f"{names[f] if many else ''} live rows {_percent(gap.live[f])}, probe {_percent(gap.probe[f])}".strip()
         for f in features[:NAMED_FEATURES]
     ]
     sentence = (
@@ -77,6 +77,12 @@ def _largest(values: np.ndarray, is_over: np.ndarray) -> list[int]:
 
 def _named(names: Sequence[str], features: Sequence[int]) -> str:
     return _joined([names[f] for f in features[:NAMED_FEATURES]], len(features))
+
+
+def _percent(share: float) -> str:
+    """Return a share in percent, without the sign of one that rounds to nothing."""
+    text = f"{share:.1%}"
+    return "0.0%" if text == "-0.0%" else text
 
 
 def _joined(parts: Sequence[str], count: int) -> str:
