@@ -163,7 +163,8 @@ def test_nothing_is_left_behind(tmp_path, name, end):
     assert not any(isinstance(reference, TrainFunctionTap) for reference in vars(watched).values())
     if end != "ended":
         del ours
-        gc.collect()
+        for _ in range(3):  # what a finalizer lets go of is for the next collection
+            gc.collect()
     assert open_below(tmp_path) == []
     run = kx.load(tmp_path)["."]
     assert run.epochs == ([0] if end == "broken by its data" else [0, 1])
