@@ -43,6 +43,7 @@ BLIND_WORDS = {
     "class shares that differ": "live rows and probe hold the classes in shares that differ",
     "a probe of training rows": "the probe's rows are training rows",
     "live rows that could not be read": "the live rows could not be read",
+    "contributions that are not finite": "the contributions of the features are not finite",
 }
 
 # The pages of the documentation, each with a section by verdict.

@@ -39,6 +39,7 @@ Blindness = Literal[
     "class shares that differ",
     "a probe of training rows",
     "live rows that could not be read",
+    "contributions that are not finite",
 ]
 Answer = Literal["class", "labels", "value"]
 Target = Literal["label", "prediction"]
@@ -390,7 +391,8 @@ class Reliance:
     0 to 1, whatever the sign.
 
     `blind` says why the two were not compared, "" where they were: then `z` and `gap` are NaN, and so are the figures of rows
-    that were not there. A feature whose figures are all NaN is one that no gradient reaches.
+    that were not there; where nothing was explained no feature is recorded. A feature whose figures are all NaN is one that no
+    gradient reaches.
     """
 
     epoch: int

@@ -114,7 +114,8 @@ class MarginExplainer:
         self._engine = Engine(explainer.engine.runner, {NAME: method}, warns_of_held=False, score_type=MarginScore)
         self._column = _column_of(self.task, self.probe)
         self.prepare_rows(self.probe)
-        self.unmeasured = self.probe.feature_map.in_inputs(self._engine.held_inputs)  # (F)
+        engine = explainer.engine if self.is_shared else self._engine
+        self.unmeasured = self.probe.feature_map.in_inputs(engine.held_inputs)  # (F)
 
     @property
     def task(self) -> Task:
@@ -127,7 +128,9 @@ class MarginExplainer:
         return not self._by_exchange and NAME in self._explainer.engine.methods
 
     def prepare_rows(self, rows: Probe) -> None:
-        """Trace what rows of this number take."""
+        """Trace what rows of this number take, where the explainer of the probe has not traced it."""
+        if self.is_shared:
+            return
         x = prepare_inputs(self._model, rows.inputs, rows.x)
         self._engine.prepare(x, self._reference(x), self._labels(rows))
 

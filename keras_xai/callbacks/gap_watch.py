@@ -169,6 +169,9 @@ class GapWatch:
         contributions = {"probe": self._contributions("probe", self.probe, collected)}
         if rows is not None:
             contributions["live"] = self._contributions("live", rows, collected)
+        if not all(np.isfinite(values).all() for values in contributions.values()):
+            # Compared with a limit, NaN is on neither side of it: that would look quiet.
+            blind = blind or "contributions that are not finite"
         gap, chosen = None, None
         if rows is not None and not blind:
             chosen = strata(self._margin.strata(rows), self._margin.strata(self.probe))
@@ -190,11 +193,17 @@ class GapWatch:
     def evidence_of_probe(self, contributions: NDArray[np.float64]) -> Evidence:
         """Return the contributions (n, F) of the probe's rows with their classes, by which parts of it can be compared."""
         assert self._margin is not None
-        target, direction = self._margin.target(self.probe), np.ones(self.probe.size)
-        if target is not None:
-            scale = float(target.std()) or 1.0
-            direction = np.clip((target - target.mean()) / scale, -MAX_TARGET, MAX_TARGET)
+        direction = self._direction(self.probe, self.probe)
         return Evidence(contributions, self._margin.strata(self.probe), direction)
+
+    def _direction(self, rows: Probe, reference: Probe) -> NDArray[np.float64]:
+        """Return (n) 1; of numbers the target, standardised by that of `reference`, and clipped."""
+        assert self._margin is not None
+        target, of_reference = self._margin.target(rows), self._margin.target(reference)
+        if target is None or of_reference is None:
+            return np.ones(rows.size)
+        scale = float(of_reference.std()) or 1.0
+        return np.clip((target - of_reference.mean()) / scale, -MAX_TARGET, MAX_TARGET)
 
     def _contributions(
         self, name: str, rows: Probe, collected: Mapping[str, PooledMargins] | None
@@ -205,16 +214,9 @@ class GapWatch:
         return self._margin.contributions(rows)
 
     def _gap(self, contributions: dict[str, NDArray[np.float64]], chosen: Strata, rows: Probe) -> Gap:
-        assert self._margin is not None
-        targets = self._margin.target(rows), self._margin.target(self.probe)
-        live_direction, probe_direction = np.ones(rows.size), np.ones(self.probe.size)
-        if targets[0] is not None and targets[1] is not None:
-            centre, scale = float(targets[0].mean()), float(targets[0].std()) or 1.0
-            live_direction = np.clip((targets[0] - centre) / scale, -MAX_TARGET, MAX_TARGET)
-            probe_direction = np.clip((targets[1] - centre) / scale, -MAX_TARGET, MAX_TARGET)
         return reliance_gap(
-            Evidence(contributions["live"], chosen.live, live_direction),
-            Evidence(contributions["probe"], chosen.probe, probe_direction),
+            Evidence(contributions["live"], chosen.live, self._direction(rows, rows)),
+            Evidence(contributions["probe"], chosen.probe, self._direction(self.probe, rows)),
         )
 
     def _record(
@@ -236,8 +238,8 @@ class GapWatch:
         if self._margin is not None and self._margin.unmeasured.any():
             for name, values in figures.items():
                 figures[name] = np.where(self._margin.unmeasured, np.nan, values)
-        features = np.arange(count)
-        if count > MAX_RECORDED:
+        features = np.arange(count if contributions else 0)
+        if len(features) > MAX_RECORDED:
             rank = np.lexsort((-np.nan_to_num(figures["live_share"]), -np.nan_to_num(figures["z"])))
             features = np.sort(rank[:MAX_RECORDED])
         recorded: dict[str, Any] = {}

@@ -259,6 +259,30 @@ def test_rows_that_merely_differ_are_listed_and_nothing_is_done(tmp_path):
     assert not any("differ from the probe" in sentence for sentence in verdict.alarms)
 
 
+def test_weights_that_are_not_finite_are_not_quiet(tmp_path):
+    """From the epoch on in which they became so the gap is unknown, which is not 0, and the run says why."""
+    model, training, probe = one_sigmoid(leak=False)
+
+    class Poison(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 3:
+                self.model.set_weights([np.full(weight.shape, np.nan) for weight in self.model.get_weights()])
+
+    watch = kx.ImportanceDrift(tmp_path, probe, live=training, on_error="raise")
+    history = model.fit(*training, epochs=6, batch_size=64, verbose=0, callbacks=[Poison(), watch]).history
+    run = kx.load(tmp_path)["."]
+    assert np.isnan(history["xai_gap"]).tolist() == [False, False, False, True, True, True]
+    assert [update.blind for update in run.reliance][3:] == ["contributions that are not finite"] * 3
+    assert run.gap.epochs.tolist() == [0, 1, 2]
+
+
+def test_what_was_not_explained_takes_no_room(tmp_path):
+    """Without live rows and rules a record holds why, and no feature."""
+    model, training, probe = one_sigmoid(leak=False)
+    run, _, _ = fit(tmp_path, model, training, probe, epochs=1, live=None)
+    assert (run.reliance[0].blind, len(run.reliance[0].features), run.reliance[0].probe_rows) == ("no live rows", 0, 0)
+
+
 def test_nothing_of_a_sample_is_written_where_none_is_to_be_stored(tmp_path):
     """Of the rows that carry a feature their numbers and shares alone."""
     model, training, probe = one_sigmoid()
