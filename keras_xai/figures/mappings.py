@@ -91,7 +91,7 @@ READING = {
     ),
     "readability": (
         "Where the decision can be read",
-        "Accuracy of a linear probe of the layer, each sample left out: pale is chance, dark is all right.",
+        "Accuracy of a linear probe of the layer, each sample left out; the scale begins at chance.",
     ),
     "surrogates": (
         "How simple the model still is",

@@ -67,7 +67,7 @@ READING = {
     ),
     "slice_readout": (
         "Slices that layers tell",
-        "Accuracy of a linear probe of the layer for the slice, each sample left out: pale is chance, dark is all right.",
+        "Accuracy of a linear probe of the layer for the slice, each sample left out; the scale begins at chance.",
     ),
 }
 
