@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "keras_xai"
 
-EVERYWHERE = {"array_like", "errors", "image", "printed", "tree"}  # rooms that every other may import
+EVERYWHERE = {"array_like", "errors", "image", "printed", "spatial", "tree"}  # rooms that every other may import
 
 # A room, and the rooms of ours that it may import; itself and those of EVERYWHERE it may always.
 LAW = {
@@ -17,6 +17,7 @@ LAW = {
     "printed": set(),
     "tree": set(),
     "image": set(),
+    "spatial": set(),
     "errors": {"records"},
     "gradient_flags": set(),
     "alert_words": set(),
