@@ -398,7 +398,7 @@ class Reliance:
 
     epoch: int
     names: tuple[str, ...]  # (F) of all features
-    features: NDArray[np.int64]  # (R) which of them are recorded: all, or of more than 500 those that say most
+    features: NDArray[np.int64]  # (R) which of them are recorded: all, or of more than 512 those that say most
     z: Float  # (R) normal deviates of the gap; 0 where it is none whatever its size
     gap: Float  # (R) live − probe, without what all features have in common
     live: Float  # (R)

@@ -125,3 +125,18 @@ class SpatialShape:
         if self.channel_axis == 1:
             return np.broadcast_to(numbers, (channels, *numbers.shape))
         return np.broadcast_to(numbers[..., None], (*numbers.shape, channels))
+
+
+def box_means(values: NDArray[Any], sides: Sequence[int]) -> NDArray[Any]:
+    """Return the means of (B, *positions) over boxes of these sides; over fewer positions at the far edges.
+
+    Example:
+        >>> box_means(np.arange(5.0).reshape(1, 1, 5), (1, 2)).tolist()
+        [[[0.5, 2.5, 4.0]]]
+    """
+    sums, sizes = values, np.ones(())
+    for axis, (length, side) in enumerate(zip(values.shape[1:], sides, strict=True), 1):
+        begins = np.arange(0, length, side)
+        sums = np.add.reduceat(sums, begins, axis)
+        sizes = np.multiply.outer(sizes, np.minimum(side, length - begins))
+    return np.asarray(sums / sizes)

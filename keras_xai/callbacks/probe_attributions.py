@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -21,17 +22,21 @@ from keras_xai.errors import InvalidInput, check_int
 from keras_xai.model.fitting import fit_probe
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution, Slices
-from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, kind_of_input
+from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, box_means, kind_of_input
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 from keras_xai.tree import leaves, like
 
+MAX_VOXELS = 2**18  # of the map of a volume that is written: 64 × 64 × 64, a quarter of a MB in 8 bits
 RUN_THE_WHOLE_PROBE = ("importance_drift", "probe_mappings")  # callbacks that have its outputs anyway
 Methods = str | Sequence[str] | Mapping[str, Mapping[str, Any]]
 
 
 class ProbeAttributions(RecordingCallback):
     """Explains a fixed gallery of samples at each epoch's end, by the engine of `attribute`, compiled once.
+
+    Maps of images and volumes are written as sums over channels, in 8 bits; those of volumes of more than 2¹⁸ voxels as means
+    over boxes of them.
 
     Where the probe has slices, accuracy and confidence of each of their values are recorded, over the whole probe, and `logs`
     get `xai_worst_slice`, the accuracy of the worst.
@@ -247,8 +252,18 @@ def _channel_sum(values: Any, probe: Probe) -> Any:
 
 
 def _summed(array: NDArray[Any], kind: str) -> NDArray[Any]:
-    """Return (B, ...) summed over channels, where a map of this kind has an axis of channels."""
+    """Return (B, ...) summed over channels, where a map of this kind has an axis of channels; large volumes as means."""
     rank_with_channels = {"image": 4, "volume": 5}
-    if array.ndim != rank_with_channels.get(kind):
-        return array
-    return SpatialShape.of_kind(kind, array.shape[1:]).sum_over_channels(array)
+    if array.ndim == rank_with_channels.get(kind):
+        array = SpatialShape.of_kind(kind, array.shape[1:]).sum_over_channels(array)
+    return _at_most(array, MAX_VOXELS) if kind == "volume" else array
+
+
+def _at_most(maps: NDArray[Any], voxels: int) -> NDArray[Any]:
+    """Return maps (B, D, H, W) as means over boxes, the longest side halved until a map has no more than so many voxels."""
+    positions = maps.shape[1:]
+    sides = [1] * len(positions)
+    while math.prod(-(-length // side) for length, side in zip(positions, sides, strict=True)) > voxels:
+        longest = max(range(len(sides)), key=lambda axis: -(-positions[axis] // sides[axis]))
+        sides[longest] *= 2
+    return maps if max(sides) == 1 else box_means(maps, sides)
