@@ -175,5 +175,5 @@ def test_the_importance_of_volumes_of_one_slice_is_that_of_images(flat_and_deep)
     of_images = kx.importance(flat, kx.Probe(images, y))
     of_volumes = kx.importance(deep, kx.Probe(images[:, None], y))
     np.testing.assert_allclose(of_volumes[1], of_images[1], rtol=1e-3)
-    assert of_volumes[0][13] == "depth 0, row 1, column 3"
+    assert of_volumes[0][13] == "depth 0 row 1 column 3"
     assert of_images[0][13] == "block (1,3)"
