@@ -31,10 +31,10 @@ def test_the_kind_is_open_where_it_does(x):
     assert probe.of_kind("table").hash == Probe(x, kind="table").hash
 
 
-def test_samples_of_five_axes_are_asked_for_their_kind():
+def test_samples_of_six_axes_are_asked_for_their_kind():
     """No model makes them one that is known."""
     with pytest.raises(InvalidInput, match="kind="):
-        Probe(np.zeros((2, 4, 4, 4, 1), np.float32))
+        Probe(np.zeros((2, 3, 4, 4, 4, 1), np.float32))
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,8 @@ class KernelShap(Method):
         background: rows to take absent features from, in the structure of x; default the baseline (a `Probe`: its
             background).
         groups: what counts as one feature: a dict from a name to columns, or an integer map in the shape of a sample or of
-            its pixels; default each column, each token, 4 × 4 cells of an image, of a series up to 16 stretches of time in each
-            channel (a `Probe`: its groups).
+            its pixels; default each column, each token, 4 × 4 cells of an image, 4 × 4 × 4 of a volume, of a series up to 16
+            stretches of time in each channel (a `Probe`: its groups).
         seed: of the coalitions.
 
     Raises:

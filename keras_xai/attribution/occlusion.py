@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution.batch import Batch
-from keras_xai.attribution.features import image_axes
+from keras_xai.attribution.features import spatial_axes
 from keras_xai.attribution.method import Method
 from keras_xai.attribution.perturbation import apply_mask, score_variants
 from keras_xai.backend import get_backend
@@ -30,8 +30,9 @@ class Occlusion(Method):
 
         values = mean over the windows w that cover an entry of  score(x) − score(x with w from x₀)
 
-    The windows slide over the pixels of an image (all channels at once), over the time steps of each channel of a series by
-    itself, over the tokens of a text, over the columns of a table; a sample that is one string or token goes as a whole.
+    The windows slide over the pixels of an image and the voxels of a volume (all channels at once), over the time steps of
+    each channel of a series by itself, over the tokens of a text, over the columns of a table; a sample that is one string or
+    token goes as a whole.
     Signed, in score units; each entry of a window gets the window's whole loss, so sums mean nothing. It asks what the
     model does, not what it might: no gradient, no saturation. Prefer it for small inputs, and to check another method. Zero
     on inputs the model does not use.
@@ -42,10 +43,10 @@ class Occlusion(Method):
     Cost: one forward pass a window, and one more.
 
     Args:
-        window: a side in pixels, or a tuple with one for each spatial axis; default 1 for tables and tokens, an eighth of an
-            image's side, of a series one time step of one channel, or as many steps as leave 1,024 windows in all. A number
-            takes time steps with all their channels. (H, W) images without a channel axis: a tuple of two, the default of a
-            probe of images.
+        window: a side in pixels, or a tuple with one for each spatial axis; default 1 for tables and tokens, an eighth of each
+            side of an image or volume, of a series one time step of one channel, or as many steps as leave 1,024 windows in
+            all. A number takes time steps with all their channels, and of a volume no more slices than there are. (H, W)
+            images and (D, H, W) volumes without a channel axis: a tuple of two or three, the default of such a probe.
         stride: how far the window moves, likewise; default the window.
 
     Raises:
@@ -109,7 +110,8 @@ class Occlusion(Method):
         return ops.broadcast_to(ops.reshape(total, spread), (batch.size, *shape))
 
     def for_probe(self, probe: Probe) -> Method:
-        if self.window is not None or probe.kind != "image" or len(probe.shape) != 2:
+        # Without an axis of channels they look like a series, or like an image.
+        if self.window is not None or (probe.kind, len(probe.shape)) not in (("image", 2), ("volume", 3)):
             return self
         return dataclasses.replace(self, window=tuple(max(1, side // IMAGE_SHARE) for side in probe.shape))
 
@@ -127,6 +129,10 @@ class Occlusion(Method):
             if not holds_tokens and len(axes) > 1:
                 default = [max(1, shape[a] // IMAGE_SHARE) for a in axes]
             window = _sides(self.window, default, "window")
+        if len(axes) == 3 and np.ndim(self.window or 0) == 0 and window[0] <= max(shape[a] for a in axes):
+            window = [
+                min(side, shape[a]) for side, a in zip(window, axes, strict=True)
+            ]  # a video has fewer frames than rows
         for side, axis in zip(window, axes, strict=True):
             if side > shape[axis]:
                 raise InvalidInput(
@@ -138,7 +144,7 @@ class Occlusion(Method):
         """The axes of a sample that windows slide over: spatial ones, time steps or columns; the channels of a series too."""
         if isinstance(self.window, tuple) and len(self.window) == len(shape):
             return tuple(range(len(shape)))
-        spatial = image_axes((1, *shape))
+        spatial = spatial_axes((1, *shape))
         if spatial:
             return tuple(a - 1 for a in spatial)
         if len(shape) == 2 and self.window is None:

@@ -18,6 +18,7 @@ CAMS = tuple(name for name in MAPS if name != "rise")
 NEEDS_GRADIENT = tuple(name for name, method in METHODS.items() if method.needs_gradient)
 
 NO_PLACES = dict.fromkeys(MAPS, "spatial")
+NO_MAPS_OF_VOLUMES = dict.fromkeys(CAMS, "spatial")
 NO_RULE = {"deeplift": "no rule for the operation"}
 
 
@@ -30,6 +31,7 @@ class Asked:
     how: dict[str, Any] = dataclasses.field(default_factory=dict)
     refused: dict[str, str] = dataclasses.field(default_factory=dict)
     space: str = "logit"
+    places: int = 2  # axes of a map
     rounding: float = 1.0  # times the usual tolerance
 
 
@@ -141,6 +143,26 @@ def recurrent():
 def sensors():
     between = [layers.Conv1D(4, 3, activation="tanh"), layers.GlobalAveragePooling1D()]
     return Asked(stack(keras.Input((6, 2)), *between), numbers(6, 2), refused=NO_PLACES)
+
+
+def volumes():
+    between = [
+        layers.Conv3D(3, 2, activation="softplus"),
+        layers.AveragePooling3D((1, 2, 2)),
+        layers.Conv3D(4, 2, activation="tanh"),
+        layers.GlobalAveragePooling3D(),
+    ]
+    return Asked(stack(keras.Input((4, 6, 8, 2)), *between), numbers(4, 6, 8, 2), refused=NO_MAPS_OF_VOLUMES, places=3)
+
+
+def video():
+    between = [
+        layers.TimeDistributed(layers.Conv2D(3, 3, activation="tanh")),
+        layers.ConvLSTM2D(3, 2, return_sequences=True),
+        layers.GlobalAveragePooling3D(),
+    ]
+    model = stack(keras.Input((3, 6, 7, 1)), *between)
+    return Asked(model, numbers(3, 6, 7, 1), refused=NO_MAPS_OF_VOLUMES | NO_RULE, places=3)
 
 
 def listed():
@@ -284,6 +306,8 @@ KINDS = {
     "strings beside numbers": words,
     "text": text,
     "encoded integers": encoded,
+    "volumes": volumes,
+    "video": video,
 }
 
 

@@ -15,7 +15,12 @@ from tests.frameworks import array as to_numpy
 
 from .kinds import KINDS, kind
 
-FEW = {"lime": {"n_samples": 60}, "rise": {"n_samples": 40}, "smoothgrad": {"n_samples": 5}}
+FEW = {
+    "kernel_shap": {"n_samples": 128},
+    "lime": {"n_samples": 60},
+    "rise": {"n_samples": 40},
+    "smoothgrad": {"n_samples": 5},
+}
 CELLS = [(one, method) for one in KINDS for method in METHODS]
 # Each kind with a method or two, so that each method comes by more than once; then some that are easily lost.
 QUICK = [
@@ -67,7 +72,7 @@ def holds(name, method):
     if METHODS[method].input_shaped:
         assert [v.shape for v in found] == [x.shape for x in given]
     else:
-        assert (found[0].ndim, len(found[0])) == (3, len(given[0]))
+        assert (found[0].ndim, len(found[0])) == (1 + asked.places, len(given[0]))
     assert all(v.dtype == np.float32 and np.isfinite(v).all() for v in found)
     assert any((v != 0).any() for v in found) or method in RECTIFIED
     assert a.space == asked.space

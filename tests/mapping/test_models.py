@@ -706,9 +706,7 @@ FEW = pytest.mark.filterwarnings("ignore:The probe has 24 rows")
 def test_a_fit_starts_and_says_once_what_it_leaves_out(tmp_path, name):
     """One sentence in the first record; every epoch is recorded; the tab's figure and page can be made of it."""
     expected = CASES[name]()
-    run = fitted(
-        tmp_path, expected.model, kx.Probe(expected.x, kind="table" if name == "logistic_regression" else "image")
-    )
+    run = fitted(tmp_path, expected.model, kx.Probe(expected.x))
     assert [record.epoch for record in run.mappings] == [0, 1]
     assert run.mappings[-1].features.layers[:-1] == expected.followed
     notes = [(record.epoch, note) for record in run.history for note in record.notes if "mappings" in note]
@@ -740,7 +738,7 @@ def test_the_output_alone_is_what_the_model_says(tmp_path):
 @FEW
 def test_films_are_pooled_to_cells_for_the_surrogates(tmp_path):
     """Mean over channels of 3 × 6 × 6 cells: as many as there are places."""
-    run = fitted(tmp_path, CASES["films"]().model, kx.Probe(FILMS, kind="image"), epochs=1)
+    run = fitted(tmp_path, CASES["films"]().model, kx.Probe(FILMS), epochs=1)
     features = run.mappings[0].decision.surrogates["linear"].features
     assert len(features) == 3 * 6 * 6
     assert features[:2] == ("cell (0,0,0)", "cell (0,0,1)")
