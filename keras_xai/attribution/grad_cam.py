@@ -17,8 +17,9 @@ class GradCam(LayerMap):
 
         values = ReLU( Σ_c  mean_hw(∂ score / ∂ A_c) · A_c )
 
-    A (B, h, w) map at the resolution of the layer, non-negative, in units that differ from layer to layer: compare positions,
-    not numbers. Coarse, smooth, and the one that people find easiest to read.
+    A map at the resolution of the layer, (B, h, w) of an image, (B, t) of a series, (B, d, h, w) of a volume; non-negative, in
+    units that differ from layer to layer: compare positions, not numbers. Coarse, smooth, and the one that people
+    find easiest to read.
 
     Sanity: on 8 × 8 digits its order is no better than chance (deletion -0.08, insertion +0.00 of the score's range), where
     HiResCAM's on the same layer is (`benchmarks/sanity.py`).
@@ -26,8 +27,8 @@ class GradCam(LayerMap):
     Cost: one forward and one backward pass.
 
     Args:
-        layer: path or name of a layer with a spatial output (n, h, w, c); default the last one. Nested and subclassed
-            models are looked into ("backbone/top_conv").
+        layer: path or name of a layer with a spatial output (n, h, w, c), (n, t, c) or (n, d, h, w, c); default the last one.
+            Nested and subclassed models are looked into ("backbone/top_conv").
         input: name or number of the model's input that feeds the call which the map is of, where the layer is shared by several;
             default the first call, with a warning that says which one that is.
 
@@ -55,5 +56,5 @@ class Unrectified(GradCam):
 
 
 def averaged(activation: Tensor, gradient: Tensor) -> Tensor:
-    """(n, h, w) the channels (n, h, w, c), each weighted by its mean gradient."""
-    return keras.ops.einsum("nhwc,nc->nhw", activation, keras.ops.mean(gradient, axis=(1, 2)))
+    """(n, p) the channels (n, p, c), each weighted by its mean gradient."""
+    return keras.ops.einsum("npc,nc->np", activation, keras.ops.mean(gradient, axis=1))

@@ -17,9 +17,10 @@ from keras_xai.model.layers import find_layer, is_channels_first, layer_path
 
 @dataclasses.dataclass(frozen=True)
 class LayerMap(Method):
-    """A (B, h, w) map from a layer's activation A and the score's gradient G with respect to it, both (n, h, w, c).
+    """A map from a layer's activation A and the score's gradient G with respect to it.
 
-    A method of this family adds one thing: how A and G make a map.
+    The map has the places of the layer: (B, h, w) of an image, (B, t) of a series, (B, d, h, w) of a volume. A method of this
+    family adds one thing: how A and G make a map.
 
     A layer that is shared, as by the two halves of a Siamese model, gives something at each of its calls: `input` chooses the
     call that is fed by this input, by name or number. Without it the map is of the first call, and a warning says so.
@@ -40,14 +41,16 @@ class LayerMap(Method):
     def values(self, batch: Batch) -> Tensors:
         layer, call = self._layer(batch), self.call(batch)
         activation = self.activation(batch).output
-        return [self.map(activation, _channels_last(batch.activation_gradient(layer, call), layer, batch))]
+        gradient = _channels_last(batch.activation_gradient(layer, call), layer, batch)
+        by_place = self.map(_by_place(activation), _by_place(gradient))
+        return [keras.ops.reshape(by_place, activation.shape[:-1])]
 
     def map(self, activation: Tensor, gradient: Tensor) -> Tensor:
-        """(n, h, w) of an activation and the score's gradient with respect to it, both float32 (n, h, w, c)."""
+        """(n, p) of an activation and the score's gradient with respect to it, both float32 (n, p, c) of p places."""
         raise NotImplementedError
 
     def activation(self, batch: Batch) -> LayerOutput:
-        """The layer's output at the call that the map is of: float32 (n, h, w, c).
+        """The layer's output at the call that the map is of: float32 (n, t, c), (n, h, w, c) or (n, d, h, w, c).
 
         Raises:
             InvalidInput: it has another number of axes.
@@ -55,11 +58,11 @@ class LayerMap(Method):
         layer = self._layer(batch)
         activation = batch.activations(layer)[self.call(batch)]
         shape = tuple(activation.output.shape)
-        if len(shape) != 4:
+        if len(shape) not in (3, 4, 5):
             spatial = listed(layer_path(candidate, batch.model) for candidate in batch.spatial_layers)
             raise InvalidInput(
-                f"Layer {layer_path(layer, batch.model)!r} gives {shape}: a map needs places, (n, h, w, c). "
-                f"These have some: {spatial}."
+                f"Layer {layer_path(layer, batch.model)!r} gives {shape}: a map needs places, (n, t, c), (n, h, w, c) or "
+                f"(n, d, h, w, c). These have some: {spatial}."
             )
         return activation._replace(output=_channels_last(activation.output, layer, batch))
 
@@ -108,9 +111,16 @@ class LayerMap(Method):
 
 
 def _channels_last(tensor: Tensor, layer: keras.layers.Layer, batch: Batch) -> Tensor:
-    """A layer's output, or its gradient, as float32 (n, h, w, c)."""
-    tensor = keras.ops.cast(tensor, "float32")
-    return keras.ops.transpose(tensor, (0, 2, 3, 1)) if is_channels_first(layer, batch.model) else tensor
+    """A layer's output, or its gradient, as float32 (n, places, c)."""
+    tensor, rank = keras.ops.cast(tensor, "float32"), len(tensor.shape)
+    if not is_channels_first(layer, batch.model, rank):
+        return tensor
+    return keras.ops.transpose(tensor, (0, *range(2, rank), 1))
+
+
+def _by_place(tensor: Tensor) -> Tensor:
+    """(n, places, c) with all places along one axis: (n, p, c)."""
+    return keras.ops.reshape(tensor, (tensor.shape[0], -1, tensor.shape[-1]))
 
 
 def _remark_on_shared(path: str, call: int, fed_by: Sequence[Sequence[int]], batch: Batch, *, may_choose: bool) -> str:

@@ -18,6 +18,7 @@ CAMS = tuple(name for name in MAPS if name != "rise")
 NEEDS_GRADIENT = tuple(name for name, method in METHODS.items() if method.needs_gradient)
 
 NO_PLACES = dict.fromkeys(MAPS, "spatial")
+OF_IMAGES = {"rise": "parts of an image"}
 NO_RULE = {"deeplift": "no rule for the operation"}
 
 
@@ -30,6 +31,7 @@ class Asked:
     how: dict[str, Any] = dataclasses.field(default_factory=dict)
     refused: dict[str, str] = dataclasses.field(default_factory=dict)
     space: str = "logit"
+    places: int = 2  # axes of a map
     rounding: float = 1.0  # times the usual tolerance
 
 
@@ -74,8 +76,7 @@ def channels_first():
 
 def grey():
     between = [layers.Reshape((8, 8, 1)), *convolutions()]
-    refused = dict.fromkeys(("rise", "score_cam"), "parts of an image")
-    return Asked(stack(keras.Input((8, 8)), *between), numbers(8, 8), refused=refused)
+    return Asked(stack(keras.Input((8, 8)), *between), numbers(8, 8), refused=OF_IMAGES)
 
 
 def table(**keywords):
@@ -127,7 +128,7 @@ def attention():
     h = layers.Embedding(9, 4, mask_zero=True)(x)
     h = layers.LayerNormalization()(h + layers.MultiHeadAttention(2, 2)(h, h))
     model = keras.Model(x, head(layers.GlobalAveragePooling1D()(h)))
-    return Asked(model, _ids(), refused=NO_PLACES | NO_RULE)
+    return Asked(model, _ids(), refused=OF_IMAGES | NO_RULE, places=1)
 
 
 def _ids():
@@ -140,7 +141,7 @@ def recurrent():
 
 def sensors():
     between = [layers.Conv1D(4, 3, activation="tanh"), layers.GlobalAveragePooling1D()]
-    return Asked(stack(keras.Input((6, 2)), *between), numbers(6, 2), refused=NO_PLACES)
+    return Asked(stack(keras.Input((6, 2)), *between), numbers(6, 2), refused=OF_IMAGES, places=1)
 
 
 def listed():

@@ -22,7 +22,8 @@ QUICK = [
     *((one, list(METHODS)[k % len(METHODS)]) for k, one in enumerate(KINDS)),
     *((one, list(METHODS)[(k + 7) % len(METHODS)]) for k, one in enumerate(KINDS) if k % 3 == 0),
     ("tokens", "deeplift"),  # through a mask
-    ("tokens through attention", "grad_cam"),  # attention has four axes and no places
+    ("tokens through attention", "grad_cam"),  # what attention holds has four axes and no places
+    ("series, convolution", "score_cam"),
     ("strings beside numbers", "input_x_gradient"),
     ("strings beside numbers", "integrated_gradients"),
 ]
@@ -67,7 +68,7 @@ def holds(name, method):
     if METHODS[method].input_shaped:
         assert [v.shape for v in found] == [x.shape for x in given]
     else:
-        assert (found[0].ndim, len(found[0])) == (3, len(given[0]))
+        assert (found[0].ndim, len(found[0])) == (1 + asked.places, len(given[0]))
     assert all(v.dtype == np.float32 and np.isfinite(v).all() for v in found)
     assert any((v != 0).any() for v in found) or method in RECTIFIED
     assert a.space == asked.space
