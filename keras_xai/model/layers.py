@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,14 @@ import keras
 from keras_xai.backend.layer_calls import output_shapes
 from keras_xai.errors import InvalidInput, unknown
 
+# Layers that keep an image an image, or end it; by the beginnings of their names. Behind any other there may be tokens.
+_OF_IMAGES = re.compile(
+    "Activation|Add|AlphaDropout|Average|Batch|CenterCrop|Concatenate|Conv|Cropping|Dense|Depthwise|Dropout|"
+    "ELU|Equalization|Flatten|Functional|Gaussian|GELU|Global|Group|Identity|Input|Layer|Leaky|Max|Min|"
+    "Multiply|Normalization|PReLU|Random|ReLU|Rescaling|Resizing|Separable|Sequential|Softmax|Solarization|"
+    "Spatial|Spectral|Subtract|Unit|UpSampling|Zero"
+)
+_RESHAPING = ("Einsum", "ExpandDims", "Matmul", "Moveaxis", "Reshape", "Squeeze", "Transpose", "ExtractPatches")
 # Layers whose output does not move smoothly with their input.
 WITHOUT_GRADIENT = (
     "CategoryEncoding",
@@ -125,8 +134,10 @@ def spatial_layers(
         InvalidInput: there is none.
     """
     size = inputs[0].shape[0]
-    shapes = output_shapes(outputs, inputs, _whole_layers(model))
-    spatial = [layer for layer, shape in shapes if _is_spatial(shape)]
+    shapes = output_shapes(outputs, inputs, whole_layers(model))
+    spatial = [layer for layer, shape in shapes if is_spatial(shape)]
+    # What only turns its axes lies otherwise than the image, and is taken where there is nothing else.
+    spatial = [layer for layer in spatial if not isinstance(layer, keras.layers.Permute)] or spatial
     if not spatial:
         spatial = [layer for layer, shape in shapes if is_sequence(shape, size) and not looks_up(layer)]
     if not spatial:
@@ -137,7 +148,7 @@ def spatial_layers(
     return spatial
 
 
-def _whole_layers(model: keras.Model) -> list[keras.layers.Layer]:
+def whole_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers that give a whole output each: none that holds others, but wrappers, and nothing inside attention."""
     layers = iter_layers(model)
     # What attention holds is (n, heads, t, t): who looks at whom, no place. What a wrapper holds sees a part of a sample.
@@ -154,6 +165,20 @@ def _whole_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return whole
 
 
+def may_hold_tokens(model: keras.Model) -> bool:
+    """True where an image may become a sequence of tokens on the way: behind a layer of the user's, a reshaping, attention.
+
+    Found from the layers alone: a model of Keras' convolutions, poolings and their like holds none.
+    """
+    for layer in [model, *iter_layers(model)]:
+        if not type(layer).__module__.startswith("keras.") or not _OF_IMAGES.match(type(layer).__name__):
+            return True
+        for operation in getattr(layer, "operations", ()):
+            if not isinstance(operation, keras.layers.Layer) and type(operation).__name__ in _RESHAPING:
+                return True
+    return False
+
+
 def looks_up(layer: keras.layers.Layer) -> bool:
     """True for an embedding, at whose output tokens are explained: it has no gradient of its own."""
     return isinstance(layer, keras.layers.Embedding)
@@ -164,7 +189,7 @@ def is_sequence(shape: tuple[int | None, ...], size: int | None) -> bool:
     return len(shape) == 3 and shape[0] in (None, size) and shape[1] != 1
 
 
-def _is_spatial(shape: tuple[int | None, ...]) -> bool:
+def is_spatial(shape: tuple[int | None, ...]) -> bool:
     """True for an output of four or five axes, of which two besides the samples are longer than 1; an unknown length counts."""
     long_axes = [side for side in shape[1:] if side is None or side > 1]
     return len(shape) in (4, 5) and len(long_axes) >= 2
