@@ -268,9 +268,9 @@ class Gradients:
 class Attribution:
     """The contribution of each part of the input to the explained score, by one method.
 
-    - `values`: float32 with the shape of the input, a list or dict of such where the model takes several inputs; (B, h, w)
-      for the CAM family, (B, T) for tokens. Read back from a log directory images are (B, H, W) and volumes (B, D, H, W),
-      the sum over channels.
+    - `values`: float32 with the shape of the input, a list or dict of such where the model takes several inputs; (B, h, w),
+      (B, t) or (B, d, h, w) for the CAM family, (B, T) for tokens. Read back from a log directory images are (B, H, W) and
+      volumes (B, D, H, W), the sum over channels.
     - `score`, `baseline_score` (B): in `space`, "logit" before the last softmax or sigmoid, "probability" where the model has
       no such logit, "raw" for regression.
     - `completeness_error` (B): |Σ values − (score − baseline_score)| / max(|score − baseline_score|, 1e-6), 0 or more; None

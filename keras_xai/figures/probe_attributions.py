@@ -249,6 +249,9 @@ def sample_values(
         return _image(look, first)
     if kind == "series" and first.ndim == 2 and first.shape[1] > 1:
         return _lanes(run, look, first, reach)
+    steps = _steps(run)
+    if kind == "series" and first.ndim == 1 and steps not in (0, len(first)):
+        return _layer_lane(look, first, steps, reach)
     names, values = rows_of(run, method, arrays, sample)
     draw = _across if kind == "table" else _along
     return draw(
@@ -351,6 +354,30 @@ def _lanes(run: Recorded, look: Look, values: Float, reach: tuple[float, float] 
         [heat_map(look, values.T, -high, high, colours="diverging", ygap=2, hovertemplate=hover)],
         xaxis=axis(look, showgrid=False, range=[-0.5, steps - 0.5], nticks=6),
         yaxis=row_axis(look, [text(name, 12) for name in names]),
+        margin={"l": 84, "r": 10, "t": 12, "b": 22},
+        hovermode="closest",
+    )
+
+
+def _steps(run: Recorded) -> int:
+    """Return the number of steps of a series; 0 where that is not known."""
+    shapes = run.probe.shapes if run.probe is not None else ()
+    return next((shape[0] for shape in shapes if len(shape) == 2), 0)
+
+
+def _layer_lane(look: Look, values: Float, steps: int, reach: tuple[float, float] | None) -> Figure:
+    """Draw a map of a layer's own steps (t) as one lane over the steps of the series."""
+    high = max(map(abs, reach)) if reach else float(np.nanmax(np.abs(np.nan_to_num(values)))) or 1.0
+    width = steps / len(values)
+    centres = (np.arange(len(values)) + 0.5) * width - 0.5
+    lane = heat_map(
+        look, values[None], -high, high, colours="diverging", hovertemplate="step %{x:.0f}: %{z:.3g}<extra></extra>"
+    )
+    return chart(
+        look,
+        [lane | {"x": centres.tolist()}],
+        xaxis=axis(look, showgrid=False, range=[-0.5, steps - 0.5], nticks=6),
+        yaxis=row_axis(look, ["layer"]),
         margin={"l": 84, "r": 10, "t": 12, "b": 22},
         hovermode="closest",
     )

@@ -288,7 +288,7 @@ class FeatureMap:
 
     @property
     def entry_names(self) -> tuple[str, ...]:
-        """Names of the parts that `owners` and `masks` tell apart: `names`, but positions where words are scored."""
+        """Names of the parts that `owners` and `parts` tell apart: `names`, but positions where words are scored."""
         return self._prefixed([layout.entry_names for layout in self.layouts])
 
     def _prefixed(self, names: Sequence[Sequence[str]]) -> tuple[str, ...]:
@@ -345,18 +345,21 @@ class FeatureMap:
         """
         return [layout.owners() for layout in self.layouts]
 
-    def masks(self) -> list[list[NDArray[np.bool_]]]:
-        """Return for each of `entry_names` one mask an input, in the shape of a sample, true for its entries."""
-        masks: list[list[NDArray[np.bool_]]] = []
+    def parts(self) -> list[NDArray[np.int64]]:
+        """Return the part of `entry_names` that each entry of a sample belongs to, counted over all inputs.
+
+        Returns:
+            An array in the shape of a sample, one an input.
+        """
         if self.is_columns:
             (owners,) = self.owners()
-            for part in range(int(owners.max()) + 1):
-                masks.append([np.full(shape, owners[k] == part) for k, shape in enumerate(self.shapes)])
-            return masks
-        for k, owners in enumerate(self.owners()):
-            for part in range(int(owners.max()) + 1):
-                masks.append([owners == part if j == k else np.zeros(s, bool) for j, s in enumerate(self.shapes)])
-        return masks
+            return [np.full(shape, owners[k]) for k, shape in enumerate(self.shapes)]
+        parts: list[NDArray[np.int64]] = []
+        begin = 0
+        for owners in self.owners():
+            parts.append(begin + owners)
+            begin += int(owners.max()) + 1
+        return parts
 
     def as_table(self, values: Any) -> NDArray[Any]:
         """Join the columns of a table that comes by columns, in the structure of `x`, into one table (B, F)."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.errors import InvalidInput
-from keras_xai.frames import Names, as_arrays
+from keras_xai.frames import Names, as_arrays, warn_of_conversion
 from keras_xai.labels import coded, guess_classes, of_output
 from keras_xai.probe.batches import first_samples
 from keras_xai.probe.checks import check_arrays, check_class_names, check_labels, check_rows, check_target
@@ -145,6 +145,7 @@ class Probe:
                 )
             x, y = x
         samples = as_arrays(x)
+        warn_of_conversion(samples, stacklevel=2)
         x = check_arrays(samples.arrays)
         arrays = leaves(x)
         size = len(arrays[0])

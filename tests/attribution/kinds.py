@@ -18,7 +18,7 @@ CAMS = tuple(name for name in MAPS if name != "rise")
 NEEDS_GRADIENT = tuple(name for name, method in METHODS.items() if method.needs_gradient)
 
 NO_PLACES = dict.fromkeys(MAPS, "spatial")
-NO_MAPS_OF_VOLUMES = dict.fromkeys(CAMS, "spatial")
+OF_IMAGES = {"rise": "parts of an image"}
 NO_RULE = {"deeplift": "no rule for the operation"}
 
 
@@ -76,8 +76,7 @@ def channels_first():
 
 def grey():
     between = [layers.Reshape((8, 8, 1)), *convolutions()]
-    refused = dict.fromkeys(("rise", "score_cam"), "parts of an image")
-    return Asked(stack(keras.Input((8, 8)), *between), numbers(8, 8), refused=refused)
+    return Asked(stack(keras.Input((8, 8)), *between), numbers(8, 8), refused=OF_IMAGES)
 
 
 def table(**keywords):
@@ -129,7 +128,7 @@ def attention():
     h = layers.Embedding(9, 4, mask_zero=True)(x)
     h = layers.LayerNormalization()(h + layers.MultiHeadAttention(2, 2)(h, h))
     model = keras.Model(x, head(layers.GlobalAveragePooling1D()(h)))
-    return Asked(model, _ids(), refused=NO_PLACES | NO_RULE)
+    return Asked(model, _ids(), refused=OF_IMAGES | NO_RULE, places=1)
 
 
 def _ids():
@@ -142,7 +141,7 @@ def recurrent():
 
 def sensors():
     between = [layers.Conv1D(4, 3, activation="tanh"), layers.GlobalAveragePooling1D()]
-    return Asked(stack(keras.Input((6, 2)), *between), numbers(6, 2), refused=NO_PLACES)
+    return Asked(stack(keras.Input((6, 2)), *between), numbers(6, 2), refused=OF_IMAGES, places=1)
 
 
 def volumes():
@@ -152,7 +151,7 @@ def volumes():
         layers.Conv3D(4, 2, activation="tanh"),
         layers.GlobalAveragePooling3D(),
     ]
-    return Asked(stack(keras.Input((4, 6, 8, 2)), *between), numbers(4, 6, 8, 2), refused=NO_MAPS_OF_VOLUMES, places=3)
+    return Asked(stack(keras.Input((4, 6, 8, 2)), *between), numbers(4, 6, 8, 2), places=3)
 
 
 def video():
@@ -162,7 +161,7 @@ def video():
         layers.GlobalAveragePooling3D(),
     ]
     model = stack(keras.Input((3, 6, 7, 1)), *between)
-    return Asked(model, numbers(3, 6, 7, 1), refused=NO_MAPS_OF_VOLUMES | NO_RULE, places=3)
+    return Asked(model, numbers(3, 6, 7, 1), refused=NO_RULE, places=3)
 
 
 def listed():

@@ -27,7 +27,8 @@ QUICK = [
     *((one, list(METHODS)[k % len(METHODS)]) for k, one in enumerate(KINDS)),
     *((one, list(METHODS)[(k + 7) % len(METHODS)]) for k, one in enumerate(KINDS) if k % 3 == 0),
     ("tokens", "deeplift"),  # through a mask
-    ("tokens through attention", "grad_cam"),  # attention has four axes and no places
+    ("tokens through attention", "grad_cam"),  # what attention holds has four axes and no places
+    ("series, convolution", "score_cam"),
     ("strings beside numbers", "input_x_gradient"),
     ("strings beside numbers", "integrated_gradients"),
 ]
