@@ -9,8 +9,6 @@ from keras_xai.attribution import METHODS
 from keras_xai.attribution.rise import Rise
 from tests.frameworks import array as to_numpy
 
-from .kinds import CAMS
-
 layers = keras.layers
 R = np.random.default_rng(3)
 FEW = {
@@ -65,8 +63,6 @@ def both(flat_and_deep, method, **options):
 )
 def test_a_volume_of_one_slice_is_explained_as_the_image(flat_and_deep, method):
     """The same numbers from every method, but for the rounding of another convolution."""
-    if method in CAMS:
-        pytest.skip("a map of a layer has tests of its own")
     images, volumes = both(flat_and_deep, method)
     assert volumes.shape == (images.shape[0], 1, *images.shape[1:])
     np.testing.assert_allclose(volumes[:, 0], images, rtol=1e-3, atol=1e-5 * np.abs(images).max())
