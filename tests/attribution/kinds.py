@@ -19,6 +19,7 @@ NEEDS_GRADIENT = tuple(name for name, method in METHODS.items() if method.needs_
 
 NO_PLACES = dict.fromkeys(MAPS, "spatial")
 NO_RULE = {"deeplift": "no rule for the operation"}
+NO_RECURRENCE = dict.fromkeys(("deeplift", "lrp"), "no rule for the operation")
 
 
 @dataclasses.dataclass
@@ -135,7 +136,7 @@ def _ids():
 
 
 def recurrent():
-    return Asked(stack(keras.Input((6, 2)), layers.GRU(4)), numbers(6, 2), refused=NO_PLACES | NO_RULE)
+    return Asked(stack(keras.Input((6, 2)), layers.GRU(4)), numbers(6, 2), refused=NO_PLACES | NO_RECURRENCE)
 
 
 def sensors():
