@@ -122,6 +122,12 @@ def spatial_layers(
     return spatial
 
 
+def before_head(layers: Sequence[keras.layers.Layer]) -> list[keras.layers.Layer]:
+    """The layers before the last one that has weights, which makes the scores of a dense output; all where none is before it."""
+    with_weights = [k for k, layer in enumerate(layers) if layer.weights]
+    return list(layers[: with_weights[-1]] if with_weights and with_weights[-1] else layers)
+
+
 def _is_spatial(shape: tuple[int | None, ...]) -> bool:
     """True for an output of four axes, of which two besides the samples are longer than 1; an unknown length counts."""
     long_axes = [side for side in shape[1:] if side is None or side > 1]
