@@ -140,6 +140,13 @@ class ProbeExplainer:
         x = self._x if probe is None else prepare_inputs(self._model, probe.inputs, probe.x)
         return self.engine.runner.outputs(x)
 
+    def row_accuracy(self, probe: Probe | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(B,) of a dense output the share of right positions and the probability of the truth, of the probe or other rows."""
+        assert self.dense is not None
+        rows = self.probe if probe is None else probe
+        x = self._x if probe is None else prepare_inputs(self._model, probe.inputs, probe.x)
+        return self.dense.row_accuracy(x, rows.y, self.probe.class_names)
+
     def remarks(self, attributions: Mapping[str, Attribution]) -> dict[str, tuple[str, bool]]:
         """By method the sentence where values miss their sum by more than 5 %, and whether those of many samples do."""
         remarks = {}

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from keras_xai.mapping.decision import Target
 from keras_xai.mapping.predictions import Predictions, predictions_of
 from keras_xai.mapping.reading import Reading
+from keras_xai.model.dense import DenseOutput
 from keras_xai.model.task import Task, columns_of, true_classes
 from keras_xai.probe import Probe
 from keras_xai.records import Answer, Link, TaskKind
@@ -38,17 +39,18 @@ class ProbeTask:
     Args:
         task: of the model's outputs.
         probe: with labels, if there are any.
+        dense: of a dense output, of which the labels of regions are taken; None for a row of scores.
 
     Raises:
         InvalidInput: labels that do not fit the output, with both shapes.
     """
 
-    def __init__(self, task: Task, probe: Probe) -> None:
+    def __init__(self, task: Task, probe: Probe, dense: DenseOutput | None = None) -> None:
         self.answer: Answer = ANSWERS[task.kind]
         self.classes = task.classes or task.width
         self._space = task.space
         self._link = _link_of(task)
-        self.label = true_labels(task, probe)
+        self.label = true_labels(task, probe, dense)
 
     def predictions(self, reading: Reading) -> Predictions:
         """The model's predictions in a reading."""
@@ -60,12 +62,15 @@ class ProbeTask:
         return None if self.label is None else Target(self.label, self.answer, self.classes)
 
 
-def true_labels(task: Task, probe: Probe) -> NDArray[Any] | None:
-    """The true classes (B), labels (B, K) of 0 and 1, or numbers (B) or (B, K); None without.
+def true_labels(task: Task, probe: Probe, dense: DenseOutput | None = None) -> NDArray[Any] | None:
+    """The true classes (B), labels (B, K) of 0 and 1, or numbers (B) or (B, K); None without. Of a dense output of regions.
 
     Raises:
         InvalidInput: labels that do not fit the output, with both shapes.
     """
     if probe.y is None:
         return None
+    if dense is not None:
+        regions = dense.labelled_regions(probe.y, None, probe.class_names)
+        return None if regions is None else regions.label
     return true_classes(probe.y, task, probe.class_names) if task.classes else columns_of(probe.y, task)

@@ -140,8 +140,13 @@ class DenseOutput:
         y: NDArray[Any] | None = None,
         target: Any = None,
         names: Sequence[str] | None = None,
+        positions: Positions | None = None,
     ) -> Regions:
         """The class and the region of rows x, see `targets`; a forward pass where they follow from predictions.
+
+        Args:
+            x, y, target, names: as `targets` has them.
+            positions: what the model says of these rows, where it was read already, for no class in particular.
 
         Raises:
             InvalidInput: no labels where the description asks for them, a class that does not exist, a mask or step that does
@@ -161,7 +166,8 @@ class DenseOutput:
         if wanted is not None and isinstance(spec.over, np.ndarray):
             left = candidates(spec, self.layout, np.ones((size, self.layout.size), bool))
             return Regions(wanted, left)
-        positions = self.positions(x, labels, wanted)
+        if positions is None or self.spec.unit == "box":
+            positions = self.positions(x, labels, wanted)
         counts = positions.counts if labels is None else labels.counts
         if labels is None and spec.padding is not None:
             counts = counts & self._unpadded(x)
@@ -278,6 +284,13 @@ class DenseOutput:
         true = ops.take_along_axis(probabilities, truth[:, :, None], axis=-1)[:, :, 0]
         return [prediction, certainty, true, ops.cast(ops.equal(prediction, truth), "float32"), of_target, counts]
 
+    def row_accuracy(
+        self, x: Sequence[Samples], y: NDArray[Any] | None, names: Sequence[str] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(B,) the share of each row's positions that is right, and the mean probability of the truth; NaN without labels."""
+        labels = self.labels(y, names)
+        return means_of_rows(self.positions(x, labels))
+
     # Boxes.
 
     def _box(self, x: Sequence[Samples], positions: Positions, wanted: NDArray[np.int64] | None) -> NDArray[np.int64]:
@@ -326,9 +339,20 @@ class DenseOutput:
         if apart.size:
             raise InvalidInput(
                 f"No box of the model overlaps box={asked.tolist()} in sample {apart[0]}: are its coordinates corners, in the "
-                f"form of the model's own? Boxes that are relative to anchors have no place by themselves: give the number of one."
+                f"form of the model's own? Boxes relative to anchors have no place by themselves: give the number of one."
             )
         return np.asarray(overlap.argmax(1), np.int64)
+
+
+def means_of_rows(positions: Positions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(B,) what is right, and the probability of the truth: means over the positions of each row that have a label."""
+    return _mean_of_rows(positions.right), _mean_of_rows(positions.confidence)
+
+
+def _mean_of_rows(values: NDArray[Any]) -> NDArray[np.float64]:
+    counts = np.isfinite(values)
+    total = np.where(counts, values, 0).sum(1, dtype=np.float64)
+    return np.asarray(np.where(counts.any(1), total / np.maximum(counts.sum(1), 1), np.nan))
 
 
 def overlaps(boxes: NDArray[Any], asked: NDArray[Any]) -> NDArray[np.float64]:
