@@ -28,6 +28,8 @@ from keras_xai.model.task import Task, resolve_target, true_classes
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
 
+MAX_LABELLED = 4  # sets of rows of which it is remembered what their labels say
+
 
 class ProbeExplainer:
     """Explains the rows of one probe, and others of the same shape, by the same methods with the model's live weights.
@@ -63,6 +65,7 @@ class ProbeExplainer:
         fitted = {name: method.for_probe(probe).for_inputs(self._x, probe.x) for name, method in methods.items()}
         runner = ModelRunner(model, probe.x, probe.output, jit=jit_compile)
         self.engine = Engine(runner, fitted, warns_of_held=warns_of_held)
+        self._labelled: dict[int, tuple[Probe, LabelledRegions | None]] = {}
         self.task = self._settle()
         self._refined: dict[str, Refined] = {}
         for name, method in fitted.items():
@@ -110,7 +113,13 @@ class ProbeExplainer:
         """What the labels of rows alone say of a dense output; None without labels."""
         if self.dense is None or probe.y is None:
             return None
-        return self.dense.labelled_regions(probe.y, self._asked(probe), self.probe.class_names)
+        if id(probe) not in self._labelled:
+            if len(self._labelled) == MAX_LABELLED:
+                self._labelled.pop(next(iter(self._labelled)))
+            x = prepare_inputs(self._model, probe.inputs, probe.x)
+            regions = self.dense.labelled_regions(x, probe.y, self._asked(probe), self.probe.class_names)
+            self._labelled[id(probe)] = probe, regions  # with the probe, so that no other one gets its id
+        return self._labelled[id(probe)][1]
 
     def prepare_rows(self, probe: Probe) -> None:
         """Trace what other rows of the same shape take.

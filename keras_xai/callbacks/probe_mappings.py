@@ -206,7 +206,7 @@ class ProbeMappings(RecordingCallback):
             self.note(remark)
         self._reader = reader
         assert reader.runner.task is not None
-        self._task = ProbeTask(reader.runner.task, probe, reader.runner.dense)
+        self._task = ProbeTask(reader.runner.task, probe, reader.region_label)
         self._note_regions(self._task)
         columns = pooled_inputs(probe) if self.surrogates else None
         if columns is not None:

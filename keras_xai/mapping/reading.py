@@ -155,6 +155,8 @@ class Reader:
         layers: the layers that are followed, the model's output last; empty before the first reading.
         size: B.
         runner: of the model.
+        region_label: after a reading of a dense output, what labels say of the regions, see `regions.label_of_region`; None
+            without labels.
 
     Cost:
         One forward pass over the probe, and for each layer B² · D multiplications or fewer.
@@ -175,6 +177,7 @@ class Reader:
         self.layers: list[Layer] = []
         self._model = model
         self._y, self._class_names = y, class_names
+        self.region_label: NDArray[Any] | None = None
         self._explained_classes: NDArray[np.int64] | None = (
             None  # of a dense output without labels: those of the first reading
         )
@@ -226,8 +229,9 @@ class Reader:
         labels = dense.labels(self._y, self._class_names)
         positions = dense.positions(self._x, labels)
         if self._y is not None and labels is not None:
-            regions = dense.labelled_regions(self._y, None, self._class_names)
+            regions = dense.labelled_regions(self._x, self._y, None, self._class_names, positions)
             assert regions is not None
+            self.region_label = regions.label
             chosen = Regions(regions.target, regions.region)
         else:
             chosen = dense.regions(self._x, None, self._explained_classes, self._class_names, positions)

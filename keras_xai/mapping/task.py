@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from keras_xai.mapping.decision import Target
 from keras_xai.mapping.predictions import Predictions, predictions_of
 from keras_xai.mapping.reading import Reading
-from keras_xai.model.dense import DenseOutput
 from keras_xai.model.task import Task, columns_of, true_classes
+from keras_xai.outputs.dense import Dense
 from keras_xai.probe import Probe
 from keras_xai.records import Answer, Link, TaskKind
 
@@ -39,18 +39,18 @@ class ProbeTask:
     Args:
         task: of the model's outputs.
         probe: with labels, if there are any.
-        dense: of a dense output, of which the labels of regions are taken; None for a row of scores.
+        region_label: the labels of a dense output's regions, in the place of the probe's own.
 
     Raises:
         InvalidInput: labels that do not fit the output, with both shapes.
     """
 
-    def __init__(self, task: Task, probe: Probe, dense: DenseOutput | None = None) -> None:
+    def __init__(self, task: Task, probe: Probe, region_label: NDArray[Any] | None = None) -> None:
         self.answer: Answer = ANSWERS[task.kind]
         self.classes = task.classes or task.width
         self._space = task.space
         self._link = _link_of(task)
-        self.label = true_labels(task, probe, dense)
+        self.label = region_label if isinstance(probe.output, Dense) else true_labels(task, probe)
 
     def predictions(self, reading: Reading) -> Predictions:
         """The model's predictions in a reading."""
@@ -62,15 +62,12 @@ class ProbeTask:
         return None if self.label is None else Target(self.label, self.answer, self.classes)
 
 
-def true_labels(task: Task, probe: Probe, dense: DenseOutput | None = None) -> NDArray[Any] | None:
-    """The true classes (B), labels (B, K) of 0 and 1, or numbers (B) or (B, K); None without. Of a dense output of regions.
+def true_labels(task: Task, probe: Probe) -> NDArray[Any] | None:
+    """The true classes (B), labels (B, K) of 0 and 1, or numbers (B) or (B, K); None without.
 
     Raises:
         InvalidInput: labels that do not fit the output, with both shapes.
     """
     if probe.y is None:
         return None
-    if dense is not None:
-        regions = dense.labelled_regions(probe.y, None, probe.class_names)
-        return None if regions is None else regions.label
     return true_classes(probe.y, task, probe.class_names) if task.classes else columns_of(probe.y, task)

@@ -39,7 +39,16 @@ class Positions(NamedTuple):
     confidence: NDArray[np.float32]  # (B, P) the probability of the true class
     right: NDArray[np.float32]  # (B, P) 1 where the prediction is right, else 0; of several labels the share
     of_target: NDArray[np.float32]  # (B, P) the output of the wanted class
+    top: NDArray[np.int64]  # (B, P) the column with the largest output
+    top_output: NDArray[np.float32]  # (B, P) its output
     counts: NDArray[np.bool_]  # (B, P) False where the model masks a step
+
+
+class _Chunk(NamedTuple):
+    """What the program gives for one chunk."""
+
+    tensors: list[Tensor]  # of `Positions`, in their order
+    masks: bool  # a fact of the trace: Keras puts a mask on the output
 
 
 class LabelledRegions(NamedTuple):
@@ -65,6 +74,7 @@ class DenseOutput:
         self.spec = spec
         self._runner, self._score_function = runner, runner.score_function
         self._layout: Layout | None = None
+        self._masks: bool | None = None  # Keras puts a mask on the output; None where that is not known yet
         self._program = runner.compiled(self._positions)
         self._boxes: Program | None = None
 
@@ -161,20 +171,38 @@ class DenseOutput:
             )
         wanted = wanted_classes(spec, target, self.task, size, names)
         if labels is not None and region != "predicted":
-            left = candidates(spec, self.layout, labels.counts)
+            left = candidates(spec, self.layout, self._counted(x, labels))
             return self._chosen(left, labels.classes, wanted)
         if wanted is not None and isinstance(spec.over, np.ndarray):
             left = candidates(spec, self.layout, np.ones((size, self.layout.size), bool))
             return Regions(wanted, left)
         if positions is None or self.spec.unit == "box":
             positions = self.positions(x, labels, wanted)
-        counts = positions.counts if labels is None else labels.counts
+        counts = positions.counts if labels is None else _both(positions.counts, labels.counts)
         if labels is None and spec.padding is not None:
             counts = counts & self._unpadded(x)
         left = candidates(spec, self.layout, counts)
         if spec.unit == "box":
-            left = one_position(self._box(x, positions, wanted), self.layout.size)
+            boxes = self._box(x, positions, wanted)
+            wanted = positions.top[np.arange(size), boxes] if wanted is None else wanted
+            left = one_position(boxes, self.layout.size)
         return _agreed(self._chosen(left, positions.prediction, wanted))
+
+    def _counted(
+        self, x: Sequence[Samples], labels: PositionLabels, positions: Positions | None = None
+    ) -> NDArray[np.bool_]:
+        """(B, P) True at positions whose label counts, and which the model does not mask."""
+        if not self._has_mask(x):
+            return labels.counts
+        positions = self.positions(x) if positions is None else positions
+        return _both(positions.counts, labels.counts)
+
+    def _has_mask(self, x: Sequence[Samples]) -> bool:
+        """True where Keras puts a mask on the output, which a trace tells."""
+        if self._masks is None:
+            rows = self._runner.chunks(len(x[0]))[0].rows
+            self._masks = bool(self._program.trace(*self._arguments(take_rows(x, rows), None, None)).masks)
+        return self._masks
 
     def _chosen(self, left: NDArray[np.bool_], source: NDArray[Any], wanted: NDArray[np.int64] | None) -> Regions:
         if wanted is None and self.task.kind == "numbers":
@@ -182,9 +210,17 @@ class DenseOutput:
         return regions_of(self.spec, self.task, left, source, wanted)
 
     def labelled_regions(
-        self, y: NDArray[Any], target: Any = None, names: Sequence[str] | None = None
+        self,
+        x: Sequence[Samples],
+        y: NDArray[Any],
+        target: Any = None,
+        names: Sequence[str] | None = None,
+        positions: Positions | None = None,
     ) -> LabelledRegions | None:
         """What labels alone say of samples, whatever the model predicts; None where the description reads no labels.
+
+        The samples themselves are read for the mask that a model makes of them; that takes a forward pass, unless `positions`
+        are there.
 
         Raises:
             InvalidInput: labels that do not fit.
@@ -193,7 +229,7 @@ class DenseOutput:
         if labels is None:
             return None
         wanted = wanted_classes(self.spec, target, self.task, len(y), names)
-        left = candidates(self.spec, self.layout, labels.counts)
+        left = candidates(self.spec, self.layout, self._counted(x, labels, positions))
         regions = self._chosen(left, labels.classes, wanted)
         label = label_of_region(labels.classes, regions.region, self.task)
         return LabelledRegions(regions.target, regions.region, label)
@@ -242,47 +278,65 @@ class DenseOutput:
             labels: of these, for what is right; None without.
             wanted: (B,) the classes whose outputs are read.
         """
-        size, layout, numpy = len(x[0]), self.layout, get_backend().numpy
+        size, numpy = len(x[0]), get_backend().numpy
+        samples, truth, target = self._arguments(x, labels, wanted)
+        parts: list[list[NDArray[Any]]] = []
+        for rows, count in self._runner.chunks(size):
+            chunk: _Chunk = self._program(take_rows(samples, rows), truth[rows], target[rows])
+            parts.append([numpy(tensor)[:count] for tensor in chunk.tensors])
+        joined = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+        prediction, certainty, confidence, right, of_target, top, top_output, mask = joined
+        counts = mask > 0
+        has_label = np.zeros_like(counts) if labels is None else _both(counts, labels.counts)
+        return Positions(
+            prediction=prediction.astype(np.int64),
+            certainty=certainty,
+            confidence=np.where(has_label, confidence, np.nan),
+            right=np.where(has_label & np.isfinite(certainty), right, np.nan),
+            of_target=of_target,
+            top=top.astype(np.int64),
+            top_output=top_output,
+            counts=counts,
+        )
+
+    def _arguments(
+        self, x: Sequence[Samples], labels: PositionLabels | None, wanted: NDArray[np.int64] | None
+    ) -> tuple[Sequence[Samples], NDArray[np.int32], NDArray[np.int32]]:
+        """What the program takes of rows x: these, the truth at every position, and the classes whose outputs are read."""
+        size, layout = len(x[0]), self.layout
         by_column = self.task.kind == "labels"
         shape = (size, layout.size, layout.columns) if by_column else (size, layout.size)
         truth = np.zeros(shape, np.int32)
         if labels is not None and (self.task.classes or by_column):
             truth = np.maximum(labels.classes, 0).astype(np.int32)
         target = np.zeros(size, np.int32) if wanted is None else np.maximum(wanted, 0).astype(np.int32)
-        parts: list[list[NDArray[Any]]] = []
-        for rows, count in self._runner.chunks(size):
-            result = self._program(take_rows(x, rows), truth[rows], target[rows])
-            parts.append([numpy(tensor)[:count] for tensor in result])
-        joined = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
-        prediction, certainty, confidence, right, of_target, counts = joined
-        if labels is None:
-            confidence, right = np.full_like(confidence, np.nan), np.full_like(right, np.nan)
-        else:
-            confidence = np.where(labels.counts, confidence, np.nan)
-            right = np.where(labels.counts & np.isfinite(certainty), right, np.nan)
-        return Positions(prediction.astype(np.int64), certainty, confidence, right, of_target, counts > 0)
+        return x, truth, target
 
-    def _positions(self, x: list[Tensor], truth: Tensor, target: Tensor) -> list[Tensor]:
+    def _positions(self, x: list[Tensor], truth: Tensor, target: Tensor) -> _Chunk:
         """Inside a program: what `Positions` holds, for one chunk."""
         task, layout = self.task, self.layout
         outputs = self._score_function.outputs(x)
         flat = layout.flat(ops.cast(outputs, "float32"))
         mask = keras_mask(outputs)
+        masks = mask is not None and int(np.prod(mask.shape[1:])) == layout.size
         counts = ops.ones_like(flat[:, :, 0])
-        if mask is not None and int(np.prod(mask.shape[1:])) == layout.size:
+        if masks:
             counts = ops.cast(ops.reshape(mask, (-1, layout.size)), "float32")
         column = ops.one_hot(target, layout.columns, dtype="float32") if layout.columns > 1 else None
         of_target = flat[:, :, 0] if column is None else ops.sum(flat * column[:, None, :], -1)
+        top = ops.cast(ops.argmax(flat, -1), "int32")
+        columns = [of_target, top, ops.max(flat, -1), counts]
         if task.outputs == "raw":
             unknown = ops.full_like(counts, np.nan)
-            return [ops.zeros_like(counts), unknown, unknown, unknown, of_target, counts]
+            return _Chunk([ops.zeros_like(counts), unknown, unknown, unknown, *columns], masks)
         probabilities = _probabilities(flat, task)
         if task.kind in ("binary", "labels"):
-            return [*_of_columns(probabilities, truth, is_binary=task.kind == "binary"), of_target, counts]
-        prediction = ops.cast(ops.argmax(flat, -1), "int32")
+            answers = _of_columns(probabilities, truth, is_binary=task.kind == "binary")
+            return _Chunk([*answers, *columns], masks)
         certainty = ops.max(probabilities, -1)
         true = ops.take_along_axis(probabilities, truth[:, :, None], axis=-1)[:, :, 0]
-        return [prediction, certainty, true, ops.cast(ops.equal(prediction, truth), "float32"), of_target, counts]
+        right = ops.cast(ops.equal(top, truth), "float32")
+        return _Chunk([top, certainty, true, right, *columns], masks)
 
     def row_accuracy(
         self, x: Sequence[Samples], y: NDArray[Any] | None, names: Sequence[str] | None = None
@@ -298,7 +352,7 @@ class DenseOutput:
         position, size = self.spec.position, len(x[0])
         if isinstance(position, str):
             assert position == BEST
-            probable = positions.certainty if wanted is None else positions.of_target
+            probable = positions.top_output if wanted is None else positions.of_target
             return np.nan_to_num(probable, nan=-np.inf).argmax(1).astype(np.int64)
         if np.ndim(position) == 2 or (np.ndim(position) == 1 and np.asarray(position).dtype.kind == "f"):
             return self._overlapping_box(x, np.asarray(position))
@@ -342,6 +396,11 @@ class DenseOutput:
                 f"form of the model's own? Boxes relative to anchors have no place by themselves: give the number of one."
             )
         return np.asarray(overlap.argmax(1), np.int64)
+
+
+def _both(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(B, P) True where both are."""
+    return np.asarray(first & second)
 
 
 def means_of_rows(positions: Positions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -38,7 +38,7 @@ def next_token(
         >>> hidden = keras.layers.LSTM(8, return_sequences=True)(keras.layers.Embedding(10, 4)(inputs))
         >>> model = keras.Model(inputs, keras.layers.Dense(10)(hidden))
         >>> result = kx.attribute(model, np.array([[3, 1, 4, 1, 5]]), "saliency", output=kx.outputs.next_token(token=9, step=2))
-        >>> (result.values > 0).tolist()
+        >>> (result.values != 0).tolist()
         [[True, True, True, False, False]]
     """
     token, step = check_class("token", token), check_step(-1 if step is None else step)

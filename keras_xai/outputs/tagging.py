@@ -45,7 +45,7 @@ def tagging(
         >>> model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Embedding(9, 4)(inputs)))
         >>> tokens = np.array([[1, 2, 3, 4, 5]])
         >>> result = kx.attribute(model, tokens, "saliency", output=kx.outputs.tagging(target=2, step=1))
-        >>> (result.values > 0).tolist()
+        >>> (result.values != 0).tolist()
         [[False, True, False, False, False]]
     """
     target, step = check_class("target", target), check_step(step, over)
