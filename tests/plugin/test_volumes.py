@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
+from keras_xai.callbacks.probe_attributions import MAX_VOXELS, _summed
 from keras_xai.figures.theme import LIGHT
 from keras_xai.figures.volume_map import MAX_NUMBERS, MAX_SLICES, reduced_slices, volume_map
+from keras_xai.summary.writer import Writer
 
 from .answers import HOME, arrays
 from .tab import Tab
@@ -58,6 +60,38 @@ def test_a_map_of_volumes_is_read_back_as_sums_over_channels(scans):
     np.testing.assert_allclose(run.probe.x, gallery.x, atol=np.ptp(gallery.x) / 255)
     assert len(run.importance.names) == 5 * 6 * 8
     assert "slice " in kx.report(directory, directory / "report.html").read_text()
+
+
+def test_a_large_map_of_volumes_is_written_as_means_over_boxes():
+    """The longest side is halved until 2¹⁸ voxels are left; incomplete boxes at the far end are means of fewer."""
+    values = np.random.default_rng(0).normal(size=(1, 7, 301, 160)).astype(np.float32)
+    written = _summed(values, "volume")
+    assert written.shape == (1, 7, 151, 160)
+    assert written[0].size <= MAX_VOXELS < values[0].size
+    np.testing.assert_allclose(written[0, 3, 5], values[0, 3, 10:12].mean(0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(written[0, 3, 150], values[0, 3, 300], rtol=1e-6)
+    assert _summed(values[:, :2], "volume").shape == (1, 2, 301, 160)
+    assert _summed(values, "image").shape == (1, 7, 301)  # 160 channels
+
+
+def test_segments_and_a_volume_beside_columns_are_read_back(tmp_path):
+    """The probe of a run as it was, but for the rounding of its samples."""
+    scan = np.random.default_rng(0).normal(size=(3, 2, 3, 4, 1)).astype(np.float32)
+    probes = [
+        kx.Probe(scan, groups=np.arange(24).reshape(2, 3, 4) // 5),
+        kx.Probe({"scan": scan, "row": np.ones((3, 2), np.float32)}),
+    ]
+    for k, probe in enumerate(probes):
+        writer = Writer(tmp_path / str(k) / "keras_xai")
+        writer.write([probe])
+        writer.close()
+        (back,) = [run.probe for run in kx.load(tmp_path / str(k)).values()]
+        assert (back.kind, back.features, back.shapes, back.hash) == (
+            "volume",
+            probe.features,
+            probe.shapes,
+            probe.hash,
+        )
 
 
 def test_the_figure_of_volumes_holds_every_slice_and_shows_one(scans):
