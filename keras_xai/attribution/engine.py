@@ -222,9 +222,9 @@ class Engine:
             error = None if baseline_score is None else completeness_error(values, score, baseline_score)
             attributions[name] = Attribution(
                 method=name,
-                title=method.title,
+                title=method.full_title,
                 quantity=method.quantity,
-                values=self.runner.score_function.structured(values) if method.input_shaped else values[0],
+                values=self.runner.score_function.structured(values) if method.is_of_input else values[0],
                 target=target,
                 score=score,
                 baseline_score=baseline_score,
@@ -246,7 +246,7 @@ class Engine:
         methods = list(self.methods.values())
         batch = self._batch(x, baseline, target, shared)
         held_inputs: tuple[int, ...] = ()
-        if any(method.needs_gradient for method in methods):
+        if any(method.differentiates_inputs for method in methods):
             inputs = zip(batch.input_index, batch.differentiable, strict=True)
             held_inputs = tuple(k for k, has_path in inputs if not has_path)
         required = [layer for method in methods for layer in method.required_layers(batch)]
@@ -255,7 +255,7 @@ class Engine:
         for method in methods:
             by_input = method.values(batch)
             # Gradients are those of embeddings, where the model looks tokens up.
-            of_embeddings = method.input_shaped and method.needs_gradient
+            of_embeddings = method.is_of_input and method.needs_gradient
             values.append(batch.sum_over_embedding(by_input) if of_embeddings else by_input)
         prediction = batch.prediction()
         baseline_scores = [method.baseline_score(batch) for method in methods if method.satisfies_completeness]
@@ -263,7 +263,9 @@ class Engine:
         quadrature_errors = []
         for method, by_input in zip(methods, values, strict=True):
             if method.reports_quadrature_error:
-                difference = batch.sum_over_embedding(method.quadrature_difference(batch))
+                difference = method.quadrature_difference(batch)
+                if method.is_of_input:
+                    difference = batch.sum_over_embedding(difference)
                 quadrature_errors.append(relative_magnitude(difference, by_input))
         facts = Facts(held_inputs, tuple(dict.fromkeys(batch.remarks)), batch.loop_passes)
         return Pass(prediction.outputs, prediction.score, baseline_scores, r2, quadrature_errors, values, facts)

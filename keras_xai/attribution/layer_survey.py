@@ -183,7 +183,9 @@ class _Survey:
 
 def _weighted(values: Tensor) -> Tensor:
     """(n,) of (n, k): the sum with weights between 1/2 and 3/2."""
-    values = keras.ops.cast(keras.ops.reshape(values, (values.shape[0], -1)), "float32")
+    if len(values.shape) == 1:
+        values = values[:, None]
+    values = keras.ops.cast(values, "float32")
     weights = np.random.default_rng(1).uniform(0.5, 1.5, values.shape[1]).astype(np.float32)
     return keras.ops.sum(values * get_backend().constant(weights)[None], axis=1)
 
