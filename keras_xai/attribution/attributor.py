@@ -26,7 +26,7 @@ from keras_xai.attribution.hires_cam import HiResCam
 from keras_xai.attribution.method import Method, make_method
 from keras_xai.attribution.progress import Progress
 from keras_xai.errors import InvalidInput
-from keras_xai.frames import as_arrays
+from keras_xai.frames import as_arrays, warn_of_conversion
 from keras_xai.model.fitting import arrays_for, fit_probe
 from keras_xai.model.inputs import broadcast_baseline, check_input_shapes, check_samples, prepare_inputs
 from keras_xai.model.runner import ModelRunner
@@ -155,7 +155,9 @@ class Attributor:
             x, output = probe.x, probe.output if output is None else output
             baseline = probe.baseline if baseline is None else baseline
         else:
-            x = arrays_for(model, as_arrays(x))
+            samples = as_arrays(x)
+            warn_of_conversion(samples, stacklevel=3)
+            x = arrays_for(model, samples)
         arrays = tree.leaves(x)
         check_samples(arrays)
         if not model.built:

@@ -150,6 +150,26 @@ def sensors():
     return Asked(stack(keras.Input((6, 2)), *between), numbers(6, 2), how, OF_IMAGES, places=1)
 
 
+def volumes():
+    between = [
+        layers.Conv3D(3, 2, activation="softplus"),
+        layers.AveragePooling3D((1, 2, 2)),
+        layers.Conv3D(4, 2, activation="tanh"),
+        layers.GlobalAveragePooling3D(),
+    ]
+    return Asked(stack(keras.Input((4, 6, 8, 2)), *between), numbers(4, 6, 8, 2), places=3)
+
+
+def video():
+    between = [
+        layers.TimeDistributed(layers.Conv2D(3, 3, activation="tanh")),
+        layers.ConvLSTM2D(3, 2, return_sequences=True),
+        layers.GlobalAveragePooling3D(),
+    ]
+    model = stack(keras.Input((3, 6, 7, 1)), *between)
+    return Asked(model, numbers(3, 6, 7, 1), refused=NO_RULE, places=3)
+
+
 def listed():
     parts = keras.Input((4,)), keras.Input((3,))
     h = layers.Dense(5, activation="tanh")(layers.Concatenate()(list(parts)))
@@ -291,6 +311,8 @@ KINDS = {
     "strings beside numbers": words,
     "text": text,
     "encoded integers": encoded,
+    "volumes": volumes,
+    "video": video,
 }
 
 

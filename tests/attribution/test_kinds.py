@@ -15,7 +15,12 @@ from tests.frameworks import array as to_numpy
 
 from .kinds import KINDS, OF_UNITS, kind
 
-FEW = {"lime": {"n_samples": 60}, "rise": {"n_samples": 40}, "smoothgrad": {"n_samples": 5}}
+FEW = {
+    "kernel_shap": {"n_samples": 128},
+    "lime": {"n_samples": 60},
+    "rise": {"n_samples": 40},
+    "smoothgrad": {"n_samples": 5},
+}
 CELLS = [(one, method) for one in KINDS for method in METHODS]
 # Each kind with a method or two, so that each method comes by more than once; then some that are easily lost.
 QUICK = [
