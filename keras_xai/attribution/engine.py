@@ -224,6 +224,7 @@ class Engine:
                 method=name,
                 title=method.full_title,
                 quantity=method.quantity,
+                layer=method.layer_of_units,
                 values=self.runner.score_function.structured(values) if method.is_of_input else values[0],
                 target=target,
                 score=score,

@@ -30,6 +30,10 @@ class LayerMethod(Method):
         return self.input_shaped and self.layer is None
 
     @property
+    def layer_of_units(self) -> str:
+        return self.layer or ""
+
+    @property
     def full_title(self) -> str:
         return self.title if self.layer is None else f"{self.title} at {self.layer}"
 

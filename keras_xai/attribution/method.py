@@ -47,6 +47,11 @@ class Method:
         return self.input_shaped
 
     @property
+    def layer_of_units(self) -> str:
+        """The layer whose units the values are of; "" for values of the input, and for maps."""
+        return ""
+
+    @property
     def full_title(self) -> str:
         """The title, with the layer where the values are of one."""
         return self.title
