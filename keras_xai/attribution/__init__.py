@@ -13,6 +13,7 @@ from keras_xai.attribution.internal_influence import InternalInfluence
 from keras_xai.attribution.kernel_shap import KernelShap
 from keras_xai.attribution.layer_cam import LayerCam
 from keras_xai.attribution.lime import Lime
+from keras_xai.attribution.lrp import Lrp
 from keras_xai.attribution.method import Method
 from keras_xai.attribution.occlusion import Occlusion
 from keras_xai.attribution.rise import Rise
@@ -27,6 +28,7 @@ METHODS: dict[str, type[Method]] = {
     "smoothgrad": SmoothGrad,
     "expected_gradients": ExpectedGradients,
     "deeplift": DeepLift,
+    "lrp": Lrp,
     "internal_influence": InternalInfluence,
     "grad_cam": GradCam,
     "grad_cam_plus_plus": GradCamPlusPlus,

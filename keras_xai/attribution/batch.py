@@ -11,7 +11,7 @@ import keras
 from keras_xai.attribution.placement import Placement
 from keras_xai.backend import get_backend
 from keras_xai.backend.layer_calls import substitute_embeddings
-from keras_xai.backend.protocol import ForwardPass, LayerOutput, Logits, Progress, Tensor, Tensors
+from keras_xai.backend.protocol import ForwardPass, LayerOutput, Logits, LrpRules, Progress, Tensor, Tensors
 from keras_xai.errors import InvalidInput
 from keras_xai.model import layers as model_layers
 from keras_xai.model.layers import behind_without_gradient, layer_path
@@ -201,6 +201,24 @@ class Batch:
         if self._prediction is None:
             self._prediction = Prediction(result.aux, result.score)
         vars(self).setdefault("path_start_score", result.baseline_score)
+        return result.multipliers
+
+    def lrp_multipliers(self, rules: LrpRules) -> Tensors:
+        """LRP's multipliers, None where nothing leads to the score; the pass also gives the scores.
+
+        Raises:
+            NoRule: an operation has no rule; its type and layer.
+        """
+
+        def scores(z: Tensors) -> tuple[Tensor, Tensor]:
+            logits = self.logits(z)
+            return logits.scores, logits.outputs
+
+        result = get_backend().lrp_multipliers(scores, self.x, TargetScore(self.task, self.target), rules)
+        if self._prediction is None:
+            self._prediction = Prediction(result.aux, result.score)
+        if all(multiplier is None for multiplier in result.multipliers):
+            raise self._no_path()
         return result.multipliers
 
     # Loops.
