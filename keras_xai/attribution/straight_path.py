@@ -23,7 +23,7 @@ class StraightPath:
         self.change: Tensors = []  # of each input, from the start to the rows
         for x, start, moves in zip(batch.x, batch.path_start, batch.differentiable, strict=True):
             self.change.append(x - start if moves else keras.ops.zeros(x.shape))
-        self.target = keras.ops.tile(batch.target, [per])  # (per · n,) of the points
+        self.target = batch.repeated_target(per)  # of the points
 
     def points(self, positions: Tensor) -> Tensors:
         """(per · n, ...) an input: the rows at positions (per,), 0 at the start and 1 at the rows themselves."""
