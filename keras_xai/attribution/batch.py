@@ -220,7 +220,7 @@ class Batch:
             logits = self.logits(z)
             return logits.scores, logits.outputs
 
-        result = get_backend().lrp_multipliers(scores, self.x, TargetScore(self.task, self.target), rules)
+        result = get_backend().lrp_multipliers(scores, self.x, self.score_type(self.task, self.target), rules)
         if self._prediction is None:
             self._prediction = Prediction(result.aux, result.score)
         if all(multiplier is None for multiplier in result.multipliers):
@@ -325,7 +325,7 @@ class Batch:
             scores,
             [*self.x, output],
             [*self.path_start, start],
-            TargetScore(self.task, self.target),
+            self.score_type(self.task, self.target),
             shared_baseline=self.shared_baseline and all(self.differentiable),
         )
         if result.multipliers[-1] is None:

@@ -54,7 +54,8 @@ def conductance(batch: Batch, layer: keras.layers.Layer, call: int, n_steps: int
     # The steps of a pass share its points, so it holds one more of these than steps.
     per = min(steps, max(2, (batch.chunk // batch.size - 1) // 2 * 2))
     passes = -(-steps // per)
-    path = StraightPath(batch, per + 1)
+    together = (per + 1) * batch.size <= batch.chunk  # else a point at a time, as a model of one batch size needs it
+    path = StraightPath(batch, per + 1 if together else 1)
     numbers = np.arange(passes)[:, None] * per + np.arange(per + 1)
     positions = backend.constant(
         np.minimum(numbers / steps, 1.0).astype(np.float32)
@@ -62,9 +63,15 @@ def conductance(batch: Batch, layer: keras.layers.Layer, call: int, n_steps: int
     shape = tuple(batch.activations(layer)[call].output.shape)
 
     def one_pass(k: Tensor, totals: Tensors) -> Tensors:
-        activation, gradient = batch.at_layer(path.points(positions[k]), path.target, layer, call)
-        activation = ops.reshape(activation, (per + 1, *shape))
-        gradient = ops.reshape(gradient, (per + 1, *shape))
+        if together:
+            parts = [batch.at_layer(path.points(positions[k]), path.target, layer, call)]
+        else:
+            parts = []
+            for point in range(per + 1):
+                rows = path.points(positions[k][point : point + 1])
+                parts.append(batch.at_layer(rows, path.target, layer, call))
+        activation = ops.reshape(ops.concatenate([part[0] for part in parts]), (per + 1, *shape))
+        gradient = ops.reshape(ops.concatenate([part[1] for part in parts]), (per + 1, *shape))
         single = _trapezoids(activation, gradient)
         return [totals[0] + single, totals[1] + _trapezoids(activation[::2], gradient[::2])]
 

@@ -95,7 +95,7 @@ export function barsTile(gallery, sample, width, alerted, reach = commonReach(ga
   const { zero } = columns;
   const { quantity } = gallery.method;
   svg.append(
-    s("text", { x: columns.value, y: 12, "text-anchor": "end", class: "head" }, "value"),
+    s("text", { x: columns.value, y: 12, "text-anchor": "end", class: "head" }, gallery.method.layer ? "" : "value"),
     s("text", { x: columns.number - 40, y: 12, class: "head" }, quantity === "other" ? "attribution" : quantity),
     s("line", { x1: zero, x2: zero, y1: ROW, y2: height, stroke: token("line-strong") }),
   );
