@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_xai.backend.deeplift import divided
 from keras_xai.backend.protocol import LrpRules
 from keras_xai.backend.scales import roots_of_squares
 from keras_xai.backend.softmaxes import Softmax, softmaxes
@@ -40,7 +41,7 @@ class LrpWalk(Walk):
     def through_activation(self, y: Key, z: Key, between: list[Step]) -> None:
         """All relevance goes to z."""
         values, sources = _wide(self.tape.value(y)), _wide(self.tape.value(z))
-        self.add(z, _divided(_wide(self.multiplier(y)) * values, sources))
+        self.add(z, divided(_wide(self.multiplier(y)) * values, sources))
 
     def through_maximum(self, step: Step, source: int) -> None:
         """All relevance goes to the entry that won."""
@@ -97,9 +98,3 @@ class LrpWalk(Walk):
 def _wide(tensor: Any) -> Any:
     """A tensor in single precision at least: relevance over a small value is large."""
     return tensor if keras.backend.standardize_dtype(tensor.dtype) == "float64" else ops.cast(tensor, "float32")
-
-
-def _divided(value: Any, by: Any) -> Any:
-    """The quotient; 0 where the divisor is 0."""
-    is_zero = by == 0
-    return ops.where(is_zero, 0.0, value / ops.where(is_zero, 1.0, by))

@@ -18,9 +18,10 @@ CAMS = tuple(name for name in MAPS if name != "rise")
 NEEDS_GRADIENT = tuple(name for name, method in METHODS.items() if method.needs_gradient)
 
 NO_PLACES = dict.fromkeys(MAPS, "spatial")
-NO_RULE = {"deeplift": "no rule for the operation"}
-# PyTorch runs a recurrence step by step: LRP then has a rule for all that it does.
-IN_A_LOOP = {} if keras.backend.backend() == "torch" else {"lrp": "no rule for the operation"}
+# PyTorch runs a recurrence step by step: then there is a rule for all that it does.
+IN_A_LOOP = {}
+if keras.backend.backend() != "torch":
+    IN_A_LOOP = dict.fromkeys(("deeplift", "lrp"), "no rule for the operation")
 
 
 @dataclasses.dataclass
@@ -108,7 +109,7 @@ def probability():
     x = keras.Input((5,))
     h = layers.Dense(6, activation="tanh")(x)
     model = keras.Model(x, layers.Rescaling(1.0)(head(h)))
-    return Asked(model, numbers(5), refused=NO_PLACES | NO_RULE, space="probability")
+    return Asked(model, numbers(5), refused=NO_PLACES, space="probability")
 
 
 def normalised():
@@ -129,7 +130,7 @@ def attention():
     h = layers.Embedding(9, 4, mask_zero=True)(x)
     h = layers.LayerNormalization()(h + layers.MultiHeadAttention(2, 2)(h, h))
     model = keras.Model(x, head(layers.GlobalAveragePooling1D()(h)))
-    return Asked(model, _ids(), refused=NO_PLACES | NO_RULE)
+    return Asked(model, _ids(), refused=NO_PLACES)
 
 
 def _ids():
@@ -137,7 +138,7 @@ def _ids():
 
 
 def recurrent():
-    return Asked(stack(keras.Input((6, 2)), layers.GRU(4)), numbers(6, 2), refused=NO_PLACES | NO_RULE | IN_A_LOOP)
+    return Asked(stack(keras.Input((6, 2)), layers.GRU(4)), numbers(6, 2), refused=NO_PLACES | IN_A_LOOP)
 
 
 def sensors():
