@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import keras
 
+from keras_xai.attribution.placement import Placement
 from keras_xai.backend import get_backend
 from keras_xai.backend.protocol import ForwardPass, LayerOutput, Logits, LrpRules, Progress, Tensor, Tensors
 from keras_xai.errors import InvalidInput
@@ -56,6 +57,7 @@ class Batch:
         progress: told how many passes were made, while they are.
         layers_by_shapes: the layers that batches of some shapes found; added to.
         score_type: of what the score is.
+        placements: of methods that are read off a layer, by the method's id.
     """
 
     def __init__(
@@ -73,8 +75,10 @@ class Batch:
         progress: Progress | None = None,
         layers_by_shapes: dict[Any, list[keras.layers.Layer]] | None = None,
         score_type: type[TargetScore] = TargetScore,
+        placements: Mapping[int, Placement] | None = None,
     ) -> None:
         self.score_type = score_type
+        self.placements = placements or {}
         self.x, self.baseline, self.target = x, baseline, target
         self.model, self.chunk, self.task = model, chunk, task
         self.shared_baseline = shared_baseline

@@ -44,6 +44,7 @@ class EmbeddedBatch(Batch):
             input_names=plain.input_names,
             progress=plain.progress,
             score_type=plain.score_type,
+            placements=plain.placements,
         )
         self.model_inputs = plain.x
         self.input_index = [*self._direct, *self._embedded]

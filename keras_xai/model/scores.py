@@ -15,6 +15,7 @@ from keras_xai.backend.activations import dtype_name
 from keras_xai.backend.keras_tree import flatten_with_path
 from keras_xai.backend.protocol import Logits, Tensor
 from keras_xai.errors import InvalidInput, listed
+from keras_xai.model.batch_size import begin_sequence
 from keras_xai.model.task import Task, decide
 from keras_xai.model.whole_numbers import as_numbers
 from keras_xai.records import Link
@@ -60,6 +61,7 @@ class ScoreFunction:
             InvalidInput: it is anything else; no such output.
         """
         x = self.structured(inputs)
+        begin_sequence(self.model)
         with as_numbers(self.model):
             if callable(self.output):
                 output = self.output(self.model, x)

@@ -51,7 +51,12 @@ def deeplift_multipliers(
         both = [torch.cat([x, b[: parts.baselines]]) for x, b in zip(inputs, baseline, strict=True)]
         sources = [tensor.detach().requires_grad_() if tensor.is_floating_point() else tensor for tensor in both]
         with _Rules(sources, parts) as rules:
-            final, aux = scores(list(sources))
+            try:
+                final, aux = scores(list(sources))
+            except RuntimeError as error:
+                if "shape" not in str(error):
+                    raise
+                raise NoRule("a model that does not take samples and their baselines in one pass") from error
         fault = rules.fault(final)
         if fault:
             raise NoRule(fault)
