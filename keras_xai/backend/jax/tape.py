@@ -99,7 +99,7 @@ class JaxprTape(Tape):
         self._arrays = arrays
         self.inputs, self.final = jaxpr.inputs, final
         before = with_ancestors([final], JaxprAncestry(jaxpr))
-        self.steps = [_step(entry) for entry in jaxpr.operations if any(value in before for value in entry.outputs)]
+        self.steps = [_step(operation) for operation in jaxpr.operations if not before.isdisjoint(operation.outputs)]
 
     def value(self, key: Key) -> Any:
         return self._arrays[key]

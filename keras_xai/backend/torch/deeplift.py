@@ -154,8 +154,8 @@ class _Rules(TorchFunctionMode):
         self, name: str, func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], moving: list[Any]
     ) -> tuple[Any, bool]:
         """The result of a call, and whether there is a rule for it."""
-        positions = [tensor for tensor in tensors_in((args, kwargs)) if any(tensor is other for other in moving)]
-        if name in MULTIPLICATIONS | MATRIX_PRODUCTS and len(positions) == 2:
+        factors = [tensor for tensor in tensors_in((args, kwargs)) if tensor in self._calls]
+        if name in MULTIPLICATIONS | MATRIX_PRODUCTS and len(factors) == 2:
             return self._product(name, func, args, kwargs, moving)
         if name == "softmax" and self._is_softmax_of_rows(args, kwargs):
             return by_softmax(args[0], args[1] if len(args) > 1 else kwargs["dim"], self._parts), True
