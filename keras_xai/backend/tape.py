@@ -50,6 +50,7 @@ class Kinds(NamedTuple):
     # In a layer of weights, behind the product.
     moves: frozenset[str]  # keep every entry
     scales_and_shifts: frozenset[str]  # entry by entry, by what does not change
+    additions: frozenset[str]  # those of two
     # In a normalisation.
     roots: frozenset[str]
     squares: frozenset[str]

@@ -51,6 +51,7 @@ KINDS = Kinds(
     one_by_one=frozenset(),
     moves=names("convert_element_type copy copy_p expand_dims name reshape squeeze transpose"),
     scales_and_shifts=names("add add_any div mul sub"),
+    additions=names("add add_any"),
     roots=names("rsqrt sqrt"),
     squares=names("square"),
     means=names(

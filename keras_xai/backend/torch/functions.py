@@ -66,6 +66,7 @@ KINDS = Kinds(
     one_by_one=frozenset(),
     moves=_SAME_ENTRIES | names("flatten movedim moveaxis permute swapaxes t T transpose unflatten view_as"),
     scales_and_shifts=_SUMS_AND_DIFFERENCES | MULTIPLICATIONS | DIVISIONS | {"batch_norm"},
+    additions=names("__add__ __iadd__ __radd__ add"),
     roots=names("rsqrt sqrt"),
     squares=names("square var"),
     means=_SAME_ENTRIES
