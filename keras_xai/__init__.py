@@ -28,6 +28,7 @@ _HOMES = {
     "attribute": "attribution.attributor",
     "importance": "attribution.importance",
     "metrics": "attribution.metrics",
+    "outputs": "outputs",
     "load": "run",
     "report": "page",
     "DriftAlarm": "errors",

@@ -15,7 +15,7 @@ from keras_xai.frames import native, of_one_type, values_of
 Names = tuple[str, ...] | None
 
 
-def coded(y: Any, class_names: Sequence[str] | None = None) -> tuple[NDArray[Any], Names]:
+def coded(y: Any, class_names: Sequence[str] | None = None, *, by_position: bool = False) -> tuple[NDArray[Any], Names]:
     """Return labels as numbers, and the names of the classes where the labels say them.
 
     Categories count in their own order (pandas' `.cat.codes`, an `Enum` of polars), strings in the order of `class_names`,
@@ -25,6 +25,7 @@ def coded(y: Any, class_names: Sequence[str] | None = None) -> tuple[NDArray[Any
     Args:
         y: (B,) or (B, ...): an array, list, series, categorical or frame.
         class_names: the names in the order of their integers, where they are available.
+        by_position: a sample may have more than one label, as a tag for each token (B, T).
 
     Returns:
         (codes, names): an array of numbers, and one name a class or None.
@@ -41,7 +42,7 @@ def coded(y: Any, class_names: Sequence[str] | None = None) -> tuple[NDArray[Any
         return _of_categories(y.codes, y.categories, class_names)
     series = native(y)
     if series is None:
-        return _of_array(y, class_names)
+        return _of_array(y, class_names, by_position=by_position)
     if hasattr(series, "columns"):
         return _of_frame(series, class_names)
     return _of_series(cast(Any, series), class_names)
@@ -129,7 +130,7 @@ def _of_frame(frame: Any, class_names: Sequence[str] | None) -> tuple[NDArray[An
     return values, tuple(map(str, frame.columns))
 
 
-def _of_array(y: Any, class_names: Sequence[str] | None) -> tuple[NDArray[Any], Names]:
+def _of_array(y: Any, class_names: Sequence[str] | None, *, by_position: bool = False) -> tuple[NDArray[Any], Names]:
     try:
         holds_text = isinstance(y, (list, tuple)) and any(isinstance(label, (str, bytes)) for label in y)
         labels = as_array(y, "y", object if holds_text else None)  # NumPy would turn numbers beside text into text
@@ -143,11 +144,16 @@ def _of_array(y: Any, class_names: Sequence[str] | None) -> tuple[NDArray[Any], 
         raise InvalidInput(f"y has dtype {labels.dtype}: expected classes or numbers.")
     if labels.dtype.kind == "O" and labels.size:
         labels = of_one_type(labels, "y")
-    return _of_strings(labels, class_names) if labels.dtype.kind in "OUS" and labels.size else (labels, None)
+    if labels.dtype.kind not in "OUS" or not labels.size:
+        return labels, None
+    codes, names = _of_strings(labels, class_names, by_position=by_position)
+    return (codes.reshape(labels.shape) if by_position else codes), names
 
 
-def _of_strings(labels: NDArray[Any], class_names: Sequence[str] | None) -> tuple[NDArray[Any], Names]:
-    if labels.ndim > 1 and labels.size != len(labels):
+def _of_strings(
+    labels: NDArray[Any], class_names: Sequence[str] | None, *, by_position: bool = False
+) -> tuple[NDArray[Any], Names]:
+    if not by_position and labels.ndim > 1 and labels.size != len(labels):
         raise InvalidInput(f"y has shape {labels.shape} and holds strings: one label a sample is expected.")
     words = [word.decode() if isinstance(word, bytes) else str(word) for word in labels.ravel().tolist()]
     names = tuple(sorted(set(words))) if class_names is None else tuple(map(str, class_names))

@@ -713,6 +713,9 @@ class Result:
     figures below are for "class". For "labels" `prediction` is (B, K) of 0 and 1, `correct` is True where all labels of a
     sample are right, and the other figures are over all pairs of sample and label. For "value" `prediction` is the output,
     and the other figures are NaN.
+
+    Of a dense output (`unit`) `logits`, `prediction`, `label` and `correct` are those of the region that is explained of each
+    sample; `confidence`, `certainty` and all further figures are over its pixels, steps or boxes.
     """
 
     answer: Answer
@@ -730,6 +733,16 @@ class Result:
     correct: NDArray[np.bool_] | None = None  # (B)
     label: NDArray[Any] | None = None  # (B); None where there is none, or the probe is not to be stored
     held_out: NDArray[np.bool_] | None = None  # (B) rows not trained on
+    right: Float | None = (
+        None  # (B) the share of a sample's positions that is right; None where there is one answer a sample
+    )
+    unit: str = ""  # what a position is: "pixel", "token" or "box"; "" where there is one answer a sample
+
+    @property
+    def share_right(self) -> NDArray[np.float64] | None:
+        """(B) the part of each sample's answers that is right: 0 or 1 where it has one; None where that is not known."""
+        right = self.correct if self.right is None else self.right
+        return None if right is None else np.asarray(right, np.float64)
 
     @property
     def confusion(self) -> NDArray[np.int64] | None:

@@ -164,14 +164,14 @@ class Reliability(NamedTuple):
 
 def reliability_bins(result: Result, bins: int = RELIABILITY_BINS) -> Reliability:
     """Return accuracy against certainty in bins of equal width, for a reliability diagram."""
-    if result.correct is None:
+    right = result.share_right
+    if right is None:
         raise ValueError("a reliability needs labels")
     certainty = np.asarray(result.certainty, np.float64)
-    correct = result.correct.astype(np.float64)
     bin_of = np.clip(np.ceil(certainty * bins).astype(int) - 1, 0, bins - 1)
     count = np.bincount(bin_of, minlength=bins)
     filled = np.flatnonzero(count)
-    means = [np.bincount(bin_of, values, bins)[filled] / count[filled] for values in (certainty, correct)]
+    means = [np.bincount(bin_of, values, bins)[filled] / count[filled] for values in (certainty, right)]
     return Reliability(means[0], means[1], count[filled])
 
 

@@ -33,7 +33,6 @@ from keras_xai.model.inputs import broadcast_baseline, check_input_shapes, check
 from keras_xai.model.runner import ModelRunner
 from keras_xai.model.samples import Samples, take_rows
 from keras_xai.model.scores import Output
-from keras_xai.model.task import resolve_target, true_classes
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
 
@@ -61,7 +60,8 @@ def attribute(
         target: the class or column to explain: an integer or a name, (B,) integers, or "sum" of several labels or numbers.
             Default the class that the model predicts (a `Probe`: its true class). Of one unit that says class 1 or not,
             class 0 is explained by the negative logit. Several numbers need one.
-        output: which output of several, by name or index; or a callable(model, x) -> scores (B, K).
+        output: which output of several, by name or index; a description of `keras_xai.outputs`, where the model says something
+            at every pixel, step or box; or a callable(model, x) -> scores (B, K).
         baseline: one sample or (B, ...), finite: what "nothing" looks like. Default zero in the model's input space (of an
             input behind a Normalization the adapted mean; steps that a Masking skips stay skipped); for a `Probe` of a table
             its mean.
@@ -204,7 +204,7 @@ class Attributor:
 def explained_targets(
     runner: ModelRunner, x: Sequence[Samples], target: Any = None, probe: Probe | None = None
 ) -> NDArray[np.int64]:
-    """(B,) the classes or columns to explain: those asked for, else the true ones of a probe, else those the model chooses.
+    """What to explain, see `ModelRunner.targets`: what is asked for, else the true classes of a probe, else the model's choice.
 
     Args:
         runner: of the model; its task is decided here.
@@ -216,14 +216,9 @@ def explained_targets(
         InvalidInput: labels or targets that do not fit the output; no target where none can be chosen.
     """
     y, names = (None, None) if probe is None else (probe.y, probe.class_names)
-    outputs, task = runner.outputs_and_task(x, y, named=names is not None)
     if target is None and probe is not None:
         target = probe.target
-    classes = None
-    if target is None and y is not None:
-        classes = true_classes(y, task, names, runner.score_function.output)
-    targets = resolve_target(target, task, len(x[0]), classes, names)
-    return targets if targets is not None else task.explained(outputs)
+    return runner.targets(x, y, target, names)
 
 
 def merged(coarse: Attribution, fine: Attribution, rows: NDArray[np.integer[Any]]) -> Attribution:

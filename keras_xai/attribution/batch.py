@@ -14,7 +14,7 @@ from keras_xai.backend.protocol import ForwardPass, LayerOutput, Logits, LrpRule
 from keras_xai.errors import InvalidInput
 from keras_xai.model import layers as model_layers
 from keras_xai.model.layers import behind_without_gradient, layer_path
-from keras_xai.model.scores import TargetScore
+from keras_xai.model.target_score import TargetScore
 from keras_xai.model.task import Task
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class NoPath(InvalidInput):
 class Prediction(NamedTuple):
     """The model's answer for the rows of a batch."""
 
-    outputs: Tensor  # (n, K) or (n,)
+    outputs: Tensor  # (n, K) or (n,), (n, ..., K) of a dense output
     score: Tensor  # (n,) that is explained
 
 
@@ -56,8 +56,9 @@ class Batch:
         input_names: of each of the user's inputs what it may be called.
         progress: told how many passes were made, while they are.
         layers_by_shapes: the layers that batches of some shapes found; added to.
-        score_type: of what the score is.
+        score_type: of the task and a target: what makes one score of the scores of a row.
         placements: of methods that are read off a layer, by the method's id.
+        is_dense: the outputs are (n, ..., K).
     """
 
     def __init__(
@@ -74,10 +75,11 @@ class Batch:
         input_names: Sequence[tuple[str, ...]] = (),
         progress: Progress | None = None,
         layers_by_shapes: dict[Any, list[keras.layers.Layer]] | None = None,
-        score_type: type[TargetScore] = TargetScore,
+        score_type: Callable[[Task | None, Tensor], TargetScore] = TargetScore,
         placements: Mapping[int, Placement] | None = None,
+        is_dense: bool = False,
     ) -> None:
-        self.score_type = score_type
+        self.score_type, self.is_dense = score_type, is_dense
         self.placements = placements or {}
         self.x, self.baseline, self.target = x, baseline, target
         self.model, self.chunk, self.task = model, chunk, task
@@ -104,6 +106,10 @@ class Batch:
     def score_of(self, x: Tensors, target: Tensor) -> Tensor:
         """(m,) the score of m rows; m need not be n."""
         return self.score_type(self.task, target).select(self.logits(x).scores)
+
+    def repeated_target(self, copies: int) -> Tensor:
+        """What is explained of so many copies of all rows, one copy behind the other."""
+        return keras.ops.tile(self.target, [copies] + [1] * (len(self.target.shape) - 1))
 
     def gradient_of(self, x: Tensors, target: Tensor) -> Tensors:
         """The gradient of each row's score; zero for an input that has no smooth path to it."""
@@ -194,7 +200,7 @@ class Batch:
             scores,
             self.x,
             self.path_start,
-            TargetScore(self.task, self.target),
+            self.score_type(self.task, self.target),
             shared_baseline=self.shared_baseline and all(self.differentiable),
         )
         if self._prediction is None:
@@ -287,10 +293,11 @@ class Batch:
 
     @functools.cached_property
     def spatial_layers(self) -> list[keras.layers.Layer]:
-        """See `model.layers.spatial_layers`."""
+        """See `model.layers.spatial_layers`; of a dense output those before its head, which holds the scores themselves."""
         key = "spatial", *[tuple(x.shape) for x in self.x]
         if key not in self._layers_by_shapes:
-            self._layers_by_shapes[key] = model_layers.spatial_layers(self.model, self.run_model, self.x)
+            layers = model_layers.spatial_layers(self.model, self.run_model, self.x)
+            self._layers_by_shapes[key] = model_layers.before_head(layers) if self.is_dense else layers
         return self._layers_by_shapes[key]
 
     def _number(self, layer: keras.layers.Layer) -> int:

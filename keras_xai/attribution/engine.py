@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from keras_xai.errors import listed
 from keras_xai.model.inputs import is_shared
 from keras_xai.model.runner import ModelRunner, joined
 from keras_xai.model.samples import Samples, take_rows
-from keras_xai.model.scores import TargetScore
+from keras_xai.model.target_score import TargetScore
 from keras_xai.records import Attribution
 
 RECORDED_COLUMNS = 64  # of the outputs
@@ -225,7 +226,7 @@ class Engine:
                 title=method.title,
                 quantity=method.quantity,
                 values=self.runner.score_function.structured(values) if method.input_shaped else values[0],
-                target=target,
+                target=target if self.runner.dense is None else target[:, 0],
                 score=score,
                 baseline_score=baseline_score,
                 prediction=task.predictions(outputs),
@@ -266,7 +267,8 @@ class Engine:
                 difference = batch.sum_over_embedding(method.quadrature_difference(batch))
                 quadrature_errors.append(relative_magnitude(difference, by_input))
         facts = Facts(held_inputs, tuple(dict.fromkeys(batch.remarks)), batch.loop_passes)
-        return Pass(prediction.outputs, prediction.score, baseline_scores, r2, quadrature_errors, values, facts)
+        outputs = batch.score_type(self.runner.task, target).rows(prediction.outputs)
+        return Pass(outputs, prediction.score, baseline_scores, r2, quadrature_errors, values, facts)
 
     def _batch(self, x: Tensors, baseline: Tensors, target: Tensor, shared: bool) -> Batch:
         if shared:
@@ -284,8 +286,9 @@ class Engine:
                 input_names=self.runner.score_function.input_aliases(len(x)),
                 progress=self._reports,
                 layers_by_shapes=self._layers_by_shapes,
-                score_type=self._score_type,
                 placements=self._placements,
+                is_dense=self.runner.dense is not None,
+                score_type=functools.partial(self.runner.score_function.target_score, score_type=self._score_type),
             )
         )
 

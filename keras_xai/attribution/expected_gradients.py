@@ -99,7 +99,7 @@ class ExpectedGradients(Method):
         positions = backend.constant(np.pad(np.tile(a, background.size), fill).reshape(shape))
         rules = np.tile(np.stack([w, half_difference(a)]) / np.float32(background.size), background.size)
         weights = backend.constant(np.pad(rules, ((0, 0), fill)).reshape(2, *shape).transpose(1, 0, 2))
-        target = ops.tile(batch.target, [per])
+        target = batch.repeated_target(per)
 
         def one_pass(k: Tensor, total: Tensors) -> Tensors:
             points, changes = [], []

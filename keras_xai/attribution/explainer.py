@@ -17,14 +17,18 @@ from keras_xai.attribution.method import Method
 from keras_xai.attribution.refined import REFINED_CHUNK, Refined
 from keras_xai.backend.team import present_team
 from keras_xai.errors import InvalidInput, cause
+from keras_xai.model.dense import DenseOutput, LabelledRegions
 from keras_xai.model.fitting import fit_probe
 from keras_xai.model.inputs import broadcast_baseline, check_input_shapes, prepare_inputs
 from keras_xai.model.layers import iter_layers
+from keras_xai.model.regions import wanted_classes
 from keras_xai.model.runner import ModelRunner
 from keras_xai.model.samples import Samples
 from keras_xai.model.task import Task, resolve_target, true_classes
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
+
+MAX_LABELLED = 4  # sets of rows of which it is remembered what their labels say
 
 
 class ProbeExplainer:
@@ -61,6 +65,7 @@ class ProbeExplainer:
         fitted = {name: method.for_probe(probe).for_inputs(self._x, probe.x) for name, method in methods.items()}
         runner = ModelRunner(model, probe.x, probe.output, jit=jit_compile)
         self.engine = Engine(runner, fitted, warns_of_held=warns_of_held)
+        self._labelled: dict[int, tuple[Probe, LabelledRegions | None]] = {}
         self.task = self._settle()
         self._refined: dict[str, Refined] = {}
         for name, method in fitted.items():
@@ -78,8 +83,7 @@ class ProbeExplainer:
             self._default = DefaultBaseline(model, self._x, probe.x, probe.output, probe)
         self.baseline = self._baseline_of(self._x)
         self.target: NDArray[np.int64] | None = self._target(probe)
-        target = np.zeros(probe.size, np.int64) if self.target is None else self.target
-        self.engine.prepare(self._x, self.baseline, target)
+        self.engine.prepare(self._x, self.baseline, self._placeholder(probe.size))
 
     def _settle(self) -> Task:
         try:
@@ -91,10 +95,31 @@ class ProbeExplainer:
             raise InvalidInput(f"The model does not take the probe of shape {shapes}: {cause(error)}") from error
 
     def classes_of(self, probe: Probe) -> NDArray[np.int64] | None:
-        """(B,) the true classes of labelled rows; None without labels, or where the outputs are labels or numbers."""
+        """(B,) the true classes of labelled rows, of a dense output those of most of the region; None without labels, or where
+        the outputs are labels or numbers."""
         if probe.y is None:
             return None
+        if self.dense is not None:
+            regions = self.labelled_regions(probe)
+            return regions.label if regions is not None and self.task.classes else None
         return true_classes(probe.y, self.task, self.probe.class_names, self.probe.output)
+
+    @property
+    def dense(self) -> DenseOutput | None:
+        """Of a dense output; None for a row of scores."""
+        return self.engine.runner.dense
+
+    def labelled_regions(self, probe: Probe) -> LabelledRegions | None:
+        """What the labels of rows alone say of a dense output; None without labels."""
+        if self.dense is None or probe.y is None:
+            return None
+        if id(probe) not in self._labelled:
+            if len(self._labelled) == MAX_LABELLED:
+                self._labelled.pop(next(iter(self._labelled)))
+            x = prepare_inputs(self._model, probe.inputs, probe.x)
+            regions = self.dense.labelled_regions(x, probe.y, self._asked(probe), self.probe.class_names)
+            self._labelled[id(probe)] = probe, regions  # with the probe, so that no other one gets its id
+        return self._labelled[id(probe)][1]
 
     def prepare_rows(self, probe: Probe) -> None:
         """Trace what other rows of the same shape take.
@@ -104,7 +129,7 @@ class ProbeExplainer:
         """
         x = prepare_inputs(self._model, probe.inputs, probe.x)
         self._target(probe)
-        self.engine.prepare(x, self._baseline_of(x), np.zeros(probe.size, np.int64))
+        self.engine.prepare(x, self._baseline_of(x), self._placeholder(probe.size))
 
     def __call__(self) -> dict[str, Attribution]:
         """Explain the probe, with more steps for the rows that need them. Without labels the classes predicted at the first
@@ -115,10 +140,21 @@ class ProbeExplainer:
             attributions[name] = refined(attributions[name], self._x, self.baseline, target)
         return self._with_kind(attributions)
 
+    def _placeholder(self, size: int) -> NDArray[np.int64]:
+        """Something to explain, where only the shape counts."""
+        return np.zeros(size, np.int64) if self.dense is None else self.dense.placeholder(size)
+
     def outputs(self, probe: Probe | None = None) -> NDArray[np.float32]:
         """(B, K) the model's outputs for the probe, or for other rows of the same shape; one forward pass."""
         x = self._x if probe is None else prepare_inputs(self._model, probe.inputs, probe.x)
         return self.engine.runner.outputs(x)
+
+    def row_accuracy(self, probe: Probe | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(B,) of a dense output the share of right positions and the probability of the truth, of the probe or other rows."""
+        assert self.dense is not None
+        rows = self.probe if probe is None else probe
+        x = self._x if probe is None else prepare_inputs(self._model, probe.inputs, probe.x)
+        return self.dense.row_accuracy(x, rows.y, self.probe.class_names)
 
     def remarks(self, attributions: Mapping[str, Attribution]) -> dict[str, tuple[str, bool]]:
         """By method the sentence where values miss their sum by more than 5 %, and whether those of many samples do."""
@@ -135,6 +171,11 @@ class ProbeExplainer:
         return (self._with_kind(part) for part in parts)
 
     def _resolved_target(self) -> NDArray[np.int64]:
+        """What is explained of the probe's rows, as the engine takes it; of a dense output with the regions of the moment."""
+        if self.dense is not None:
+            chosen = self.dense.targets(self._x, self.probe.y, self.target, self.probe.class_names)
+            self.target = chosen[:, 0]
+            return chosen
         if self.target is None:
             # Close scores may round to another class in another process, and all explain one.
             self.target = present_team().agreed(self.task.explained(self.engine.runner.outputs(self._x)))
@@ -144,6 +185,8 @@ class ProbeExplainer:
         """Explain other rows of the same shape for their own classes, some at a time."""
         x = prepare_inputs(self._model, probe.inputs, probe.x)
         target = self._target(probe)
+        if self.dense is not None:
+            target = self.dense.targets(x, probe.y, target, self.probe.class_names)
         if target is None:
             target = present_team().agreed(self.task.explained(self.engine.runner.outputs(x)))
         return (self._with_kind(part) for part in self.engine.in_parts(x, self._baseline_of(x), target))
@@ -161,7 +204,7 @@ class ProbeExplainer:
 
     def magnitudes_now(self) -> dict[str, NDArray[np.float64]]:
         """(F) of each method the mean |attribution| in the probe's features; predicted classes are not kept for it."""
-        target = np.zeros(self.probe.size, np.int64) if self.target is None else self.target
+        target = self._placeholder(self.probe.size) if self.target is None or self.dense is not None else self.target
         totals: dict[str, NDArray[np.float64]] = {}
         begin = 0
         for part in self.engine.in_parts(self._x, self.baseline, target):
@@ -177,12 +220,18 @@ class ProbeExplainer:
 
     def _target(self, probe: Probe) -> NDArray[np.int64] | None:
         """(B,) the class or column to explain, None where it is to be predicted."""
-        target = probe.target
-        is_for_each = isinstance(self.probe.target, np.ndarray) and self.probe.target.ndim > 0
-        if target is None and not is_for_each:
-            target = self.probe.target  # other rows are explained for the same one
+        target = self._asked(probe)
+        if self.dense is not None:
+            wanted = wanted_classes(self.dense.spec, target, self.task, probe.size, self.probe.class_names)
+            regions = self.labelled_regions(probe) if wanted is None else None
+            return wanted if regions is None else regions.target
         classes = self.classes_of(probe) if target is None else None
         return resolve_target(target, self.task, probe.size, classes, self.probe.class_names)
+
+    def _asked(self, probe: Probe) -> Any:
+        """The target that is asked for of rows; other rows than the probe's are explained for the same one."""
+        is_for_each = isinstance(self.probe.target, np.ndarray) and self.probe.target.ndim > 0
+        return self.probe.target if probe.target is None and not is_for_each else probe.target
 
 
 def _other_rows(x: list[Samples]) -> list[NDArray[Any]]:

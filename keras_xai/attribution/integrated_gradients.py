@@ -96,7 +96,7 @@ class IntegratedGradients(Method):
         fill = (0, passes * per - self.n_steps)
         positions = backend.constant(np.pad(a, fill).reshape(passes, per))
         weights = backend.constant(np.pad(rules, ((0, 0), fill)).reshape(2, passes, per).transpose(1, 0, 2))
-        target = ops.tile(batch.target, [per])
+        target = batch.repeated_target(per)
         change = []
         for x, start, moves in zip(batch.x, batch.path_start, batch.differentiable, strict=True):
             change.append(x - start if moves else ops.zeros(x.shape))

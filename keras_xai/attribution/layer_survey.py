@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -183,8 +184,9 @@ class _Survey:
 
 def _weighted(values: Tensor) -> Tensor:
     """(n,) of (n, k): the sum with weights between 1/2 and 3/2."""
-    values = keras.ops.cast(keras.ops.reshape(values, (values.shape[0], -1)), "float32")
-    weights = np.random.default_rng(1).uniform(0.5, 1.5, values.shape[1]).astype(np.float32)
+    count = math.prod(values.shape[1:])
+    values = keras.ops.cast(keras.ops.reshape(values, (-1, count)), "float32")
+    weights = np.random.default_rng(1).uniform(0.5, 1.5, count).astype(np.float32)
     return keras.ops.sum(values * get_backend().constant(weights)[None], axis=1)
 
 

@@ -28,8 +28,9 @@ from keras_xai.backend import get_backend
 from keras_xai.backend.protocol import Tensor, Tensors
 from keras_xai.model.inputs import prepare_inputs
 from keras_xai.model.samples import Samples
-from keras_xai.model.scores import MarginScore
+from keras_xai.model.target_score import MarginScore
 from keras_xai.model.task import SUM, Task, columns_of
+from keras_xai.outputs.dense import Dense
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
 from keras_xai.tree import leaves
@@ -82,6 +83,8 @@ def shared_with_score(model: keras.Model, task: Task, probe: Probe, x: list[Samp
 
     So it is for one unit that says class 1 or not, and for a number; none else.
     """
+    if isinstance(probe.output, Dense):
+        return {}  # what is explained follows the region, the margin the labels
     is_margin = (task.kind == "binary" and task.space == "logit") or task.kind == "number"
     if not is_margin or probe.target is not None or probe.y is None:
         return {}
@@ -144,7 +147,9 @@ class MarginExplainer:
         """(n,) the number that is to be predicted; None for classes and labels."""
         if self.task.classes or self.task.kind == "labels":
             return None
-        columns = np.asarray(columns_of(np.asarray(rows.y), self.task), np.float64).reshape(rows.size, -1)
+        regions = self._explainer.labelled_regions(rows)
+        numbers = columns_of(np.asarray(rows.y), self.task) if regions is None else regions.label
+        columns = np.asarray(numbers, np.float64).reshape(rows.size, -1)
         return columns.sum(1) if self._column == SUM else columns[:, self._column]
 
     def _pooled(self, parts: Iterator[dict[str, Attribution]], rows: Probe) -> Iterator[NDArray[np.float64]]:
@@ -159,16 +164,24 @@ class MarginExplainer:
             assert classes is not None
             return classes
         if self.task.kind == "labels":
-            return _combinations(columns_of(np.asarray(rows.y), self.task))
+            return _combinations(self._yes_or_no(rows))
         return np.zeros(rows.size, np.int64)
 
     def _labels(self, rows: Probe) -> NDArray[np.int64]:
-        """The labels whose margin is explained, as `MarginScore` takes them."""
+        """The labels whose margin is explained, as `MarginScore` takes them; of a dense output with their regions."""
+        regions, dense = self._explainer.labelled_regions(rows), self._explainer.dense
+        if regions is not None and dense is not None:
+            return dense.margin_targets(regions)
         if self.task.classes:
             return self.strata(rows)
         if self.task.kind == "labels":
-            return np.where(columns_of(np.asarray(rows.y), self.task) > 0, 1, -1).astype(np.int64)
+            return np.where(self._yes_or_no(rows) > 0, 1, -1).astype(np.int64)
         return np.full(rows.size, self._column, np.int64)
+
+    def _yes_or_no(self, rows: Probe) -> NDArray[Any]:
+        """(n, K) labels of 0 and 1."""
+        regions = self._explainer.labelled_regions(rows)
+        return columns_of(np.asarray(rows.y), self.task) if regions is None else regions.label
 
     def _reference(self, x: list[Samples]) -> list[NDArray[Any]]:
         """For each row what it is exchanged with; by gradient the method holds what rows are compared with."""

@@ -25,7 +25,7 @@ def score_variants(batch: Batch, count: int, variants: Callable[[Tensor], Tensor
     # The last pass is filled up with copies of the last variant, which are cut off again.
     numbers = np.minimum(np.arange(passes * per), count - 1).reshape(passes, per)
     numbers = backend.constant(numbers.astype(np.int32))
-    target = ops.tile(batch.target, [per])
+    target = batch.repeated_target(per)
 
     def one_pass(k: Tensor) -> Tensor:
         rows = []

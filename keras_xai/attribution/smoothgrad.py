@@ -82,7 +82,7 @@ class SmoothGrad(Method):
         for number, (x, moves) in enumerate(zip(batch.x, batch.differentiable, strict=True)):
             sigma.append(self._sigma(x) if moves else None)
             noise.append(backend.constant(self.draws(tuple(x.shape[1:]), number)) if moves else None)
-        target = ops.tile(batch.target, [per])
+        target = batch.repeated_target(per)
 
         def one_pass(k: Tensor, total: Tensors) -> Tensors:
             noisy = []

@@ -45,6 +45,7 @@ class EmbeddedBatch(Batch):
             progress=plain.progress,
             score_type=plain.score_type,
             placements=plain.placements,
+            is_dense=plain.is_dense,
         )
         self.model_inputs = plain.x
         self.input_index = [*self._direct, *self._embedded]

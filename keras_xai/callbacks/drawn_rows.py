@@ -10,12 +10,13 @@ from keras_xai.labels import guess_classes
 MIN_ROWS_OF_CLASS = 8  # or all that there are: a comparison within a class takes four
 
 
-def drawn_rows(y: NDArray[np.generic], count: int) -> NDArray[np.int64]:
+def drawn_rows(y: NDArray[np.generic], count: int, *, may_be_classes: bool = True) -> NDArray[np.int64]:
     """Return the numbers of some rows, sorted, the same for the same labels.
 
     Args:
         y: (B, ...) labels of all rows.
         count: rows to draw.
+        may_be_classes: False for labels of pixels or steps, which are not of a row.
 
     Returns:
         (n,) n at most `count`; all rows where there are no more. Labels that are no classes are drawn evenly over their order.
@@ -29,7 +30,7 @@ def drawn_rows(y: NDArray[np.generic], count: int) -> NDArray[np.int64]:
     if size <= count:
         return np.arange(size)
     generator = np.random.default_rng(0)
-    classes = guess_classes(y)
+    classes = guess_classes(y) if may_be_classes else None
     if classes is None:
         return np.sort(generator.choice(size, count, replace=False))
     values, sizes = np.unique(classes, return_counts=True)

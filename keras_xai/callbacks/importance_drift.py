@@ -33,6 +33,7 @@ from keras_xai.drift.rules import Rule, resolve_rules
 from keras_xai.errors import DriftAlarm, InvalidInput, named_fault, unknown
 from keras_xai.events import event_key, line
 from keras_xai.model.fitting import fit_probe
+from keras_xai.outputs.dense import Dense
 from keras_xai.probe import Probe
 from keras_xai.records import SOURCES, Alert, Attribution, Changed, Slices, Source
 from keras_xai.summary.metadata import Record
@@ -172,7 +173,7 @@ class ImportanceDrift(RecordingCallback):
                 )
         self.settings = DriftSettings.of(limit, burn_in, cooldown, per_class)
         check_response("on_drift", on_drift, "records.Alert")
-        if per_class and self.probe.classes is None:
+        if per_class and not _may_have_classes(self.probe):
             raise InvalidInput("per_class=True needs a probe whose y are classes.")
         self._warn_of_size()
         self.needs = announce_need(Need(self.probe, passes=6, live=copied_rows(live)))
@@ -234,7 +235,7 @@ class ImportanceDrift(RecordingCallback):
         except Exception as fault:
             self._lose_live(fault)
             return
-        if self.settings.per_class and rows.classes is None:
+        if self.settings.per_class and not _may_have_classes(rows):
             raise InvalidInput("per_class=True needs live rows whose y are classes.")
         self._first_rows = rows
 
@@ -548,6 +549,11 @@ class ImportanceDrift(RecordingCallback):
     def _class_names(self, probe: Probe) -> list[str]:
         names = self.probe.class_names
         return [str(names[number] if names else number) for number in _class_numbers(probe)]
+
+
+def _may_have_classes(probe: Probe) -> bool:
+    """Return True for labels that look like classes, or that only a model's dense output makes classes of."""
+    return probe.classes is not None or (isinstance(probe.output, Dense) and probe.y is not None)
 
 
 def _class_numbers(probe: Probe) -> tuple[int, ...]:

@@ -18,6 +18,8 @@ from keras_xai.callbacks.fingerprint import Difference, Fingerprint, row_hashes
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.frames import Names, Rows, Samples, as_arrays, row_count, rows_of
 from keras_xai.labels import coded, of_output
+from keras_xai.outputs.dense import Dense
+from keras_xai.outputs.spec import output_name
 from keras_xai.probe import Probe
 from keras_xai.probe.batches import each_batch, joined
 from keras_xai.probe.chunks import update_digest
@@ -104,9 +106,15 @@ class LiveRows:
 
     def _labelled_rows(self) -> Probe:
         rows = self._rows()
-        if rows.y is None:
+        if rows.y is None and self._reads_labels:
             raise InvalidInput("live gives rows without labels: expected (x, y).")
         return rows
+
+    @property
+    def _reads_labels(self) -> bool:
+        """True but for boxes, which the loss matches with the model's own."""
+        output = self._probe.output
+        return not isinstance(output, Dense) or output.has_labels
 
     def resume(self, digests: Sequence[Digest], *, repeats: bool) -> None:
         """Go on from the reads of a run that is continued: a change while no training ran counts, too.
@@ -227,10 +235,14 @@ class LiveRows:
     def _rows(self) -> Probe:
         x, y = self._read_source()
         probe = self._probe
-        y = of_output(y, probe.output, whose="live gives")
+        by_position = isinstance(probe.output, Dense)
+        if self._reads_labels:
+            y = of_output(y, output_name(probe.output), whose="live gives")
+        else:
+            y = None
         labels, rows = None, self._rows_to_take(x, y)
         if y is not None:
-            labels, *_ = coded(rows_of(y, rows), probe.class_names)
+            labels, *_ = coded(rows_of(y, rows), probe.class_names, by_position=by_position)
         inputs = self._inputs_of(as_arrays(x, "live", rows))
         taken = Probe(inputs, labels, kind=probe.kind or None, output=probe.output)
         if not len(self.numbers):
@@ -242,10 +254,11 @@ class LiveRows:
         if not self._is_drawn or y is None:
             return slice(MAX_LIVE_ROWS)
         if not len(self.numbers):
-            labels, _ = coded(y, self._probe.class_names)
+            labels, _ = coded(y, self._probe.class_names, by_position=isinstance(self._probe.output, Dense))
             if any(count not in (None, len(labels)) for count in map(row_count, leaves(x))):
                 return slice(MAX_LIVE_ROWS)  # which is refused with both lengths
-            self.numbers = drawn_rows(labels, MAX_LIVE_ROWS)
+            by_position = isinstance(self._probe.output, Dense)
+            self.numbers = drawn_rows(labels, MAX_LIVE_ROWS, may_be_classes=not by_position)
         return slice(None) if len(y) <= MAX_LIVE_ROWS else self.numbers
 
     def _inputs_of(self, samples: Samples) -> Any:

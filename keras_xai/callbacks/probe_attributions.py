@@ -17,7 +17,7 @@ from keras_xai.attribution.method import Method, make_method
 from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.memory import Need, announce_need
 from keras_xai.callbacks.schedule import Every
-from keras_xai.callbacks.slice_watch import slices_of_outputs
+from keras_xai.callbacks.slice_watch import slices_of_outputs, slices_of_positions
 from keras_xai.errors import InvalidInput, check_int
 from keras_xai.model.fitting import fit_probe
 from keras_xai.probe import Probe
@@ -170,8 +170,11 @@ class ProbeAttributions(RecordingCallback):
         if not self._looks_at_slices:
             return []
         assert self._explainer is not None
-        outputs = self._explainer.outputs(self.probe)
-        records = [slices_of_outputs(epoch, self.probe, self._explainer.task, outputs)]
+        if self._explainer.dense is None:
+            outputs = self._explainer.outputs(self.probe)
+            records = [slices_of_outputs(epoch, self.probe, self._explainer.task, outputs)]
+        else:
+            records = [slices_of_positions(epoch, self.probe, self._explainer)]
         self.log_figures(logs, self.slice_figures(self.probe, records))
         return records
 

@@ -21,6 +21,7 @@ from keras_xai.callbacks.model_parts import ModelParts
 from keras_xai.callbacks.response import Response, check_response, common_response, respond
 from keras_xai.callbacks.schedule import Every
 from keras_xai.callbacks.slice_watch import slice_readout, slice_targets, slices_of_predictions
+from keras_xai.drift.slices import accuracy_by_slice
 from keras_xai.errors import InvalidInput, MappingAlarm, cause, check_int, unknown
 from keras_xai.mapping.decision import Target, linear_probes
 from keras_xai.mapping.features import decomposition_of, features, restored
@@ -31,8 +32,10 @@ from keras_xai.mapping.reading import Reader, Reading, constant_by_design, remar
 from keras_xai.mapping.result import result
 from keras_xai.mapping.surrogate import Columns, linear, pooled_inputs, svm
 from keras_xai.mapping.task import ProbeTask
+from keras_xai.model.dense import means_of_rows
 from keras_xai.model.fitting import fit_probe
 from keras_xai.model.inputs import check_input_shapes, prepare_inputs
+from keras_xai.outputs.dense import Dense
 from keras_xai.probe import Probe
 from keras_xai.records import Decision, Flag, Mappings, Result, SliceReadout, Slices, Surrogate
 from keras_xai.summary.metadata import Record
@@ -203,10 +206,23 @@ class ProbeMappings(RecordingCallback):
             self.note(remark)
         self._reader = reader
         assert reader.runner.task is not None
-        self._task = ProbeTask(reader.runner.task, probe)
+        self._task = ProbeTask(reader.runner.task, probe, reader.region_label)
+        self._note_regions(self._task)
         columns = pooled_inputs(probe) if self.surrogates else None
         if columns is not None:
             self._columns = Columns.of(*columns)
+
+    def _note_regions(self, task: ProbeTask) -> None:
+        """Note where the regions of a dense output all have one label: linear probes have nothing to tell apart."""
+        output = self.probe.output
+        if not isinstance(output, Dense) or task.label is None or task.answer != "class":
+            return
+        values = np.unique(task.label)
+        if len(values) == 1:
+            self.note(
+                f"{output} explains regions that all have the label {values[0]}: no linear probe of a layer can tell them apart, "
+                f"and readability is not measured. Samples without this label, or with another one, make it a question."
+            )
 
     def _first_reading(self, reader: Reader) -> Reading:
         """Read once with the layers, and where that fails unexpectedly once more without them: the model's output alone."""
@@ -302,10 +318,18 @@ class ProbeMappings(RecordingCallback):
             if len(self._layers) == len(representation.layers):
                 representation = dataclasses.replace(representation, layers=self._layers)
             decision, readout = self._decision(epoch, task, predictions, decompositions, reading, representation.layers)
-            outcome = result(predictions, task.label, self.held_out, keep_label=self.probe.store == "inputs")
+            output = self.probe.output
+            outcome = result(
+                predictions,
+                task.label,
+                self.held_out,
+                keep_label=self.probe.store == "inputs",
+                positions=reading.positions,
+                unit=output.unit if isinstance(output, Dense) else "",
+            )
             slices = None
             if readout is not None:
-                slices = slices_of_predictions(epoch, self.probe, predictions, task.label)
+                slices = self._slices(epoch, predictions, reading, task)
                 slices = dataclasses.replace(slices, readout=readout)
         r2 = decision.surrogates["linear"].r2 if "linear" in decision.surrogates else math.nan
         inference_gap, memory_gap = self._gaps(logs, outcome)
@@ -321,6 +345,12 @@ class ProbeMappings(RecordingCallback):
         self._earliest = decompositions if self._earliest is None else self._earliest
         record = Mappings(epoch, representation, decision, outcome, flags, notes, self._flags.thresholds)
         return record, slices
+
+    def _slices(self, epoch: int, predictions: Predictions, reading: Reading, task: ProbeTask) -> Slices:
+        """Return accuracy and confidence by slice; of a dense output of each row the means over its positions."""
+        if reading.positions is None:
+            return slices_of_predictions(epoch, self.probe, predictions, task.label)
+        return accuracy_by_slice(epoch, self.probe.slices, *means_of_rows(reading.positions))
 
     def _gaps(self, logs: Mapping[str, Any], outcome: Result) -> tuple[float, HeldOutGap | None]:
         """Return two gaps to the training metric, of the probe's accuracy and of that of held-out rows.

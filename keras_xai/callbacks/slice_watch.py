@@ -64,6 +64,13 @@ def slices_of_outputs(epoch: int, probe: Probe, task: Task, outputs: NDArray[Any
         return slices_of_predictions(epoch, probe, predictions_from_outputs(task, outputs), label)
 
 
+def slices_of_positions(epoch: int, probe: Probe, explainer: ProbeExplainer) -> Slices:
+    """Return accuracy and confidence by slice of a dense output: of each row the means over its pixels, steps or boxes."""
+    with np.errstate(all="ignore"):
+        right, confidence = explainer.row_accuracy(probe)
+        return accuracy_by_slice(epoch, probe.slices, right, confidence)
+
+
 def slices_of_update(
     epoch: int,
     explainer: ProbeExplainer,
@@ -83,7 +90,10 @@ def slices_of_update(
         unmeasured: (F) True for features that the method cannot measure.
     """
     probe = explainer.probe
-    record = slices_of_outputs(epoch, probe, explainer.task, parts.of(explainer))
+    if explainer.dense is None:
+        record = slices_of_outputs(epoch, probe, explainer.task, parts.of(explainer))
+    else:
+        record = slices_of_positions(epoch, probe, explainer)
     if not top_features.is_fixed:
         return record
     of_all = importance_by_slice(probe.slices, pooled.magnitude, probe.features, unmeasured)

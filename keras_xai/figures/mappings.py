@@ -394,12 +394,14 @@ def surrogates(run: Recorded, look: Look = LIGHT) -> Figure:
     records = run.mappings
     epochs = [record.epoch for record in records]
     results = [record.result for record in records]
+    # Of a dense output it is a share of pixels, tokens or boxes.
+    each = f" per {results[-1].unit}" if results and results[-1].unit else ""
     series = [
         ("linear: R²", _surrogate_figure(records, "linear", "r2"), look.run_colour, "solid", 2.25),
         ("linear: agreement", _surrogate_figure(records, "linear", "agreement"), look.run_colour, "2px,3px", 1.5),
         ("SVM: agreement", _surrogate_figure(records, "svm", "agreement"), look["text-3"], "2px,3px", 1.5),
-        ("accuracy", [result.accuracy for result in results], look["text"], "solid", 1.5),
-        ("held-out accuracy", [result.held_out_accuracy for result in results], look["text"], "6px,3px", 1.5),
+        (f"accuracy{each}", [result.accuracy for result in results], look["text"], "solid", 1.5),
+        (f"held-out accuracy{each}", [result.held_out_accuracy for result in results], look["text"], "6px,3px", 1.5),
     ]
     data = []
     for name, values, colour, dash, width in series:

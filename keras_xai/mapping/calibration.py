@@ -13,12 +13,12 @@ CONFIDENCE_BINS = 15
 FLOOR_SIMULATIONS = 100
 
 
-def calibration_error(certainty: Array, correct: NDArray[np.bool_]) -> float:
+def calibration_error(certainty: Array, correct: NDArray[np.bool_ | np.floating]) -> float:
     """The expected calibration error (Naeini et al. 2015): |mean certainty − accuracy| of 15 bins, weighted by their samples.
 
     Args:
         certainty: (B) 0 to 1, the highest probability of each sample; the bins divide it evenly.
-        correct: (B) True where the prediction is right.
+        correct: (B) True, or 1, where the prediction is right.
 
     Returns:
         0 to 1; NaN where a certainty is NaN.

@@ -277,10 +277,11 @@ def training_gap(logs: Mapping[str, float], result: Result) -> float:
         −1 to 1; NaN where one of the two is not known.
     """
     key = accuracy_key(logs)
-    if key is None or result.correct is None:
+    right = result.share_right
+    if key is None or right is None:
         return float("nan")
-    rows = np.ones(len(result.correct), bool) if result.held_out is None else ~result.held_out
-    return float(logs[key]) - float(result.correct[rows].mean()) if rows.any() else float("nan")
+    rows = np.ones(len(right), bool) if result.held_out is None else ~result.held_out
+    return float(logs[key]) - float(right[rows].mean()) if rows.any() else float("nan")
 
 
 def held_out_gap(logs: Mapping[str, float], result: Result) -> HeldOutGap | None:

@@ -18,7 +18,10 @@ from keras_xai.backend.rows import fit_rows
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.mapping.layers import candidates, check_named, followed, left_out, names, unreadable
 from keras_xai.mapping.pooling import BOUNDS, CONSTANT_VALUES, Pooled, pool_activation, spoil_by_weights
+from keras_xai.model.dense import Positions
 from keras_xai.model.layers import is_channels_first, iter_layers, layer_path
+from keras_xai.model.region_score import encode
+from keras_xai.model.regions import Regions
 from keras_xai.model.runner import ModelRunner
 from keras_xai.model.samples import Samples
 from keras_xai.model.scores import Output
@@ -67,6 +70,7 @@ class Reading:
     outputs: NDArray[np.float32]  # (B, K) of the model
     logits: NDArray[np.float32]  # (B, K) before the softmax or sigmoid; the outputs where there is none
     matrices: tuple[Matrix, ...]  # of the followed layers, the model's output last
+    positions: Positions | None  # of a dense output, whose outputs and logits are means over the regions
     embedding: NDArray[np.float32] | None  # (B, D) the mean over unmasked steps; None without an embedding layer
 
 
@@ -151,6 +155,8 @@ class Reader:
         layers: the layers that are followed, the model's output last; empty before the first reading.
         size: B.
         runner: of the model.
+        region_label: after a reading of a dense output, what labels say of the regions, see `regions.label_of_region`; None
+            without labels.
 
     Cost:
         One forward pass over the probe, and for each layer B² · D multiplications or fewer.
@@ -170,7 +176,11 @@ class Reader:
         self.facts = Facts([], [], {}, [], False)
         self.layers: list[Layer] = []
         self._model = model
-        self._y, self._has_names = y, class_names is not None
+        self._y, self._class_names = y, class_names
+        self.region_label: NDArray[Any] | None = None
+        self._explained_classes: NDArray[np.int64] | None = (
+            None  # of a dense output without labels: those of the first reading
+        )
         self._x, self.size = x, len(x[0])
         self._vary = [differs(a) for a in x]
         self._named = layers is not None
@@ -203,11 +213,30 @@ class Reader:
         Raises:
             InvalidInput: see the class; a layer that no longer gives a row for each sample.
         """
-        parts, matrices = self._read_chunks()
+        positions, target = self._dense_output()
+        parts, matrices = self._read_chunks(target)
         while self._exclude_miscounted(parts):
-            parts, matrices = self._read_chunks()
+            parts, matrices = self._read_chunks(target)
         self._has_read = True
-        return self._reading(parts, matrices)
+        return self._reading(parts, matrices, positions)
+
+    def _dense_output(self) -> tuple[Positions | None, NDArray[np.int64] | None]:
+        """What a dense output says at every position, and the regions over which it is read as one row."""
+        dense = self.runner.dense
+        if dense is None:
+            return None, None
+        self.runner.settle(self._x, self._y, named=self._class_names is not None)
+        labels = dense.labels(self._y, self._class_names)
+        positions = dense.positions(self._x, labels)
+        if self._y is not None and labels is not None:
+            regions = dense.labelled_regions(self._x, self._y, None, self._class_names, positions)
+            assert regions is not None
+            self.region_label = regions.label
+            chosen = Regions(regions.target, regions.region)
+        else:
+            chosen = dense.regions(self._x, None, self._explained_classes, self._class_names, positions)
+            self._explained_classes = chosen.target
+        return positions, encode(chosen.target, chosen.region)
 
     def exclude_layers(self, reason: str) -> None:
         """Follow the model's output alone from the next reading on.
@@ -218,18 +247,19 @@ class Reader:
         layers = [*self._candidates, *self._embeddings]
         self._excluded = {id(layer): reason for layer in layers} | self._excluded
 
-    def _read_chunks(self) -> tuple[list[_Rows], _Matrices | None]:
+    def _read_chunks(self, target: NDArray[np.int64] | None) -> tuple[list[_Rows], _Matrices | None]:
         """The result of each chunk of the probe; the matrices too where all is one chunk."""
         chunks = self.runner.chunks(self.size)
         if len(chunks) == 1:
-            part, matrices = self._run(self._program_of_one_chunk, chunks[0].rows, chunks[0].size)
+            part, matrices = self._run(self._program_of_one_chunk, chunks[0].rows, chunks[0].size, target)
             return [part], matrices
-        return [self._run(self._program, rows, size) for rows, size in chunks], None
+        return [self._run(self._program, rows, size, target) for rows, size in chunks], None
 
-    def _run(self, program: Program, rows: Any, size: int) -> Any:
+    def _run(self, program: Program, rows: Any, size: int, target: NDArray[np.int64] | None) -> Any:
         weight = (np.arange(self.chunk) < size) * 1.0  # 0 for the rows that fill up the last chunk
         # The number of excluded layers is a constant of the program, so that excluding further ones traces it again.
-        return program([a[rows] for a in self._x], weight, len(self._excluded))
+        regions = [] if target is None else [target[rows].astype(np.int32)]
+        return program([a[rows] for a in self._x], weight, len(self._excluded), regions)
 
     def _exclude_miscounted(self, parts: list[_Rows]) -> bool:
         """Exclude the layers that gave another number of rows than of samples, which is known only after they ran.
@@ -256,12 +286,12 @@ class Reader:
         self._excluded |= reasons
         return bool(reasons)
 
-    def _reading(self, parts: list[_Rows], matrices: _Matrices | None) -> Reading:
+    def _reading(self, parts: list[_Rows], matrices: _Matrices | None, positions: Positions | None) -> Reading:
         """The reading of the whole probe, joined from chunks."""
         numpy = get_backend().numpy
         self.facts = parts[0].facts
         outputs = self._joined([part.outputs for part in parts])
-        task = self.runner.settle_by(outputs, parts[0].link, self._y, named=self._has_names)
+        task = self.runner.settle_by(outputs, parts[0].link, self._y, named=self._class_names is not None)
         self.layers = _with_named_output(self.facts.layers, task)
         if matrices is None:
             by_chunk = [part.rows for part in parts]
@@ -279,6 +309,7 @@ class Reader:
             outputs=outputs,
             logits=self._joined([part.scores for part in parts]),
             matrices=tuple(by_layer),
+            positions=positions,
             embedding=self._joined([part.embedding for part in parts]) if self.facts.embeds else None,
         )
 
@@ -308,16 +339,19 @@ class Reader:
 
     # Inside programs.
 
-    def _rows(self, x: Tensors, weight: Tensor, _excluded: int) -> _Rows:
+    def _rows(self, x: Tensors, weight: Tensor, _excluded: int, regions: Tensors) -> _Rows:
         candidate_ids = {id(layer) for layer in self._candidates}
         watched = [*self._candidates, *(layer for layer in self._embeddings if id(layer) not in candidate_ids)]
         trace = get_backend().trace_activations(self.runner.score_function.outputs, x, watched, self._vary)
         activations, reasons = self._followed(trace)
         counter = _RowCounter(x[0].shape[0])
         parts = [self._pooled(activation, weight, counter) for activation in activations]
-        outputs = counter.fitted(trace.outputs, None)
+        outputs, scores = counter.fitted(trace.outputs, None), counter.fitted(trace.scores, None)
+        if regions:
+            of_region = self.runner.score_function.target_score(self.runner.task, regions[0])
+            outputs, scores = of_region.rows(outputs), of_region.rows(scores)
         width = 1 if len(outputs.shape) == 1 else int(outputs.shape[-1])
-        scores = ops.reshape(counter.fitted(trace.scores, None), (-1, width))
+        scores = ops.reshape(scores, (-1, width))
         parts.append(pool_activation(scores, weight, None, "", False))
         embedding = next((activation for activation in trace.activations if self._embeds(activation)), None)
         mean_embedding = scores if embedding is None else self._pooled(embedding, weight, counter).rows
@@ -379,9 +413,11 @@ class Reader:
         embeds = any(layer is embedding for embedding in self._embeddings)
         return embeds and not activation.problem and id(layer) not in self._excluded
 
-    def _rows_and_matrices(self, x: Tensors, weight: Tensor, excluded: int) -> tuple[_Rows, _Matrices]:
+    def _rows_and_matrices(
+        self, x: Tensors, weight: Tensor, excluded: int, regions: Tensors
+    ) -> tuple[_Rows, _Matrices]:
         """The rows and matrices in one program, for a probe of one chunk."""
-        part = self._rows(x, weight, excluded)
+        part = self._rows(x, weight, excluded, regions)
         return part, self._matrices([[rows] for rows in part.rows])
 
     def _matrices(self, parts: list[Tensors]) -> _Matrices:

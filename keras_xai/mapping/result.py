@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,17 +10,25 @@ from numpy.typing import NDArray
 
 from keras_xai.mapping.calibration import calibration_error, calibration_floor
 from keras_xai.mapping.predictions import Predictions
+from keras_xai.model.dense import Positions, means_of_rows
 from keras_xai.records import Result
 
 Array = NDArray[np.float64]
 
+MAX_SIMULATED = 4096  # positions, of which the error by chance is simulated
 MAX_CLASSES = 64  # up to so many classes every logit is kept
 TOP_CLASSES = 5  # of more classes the true one's logit and so many of the highest
 LARGEST_FLOAT16 = 65504
 
 
 def result(
-    predictions: Predictions, label: NDArray[Any] | None, held_out: NDArray[np.bool_] | None, *, keep_label: bool
+    predictions: Predictions,
+    label: NDArray[Any] | None,
+    held_out: NDArray[np.bool_] | None,
+    *,
+    keep_label: bool,
+    positions: Positions | None = None,
+    unit: str = "",
 ) -> Result:
     """The record of one epoch's predictions.
 
@@ -28,8 +37,14 @@ def result(
         label: (B) true classes, (B, K) of 0 and 1, or numbers; None without.
         held_out: (B) True for rows that were not trained on; None where that is not known.
         keep_label: True where labels may be written.
+        positions: of a dense output, over which accuracy and confidence are; the predictions are then of regions.
+        unit: what a position is, as a word.
     """
     accuracy = Accuracy.of(predictions, label, held_out)
+    right = None
+    if positions is not None:
+        accuracy = accuracy.over(positions, held_out)
+        right = None if label is None else means_of_rows(positions)[0].astype(np.float32)
     logits, columns = _kept_logits(predictions, label)
     return Result(
         answer=predictions.answer,
@@ -45,6 +60,8 @@ def result(
         held_out_accuracy=accuracy.held_out_accuracy,
         columns=columns,
         correct=accuracy.correct,
+        right=right,
+        unit=unit,
         label=label if keep_label else None,
         held_out=held_out,
     )
@@ -86,6 +103,32 @@ class Accuracy(NamedTuple):
             confidence_gap=float(certainty.mean() - share_correct),
             ece=calibration_error(certainty.ravel(), correct.ravel()),
             ece_floor=calibration_floor(certainty.ravel()),
+            held_out_accuracy=held_out_accuracy,
+        )
+
+    def over(self, positions: Positions, held_out: NDArray[np.bool_] | None) -> Accuracy:
+        """The same over all positions that have a label; `correct` stays that of the regions."""
+        has_label = np.isfinite(positions.right)
+        certainties = np.where(positions.counts, positions.certainty, np.nan).astype(np.float64)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a row without a label, whose mean is NaN
+            accuracy = self._replace(
+                confidence=np.nanmean(positions.confidence, 1, dtype=np.float64), certainty=np.nanmean(certainties, 1)
+            )
+        certainty, right = positions.certainty[has_label].astype(np.float64), positions.right[has_label]
+        if not right.size or not np.isfinite(certainty).all():
+            return Accuracy(accuracy.confidence, accuracy.certainty, accuracy.correct)
+        share_right = float(right.mean(dtype=np.float64))
+        held_out_accuracy = np.nan
+        if held_out is not None and has_label[held_out].any():
+            held_out_accuracy = float(positions.right[held_out][has_label[held_out]].mean(dtype=np.float64))
+        few = np.linspace(0, len(certainty) - 1, min(len(certainty), MAX_SIMULATED)).astype(np.int64)
+        return accuracy._replace(
+            accuracy=share_right,
+            confidence_gap=float(certainty.mean() - share_right),
+            ece=calibration_error(certainty, right),
+            # The error by chance falls with the root of the number of positions.
+            ece_floor=calibration_floor(certainty[few]) * (len(few) / len(certainty)) ** 0.5,
             held_out_accuracy=held_out_accuracy,
         )
 

@@ -10,6 +10,7 @@ from keras_xai.mapping.decision import Target
 from keras_xai.mapping.predictions import Predictions, predictions_of
 from keras_xai.mapping.reading import Reading
 from keras_xai.model.task import Task, columns_of, true_classes
+from keras_xai.outputs.dense import Dense
 from keras_xai.probe import Probe
 from keras_xai.records import Answer, Link, TaskKind
 
@@ -38,17 +39,18 @@ class ProbeTask:
     Args:
         task: of the model's outputs.
         probe: with labels, if there are any.
+        region_label: the labels of a dense output's regions, in the place of the probe's own.
 
     Raises:
         InvalidInput: labels that do not fit the output, with both shapes.
     """
 
-    def __init__(self, task: Task, probe: Probe) -> None:
+    def __init__(self, task: Task, probe: Probe, region_label: NDArray[Any] | None = None) -> None:
         self.answer: Answer = ANSWERS[task.kind]
         self.classes = task.classes or task.width
         self._space = task.space
         self._link = _link_of(task)
-        self.label = true_labels(task, probe)
+        self.label = region_label if isinstance(probe.output, Dense) else true_labels(task, probe)
 
     def predictions(self, reading: Reading) -> Predictions:
         """The model's predictions in a reading."""

@@ -148,6 +148,12 @@ def spatial_layers(
     return spatial
 
 
+def before_head(layers: Sequence[keras.layers.Layer]) -> list[keras.layers.Layer]:
+    """The layers before the last one that has weights, which makes the scores of a dense output; all where none is before it."""
+    with_weights = [k for k, layer in enumerate(layers) if layer.weights]
+    return list(layers[: with_weights[-1]] if with_weights and with_weights[-1] else layers)
+
+
 def whole_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers that give a whole output each: none that holds others, but wrappers, and nothing inside attention."""
     layers = iter_layers(model)

@@ -13,10 +13,11 @@ from keras_xai.backend import get_backend
 from keras_xai.backend.protocol import Program, Tensor
 from keras_xai.backend.team import Team, present_team
 from keras_xai.model.batch_size import fixed_batch_size
+from keras_xai.model.dense import DenseOutput, output_chunk
 from keras_xai.model.layers import has_convolution
 from keras_xai.model.samples import Samples, sample_bytes, take_rows
-from keras_xai.model.scores import Output, ScoreFunction, TargetScore
-from keras_xai.model.task import Task
+from keras_xai.model.scores import Output, ScoreFunction
+from keras_xai.model.task import Task, resolve_target, true_classes
 from keras_xai.records import Link
 from keras_xai.tree import leaves
 
@@ -54,19 +55,27 @@ class ModelRunner:
         chunk: rows in one forward pass; default 64 with convolutions, else 512, where nothing is compiled 1024, and no more than
             make up 16 MiB. A model of a fixed batch size takes as many as that, always.
         jit: compile with XLA.
+
+    Attributes:
+        task: what the outputs say, None before `settle`.
+        dense: of an output that says it at many positions; None for a row of scores.
     """
 
     def __init__(
         self, model: keras.Model, like: Any, output: Output = None, chunk: int | None = None, jit: bool = False
     ) -> None:
-        self.model = model
+        self.model, self.like = model, like
         fixed = fixed_batch_size(model)
         self._takes_whole_chunks = fixed is not None
         self.chunk = fixed or chunk or chunk_rows(like, convolves=has_convolution(model))
         self.score_function = ScoreFunction(model, like, output)
         self.task: Task | None = None  # once `settle` has decided it
         self._jit = jit
-        self._like = like
+        self.dense: DenseOutput | None = None
+        if self.score_function.dense is not None:
+            most = output_chunk(self.chunk, model, self.score_function.input_shapes)
+            self.chunk = self.chunk if self._takes_whole_chunks else most
+            self.dense = DenseOutput(self, self.score_function.dense)
         self._forward = self.compiled(self._outputs)
         self._target_scores = self.compiled(self._scores)
 
@@ -77,12 +86,12 @@ class ModelRunner:
 
     def input_names(self) -> list[str]:
         """Names for the model's inputs."""
-        return self.score_function.input_names(len(leaves(self._like)))
+        return self.score_function.input_names(len(leaves(self.like)))
 
     def with_chunk(self, chunk: int) -> ModelRunner:
         """A runner of the same model by other chunks, for the same task."""
-        runner = ModelRunner(self.model, self._like, self.score_function.output, chunk, self._jit)
-        runner.task = self.task
+        runner = ModelRunner(self.model, self.like, self.score_function.output, chunk, self._jit)
+        runner.task, runner.dense = self.task, self.dense
         return runner
 
     def compiled(self, function: Callable[..., Any], *, runs_model: bool = True) -> Program:
@@ -106,17 +115,45 @@ class ModelRunner:
         return chunks
 
     def outputs(self, x: Sequence[Samples]) -> NDArray[np.float32]:
-        """(B, K) the model's outputs for rows x."""
+        """(B, K) the model's outputs for rows x; (B, ..., K) of a dense one."""
         return self._run_forward(x)[0]
 
     def scores(self, x: Sequence[Samples], target: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-        """(B,) the scores of the classes or columns target (B,): logits where the model has some."""
+        """(B,) the scores of what `targets` gives, or of classes or columns (B,): logits where the model has some."""
         self.settle(x)
         numpy, target = get_backend().numpy, target.astype(np.int32)
         parts = []
         for rows, _ in self.chunks(len(x[0])):
             parts.append(numpy(self._target_scores(take_rows(x, rows), target[rows])))
         return joined(parts, len(x[0]))
+
+    def targets(
+        self,
+        x: Sequence[Samples],
+        y: NDArray[Any] | None = None,
+        target: Any = None,
+        names: Sequence[str] | None = None,
+    ) -> NDArray[np.int64]:
+        """What is explained of rows x: classes or columns (B,), with regions (B, ...) where the output is dense.
+
+        Args:
+            x: (B, ...) rows; by them the task is decided.
+            y: (B, ...) their labels, None without.
+            target: as `attribute` takes it; default the true class, else the one that the model chooses.
+            names: of the classes.
+
+        Raises:
+            InvalidInput: labels or targets that do not fit the output; no target where none can be chosen.
+        """
+        if self.dense is not None:
+            self.settle(x, y, named=names is not None)
+            return self.dense.targets(x, y, target, names)
+        outputs, task = self.outputs_and_task(x, y, named=names is not None)
+        classes = None
+        if target is None and y is not None:
+            classes = true_classes(y, task, names, self.score_function.output)
+        targets = resolve_target(target, task, len(x[0]), classes, names)
+        return targets if targets is not None else task.explained(outputs)
 
     def settle(self, x: Sequence[Samples], y: NDArray[Any] | None = None, *, named: bool = False) -> Task:
         """Decide what the outputs say, once: by the outputs of the first chunk of rows x.
@@ -134,8 +171,10 @@ class ModelRunner:
     def settle_by(
         self, outputs: NDArray[Any], link: Link, y: NDArray[Any] | None = None, *, named: bool = False
     ) -> Task:
-        """Decide it by outputs (B, K) that are there already, and by what makes them of logits."""
-        if self.task is None:
+        """Decide it by outputs (B, K), or (B, ..., K), that are there already, and by what makes them of logits."""
+        if self.task is None and self.dense is not None:
+            self.task = self.dense.settle(outputs, link, y, named=named)
+        elif self.task is None:
             self.task = self.score_function.task(outputs, link, y, named=named)
         return self.task
 
@@ -169,7 +208,7 @@ class ModelRunner:
         return _Outputs(logits.outputs, logits.link)
 
     def _scores(self, x: list[Tensor], target: Tensor) -> Tensor:
-        return TargetScore(self.task, target).select(self.score_function.logits(x).scores)
+        return self.score_function.target_score(self.task, target).select(self.score_function.logits(x).scores)
 
 
 class _ProgramInStep:

@@ -1,4 +1,4 @@
-"""The scores of a model: which output is read, what stands behind it, and which of its columns is explained."""
+"""The scores of a model: which output is read, and what stands behind it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
-from keras import ops
+import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai import tree
@@ -16,14 +16,16 @@ from keras_xai.backend.keras_tree import flatten_with_path
 from keras_xai.backend.protocol import Logits, Tensor
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.model.batch_size import begin_sequence
+from keras_xai.model.output_hint import hint_of_names, hint_of_shape, is_name_of_classes
+from keras_xai.model.region_score import RegionScore
+from keras_xai.model.target_score import TargetScore
 from keras_xai.model.task import Task, decide
 from keras_xai.model.whole_numbers import as_numbers
+from keras_xai.outputs.dense import Dense
+from keras_xai.outputs.spec import OutputSpec, output_name
 from keras_xai.records import Link
 
-Output = str | int | Callable[..., Any] | None
-LEAST_PROBABILITY = 1e-6  # in float32 1 − p is not finer
-TINY = 1e-30
-FAR = 1e9  # below every other logit
+Output = str | int | Callable[..., Any] | OutputSpec | None
 
 
 class ScoreFunction:
@@ -32,11 +34,18 @@ class ScoreFunction:
     Args:
         model: any Keras model.
         like: the input as the user holds it: an array, a list or a dict of arrays.
-        output: which output of several, by name or index; or a callable(model, x) -> scores (n, K).
+        output: which output of several, by name or index; a description of `kx.outputs`; or a callable(model, x) -> scores
+            (n, K).
+
+    Attributes:
+        dense: the description of a dense output, whose outputs and scores are (n, ..., K); None for a row of scores.
+        input_shapes: (...) of a sample of each input.
     """
 
     def __init__(self, model: keras.Model, like: Any, output: Output = None) -> None:
         self.model, self.output = model, output
+        self.dense = output if isinstance(output, Dense) else None
+        self.input_shapes = [tuple(np.shape(array)[1:]) for array in tree.leaves(like)]
         self._like = like
 
     def structured(self, inputs: Sequence[Any]) -> Any:
@@ -55,7 +64,7 @@ class ScoreFunction:
         return [(name, tensor.name) for name, tensor in zip(names, tensors, strict=True)]
 
     def outputs(self, inputs: list[Tensor]) -> Tensor:
-        """(n, K) or (n,) the model's output.
+        """(n, K) or (n,) the model's output; (n, ..., K) of a dense one.
 
         Raises:
             InvalidInput: it is anything else; no such output.
@@ -67,7 +76,19 @@ class ScoreFunction:
                 output = self.output(self.model, x)
             else:
                 output = self._select(self.model(x, training=False))
-        return _as_scores(output, inputs[0].shape[0])
+        samples = inputs[0].shape[0]
+        if self.dense is None:
+            return _as_scores(output, samples, self.input_shapes)
+        tensor = _as_dense(output, samples, self.dense)
+        return tensor if self.dense.columns is None else tensor[..., self.dense.columns]
+
+    def target_score(
+        self, task: Task | None, target: Tensor, score_type: type[TargetScore] = TargetScore
+    ) -> TargetScore:
+        """The one score of each row: of a dense output that of its region."""
+        if self.dense is None:
+            return score_type(task, target)
+        return RegionScore(task, target, self.input_shapes, self.dense, score_type)
 
     def logits(self, inputs: list[Tensor]) -> Logits:
         """The outputs, and what is explained: the logits behind them, where there are some."""
@@ -83,9 +104,13 @@ class ScoreFunction:
         tensors = list(outputs.values())
         is_plain = isinstance(structure, Mapping) and not any("/" in path for path in outputs)
         names = list(outputs) if is_plain or not model_names else model_names
-        output = self.output
+        output = output_name(self.output)
+        if output is None and len(tensors) > 1 and self.dense is not None and self.dense.unit == "box":
+            output = name_of_classes(names)
         if output is None and len(tensors) > 1:
-            raise InvalidInput(f"The model has several outputs: choose one with output=, one of {listed(names)}.")
+            raise InvalidInput(
+                f"The model has several outputs: choose one with output=, one of {listed(names)}.{hint_of_names(names)}"
+            )
         if output is None:
             return tensors[0]
         if isinstance(output, int) and not isinstance(output, bool) and 0 <= output < len(tensors):
@@ -116,95 +141,14 @@ class ScoreFunction:
         if callable(self.output):
             return None
         if isinstance(loss, (Mapping, list, tuple)):
-            return _loss_of(loss, self.output, list(getattr(self.model, "output_names", None) or []))
+            return _loss_of(loss, output_name(self.output), list(getattr(self.model, "output_names", None) or []))
         return loss
 
-
-class TargetScore:
-    """The one score of each row that is explained, which is linear in the row's scores.
-
-    Of one unit that says class 1 or not, class 0 is explained by the negative logit, or by 1 − p where there is only a
-    probability; −1 among the targets of labels or numbers is the sum of all columns.
-
-    Args:
-        task: what the scores say; None takes the target's column, or the only one.
-        target: (n,) classes or columns, integers.
-    """
-
-    def __init__(self, task: Task | None, target: Tensor) -> None:
-        self._task, self._target = task, target
-        self._has_sign = task is not None and task.kind == "binary"
-        self._is_probability = self._has_sign and task is not None and task.space == "probability"
-        self._may_sum = task is not None and task.kind in ("labels", "numbers")
-
-    def select(self, scores: Tensor) -> Tensor:
-        """(n,) of scores (n, K) or (n,)."""
-        if len(scores.shape) == 1 or scores.shape[-1] == 1:
-            column = ops.reshape(scores, (-1,))
-            signed = column * self._sign(column) if self._has_sign else column
-            return signed + self._is_zero(column) if self._is_probability else signed
-        if not self._may_sum:
-            return get_backend().take_target(scores, self._target)
-        column = get_backend().take_target(scores, ops.maximum(self._target, 0))
-        return ops.where(self._target < 0, ops.sum(scores, 1), column)
-
-    def weights(self, scores: Tensor) -> Tensor:
-        """The derivative of the score with respect to scores (n, K) or (n,), in their shape."""
-        if len(scores.shape) == 1 or scores.shape[-1] == 1:
-            ones = ops.ones_like(scores)
-            return ops.reshape(self._sign(ones), ops.shape(ones)) if self._has_sign else ones
-        weights = ops.one_hot(self._target, scores.shape[-1], dtype=scores.dtype)  # of −1 all zeros
-        return ops.where(self._target[:, None] < 0, ops.ones_like(weights), weights) if self._may_sum else weights
-
-    def _sign(self, like: Tensor) -> Tensor:
-        return 2 * ops.cast(self._target, like.dtype) - 1
-
-    def _is_zero(self, like: Tensor) -> Tensor:
-        return ops.cast(ops.equal(self._target, 0), like.dtype)
-
-
-class MarginScore(TargetScore):
-    """The margin of each row: how much more the model says for the row's own label than for anything else.
-
-    | task | margin |
-    |---|---|
-    | binary | ±z, the sign that of the class |
-    | classes | z of the true class − log Σ exp z of the others |
-    | labels | Σ over labels of ±z, the sign that of the label |
-    | number, numbers | the number itself, or the sum |
-
-    Where there are only probabilities z is log p − log (1 − p), which for classes is the same margin.
-
-    Args:
-        task: what the scores say.
-        target: (n,) true classes, or the column of a number, as `TargetScore` has it; of labels (n, K) of −1 and 1.
-    """
-
-    def select(self, scores: Tensor) -> Tensor:
-        """(n,) of scores (n, K) or (n,)."""
-        task = self._task
-        assert task is not None
-        scores = ops.cast(scores, "float32")
-        if task.kind in ("number", "numbers"):
-            return super().select(scores)
-        if task.kind == "classes":
-            return self._of_classes(scores, are_probabilities=task.space == "probability")
-        if task.space == "probability":
-            inside = ops.clip(scores, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-            scores = ops.log(inside) - ops.log(1 - inside)
-        if task.kind == "labels":
-            return ops.sum(scores * ops.cast(self._target, scores.dtype), 1)
-        column = ops.reshape(scores, (-1,))
-        return column * self._sign(column)
-
-    def _of_classes(self, scores: Tensor, *, are_probabilities: bool) -> Tensor:
-        true = get_backend().take_target(scores, self._target)
-        is_true = ops.one_hot(self._target, scores.shape[-1], dtype=scores.dtype)
-        if not are_probabilities:
-            return true - ops.logsumexp(scores - FAR * is_true, axis=1)
-        # The others' sum and not 1 − p, of which float32 has nothing left where p is about 1.
-        others = ops.sum(scores * (1 - is_true), 1)
-        return ops.log(ops.maximum(true, TINY)) - ops.log(ops.maximum(others, TINY))
+    @property
+    def ignored_label(self) -> int | None:
+        """The label that the loss passes over, None where it has none."""
+        label = getattr(self._loss(), "ignore_class", None)
+        return None if label is None else int(label)
 
 
 def _loss_of(losses: Mapping[str, Any] | Sequence[Any], output: Output, names: list[str]) -> Any:
@@ -234,8 +178,8 @@ def named_outputs(structure: Any, names: Sequence[str]) -> tuple[dict[str, Any],
     return paths, [name_of[path] for path in paths] if name_of else []
 
 
-def _as_scores(output: Any, samples: int | None) -> Tensor:
-    """An output as scores (n, K) or (n,) of `samples` rows.
+def _as_scores(output: Any, samples: int | None, inputs: Sequence[tuple[int, ...]] = ()) -> Tensor:
+    """An output as scores (n, K) or (n,) of `samples` rows, of a model with inputs of these shapes.
 
     Raises:
         InvalidInput: it is anything else, with its type, dtype or shape.
@@ -249,10 +193,60 @@ def _as_scores(output: Any, samples: int | None) -> Tensor:
     else:
         fault = _fault_of_shape(scores, samples)
     if fault:
+        hint = _dense_hint(scores, samples, inputs)
+        way = f"output={hint}; or a" if hint else "output= a"
         raise InvalidInput(
-            f"The output {fault}: scores (n, K) are expected; give output= a callable(model, x) that returns them."
+            f"The output {fault}: scores (n, K) are expected; give {way} callable(model, x) that returns them."
         )
     return scores
+
+
+def _dense_hint(scores: Tensor | None, samples: int | None, inputs: Sequence[tuple[int, ...]]) -> str:
+    """The description of `kx.outputs` that a tensor of more axes asks for; "" where none does."""
+    try:
+        shape = () if scores is None else tuple(scores.shape)
+    except ValueError:  # TensorFlow's, of a tensor whose rank is not known
+        return ""
+    has_rows = len(shape) > 2 and shape[0] in (None, samples or shape[0]) and all(shape[1:])
+    return hint_of_shape(shape, inputs) if has_rows else ""
+
+
+def _as_dense(output: Any, samples: int | None, spec: Dense) -> Tensor:
+    """An output (n, ...) of numbers at positions.
+
+    Raises:
+        InvalidInput: it is anything else, with its type, dtype or shape.
+    """
+    tensor = get_backend().dense_tensor(output)
+    if tensor is None:
+        raise InvalidInput(
+            f"The output is a {type(output).__name__}: {spec.name} needs a tensor of numbers (B, ..., K)."
+        )
+    try:
+        shape = tuple(tensor.shape)
+    except ValueError:  # TensorFlow's, of a tensor whose rank is not known
+        shape = ()
+    if len(shape) < 2 or shape[0] not in (None, samples or shape[0]):
+        raise InvalidInput(
+            f"The output has shape {shape or 'that is not known in advance'}"
+            f"{f' for {samples} samples' if samples else ''}: {spec.name} needs (B, ..., K)."
+        )
+    return tensor
+
+
+def name_of_classes(names: Sequence[str]) -> str:
+    """The output of a detector that holds the classes of boxes, by its name.
+
+    Raises:
+        InvalidInput: none is told by its name, or more than one.
+    """
+    matching = [name for name in names if is_name_of_classes(name)]
+    if len(matching) != 1:
+        raise InvalidInput(
+            f"The model has the outputs {listed(names)}: say which holds the classes of the boxes, as "
+            f"kx.outputs.detection(classes={str(names[-1])!r})."
+        )
+    return matching[0]
 
 
 def _fault_of_shape(scores: Tensor, samples: int | None) -> str:

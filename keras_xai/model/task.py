@@ -93,7 +93,7 @@ class Task:
             InvalidInput: of several numbers none is chosen.
         """
         if self.kind == "numbers":
-            raise _none_chosen(self, None)
+            raise none_chosen(self, None)
         outputs = outputs.reshape(len(outputs), -1)
         if self.kind == "labels":
             return outputs.argmax(1).astype(np.int64)
@@ -329,7 +329,7 @@ def resolve_target(
     """
     if target is None:
         if task.kind == "numbers":
-            raise _none_chosen(task, names)
+            raise none_chosen(task, names)
         return np.zeros(size, np.int64) if task.kind == "number" else true
     if isinstance(target, str):
         return np.full(size, _named_target(target, task, names), np.int64)
@@ -347,7 +347,8 @@ def resolve_target(
     return np.broadcast_to(columns, (size,)).astype(np.int64)
 
 
-def _none_chosen(task: Task, names: Sequence[str] | None) -> InvalidInput:
+def none_chosen(task: Task, names: Sequence[str] | None) -> InvalidInput:
+    """The error where none of several numbers is chosen."""
     listed = ", ".join(names) if names and len(names) == task.width else f"0 to {task.width - 1}"
     return InvalidInput(
         f"The model gives {task.width} numbers, and none of them is chosen: say which one is to be explained with target="

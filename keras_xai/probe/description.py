@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from keras_xai.frames import Names
+from keras_xai.outputs.dense import Dense
+from keras_xai.outputs.spec import output_text
 from keras_xai.probe.probe import UNDECIDED, Probe
 
 
@@ -16,6 +18,9 @@ def describe(probe: Probe) -> dict[str, Any]:
     stored = probe.store == "inputs" and probe.x is not None
     vocabulary = probe.vocabulary or ()
     words = vocabulary.items() if isinstance(vocabulary, Mapping) else enumerate(vocabulary)
+    has_maps = isinstance(
+        probe.output, Dense
+    )  # of labels, one a position: the classes say what is true of what is explained
     segments = probe.groups.tolist() if isinstance(probe.groups, np.ndarray) else None
     groups = None
     if isinstance(probe.groups, dict):
@@ -26,9 +31,9 @@ def describe(probe: Probe) -> dict[str, Any]:
         "shapes": [list(shape) for shape in probe.shapes],
         "size": probe.size,
         "inputs": list(probe.keys) if probe.keys is not None else len(probe.shapes),
-        "labels": probe.y.tolist() if stored and probe.y is not None else None,
+        "labels": probe.y.tolist() if stored and probe.y is not None and not has_maps else None,
         "class_names": probe.class_names,
-        "output": getattr(probe.output, "__name__", "callable") if callable(probe.output) else probe.output,
+        "output": output_text(probe.output),
         "segments": segments,
         "groups": groups,
         "vocabulary": {str(token): str(word) for token, word in words},

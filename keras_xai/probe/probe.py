@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from keras_xai.errors import InvalidInput
 from keras_xai.frames import Names, as_arrays, warn_of_conversion
 from keras_xai.labels import coded, guess_classes, of_output
+from keras_xai.outputs.dense import Dense
+from keras_xai.outputs.spec import OutputSpec, output_name
 from keras_xai.probe.batches import first_samples
 from keras_xai.probe.checks import check_arrays, check_class_names, check_labels, check_rows, check_target
 from keras_xai.probe.chunks import update_digest
@@ -28,6 +30,7 @@ from keras_xai.tree import leaves, map_leaves
 
 Arrays = Any  # an array, a list of arrays (several inputs) or a dict of arrays
 Classes = NDArray[np.int64] | None
+POSITION_AXES = {"image": 2, "volume": 3}  # of what the positions of a dense output lie in; of other kinds 1
 UNDECIDED: Literal["undecided"] = "undecided"  # no model has said yet whether labels are classes
 
 
@@ -46,7 +49,8 @@ class Probe:
             `keras_xai.labels.coded`. Of several outputs a dict or list, with `output`.
         target: the class or column to explain: an integer or a name, (B,) integers, or "sum" of several labels or numbers;
             default the true class, or, without labels, the class predicted at the first epoch. Several numbers need one.
-        output: which output of several, by name or index, or a callable(model, x) -> scores (B, K).
+        output: which output of several, by name or index; a description of `keras_xai.outputs`, where the model says something
+            at every pixel, step or box, with one label for each in `y`; or a callable(model, x) -> scores (B, K).
         kind: "table", "image", "series", "tokens" or "volume"; guessed where the shape leaves no doubt: (B, F) is a table,
             (B, H, W, 1..4) an image, (B, D, H, W, C) a volume, or a video whose frames lie along D. Else it is "" until the
             model is there, which says it: a recurrent layer or Conv1D reads a series, an `Embedding` tokens, a Conv3D a
@@ -99,7 +103,7 @@ class Probe:
     keys: tuple[str, ...] | None
     kind: str
     target: NDArray[np.int64] | str | None
-    output: str | int | Callable[..., Any] | None
+    output: str | int | Callable[..., Any] | OutputSpec | None
     class_names: tuple[str, ...] | None
     vocabulary: Sequence[str] | Mapping[int, str] | None
     baseline: Any
@@ -126,7 +130,7 @@ class Probe:
         y: Any = None,
         *,
         target: Any = None,
-        output: str | int | Callable[..., Any] | None = None,
+        output: str | int | Callable[..., Any] | OutputSpec | None = None,
         kind: str | None = None,
         feature_names: Sequence[str] | None = None,
         class_names: Sequence[str] | None = None,
@@ -150,7 +154,11 @@ class Probe:
         arrays = leaves(x)
         size = len(arrays[0])
         kind = guess_kind(arrays, kind, from_frame=any(samples.names))
-        codes, label_names = (None, None) if y is None else coded(of_output(y, output, size), class_names)
+        if isinstance(output, Dense) and not output.has_labels:
+            y = None  # of boxes, which the loss matches with the model's
+        labels = None if y is None else of_output(y, output_name(output), size)
+        by_position = isinstance(output, Dense)
+        codes, label_names = (None, None) if y is None else coded(labels, class_names, by_position=by_position)
         names = label_names if class_names is None else class_names
         if store not in ("inputs", "none"):
             raise InvalidInput(f"store={store!r}: expected 'inputs' or 'none'.")
@@ -235,7 +243,8 @@ class Probe:
 
     def _digest(self) -> str:
         """Hash everything that the explanations depend on."""
-        output = "callable" if callable(self.output) else self.output
+        output = str(self.output) if isinstance(self.output, OutputSpec) else self.output
+        output = "callable" if callable(output) else output
         digest = hashlib.sha256(repr((self.kind, self.features, output)).encode())
         target = [] if self.target is None else [np.asarray(self.target)]
         labels = [] if self.y is None else [self.y]
@@ -311,7 +320,7 @@ class Probe:
             >>> Probe.from_dataset(batches, 64).size
             64
         """
-        x, y = first_samples(dataset, size, keywords.get("output"))
+        x, y = first_samples(dataset, size, output_name(keywords.get("output")))
         return cls(x, y, **keywords)
 
     # The same samples, as a model takes them.
@@ -387,9 +396,16 @@ class Probe:
             target=target[rows] if isinstance(target, np.ndarray) and target.ndim else target,
             baseline=rows_of_baseline(self.baseline, self.x, rows),
             slices=rows_of_slices(self.slices, rows),
+            output=self._output_of_rows(rows),
             region=None if self.region is None else self.region[rows],
             _requested_region=rows_of_region(self._requested_region, rows, self.size, self.shapes),
         )
+
+    def _output_of_rows(self, rows: NDArray[np.int64]) -> Any:
+        """Return what is explained of some of the samples."""
+        if not isinstance(self.output, Dense):
+            return self.output
+        return self.output.of_rows(rows, POSITION_AXES.get(self.kind, 1))
 
     # What it holds.
 
@@ -417,7 +433,9 @@ class Probe:
         Whether they are is decided by the model's output and its loss. As long as no model was there it is a guess:
         integers, whole floats of few values, the signs −1 and +1, one-hot rows.
         """
-        return guess_classes(self.y) if isinstance(self.decided_classes, str) else self.decided_classes
+        if not isinstance(self.decided_classes, str):
+            return self.decided_classes
+        return None if isinstance(self.output, Dense) else guess_classes(self.y)
 
     @property
     def spatial_input(self) -> int:

@@ -13,7 +13,7 @@ from keras_xai.backend import get_backend, layer_calls
 from keras_xai.backend.preimages import preimages
 from keras_xai.backend.protocol import LrpRules, NoRule
 from keras_xai.backend.rows import fit_rows
-from keras_xai.model.scores import TargetScore
+from keras_xai.model.target_score import TargetScore
 
 pytestmark = pytest.mark.every_backend
 

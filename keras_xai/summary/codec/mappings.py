@@ -51,6 +51,7 @@ _NUMBERS_OF_FEATURES = (
     "scale",
     "captured",
 )
+UNITS = ("", "pixel", "token", "box")  # that a dense output has a prediction for
 _NUMBERS_OF_DECISION = ("readability", "standard_error", "own_decision")
 _NUMBERS_OF_RESULT = ("accuracy", "confidence_gap", "ece", "ece_floor", "held_out_accuracy")
 
@@ -71,7 +72,8 @@ def encode(record: Mappings) -> Iterator[Value]:
     }
     if result.columns is not None:
         arrays["columns"] = result.columns
-    for name, array in (("correct", result.correct), ("label", result.label), ("held_out", result.held_out)):
+    optional = {"correct": result.correct, "label": result.label, "held_out": result.held_out, "right": result.right}
+    for name, array in optional.items():
         if array is not None:
             arrays[name] = array.astype(np.int32) if array.dtype == bool else array
     for name, surrogate in decision.surrogates.items():
@@ -87,6 +89,7 @@ def encode(record: Mappings) -> Iterator[Value]:
         "flags": record.flags,
         "notes": record.notes,
         **({} if record.step is None else {"step": record.step}),
+        **({"unit": result.unit} if result.unit else {}),
     }
     constants = {
         "target": decision.target,
@@ -220,6 +223,8 @@ def _result(constants: Constants, body: Mapping[str, Any], arrays: Mapping[str, 
         label=None if label is None else _prediction(constants, label, size),
         correct=_truths(arrays.get("correct"), size),
         held_out=_truths(arrays.get("held_out"), size),
+        right=_shares_right(arrays.get("right"), size),
+        unit=checks.word(body.get("unit", ""), UNITS),
         **{name: checks.number(checks.entry(body, name)) for name in _NUMBERS_OF_RESULT},
     )
 
@@ -230,6 +235,11 @@ def _prediction(constants: Constants, array: Any, size: int) -> NDArray[Any]:
         return checks.wholes(array, (size,), 0, constants.classes)
     shape = (size,) if np.ndim(array) == 1 else (size, constants.classes)
     return checks.wholes(array, shape, 0, 2) if constants.answer == "labels" else checks.numeric(array, shape)
+
+
+def _shares_right(array: Any, size: int) -> NDArray[np.floating] | None:
+    """Check the share of positions that is right in each sample."""
+    return None if array is None else checks.shares(array, (size,))
 
 
 def _truths(array: Any, size: int) -> NDArray[np.bool_] | None:
@@ -247,5 +257,6 @@ def _flags(entries: Any, kinds: Sequence[str], epoch: int) -> tuple[Flag, ...]:
 def shape(record: Mappings) -> tuple[Any, ...]:
     """Return the shapes that records must share to be stacked over epochs."""
     result = record.result
-    optional = [None if array is None else array.shape for array in (result.label, result.correct, result.held_out)]
+    arrays = (result.label, result.correct, result.held_out, result.right)
+    optional = [None if array is None else array.shape for array in arrays]
     return record.features.coordinates.shape, result.prediction.shape, *optional
