@@ -233,3 +233,20 @@ def test_options_are_checked(options):
         kx.attribute(
             keras.Sequential([keras.Input((2,)), layers.Dense(1)]), np.ones((1, 2), "float32"), "lrp", **options
         )
+
+
+def test_a_gallery_of_it_is_written_while_a_model_trains(tmp_path):
+    """By the callback, as any method's; options pass, and its values are those of the weights at the end of the epoch."""
+    x = R.normal(size=(6, 5)).astype(np.float32)
+    model = keras.Sequential(
+        [keras.Input((5,)), layers.Dense(4, activation="relu"), layers.Dense(3, activation="softmax")]
+    )
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    labels = np.arange(6) % 3
+    callback = kx.ProbeAttributions(tmp_path, kx.Probe(x, labels), {"lrp": {"epsilon": 1e-2}})
+    model.fit(x, labels, epochs=1, verbose=0, callbacks=[callback])
+    (run,) = kx.load(tmp_path).values()
+    assert run.methods == ("lrp",)
+    (record,) = run.attributions("lrp")
+    expected = kx.attribute(model, run.probe.x, "lrp", epsilon=1e-2, target=run.probe.y).values
+    np.testing.assert_allclose(record.values, expected, rtol=1e-4, atol=1e-6)
