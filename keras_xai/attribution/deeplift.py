@@ -22,8 +22,11 @@ class DeepLift(LayerMethod):
     The Rescale rule, with z and z₀ an activation's input for the sample and for the baseline. It follows the operations
     rather than the layers, so subclassed and nested models are served: everything linear, elementwise activations, also those
     that are written as several operations (gelu, silu, mish, hard_swish), maximum pooling (the change goes to the entry that
-    won). Complete but for rounding, signed, in score units. Prefer it to integrated
-    gradients where one pass is all that can be paid for; it depends on how the network is written.
+    won), and what transformers are made of: a product of two activations (each one's change at the mean of the other, the
+    Shapley values of the two, as in DeepSHAP: Chen et al. 2022, doi 10.1038/s41467-022-31384-3), so attention, gates, layer and
+    RMS normalisation; a softmax as exp(x − log Σ exp x), whose normaliser takes what keeps the sum. Complete but for rounding,
+    signed, in score units. Prefer it to integrated gradients where one pass is all that can be paid for; it depends on how the
+    network is written.
 
     Sanity: fails the randomisation test on digits (0.92 after all weights are shuffled): what equals its baseline, as a black
     background does, has no value whatever the model is. Passes on a table (`benchmarks/sanity.py`).
@@ -36,8 +39,7 @@ class DeepLift(LayerMethod):
         input: name or number of the input that feeds the call which the values are of, where the layer is shared.
 
     Raises:
-        InvalidInput: no such layer; an operation without a rule (attention, recurrence, a product of two activations), by its
-            layer.
+        InvalidInput: no such layer; an operation without a rule (a recurrent loop, sorting), by its layer.
 
     Example:
         >>> a = kx.attribute(model, x, method="deeplift", baseline=x_train.mean(0))

@@ -19,10 +19,11 @@ CAMS = tuple(name for name in MAPS if name != "rise")
 NEEDS_GRADIENT = tuple(name for name, method in METHODS.items() if method.needs_gradient)
 
 NO_PLACES = dict.fromkeys(MAPS, "spatial")
+# PyTorch runs a recurrence step by step: then there is a rule for all that it does.
+IN_A_LOOP = {}
+if keras.backend.backend() != "torch":
+    IN_A_LOOP = dict.fromkeys(("deeplift", "lrp"), "no rule for the operation")
 OF_IMAGES = {"rise": "parts of an image"}
-NO_RULE = {"deeplift": "no rule for the operation"}
-# PyTorch runs a recurrence step by step: LRP then has a rule for all that it does.
-IN_A_LOOP = {} if keras.backend.backend() == "torch" else {"lrp": "no rule for the operation"}
 
 
 @dataclasses.dataclass
@@ -114,7 +115,7 @@ def probability():
     x = keras.Input((5,))
     h = layers.Dense(6, activation="tanh")(x)
     model = keras.Model(x, layers.Rescaling(1.0)(head(h)))
-    return Asked(model, numbers(5), refused=NO_PLACES | NO_RULE, space="probability")
+    return Asked(model, numbers(5), refused=NO_PLACES, space="probability")
 
 
 def normalised():
@@ -135,7 +136,7 @@ def attention():
     h = layers.Embedding(9, 4, mask_zero=True)(x)
     h = layers.LayerNormalization()(h + layers.MultiHeadAttention(2, 2)(h, h))
     model = keras.Model(x, head(layers.GlobalAveragePooling1D()(h)))
-    return Asked(model, _ids(), refused=OF_IMAGES | NO_RULE, places=1)
+    return Asked(model, _ids(), refused=OF_IMAGES, places=1)
 
 
 def _ids():
@@ -143,7 +144,7 @@ def _ids():
 
 
 def recurrent():
-    return Asked(stack(keras.Input((6, 2)), layers.GRU(4)), numbers(6, 2), refused=NO_PLACES | NO_RULE | IN_A_LOOP)
+    return Asked(stack(keras.Input((6, 2)), layers.GRU(4)), numbers(6, 2), refused=NO_PLACES | IN_A_LOOP)
 
 
 def sensors():
@@ -169,7 +170,7 @@ def video():
         layers.GlobalAveragePooling3D(),
     ]
     model = stack(keras.Input((3, 6, 7, 1)), *between)
-    return Asked(model, numbers(3, 6, 7, 1), refused=NO_RULE, places=3)
+    return Asked(model, numbers(3, 6, 7, 1), refused=IN_A_LOOP, places=3)
 
 
 def listed():
