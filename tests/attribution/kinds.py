@@ -19,10 +19,9 @@ CAMS = tuple(name for name in MAPS if name != "rise")
 NEEDS_GRADIENT = tuple(name for name, method in METHODS.items() if method.needs_gradient)
 
 NO_PLACES = dict.fromkeys(MAPS, "spatial")
-# PyTorch runs a recurrence step by step: then there is a rule for all that it does.
-IN_A_LOOP = {}
-if keras.backend.backend() != "torch":
-    IN_A_LOOP = dict.fromkeys(("deeplift", "lrp"), "no rule for the operation")
+# PyTorch runs a recurrence step by step: LRP then has a rule for all that it does.
+WITHOUT_LOOPS = ("deeplift",) if keras.backend.backend() == "torch" else ("deeplift", "lrp")
+IN_A_LOOP = dict.fromkeys(WITHOUT_LOOPS, "no rule for the operation")
 OF_IMAGES = {"rise": "parts of an image"}
 
 
