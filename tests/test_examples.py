@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-NAMES = ("catch_a_leaking_column", "stop_when_the_model_cheats")
+NAMES = ("catch_a_leaking_column", "stop_when_the_model_cheats", "watch_a_segmentation")
 
 
 def example(name):
@@ -49,3 +49,14 @@ def test_the_cheating_model_is_stopped_and_its_last_honest_weights_kept(tmp_path
     assert story.STAMPED <= history.epoch[-1] <= story.STAMPED + 1
     for a, b in zip(model.get_weights(), weights_at[history.epoch[-2]], strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore:ALERT")
+def test_the_marks_beside_the_lesions_are_found(tmp_path):
+    """As a shortcut of the training rows, by the blocks of the upper edge."""
+    run = example("watch_a_segmentation").train(tmp_path, epochs=5)
+    alert = run.alerts[0]
+    assert (alert.source, alert.verdict) == ("gap", "training-only shortcut")
+    assert all(feature.name.startswith("block (0,") for feature in alert.features)
+    assert (run.probe.output, run.mappings[-1].result.unit) == ("segmentation(target=1)", "pixel")

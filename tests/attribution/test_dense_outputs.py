@@ -34,7 +34,7 @@ def by_hand(model, regions, target):
 
     def scores(_, x):
         copies = x.shape[0] // len(weights)
-        mask = np.tile(weights, (copies, 1, 1))[..., None]
+        mask = keras.ops.convert_to_tensor(np.tile(weights, (copies, 1, 1))[..., None])
         return keras.ops.sum(logits(x) * mask, axis=(1, 2))
 
     return {"output": scores, "target": target}
@@ -218,6 +218,7 @@ def test_what_does_not_fit_the_model_is_refused(segmenter):
         kx.attribute(model, kx.Probe(x, y[:, 0, 0], output=outputs.segmentation()), "saliency")
 
 
+@pytest.mark.full
 def test_tests_of_an_explanation_take_it_too(segmenter):
     """Deletion ends at the baseline, where insertion begins; the weights are put back."""
     model, x, _ = segmenter
