@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.array_like import as_array
+from keras_xai.array_like import as_array, ragged
 from keras_xai.errors import InvalidInput, listed
+from keras_xai.sparse import dense_bytes, dense_rows, is_sparse
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -24,6 +26,7 @@ class Samples(NamedTuple):
     arrays: Any  # an array (B, ...), a list or a dict of such
     names: list[Names]  # of each input's columns; None where no frame names them
     split_from_frame: bool = False  # the dict was made here, of a frame's columns
+    dense_bytes: int = 0  # of the arrays that were made of sparse ones
 
 
 def as_arrays(x: Any, name: str = "x", rows: Rows = None) -> Samples:
@@ -31,7 +34,7 @@ def as_arrays(x: Any, name: str = "x", rows: Rows = None) -> Samples:
 
     A frame (pandas, polars, pyarrow, ...) of numbers is a table (B, F). One that also holds strings or categories fits into
     no single array: it becomes a dict of columns (B, 1), as `fit` takes it for a model with an input a column. A series
-    is a column (B, 1) where it is pandas', as Keras makes it, else (B,). Arrays are kept by reference.
+    is a column (B, 1) where it is pandas', as Keras makes it, else (B,). Arrays are kept by reference; sparse ones become dense.
 
     Args:
         x: an array, frame or series, or a list, tuple or dict of such.
@@ -41,6 +44,18 @@ def as_arrays(x: Any, name: str = "x", rows: Rows = None) -> Samples:
     Raises:
         InvalidInput: missing values, dates, columns that mix types: with the column, and what to do.
     """
+    size = sum(dense_bytes(part) for part in _parts(x) if is_sparse(part))
+    return _samples(x, name, rows)._replace(dense_bytes=size)
+
+
+def _parts(x: Any) -> list[Any]:
+    """Return the inputs that samples consist of."""
+    if isinstance(x, Mapping):
+        return list(x.values())
+    return list(x) if isinstance(x, (list, tuple)) else [x]
+
+
+def _samples(x: Any, name: str, rows: Rows) -> Samples:
     if isinstance(x, Mapping):
         if not x:
             raise InvalidInput(f"{name} is an empty dict: expected one array an input.")
@@ -66,6 +81,9 @@ def native(x: Any) -> nw.DataFrame[Any] | nw.Series[Any] | None:
         raise InvalidInput(f"A {type(x).__name__} holds a query, not its rows: give frame.collect().")
     if isinstance(x, np.ndarray) or not (hasattr(x, "to_numpy") or hasattr(x, "__dataframe__")):
         return None
+    dtypes = getattr(x, "dtypes", ())
+    if any(str(dtype).startswith("Sparse") for dtype in (dtypes if hasattr(dtypes, "__iter__") else [dtypes])):
+        raise InvalidInput("The frame has sparse columns: give dense ones, as frame.astype(float) has them.")
     import narwhals as nw
 
     try:
@@ -115,6 +133,8 @@ def of_one_type(array: NDArray[Any], name: str) -> NDArray[Any]:
         InvalidInput: types that differ, or are none of these.
     """
     kinds = {type(value) for value in array.ravel().tolist()}
+    if kinds <= {list, tuple, np.ndarray}:
+        raise ragged(name)
     if kinds <= {str, bytes, np.str_, np.bytes_}:
         return array
     if kinds <= {bool, np.bool_}:
@@ -132,6 +152,8 @@ def of_one_type(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 def _input(x: Any, name: str, rows: Rows) -> tuple[NDArray[Any], Names]:
     """Return one input, and the names of its columns."""
+    if is_sparse(x):
+        return dense_rows(x, name, rows), None
     frame = native(x)
     if frame is None:
         return _array(rows_of(x, rows), name), None
@@ -139,7 +161,7 @@ def _input(x: Any, name: str, rows: Rows) -> tuple[NDArray[Any], Names]:
     if not _is_frame(part):
         column = values_of(cast("nw.Series[Any]", part), name)
         return (column[:, None] if part.implementation.is_pandas() else column), None
-    table, names, _ = _table(part, name)
+    table, names, *_ = _table(part, name)
     if isinstance(table, dict):
         raise InvalidInput(f"{name} is a frame with columns of strings: give each of its columns as an entry of x.")
     return table, names[0]
@@ -214,6 +236,28 @@ def _array(x: Any, name: str) -> NDArray[Any]:
             f"{name} has dtype {array.dtype}: a model takes numbers; give what it means as numbers (year, weekday, seconds)."
         )
     return of_one_type(array, name) if array.dtype.kind == "O" and array.size else array
+
+
+def row_count(values: Any) -> int | None:
+    """Return the number of rows of an array, tensor, list or frame; None of something that has none."""
+    if hasattr(values, "shape"):
+        return int(values.shape[0]) if len(values.shape) else None
+    return len(values) if hasattr(values, "__len__") else None
+
+
+def warn_of_conversion(samples: Samples, *, stacklevel: int) -> None:
+    """Warn of the memory that sparse samples take as dense ones, where there are some.
+
+    Args:
+        samples: as `as_arrays` gives them.
+        stacklevel: as of `warnings.warn`, counted from the caller.
+    """
+    if samples.dense_bytes:
+        warnings.warn(
+            f"x is sparse: it is explained as dense arrays, of {samples.dense_bytes / 2**20:,.1f} MiB here and as much in each "
+            f"copy. To say the same without this warning, give x.toarray().",
+            stacklevel=stacklevel + 1,
+        )
 
 
 def rows_of(values: Any, rows: Rows) -> Any:

@@ -268,8 +268,9 @@ class Gradients:
 class Attribution:
     """The contribution of each part of the input to the explained score, by one method.
 
-    - `values`: float32 with the shape of the input, a list or dict of such where the model takes several inputs; (B, h, w)
-      for the CAM family, (B, T) for tokens. Read back from a log directory images are (B, H, W), the sum over channels.
+    - `values`: float32 with the shape of the input, a list or dict of such where the model takes several inputs; (B, h, w),
+      (B, t) or (B, d, h, w) for the CAM family, (B, T) for tokens. Read back from a log directory images are (B, H, W) and
+      volumes (B, D, H, W), the sum over channels.
     - `score`, `baseline_score` (B): in `space`, "logit" before the last softmax or sigmoid, "probability" where the model has
       no such logit, "raw" for regression.
     - `completeness_error` (B): |Σ values − (score − baseline_score)| / max(|score − baseline_score|, 1e-6), 0 or more; None
@@ -291,7 +292,7 @@ class Attribution:
     space: Space
     outputs: Float | None = None  # (B, K) the model's output, at most 64 columns
     epoch: int | None = None
-    kind: str = ""  # of the input: "table", "image", "series" or "tokens"
+    kind: str = ""  # of the input: "table", "image", "series", "tokens" or "volume"
     r2: Float | None = None
     task: TaskKind | None = None  # None where an older version wrote it
     link: Link = ""  # the function from logits to probabilities, "" where there is none
@@ -397,7 +398,7 @@ class Reliance:
 
     epoch: int
     names: tuple[str, ...]  # (F) of all features
-    features: NDArray[np.int64]  # (R) which of them are recorded: all, or of more than 500 those that say most
+    features: NDArray[np.int64]  # (R) which of them are recorded: all, or of more than 512 those that say most
     z: Float  # (R) normal deviates of the gap; 0 where it is none whatever its size
     gap: Float  # (R) live − probe, without what all features have in common
     live: Float  # (R)

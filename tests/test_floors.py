@@ -9,14 +9,24 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "keras_xai"
 
-EVERYWHERE = {"array_like", "errors", "image", "printed", "tree"}  # rooms that every other may import
+EVERYWHERE = {
+    "array_like",
+    "errors",
+    "image",
+    "printed",
+    "sparse",
+    "spatial",
+    "tree",
+}  # rooms that every other may import
 
 # A room, and the rooms of ours that it may import; itself and those of EVERYWHERE it may always.
 LAW = {
     "array_like": set(),
+    "sparse": set(),
     "printed": set(),
     "tree": set(),
     "image": set(),
+    "spatial": set(),
     "errors": {"records"},
     "outputs": set(),
     "gradient_flags": set(),

@@ -31,10 +31,10 @@ def test_the_kind_is_open_where_it_does(x):
     assert probe.of_kind("table").hash == Probe(x, kind="table").hash
 
 
-def test_samples_of_five_axes_are_asked_for_their_kind():
+def test_samples_of_six_axes_are_asked_for_their_kind():
     """No model makes them one that is known."""
     with pytest.raises(InvalidInput, match="kind="):
-        Probe(np.zeros((2, 4, 4, 4, 1), np.float32))
+        Probe(np.zeros((2, 3, 4, 4, 4, 1), np.float32))
 
 
 @pytest.mark.parametrize(
@@ -168,21 +168,16 @@ def test_a_data_set_of_batches_makes_a_probe():
         ((7,), {}),
     ],
 )
-def test_every_feature_has_a_mask_and_the_masks_part_the_input(shape, how):
+def test_every_entry_belongs_to_one_feature(shape, how):
     """What permutation importance shuffles together: each entry in exactly one feature, the one it is pooled into."""
     x = np.random.default_rng(0).random((2, *shape)).astype(np.float32)
     probe = Probe(x, **how)
-    masks = np.stack([m[0] for m in probe.feature_map.masks()])
-    assert masks.shape == (len(probe.features), *shape)
-    np.testing.assert_array_equal(masks.sum(0), 1)
+    (parts,) = probe.feature_map.parts()
+    assert parts.shape == shape
+    masks = parts == np.arange(len(probe.features)).reshape(-1, *[1] * len(shape))
+    assert masks.any(tuple(range(1, 1 + len(shape)))).all()
     entries = tuple(range(2, 2 + len(shape)))
     np.testing.assert_allclose(probe.pooled(x), np.where(masks, x[:, None], 0).sum(entries), rtol=1e-5)
-
-
-def test_the_masks_of_a_picture_fit_in_memory():
-    """One truth value for each cell and entry, and no table of entries against entries."""
-    masks = Probe(np.zeros((1, 224, 224, 3), np.float32)).feature_map.masks()
-    assert sum(m.nbytes for parts in masks for m in parts) == 256 * 224 * 224 * 3
 
 
 @pytest.mark.parametrize(
@@ -224,7 +219,7 @@ def test_columns_by_name_are_grouped_like_a_table():
     twin = Probe(table[:, :2], feature_names=["age", "dose"], groups=groups)
     assert probe.features == twin.features == ("both",)
     np.testing.assert_array_equal(probe.pooled(probe.x), twin.pooled(twin.x))
-    assert [[bool(mask.all()) for mask in masks] for masks in probe.feature_map.masks()] == [[True, True]]
+    assert [part.tolist() for part in probe.feature_map.parts()] == [0, [0]]
 
 
 def test_names_of_several_inputs_are_one_for_each_or_those_of_one():
@@ -254,8 +249,8 @@ def test_a_table_beside_a_picture_is_pooled_by_columns_and_the_picture_by_cells(
     assert len(pooled) == probe.feature_count == 3 + 11 * 7
     np.testing.assert_array_equal(pooled["row: column 1"], table[:, 1])
     assert pooled["scan: block (10,6)"][1] == pytest.approx(x["scan"][1, 30:, 18:].sum(), rel=1e-6)
-    masks = np.array([[mask.sum() for mask in masks] for masks in probe.feature_map.masks()])
-    assert masks.sum(0).tolist() == [x[name][0].size for name in order]
+    first, second = probe.feature_map.parts()
+    assert [first.min(), first.max() + 1, second.max() + 1] == [0, second.min(), probe.feature_count]
 
 
 @pytest.mark.parametrize(

@@ -21,17 +21,19 @@ from keras_xai.analysis.outputs import (
 from keras_xai.errors import unknown
 from keras_xai.recorded import Recorded
 from keras_xai.records import Attribution, Float, Outputs, Quantity
+from keras_xai.spatial import SPATIAL_KINDS, box_means
 
 TABLE_ROWS = 8  # features of a table with a bar of their own; all others together are one row
 THUMBNAIL_PIXELS = 32  # longer side of a thumbnail, at most
+SMALL_VOLUME_CELLS = 16  # along each axis of a volume whose maps are compared
 MAP_PIXELS = 64  # longer side of a map in a figure, at most
 
 
 def method_named(run: Recorded, method: str | None) -> str:
     """Return the method asked for, else the one that a view opens with; "" where none was written.
 
-    Images open with saliency, which also shows what the model would react to. Tables, texts and series open with a method that
-    gives contributions, integrated gradients first, and not with a gradient, which is a slope.
+    Images and volumes open with saliency, which also shows what the model would react to. Tables, texts and series open with
+    a method that gives contributions, integrated gradients first, and not with a gradient, which is a slope.
 
     Raises:
         InvalidInput: the run has no such method.
@@ -40,7 +42,7 @@ def method_named(run: Recorded, method: str | None) -> str:
         raise unknown("method", method, run.methods)
     if method:
         return method
-    image = run.probe is not None and run.probe.kind == "image"
+    image = run.probe is not None and run.probe.kind in SPATIAL_KINDS
     contributions = [name for name in run.methods if run.method_quantity(name) == "contribution"]
     preferred = ("saliency", "integrated_gradients") if image else ("integrated_gradients", *contributions)
     return next((name for name in (*preferred, *run.methods) if name in run.methods), "")
@@ -165,10 +167,25 @@ def pooled_map(values: Float, pixels: int = MAP_PIXELS) -> Float:
 
 
 def thumbnails(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Return maps (B, h, w) averaged down to at most 32 × 32, float32."""
+    """Return maps (B, h, w) averaged down to at most 32 × 32, float32; of volumes (B, d, h, w) every slice."""
     maps = np.asarray(values, np.float32)
+    if maps.ndim == 4:
+        small = thumbnails(maps.reshape(-1, *maps.shape[2:]))
+        return small.reshape(*maps.shape[:2], *small.shape[1:])
     step = -(-max(maps.shape[1:]) // THUMBNAIL_PIXELS)
     return _block_means(maps, step) if step > 1 else maps
+
+
+def slice_magnitudes(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return Σ |values| of each slice (B, d) of maps (B, d, h, w); what is not finite counts nothing."""
+    magnitudes = np.abs(np.asarray(values, np.float64))
+    return np.asarray(np.where(np.isfinite(magnitudes), magnitudes, 0.0).sum((2, 3)))
+
+
+def small_volumes(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return maps (B, d, h, w) averaged down to at most 16 cells along each axis, float32."""
+    maps = np.asarray(values, np.float32)
+    return box_means(maps, [-(-length // SMALL_VOLUME_CELLS) for length in maps.shape[1:]])
 
 
 def _block_means(maps: NDArray[Any], step: int) -> NDArray[Any]:

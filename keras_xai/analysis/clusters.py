@@ -7,14 +7,16 @@ Lapuschkin et al. 2019, Nature Communications 10). k-means makes two groups of a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.analysis.attributions import arrays_of, thumbnails
+from keras_xai.analysis.attributions import arrays_of, small_volumes, thumbnails
 from keras_xai.analysis.outputs import class_name
 from keras_xai.recorded import Recorded
 from keras_xai.records import Attribution, Float
+from keras_xai.spatial import SPATIAL_KINDS
 
 CLUSTERS = 2
 MIN_SAMPLES = 4  # of a class: two clusters of fewer are hardly more than a pair
@@ -52,13 +54,20 @@ def clusters_of_class(run: Recorded, record: Attribution, sample: int) -> ClassC
 
 
 def map_shares(record: Attribution) -> Float:
-    """Return each sample's attribution as shares of its magnitude (B, n); maps of images averaged down to thumbnails."""
+    """Return each sample's attribution as shares of its magnitude (B, n); maps of images and volumes averaged down."""
     arrays = arrays_of(record)
-    parts = [thumbnails(array) if array.ndim == 3 and record.kind == "image" else array for array in arrays]
+    parts = [_averaged_down(array, record.kind) for array in arrays]
     flat = np.concatenate([np.asarray(part, np.float64).reshape(len(part), -1) for part in parts], 1)
     magnitude = np.abs(flat).sum(1, keepdims=True)
     shares: Float = flat / np.where(magnitude > 0, magnitude, 1)
     return shares
+
+
+def _averaged_down(maps: NDArray[Any], kind: str) -> NDArray[Any]:
+    """Return maps of images and volumes as means over cells, others as they are."""
+    if maps.ndim == 3 and kind in SPATIAL_KINDS:
+        return thumbnails(maps)
+    return small_volumes(maps) if maps.ndim == 4 and kind == "volume" else maps
 
 
 def two_clusters(maps: Float, rows: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:

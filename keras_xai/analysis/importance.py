@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.image import cell_grid
 from keras_xai.probe import Probe
 from keras_xai.recorded import Recorded
 from keras_xai.records import Alert, Importance, Source
+from keras_xai.spatial import SPATIAL_KINDS
 
 MARKED_FEATURES = 3  # of each alert
 
@@ -87,11 +87,15 @@ def alarm_epochs(run: Recorded) -> list[int]:
     return [alert.epoch for alert in run.alerts if alert.is_alarm]
 
 
-def cells_of(probe: Probe | None) -> tuple[int, int] | None:
-    """Return the rows and columns of cells that the features of an image probe are; None where they are no such map."""
-    if probe is None or probe.kind != "image":
+def cells_of(probe: Probe | None) -> tuple[int, ...] | None:
+    """Return how many cells the features are along each axis, rows and columns of an image or depth, rows and columns.
+
+    Returns:
+        None where the features are no such map.
+    """
+    if probe is None or probe.kind not in SPATIAL_KINDS:
         return None
-    cells = cell_grid(probe.image_shape)[1]
+    cells = probe.spatial.cells[1]
     is_regular = not isinstance(probe.groups, np.ndarray) and len(probe.features) == math.prod(cells)
     return cells if is_regular else None
 

@@ -12,6 +12,7 @@ from keras_xai.attribution.integrated_gradients import IntegratedGradients
 from keras_xai.attribution.kernel_shap import KernelShap
 from keras_xai.attribution.layer_cam import LayerCam
 from keras_xai.attribution.lime import Lime
+from keras_xai.attribution.lrp import Lrp
 from keras_xai.attribution.method import Method
 from keras_xai.attribution.occlusion import Occlusion
 from keras_xai.attribution.rise import Rise
@@ -26,6 +27,7 @@ METHODS: dict[str, type[Method]] = {
     "smoothgrad": SmoothGrad,
     "expected_gradients": ExpectedGradients,
     "deeplift": DeepLift,
+    "lrp": Lrp,
     "grad_cam": GradCam,
     "grad_cam_plus_plus": GradCamPlusPlus,
     "hires_cam": HiResCam,

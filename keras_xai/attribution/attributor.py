@@ -23,10 +23,11 @@ from keras_xai.attribution.completeness import (
 from keras_xai.attribution.engine import Engine
 from keras_xai.attribution.grad_cam import GradCam, Unrectified
 from keras_xai.attribution.hires_cam import HiResCam
+from keras_xai.attribution.layer_map import LayerMap
 from keras_xai.attribution.method import Method, make_method
 from keras_xai.attribution.progress import Progress
 from keras_xai.errors import InvalidInput
-from keras_xai.frames import as_arrays
+from keras_xai.frames import as_arrays, warn_of_conversion
 from keras_xai.model.fitting import arrays_for, fit_probe
 from keras_xai.model.inputs import broadcast_baseline, check_input_shapes, check_samples, prepare_inputs
 from keras_xai.model.runner import ModelRunner
@@ -115,11 +116,9 @@ def _check_averages(attributor: Attributor, method: GradCam, result: Attribution
         InvalidInput: the gradient of each channel cancels out over the positions.
     """
     rows = np.arange(len(result.score))
-    before_relu = attributor.attribute_rows_with(Unrectified(method.layer, method.input), rows).values
-    if (
-        not before_relu.any()
-        and attributor.attribute_rows_with(HiResCam(method.layer, method.input), rows).values.any()
-    ):
+    options = {field.name: getattr(method, field.name) for field in dataclasses.fields(LayerMap)}
+    before_relu = attributor.attribute_rows_with(Unrectified(**options), rows).values
+    if not before_relu.any() and attributor.attribute_rows_with(HiResCam(**options), rows).values.any():
         raise InvalidInput(
             "grad_cam is zero everywhere, though the places of the layer lead to the score: each channel's gradients, averaged "
             "over all places, cancel out. Take hires_cam or layer_cam, which weigh each place by itself."
@@ -158,7 +157,9 @@ class Attributor:
             x, output = probe.x, probe.output if output is None else output
             baseline = probe.baseline if baseline is None else baseline
         else:
-            x = arrays_for(model, as_arrays(x))
+            samples = as_arrays(x)
+            warn_of_conversion(samples, stacklevel=3)
+            x = arrays_for(model, samples)
         arrays = tree.leaves(x)
         check_samples(arrays)
         if not model.built:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import keras
 
+from keras_xai.attribution.placement import Placement
 from keras_xai.backend import get_backend
-from keras_xai.backend.protocol import ForwardPass, LayerOutput, Logits, Progress, Tensor, Tensors
+from keras_xai.backend.protocol import ForwardPass, LayerOutput, Logits, LrpRules, Progress, Tensor, Tensors
 from keras_xai.errors import InvalidInput
 from keras_xai.model import layers as model_layers
 from keras_xai.model.layers import behind_without_gradient, layer_path
@@ -56,6 +57,7 @@ class Batch:
         progress: told how many passes were made, while they are.
         layers_by_shapes: the layers that batches of some shapes found; added to.
         score_type: of the task and a target: what makes one score of the scores of a row.
+        placements: of methods that are read off a layer, by the method's id.
         is_dense: the outputs are (n, ..., K).
     """
 
@@ -74,9 +76,11 @@ class Batch:
         progress: Progress | None = None,
         layers_by_shapes: dict[Any, list[keras.layers.Layer]] | None = None,
         score_type: Callable[[Task | None, Tensor], TargetScore] = TargetScore,
+        placements: Mapping[int, Placement] | None = None,
         is_dense: bool = False,
     ) -> None:
         self.score_type, self.is_dense = score_type, is_dense
+        self.placements = placements or {}
         self.x, self.baseline, self.target = x, baseline, target
         self.model, self.chunk, self.task = model, chunk, task
         self.shared_baseline = shared_baseline
@@ -202,6 +206,24 @@ class Batch:
         if self._prediction is None:
             self._prediction = Prediction(result.aux, result.score)
         vars(self).setdefault("path_start_score", result.baseline_score)
+        return result.multipliers
+
+    def lrp_multipliers(self, rules: LrpRules) -> Tensors:
+        """LRP's multipliers, None where nothing leads to the score; the pass also gives the scores.
+
+        Raises:
+            NoRule: an operation has no rule; its type and layer.
+        """
+
+        def scores(z: Tensors) -> tuple[Tensor, Tensor]:
+            logits = self.logits(z)
+            return logits.scores, logits.outputs
+
+        result = get_backend().lrp_multipliers(scores, self.x, TargetScore(self.task, self.target), rules)
+        if self._prediction is None:
+            self._prediction = Prediction(result.aux, result.score)
+        if all(multiplier is None for multiplier in result.multipliers):
+            raise self._no_path()
         return result.multipliers
 
     # Loops.

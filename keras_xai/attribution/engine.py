@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from keras_xai.attribution.batch import Batch
 from keras_xai.attribution.completeness import completeness_error, relative_magnitude
 from keras_xai.attribution.method import Method
+from keras_xai.attribution.placement import Placement
 from keras_xai.attribution.progress import Progress
 from keras_xai.attribution.tokens import batch_for_methods
 from keras_xai.backend import get_backend
@@ -77,6 +78,8 @@ class Engine:
         self._score_type = score_type
         self._remarked: set[str] = set()
         self._layers_by_shapes: dict[Any, list[keras.layers.Layer]] = {}  # found by earlier batches
+        self._placements: dict[int, Placement] = {}  # by the method's id
+        self._placed: set[str] = set()  # methods that were looked up
         self._needs_baseline = any(method.needs_baseline for method in self.methods.values())
         for method in self.methods.values():
             method.check(runner.model)
@@ -105,7 +108,7 @@ class Engine:
         Raises:
             InvalidInput: what a method cannot do on this model.
         """
-        self.runner.settle(x)
+        self._settle(x)
         rows = self.runner.chunks(len(x[0]))[0].rows
         baselines = self._baselines(baseline)
         result: Pass = self._compiled.trace(
@@ -129,6 +132,16 @@ class Engine:
             yield self._attributions([part], classes)
             begin += len(classes)
 
+    def _settle(self, x: Sequence[Samples]) -> None:
+        """Decide, once, what the outputs say, and which layers the methods are read off."""
+        self.runner.settle(x)
+        for name, method in self.methods.items():
+            if name not in self._placed:
+                self._placed.add(name)
+                placement = method.placed(self.runner, x)
+                if placement is not None:
+                    self._placements[id(method)] = placement
+
     def _baselines(self, baseline: list[NDArray[Any]]) -> _Baselines:
         """The baselines that are fed: none where no method looks at one."""
         arrays = baseline if self._needs_baseline else []
@@ -138,7 +151,7 @@ class Engine:
         self, x: Sequence[Samples], baseline: list[NDArray[Any]], target: NDArray[np.integer[Any]]
     ) -> Iterator[Pass]:
         """The result of each chunk, on the host."""
-        self.runner.settle(x)
+        self._settle(x)
         chunks = self.runner.chunks(len(x[0]))
         baselines, target = self._baselines(baseline), target.astype(np.int32)
         for number, (rows, _) in enumerate(chunks):
@@ -273,6 +286,7 @@ class Engine:
                 input_names=self.runner.score_function.input_aliases(len(x)),
                 progress=self._reports,
                 layers_by_shapes=self._layers_by_shapes,
+                placements=self._placements,
                 is_dense=self.runner.dense is not None,
                 score_type=functools.partial(self.runner.score_function.target_score, score_type=self._score_type),
             )

@@ -1,4 +1,4 @@
-"""The features that a perturbation takes away as one: columns, time steps, cells of an image, or the groups that a user names."""
+"""The features that a perturbation takes away as one: columns, time steps, cells of an image or volume, or a user's groups."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from keras_xai.backend.protocol import Tensor, Tensors
 from keras_xai.errors import InvalidInput
 from keras_xai.image import MASKED_CELLS, cell_numbers, is_channels_first
 from keras_xai.probe import Probe
+from keras_xai.spatial import SpatialShape
 
 SERIES_STRETCHES = 16  # of time, in each channel of a series
 SERIES_FEATURES = 64  # of a series, where its channels are not more: a regression on drawn coalitions wants few
@@ -27,7 +28,7 @@ class FeatureMasks:
 
     Args:
         batch: for the shapes of its inputs: columns (F) are features one by one, so are tokens; of a series (T, C) up to
-            `SERIES_STRETCHES` stretches of time in each channel, of an image a grid of `image.MASKED_CELLS` a side.
+            `SERIES_STRETCHES` stretches of time in each channel, of an image or volume a grid of `image.MASKED_CELLS` a side.
         groups: of the only input: a dict from a group's name to its columns (what no group names stands for itself), or
             an integer map in the shape of a sample or of its pixels.
 
@@ -74,18 +75,25 @@ def image_axes(shape: Sequence[int]) -> tuple[int, int] | None:
     return (2, 3) if is_channels_first(shape[1:]) else (1, 2)
 
 
+def spatial_axes(shape: Sequence[int]) -> tuple[int, ...] | None:
+    """The spatial axes of a batch of images or of volumes (n, d, h, w, c) or (n, c, d, h, w); None for anything else."""
+    return SpatialShape.of_volume(shape[1:]).axes if len(shape) == 5 else image_axes(shape)
+
+
 def probe_groups(probe: Probe) -> Groups:
-    """The groups of a probe with one input."""
-    return probe.groups if len(probe.inputs) == 1 else None
+    """The groups of a probe with one input; volumes without channels, which look like images, have a grid of cells."""
+    if len(probe.inputs) > 1:
+        return None
+    if probe.groups is None and probe.kind == "volume" and len(probe.shape) == 3:
+        return _grid(probe.shape)
+    return probe.groups
 
 
 def _ungrouped(shape: tuple[int, ...]) -> NDArray[np.int64]:
     """The feature that each entry of a sample of this shape belongs to, where no groups are given."""
-    axes = image_axes((1, *shape))
+    axes = spatial_axes((1, *shape))
     if axes is not None:
-        row, column = (cell_numbers(shape[a - 1], MASKED_CELLS) for a in axes)
-        grid = row[:, None] * MASKED_CELLS + column[None]
-        return np.broadcast_to(grid[None] if axes == (2, 3) else grid[..., None], shape)
+        return _over_channels(_grid([shape[a - 1] for a in axes]), axes, shape)
     if len(shape) == 2:
         # A series (T, C): what one channel does is not what another one does.
         stretches = max(1, min(SERIES_STRETCHES, SERIES_FEATURES // shape[1], shape[0]))
@@ -95,6 +103,19 @@ def _ungrouped(shape: tuple[int, ...]) -> NDArray[np.int64]:
         return np.zeros((), np.int64)
     # Columns stand for themselves.
     return np.broadcast_to(np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1)), shape)
+
+
+def _grid(positions: Sequence[int]) -> NDArray[np.int64]:
+    """The cell that each position lies in, `MASKED_CELLS` a side."""
+    grid: NDArray[np.int64] = np.zeros((), np.int64)
+    for length in positions:
+        grid = grid[..., None] * MASKED_CELLS + cell_numbers(length, MASKED_CELLS)
+    return grid
+
+
+def _over_channels(numbers: NDArray[Any], axes: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Numbers of positions along these axes of a batch, in the shape of a sample: repeated over its channels."""
+    return np.broadcast_to(numbers[None] if axes[0] == 2 else numbers[..., None], shape)
 
 
 def _grouped(shape: tuple[int, ...], groups: Any) -> NDArray[np.int64]:
@@ -108,15 +129,15 @@ def _grouped(shape: tuple[int, ...], groups: Any) -> NDArray[np.int64]:
             numbers[[int(c) for c in members]] = min(int(c) for c in members)
         return numbers.reshape(shape)
     numbers = np.asarray(groups)
-    axes = image_axes((1, *shape))
-    pixels = shape[:1] if axes is None else tuple(shape[a - 1] for a in axes)
-    if not np.issubdtype(numbers.dtype, np.integer) or numbers.shape not in (shape, pixels):
+    axes = spatial_axes((1, *shape))
+    positions = shape[:1] if axes is None else tuple(shape[a - 1] for a in axes)
+    if not np.issubdtype(numbers.dtype, np.integer) or numbers.shape not in (shape, positions):
         raise InvalidInput(
-            f"groups has shape {numbers.shape} and dtype {numbers.dtype}: expected integers, one for each of {pixels} or "
+            f"groups has shape {numbers.shape} and dtype {numbers.dtype}: expected integers, one for each of {positions} or "
             f"{shape}."
         )
     if numbers.shape == shape:
         return numbers
-    if axes == (2, 3):
-        return np.broadcast_to(numbers[None], shape)
+    if axes is not None:
+        return _over_channels(numbers, axes, shape)
     return np.broadcast_to(numbers.reshape(*numbers.shape, *[1] * (len(shape) - numbers.ndim)), shape)

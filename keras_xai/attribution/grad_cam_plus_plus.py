@@ -18,7 +18,7 @@ class GradCamPlusPlus(LayerMap):
         values = ReLU( Σ_c w_c · A_c ),   w_c = Σ_hw α_c · ReLU(G_c),   α_c = G_c² / (2 G_c² + G_c³ · Σ_hw A_c)
 
     with G = ∂ score / ∂ A. The paper differentiates exp(score), which multiplies a sample's whole map by one positive
-    number that overflows for large logits: it is left out. A (B, h, w) map at the layer's resolution, non-negative. Prefer
+    number that overflows for large logits: it is left out. A map at the layer's resolution, see `GradCam`, non-negative. Prefer
     it to Grad-CAM where the class appears more than once in an image.
 
     Sanity: fails the randomisation test on digits (0.77 after all weights are shuffled): one weight a
@@ -42,7 +42,7 @@ class GradCamPlusPlus(LayerMap):
 
     def map(self, activation: Tensor, gradient: Tensor) -> Tensor:
         ops = keras.ops
-        total = ops.sum(activation, axis=(1, 2), keepdims=True)
+        total = ops.sum(activation, axis=1, keepdims=True)
         # G² cancels; where G is 0 the position adds nothing, whatever α is.
         share = ops.divide_no_nan(ops.relu(gradient), 2.0 + gradient * total)
-        return ops.relu(ops.einsum("nhwc,nc->nhw", activation, ops.sum(share, axis=(1, 2))))
+        return ops.relu(ops.einsum("npc,nc->np", activation, ops.sum(share, axis=1)))

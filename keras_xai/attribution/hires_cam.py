@@ -17,7 +17,7 @@ class HiResCam(LayerMap):
 
         values = Σ_c  ∂ score / ∂ A_c · A_c
 
-    A (B, h, w) map at the layer's resolution, signed, in score units: evidence for and against. Nothing is averaged over
+    A map at the layer's resolution, see `GradCam`, signed, in score units: evidence for and against. Nothing is averaged over
     positions, so one lights up only if the model used it. Behind the last convolution of a network that ends in one
     dense layer the map sums to the score less its bias. Prefer it to Grad-CAM where the position matters.
 

@@ -160,7 +160,7 @@ def _permutation(model: keras.Model, probe: Probe, seed: int, n_repeats: int) ->
         )
     generator = np.random.default_rng(seed)
     orders = np.stack([generator.permutation(probe.size) for _ in range(n_repeats)]).astype(np.int32)
-    return _PermutationLosses(model, probe, orders, probe.feature_map.masks()).increases().mean(1)
+    return _PermutationLosses(model, probe, orders).increases().mean(1)
 
 
 class _PermutationLosses:
@@ -170,14 +170,12 @@ class _PermutationLosses:
     inside the graph would take ten times as long to trace as a small model takes to answer.
     """
 
-    def __init__(
-        self, model: keras.Model, probe: Probe, orders: NDArray[np.int32], masks: list[list[NDArray[np.bool_]]]
-    ) -> None:
+    def __init__(self, model: keras.Model, probe: Probe, orders: NDArray[np.int32]) -> None:
         self._runner = ModelRunner(model, probe.x, probe.output)
-        self._orders, self._feature_count = orders, len(masks)
+        self._orders, self._feature_count = orders, len(probe.feature_map.entry_names)
         self._x = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in probe.inputs]
         self._y = np.asarray(probe.y)
-        self._owners = [_owners(parts) for parts in zip(*masks, strict=True)]
+        self._owners = probe.feature_map.parts()
         self._loss = keras.losses.get(model.loss)
 
     def increases(self) -> NDArray[np.float64]:
@@ -239,14 +237,6 @@ class _PermutationLosses:
 
 def _tensor(array: NDArray[Any]) -> Any:
     return keras.ops.cast(array, "float32")
-
-
-def _owners(masks: tuple[NDArray[np.bool_], ...]) -> NDArray[np.int32]:
-    """The feature that each entry of an input belongs to, in the shape of a sample; −2 where none."""
-    owners = np.full(masks[0].shape, -2, np.int32)
-    for feature, mask in enumerate(masks):
-        owners[mask] = feature
-    return owners
 
 
 def _sign(values: NDArray[np.float64]) -> NDArray[np.int8]:

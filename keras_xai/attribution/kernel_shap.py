@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from keras_xai.attribution.background import Background
 from keras_xai.attribution.batch import Batch
 from keras_xai.attribution.features import FeatureMasks, Groups, probe_groups
+from keras_xai.attribution.least_squares import constrained
 from keras_xai.attribution.method import Method
 from keras_xai.attribution.perturbation import apply_mask, score_variants
 from keras_xai.backend import get_backend
@@ -39,16 +40,16 @@ class KernelShap(Method):
     Sanity: fails the randomisation test on digits (0.76 after all weights are shuffled): what equals its baseline, as a black
     background does, has no value whatever the model is. Passes on a table (`benchmarks/sanity.py`).
 
-    Cost: min(2^M − 2, `n_samples`) forward passes, times the rows of the background. The regression is one matrix, made
-    once, in float64.
+    Cost: min(2^M − 2, `n_samples`) forward passes, times the rows of the background. The regression is solved once, in
+    float64, with matrices of at most M × `n_samples` entries. Of more features than coalitions it takes the shortest solution.
 
     Args:
         n_samples: coalitions; 2048 are exact up to 11 features. A callback takes 256 where none are given.
         background: rows to take absent features from, in the structure of x; default the baseline (a `Probe`: its
             background).
         groups: what counts as one feature: a dict from a name to columns, or an integer map in the shape of a sample or of
-            its pixels; default each column, each token, 4 × 4 cells of an image, of a series up to 16 stretches of time in each
-            channel (a `Probe`: its groups).
+            its pixels; default each column, each token, 4 × 4 cells of an image, 4 × 4 × 4 of a volume, of a series up to 16
+            stretches of time in each channel (a `Probe`: its groups).
         seed: of the coalitions.
 
     Raises:
@@ -94,7 +95,7 @@ class KernelShap(Method):
         if features.count == 1:
             return features.spread(gap)
         present, weight = coalitions(features.count, self.n_samples, self.seed)
-        solution, constraint = regression(present, weight)
+        fit = constrained(present, weight)
         present_tensor = backend.constant(present.astype(np.float32))
         background = Background(batch, self.background)
 
@@ -104,8 +105,7 @@ class KernelShap(Method):
 
         scores = score_variants(batch, len(present) * background.size, variants)
         scores = ops.mean(ops.reshape(scores, (batch.size, len(present), background.size)), axis=2)
-        free = ops.matmul(scores - baseline_score[:, None], backend.constant(solution.T.astype(np.float32)))
-        return features.spread(free + gap * backend.constant(constraint.astype(np.float32)))
+        return features.spread(fit.of(scores - baseline_score[:, None], gap))
 
 
 def coalitions(count: int, budget: int, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -124,18 +124,3 @@ def coalitions(count: int, budget: int, seed: int) -> tuple[NDArray[np.bool_], N
     half = generator.random((len(drawn_sizes), count)).argsort(1).argsort(1) < drawn_sizes[:, None]
     present = np.concatenate([half, ~half])
     return present, np.ones(len(present))
-
-
-def regression(
-    present: NDArray[np.bool_], weight: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(M, K) and (M,): values = first @ (scores − baseline score) + second · (score − baseline score).
-
-    The weighted least squares under the constraint that the values sum to the whole, solved once for all samples.
-    """
-    z = present.astype(np.float64)
-    inverse = np.linalg.pinv(z.T @ (z * weight[:, None]), hermitian=True)
-    free = inverse @ (z * weight[:, None]).T
-    ones = inverse.sum(1)
-    share = ones / ones.sum()  # how the constraint's correction is shared out
-    return free - share[:, None] * free.sum(0), share

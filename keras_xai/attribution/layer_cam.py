@@ -17,7 +17,7 @@ class LayerCam(LayerMap):
 
         values = ReLU( Σ_c  ReLU(∂ score / ∂ A_c) · A_c )
 
-    A (B, h, w) map at the layer's resolution, non-negative. Each position has its own weight, so maps of early layers stay
+    A map at the layer's resolution, see `GradCam`, non-negative. Each position has its own weight, so maps of early layers stay
     clean and fine where those of Grad-CAM are noise. Prefer it for a layer other than the last.
 
     Cost: one forward and one backward pass.

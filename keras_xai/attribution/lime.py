@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.batch import Batch
 from keras_xai.attribution.features import FeatureMasks, Groups, probe_groups
+from keras_xai.attribution.least_squares import Solution, ridge
 from keras_xai.attribution.method import Method
 from keras_xai.attribution.perturbation import apply_mask, score_variants
 from keras_xai.backend import get_backend
@@ -40,7 +41,8 @@ class Lime(Method):
     Sanity: fails the randomisation test on digits (0.70 after all weights are shuffled): what equals its baseline, as a black
     background does, has no value whatever the model is. Passes on a table (`benchmarks/sanity.py`).
 
-    Cost: `n_samples` forward passes. The ridge regression is one matrix, made once, in float64.
+    Cost: `n_samples` forward passes. The ridge regression is solved once, in float64, with matrices of at most `n_samples`
+    × features entries.
 
     Args:
         n_samples: random copies; a callback takes 256 where none are given.
@@ -98,7 +100,7 @@ class Lime(Method):
 
         # Less the sample's own score: a constant does not change the linear model, but float32 rounds it.
         scores = score_variants(batch, len(present), variants) - batch.score[:, None]
-        slopes = ops.matmul(scores, backend.constant(solution.T.astype(np.float32)))
+        slopes = solution.of(scores)
         share = backend.constant((weight / weight.sum())[:, None].astype(np.float32))
         centred = backend.constant((present - (weight / weight.sum()) @ present).T.astype(np.float32))
         moved = scores - ops.matmul(scores, share)
@@ -108,13 +110,11 @@ class Lime(Method):
         moves = total > ops.square(SCORE_ROUNDING * (1.0 + ops.abs(batch.score)))
         return features.spread(slopes), ops.where(moves, 1.0 - missed / ops.where(moves, total, 1.0), 1.0)
 
-    def surrogate(self, count: int) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
-        """(K, M) which features each copy has, (K,) its weight, and (M, K): values = that @ scores."""
+    def surrogate(self, count: int) -> tuple[NDArray[np.bool_], NDArray[np.float64], Solution]:
+        """(K, M) which features each copy has, (K,) its weight, and the values of the copies' scores."""
         present = np.random.default_rng(self.seed).random((self.n_samples, count)) < 0.5
         present[0] = True  # the sample itself
         z = present.astype(np.float64)
         distance = 1 - np.sqrt(z.mean(1))  # cos(z, 1) = √(share of features that are there)
         weight = np.exp(-np.square(distance / self.kernel_width))
-        centred = z - weight @ z / weight.sum()
-        moment = centred.T @ (centred * weight[:, None]) + self.ridge * np.eye(count)
-        return present, weight, np.linalg.solve(moment, (centred * weight[:, None]).T)
+        return present, weight, ridge(z - weight @ z / weight.sum(), weight, self.ridge)

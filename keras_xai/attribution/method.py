@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 import keras
 
 from keras_xai.attribution.batch import Batch
+from keras_xai.attribution.placement import Placement
 from keras_xai.backend.protocol import Tensor, Tensors
 from keras_xai.errors import InvalidInput, unknown
+from keras_xai.model.runner import ModelRunner
 from keras_xai.model.samples import Samples
 from keras_xai.probe import Probe
 from keras_xai.records import Quantity
@@ -66,6 +68,14 @@ class Method:
     def quadrature_difference(self, batch: Batch) -> Tensors:
         """Half the difference of two quadratures of a method's points, one for each of `batch.x`, where it reports it."""
         raise NotImplementedError
+
+    def placed(self, runner: ModelRunner, x: Sequence[Samples]) -> Placement | None:
+        """The layer that a map of its own is read off, and how its tokens lie; None for any other method. Looked up once.
+
+        Raises:
+            InvalidInput: nothing says how they lie.
+        """
+        return None
 
     def for_probe(self, probe: Probe) -> Method:
         """The same method with what a probe says and the options leave open: its groups, its background."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.attributor import Attributor, explained_targets
 from keras_xai.attribution.baselines import DefaultBaseline
+from keras_xai.attribution.features import spatial_axes
 from keras_xai.errors import InvalidInput, check_int
-from keras_xai.image import is_channels_first
 from keras_xai.model.inputs import broadcast_baseline, check_input_shapes, prepare_inputs
 from keras_xai.model.layers import iter_layers, layer_path, layers_within
 from keras_xai.model.runner import ModelRunner
@@ -37,14 +37,15 @@ def deletion(
 ) -> NDArray[np.float64]:
     """Trace the score while what an attribution names first is taken away (Petsiuk et al. 2018, arXiv 1806.07421).
 
-    Entries go from the largest value to the smallest, an equal share of them each step, and are replaced by the baseline. An
-    image's pixels go with all their channels, by the sum of the values over them. The sooner the curve falls, the better
-    the order; compare with the curve of random values, since an average alone says little.
+    Entries go from the largest value to the smallest, an equal share of them each step, and are replaced by the baseline. The
+    pixels of an image and the voxels of a volume go with all their channels, by the sum of the values over them. The sooner
+    the curve falls, the better the order; compare with the curve of random values, since an average alone says little.
 
     Args:
         model: a built model with one input.
         x: (B, ...) samples.
-        values: their attribution: the shape of x, or a map (B, h, w) of any resolution, which is enlarged to the image.
+        values: their attribution: the shape of x, or a map (B, h, w) of any resolution, which is enlarged to the image; of
+            volumes (B, d, h, w).
         target: the class, (B,) or one integer; default the predicted one.
         output: see `Probe`.
         baseline: see `attribute`.
@@ -208,25 +209,24 @@ def _curve(
 
 def _order(values: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.int64]:
     """(B, ...) the number of the step at which each entry goes, broadcastable to x: 0 first."""
-    if len(shape) == 4 and values.ndim in (3, 4) and len(values) == shape[0]:
-        channels_first = is_channels_first(shape[1:])
-        height, width = shape[2:] if channels_first else shape[1:3]
-        flat = values
-        if values.ndim == 4:
-            flat = values.sum(1 if channels_first else -1)
-        # A map of a coarser resolution: each pixel takes the value of the cell that it lies in.
-        flat = flat[:, np.arange(height) * flat.shape[1] // height][:, :, np.arange(width) * flat.shape[2] // width]
-        if values.ndim == 4 and values.shape != shape:
-            raise InvalidInput(
-                f"values has shape {values.shape}, x has {shape}: the same, or a map (B, h, w), is expected."
-            )
-        ranks = _ranks(flat)
-        return ranks[:, None] if channels_first else ranks[..., None]
-    if values.shape != shape:
+    axes = spatial_axes(shape)
+    is_map = axes is not None and values.ndim == len(shape) - 1 and len(values) == shape[0]
+    if values.shape != shape and not is_map:
         raise InvalidInput(
-            f"values has shape {values.shape}, x has {shape}: the same, or a map (B, h, w), is expected."
+            f"values has shape {values.shape}, x has {shape}: the same, or a map (B, h, w), is expected; of volumes "
+            f"(B, d, h, w)."
         )
-    return _ranks(values)
+    if axes is None:
+        return _ranks(values)
+    channels_first = axes[0] == 2
+    channel_axis = 1 if channels_first else -1
+    flat = values if is_map else values.sum(channel_axis)
+    for axis, of_input in enumerate(axes, 1):
+        # A map of a coarser resolution: each position takes the value of the cell that it lies in.
+        length = shape[of_input]
+        flat = np.take(flat, np.arange(length) * flat.shape[axis] // length, axis)
+    ranks = _ranks(flat)
+    return ranks[:, None] if channels_first else ranks[..., None]
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.image import channel_axis
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
 from keras_xai.tree import leaves
@@ -26,21 +25,23 @@ class RegionShare:
     def __init__(self, probe: Probe) -> None:
         assert probe.region is not None
         self._region = probe.region
-        self._image = [shape == probe.image_shape for shape in probe.shapes].index(True)
-        self._shape = probe.image_shape
+        self._input = probe.spatial_input
+        self._spatial = probe.spatial
         self.rows: NDArray[np.float64] = np.zeros(0)
 
     def of(self, parts: Iterable[Attribution]) -> Iterator[Attribution]:
         """Yield attributions that come some rows at a time, in order, as they are."""
         shares, begin = [], 0
         for part in parts:
-            magnitude = np.abs(np.asarray(leaves(part.values)[self._image], np.float64))
-            plane = magnitude if magnitude.ndim == 3 else magnitude.sum(channel_axis(self._shape))
-            region = self._region[begin : begin + len(plane)]
-            begin += len(plane)
-            total = plane.sum((1, 2))
-            inside = np.where(region, plane, 0.0).sum((1, 2))
-            shares.append(np.divide(inside, total, out=np.full(len(plane), np.nan), where=total > 0))
+            magnitude = np.abs(np.asarray(leaves(part.values)[self._input], np.float64))
+            if magnitude.ndim > self._region.ndim:
+                magnitude = self._spatial.sum_over_channels(magnitude)
+            region = self._region[begin : begin + len(magnitude)]
+            begin += len(magnitude)
+            positions = tuple(range(1, magnitude.ndim))
+            total = magnitude.sum(positions)
+            inside = np.where(region, magnitude, 0.0).sum(positions)
+            shares.append(np.divide(inside, total, out=np.full(len(magnitude), np.nan), where=total > 0))
             yield part
         self.rows = np.concatenate(shares) if shares else np.zeros(0)
 

@@ -44,6 +44,7 @@ class EmbeddedBatch(Batch):
             input_names=plain.input_names,
             progress=plain.progress,
             score_type=plain.score_type,
+            placements=plain.placements,
             is_dense=plain.is_dense,
         )
         self.model_inputs = plain.x

@@ -30,7 +30,7 @@ Progress = Callable[[int], None]
 
 
 class NoRule(ValueError):
-    """DeepLIFT has no rule for an operation; the text names the operation and its layer."""
+    """DeepLIFT or LRP has no rule for an operation; the text names the operation and its layer."""
 
 
 class Logits(NamedTuple):
@@ -89,6 +89,30 @@ class Multipliers(NamedTuple):
     baseline_score: Tensor  # (n,) of their baselines
     multipliers: Tensors  # one an input, in its shape; None where the score does not depend on it
     aux: Any  # returned by the score function beside the scores of the samples
+
+
+class LrpRules(NamedTuple):
+    """The options of LRP's rules."""
+
+    epsilon: float  # added to the denominator of a dense layer, and of a convolution without gamma
+    gamma: float  # of convolutions: how much more a contribution of the sum's own sign counts
+    dense_gamma: float  # of dense layers
+
+    def of(self, is_convolution: bool) -> tuple[float, float]:
+        """Return gamma, and the number that keeps the denominator from zero, of one kind of layer."""
+        gamma = self.gamma if is_convolution else self.dense_gamma
+        return gamma, STABILIZER if gamma else self.epsilon
+
+
+STABILIZER = 1e-6  # of the gamma rule, which has no epsilon
+
+
+class Relevance(NamedTuple):
+    """The scores and multipliers of LRP."""
+
+    score: Tensor  # (n,)
+    multipliers: Tensors  # relevance over value; one an input, in its shape; None where the score does not depend on it
+    aux: Any  # returned by the score function beside the scores
 
 
 class Activation(NamedTuple):
@@ -240,6 +264,29 @@ class Backend(Protocol):
             baseline: (n, ...) one for each sample.
             target: selects the explained score.
             shared_baseline: all rows of the baseline are equal.
+
+        Raises:
+            NoRule: an operation between inputs and scores has none.
+        """
+
+    def lrp_multipliers(
+        self,
+        scores: Callable[[Tensors], tuple[Tensor, Any]],
+        inputs: Sequence[Tensor],
+        target: TargetScores,
+        rules: LrpRules,
+    ) -> Relevance:
+        """Compute the relevance of each entry of the inputs over the entry.
+
+        Layers of weights have the rules given; elementwise functions hand on all relevance, a product halves of it to its
+        factors, a softmax what AttnLRP's equation 13 says, a maximum all to the entry that won. The root of a mean of squares by
+        which values are scaled is held fixed.
+
+        Args:
+            scores: returns the scores (n, K) of n rows, and auxiliary values.
+            inputs: (n, ...) the samples.
+            target: selects the explained score.
+            rules: the options.
 
         Raises:
             NoRule: an operation between inputs and scores has none.

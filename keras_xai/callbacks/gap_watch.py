@@ -23,7 +23,7 @@ from keras_xai.outputs.dense import Dense
 from keras_xai.probe import Probe
 from keras_xai.records import Alert, Blindness, Carrier, FeatureMove, Reliance, Verdict
 
-MAX_RECORDED = 500  # features of a record
+MAX_RECORDED = 512  # features of a record: 8 × 8 × 8 cells of a volume
 MAX_FEATURES_OF_ALERT = 5
 CARRIED_FEATURES, CARRIERS = 3, 5  # of an alert: features whose live rows are named, and how many of each
 BLIND_OVERLAP = 0.5  # part of the probe's rows that are training rows, from which on nothing can be seen

@@ -79,8 +79,8 @@ class ImportanceDrift(RecordingCallback):
     part of the shares.
 
     What it cannot see: a shortcut that the probe has as well, unless a rule names it; one that was there from epoch 0, or a very
-    slow ramp, where there is nothing to compare (no live rows, no labels, a probe of training rows). More than 500 features are
-    pooled to the 200 with the largest share in the run's first epoch, and "other"; of the gap the 500 that say most are recorded.
+    slow ramp, where there is nothing to compare (no live rows, no labels, a probe of training rows). More than 512 features are
+    pooled to the 200 with the largest share in the run's first epoch, and "other"; of the gap the 512 that say most are recorded.
 
     Args:
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.

@@ -16,12 +16,12 @@ from keras_xai.array_like import as_array
 from keras_xai.callbacks.drawn_rows import drawn_rows
 from keras_xai.callbacks.fingerprint import Difference, Fingerprint, row_hashes
 from keras_xai.errors import InvalidInput, listed
-from keras_xai.frames import Names, Rows, Samples, as_arrays, rows_of
+from keras_xai.frames import Names, Rows, Samples, as_arrays, row_count, rows_of
 from keras_xai.labels import coded, of_output
 from keras_xai.outputs.dense import Dense
 from keras_xai.outputs.spec import output_name
 from keras_xai.probe import Probe
-from keras_xai.probe.batches import each_batch
+from keras_xai.probe.batches import each_batch, joined
 from keras_xai.probe.chunks import update_digest
 from keras_xai.probe.tensorflow_dataset import reshuffles
 from keras_xai.records import Changed, Digest
@@ -255,7 +255,7 @@ class LiveRows:
             return slice(MAX_LIVE_ROWS)
         if not len(self.numbers):
             labels, _ = coded(y, self._probe.class_names, by_position=isinstance(self._probe.output, Dense))
-            if any(len(part) != len(labels) for part in leaves(x) if hasattr(part, "__len__")):
+            if any(count not in (None, len(labels)) for count in map(row_count, leaves(x))):
                 return slice(MAX_LIVE_ROWS)  # which is refused with both lengths
             by_position = isinstance(self._probe.output, Dense)
             self.numbers = drawn_rows(labels, MAX_LIVE_ROWS, may_be_classes=not by_position)
@@ -299,7 +299,7 @@ def copied_rows(source: Any) -> int:
         return 0
     is_read_whole = isinstance(source, Probe) and len(source) <= MAX_LIVE_ROWS
     if isinstance(source, (tuple, list)) and len(source) == 2:
-        is_read_whole = all(len(part) <= MAX_LIVE_ROWS for part in leaves(source[0]) if hasattr(part, "__len__"))
+        is_read_whole = all((row_count(part) or 0) <= MAX_LIVE_ROWS for part in leaves(source[0]))
     return 0 if is_read_whole else MAX_LIVE_ROWS
 
 
@@ -361,7 +361,7 @@ def _first_rows(source: Any) -> tuple[Any, Any]:
             break
     if not batches:
         raise InvalidInput("live gave no batch (x, y).")
-    x, y = keras.tree.map_structure(lambda *parts: np.concatenate(parts)[:MAX_LIVE_ROWS], *batches)
+    x, y = keras.tree.map_structure(lambda *parts: joined(list(parts), "live")[:MAX_LIVE_ROWS], *batches)
     return x, y
 
 

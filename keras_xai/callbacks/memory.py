@@ -11,6 +11,7 @@ from keras_xai.callbacks.first_warning import warn_in_first_process
 from keras_xai.model.runner import chunk_rows
 from keras_xai.model.samples import sample_bytes
 from keras_xai.probe import Probe
+from keras_xai.spatial import SPATIAL_KINDS
 
 WARN_ABOVE = 2**30  # bytes
 # A gallery is held once, its attributions by each method, and their sums over channels. Measured, as `passes` are: docs/trust.md.
@@ -44,7 +45,7 @@ class Need:
     @property
     def rows_of_pass(self) -> int:
         """The number of samples that one pass takes at most; the model, which may take fewer, is not known yet."""
-        return min(self.probe.size, chunk_rows(self.probe.x, convolves=self.probe.kind == "image"))
+        return min(self.probe.size, chunk_rows(self.probe.x, convolves=self.probe.kind in SPATIAL_KINDS))
 
 
 _collected: contextvars.ContextVar[list[Need] | None] = contextvars.ContextVar("_collected", default=None)
@@ -82,7 +83,7 @@ def warn_of_memory(needs: Sequence[Need], *, stacklevel: int) -> None:
         return
     probe, held = needs[0].probe, _held_bytes(needs[0].probe)
     shapes = " and ".join(f"{array.shape[1:]} {array.dtype}" for array in probe.inputs)
-    smaller = ", smaller images, or images as uint8" if probe.kind == "image" else ""
+    smaller = f", smaller {probe.kind}s, or {probe.kind}s as uint8" if probe.kind in SPATIAL_KINDS else ""
     warn_in_first_process(
         f"The probe of {probe.size} samples of shape {shapes} will take about {_size_text(total)} of memory: "
         f"{_size_text(held)} for its arrays and {_size_text(total - held)} at the end of an epoch to explain them, beside what "

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.explainer import ProbeExplainer, is_built
@@ -17,20 +19,24 @@ from keras_xai.callbacks.memory import Need, announce_need
 from keras_xai.callbacks.schedule import Every
 from keras_xai.callbacks.slice_watch import slices_of_outputs, slices_of_positions
 from keras_xai.errors import InvalidInput, check_int
-from keras_xai.image import channel_axis
 from keras_xai.model.fitting import fit_probe
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution, Slices
+from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, box_means, kind_of_input
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
-from keras_xai.tree import leaves, like, map_leaves
+from keras_xai.tree import leaves, like
 
+MAX_VOXELS = 2**18  # of the map of a volume that is written: 64 × 64 × 64, a quarter of a MB in 8 bits
 RUN_THE_WHOLE_PROBE = ("importance_drift", "probe_mappings")  # callbacks that have its outputs anyway
 Methods = str | Sequence[str] | Mapping[str, Mapping[str, Any]]
 
 
 class ProbeAttributions(RecordingCallback):
     """Explains a fixed gallery of samples at each epoch's end, by the engine of `attribute`, compiled once.
+
+    Maps of images and volumes are written as sums over channels, in 8 bits; those of volumes of more than 2¹⁸ voxels as means
+    over boxes of them.
 
     Where the probe has slices, accuracy and confidence of each of their values are recorded, over the whole probe, and `logs`
     get `xai_worst_slice`, the accuracy of the worst.
@@ -186,7 +192,7 @@ class ProbeAttributions(RecordingCallback):
         self._explainer = None  # its graph holds the model
 
     def _as_recorded(self, record: Attribution, epoch: int) -> Attribution:
-        """Return a record as it is written: an image's map is the signed sum over channels, an input without gradient NaN."""
+        """Return a record as it is written: of images and volumes the signed sum over channels, an input without gradient NaN."""
         values = record.values
         if self._explainer is not None and self.methods[record.method].needs_gradient:
             values = _without_inputs(values, self._explainer.engine.held_inputs)
@@ -238,11 +244,29 @@ def _without_inputs(values: Any, unreached: Sequence[int]) -> Any:
 
 
 def _channel_sum(values: Any, probe: Probe) -> Any:
-    """Return maps (B, H, W) of an image (B, H, W, C) or (B, C, H, W); of several inputs those that are images."""
+    """Return values as signed sums over channels: (B, H, W) of images, (B, D, H, W) of volumes; other inputs as they are."""
+    if probe.kind not in SPATIAL_KINDS:
+        return values
+    arrays = leaves(values)
+    kinds = [probe.kind] * len(arrays)
+    if len(arrays) == len(probe.shapes):
+        kinds = [kind_of_input(probe.kind, shape, probe.shapes) for shape in probe.shapes]
+    return like(values, [_summed(array, kind) for array, kind in zip(arrays, kinds, strict=True)])
 
-    def summed(array: Any) -> Any:
-        if probe.kind != "image" or array.ndim != 4:
-            return array
-        return array.sum(channel_axis(array.shape[1:]))
 
-    return map_leaves(summed, values)
+def _summed(array: NDArray[Any], kind: str) -> NDArray[Any]:
+    """Return (B, ...) summed over channels, where a map of this kind has an axis of channels; large volumes as means."""
+    rank_with_channels = {"image": 4, "volume": 5}
+    if array.ndim == rank_with_channels.get(kind):
+        array = SpatialShape.of_kind(kind, array.shape[1:]).sum_over_channels(array)
+    return _at_most(array, MAX_VOXELS) if kind == "volume" else array
+
+
+def _at_most(maps: NDArray[Any], voxels: int) -> NDArray[Any]:
+    """Return maps (B, D, H, W) as means over boxes, the longest side halved until a map has no more than so many voxels."""
+    positions = maps.shape[1:]
+    sides = [1] * len(positions)
+    while math.prod(-(-length // side) for length, side in zip(positions, sides, strict=True)) > voxels:
+        longest = max(range(len(sides)), key=lambda axis: -(-positions[axis] // sides[axis]))
+        sides[longest] *= 2
+    return maps if max(sides) == 1 else box_means(maps, sides)

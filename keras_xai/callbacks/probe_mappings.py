@@ -22,13 +22,13 @@ from keras_xai.callbacks.response import Response, check_response, common_respon
 from keras_xai.callbacks.schedule import Every
 from keras_xai.callbacks.slice_watch import slice_readout, slice_targets, slices_of_predictions
 from keras_xai.drift.slices import accuracy_by_slice
-from keras_xai.errors import InvalidInput, MappingAlarm, check_int, unknown
+from keras_xai.errors import InvalidInput, MappingAlarm, cause, check_int, unknown
 from keras_xai.mapping.decision import Target, linear_probes
 from keras_xai.mapping.features import decomposition_of, features, restored
 from keras_xai.mapping.flags import Flags, HeldOutGap, held_out_gap, training_gap
 from keras_xai.mapping.gram import GramDecomposition, single_threaded_blas
 from keras_xai.mapping.predictions import Predictions
-from keras_xai.mapping.reading import Reader, Reading, constant_by_design, refusal, remarks
+from keras_xai.mapping.reading import Reader, Reading, constant_by_design, remarks
 from keras_xai.mapping.result import result
 from keras_xai.mapping.surrogate import Columns, linear, pooled_inputs, svm
 from keras_xai.mapping.task import ProbeTask
@@ -240,9 +240,7 @@ class ProbeMappings(RecordingCallback):
             raise
         except Exception as error:
             shapes = ", ".join(str(a.shape) for a in self.probe.inputs)
-            raise InvalidInput(
-                f"The model does not take the probe of shape {shapes}: {refusal(reader, error)}"
-            ) from error
+            raise InvalidInput(f"The model does not take the probe of shape {shapes}: {cause(error)}") from error
         if self.on_error == "raise":
             raise fault
         logger.debug("the layers could not be read", exc_info=fault)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_xai.drift.reliance_gap import Gap
-from keras_xai.drift.row_comparison import COMMON_LIMIT, NOTE_LIMIT, RowComparison
+from keras_xai.drift.row_comparison import COMMON_LIMIT, RowComparison, limit_of
 
 NAMED_FEATURES = 3  # of a sentence
 
@@ -31,7 +31,8 @@ def shortcut_sentence(names: Sequence[str], features: Sequence[int], gap: Gap, r
         f"in the training rows {named} speak{'' if many else 's'} for the label, in the probe {'they do' if many else 'it does'} "
         f"not (share of the evidence: {'; '.join(shares)})"
     )
-    if not (np.abs(rows.common[list(features[:NAMED_FEATURES])]) > COMMON_LIMIT).any():
+    limit = limit_of(COMMON_LIMIT, len(rows.common))
+    if not (np.abs(rows.common[list(features[:NAMED_FEATURES])]) > limit).any():
         return sentence
     return f"{sentence}; {'their' if many else 'its'} values differ, too"
 
@@ -52,7 +53,7 @@ def note_on_rows(names: Sequence[str], rows: RowComparison) -> str:
         names: (F)
         rows: the values of both sets compared.
     """
-    dependent = _largest(rows.dependent, rows.dependent > NOTE_LIMIT)
+    dependent = _largest(rows.dependent, rows.depends_on_label())
     common = _largest(np.abs(rows.common), rows.rows_differ())
     parts = []
     if dependent:

@@ -19,6 +19,7 @@ from keras_xai.drift.reliance_gap import MIN_ROWS
 COMMON_LIMIT = 4.0  # normal deviates, from which on the rows themselves differ
 DEPENDENT_LIMIT = 3.0  # below which a difference does not depend on the label
 NOTE_LIMIT = 4.25  # of a dependent difference, from which on it is worth a note before training
+FEATURES_OF_LIMITS = 500  # up to which the limits were tried; the largest of more is larger by chance alone
 MIN_RELATIVE_VARIANCE = (
     1e-6  # of the feature's variance: a column that is constant within a class has no infinite certainty
 )
@@ -37,7 +38,28 @@ class RowComparison(NamedTuple):
 
     def rows_differ(self) -> NDArray[np.bool_]:
         """Return the features whose values differ alike in every class."""
-        return (np.abs(self.common) > COMMON_LIMIT) & (self.dependent < DEPENDENT_LIMIT)
+        limit = limit_of(COMMON_LIMIT, len(self.common))
+        return (np.abs(self.common) > limit) & (self.dependent < DEPENDENT_LIMIT)
+
+    def depends_on_label(self) -> NDArray[np.bool_]:
+        """Return the features whose relation to the label differs by more than chance makes of so many."""
+        return np.asarray(self.dependent > limit_of(NOTE_LIMIT, len(self.dependent)))
+
+
+def limit_of(limit: float, features: int) -> float:
+    """Return the limit for many features: as seldom exceeded by any of them as `limit` is by any of 500.
+
+    Args:
+        limit: normal deviates.
+        features: that are compared.
+
+    Example:
+        >>> [round(limit_of(4.25, features), 2) for features in (500, 20_000)]
+        [4.25, 5.01]
+    """
+    if features <= FEATURES_OF_LIMITS:
+        return limit
+    return float(-special.ndtri_exp(special.log_ndtr(-limit) - np.log(features / FEATURES_OF_LIMITS)))
 
 
 def compare_classes(

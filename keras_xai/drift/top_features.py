@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from keras_xai.probe.features import OTHER
 
-MAX_SCORED_ALONE = 500  # features; of more, the largest |z| would be that of the noise in thousands of tiny shares
+# Features, as many as a volume has cells; of more, the largest |z| would be that of the noise in thousands of tiny shares.
+MAX_SCORED_ALONE = 512
 TOP_FEATURES = 200  # scored by themselves where the others are pooled
 
 
 class TopFeatures:
-    """The 200 most important of more than 500 features, and "other", the sum of all others. Up to 500 all are kept.
+    """The 200 most important of more than 512 features, and "other", the sum of all others. Up to 512 all are kept.
 
     They are chosen by the first importance of a run and fixed from then on: a name means the same at every epoch.
 

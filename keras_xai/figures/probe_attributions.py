@@ -20,6 +20,7 @@ from keras_xai.analysis.attributions import (
     recorded_epoch,
     rows_of,
     sample_title,
+    slice_magnitudes,
     true_class,
 )
 from keras_xai.analysis.formatting import short
@@ -38,9 +39,11 @@ from keras_xai.figures.colour import Map, ramp
 from keras_xai.figures.grid import grid
 from keras_xai.figures.heat_map import heat_map, row_axis
 from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, epoch_axis, line, mark_alerts, nothing, text
+from keras_xai.figures.volume_map import add_slice_slider, volume_map
 from keras_xai.judgement import why_absent
 from keras_xai.recorded import Recorded
 from keras_xai.records import Float, Outputs
+from keras_xai.spatial import SPATIAL_KINDS
 
 POSITIVE_COLOUR, NEGATIVE_COLOUR = 209, 46  # indices into the 256 colours of the diverging map
 MAGNITUDE_COLOUR = 170  # index into the 256 colours of the sequential map
@@ -215,10 +218,12 @@ def sample_values(
     sample: int = 0,
     epoch: int | None = None,
     reach: tuple[float, float] | None = None,
+    depth: int | None = None,
+    samples: int = 1,
 ) -> Figure:
     """Draw one sample's attribution at one epoch: a map for images and series of several channels, else signed bars.
 
-    Lengths are proportional to values.
+    Of a volume one slice is visible. Lengths are proportional to values.
 
     Args:
         run: read back from a log directory.
@@ -227,18 +232,26 @@ def sample_values(
         sample: row of the gallery.
         epoch: by default the last.
         reach: the range of the axis, lowest and highest value, which samples side by side share; by default the sample's own.
+        depth: the slice of a volume that is visible; by default the one with the largest magnitude.
+        samples: in the whole figure.
     """
     method = method_named(run, method)
     arrays = _inputs(run, method, epoch) if method else []
     if not arrays:
         return chart(look, [])
     kind = run.probe.kind if run.probe is not None else "table"
-    maps = next((array for array in arrays if np.ndim(array) == 3), arrays[0])
+    volumes = [array for array in arrays if kind == "volume" and np.ndim(array) == 4]
+    maps = next((array for array in [*volumes, *arrays] if np.ndim(array) in (3, 4)), arrays[0])
     first: Float = np.asarray(maps[sample], np.float64)
-    if kind == "image" and first.ndim == 2:
+    if volumes:
+        return volume_map(look, first, samples=samples, depth=depth)
+    if kind in SPATIAL_KINDS and first.ndim == 2:
         return _image(look, first)
     if kind == "series" and first.ndim == 2 and first.shape[1] > 1:
         return _lanes(run, look, first, reach)
+    steps = _steps(run)
+    if kind == "series" and first.ndim == 1 and steps not in (0, len(first)):
+        return _layer_lane(look, first, steps, reach)
     names, values = rows_of(run, method, arrays, sample)
     draw = _across if kind == "table" else _along
     return draw(
@@ -346,6 +359,30 @@ def _lanes(run: Recorded, look: Look, values: Float, reach: tuple[float, float] 
     )
 
 
+def _steps(run: Recorded) -> int:
+    """Return the number of steps of a series; 0 where that is not known."""
+    shapes = run.probe.shapes if run.probe is not None else ()
+    return next((shape[0] for shape in shapes if len(shape) == 2), 0)
+
+
+def _layer_lane(look: Look, values: Float, steps: int, reach: tuple[float, float] | None) -> Figure:
+    """Draw a map of a layer's own steps (t) as one lane over the steps of the series."""
+    high = max(map(abs, reach)) if reach else float(np.nanmax(np.abs(np.nan_to_num(values)))) or 1.0
+    width = steps / len(values)
+    centres = (np.arange(len(values)) + 0.5) * width - 0.5
+    lane = heat_map(
+        look, values[None], -high, high, colours="diverging", hovertemplate="step %{x:.0f}: %{z:.3g}<extra></extra>"
+    )
+    return chart(
+        look,
+        [lane | {"x": centres.tolist()}],
+        xaxis=axis(look, showgrid=False, range=[-0.5, steps - 0.5], nticks=6),
+        yaxis=row_axis(look, ["layer"]),
+        margin={"l": 84, "r": 10, "t": 12, "b": 22},
+        hovermode="closest",
+    )
+
+
 def _image(look: Look, values: Float) -> Figure:
     """Draw a map (h, w), with a diverging colour map where some values are negative."""
     values = pooled_map(values)
@@ -370,7 +407,7 @@ def _panel_title(run: Recorded, look: Look, method: str, table: Outputs, sample:
     at, _ = finite_at(table, epoch)
     target = int(table.target[at, sample])
     low, high = sides(run, table, table.target[at, sample : sample + 1], method)
-    image = run.probe is not None and run.probe.kind == "image"
+    image = run.probe is not None and run.probe.kind in SPATIAL_KINDS
     legend = high if image else f"{low} / {high}"
     if run.method_quantity(method) == "slope":
         legend = f"score of {target_name(run, table, target)}"
@@ -403,11 +440,18 @@ def _figure_title(run: Recorded, look: Look, method: str, table: Outputs | None,
 
 
 def figure(
-    run: Recorded, look: Look = LIGHT, *, method: str | None = None, epoch: int | None = None, samples: int = 12
+    run: Recorded,
+    look: Look = LIGHT,
+    *,
+    method: str | None = None,
+    epoch: int | None = None,
+    samples: int = 12,
+    depth: int | None = None,
 ) -> Figure:
     """Draw the gallery at one epoch: each sample's attribution under its prediction, bars on one common scale.
 
-    Where scores are not finite any more the last epoch at which they were is drawn, and the title says so.
+    Of volumes one slice is visible, and a slider goes through them. Where scores are not finite any more the last epoch at
+    which they were is drawn, and the title says so.
 
     Args:
         run: read back from a log directory.
@@ -415,25 +459,42 @@ def figure(
         method: one of the run's methods; by default the one that the tab opens with.
         epoch: by default the last.
         samples: how many of the gallery, from its first.
+        depth: the slice of volumes that is visible at first; by default the one with the largest share of all samples' maps.
     """
     method = method_named(run, method)
     if not method:
         return nothing(look, "attributions", why_absent(run, "ProbeAttributions"))
     table = run.outputs(method)
     rows = range(0 if table is None else min(samples, table.target.shape[1]))
-    image = run.probe is not None and run.probe.kind == "image"
+    image = run.probe is not None and run.probe.kind in SPATIAL_KINDS
     arrays = [] if image else _inputs(run, method, epoch)
     values = [rows_of(run, method, arrays, sample)[1] for sample in rows] if arrays else []
     reach = reach_of(np.concatenate(values)) if values else None
+    if depth is None:
+        depth = _strongest_slice(run, method, epoch, list(rows))
     panels = []
     for sample in rows:
         assert table is not None  # without a table there are no rows
         title = _panel_title(run, look, method, table, sample, epoch)
-        panels.append((title, sample_values(run, look, method=method, sample=sample, epoch=epoch, reach=reach)))
-    return grid(
+        options: dict[str, Any] = {"reach": reach, "depth": depth, "samples": len(rows)}
+        panels.append((title, sample_values(run, look, method=method, sample=sample, epoch=epoch, **options)))
+    drawn = grid(
         look,
         panels,
         columns=6 if image else 3,
         row_height=180 if image else 240,
         title=_figure_title(run, look, method, table, epoch),
     )
+    return add_slice_slider(look, drawn)
+
+
+def _strongest_slice(run: Recorded, method: str, epoch: int | None, rows: list[int]) -> int | None:
+    """Return the slice with the largest mean share of some samples' magnitudes; None where there are no volumes."""
+    is_volume = run.probe is not None and run.probe.kind == "volume"
+    arrays = _inputs(run, method, epoch) if is_volume and rows else []
+    volumes = next((np.asarray(array)[rows] for array in arrays if np.ndim(array) == 4), None)
+    if volumes is None:
+        return None
+    magnitudes = slice_magnitudes(volumes)
+    total = magnitudes.sum(1, keepdims=True)
+    return int((magnitudes / np.where(total > 0, total, 1.0)).mean(0).argmax())

@@ -202,8 +202,8 @@ def gap_evidence(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None,
     if gap is None or at is None:
         return nothing(look, "comparison", why_not_compared(run, epoch))
     cells = cells_of(run.probe)
-    if cells is not None and cells[0] * cells[1] == len(gap.names):
-        return _maps(look, gap, at, cells, alarmed_names(run, epoch))
+    if cells is not None and len(cells) == 2 and cells[0] * cells[1] == len(gap.names):
+        return _maps(look, gap, at, (cells[0], cells[1]), alarmed_names(run, epoch))
     return _bars(run, look, gap, at, epoch, COMPACT_FEATURES if compact else BARRED_FEATURES)
 
 

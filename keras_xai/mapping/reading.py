@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from keras_xai.backend import get_backend
 from keras_xai.backend.protocol import Activation, ActivationTrace, Program, Tensor, Tensors
 from keras_xai.backend.rows import fit_rows
-from keras_xai.errors import InvalidInput, cause, listed
+from keras_xai.errors import InvalidInput, listed
 from keras_xai.mapping.layers import candidates, check_named, followed, left_out, names, unreadable
 from keras_xai.mapping.pooling import BOUNDS, CONSTANT_VALUES, Pooled, pool_activation, spoil_by_weights
 from keras_xai.model.dense import Positions
@@ -205,7 +205,7 @@ class Reader:
     @property
     def chunk(self) -> int:
         """The samples of one pass."""
-        return min(self.runner.chunk, self.size)
+        return self.runner.rows_a_pass(self.size)
 
     def read(self) -> Reading:
         """One pass over the probe with the model's current weights.
@@ -465,17 +465,3 @@ def remarks(reader: Reader) -> list[str]:
     shared = f"Called more than once, and read at their first call: {listed(facts.shared)}." if facts.shared else ""
     missing = left_out(facts.reasons, len(facts.layers) - 1)
     return [remark for remark in (shared, missing) if remark]
-
-
-def refusal(reader: Reader, error: Exception) -> str:
-    """The reason why the model does not take the probe's rows, as a clause: a fixed batch size, else the error's own text."""
-    step = reader.chunk
-    for tensor in getattr(reader.runner.model, "inputs", None) or []:
-        samples = tensor.shape[0]
-        if samples not in (None, step):
-            return (
-                f"its input {tensor.name!r} has the shape {tuple(tensor.shape)}, so it takes {samples} samples at a time, "
-                f"and the probe is read by {step}; give a probe of {samples} rows, or build the model for any number of "
-                f"samples."
-            )
-    return cause(error)

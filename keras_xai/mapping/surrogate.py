@@ -17,6 +17,7 @@ from keras_xai.mapping.ridge import ridge
 from keras_xai.probe import Probe
 from keras_xai.probe.chunks import row_chunks
 from keras_xai.records import Surrogate
+from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, kind_of_input
 
 Array = NDArray[np.float64]
 
@@ -64,7 +65,9 @@ def pooled_inputs(probe: Probe) -> tuple[list[str], Array] | None:
     for k, (key, array) in enumerate(zip(keys, probe.inputs, strict=True)):
         if array.dtype.kind not in "fiub":
             continue
-        chunks = [_pooled(np.asarray(rows, np.float64), probe, _names_in(probe, k)) for rows in row_chunks(array)]
+        spatial = _spatial_in(probe, k)
+        input_names = () if spatial is not None else _names_in(probe, k)
+        chunks = [_pooled(np.asarray(rows, np.float64), spatial, input_names) for rows in row_chunks(array)]
         column_names = chunks[0][0]
         if len(probe.inputs) > 1 and not probe.is_columns:
             column_names = [f"{key}: {name}" for name in column_names]
@@ -74,21 +77,25 @@ def pooled_inputs(probe: Probe) -> tuple[list[str], Array] | None:
 
 
 def _names_in(probe: Probe, k: int) -> Sequence[str]:
-    """The names of the columns or channels of input k; () for an image, whose cells are named by their position."""
+    """The names of the columns or channels of input k."""
     if probe.is_columns:
         return [probe.feature_map.column_names[k]]
-    if probe.kind == "image" and probe.inputs[k].ndim > 2:
-        return ()
     return probe.feature_map.names_of(k)
 
 
-def _pooled(a: Array, probe: Probe, input_names: Sequence[str]) -> tuple[list[str], Array]:
+def _spatial_in(probe: Probe, k: int) -> SpatialShape | None:
+    """The spatial shape of input k, whose cells are named by their position; None for columns and series."""
+    shape = probe.shapes[k]
+    kind = kind_of_input(probe.kind, shape, probe.shapes)
+    return SpatialShape.of_kind(kind, shape) if kind in SPATIAL_KINDS else None
+
+
+def _pooled(a: Array, spatial: SpatialShape | None, input_names: Sequence[str]) -> tuple[list[str], Array]:
     """The names (F) and values (B, F) of an input, pooled."""
+    if spatial is not None:
+        return _cells(a if spatial.channel_axis is None else a.mean(spatial.channel_axis))
     if a.ndim > 3:
-        channel_axis = 1 if a.ndim == 4 and probe.channels_first else -1
-        return _cells(a.mean(channel_axis))
-    if a.ndim == 3 and probe.kind == "image":
-        return _cells(a)
+        return _cells(a.mean(-1))
     if a.ndim == 3:
         return _stretches(a, input_names)
     a = a.reshape(len(a), -1)

@@ -13,6 +13,7 @@ from keras_xai.frames import Names, Samples
 from keras_xai.model.inputs import inputs_by_name
 from keras_xai.probe import Probe
 from keras_xai.probe.kinds import ambiguous_kind
+from keras_xai.spatial import SPATIAL_KINDS
 
 IMAGE = (
     "Conv2D",
@@ -30,8 +31,9 @@ SERIES = ("Conv1D", "Pooling1D", "Attention", "ConvLSTM1D")
 def fit_probe(model: keras.Model, probe: Probe) -> Probe:
     """The probe as this model takes it: its kind known, its columns in the inputs that the model names.
 
-    A series is what a recurrent layer or a Conv1D reads, tokens are integers that an `Embedding` looks up. Of a dict the
-    model gets the inputs that it has; a table whose columns have names is given by columns where the model asks for them.
+    A series is what a recurrent layer or a Conv1D reads, a volume what a Conv3D or ConvLSTM2D does, tokens are integers that
+    an `Embedding` looks up. Of a dict the model gets the inputs that it has; a table whose columns have names is given by
+    columns where the model asks for them.
 
     Args:
         model: built or not; its layers are looked at.
@@ -106,26 +108,33 @@ def _kind_in(model: keras.Model, probe: Probe) -> str:
     if array.ndim == 2:
         return "tokens" if _looks_up(model, layers, probe) else "table"
     if array.ndim == 4:
-        if _first_reader(layers) == "image":
-            return "image"
+        kind = _first_reader(layers)
+        if kind in SPATIAL_KINDS:
+            return kind
         raise ambiguous_kind(array)
     takes = [tuple(tensor.shape[1:]) for tensor in getattr(model, "inputs", None) or []]
     if len(takes) == 1 and len(takes[0]) == 3 and takes[0][-1] == 1:  # Keras adds the axis of the channel
         return "image"
     kind = _first_reader(layers)
-    if not kind:
+    if kind not in ("image", "series"):
         raise ambiguous_kind(array)
     return kind
 
 
 def _first_reader(layers: list[Any]) -> str:
-    """The kind that the first layer with spatial or time axes reads: "image" or "series"; "" without one, or for a film's."""
+    """The kind that the first layer with spatial or time axes reads: "image", "series" or "volume"; "" without one.
+
+    A video, which a ConvLSTM2D or a convolution of each frame reads, is a volume.
+    """
     for layer in layers:
         name = type(layer).__name__
         if isinstance(layer, (keras.layers.RNN, keras.layers.Bidirectional)) and "2D" not in name and "3D" not in name:
             return "series"
-        if "3D" in name or "LSTM2D" in name or isinstance(layer, keras.layers.TimeDistributed):
-            return ""
+        if "3D" in name or "LSTM2D" in name:
+            return "volume"
+        if isinstance(layer, keras.layers.TimeDistributed):
+            of_frames = _first_reader(list(layer.layer._flatten_layers()))
+            return "volume" if of_frames == "image" else ""
         if any(word in name for word in IMAGE):
             return "image"
         if any(word in name for word in SERIES):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,14 @@ import keras
 from keras_xai.backend.layer_calls import output_shapes
 from keras_xai.errors import InvalidInput, unknown
 
+# Layers that keep an image an image, or end it; by the beginnings of their names. Behind any other there may be tokens.
+_OF_IMAGES = re.compile(
+    "Activation|Add|AlphaDropout|Average|Batch|CenterCrop|Concatenate|Conv|Cropping|Dense|Depthwise|Dropout|"
+    "ELU|Equalization|Flatten|Functional|Gaussian|GELU|Global|Group|Identity|Input|Layer|Leaky|Max|Min|"
+    "Multiply|Normalization|PReLU|Random|ReLU|Rescaling|Resizing|Separable|Sequential|Softmax|Solarization|"
+    "Spatial|Spectral|Subtract|Unit|UpSampling|Zero"
+)
+_RESHAPING = ("Einsum", "ExpandDims", "Matmul", "Moveaxis", "Reshape", "Squeeze", "Transpose", "ExtractPatches")
 # Layers whose output does not move smoothly with their input.
 WITHOUT_GRADIENT = (
     "CategoryEncoding",
@@ -79,13 +88,28 @@ def _nested_paths(model: keras.layers.Layer, prefix: str = "") -> Iterator[tuple
         yield from _nested_paths(layer, f"{prefix}{layer.name}/")
 
 
-def is_channels_first(layer: keras.layers.Layer, model: keras.Model) -> bool:
-    """True where a layer's output is (n, c, h, w); one that does not say follows the model's first layer that does."""
-    for candidate in (layer, *iter_layers(model)):
+def is_channels_first(layer: keras.layers.Layer, model: keras.Model, rank: int = 4) -> bool:
+    """True where a layer's output is (n, c, h, w); one that does not say follows the model's first layer that does.
+
+    Args:
+        layer: whose output it is.
+        model: that it is in.
+        rank: of the output; what convolutions of another rank say is not about it.
+    """
+    own = getattr(layer, "data_format", None)
+    if own is not None:
+        return bool(own == "channels_first")
+    for candidate in iter_layers(model):
         data_format = getattr(candidate, "data_format", None)
-        if data_format is not None:
+        if data_format is not None and _rank_by_name(candidate) in (None, rank):
             return bool(data_format == "channels_first")
     return False
+
+
+def _rank_by_name(layer: keras.layers.Layer) -> int | None:
+    """The number of axes of a layer's output, which the names of Keras' convolutions and poolings end in."""
+    name = type(layer).__name__
+    return int(name[-2]) + 2 if name[-2:] in ("1D", "2D", "3D") else None
 
 
 def has_convolution(model: keras.Model) -> bool:
@@ -97,7 +121,9 @@ def has_convolution(model: keras.Model) -> bool:
 def spatial_layers(
     model: keras.Model, outputs: Callable[[list[Any]], Any], inputs: Sequence[Any]
 ) -> list[keras.layers.Layer]:
-    """The layers with an output (n, h, w, c) of more than one position, in the order in which they are called.
+    """The layers with an output of more than one place, in the order in which they are called.
+
+    Those of images (n, h, w, c) and volumes (n, d, h, w, c); where there are none those of sequences (n, t, c).
 
     Args:
         model: whose layers are looked at.
@@ -107,17 +133,17 @@ def spatial_layers(
     Raises:
         InvalidInput: there is none.
     """
-    layers = iter_layers(model)
-    # What attention holds is (n, heads, t, t): who looks at whom, no position.
-    attending: set[int] = set()
-    for layer in layers:
-        if "Attention" in type(layer).__name__:
-            attending |= {id(part) for part in layer._flatten_layers()}
-    leaves = [layer for layer in layers if id(layer) not in attending and not layers_within(layer)]
-    spatial = [layer for layer, shape in output_shapes(outputs, inputs, leaves) if _is_spatial(shape)]
+    size = inputs[0].shape[0]
+    shapes = output_shapes(outputs, inputs, whole_layers(model))
+    spatial = [layer for layer, shape in shapes if is_spatial(shape)]
+    # What only turns its axes lies otherwise than the image, and is taken where there is nothing else.
+    spatial = [layer for layer in spatial if not isinstance(layer, keras.layers.Permute)] or spatial
+    if not spatial:
+        spatial = [layer for layer, shape in shapes if is_sequence(shape, size) and not looks_up(layer)]
     if not spatial:
         raise InvalidInput(
-            "No layer of the model has a spatial output (n, h, w, c): name one with layer=, or take saliency."
+            "No layer of the model has a spatial output (n, h, w, c), (n, d, h, w, c) or (n, t, c): name one with layer=, or "
+            "take saliency."
         )
     return spatial
 
@@ -128,10 +154,51 @@ def before_head(layers: Sequence[keras.layers.Layer]) -> list[keras.layers.Layer
     return list(layers[: with_weights[-1]] if with_weights and with_weights[-1] else layers)
 
 
-def _is_spatial(shape: tuple[int | None, ...]) -> bool:
-    """True for an output of four axes, of which two besides the samples are longer than 1; an unknown length counts."""
+def whole_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers that give a whole output each: none that holds others, but wrappers, and nothing inside attention."""
+    layers = iter_layers(model)
+    # What attention holds is (n, heads, t, t): who looks at whom, no place. What a wrapper holds sees a part of a sample.
+    inside: set[int] = set()
+    for layer in layers:
+        if "Attention" in type(layer).__name__:
+            inside |= {id(part) for part in layer._flatten_layers()}
+        elif isinstance(layer, keras.layers.Wrapper):
+            inside |= {id(part) for part in layers_within(layer)}
+    whole = []
+    for layer in layers:
+        if id(layer) not in inside and (isinstance(layer, keras.layers.Wrapper) or not layers_within(layer)):
+            whole.append(layer)
+    return whole
+
+
+def may_hold_tokens(model: keras.Model) -> bool:
+    """True where an image may become a sequence of tokens on the way: behind a layer of the user's, a reshaping, attention.
+
+    Found from the layers alone: a model of Keras' convolutions, poolings and their like holds none.
+    """
+    for layer in [model, *iter_layers(model)]:
+        if not type(layer).__module__.startswith("keras.") or not _OF_IMAGES.match(type(layer).__name__):
+            return True
+        for operation in getattr(layer, "operations", ()):
+            if not isinstance(operation, keras.layers.Layer) and type(operation).__name__ in _RESHAPING:
+                return True
+    return False
+
+
+def looks_up(layer: keras.layers.Layer) -> bool:
+    """True for an embedding, at whose output tokens are explained: it has no gradient of its own."""
+    return isinstance(layer, keras.layers.Embedding)
+
+
+def is_sequence(shape: tuple[int | None, ...], size: int | None) -> bool:
+    """True for an output (n, t, c) of more than one step, of `size` samples."""
+    return len(shape) == 3 and shape[0] in (None, size) and shape[1] != 1
+
+
+def is_spatial(shape: tuple[int | None, ...]) -> bool:
+    """True for an output of four or five axes, of which two besides the samples are longer than 1; an unknown length counts."""
     long_axes = [side for side in shape[1:] if side is None or side > 1]
-    return len(shape) == 4 and len(long_axes) >= 2
+    return len(shape) in (4, 5) and len(long_axes) >= 2
 
 
 def behind_without_gradient(model: keras.Model) -> list[str]:

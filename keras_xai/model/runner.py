@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from keras_xai.backend import get_backend
 from keras_xai.backend.protocol import Program, Tensor
 from keras_xai.backend.team import Team, present_team
+from keras_xai.model.batch_size import fixed_batch_size
 from keras_xai.model.dense import DenseOutput, output_chunk
 from keras_xai.model.layers import has_convolution
 from keras_xai.model.samples import Samples, sample_bytes, take_rows
@@ -52,7 +53,7 @@ class ModelRunner:
         like: the input as the user holds it (array, list or dict), for its structure.
         output: see `Probe`.
         chunk: rows in one forward pass; default 64 with convolutions, else 512, where nothing is compiled 1024, and no more than
-            make up 16 MiB.
+            make up 16 MiB. A model of a fixed batch size takes as many as that, always.
         jit: compile with XLA.
 
     Attributes:
@@ -64,13 +65,16 @@ class ModelRunner:
         self, model: keras.Model, like: Any, output: Output = None, chunk: int | None = None, jit: bool = False
     ) -> None:
         self.model, self.like = model, like
-        self.chunk = chunk or chunk_rows(like, convolves=has_convolution(model))
+        fixed = fixed_batch_size(model)
+        self._takes_whole_chunks = fixed is not None
+        self.chunk = fixed or chunk or chunk_rows(like, convolves=has_convolution(model))
         self.score_function = ScoreFunction(model, like, output)
         self.task: Task | None = None  # once `settle` has decided it
         self._jit = jit
         self.dense: DenseOutput | None = None
         if self.score_function.dense is not None:
-            self.chunk = output_chunk(self.chunk, model, self.score_function.input_shapes)
+            most = output_chunk(self.chunk, model, self.score_function.input_shapes)
+            self.chunk = self.chunk if self._takes_whole_chunks else most
             self.dense = DenseOutput(self, self.score_function.dense)
         self._forward = self.compiled(self._outputs)
         self._target_scores = self.compiled(self._scores)
@@ -96,9 +100,13 @@ class ModelRunner:
         team = present_team()
         return program if team.size == 1 or not runs_model else _ProgramInStep(program, team)
 
+    def rows_a_pass(self, size: int) -> int:
+        """The rows of each pass over `size` of them."""
+        return self.chunk if self._takes_whole_chunks else min(self.chunk, size)
+
     def chunks(self, size: int) -> list[Chunk]:
         """The passes over `size` rows."""
-        step = min(self.chunk, size)
+        step = self.rows_a_pass(size)
         chunks = [Chunk(slice(begin, begin + step), step) for begin in range(0, size - step + 1, step)]
         remaining = size - len(chunks) * step
         if remaining:

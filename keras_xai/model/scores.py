@@ -15,6 +15,7 @@ from keras_xai.backend.activations import dtype_name
 from keras_xai.backend.keras_tree import flatten_with_path
 from keras_xai.backend.protocol import Logits, Tensor
 from keras_xai.errors import InvalidInput, listed
+from keras_xai.model.batch_size import begin_sequence
 from keras_xai.model.output_hint import hint_of_names, hint_of_shape, is_name_of_classes
 from keras_xai.model.region_score import RegionScore
 from keras_xai.model.target_score import TargetScore
@@ -69,6 +70,7 @@ class ScoreFunction:
             InvalidInput: it is anything else; no such output.
         """
         x = self.structured(inputs)
+        begin_sequence(self.model)
         with as_numbers(self.model):
             if callable(self.output):
                 output = self.output(self.model, x)

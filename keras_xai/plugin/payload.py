@@ -35,6 +35,7 @@ from keras_xai.plugin.framing import LEVELS, Quantized, framed, means, quantized
 from keras_xai.probe import Probe
 from keras_xai.records import Alert, Attribution, Epoch, Importance
 from keras_xai.run import Run
+from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, kind_of_input
 from keras_xai.summary.codec.probe import coded_texts
 
 MAX_SUSPECTS = 16
@@ -177,7 +178,7 @@ def probe(samples: Probe) -> dict[str, Any]:
         "features": samples.features,
         "inputs": input_names(samples),
     }
-    if samples.kind == "image":
+    if samples.kind in SPATIAL_KINDS:
         out["cells"] = importances.cells_of(samples)
     return out
 
@@ -200,7 +201,10 @@ def importance(record: Importance) -> bytes:
 
 
 def inputs(samples: Probe) -> bytes:
-    """Return the gallery's values: images as bytes, tokens with their words, texts in columns as numbers of categories."""
+    """Return the gallery's values: images as bytes, tokens with their words, texts in columns as numbers of categories.
+
+    Volumes are the slices of all samples one after the other (B · D, H, W, C); the header has the number D of each under `depth`.
+    """
     values = [np.asarray(array) for array in samples.inputs] if samples.x is not None else []
     coded = [coded_texts(array) for array in values]
     values = [codes for codes, _ in coded]
@@ -214,13 +218,22 @@ def inputs(samples: Probe) -> bytes:
         "columns": _columns(samples),
         "categories": categories if any(map(any, categories)) else [],
     }
-    arrays = {}
+    arrays, depth = {}, {}
     for index, array in enumerate(values):
         if samples.kind == "tokens" and samples.vocabulary:
             header["words"] = _words(samples, array)
-        is_image = samples.kind == "image" and array.ndim in (3, 4)
-        arrays[f"x{index}"] = _as_bytes(array) if is_image else array
-    return framed(header, arrays)
+        kind = "" if samples.is_columns else kind_of_input(samples.kind, samples.shapes[index], samples.shapes)
+        if kind == "volume":
+            depth[f"x{index}"] = SpatialShape.of_volume(array.shape[1:]).positions[0]
+        arrays[f"x{index}"] = _as_bytes(_in_slices(array, kind)) if kind in SPATIAL_KINDS else array
+    return framed({**header, "depth": depth}, arrays)
+
+
+def _in_slices(samples: NDArray[Any], kind: str) -> NDArray[Any]:
+    """Return images (B, H, W, C), or the slices of volumes (B · D, H, W, C), with their channels last."""
+    spatial = SpatialShape.of_kind(kind, samples.shape[1:])
+    pictures = samples[..., None] if spatial.channel_axis is None else np.moveaxis(samples, spatial.channel_axis, -1)
+    return pictures.reshape(-1, *pictures.shape[-3:])
 
 
 def _as_bytes(images: NDArray[Any]) -> NDArray[np.uint8]:
@@ -290,7 +303,8 @@ def attribution(record: Attribution, most: int | None = None, sample: int | None
 
     A map of twice `most` pixels or more in width is averaged over cells. Then the header has the original sides under `whole`;
     `counts` (B, 256) are the numbers of original values at each of the 256 levels between `ends` (B, 2), from which the
-    browser computes percentiles.
+    browser computes percentiles. Maps of volumes are the slices of all samples one after the other (B · d, h, w), each slice with
+    ends of its own; the header has the number d of each under `depth`.
 
     Args:
         record: the attributions.
@@ -301,7 +315,11 @@ def attribution(record: Attribution, most: int | None = None, sample: int | None
     arrays: dict[str, NDArray[Any] | Quantized] = {}
     for k, values in enumerate(arrays_of(record)):
         rows = values if sample is None else values[sample : sample + 1]
-        if rows.ndim != 3 or record.kind != "image":
+        if rows.ndim == 4 and record.kind == "volume":
+            header.setdefault("depth", {})[f"v{k}"] = rows.shape[1]
+            arrays[f"v{k}"] = quantized(rows.reshape(-1, *rows.shape[2:]))
+            continue
+        if rows.ndim != 3 or record.kind not in SPATIAL_KINDS:
             arrays[f"v{k}"] = rows
             continue
         maps = quantized(rows)

@@ -236,12 +236,17 @@ class Plugin(base_plugin.TBPlugin):
         _, run = self._run(request)
         method = _choice(request, "method", {m: m for m in run.methods})
         sample, part = _required(request, "sample"), _integer(request, "input") or 0
+        depth = _integer(request, "depth") or 0
         frames, epochs = [], []
         for epoch in film_epochs(run.attribution_epochs(method), alarm_epochs(run)):
             maps = self._thumbnails_of(run, method, epoch, part)
-            if maps is not None and sample < len(maps):
-                frames.append(maps[sample])
-                epochs.append(epoch)
+            if maps is None or sample >= len(maps):
+                continue
+            is_volume = maps.ndim == 4
+            if is_volume and depth >= maps.shape[1]:
+                raise errors.NotFoundError(f"there is no slice {depth} of {maps.shape[1]} in this map")
+            frames.append(maps[sample][depth] if is_volume else maps[sample])
+            epochs.append(epoch)
         if not frames or len({frame.shape for frame in frames}) > 1:
             raise errors.NotFoundError("there is no map of this sample")
         return _bytes(request, framed({"epochs": epochs}, {"maps": np.stack(frames)}))
@@ -269,7 +274,8 @@ class Plugin(base_plugin.TBPlugin):
         if images is None:
             record = run.attribution(method, epoch)
             parts = arrays_of(record) if record is not None else []
-            images = [thumbnails(maps) if maps.ndim == 3 else None for maps in parts]
+            ranks = (3, 4) if record is not None and record.kind == "volume" else (3,)
+            images = [thumbnails(maps) if maps.ndim in ranks else None for maps in parts]
             self._thumbnails.put(key, images, 1 + sum(image.nbytes for image in images if image is not None))
         return images[part] if part < len(images) else None
 

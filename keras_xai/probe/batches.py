@@ -43,13 +43,35 @@ def first_samples(dataset: Iterable[Any], size: int, output: Any = None) -> tupl
     if not batches:
         raise InvalidInput("The data set gave no batch to make a probe of.")
     first_x, _ = batches[0]
-    join = np.concatenate if _batch_size(*batches[0]) is not None else np.stack
+    stacks = _batch_size(*batches[0]) is None
     # By key, not by order: batches of dicts may name their inputs in any.
     by_key = [x if isinstance(x, dict) else dict(enumerate(leaves(x))) for x, _ in batches]
     inputs = []
     for key in by_key[0]:
-        inputs.append(join([batch[key] for batch in by_key])[:size])
-    return like(first_x, inputs), join([y for _, y in batches])[:size]
+        inputs.append(joined([batch[key] for batch in by_key], "The data set", stacks=stacks)[:size])
+    return like(first_x, inputs), joined([y for _, y in batches], "The data set", stacks=stacks)[:size]
+
+
+def joined(parts: list[NDArray[Any]], source: str, *, stacks: bool = False) -> NDArray[Any]:
+    """Join the same array of several batches, or stack single samples.
+
+    Args:
+        parts: (n, ...) each, or (...) of single samples.
+        source: of the batches, for error messages.
+        stacks: these are single samples.
+
+    Raises:
+        InvalidInput: samples of different shapes, as batches have that are padded each to its own length.
+    """
+    shapes = sorted({part.shape if stacks else part.shape[1:] for part in parts})
+    if len(shapes) > 1:
+        came = " and ".join(map(str, shapes[:3]))
+        raise InvalidInput(
+            f"{source} gives samples of shapes {came}: one shape is expected. Pad all to one length, as "
+            f"dataset.padded_batch(32, padded_shapes=((100, 3), ())) does for 100 steps, or "
+            f"keras.utils.pad_sequences(x, maxlen=100, padding='post')."
+        )
+    return np.stack(parts) if stacks else np.concatenate(parts)
 
 
 def each_batch(dataset: Any) -> Iterator[Any]:

@@ -29,7 +29,13 @@ def check_arrays(x: Any) -> Any:
     keys = list(x) if isinstance(x, Mapping) else range(len(names))
     sizes = {key: len(array) for key, array in zip(keys, leaves(x), strict=True)}
     if len(set(sizes.values())) > 1:
-        raise InvalidInput(f"The inputs of x differ in their number of samples: {sizes}.")
+        series = ""
+        if isinstance(x, list) and len({array.shape[1:] for array in x}) == 1:
+            series = (
+                " A list is read as one array for each input of the model; one of samples of different lengths is padded to "
+                "one length first: keras.utils.pad_sequences(x, padding='post', dtype='float32')."
+            )
+        raise InvalidInput(f"The inputs of x differ in their number of samples: {sizes}.{series}")
     return checked
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.frames import Names
-from keras_xai.image import cell_grid, channel_axis, is_channels_first, pixels
 from keras_xai.probe.chunks import row_chunks
 from keras_xai.probe.names import Groups, Shape, name_count
+from keras_xai.spatial import SpatialShape, kind_of_input
 from keras_xai.tree import leaves
 
 OTHER = "other"  # all tokens together that are not scored by themselves
@@ -105,42 +106,53 @@ class Channels:
 
 @dataclass(frozen=True)
 class Cells:
-    """Square cells of an image, at most 16 a side; an incomplete one at the right and lower edge counts."""
+    """Cells of an image or a volume, see `SpatialShape.cells`; an incomplete one at the far edges counts."""
 
     shape: Shape
+    spatial: SpatialShape
 
     @property
     def count(self) -> int:
-        return math.prod(cell_grid(self.shape)[1])
+        return math.prod(self.spatial.cells[1])
 
     @property
     def names(self) -> Sequence[str]:
-        rows, columns = cell_grid(self.shape)[1]
-        return [f"block ({r},{c})" for r in range(rows) for c in range(columns)]
+        cells = np.ndindex(*self.spatial.cells[1])
+        if len(self.spatial.positions) == 3:
+            return [f"depth {depth}, row {row}, column {column}" for depth, row, column in cells]
+        return [f"block ({row},{column})" for row, column in cells]
 
     @property
     def entry_names(self) -> Sequence[str]:
         return self.names
 
     def owners(self) -> NDArray[np.int64]:
-        side, (_, cells_across) = cell_grid(self.shape)
-        row, column = np.indices(pixels(self.shape)) // side
-        return _over_channels(row * cells_across + column, self.shape)
+        sides, counts = self.spatial.cells
+        cell: NDArray[np.int64] = np.zeros(self.spatial.positions, np.int64)
+        for position, side, count in zip(np.indices(self.spatial.positions), sides, counts, strict=True):
+            cell = cell * count + position // side
+        return _over_channels(cell, self.spatial, self.shape)
 
     def pool(self, values: Float) -> Float:
-        side, (rows, columns) = cell_grid(self.shape)
-        plane = _without_channels(values, self.shape)
-        missing = (rows * side - plane.shape[1], columns * side - plane.shape[2])
-        plane = np.pad(plane, ((0, 0), (0, missing[0]), (0, missing[1])))
-        cells = plane.reshape(len(plane), rows, side, columns, side).sum((2, 4))
-        return np.asarray(cells.reshape(len(plane), rows * columns))
+        sides, counts = self.spatial.cells
+        sums = self.spatial.sum_over_channels(values)
+        missing = [
+            (0, side * count - length)
+            for side, count, length in zip(sides, counts, self.spatial.positions, strict=True)
+        ]
+        sums = np.pad(sums, [(0, 0), *missing])
+        cells_and_sides = itertools.chain(*zip(counts, sides, strict=True))
+        within_cells = tuple(range(2, 2 * len(sides) + 1, 2))
+        cells = sums.reshape(len(sums), *cells_and_sides).sum(within_cells)
+        return np.asarray(cells.reshape(len(sums), math.prod(counts)))
 
 
 @dataclass(frozen=True, eq=False)
 class Segments:
-    """Segments of an image, as an integer map (H, W) of the user's says."""
+    """Segments of an image or a volume, as an integer map (H, W) or (D, H, W) of the user's says."""
 
     shape: Shape
+    spatial: SpatialShape
     segments: NDArray[np.int64]
 
     @property
@@ -156,12 +168,12 @@ class Segments:
         return self.names
 
     def owners(self) -> NDArray[np.int64]:
-        numbers = np.unique(self.segments, return_inverse=True)[1].reshape(pixels(self.shape))
-        return _over_channels(numbers, self.shape)
+        numbers = np.unique(self.segments, return_inverse=True)[1].reshape(self.spatial.positions)
+        return _over_channels(numbers, self.spatial, self.shape)
 
     def pool(self, values: Float) -> Float:
-        plane = _without_channels(values, self.shape)
-        return np.stack([plane[:, self.segments == segment].sum(1) for segment in np.unique(self.segments)], 1)
+        sums = self.spatial.sum_over_channels(values)
+        return np.stack([sums[:, self.segments == segment].sum(1) for segment in np.unique(self.segments)], 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,15 +213,10 @@ class Words:
         return sums.astype(np.float64).reshape(size, columns)
 
 
-def _without_channels(values: Float, shape: Shape) -> Float:
-    """Sum (B, ...) images over their channels: (B, H, W)."""
-    return values if len(shape) == 2 else np.asarray(values.sum(channel_axis(shape)))
-
-
-def _over_channels(plane: NDArray[np.int64], shape: Shape) -> NDArray[np.int64]:
-    """Repeat (H, W) over the channels of an image."""
-    channels_last = len(shape) == 3 and not is_channels_first(shape)
-    return np.broadcast_to(plane[..., None] if channels_last else plane, shape)
+def _over_channels(numbers: NDArray[np.int64], spatial: SpatialShape, shape: Shape) -> NDArray[np.int64]:
+    """Repeat the numbers of positions over the channels of a sample of this shape."""
+    channels = 1 if spatial.channel_axis is None else (1, *shape)[spatial.channel_axis]
+    return spatial.repeat_over_channels(numbers, channels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,10 +255,14 @@ class FeatureMap:
         return [self._layout(k, shape) for k, shape in enumerate(self.shapes)]
 
     def _layout(self, k: int, shape: Shape) -> Layout:
-        if self.kind == "image" and len(shape) >= 2:
-            return Segments(shape, self.groups) if isinstance(self.groups, np.ndarray) else Cells(shape)
-        if self.kind == "series" and len(shape) == 2:
+        kind = kind_of_input(self.kind, shape, self.shapes)
+        if kind == "series":
             return Channels(shape, self.names_of(k))
+        if kind:
+            spatial = SpatialShape.of_kind(kind, shape)
+            if isinstance(self.groups, np.ndarray) and self.groups.shape == spatial.positions:
+                return Segments(shape, spatial, self.groups)
+            return Cells(shape, spatial)
         columns = Columns(shape, _LazyNames(self, k), self._column_groups)
         tokens = None if self.scored_tokens is None else self.scored_tokens[k]
         return columns if tokens is None else Words(columns, tokens, self.word_names)
@@ -277,7 +288,7 @@ class FeatureMap:
 
     @property
     def entry_names(self) -> tuple[str, ...]:
-        """Names of the parts that `owners` and `masks` tell apart: `names`, but positions where words are scored."""
+        """Names of the parts that `owners` and `parts` tell apart: `names`, but positions where words are scored."""
         return self._prefixed([layout.entry_names for layout in self.layouts])
 
     def _prefixed(self, names: Sequence[Sequence[str]]) -> tuple[str, ...]:
@@ -334,18 +345,21 @@ class FeatureMap:
         """
         return [layout.owners() for layout in self.layouts]
 
-    def masks(self) -> list[list[NDArray[np.bool_]]]:
-        """Return for each of `entry_names` one mask an input, in the shape of a sample, true for its entries."""
-        masks: list[list[NDArray[np.bool_]]] = []
+    def parts(self) -> list[NDArray[np.int64]]:
+        """Return the part of `entry_names` that each entry of a sample belongs to, counted over all inputs.
+
+        Returns:
+            An array in the shape of a sample, one an input.
+        """
         if self.is_columns:
             (owners,) = self.owners()
-            for part in range(int(owners.max()) + 1):
-                masks.append([np.full(shape, owners[k] == part) for k, shape in enumerate(self.shapes)])
-            return masks
-        for k, owners in enumerate(self.owners()):
-            for part in range(int(owners.max()) + 1):
-                masks.append([owners == part if j == k else np.zeros(s, bool) for j, s in enumerate(self.shapes)])
-        return masks
+            return [np.full(shape, owners[k]) for k, shape in enumerate(self.shapes)]
+        parts: list[NDArray[np.int64]] = []
+        begin = 0
+        for owners in self.owners():
+            parts.append(begin + owners)
+            begin += int(owners.max()) + 1
+        return parts
 
     def as_table(self, values: Any) -> NDArray[Any]:
         """Join the columns of a table that comes by columns, in the structure of `x`, into one table (B, F)."""

@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 
 from keras_xai.errors import InvalidInput, listed, unknown
 from keras_xai.frames import Names
-from keras_xai.image import pixels
+from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, kind_of_input
 
 Shape = tuple[int, ...]
 Groups = dict[str, list[int]]  # the columns of each
 
 
 def name_count(shape: Shape, kind: str) -> int:
-    """Return how many names an input takes: of its columns, channels or positions; none of an image, which has cells.
+    """Return how many names an input takes: of its columns, channels or positions; none where it is scored by cells.
 
     Args:
         shape: of one sample of the input.
     """
-    if kind == "image" and len(shape) >= 2:
+    if kind in SPATIAL_KINDS and len(shape) >= 2:
         return 0
     return shape[-1] if kind == "series" and len(shape) == 2 else math.prod(shape)
 
@@ -81,9 +81,10 @@ def resolve_names(
     if len(counts) > 1 and len(requested) in counts and not is_columns:
         return requested  # of one input among several
     if not any(counts):
+        positions = SpatialShape.of_kind(kind_of_input(kind, shapes[0], shapes), shapes[0]).positions
         raise InvalidInput(
-            f"feature_names has {len(requested)} names, x of shape {x_shape} is an image: it is scored by cells; "
-            f"name parts of it with groups= an integer map {pixels(shapes[0])}."
+            f"feature_names has {len(requested)} names, x of shape {x_shape} is of kind {kind!r}: it is scored by cells; "
+            f"name parts of it with groups= an integer map {positions}."
         )
     listed_shapes = " and ".join(str((*x_shape[:1], *shape)) for shape in shapes[:4]) + (
         " …" if len(counts) > 4 else ""
@@ -93,16 +94,21 @@ def resolve_names(
     )
 
 
-def resolve_segments(groups: Any, image_shape: Shape) -> NDArray[np.int64]:
-    """Return the integer map (H, W) that says which segment each pixel of an image belongs to.
+def resolve_segments(groups: Any, kind: str, positions: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return the integer map (H, W) or (D, H, W) that says which segment each position of a sample belongs to.
+
+    Args:
+        groups: as a user gives it.
+        kind: of the samples, "image" or "volume".
+        positions: of one sample.
 
     Raises:
-        InvalidInput: no integers, or not of the image's size.
+        InvalidInput: no integers, or not of the size of a sample.
     """
     segments = np.asarray(groups)
-    if segments.shape != pixels(image_shape) or not np.issubdtype(segments.dtype, np.integer):
+    if segments.shape != positions or not np.issubdtype(segments.dtype, np.integer):
         raise InvalidInput(
-            f"groups has shape {segments.shape} and dtype {segments.dtype}: for images of {pixels(image_shape)} an integer "
+            f"groups has shape {segments.shape} and dtype {segments.dtype}: for {kind}s of {positions} an integer "
             f"map of that shape is expected."
         )
     return segments.astype(np.int64)

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.errors import InvalidInput
-from keras_xai.frames import Names, as_arrays
-from keras_xai.image import is_channels_first
+from keras_xai.frames import Names, as_arrays, warn_of_conversion
 from keras_xai.labels import coded, guess_classes, of_output
 from keras_xai.outputs.dense import Dense
 from keras_xai.outputs.spec import OutputSpec, output_name
@@ -26,6 +25,7 @@ from keras_xai.probe.kinds import guess_kind
 from keras_xai.probe.names import Groups, Shape, resolve_groups, resolve_names, resolve_segments, unique_names
 from keras_xai.probe.region import Mask, check_region, resolve_region, rows_of_region
 from keras_xai.probe.slices import Slices, check_slices, rows_of_slices
+from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, kind_of_input
 from keras_xai.tree import leaves, map_leaves
 
 Arrays = Any  # an array, a list of arrays (several inputs) or a dict of arrays
@@ -51,9 +51,10 @@ class Probe:
             default the true class, or, without labels, the class predicted at the first epoch. Several numbers need one.
         output: which output of several, by name or index; a description of `keras_xai.outputs`, where the model says something
             at every pixel, step or box, with one label for each in `y`; or a callable(model, x) -> scores (B, K).
-        kind: "table", "image", "series" or "tokens"; guessed where the shape leaves no doubt: (B, F) is a table,
-            (B, H, W, 1..4) an image. Else it is "" until the model is there, which says it: a recurrent layer or Conv1D
-            reads a series, an `Embedding` tokens. Asked for where that leaves a doubt, too.
+        kind: "table", "image", "series", "tokens" or "volume"; guessed where the shape leaves no doubt: (B, F) is a table,
+            (B, H, W, 1..4) an image, (B, D, H, W, C) a volume, or a video whose frames lie along D. Else it is "" until the
+            model is there, which says it: a recurrent layer or Conv1D reads a series, an `Embedding` tokens, a Conv3D a
+            volume. Asked for where that leaves a doubt, too.
         feature_names: one a column (tables), a channel (series) or a position (tokens); of several inputs one for each in
             order, or as many as one of them has. Default the columns of a frame, the keys of a dict of columns.
         class_names: one a class, in order; default what strings and categories of `y` say.
@@ -61,14 +62,15 @@ class Probe:
         baseline: what "nothing" looks like, one sample or (B, ...); default the mean row of a table, else zeros.
         background: rows to compare with, for methods that average over a distribution.
         groups: what is scored as one: a dict from a group's name to its columns (names or indices) for a table, an
-            integer map (H, W) for images. Tokens are scored by word, those that the probe does not hold as "other";
-            "position", or `feature_names`, scores them by their position.
+            integer map (H, W) for images, (D, H, W) for volumes. Tokens are scored by word, those that the probe does not
+            hold as "other"; "position", or `feature_names`, scores them by their position.
         slices: parts of the rows to be looked at by themselves, {"hospital": hospital, "sex": sex}: of each the value (B,) of
             every row, strings, whole numbers, truth values or categories of a frame, at most 64 different ones. They are not
             fed to the model. Accuracy, confidence and importance are recorded for each value.
         region: where images should be looked at: a mask (B, H, W), or (H, W) for all, true inside; or boxes (B, 4) as (top,
-            left, bottom, right) in pixels, without the last row and column. What share of the attribution lies inside is
-            recorded. A row of which no pixel is inside says nothing.
+            left, bottom, right) in pixels, without the last row and column. Of volumes a mask (B, D, H, W) or (D, H, W), or
+            boxes (B, 6) as (front, top, left, back, bottom, right). What share of the attribution lies inside is recorded. A
+            row of which no pixel is inside says nothing.
         store: "inputs" writes the gallery samples into the log directory, "none" nothing of them.
 
     Raises:
@@ -81,7 +83,7 @@ class Probe:
         keys: names of the inputs, None where they have none.
         hash: 16 hexadecimal digits; two probes of one hash give the same explanations.
         slices: of each slice by name (labels, codes): its values as text, and (B,) the number of each row's; {} without.
-        region: (B, H, W) true inside; None without, and as long as no model has said that these are images.
+        region: (B, H, W) or (B, D, H, W) true inside; None without, and as long as no model has said that these are images.
         decided_classes: (B,) the true classes as a model decided them, `UNDECIDED` before.
         split_from_frame: a frame was split into its columns, which `fit` takes otherwise.
 
@@ -147,6 +149,7 @@ class Probe:
                 )
             x, y = x
         samples = as_arrays(x)
+        warn_of_conversion(samples, stacklevel=2)
         x = check_arrays(samples.arrays)
         arrays = leaves(x)
         size = len(arrays[0])
@@ -222,13 +225,14 @@ class Probe:
         self.__dict__["_scored_tokens"] = scored_tokens
         region = None
         if self.kind and self._requested_region is not None:
-            region = resolve_region(self._requested_region, self.kind, self.image_shape, self.size)
+            positions = self.spatial.positions if self.kind in SPATIAL_KINDS else ()
+            region = resolve_region(self._requested_region, self.kind, positions, self.size)
         self.__dict__["region"] = region
         self.__dict__["hash"] = self._digest()
 
     def _resolve_groups(self, requested: Any) -> Groups | NDArray[np.int64]:
-        if self.kind == "image":
-            return resolve_segments(requested, self.image_shape)
+        if self.kind in SPATIAL_KINDS:
+            return resolve_segments(requested, self.kind, self.spatial.positions)
         if isinstance(requested, Mapping) and len(self.shapes) > 1 and not self.is_columns:
             raise InvalidInput(f"groups names columns of one table, x has {len(self.shapes)} inputs of other shapes.")
         if self.is_columns:
@@ -394,7 +398,7 @@ class Probe:
             slices=rows_of_slices(self.slices, rows),
             output=self._output_of_rows(rows),
             region=None if self.region is None else self.region[rows],
-            _requested_region=rows_of_region(self._requested_region, rows, self.size),
+            _requested_region=rows_of_region(self._requested_region, rows, self.size, self.shapes),
         )
 
     def _classes_to_balance(self) -> Classes:
@@ -443,14 +447,20 @@ class Probe:
         return None if isinstance(self.output, Dense) else guess_classes(self.y)
 
     @property
-    def image_shape(self) -> Shape:
-        """The shape of the first input that is an image; of the first input where none is."""
-        return next((shape for shape in self.shapes if len(shape) >= 2), self.shape)
+    def spatial_input(self) -> int:
+        """The number of the first input that is an image, of a probe of volumes the first volume; 0 where none is."""
+        kinds = [kind_of_input(self.kind, shape, self.shapes) for shape in self.shapes]
+        return kinds.index(self.kind) if self.kind in SPATIAL_KINDS and self.kind in kinds else 0
 
     @property
-    def channels_first(self) -> bool:
-        """True where an image is (C, H, W)."""
-        return self.kind == "image" and is_channels_first(self.image_shape)
+    def image_shape(self) -> Shape:
+        """The shape of one sample of that input."""
+        return self.shapes[self.spatial_input]
+
+    @property
+    def spatial(self) -> SpatialShape:
+        """The spatial shape of that input, of a probe of images or volumes."""
+        return SpatialShape.of_kind(self.kind, self.image_shape)
 
     @property
     def is_columns(self) -> bool:

@@ -1,7 +1,8 @@
-"""The region of an image probe: where in each image the model should look, as masks or boxes."""
+"""The region of a probe of images or volumes: where in each the model should look, as masks or boxes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,15 @@ from numpy.typing import NDArray
 
 from keras_xai.array_like import as_array
 from keras_xai.errors import InvalidInput
-from keras_xai.image import pixels
 from keras_xai.probe.names import Shape
+from keras_xai.spatial import SPATIAL_KINDS
 
 Mask = NDArray[np.bool_]
+_BEGINS, _ENDS = ("front", "top", "left"), ("back", "bottom", "right")  # the sides of a box
 
 
 def check_region(region: Any) -> NDArray[Any] | None:
-    """Return masks or boxes as an array of numbers, which a kind and a shape of images make a mask.
+    """Return masks or boxes as an array of numbers, which a kind and the shape of samples make a mask.
 
     Raises:
         InvalidInput: no numbers, or nothing inside.
@@ -36,68 +38,82 @@ def check_region(region: Any) -> NDArray[Any] | None:
     return np.array(values)
 
 
-def resolve_region(region: NDArray[Any], kind: str, image_shape: Shape, size: int) -> Mask:
-    """Return the mask (B, H, W) that is true inside.
+def resolve_region(region: NDArray[Any], kind: str, positions: tuple[int, ...], size: int) -> Mask:
+    """Return the mask (B, H, W) or (B, D, H, W) that is true inside.
 
     Args:
-        region: as `check_region` returns it: (B, H, W) or (H, W) of truth values or 0 and 1; or boxes (B, 4) as (top, left,
-            bottom, right) in pixels, which hold the pixels [top:bottom, left:right].
+        region: as `check_region` returns it: truth values or 0 and 1 in the shape of the mask, or of one sample's; or boxes
+            (B, 4) as (top, left, bottom, right) in pixels, which hold the pixels [top:bottom, left:right]; of volumes (B, 6)
+            as (front, top, left, back, bottom, right).
         kind: of the probe.
-        image_shape: of one image.
+        positions: of one image (H, W) or volume (D, H, W).
         size: B.
 
     Raises:
-        InvalidInput: no image probe, another shape, other values, boxes that leave the image or are empty.
+        InvalidInput: no probe of images or volumes, another shape, other values, boxes that leave the sample or are empty.
 
     Example:
-        >>> resolve_region(np.array([[0, 1, 2, 3]]), "image", (3, 3, 1), 1).astype(int).tolist()
+        >>> resolve_region(np.array([[0, 1, 2, 3]]), "image", (3, 3), 1).astype(int).tolist()
         [[[0, 1, 1], [0, 1, 1], [0, 0, 0]]]
     """
-    if kind != "image":
+    if kind not in SPATIAL_KINDS:
         raise InvalidInput(
-            f"region is a part of images, the probe is of kind {kind!r}: leave it out, or say kind='image' if x holds images."
+            f"region is a part of images or volumes, the probe is of kind {kind!r}: leave it out, or say kind='image' or "
+            f"'volume' if x holds some."
         )
-    height_and_width = pixels(image_shape)
     is_zero_or_one = region.dtype.kind == "b" or bool(np.isin(region, (0, 1)).all())
-    if region.shape == (size, 4) and not (region.shape == height_and_width and is_zero_or_one):
-        return _filled(region, height_and_width)
-    if region.shape not in (height_and_width, (size, *height_and_width)):
+    box_sides = 2 * len(positions)
+    if region.shape == (size, box_sides) and not (region.shape == positions and is_zero_or_one):
+        return _filled(region, positions)
+    if region.shape not in (positions, (size, *positions)):
         raise InvalidInput(
-            f"region has shape {region.shape}, x has {size} images of {height_and_width}: expected a mask of shape "
-            f"{(size, *height_and_width)} or {height_and_width}, or boxes (top, left, bottom, right) of shape {(size, 4)}."
+            f"region has shape {region.shape}, x has {size} {kind}s of {positions}: expected a mask of shape "
+            f"{(size, *positions)} or {positions}, or boxes {_box_words(len(positions))} of shape {(size, box_sides)}."
         )
     if not is_zero_or_one:
         raise InvalidInput(f"region of shape {region.shape} holds values other than 0 and 1: expected a mask.")
-    return np.broadcast_to(region.astype(bool), (size, *height_and_width))
+    return np.broadcast_to(region.astype(bool), (size, *positions))
 
 
-def rows_of_region(region: NDArray[Any] | None, rows: NDArray[np.int64], size: int) -> NDArray[Any] | None:
-    """Return a region that is not resolved yet for some rows; one mask (H, W) holds for all.
+def rows_of_region(
+    region: NDArray[Any] | None, rows: NDArray[np.int64], size: int, shapes: Sequence[Shape]
+) -> NDArray[Any] | None:
+    """Return a region that is not resolved yet for some rows; one mask in the shape of a sample holds for all.
 
     Args:
         region: as `check_region` returns it.
         rows: row numbers.
         size: of all rows.
+        shapes: of one sample, one an input.
     """
     if region is None:
         return None
-    is_for_each = region.ndim == 3 or region.shape == (size, 4)
+    is_for_each = region.shape in ((size, 4), (size, 6)) or (region.ndim in (3, 4) and region.shape not in shapes)
     return region[rows] if is_for_each and len(region) == size else region
 
 
-def _filled(boxes: NDArray[Any], height_and_width: tuple[int, int]) -> Mask:
-    """Return the mask (B, H, W) of boxes (B, 4)."""
-    height, width = height_and_width
-    top, left, bottom, right = np.asarray(boxes, np.float64).T
+def _box_words(axes: int) -> str:
+    """Name the sides of a box along so many axes: first where it begins on each, then where it ends."""
+    return f"({', '.join((*_BEGINS[-axes:], *_ENDS[-axes:]))})"
+
+
+def _filled(boxes: NDArray[Any], positions: tuple[int, ...]) -> Mask:
+    """Return the mask (B, *positions) of boxes (B, 2 · axes)."""
+    axes = len(positions)
+    sides = np.asarray(boxes, np.float64)
+    begin, end = sides[:, :axes], sides[:, axes:]
     is_whole = (boxes == np.round(boxes)).all(1)
-    is_inside = (top >= 0) & (left >= 0) & (bottom <= height) & (right <= width)
-    unfit = ~(is_whole & is_inside & (top < bottom) & (left < right))
+    unfit = ~(is_whole & ((begin >= 0) & (begin < end) & (end <= positions)).all(1))
     if unfit.any():
         row = int(np.flatnonzero(unfit)[0])
+        begins_and_ends = zip(_BEGINS[-axes:], _ENDS[-axes:], positions, strict=True)
+        bounds = " and ".join(f"0 <= {first} < {last} <= {length}" for first, last, length in begins_and_ends)
         raise InvalidInput(
-            f"region[{row}] is the box {tuple(boxes[row].tolist())}: expected whole pixels (top, left, bottom, right) with "
-            f"0 <= top < bottom <= {height} and 0 <= left < right <= {width}."
+            f"region[{row}] is the box {tuple(boxes[row].tolist())}: expected whole pixels {_box_words(axes)} with {bounds}."
         )
-    in_rows = (np.arange(height) >= top[:, None]) & (np.arange(height) < bottom[:, None])
-    in_columns = (np.arange(width) >= left[:, None]) & (np.arange(width) < right[:, None])
-    return np.asarray(in_rows[:, :, None] & in_columns[:, None, :])
+    mask = np.ones((len(boxes), *positions), bool)
+    for axis, length in enumerate(positions):
+        index = np.arange(length)
+        is_within = (index >= begin[:, axis, None]) & (index < end[:, axis, None])
+        mask &= is_within.reshape(len(boxes), *(length if other == axis else 1 for other in range(axes)))
+    return mask

@@ -21,7 +21,10 @@ CAMS = tuple(name for name in MAPS if name != "rise")
 NEEDS_GRADIENT = tuple(name for name, method in METHODS.items() if method.needs_gradient)
 
 NO_PLACES = dict.fromkeys(MAPS, "spatial")
+OF_IMAGES = {"rise": "parts of an image"}
 NO_RULE = {"deeplift": "no rule for the operation"}
+# PyTorch runs a recurrence step by step: LRP then has a rule for all that it does.
+IN_A_LOOP = {} if keras.backend.backend() == "torch" else {"lrp": "no rule for the operation"}
 
 
 @dataclasses.dataclass
@@ -33,6 +36,7 @@ class Asked:
     how: dict[str, Any] = dataclasses.field(default_factory=dict)
     refused: dict[str, str] = dataclasses.field(default_factory=dict)
     space: str = "logit"
+    places: int = 2  # axes of a map
     rounding: float = 1.0  # times the usual tolerance
 
 
@@ -77,8 +81,7 @@ def channels_first():
 
 def grey():
     between = [layers.Reshape((8, 8, 1)), *convolutions()]
-    refused = dict.fromkeys(("rise", "score_cam"), "parts of an image")
-    return Asked(stack(keras.Input((8, 8)), *between), numbers(8, 8), refused=refused)
+    return Asked(stack(keras.Input((8, 8)), *between), numbers(8, 8), refused=OF_IMAGES)
 
 
 def table(**keywords):
@@ -130,7 +133,7 @@ def attention():
     h = layers.Embedding(9, 4, mask_zero=True)(x)
     h = layers.LayerNormalization()(h + layers.MultiHeadAttention(2, 2)(h, h))
     model = keras.Model(x, head(layers.GlobalAveragePooling1D()(h)))
-    return Asked(model, _ids(), refused=NO_PLACES | NO_RULE)
+    return Asked(model, _ids(), refused=OF_IMAGES | NO_RULE, places=1)
 
 
 def _ids():
@@ -138,12 +141,32 @@ def _ids():
 
 
 def recurrent():
-    return Asked(stack(keras.Input((6, 2)), layers.GRU(4)), numbers(6, 2), refused=NO_PLACES | NO_RULE)
+    return Asked(stack(keras.Input((6, 2)), layers.GRU(4)), numbers(6, 2), refused=NO_PLACES | NO_RULE | IN_A_LOOP)
 
 
 def sensors():
     between = [layers.Conv1D(4, 3, activation="tanh"), layers.GlobalAveragePooling1D()]
-    return Asked(stack(keras.Input((6, 2)), *between), numbers(6, 2), refused=NO_PLACES)
+    return Asked(stack(keras.Input((6, 2)), *between), numbers(6, 2), refused=OF_IMAGES, places=1)
+
+
+def volumes():
+    between = [
+        layers.Conv3D(3, 2, activation="softplus"),
+        layers.AveragePooling3D((1, 2, 2)),
+        layers.Conv3D(4, 2, activation="tanh"),
+        layers.GlobalAveragePooling3D(),
+    ]
+    return Asked(stack(keras.Input((4, 6, 8, 2)), *between), numbers(4, 6, 8, 2), places=3)
+
+
+def video():
+    between = [
+        layers.TimeDistributed(layers.Conv2D(3, 3, activation="tanh")),
+        layers.ConvLSTM2D(3, 2, return_sequences=True),
+        layers.GlobalAveragePooling3D(),
+    ]
+    model = stack(keras.Input((3, 6, 7, 1)), *between)
+    return Asked(model, numbers(3, 6, 7, 1), refused=NO_RULE, places=3)
 
 
 def listed():
@@ -311,6 +334,8 @@ KINDS = {
     "tags": tagged,
     "next tokens": continued,
     "boxes": detected,
+    "volumes": volumes,
+    "video": video,
 }
 
 

@@ -20,10 +20,12 @@ def twin(model, probe, seed=0):
         return model.test_on_batch(inputs if len(inputs) > 1 else inputs[0], probe.y)
 
     x = [np.asarray(a) for a in probe.inputs]
-    shuffled = [
-        [lost([np.where(m[None], a[order], a) for a, m in zip(x, masks, strict=True)]) for order in orders]
-        for masks in probe.feature_map.masks()
-    ]
+    shuffled = []
+    for feature in range(len(probe.feature_map.entry_names)):
+        masks = [part == feature for part in probe.feature_map.parts()]
+        shuffled.append(
+            [lost([np.where(m[None], a[order], a) for a, m in zip(x, masks, strict=True)]) for order in orders]
+        )
     return np.mean(shuffled, 1) - lost(x)
 
 

@@ -15,14 +15,20 @@ from tests.frameworks import array as to_numpy
 
 from .kinds import KINDS, kind
 
-FEW = {"lime": {"n_samples": 60}, "rise": {"n_samples": 40}, "smoothgrad": {"n_samples": 5}}
+FEW = {
+    "kernel_shap": {"n_samples": 128},
+    "lime": {"n_samples": 60},
+    "rise": {"n_samples": 40},
+    "smoothgrad": {"n_samples": 5},
+}
 CELLS = [(one, method) for one in KINDS for method in METHODS]
 # Each kind with a method or two, so that each method comes by more than once; then some that are easily lost.
 QUICK = [
     *((one, list(METHODS)[k % len(METHODS)]) for k, one in enumerate(KINDS)),
     *((one, list(METHODS)[(k + 7) % len(METHODS)]) for k, one in enumerate(KINDS) if k % 3 == 0),
     ("tokens", "deeplift"),  # through a mask
-    ("tokens through attention", "grad_cam"),  # attention has four axes and no places
+    ("tokens through attention", "grad_cam"),  # what attention holds has four axes and no places
+    ("series, convolution", "score_cam"),
     ("strings beside numbers", "input_x_gradient"),
     ("strings beside numbers", "integrated_gradients"),
 ]
@@ -67,7 +73,7 @@ def holds(name, method):
     if METHODS[method].input_shaped:
         assert [v.shape for v in found] == [x.shape for x in given]
     else:
-        assert (found[0].ndim, len(found[0])) == (3, len(given[0]))
+        assert (found[0].ndim, len(found[0])) == (1 + asked.places, len(given[0]))
     assert all(v.dtype == np.float32 and np.isfinite(v).all() for v in found)
     assert any((v != 0).any() for v in found) or method in RECTIFIED
     assert a.space == asked.space

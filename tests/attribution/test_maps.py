@@ -86,3 +86,55 @@ def test_an_activation_behind_a_channels_first_convolution_is_channels_first():
     )
     assert is_channels_first(model.layers[1], model)
     assert not is_channels_first(layers.Conv2D(3, 3, data_format="channels_last"), model)
+
+
+def test_a_convolution_over_time_or_over_a_volume_has_a_map_of_its_own_places():
+    """HiResCAM behind the last convolution sums to the logit less its bias; the map is where the layer's activation is."""
+    layers = keras.layers
+    for shape, conv, places in (((12, 2), layers.Conv1D, (10,)), ((5, 6, 4, 1), layers.Conv3D, (3, 4, 2))):
+        keras.utils.set_random_seed(4)
+        parts = [conv(3, 3, activation="softplus", name="last"), layers.Flatten(), layers.Dense(2)]
+        model = keras.Sequential([keras.Input(shape), *parts])
+        x = np.random.default_rng(2).normal(size=(3, *shape)).astype(np.float32)
+        found = kx.attribute(model, x, "hires_cam", target=1)
+        assert found.values.shape == (3, *places)
+        whole = found.values.reshape(3, -1).sum(1)
+        np.testing.assert_allclose(whole, found.score - to_numpy(model.layers[-1].bias)[1], rtol=1e-4, atol=1e-5)
+        for method in ("grad_cam", "grad_cam_plus_plus", "layer_cam", "score_cam"):
+            assert kx.attribute(model, x, method, target=1, layer="last").values.shape == (3, *places)
+
+
+def test_a_volume_of_depth_one_is_an_image(cnn, images):
+    """The same weights as Conv3D over a single slice: each map number for number, Score-CAM's but for the order of summation."""
+    layers = keras.layers
+    parts = [layers.Conv3D(k, (1, 3, 3), activation="softplus", name=name) for k, name in ((4, "first"), (5, "second"))]
+    deep = keras.Sequential(
+        [keras.Input((1, 8, 8, 2)), *parts, layers.Flatten(), layers.Dense(3, activation="softmax")]
+    )
+    deep.set_weights([w[None] if w.ndim == 4 else w for w in cnn.get_weights()])
+    for method in ("grad_cam", "grad_cam_plus_plus", "hires_cam", "layer_cam", "score_cam"):
+        flat = kx.attribute(cnn, images, method, target=TARGET).values
+        volume = kx.attribute(deep, images[:, None], method, target=TARGET).values
+        assert volume.shape == (6, 1, 4, 4)
+        np.testing.assert_allclose(volume[:, 0], flat, rtol=1e-5, atol=1e-6)
+
+
+def test_a_mask_is_enlarged_along_each_axis_as_keras_enlarges_an_image():
+    """Rows and columns of `keras.ops.image.resize` are one product each, to larger and to smaller sides."""
+    from keras_xai.attribution.score_cam import linear_weights
+
+    small = np.random.default_rng(3).normal(size=(1, 4, 7, 1)).astype(np.float32)
+    for sides in ((8, 21), (9, 5)):
+        expected = to_numpy(keras.ops.image.resize(small, sides, interpolation="bilinear", data_format="channels_last"))
+        rows, columns = (linear_weights(a, b) for a, b in zip(small.shape[1:3], sides, strict=True))
+        np.testing.assert_allclose(rows @ small[0, ..., 0] @ columns.T, expected[0, ..., 0], atol=1e-5)
+
+
+def test_a_wrapper_gives_the_output_that_its_layer_has_over_all_steps():
+    """A convolution of each picture of a video: a map over time, height and width."""
+    layers = keras.layers
+    keras.utils.set_random_seed(5)
+    video = layers.TimeDistributed(layers.Conv2D(3, 3, activation="relu"), name="pictures")
+    model = keras.Sequential([keras.Input((4, 8, 8, 1)), video, layers.GlobalAveragePooling3D(), layers.Dense(2)])
+    x = np.random.default_rng(0).normal(size=(2, 4, 8, 8, 1)).astype(np.float32)
+    assert kx.attribute(model, x, "grad_cam", target=0).values.shape == (2, 4, 6, 6)

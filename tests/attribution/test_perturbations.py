@@ -9,7 +9,8 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.attribution import METHODS
-from keras_xai.attribution.kernel_shap import coalitions, regression
+from keras_xai.attribution.kernel_shap import coalitions
+from keras_xai.attribution.least_squares import constrained, ridge
 from keras_xai.attribution.lime import Lime
 from tests.frameworks import array as to_numpy
 
@@ -87,8 +88,9 @@ def test_drawn_coalitions_come_near_the_exact_ones():
     whole = game(np.ones((1, players)))[0]
     found = []
     for present, w in ((exact, weight), (drawn, even)):
-        solution, constraint = regression(present, w)
-        found.append(solution @ game(present.astype(float)) + constraint * whole)
+        fit = constrained(present, w)
+        free = fit.solution.matrix @ game(present.astype(float))
+        found.append(free + fit.share * (whole - free.sum()))
         assert found[-1].sum() == pytest.approx(whole, abs=1e-9)
     assert np.linalg.norm(found[1] - found[0]) < 0.1 * np.linalg.norm(found[0])
 
@@ -234,3 +236,44 @@ def test_an_occluded_token_costs_its_score_whatever_the_width_of_its_embedding(w
     np.testing.assert_allclose(
         kx.attribute(model, tokens, "occlusion").values, (table[tokens] @ kernel)[..., 0] / 6, rtol=1e-3, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("features", [12, 90])
+def test_fits_of_few_and_of_many_features_are_the_normal_equations(features):
+    """Solved in features × features, as the definitions have them, whether there are more features than copies or less."""
+    generator = np.random.default_rng(1)
+    present = generator.random((40, features)) < 0.5
+    weight, scores = generator.random(40), generator.normal(size=40)
+    z = present.astype(float)
+    centred = z - weight @ z / weight.sum()
+    normal = centred.T @ np.diag(weight) @ centred + 0.3 * np.eye(features)
+    expected = np.linalg.solve(normal, centred.T @ (weight * scores))
+    np.testing.assert_allclose(ridge(centred, weight, 0.3).matrix @ scores, expected, atol=1e-9)
+    # The shortest least squares, moved into the constraint along (Zᵀ W Z)⁺ 1.
+    inverse = np.linalg.pinv(z.T @ np.diag(weight) @ z, rcond=1e-10)
+    free, ones = inverse @ z.T @ (weight * scores), inverse.sum(1)
+    expected = free + ones / ones.sum() * (2.0 - free.sum())
+    fit = constrained(present, weight)
+    values = to_numpy(fit.of(scores[None].astype(np.float32), np.array([[2.0]], np.float32)))[0]
+    np.testing.assert_allclose(values, expected, atol=3e-5)
+    assert values.sum() == pytest.approx(2.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(("length", "window", "stride"), [(2500, 1, 1), (2500, 7, 3), (1100, 1100, 1), (2300, 2, 5)])
+def test_windows_over_a_long_axis(length, window, stride):
+    """The loss of a linear score is that of the window's own terms; each entry has the mean over the windows over it."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((length,)), layers.Dense(1, use_bias=False)])
+    x = np.random.default_rng(0).normal(size=(2, length)).astype(np.float32)
+    terms = x.astype(float) * to_numpy(model.weights[0])[:, 0]
+    sums, counts = np.zeros_like(terms), np.zeros(length)
+    begin = 0
+    while True:
+        first = min(begin, length - window)
+        sums[:, first : first + window] += terms[:, first : first + window].sum(1, keepdims=True)
+        counts[first : first + window] += 1
+        if begin + window >= length:
+            break
+        begin += stride
+    a = kx.attribute(model, x, "occlusion", window=window, stride=stride, baseline=np.zeros(length), verbose=False)
+    np.testing.assert_allclose(a.values, sums / np.maximum(counts, 1), atol=3e-5)

@@ -11,7 +11,7 @@ import pytest
 
 from keras_xai.backend import get_backend, layer_calls
 from keras_xai.backend.preimages import preimages
-from keras_xai.backend.protocol import NoRule
+from keras_xai.backend.protocol import LrpRules, NoRule
 from keras_xai.backend.rows import fit_rows
 from keras_xai.model.target_score import TargetScore
 
@@ -297,6 +297,35 @@ def test_deeplift_says_which_operation_has_no_rule():
 
     with pytest.raises(NoRule, match="operation"):
         run(ask, X)
+
+
+@pytest.mark.parametrize("dense_gamma", [0.0, 0.5])
+def test_lrp_is_its_rules_by_hand(dense_gamma):
+    """Relevance over value, of a network of two dense layers and a rectifier."""
+    model, target = mlp(), np.array([0, 1, 1, 0], "int32")
+    rules = LrpRules(epsilon=0.1, gamma=0.0, dense_gamma=dense_gamma)
+
+    def ask(x, target):
+        result = get_backend().lrp_multipliers(
+            lambda z: (outputs(model)(z), "aux"), [x], TargetScore(None, target), rules
+        )
+        return tuple(result)
+
+    def shares(x, kernel, relevance):
+        contributions = x[:, :, None] * kernel
+        sums = contributions.sum(1)
+        sign = np.where(sums >= 0, 1, -1)
+        favoured = np.where(contributions * sign[:, None] > 0, 1 + dense_gamma, 1) * contributions
+        stabilizer = 1e-6 if dense_gamma else 0.1
+        return (favoured * (relevance / (favoured.sum(1) + stabilizer * sign))[:, None]).sum(2)
+
+    score, multipliers, aux = run(ask, X, target, model=model)
+    hidden = np.maximum(X @ HIDDEN, 0)
+    relevance = np.where(np.arange(2) == target[:, None], hidden @ OUT, 0)
+    relevance = shares(X, HIDDEN, shares(hidden, OUT, relevance))
+    np.testing.assert_allclose(X * multipliers[0], relevance, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(score, (hidden @ OUT)[np.arange(4), target], rtol=1e-4, atol=1e-5)
+    assert aux == "aux"
 
 
 # Loops.

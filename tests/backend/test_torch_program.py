@@ -195,13 +195,20 @@ def test_tensors_are_taken_as_keras_takes_them(kind):
     np.testing.assert_array_equal(probe.x, rounded)
 
 
-def test_a_sparse_tensor_is_refused_in_words():
-    """With its kind and shape, and what to do."""
+@pytest.mark.filterwarnings("ignore:.*quantize", "ignore:.*nested")
+def test_a_sparse_tensor_becomes_dense_and_others_are_refused_in_words():
+    """With their kind and shape, and what to do."""
     import torch
 
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    with pytest.raises(kx.InvalidInput, match=r"x is a sparse_coo tensor of shape \(\d+, 4\).*to_dense"):
-        kx.attribute(model, torch.tensor(X).to_sparse(), target=1, verbose=False)
+    expected = kx.attribute(model, X, target=1, verbose=False)
+    with pytest.warns(UserWarning, match="x is sparse"):
+        a = kx.attribute(model, torch.tensor(X).to_sparse(), target=1, verbose=False)
+    np.testing.assert_array_equal(a.values, expected.values)
+    with pytest.raises(kx.InvalidInput, match=r"nested tensor, whose rows have different lengths.*to_padded_tensor"):
+        kx.attribute(model, torch.nested.nested_tensor([torch.zeros(3), torch.zeros(4)], layout=torch.jagged), target=1)
+    with pytest.raises(kx.InvalidInput, match=r"x is a quantized tensor of shape \(\d+, 4\).*dequantize"):
+        kx.attribute(model, torch.quantize_per_tensor(torch.tensor(X), 0.1, 0, torch.qint8), target=1)
 
 
 @pytest.mark.filterwarnings(

@@ -95,3 +95,22 @@ def test_a_single_class_has_nothing_that_depends_on_it():
     comparison = compare_classes(rows(0) + 1, rows(1), np.zeros(300, int), np.zeros(300, int))
     assert comparison.dependent.tolist() == [0.0] * 6
     assert comparison.rows_differ().all()
+
+
+def test_thousands_of_equal_columns_are_silent_and_a_leak_among_them_is_not():
+    """The largest of 20,000 deviates exceeds 4.25 in every third pair of sets; the limit grows with their number."""
+    generator = np.random.default_rng(3)
+    classes = np.arange(300) % 2
+    highest = []
+    for _ in range(5):
+        live, probe = generator.normal(size=(2, 300, 20_000))
+        comparison = compare_classes(live, probe, classes, classes)
+        assert not comparison.rows_differ().any()
+        assert not comparison.depends_on_label().any()
+        highest.append(max(comparison.dependent.max(), np.abs(comparison.common).max()))
+    assert max(highest) > NOTE_LIMIT
+    live[:, 7] += 0.6 * (2 * classes - 1)
+    live[:, 11] += 0.6
+    comparison = compare_classes(live, probe, classes, classes)
+    assert np.flatnonzero(comparison.depends_on_label()).tolist() == [7]
+    assert np.flatnonzero(comparison.rows_differ()).tolist() == [11]

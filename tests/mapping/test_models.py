@@ -706,9 +706,7 @@ FEW = pytest.mark.filterwarnings("ignore:The probe has 24 rows")
 def test_a_fit_starts_and_says_once_what_it_leaves_out(tmp_path, name):
     """One sentence in the first record; every epoch is recorded; the tab's figure and page can be made of it."""
     expected = CASES[name]()
-    run = fitted(
-        tmp_path, expected.model, kx.Probe(expected.x, kind="table" if name == "logistic_regression" else "image")
-    )
+    run = fitted(tmp_path, expected.model, kx.Probe(expected.x))
     assert [record.epoch for record in run.mappings] == [0, 1]
     assert run.mappings[-1].features.layers[:-1] == expected.followed
     notes = [(record.epoch, note) for record in run.history for note in record.notes if "mappings" in note]
@@ -740,7 +738,7 @@ def test_the_output_alone_is_what_the_model_says(tmp_path):
 @FEW
 def test_films_are_pooled_to_cells_for_the_surrogates(tmp_path):
     """Mean over channels of 3 × 6 × 6 cells: as many as there are places."""
-    run = fitted(tmp_path, CASES["films"]().model, kx.Probe(FILMS, kind="image"), epochs=1)
+    run = fitted(tmp_path, CASES["films"]().model, kx.Probe(FILMS), epochs=1)
     features = run.mappings[0].decision.surrogates["linear"].features
     assert len(features) == 3 * 6 * 6
     assert features[:2] == ("cell (0,0,0)", "cell (0,0,1)")
@@ -849,14 +847,15 @@ def test_an_output_that_is_no_scores_is_an_error_in_words(tmp_path, what):
 
 
 @FEW
-def test_a_model_of_one_batch_size_says_which(tmp_path):
-    """A stateful layer takes as many samples as it was built for."""
-    inputs = keras.Input(batch_shape=(8, 5, 4))
-    model = keras.Model(inputs, probability(layers.GRU(3, stateful=True)(inputs)))
-    with pytest.raises(
-        kx.InvalidInput, match="takes 8 samples at a time, and the probe is read by 24; give a probe of 8 rows"
-    ):
-        fitted(tmp_path, model, kx.Probe(SERIES, kind="series"), epochs=1)
+def test_a_model_of_one_batch_size_is_read_in_such_batches():
+    """A stateful layer takes as many samples as it was built for: the probe's 24 in batches of 9, like one without state."""
+    readings = []
+    for batch, stateful in ((9, True), (None, False)):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input(batch_shape=(batch, 5, 4))
+        model = keras.Model(inputs, probability(layers.GRU(3, stateful=stateful)(inputs)))
+        readings.append(Reader(model, [SERIES], SERIES, None, None).read())
+    np.testing.assert_allclose(readings[0].outputs, readings[1].outputs, atol=1e-6)
 
 
 @FEW

@@ -9,6 +9,7 @@ from keras_xai.backend.jax.devices import is_first_process, team
 from keras_xai.backend.jax.gradient_recorder import gradient_recorder
 from keras_xai.backend.jax.gradient_sums import GradientSums
 from keras_xai.backend.jax.loops import fori_loop, map
+from keras_xai.backend.jax.lrp import lrp_multipliers
 from keras_xai.backend.jax.program import compiled, compiles, constant, dense_tensor, has_text, numpy
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "gradient_recorder",
     "has_text",
     "is_first_process",
+    "lrp_multipliers",
     "map",
     "numpy",
     "take_target",

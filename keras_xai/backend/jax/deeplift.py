@@ -10,49 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from keras_xai.backend.ancestry import with_ancestors
-from keras_xai.backend.jax.ancestry import JaxprAncestry
-from keras_xai.backend.jax.autodiff import is_floating
-from keras_xai.backend.jax.jaxprs import FlatJaxpr, Operation, Value, trace
+from keras_xai.backend.jax.jaxprs import FlatJaxpr, Operation, Value
 from keras_xai.backend.jax.samples import mixing_operations
-from keras_xai.backend.protocol import Multipliers, NoRule, TargetScores
-from keras_xai.backend.results import Template
+from keras_xai.backend.jax.tape import JaxprTape, traced_scores
+from keras_xai.backend.protocol import Multipliers, TargetScores
+from keras_xai.backend.tape import Key, Path, Step, path_of
+from keras_xai.backend.walk import Walk, add_to
 
-
-def _kinds(names: str) -> list[str]:
-    return names.split()
-
-
-# Linear operations hand a change back, in the inputs named, by their own gradient; entrywise ones by their slope between samples
-# and baselines; a maximum to the entry that won.
-_LINEAR = {
-    **dict.fromkeys(_kinds("add add_any concatenate sub"), "all"),
-    **dict.fromkeys(_kinds("conv_general_dilated dot_general mul"), "one"),
-    **dict.fromkeys(
-        _kinds(
-            "broadcast_in_dim convert_element_type copy copy_p cumsum div dynamic_slice expand_dims gather name neg "
-            "optimization_barrier pad reduce_precision reduce_sum reduce_window_sum reshape rev slice split squeeze transpose"
-        ),
-        "first",
-    ),
-    "select_n": "chosen from",  # by a condition that does not move, such as a mask
-}
-_ENTRYWISE = frozenset(
-    _kinds(
-        "abs acos acosh asin asinh atan atanh cbrt celu clamp cos cosh elu erf erf_inv erfc exp exp2 expm1 integer_pow "
-        "leaky_relu log log1p logistic max min pow relu relu6 rsqrt selu sign sin sinh softplus sqrt square squareplus tan tanh"
-    )
-)
-# What stands between the ends of an activation that is written as several operations, as silu is x · sigmoid(x): each entry goes
-# its own way.
-_BY_ENTRY = _ENTRYWISE | frozenset(
-    _kinds(
-        "add add_any and convert_element_type copy copy_p div eq ge gt le lt mul name ne neg not or select_n sub xor"
-    )
-)
-_WINNER = frozenset(_kinds("reduce_max reduce_window_max"))
-# And where several of its operations meet.
-_MEETING = frozenset(_kinds("div max min mul pow select_n"))
 _NARROW_CHANGE = 1e-5  # so small beside its values that their difference is rounding
 _SMALL_STEP = 2.0**-21  # some steps of single precision
 _SMALLEST_BASE = 1e-30
@@ -73,44 +37,24 @@ def deeplift_multipliers(
     its inputs, as a gradient of the samples alone would. Where all baselines are one and the same, one row stands for them, if a
     single row stands beside n all the way.
     """
-    templates: list[Template] = []
-
-    def flattened(*z: Any) -> list[Any]:
-        final, aux = scores(list(z))
-        templates.append(Template(aux, lambda value: isinstance(value, jax.Array)))
-        return [final, *templates[-1].forget()]
-
-    jaxpr = trace(flattened, inputs)
-    final, *aux = jaxpr.outputs
+    traced = traced_scores(scores, inputs)
+    jaxpr, final = traced.jaxpr, traced.final
     values = jaxpr.evaluate(inputs)
-    result = templates[-1].filled([values[value] for value in aux])
-    path = _path(jaxpr, final)
+    tape = JaxprTape(jaxpr, final, values)
+    path = path_of(tape)
+    operations = [step.operation for step in path.steps]
     bases = None
     if shared_baseline and inputs[0].shape[0] > 1:
+        rows = [b[:1] for b in baseline]
         with contextlib.suppress(Exception):  # of a model, or an output of the user's, that takes no single row
-            bases = _beside(jaxpr, trace(flattened, [b[:1] for b in baseline]), [b[:1] for b in baseline])
-    if bases is None or not all(_stands_beside(operation, values, bases) for operation in path):
+            bases = _beside(jaxpr, traced_scores(scores, rows).jaxpr, rows)
+    if bases is None or not all(_stands_beside(operation, values, bases) for operation in operations):
         bases = jaxpr.evaluate(baseline)
-    walk = _Walk(jaxpr, path, values, bases)
-    walk.add(final, target.weights(values[final]))
-    for operation in reversed(path):
-        if any(walk.is_reached(value) for value in operation.outputs):
-            walk.back(operation)
+    walk = _DeepLift(tape, path, bases, mixing_operations(jaxpr, operations))
+    multipliers = walk.multipliers(target.weights(values[final]))
     start = jnp.broadcast_to(bases[final], values[final].shape)
-    multipliers = [walk.multiplier(value) for value in jaxpr.inputs]
-    return Multipliers(target.select(values[final]), target.select(start), multipliers, result)
-
-
-def _path(jaxpr: FlatJaxpr, final: Value) -> list[Operation]:
-    """The operations that lead from the floating inputs to the scores, in order."""
-    changing, path = {value for value in jaxpr.inputs if is_floating(value.aval)}, []
-    before = with_ancestors([final], JaxprAncestry(jaxpr))
-    for operation in jaxpr.operations:
-        leads_on = any(value in before for value in operation.outputs)
-        if leads_on and any(value in changing for value in operation.inputs):
-            changing.update(operation.outputs)
-            path.append(operation)
-    return path
+    aux = traced.template.filled([values[value] for value in traced.aux])
+    return Multipliers(target.select(values[final]), target.select(start), multipliers, aux)
 
 
 def _beside(jaxpr: FlatJaxpr, other: FlatJaxpr, inputs: Sequence[Any]) -> Arrays | None:
@@ -133,11 +77,13 @@ def _stands_beside(operation: Operation, values: Arrays, bases: Arrays) -> bool:
     """
     pairs = [(np.shape(values[v]), np.shape(bases[v])) for v in (*operation.inputs, *operation.outputs)]
     meet = sum(a != b for a, b in pairs[: len(operation.inputs)]) > 1
-    if operation.kind not in _ENTRYWISE | _WINNER and not (meet and operation.kind in _MEETING):
+    kinds = JaxprTape.kinds
+    is_winner = operation.kind in kinds.winner
+    if not is_winner and operation.kind not in kinds.entrywise and not (meet and operation.kind in kinds.meeting):
         return True
     moved = [(a, b) for a, b in pairs if a != b]
     row_beside_rows = all(b == (1, *a[1:]) for a, b in moved)
-    return row_beside_rows and bool(moved) and (operation.kind not in _WINNER or _tiles(operation))
+    return row_beside_rows and bool(moved) and (not is_winner or _tiles(operation))
 
 
 def _tiles(operation: Operation) -> bool:
@@ -150,104 +96,55 @@ def _tiles(operation: Operation) -> bool:
     return bool(size == operation.params["window_strides"] and is_plain and is_whole)
 
 
-class _Walk:
-    """From the score back to the inputs: what each value has been handed, and what it hands on.
+class _DeepLift(Walk):
+    """DeepLIFT's rules. Beside multipliers a value may have contributions, where a maximum lies above: multipliers times the
+    change. A rectifier below takes them as they are, the others divide.
 
-    A multiplier, and where a maximum lies above a contribution, that is the multiplier times the change: a rectifier below takes
-    it as it is, the others divide.
+    Args:
+        tape: the operations behind the samples' scores.
+        path: those that change with the samples.
+        bases: the arrays of the baselines.
+        mixing: the operations after which samples are not apart.
     """
 
-    def __init__(self, jaxpr: FlatJaxpr, path: list[Operation], values: Arrays, bases: Arrays) -> None:
-        self._values, self._bases = values, bases
-        self._order = {operation: k for k, operation in enumerate(path)}
-        self._changing = {value for operation in path for value in operation.outputs}
-        self._changing |= {value for value in jaxpr.inputs if is_floating(value.aval)}
-        self._mixing = mixing_operations(jaxpr, path)
-        self._multipliers: Arrays = {}
-        self._contributions: Arrays = {}
+    def __init__(self, tape: JaxprTape, path: Path, bases: Arrays, mixing: set[Operation]) -> None:
+        super().__init__(tape, path)
+        self._bases, self._mixing = bases, mixing
+        self._contributions: dict[Key, Any] = {}
 
-    def add(self, value: Value, multiplier: Any) -> None:
-        """Hand one more multiplier to a value."""
-        _add(self._multipliers, value, multiplier)
+    def is_reached(self, key: Key) -> bool:
+        return super().is_reached(key) or key in self._contributions
 
-    def is_reached(self, value: Value) -> bool:
-        """True where anything has been handed to it."""
-        return value in self._multipliers or value in self._contributions
-
-    def multiplier(self, value: Value) -> Any:
-        """All that has been handed to a value; None for nothing."""
-        multiplier, contribution = self._multipliers.get(value), self._contributions.get(value)
+    def multiplier(self, key: Key) -> Any:
+        multiplier, contribution = super().multiplier(key), self._contributions.get(key)
         if contribution is None:
             return multiplier
-        of_contribution = _divided(contribution, self._values[value] - self._bases[value])
+        of_contribution = _divided(contribution, self.tape.value(key) - self._bases[key])
         return of_contribution if multiplier is None else multiplier + of_contribution
 
-    def back(self, operation: Operation) -> None:
-        """Hand on to an operation's changing inputs what its outputs have.
+    def follows(self, step: Step) -> bool:
+        return step.operation not in self._mixing
 
-        Raises:
-            NoRule: no rule says how; the operation and the layer.
-        """
-        kind = operation.kind
-        numbers = [k for k, value in enumerate(operation.inputs) if value in self._changing]
-        if kind in _LINEAR and self._is_linear(operation, numbers):
-            self._back_by_gradient(operation, numbers)
-            return
-        activation = self._activation(operation, numbers) if kind in _MEETING else None
-        if activation is not None:
-            source, between = activation
-            self._back_by_slope(operation.outputs[0], source, lambda z: self._again(between, source, z))
-            return
-        if kind not in _ENTRYWISE | _WINNER or len(numbers) > 1 or operation in self._mixing:
-            raise NoRule(f"the operation {kind}" + (f" in {operation.place!r}" if operation.place else ""))
-        (y,), z = operation.outputs, operation.inputs[numbers[0]]
-        if kind == "relu":
+    def through_activation(self, y: Key, z: Key, between: list[Step]) -> None:
+        if [step.kind for step in between] == ["relu"]:
             self._back_through_relu(y, z)
-        elif kind in _WINNER:
-            self._back_to_winner(operation, y, z)
         else:
-            self._back_by_slope(y, z, lambda x: self._again([operation], z, x))
+            self._back_by_slope(y, z, lambda x: self._again(between, z, x))
 
-    def _is_linear(self, operation: Operation, numbers: list[int]) -> bool:
-        """True where an operation is linear in those of its inputs that change, and keeps the samples apart."""
-        which = _LINEAR[operation.kind]
-        values = [*(operation.inputs[k] for k in numbers), *operation.outputs]
-        if not all(is_floating(value.aval) for value in values) or operation in self._mixing:
-            return False
-        if which == "all":
-            return True
-        if which == "chosen from":
-            return 0 not in numbers
-        return len(numbers) == 1 and (which == "one" or numbers == [0])
+    def through_maximum(self, step: Step, source: int) -> None:
+        self._back_to_winner(step.operation, step.outputs[0], step.inputs[source])
 
-    def _back_by_gradient(self, operation: Operation, numbers: list[int]) -> None:
-        def function(*changing: Any) -> list[Any]:
-            inputs = [self._values[value] for value in operation.inputs]
-            for k, array in zip(numbers, changing, strict=True):
-                inputs[k] = array
-            return operation.run(inputs)
-
-        _, pullback = jax.vjp(function, *[self._values[operation.inputs[k]] for k in numbers])
-        above = []
-        for value in operation.outputs:
-            handed = self.multiplier(value)
-            above.append(
-                jnp.zeros(value.aval.shape, value.aval.dtype) if handed is None else handed.astype(value.aval.dtype)
-            )
-        for k, multiplier in zip(numbers, pullback(above), strict=True):
-            self.add(operation.inputs[k], multiplier)
-
-    def _back_by_slope(self, y: Value, z: Value, function: Callable[[Any], Any]) -> None:
+    def _back_by_slope(self, y: Key, z: Key, function: Callable[[Any], Any]) -> None:
         """Through an entrywise function: its slope between the baseline and the sample, at the sample where they are one."""
-        above, x, base = self.multiplier(y), self._values[z], self._bases[z]
+        above, x, base = self.multiplier(y), self.tape.value(z), self._bases[z]
         change = x - base
         is_wide = jnp.abs(change) > _NARROW_CHANGE * jnp.maximum(jnp.abs(x), 1.0)
         _, pullback = jax.vjp(function, x)
-        (narrow,) = pullback(above.astype(y.aval.dtype))
-        wide = _divided(above * (self._values[y] - self._bases[y]), change)
+        (narrow,) = pullback(above.astype(self.tape.value(y).dtype))
+        wide = _divided(above * (self.tape.value(y) - self._bases[y]), change)
         self.add(z, jnp.where(is_wide, wide, narrow).astype(x.dtype))
 
-    def _back_through_relu(self, y: Value, z: Value) -> None:
+    def _back_through_relu(self, y: Key, z: Key) -> None:
         """The same for a rectifier, without rounding on one side of zero, so that nothing has to be chosen entry by entry.
 
         The baseline moves by a little, which changes the slope across zero by as much. Where sample and baseline are one, as
@@ -256,22 +153,22 @@ class _Walk:
         wide = jnp.float32
         base = self._bases[z].astype(wide)
         moved = base - _SMALL_STEP * jnp.maximum(jnp.abs(base), _SMALLEST_BASE)
-        above, contribution = self._multipliers.get(y), self._contributions.get(y)
+        above, contribution = super().multiplier(y), self._contributions.get(y)
         handed = jnp.zeros((), wide) if contribution is None else contribution.astype(wide)
         if above is not None:
-            handed = handed + above.astype(wide) * (self._values[y].astype(wide) - jnp.maximum(moved, 0))
-        self.add(z, _divided(handed, self._values[z].astype(wide) - moved).astype(z.aval.dtype))
+            handed = handed + above.astype(wide) * (self.tape.value(y).astype(wide) - jnp.maximum(moved, 0))
+        self.add(z, _divided(handed, self.tape.value(z).astype(wide) - moved).astype(self.tape.value(z).dtype))
 
-    def _back_to_winner(self, operation: Operation, y: Value, z: Value) -> None:
+    def _back_to_winner(self, operation: Operation, y: Key, z: Key) -> None:
         """The contribution of each entry of a maximum's windows: a gain where the sample's is, a loss where the base's was."""
-        above, largest, base_largest = self.multiplier(y), self._values[y], self._bases[y]
+        above, largest, base_largest = self.multiplier(y), self.tape.value(y), self._bases[y]
         base = self._bases[z]
 
         def maximum(x: Any) -> Any:
-            return operation.run([x, *(self._values[value] for value in operation.inputs[1:])])[0]
+            return operation.run([x, *(self.tape.value(value) for value in operation.inputs[1:])])[0]
 
         larger = jnp.maximum(largest, base_largest)
-        (gained,) = jax.vjp(maximum, self._values[z])[1](above * (larger - base_largest))
+        (gained,) = jax.vjp(maximum, self.tape.value(z))[1](above * (larger - base_largest))
         losses = above * (largest - larger)
         if base_largest.shape == largest.shape:
             (lost,) = jax.vjp(maximum, base)[1](losses)
@@ -280,36 +177,15 @@ class _Walk:
             for axis, size in enumerate(operation.params["window_dimensions"]):
                 losses = losses if size == 1 else jnp.repeat(losses, size, axis)
             lost = losses * winners
-        _add(self._contributions, z, gained + lost)
+        add_to(self._contributions, z, gained + lost)
 
-    def _again(self, operations: list[Operation], source: Value, array: Any) -> Any:
-        """The result of some operations, in their order, with another array in the place of a value."""
+    def _again(self, steps: list[Step], source: Key, array: Any) -> Any:
+        """The result of some steps, in their order, with another array in the place of a value."""
         arrays = {source: array}
-        for operation in operations:
-            results = operation.run([arrays.get(value, self._values[value]) for value in operation.inputs])
-            arrays.update(zip(operation.outputs, results, strict=True))
-        return arrays[operations[-1].outputs[0]]
-
-    def _activation(self, operation: Operation, numbers: list[int]) -> tuple[Value, list[Operation]] | None:
-        """The one value that all changing inputs of an operation are functions of entry by entry, and the operations from it on;
-        None where there is none: a product of two activations."""
-        shape, between = operation.outputs[0].aval.shape, [operation]
-        open_ends = {operation.inputs[k] for k in numbers}
-        while len(open_ends) > 1:
-            value = max(open_ends, key=self._place)
-            before = value.maker
-            if before not in self._order or before.kind not in _BY_ENTRY or value.aval.shape != shape:
-                return None
-            open_ends.remove(value)
-            open_ends.update(source for source in before.inputs if source in self._changing)
-            between.append(before)
-        (source,) = open_ends
-        between.sort(key=lambda entry: self._order[entry])
-        return (source, between) if source.aval.shape == shape and is_floating(source.aval) else None
-
-    def _place(self, value: Value) -> int:
-        """The place in the order of operations at which a value was made; −1 for an input."""
-        return -1 if value.maker is None else self._order.get(value.maker, -1)
+        for step in steps:
+            results = step.operation.run([arrays.get(key, self.tape.value(key)) for key in step.inputs])
+            arrays.update(zip(step.outputs, results, strict=True))
+        return arrays[steps[-1].outputs[0]]
 
 
 def _of_one_row(operation: Operation) -> Callable[[Any], Any]:
@@ -323,10 +199,6 @@ def _of_one_row(operation: Operation) -> Callable[[Any], Any]:
         )
 
     return maximum
-
-
-def _add(to: Arrays, key: Value, value: Any) -> None:
-    to[key] = to[key] + value if key in to else value
 
 
 def _divided(value: Any, by: Any) -> Any:

@@ -47,6 +47,7 @@ class Operation:
     equation: jex.JaxprEqn
     inputs: list[Value]
     outputs: list[Value] = field(default_factory=list)
+    around: str = ""  # the scopes of the calls that it is in
 
     @property
     def params(self) -> dict[str, Any]:
@@ -56,7 +57,7 @@ class Operation:
     @property
     def place(self) -> str:
         """The names of the scopes, layers among them, in which it was made; "" where there are none."""
-        return str(self.equation.source_info.name_stack)
+        return _joined(self.around, self.equation)
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """Return its outputs for other inputs."""
@@ -111,8 +112,14 @@ class FlatJaxpr:
             array(value)
         return arrays
 
-    def _lay(self, closed: jex.ClosedJaxpr, values: dict[Any, Value]) -> None:
-        """Append the operations of a jaxpr; `values` has those of its inputs, and gets all others."""
+    def _lay(self, closed: jex.ClosedJaxpr, values: dict[Any, Value], around: str = "") -> None:
+        """Append the operations of a jaxpr; `values` has those of its inputs, and gets all others.
+
+        Args:
+            closed: the jaxpr.
+            values: by variable.
+            around: the scopes in which it is called.
+        """
         for variable, constant in zip(closed.jaxpr.constvars, closed.consts, strict=True):
             values[variable] = Value(variable.aval, constant=constant)
         for equation in closed.jaxpr.eqns:
@@ -121,13 +128,13 @@ class FlatJaxpr:
             name = _function_name(equation)
             if inner is None or name in NAMED_FUNCTIONS:
                 kind = name if name in NAMED_FUNCTIONS else equation.primitive.name
-                operation = Operation(kind, equation, inputs)
+                operation = Operation(kind, equation, inputs, around=around)
                 operation.outputs = [Value(variable.aval, operation) for variable in equation.outvars]
                 self.operations.append(operation)
                 outputs = operation.outputs
             else:
                 of_call = dict(zip(inner.jaxpr.invars, inputs, strict=True))
-                self._lay(inner, of_call)
+                self._lay(inner, of_call, _joined(around, equation))
                 outputs = [self._value(of_call, atom) for atom in inner.jaxpr.outvars]
             values.update(zip(equation.outvars, outputs, strict=True))
 
@@ -147,6 +154,11 @@ def trace(function: Callable[..., Any], inputs: Sequence[Any]) -> FlatJaxpr:
             return function(*arguments)
 
     return FlatJaxpr(jax.make_jaxpr(scoped)(*inputs))
+
+
+def _joined(around: str, equation: jex.JaxprEqn) -> str:
+    """Return the scopes of an equation, those around it in front."""
+    return "/".join(filter(None, (around, str(equation.source_info.name_stack))))
 
 
 def _called(equation: jex.JaxprEqn) -> jex.ClosedJaxpr | None:

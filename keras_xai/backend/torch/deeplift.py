@@ -13,43 +13,19 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from keras_xai.backend.protocol import Multipliers, NoRule, TargetScores
 from keras_xai.backend.results import Template
-from keras_xai.backend.torch.ancestry import NO_MAKERS, OF_THE_SHAPE, function_name, names, tensors_in
+from keras_xai.backend.torch.ancestry import NO_MAKERS, OF_THE_SHAPE, function_name, tensors_in
+from keras_xai.backend.torch.calls import is_in_place, mapped
+from keras_xai.backend.torch.functions import (
+    BY_ENTRY,
+    ENTRYWISE,
+    LINEAR_IN_ALL,
+    LINEAR_IN_FIRST,
+    LINEAR_IN_ONE,
+    MEETING,
+    WINNER,
+)
 from keras_xai.backend.torch.slopes import by_slope, by_winner
 from keras_xai.backend.torch.two_parts import Parts, keeps_rows
-
-# Functions that are linear in all tensors they take, in any one of them, in the first one.
-_LINEAR_IN_ALL = names(
-    "__add__ __iadd__ __isub__ __radd__ __rsub__ __sub__ add add_ cat concat concatenate rsub stack sub sub_ subtract"
-)
-_LINEAR_IN_ONE = names(
-    "__imul__ __matmul__ __mul__ __rmatmul__ __rmul__ addmm baddbmm bmm conv1d conv2d conv3d conv_transpose1d "
-    "conv_transpose2d conv_transpose3d einsum linear matmul mm mul mul_ multiply tensordot"
-)
-_LINEAR_IN_FIRST = names(
-    "T __getitem__ __itruediv__ __neg__ __truediv__ adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d avg_pool1d "
-    "avg_pool2d avg_pool3d batch_norm broadcast_to chunk clone constant_pad_nd contiguous div div_ divide dropout expand "
-    "expand_as flatten flip float interpolate mean moveaxis movedim narrow neg negative pad permute pixel_shuffle "
-    "pixel_unshuffle repeat reshape roll select split squeeze sum swapaxes swapdims t tile to transpose true_divide type "
-    "type_as unbind unflatten unsqueeze upsample view view_as"
-)
-_CHOICES = names("where")  # by a condition that does not move, such as a mask
-_ENTRYWISE = names(
-    "__pow__ abs absolute arcsinh arctan asinh atan celu clamp clamp_max clamp_min clip cos elu erf erfc exp expm1 float_power "
-    "gelu hardshrink hardsigmoid hardswish hardtanh leaky_relu log log1p log_sigmoid maximum minimum mish pow prelu reciprocal "
-    "relu relu6 rsqrt selu sgn sigmoid sign silu sin softplus softshrink softsign sqrt square tanh tanhshrink threshold"
-)
-_WINNER = names("adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d amax max_pool1d max_pool2d max_pool3d")
-# Functions that stand between the ends of an activation that is written as several, as silu is x · sigmoid(x): each entry goes
-# its own way.
-_BY_ENTRY = _ENTRYWISE | names(
-    "__add__ __eq__ __ge__ __gt__ __le__ __lt__ __mul__ __ne__ __neg__ __radd__ __rmul__ __rsub__ __rtruediv__ __sub__ "
-    "__truediv__ add clone contiguous div divide eq equal float ge greater greater_equal gt le less less_equal logical_and "
-    "logical_not logical_or lt mul multiply ne neg negative not_equal rsub sub subtract to true_divide where"
-)
-# And where several of them meet.
-_MEETING = names(
-    "__mul__ __pow__ __rmul__ __rtruediv__ __truediv__ div divide maximum minimum mul multiply pow true_divide where"
-)
 
 
 def deeplift_multipliers(
@@ -70,7 +46,12 @@ def deeplift_multipliers(
         both = [torch.cat([x, b[: parts.baselines]]) for x, b in zip(inputs, baseline, strict=True)]
         sources = [tensor.detach().requires_grad_() if tensor.is_floating_point() else tensor for tensor in both]
         with _Rules(sources, parts) as rules:
-            final, aux = scores(list(sources))
+            try:
+                final, aux = scores(list(sources))
+            except RuntimeError as error:
+                if "shape" not in str(error):
+                    raise
+                raise NoRule("a model that does not take samples and their baselines in one pass") from error
         fault = rules.fault(final)
         if fault:
             raise NoRule(fault)
@@ -138,11 +119,11 @@ class _Rules(TorchFunctionMode):
             fault = f"the operation {name} in {current_path()!r}"
         self._count += 1
         call = _Call(self._count, func, args, kwargs, fault)
-        is_in_place = _is_in_place(name, kwargs)
+        writes = is_in_place(name, kwargs)
         for tensor in tensors_in(result):
-            if is_in_place or not any(tensor is argument for argument in moving):  # else it is handed on as it is
+            if writes or not any(tensor is argument for argument in moving):  # else it is handed on as it is
                 self._calls[tensor] = call
-        if is_in_place and name not in _LINEAR_IN_ALL | _LINEAR_IN_ONE | _LINEAR_IN_FIRST:
+        if writes and name not in LINEAR_IN_ALL | LINEAR_IN_ONE | LINEAR_IN_FIRST:
             # The result is another tensor with a rule's derivative, and its argument is as before.
             self._calls[moving[0]] = dataclasses.replace(
                 call, fault=f"the operation {name} in {current_path()!r}, in place"
@@ -162,7 +143,7 @@ class _Rules(TorchFunctionMode):
         self, name: str, func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], moving: list[Any]
     ) -> tuple[Any, bool]:
         """The result of a call, and whether there is a rule for it."""
-        if name in _MEETING and (len(moving) > 1 or name in ("where", "__rtruediv__")):
+        if name in MEETING and (len(moving) > 1 or name in ("where", "__rtruediv__")):
             if name == "where" and not any(args[0] is tensor for tensor in moving):
                 return func(*args, **kwargs), True
             source = self._source_of_activation(args, kwargs, moving)
@@ -172,9 +153,9 @@ class _Rules(TorchFunctionMode):
             return func(*args, **kwargs), False
         only = moving[0]
         is_first = bool(args) and args[0] is only and len(moving) == 1
-        if name in _ENTRYWISE and len(moving) == 1 and only.is_floating_point():
+        if name in ENTRYWISE and len(moving) == 1 and only.is_floating_point():
             return by_slope(only, lambda z: _with(func, args, kwargs, only, z), self._parts), True
-        if name in _WINNER and is_first:
+        if name in WINNER and is_first:
             if not keeps_rows(name, func, args, kwargs, moving[0], self._parts):
                 return func(*args, **kwargs), False
             return by_winner(only, lambda z: _with(func, args, kwargs, only, z), self._parts), True
@@ -188,12 +169,12 @@ class _Rules(TorchFunctionMode):
         tensors = [*moving, *tensors_in(result)]
         if not all(tensor.is_floating_point() for tensor in tensors):
             return False
-        if name in _LINEAR_IN_ALL:
+        if name in LINEAR_IN_ALL:
             is_linear = True
-        elif name in _LINEAR_IN_ONE:
+        elif name in LINEAR_IN_ONE:
             is_linear = len(moving) == 1
         else:
-            is_linear = name in _LINEAR_IN_FIRST and len(moving) == 1 and bool(args) and args[0] is moving[0]
+            is_linear = name in LINEAR_IN_FIRST and len(moving) == 1 and bool(args) and args[0] is moving[0]
         return is_linear and keeps_rows(name, func, args, kwargs, moving[0], self._parts)
 
     def _source_of_activation(self, args: Any, kwargs: Mapping[str, Any], moving: list[Any]) -> Any:
@@ -204,7 +185,7 @@ class _Rules(TorchFunctionMode):
         while len(open_ends) > 1:
             latest = max(open_ends.values(), key=self._number)
             call = self._calls.get(latest)
-            if call is None or function_name(call.function) not in _BY_ENTRY or latest.shape != shape:
+            if call is None or function_name(call.function) not in BY_ENTRY or latest.shape != shape:
                 return None
             del open_ends[id(latest)]
             open_ends |= {id(tensor): tensor for tensor in self._moving((call.args, call.kwargs))}
@@ -227,7 +208,7 @@ class _Rules(TorchFunctionMode):
 
         def result_of(call: _Call) -> Any:
             values = {id(tensor): value_of(tensor) for tensor in self._moving((call.args, call.kwargs))}
-            args, kwargs = _mapped((call.args, dict(call.kwargs)), lambda tensor: values.get(id(tensor), tensor))
+            args, kwargs = mapped((call.args, dict(call.kwargs)), lambda tensor: values.get(id(tensor), tensor))
             return call.function(*args, **kwargs)
 
         return result_of(call)
@@ -235,24 +216,5 @@ class _Rules(TorchFunctionMode):
 
 def _with(func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], tensor: Any, other: Any) -> Any:
     """Call a function with another tensor in the place of one; never in place."""
-    args, kwargs = _mapped((args, dict(kwargs)), lambda value: other.clone() if value is tensor else value)
+    args, kwargs = mapped((args, dict(kwargs)), lambda value: other.clone() if value is tensor else value)
     return func(*args, **kwargs)
-
-
-def _mapped(values: Any, function: Callable[[Any], Any]) -> Any:
-    """A structure with `function(tensor)` in the place of each tensor."""
-    if isinstance(values, torch.Tensor):
-        return function(values)
-    if isinstance(values, tuple) and hasattr(values, "_make"):
-        return values._make([_mapped(value, function) for value in values])
-    if isinstance(values, (list, tuple)):
-        return type(values)([_mapped(value, function) for value in values])
-    if isinstance(values, dict):
-        return {key: _mapped(value, function) for key, value in values.items()}
-    return values
-
-
-def _is_in_place(name: str, kwargs: Mapping[str, Any]) -> bool:
-    """True for a function that writes its result into its argument."""
-    is_operator = name.endswith("__")
-    return bool(kwargs.get("inplace")) or (name.startswith("__i") if is_operator else name.endswith("_"))

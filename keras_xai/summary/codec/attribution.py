@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.records import LINKS, QUANTITIES, SPACES, TASKS, Attribution, Link, Quantity, Space, TaskKind
+from keras_xai.spatial import SPATIAL_KINDS
 from keras_xai.summary import checks
 from keras_xai.summary.arrays import pack
 from keras_xai.summary.checks import Unreadable
@@ -33,10 +34,10 @@ MAX_OUTPUTS = 64  # columns of the model's output that are written
 def encode(record: Attribution) -> Iterator[Value]:
     """Encode maps and outputs of one method."""
     values, inputs = record.values, leaves(record.values)
-    is_image = record.kind == "image"
+    is_spatial = record.kind in SPATIAL_KINDS
     blobs = []
     for row in range(len(inputs[0])):  # one input after the other in each sample
-        blobs += [pack(array[row], eight_bits=is_image and array.ndim > 2) for array in inputs]
+        blobs += [pack(array[row], eight_bits=is_spatial and array.ndim > 2) for array in inputs]
     constants: dict[str, Any] = {"inputs": list(values) if isinstance(values, Mapping) else len(inputs)}
     yield TAG + record.method, plugin_data(PluginData.ATTRIBUTION, method=record.method, options=constants), blobs
 

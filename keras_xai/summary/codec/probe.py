@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.errors import InvalidInput
-from keras_xai.image import pixels
 from keras_xai.probe import Probe
 from keras_xai.probe.description import describe, probe_of
 from keras_xai.probe.kinds import KINDS
+from keras_xai.spatial import SPATIAL_KINDS
 from keras_xai.summary import checks
 from keras_xai.summary.arrays import pack
 from keras_xai.summary.checks import Unreadable
@@ -47,9 +47,9 @@ def encode(record: Probe) -> Iterator[Value]:
         coded = [coded_texts(array) for array in inputs]
         if any(words for _, words in coded):
             constants["texts"] = [words for _, words in coded]
-        is_image = record.kind == "image"
+        is_spatial = record.kind in SPATIAL_KINDS
         for row in range(record.size):
-            blobs += [pack(codes[row], eight_bits=is_image and codes.ndim > 2) for codes, _ in coded]
+            blobs += [pack(codes[row], eight_bits=is_spatial and codes.ndim > 2) for codes, _ in coded]
     yield TAG, plugin_data(PluginData.PROBE, names=record.feature_names or (), options=constants), blobs
 
 
@@ -85,7 +85,10 @@ class Constants:
         is_columns = kind == "table" and all(side in SHAPES_OF_COLUMN for side in shapes)
         if texts and not is_columns:
             raise Unreadable("expected words in the columns of a table alone")
-        if kind == "image" and all(len(side) < 2 for side in shapes):
+        least_rank = {"image": 2, "volume": 3}.get(kind, 0)
+        if all(len(side) < least_rank for side in shapes) or (
+            kind == "volume" and any(len(side) > 4 for side in shapes)
+        ):
             raise Unreadable(f"expected the shape of a sample of kind {kind}, got {shape}")
         is_columns = is_columns and len(shapes) > 1
         words = checks.members(constants.get("vocabulary") or {})
@@ -121,11 +124,11 @@ class Constants:
             probe = probe_of(self.description, values, self.names)
         except InvalidInput as error:
             raise Unreadable(str(error)) from error
-        is_image = probe.kind == "image"
-        if isinstance(probe.groups, np.ndarray) and not (is_image and probe.groups.shape == pixels(probe.image_shape)):
-            raise Unreadable(f"expected segments of the pixels of an image, got the shape {probe.groups.shape}")
-        if is_image and isinstance(probe.groups, dict):
-            raise Unreadable("expected segments of an image, got groups of columns")
+        is_spatial, groups = probe.kind in SPATIAL_KINDS, probe.groups
+        if isinstance(groups, np.ndarray) and not (is_spatial and groups.shape == probe.spatial.positions):
+            raise Unreadable(f"expected segments of the positions of an image or volume, got the shape {groups.shape}")
+        if is_spatial and isinstance(groups, dict):
+            raise Unreadable(f"expected segments of kind {probe.kind}, got groups of columns")
         if probe.feature_count > max(MAX_UNNAMED_FEATURES, len(self.names or ())):
             raise Unreadable(
                 f"{probe.feature_count:,} features without names: {MAX_UNNAMED_FEATURES:,} at most can be numbered"
@@ -170,8 +173,8 @@ def _shapes(constants: Mapping[str, Any], first: Shape) -> tuple[Shape, ...]:
 
 
 def _check_names(names: tuple[str, ...], kind: str, shape: Shape) -> None:
-    """Check that names, where there are some, are as many as features; those of an image may be any number."""
-    if not names or kind == "image":
+    """Check that names, where there are some, are as many as features; those of an image or volume may be any number."""
+    if not names or kind in SPATIAL_KINDS:
         return
     expected = math.prod(shape[-1:] if kind == "series" else shape)
     if len(names) != expected and (shape or kind != "series"):
@@ -224,7 +227,20 @@ def _labels(labels: Any, size: int) -> NDArray[Any]:
 
 
 def _segments(rows: Any) -> NDArray[Any]:
-    """Return the segments of an image, whole numbers (H, W)."""
+    """Return the segments of an image, whole numbers (H, W), or of a volume (D, H, W)."""
+    is_volume = (
+        isinstance(rows, list) and rows and isinstance(rows[0], list) and rows[0] and isinstance(rows[0][0], list)
+    )
+    if not is_volume:
+        return _segments_of_slice(rows)
+    slices = checks.several(rows, _segments_of_slice)
+    if len({of_slice.shape for of_slice in slices}) > 1:
+        raise Unreadable("expected segments in slices of one shape")
+    return np.stack(slices)
+
+
+def _segments_of_slice(rows: Any) -> NDArray[Any]:
+    """Return the segments of an image, or of a slice of a volume, whole numbers (H, W)."""
     table = checks.several(rows, lambda row: checks.several(row, lambda side: checks.whole(side, -(2**31), 2**31)))
     if len({len(row) for row in table}) > 1:
         raise Unreadable("expected segments in rows of one length")

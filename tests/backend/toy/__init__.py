@@ -20,6 +20,7 @@ from keras_xai.backend.protocol import (
     Logits,
     Multipliers,
     NoRule,
+    Relevance,
     Slopes,
 )
 
@@ -133,6 +134,10 @@ def deeplift_multipliers(
     scores: Any, inputs: Any, baseline: Any, target: Any, shared_baseline: bool = False
 ) -> Multipliers:
     raise NoRule("anything: the toy has no DeepLIFT")
+
+
+def lrp_multipliers(scores: Any, inputs: Any, target: Any, rules: Any) -> Relevance:
+    raise NoRule("anything: the toy has no LRP")
 
 
 def fori_loop(function: Any, count: int, initial: Sequence[Any], progress: Any = None) -> list[Any]:

@@ -186,9 +186,11 @@ function wordsOf(gallery, sample) {
   const words = gallery.words?.[sample] ?? idsOf(gallery, sample);
   const columns = gallery.length / words.length;
   const all = gallery.values(sample);
-  const values = words.map((_, t) =>
-    all.subarray(Math.floor(t * columns), Math.floor((t + 1) * columns)).reduce((sum, value) => sum + value, 0),
-  );
+  const values = words.map((_, t) => {
+    // A layer of fewer steps than words: each word has what the step has that it lies in.
+    if (columns < 1) return all[Math.floor(t * columns)];
+    return all.subarray(Math.floor(t * columns), Math.floor((t + 1) * columns)).reduce((sum, value) => sum + value, 0);
+  });
   return { words, values };
 }
 
@@ -240,37 +242,51 @@ function shade(gallery, share) {
   return { background, color: size > 0.5 ? ink : "" };
 }
 
+/**
+ * The steps and channels of a series: those of its input, where that was written.
+ * @param {Gallery} gallery
+ * @returns {[steps: number, channels: number]}
+ */
+function seriesSides(gallery) {
+  const [, steps, channels] = gallery.input?.shape ?? [0, ...gallery.shape];
+  return [steps, channels ?? 1];
+}
+
 const LANES = 3; // channels of a series with a lane of their own
 const LANE = 40; // pixels
 const LINES_UNDER_POINTER = 8;
 
 /**
- * The line of each channel under its name, over steps shaded by their attribution.
+ * The line of each channel under its name, over steps shaded by their attribution; by a map of a layer's own steps all alike.
  * @param {Gallery} gallery
  * @param {number} sample
  * @param {number} width
  * @param {Extent} [reach]
  */
 export function seriesTile(gallery, sample, width, reach = commonReach(gallery, sample)) {
-  const steps = gallery.shape[0];
-  const channels = gallery.shape[1] ?? 1;
+  const [steps, channels] = seriesSides(gallery);
+  const ofLayer = gallery.length !== steps * channels;
+  const mapSteps = ofLayer ? gallery.shape[0] : steps;
   const lanes = Math.min(LANES, channels);
   const values = gallery.values(sample);
   const high = Math.max(...reach.map(Math.abs));
   const x = linear(0, steps, 0, width);
+  const xOfMap = linear(0, mapSteps, 0, width);
+  /** @param {number} t of the map @param {number} c */
+  const valueAt = (t, c) => (ofLayer ? values[t] : values[t * channels + c]);
   const names = gallery.run.probe?.features ?? [];
   /** @param {number} c */
   const name = (c) => names[c] ?? `channel ${c}`;
   const drawn = Array.from({ length: lanes }, (_, c) => name(c)).join(", ");
-  const label = `${steps} steps of ${drawn}`;
+  const label = ofLayer ? `${mapSteps} steps of a layer over ${drawn}` : `${steps} steps of ${drawn}`;
   const svg = s("svg", { width, height: lanes * LANE, role: "img", "aria-label": label });
   for (let c = 0; c < lanes; c++) {
     const [top, bottom] = [c * LANE + 14, (c + 1) * LANE - 4];
-    for (let t = 0; t < steps; t++) {
-      const share = values[t * channels + c] / high;
+    for (let t = 0; t < mapSteps; t++) {
+      const share = valueAt(t, c) / high;
       if (!Number.isFinite(share)) continue;
       const fill = at("diverging", 0.5 + 0.5 * share);
-      svg.append(s("rect", { x: x(t), y: top, width: x(1) + 0.5, height: bottom - top, fill }));
+      svg.append(s("rect", { x: xOfMap(t), y: top, width: xOfMap(1) + 0.5, height: bottom - top, fill }));
     }
     svg.append(
       s("text", { x: 0, y: top - 3 }, channels > 1 || names.length ? clip(name(c), 28) : ""),
@@ -289,7 +305,9 @@ export function seriesTile(gallery, sample, width, reach = commonReach(gallery, 
   }
   return hint(svg, (event) => {
     const box = svg.getBoundingClientRect();
-    const t = Math.max(0, Math.min(steps - 1, Math.floor(((event.clientX - box.left) / box.width) * steps)));
+    const share = Math.max(0, Math.min(0.999999, (event.clientX - box.left) / box.width));
+    const t = Math.floor(share * mapSteps);
+    if (ofLayer) return `step ${t} of ${mapSteps}\n${printed(values[t])}`;
     const lines = Array.from({ length: channels }, (_, c) => `${name(c)}  ${printed(values[t * channels + c])}`);
     return [`step ${t}`, ...lines.slice(0, LINES_UNDER_POINTER)].join("\n");
   });

@@ -1,0 +1,229 @@
+"""LRP against zennit, LXT, closed forms and conservation; `references.md` tells how the arrays were made."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import keras_xai as kx
+
+layers = keras.layers
+ops = keras.ops
+REFERENCES = Path(__file__).parent / "references"
+# The options under which the arrays were made, by their names.
+RULES = {
+    "default": {},
+    "epsilon": {"epsilon": 0.25, "gamma": 0.0},
+    "gamma": {"epsilon": 1e-3, "gamma": 0.6, "dense_gamma": 0.1},
+}
+R = np.random.default_rng(0)
+
+pytestmark = pytest.mark.every_backend
+
+
+def read(name):
+    with np.load(REFERENCES / f"{name}.npz") as file:
+        return dict(file)
+
+
+def relative(values, expected):
+    return np.linalg.norm(values - expected) / np.linalg.norm(expected)
+
+
+@pytest.fixture(scope="module")
+def ported():
+    stored = read("lrp_convolutions")
+    model = keras.Sequential(
+        [
+            keras.Input((10, 10, 2)),
+            layers.Conv2D(4, 3),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.AveragePooling2D(2),
+            layers.Conv2D(5, 2, padding="same", activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dense(6, activation="relu"),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.set_weights([stored[f"weight_{k}"] for k in range(12)])
+    return model, stored
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_convolutional_network_agrees_with_zennit(ported, name):
+    """Batch normalisation with scales of both signs, both poolings, inputs of both signs."""
+    model, stored = ported
+    a = kx.attribute(model, stored["x"], "lrp", target=1, **RULES[name])
+    assert relative(a.values, stored[name]) < 2e-5
+
+
+def test_a_transformers_block_agrees_with_lxt():
+    """Attention, layer and RMS normalisation, a gate."""
+    stored = read("lrp_transformer")
+    inputs = keras.Input((5, 8))
+    attention = layers.MultiHeadAttention(2, 4)
+    h = layers.LayerNormalization(epsilon=1e-3)(inputs + attention(inputs, inputs))
+    h = layers.RMSNormalization(epsilon=1e-6)(
+        h + layers.Dense(8, "silu", name="gate")(h) * layers.Dense(8, name="up")(h)
+    )
+    model = keras.Model(inputs, layers.Dense(3, name="head")(layers.GlobalAveragePooling1D()(h)))
+    for layer in model.layers:
+        if isinstance(layer, layers.MultiHeadAttention):
+            names = [f"{part}_{kind}" for part in ("query", "key", "value", "output") for kind in ("kernel", "bias")]
+        else:
+            by_type = {layers.LayerNormalization: ["gamma", "beta"], layers.RMSNormalization: ["scale"]}
+            names = by_type.get(type(layer), [f"{layer.name}_kernel", f"{layer.name}_bias"])
+        if layer.weights:
+            layer.set_weights([stored[name] for name in names])
+    a = kx.attribute(model, stored["x"], "lrp", target=1)
+    np.testing.assert_allclose(a.score, stored["scores"][:, 1], rtol=1e-4, atol=1e-5)
+    assert relative(a.values, stored["values"]) < 2e-5
+
+
+def without_biases(*stack, shape):
+    model = keras.Sequential([keras.Input(shape), *stack, layers.Flatten(), layers.Dense(3, use_bias=False)])
+    keras.utils.set_random_seed(0)
+    model.set_weights([R.normal(size=w.shape).astype(np.float32) * 0.5 for w in model.get_weights()])
+    return model
+
+
+class Gated(layers.Layer):
+    """A dense layer times another one, as transformers have it."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.gate = layers.Dense(units, activation="silu", use_bias=False)
+        self.up = layers.Dense(units, use_bias=False)
+
+    def call(self, x):
+        return self.gate(x) * self.up(x)
+
+
+class Residual(layers.Layer):
+    """What stands around a layer in a residual network."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def call(self, x):
+        return x + self.layer(x)
+
+
+class OwnRmsNormalisation(layers.Layer):
+    """Written by hand."""
+
+    def call(self, x):
+        return x / ops.sqrt(ops.mean(x * x, axis=-1, keepdims=True) + 1e-6)
+
+
+CONSERVING = {
+    "convolutions": lambda: without_biases(
+        layers.Conv2D(4, 3, activation="relu", use_bias=False),
+        layers.DepthwiseConv2D(2, activation="elu", use_bias=False),
+        layers.SeparableConv2D(3, 2, activation="gelu", use_bias=False),
+        layers.Conv2D(4, 2, dilation_rate=2, use_bias=False),
+        layers.Conv2DTranspose(2, 2, activation="leaky_relu", use_bias=False),
+        layers.MaxPooling2D(2),
+        shape=(9, 9, 2),
+    ),
+    "series": lambda: without_biases(
+        layers.Conv1D(4, 3, padding="causal", activation="tanh", use_bias=False),
+        Residual(layers.Conv1D(4, 3, padding="same", activation="swish", use_bias=False)),
+        layers.AveragePooling1D(2),
+        shape=(8, 2),
+    ),
+    "volumes": lambda: without_biases(
+        layers.Conv3D(3, 2, activation="mish", use_bias=False), layers.MaxPooling3D(2), shape=(5, 5, 5, 2)
+    ),
+    "tokens": lambda: without_biases(
+        layers.LayerNormalization(center=False),
+        Residual(Gated(6)),
+        OwnRmsNormalisation(),
+        layers.EinsumDense("btf,fg->btg", (5, 4), activation="gelu"),
+        layers.GroupNormalization(2, center=False),
+        layers.UnitNormalization(),
+        layers.Permute((2, 1)),
+        shape=(5, 6),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONSERVING)
+def test_relevance_is_conserved(name):
+    """Where there is no bias and no softmax the values sum to the score, whatever the options."""
+    model = CONSERVING[name]()
+    x = R.normal(size=(3, *model.input_shape[1:])).astype(np.float32)
+    for options in ({"epsilon": 1e-9}, {"epsilon": 1e-9, "gamma": 0, "dense_gamma": 0.3}):
+        a = kx.attribute(model, x, "lrp", target=1, **options)
+        np.testing.assert_allclose(a.values.reshape(3, -1).sum(1), a.score, rtol=2e-3, atol=1e-4)
+        assert (a.values != 0).any()
+
+
+def softmaxed(z):
+    powers = np.exp(z - z.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def test_the_rules_of_attention_in_their_own_words():
+    """AttnLRP's equations 13 and 15 in relevances, one after the other: half of a product to each factor."""
+    inputs = keras.Input((4, 3))
+    weights = ops.softmax(ops.matmul(inputs, ops.transpose(inputs, (0, 2, 1))), -1)
+    model = keras.Model(inputs, layers.Flatten()(ops.matmul(weights, inputs)))
+    x = R.normal(size=(2, 4, 3)).astype(np.float32)
+    a = kx.attribute(model, x, "lrp", target=7, output=lambda model, x: model(x))
+    for values, z in zip(a.values, x.astype(np.float64), strict=True):
+        logits = z @ z.T
+        p = softmaxed(logits)
+        above = np.zeros((4, 3))
+        above[7 // 3, 7 % 3] = (p @ z)[7 // 3, 7 % 3]
+        shares = above / (p @ z)
+        of_p, of_value = p * (shares @ z.T) / 2, z * (p.T @ shares) / 2
+        of_logits = logits * (of_p - p * of_p.sum(-1, keepdims=True))
+        shares = of_logits / logits
+        of_query, of_key = z * (shares @ z) / 2, z * (shares.T @ z) / 2
+        np.testing.assert_allclose(values, of_value + of_query + of_key, rtol=1e-3, atol=1e-5)
+
+
+def test_without_gamma_a_network_of_rectifiers_has_input_times_gradient():
+    """As epsilon nears zero; biases included."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [keras.Input((6, 6, 2)), layers.Conv2D(3, 3, activation="relu"), layers.Flatten(), layers.Dense(2)]
+    )
+    x = R.normal(size=(4, 6, 6, 2)).astype(np.float32)
+    a = kx.attribute(model, x, "lrp", target=0, gamma=0, epsilon=1e-9)
+    b = kx.attribute(model, x, "input_x_gradient", target=0)
+    np.testing.assert_allclose(a.values, b.values, rtol=1e-4, atol=1e-6)
+
+
+def test_epsilon_takes_relevance_from_sums_that_nearly_cancel():
+    """z / (z + ε sign(z)) of the score is left, where a layer has no bias."""
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1, use_bias=False)])
+    model.set_weights([np.array([[1.0], [-2.0], [0.5]], np.float32)])
+    x = np.array([[1.0, 0.25, 0.5], [0.5, 0.5, 0.2]], np.float32)
+    a = kx.attribute(model, x, "lrp", epsilon=0.5, output=lambda model, x: model(x))
+    z = x @ np.array([1.0, -2.0, 0.5])
+    expected = x * [1.0, -2.0, 0.5] * (z / (z + 0.5 * np.sign(z)))[:, None]
+    np.testing.assert_allclose(a.values, expected, rtol=1e-5)
+
+
+def test_an_operation_without_a_rule_is_named():
+    """With its layer."""
+    inputs = keras.Input((6,))
+    h = layers.Lambda(lambda z: ops.sort(z), name="sorting")(layers.Dense(6)(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(h))
+    with pytest.raises(kx.InvalidInput, match=r"LRP has no rule for the operation .*sorting"):
+        kx.attribute(model, R.normal(size=(2, 6)).astype(np.float32), "lrp", target=0)
+
+
+@pytest.mark.parametrize("options", [{"epsilon": 0}, {"gamma": -1}, {"dense_gamma": "much"}, {"epsilon": float("nan")}])
+def test_options_are_checked(options):
+    """An epsilon of zero divides by sums of zero."""
+    with pytest.raises(kx.InvalidInput, match=f"{next(iter(options))}="):
+        kx.attribute(
+            keras.Sequential([keras.Input((2,)), layers.Dense(1)]), np.ones((1, 2), "float32"), "lrp", **options
+        )
