@@ -219,7 +219,7 @@ class Batch:
             logits = self.logits(z)
             return logits.scores, logits.outputs
 
-        result = get_backend().lrp_multipliers(scores, self.x, TargetScore(self.task, self.target), rules)
+        result = get_backend().lrp_multipliers(scores, self.x, self.score_type(self.task, self.target), rules)
         if self._prediction is None:
             self._prediction = Prediction(result.aux, result.score)
         if all(multiplier is None for multiplier in result.multipliers):

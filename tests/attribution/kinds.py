@@ -291,12 +291,12 @@ def segmented():
 
 def tagged():
     """A tag, over the steps where it is predicted; padding is masked."""
-    return Asked(tagger(), _ids(), {"output": kx.outputs.tagging()}, NO_PLACES)
+    return Asked(tagger(), _ids(), {"output": kx.outputs.tagging()}, OF_IMAGES, places=1)
 
 
 def continued():
     """A token at the last step of a decoder."""
-    return Asked(decoder(), _ids(), {"output": kx.outputs.next_token()}, NO_PLACES | NO_RULE)
+    return Asked(decoder(), _ids(), {"output": kx.outputs.next_token()}, OF_IMAGES | NO_RULE, places=1)
 
 
 def detected():
