@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-NAMES = ("catch_a_leaking_column", "find_a_block_in_volumes", "stop_when_the_model_cheats")
+NAMES = ("catch_a_leaking_column", "find_a_block_in_volumes", "stop_when_the_model_cheats", "watch_a_segmentation")
 
 
 def example(name):
@@ -58,3 +58,14 @@ def test_the_block_in_the_volumes_is_found(tmp_path):
     run = story.train(tmp_path, on_drift=lambda alert: None)
     assert [alert.features[0].name for alert in run.alerts] == ["depth 6 row 1 column 1"]
     assert run.attribution("saliency", run.epochs[-1]).values.shape == (12, 16, 16, 16)
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore:ALERT")
+def test_the_marks_beside_the_lesions_are_found(tmp_path):
+    """As a shortcut of the training rows, by the blocks of the upper edge."""
+    run = example("watch_a_segmentation").train(tmp_path, epochs=5)
+    alert = run.alerts[0]
+    assert (alert.source, alert.verdict) == ("gap", "training-only shortcut")
+    assert all(feature.name.startswith("block (0,") for feature in alert.features)
+    assert (run.probe.output, run.mappings[-1].result.unit) == ("segmentation(target=1)", "pixel")

@@ -205,6 +205,14 @@ class _PermutationLosses:
         features = np.repeat(np.asarray([-1, *np.repeat(np.arange(self._feature_count), number)], np.int32), size)
         row = np.tile(np.arange(size, dtype=np.int32), len(features) // size)
         donor = np.concatenate([row[:size], np.tile(self._orders.reshape(-1), self._feature_count)])
+        if self._runner.dense is not None:
+            # One copy of the rows after the other: what a model says at every position of all copies is too much to hold.
+            by_copy = []
+            for k in range(0, len(features), size):
+                copy = slice(k, k + size)
+                by_copy.append(self._losses(self._outputs(features[copy], row[copy], donor[copy]))[0])
+            losses = np.asarray(by_copy, np.float64)
+            return losses[1:].reshape(self._feature_count, number) - losses[0]
         outputs = self._outputs(features, row, donor)
         if self._runner.has_side_effects:
             # A dropout that is always on: asked copy by copy all see the same draws, and only the shuffling makes a difference.
@@ -231,7 +239,9 @@ class _PermutationLosses:
         """(1 + F·R) of each copy's outputs. All at once where a loss of Keras' own tells rows apart, else copy by copy."""
         size, loss = len(self._y), self._loss
         # As `fit` has them: labels of one unit stand in a column, as its outputs do.
-        labels = self._y[:, None] if outputs.shape[1:] == (1,) and self._y.ndim == 1 else self._y
+        is_column = outputs.ndim == self._y.ndim + 1 and outputs.shape[-1] == 1
+        takes_column = self._runner.dense is not None or self._y.ndim == 1
+        labels = self._y[..., None] if is_column and takes_column else self._y
         kind = type(loss) if isinstance(loss, keras.losses.Loss) else loss
         if kind.__module__.startswith("keras."):
             y = np.tile(labels, (len(outputs) // size, *[1] * (labels.ndim - 1)))

@@ -97,7 +97,14 @@ def insertion(
 
 
 def randomisation(
-    model: keras.Model, x: Any, method: str = "saliency", *, target: Any = None, seed: int = 0, **options: Any
+    model: keras.Model,
+    x: Any,
+    method: str = "saliency",
+    *,
+    target: Any = None,
+    output: Output = None,
+    seed: int = 0,
+    **options: Any,
 ) -> dict[str, float]:
     """Measure how much an attribution stays the same when the weights are lost (Adebayo et al. 2018, arXiv 1810.03292).
 
@@ -110,6 +117,7 @@ def randomisation(
         x: (B, ...) samples.
         method: see `attribute`.
         target: the class; default the one that the model predicts before.
+        output: see `attribute`.
         seed: of the shuffles.
         **options: of the method.
 
@@ -127,7 +135,7 @@ def randomisation(
         >>> list(correlations)[:2]
         ['head', 'conv2']
     """
-    attributor = Attributor(model, x, method, target, seed=seed, options=options)
+    attributor = Attributor(model, x, method, target, output, seed=seed, options=options)
     first = _magnitudes(attributor())
     layers = [layer for layer in iter_layers(model) if layer.weights and not _is_container(layer)]
     generator = np.random.default_rng(seed)

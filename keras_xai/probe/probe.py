@@ -385,7 +385,7 @@ class Probe:
         Args:
             count: samples to choose; at most all.
         """
-        rows = balanced_rows(self.classes, self.size, count)
+        rows = balanced_rows(self._classes_to_balance(), self.size, count)
         classes = self.decided_classes
         target = self.target
         return self._with(
@@ -400,6 +400,15 @@ class Probe:
             region=None if self.region is None else self.region[rows],
             _requested_region=rows_of_region(self._requested_region, rows, self.size, self.shapes),
         )
+
+    def _classes_to_balance(self) -> Classes:
+        """Return (B,) the class of each row; of a dense output whether its class is among the row's labels."""
+        if not isinstance(self.output, Dense) or self.classes is not None:
+            return self.classes
+        target = self.output.target
+        if self.y is None or not isinstance(target, int) or self.y.dtype.kind not in "iu":
+            return None
+        return (self.y.reshape(self.size, -1) == target).any(1).astype(np.int64)
 
     def _output_of_rows(self, rows: NDArray[np.int64]) -> Any:
         """Return what is explained of some of the samples."""

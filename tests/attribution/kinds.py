@@ -9,7 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
+import keras_xai as kx
 from keras_xai.attribution import METHODS
+
+from .dense_models import decoder, detector, tagger, unet
 
 layers = keras.layers
 SIZE = 3  # samples
@@ -287,6 +290,26 @@ def encoded():
     return Asked(model, np.array([[0, 1], [2, 3], [1, 1]]), refused=refused)
 
 
+def segmented():
+    """A class of a U-Net's pixels, over those where it is predicted."""
+    return Asked(unet(), numbers(8, 8, 2), {"output": kx.outputs.segmentation(over="predicted")})
+
+
+def tagged():
+    """A tag, over the steps where it is predicted; padding is masked."""
+    return Asked(tagger(), _ids(), {"output": kx.outputs.tagging()}, OF_IMAGES, places=1)
+
+
+def continued():
+    """A token at the last step of a decoder."""
+    return Asked(decoder(), _ids(), {"output": kx.outputs.next_token()}, OF_IMAGES | NO_RULE, places=1)
+
+
+def detected():
+    """A class at the box where it is most probable."""
+    return Asked(detector(), numbers(8, 8, 1), {"output": kx.outputs.detection()})
+
+
 KINDS = {
     **{f"pictures of {channels} channels": pictures(channels) for channels in (1, 2, 3, 4)},
     "channels first": channels_first,
@@ -313,6 +336,10 @@ KINDS = {
     "strings beside numbers": words,
     "text": text,
     "encoded integers": encoded,
+    "segmentation": segmented,
+    "tags": tagged,
+    "next tokens": continued,
+    "boxes": detected,
     "volumes": volumes,
     "video": video,
 }
