@@ -76,6 +76,11 @@ def place_layer(
     if layer is not None and not images:
         return None
     layers = survey(runner, x)
+    if not layers and images and attends(runner.model):
+        raise InvalidInput(
+            "The model takes too few samples at a time to tell what its tokens stand for: build it again without a batch size, "
+            "with the same weights, and explain that one."
+        )
     if not images:
         return None if any(not one.is_sequence for one in layers) else _last_of_sequence(layers, number)
     tokens = _Tokens(runner.model, layers, images, image_sides(x[images[0]].shape[1:]), options)
@@ -143,7 +148,7 @@ class _Tokens:
                 return self._normalized(surveyed) or placement
         if not sequences or all(layer.moves.all() and not layer.leads.any() for layer in sequences):
             return None
-        if begin == 0 or self._attends():
+        if begin == 0 or attends(self._model):
             return self._refuse(sequences[-1])
         before = self._of_image[begin - 1].layer
         remark = (
@@ -232,9 +237,6 @@ class _Tokens:
                 grids.append(layer.shape[1:] if is_first else layer.shape[:-1])
         return grids[-1] if grids else None
 
-    def _attends(self) -> bool:
-        return any("Attention" in type(layer).__name__ for layer in iter_layers(self._model))
-
     def _path(self, surveyed: SurveyedLayer) -> str:
         return layer_path(surveyed.layer, self._model)
 
@@ -246,3 +248,8 @@ class _Tokens:
             f"lies where cannot be told: say it with grid=(rows, columns) of the patches, row by row, and special_tokens=(0,), "
             f"the positions of tokens that are no patch, () for none.{way}"
         )
+
+
+def attends(model: keras.Model) -> bool:
+    """True where a layer of attention is in the model, by its name."""
+    return any("Attention" in type(layer).__name__ for layer in iter_layers(model))
