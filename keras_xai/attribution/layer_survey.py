@@ -139,7 +139,7 @@ class _Survey:
         self._model, self._score_function, self._of_features = runner.model, runner.score_function, of_features
 
     def measure(self, x: Tensors) -> _Measured:
-        """What is measured of each layer with places, for rows x [(n, ...)]."""
+        """Measure each layer with places, for rows x [(n, ...)]."""
         ops, size = keras.ops, x[0].shape[0]
         whole = {id(layer) for layer in whole_layers(self._model)}
         layers: list[tuple[keras.layers.Layer, tuple[int, ...]]] = []
@@ -209,7 +209,7 @@ def shape_of(value: object) -> tuple[int | None, ...]:
 
 
 def _taken_by_attention(call: FirstCall) -> Tensor | None:
-    """What a layer of attention was called with; None for any other layer."""
+    """The first argument of a layer of attention; None for any other layer."""
     arguments = call.arguments[0]
     return arguments[0] if arguments and "Attention" in type(call.layer).__name__ else None
 

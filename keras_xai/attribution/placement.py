@@ -1,4 +1,4 @@
-"""Where a layer's output lies on the input: which layer a map is read off, and how its tokens are laid on the image.
+"""The place of a layer's output on the input: which layer a map is read off, and how its tokens are laid on the image.
 
 A transformer's output is a sequence of tokens (n, t, c), of which some stand for the patches of an image, row by row, and
 some for none: the class token, registers. Those are told apart by what a sample does to them before they are mixed: behind
@@ -43,7 +43,7 @@ class Placement(NamedTuple):
 
 
 class TokenOptions(NamedTuple):
-    """What the user says of tokens."""
+    """Options on tokens, as the user gives them."""
 
     grid: Grid | None  # of patches
     special_tokens: tuple[int, ...] | None  # positions of tokens that are no patch
@@ -82,7 +82,7 @@ def place_layer(
             "with the same weights, and explain that one."
         )
     if not images:
-        return None if any(not one.is_sequence for one in layers) else _last_of_sequence(layers, number)
+        return None if any(not surveyed.is_sequence for surveyed in layers) else _last_of_sequence(layers, number)
     tokens = _Tokens(runner.model, layers, images, image_sides(x[images[0]].shape[1:]), options)
     return tokens.of_layer(layer) if layer is not None else tokens.last()
 
@@ -120,7 +120,7 @@ class _Tokens:
         self._of_image = [layer for layer in layers if layer.inputs and layer.inputs <= set(images)]
 
     def of_layer(self, layer: keras.layers.Layer) -> Placement | None:
-        """How the tokens of a layer lie; None for one that gives no tokens.
+        """The placement of a layer's tokens; None for one that gives no tokens.
 
         Raises:
             InvalidInput: nothing says how.
