@@ -186,6 +186,8 @@ def probe(samples: Probe) -> dict[str, Any]:
     }
     if samples.kind in SPATIAL_KINDS:
         out["cells"] = importances.cells_of(samples)
+    if samples.kind == "volume":
+        out["depth"] = samples.spatial.positions[0]
     return out
 
 
