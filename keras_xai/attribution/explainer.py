@@ -186,7 +186,7 @@ class ProbeExplainer:
         return values[:, list(placement.tokens)].reshape(len(values), *placement.grid)
 
     def _token_placement(self, layer: keras.layers.Layer) -> Placement | None:
-        """How the tokens of a layer lie on an image, looked up once; None where there is no image, or where that is not known."""
+        """The placement of a layer's tokens on an image, looked up once; None without an image, or where it is not known."""
         if id(layer) not in self._placements:
             placement = None
             with contextlib.suppress(InvalidInput):

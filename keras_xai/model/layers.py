@@ -96,9 +96,9 @@ def is_channels_first(layer: keras.layers.Layer, model: keras.Model, rank: int =
         model: that it is in.
         rank: of the output; what convolutions of another rank say is not about it.
     """
-    own = getattr(layer, "data_format", None)
-    if own is not None:
-        return bool(own == "channels_first")
+    of_layer = getattr(layer, "data_format", None)
+    if of_layer is not None:
+        return bool(of_layer == "channels_first")
     for candidate in iter_layers(model):
         data_format = getattr(candidate, "data_format", None)
         if data_format is not None and _rank_by_name(candidate) in (None, rank):
