@@ -8,13 +8,13 @@ from typing import ClassVar
 import keras
 
 from keras_xai.attribution.batch import Batch
-from keras_xai.attribution.method import Method
+from keras_xai.attribution.layer_method import LayerMethod
 from keras_xai.backend.protocol import NoRule, Tensors
 from keras_xai.errors import InvalidInput
 
 
 @dataclasses.dataclass(frozen=True)
-class DeepLift(Method):
+class DeepLift(LayerMethod):
     """The difference from the baseline, handed back through each activation (Shrikumar et al. 2017, arXiv 1704.02685).
 
         values = (x − x₀) · m,   m backpropagated like a gradient, with (f(z) − f(z₀)) / (z − z₀) in place of f′(z)
@@ -31,8 +31,13 @@ class DeepLift(Method):
     Cost: a forward and a backward pass over the samples, and a forward pass over their baselines; of one row where all share it
     and the model keeps samples apart.
 
+    Args:
+        layer: path or name of a layer at whose output to attribute, in its shape, instead of at the input.
+        input: name or number of the input that feeds the call which the values are of, where the layer is shared.
+
     Raises:
-        InvalidInput: an operation without a rule (attention, recurrence, a product of two activations), by its layer.
+        InvalidInput: no such layer; an operation without a rule (attention, recurrence, a product of two activations), by its
+            layer.
 
     Example:
         >>> a = kx.attribute(model, x, method="deeplift", baseline=x_train.mean(0))
@@ -43,9 +48,16 @@ class DeepLift(Method):
     title: ClassVar[str] = "DeepLIFT"
     satisfies_completeness: ClassVar[bool] = True
 
+    layer: str | None = None
+    input: str | int | None = None
+
     def values(self, batch: Batch) -> Tensors:
         ops = keras.ops
         try:
+            if self.layer is not None:
+                self.activation(batch)
+                multiplier, change = batch.deeplift_at(self.chosen_layer(batch), self.chosen_call(batch))
+                return [multiplier * change]
             multipliers = batch.deeplift_multipliers()
         except NoRule as error:
             raise InvalidInput(f"DeepLIFT has no rule for {error}: take integrated_gradients.") from error

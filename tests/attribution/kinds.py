@@ -13,7 +13,8 @@ from keras_xai.attribution import METHODS
 
 layers = keras.layers
 SIZE = 3  # samples
-MAPS = tuple(name for name, method in METHODS.items() if not method.input_shaped)
+OF_UNITS = ("internal_influence",)  # values of a layer that is named
+MAPS = tuple(name for name, method in METHODS.items() if not method.input_shaped and name not in OF_UNITS)
 CAMS = tuple(name for name in MAPS if name != "rise")
 NEEDS_GRADIENT = tuple(name for name, method in METHODS.items() if method.needs_gradient)
 
@@ -35,6 +36,10 @@ class Asked:
     space: str = "logit"
     places: int = 2  # axes of a map
     rounding: float = 1.0  # times the usual tolerance
+
+    def __post_init__(self):
+        unnamed = [method for method in OF_UNITS if method not in self.how]
+        self.refused = self.refused | dict.fromkeys(unnamed, "name one with layer=")
 
 
 def numbers(*shape):
@@ -142,8 +147,9 @@ def recurrent():
 
 
 def sensors():
-    between = [layers.Conv1D(4, 3, activation="tanh"), layers.GlobalAveragePooling1D()]
-    return Asked(stack(keras.Input((6, 2)), *between), numbers(6, 2), refused=OF_IMAGES, places=1)
+    between = [layers.Conv1D(4, 3, activation="tanh", name="moving"), layers.GlobalAveragePooling1D()]
+    how = {method: {"layer": "moving"} for method in OF_UNITS}
+    return Asked(stack(keras.Input((6, 2)), *between), numbers(6, 2), how, OF_IMAGES, places=1)
 
 
 def volumes():

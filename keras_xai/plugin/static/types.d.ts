@@ -95,6 +95,8 @@ interface Method {
   title: string;
   epochs: number[];
   quantity: "contribution" | "slope" | "other";
+  /** whose units the values are of; "" for values of the input, and for maps */
+  layer: string;
 }
 
 interface ProbeInfo {
