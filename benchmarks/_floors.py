@@ -35,6 +35,8 @@ def passes(method: str, rows: int) -> Passes:
         return [("forward", {"occlusion": 64, "score_cam": CHANNELS}.get(method, 256) + ends, rows)]
     if method == "deeplift":
         return [("both", 1, rows), ("forward", 1, rows)]  # of the baselines
+    if method == "lrp":
+        return [("both", 2, rows)]  # convolutions, which are nearly all there is, have a second one of magnitudes
     if method in ("integrated_gradients", "expected_gradients", "smoothgrad"):
         return [("both", 32, rows), ("forward", 2 if METHODS[method].satisfies_completeness else 1, rows)]
     return [("layer" if not METHODS[method].input_shaped else "both", 1, rows)]

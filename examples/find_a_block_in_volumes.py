@@ -11,8 +11,8 @@ import numpy as np
 
 import keras_xai as kx
 
-SIDE, EPOCHS = 16, 10
-BLOCK = (slice(12, 14), slice(2, 4), slice(2, 4))  # depth, rows, columns: one cell, "depth 6, row 1, column 1"
+SIDE, EPOCHS = 16, 5
+BLOCK = (slice(12, 14), slice(2, 4), slice(2, 4))  # depth, rows, columns: one cell, "depth 6 row 1 column 1"
 
 
 def scans(count, seed):

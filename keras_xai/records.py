@@ -270,7 +270,8 @@ class Attribution:
 
     - `values`: float32 with the shape of the input, a list or dict of such where the model takes several inputs; (B, h, w),
       (B, t) or (B, d, h, w) for the CAM family, (B, T) for tokens. Read back from a log directory images are (B, H, W) and
-      volumes (B, D, H, W), the sum over channels.
+      volumes (B, D, H, W), the sum over channels. With `layer` they have the shape of that layer's output; read back the sum
+      over its units, (B, h, w), (B, t) or (B, d, h, w), of a layer without places (B, units).
     - `score`, `baseline_score` (B): in `space`, "logit" before the last softmax or sigmoid, "probability" where the model has
       no such logit, "raw" for regression.
     - `completeness_error` (B): |Σ values − (score − baseline_score)| / max(|score − baseline_score|, 1e-6), 0 or more; None
@@ -301,6 +302,7 @@ class Attribution:
     step: int | None = None  # of the optimizer; None for the one record at an epoch's end
     title: str = ""  # of the method, as its paper spells it; "" read back from a log directory
     quantity: Quantity = "contribution"  # that the values are: see `attribution.method.Method`
+    layer: str = ""  # of whose units the values are, "" where they are of the input, or a map
 
 
 @dataclass(frozen=True, eq=False)

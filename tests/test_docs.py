@@ -99,6 +99,13 @@ def slices(page):
     assert Path("worst_slice.keras").exists()
 
 
+def volumes(page):
+    (alert,) = page["run"].alerts
+    assert [move.name for move in alert.features] == ["depth 6 row 1 column 1"]
+    assert page["run"].attribution("grad_cam", 3).values.shape == (16, 6, 14, 14)
+    assert page["figure"].layout.sliders[0].active == 6
+
+
 def what_to_do(page):
     assert (page["rows_that_differ"], page["columns"]) == (100, ["bill"])
     assert page["alert"].features[0].name == "refund"
@@ -172,6 +179,7 @@ PAGES = {
     "docs/outputs": Page(dense_outputs),
     "docs/slices": Page(slices),
     "docs/stop_when_the_model_cheats": Page(cheating),
+    "docs/volumes": Page(volumes),
     "docs/weight_gradients": Page(weight_gradients, (reader.table,)),
     "docs/what_to_do_about_an_alert": Page(what_to_do),
     "docs/why_there_was_no_alarm": Page(no_alarm),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-NAMES = ("catch_a_leaking_column", "stop_when_the_model_cheats", "watch_a_segmentation")
+NAMES = ("catch_a_leaking_column", "find_a_block_in_volumes", "stop_when_the_model_cheats", "watch_a_segmentation")
 
 
 def example(name):
@@ -49,6 +49,15 @@ def test_the_cheating_model_is_stopped_and_its_last_honest_weights_kept(tmp_path
     assert story.STAMPED <= history.epoch[-1] <= story.STAMPED + 1
     for a, b in zip(model.get_weights(), weights_at[history.epoch[-2]], strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.full  # ten seconds; docs/volumes.md tells a shorter story
+def test_the_block_in_the_volumes_is_found(tmp_path):
+    """By the name of its cell, and nothing else is."""
+    story = example("find_a_block_in_volumes")
+    run = story.train(tmp_path, on_drift=lambda alert: None)
+    assert [alert.features[0].name for alert in run.alerts] == ["depth 6 row 1 column 1"]
+    assert run.attribution("saliency", run.epochs[-1]).values.shape == (12, 16, 16, 16)
 
 
 @pytest.mark.full

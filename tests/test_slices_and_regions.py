@@ -147,7 +147,7 @@ def test_four_images_of_four_pixels_a_row_may_have_a_mask():
         (IMAGES, [[0, 0, 8, 5]] * 5 + [[0.5, 0, 3, 5]], r"region\[5\] is the box"),
         (IMAGES, [[0, 0, 8, 5]] * 5 + [[np.nan, 0, 3, 5]], r"region\[5\] is the box"),
         (IMAGES, [["a"]], "dtype <U1"),
-        (IMAGES, [[1], [1, 0]], "different shapes"),
+        (IMAGES, [[1], [1, 0]], "rows of different lengths"),
         (TABLE, np.ones((4, 3)), "region is a part of images or volumes, the probe is of kind 'table'"),
     ],
 )

@@ -36,7 +36,7 @@ def test_a_volume_beside_columns_and_an_image_makes_a_probe_of_volumes():
     assert probe.kind == "volume"
     assert probe.spatial.positions == (12, 20, 33)
     cells = 6 * 7 * 7
-    assert probe.features[0] == "scan: depth 0, row 0, column 0"
+    assert probe.features[0] == "scan: depth 0 row 0 column 0"
     assert probe.features[cells : cells + 2] == ("slice: block (0,0)", "slice: block (0,1)")
     assert probe.features[-3:] == ("row: column 0", "row: column 1", "row: column 2")
     assert probe.feature_count == cells + 36 + 3
@@ -48,8 +48,8 @@ def test_volumes_are_pooled_to_at_most_eight_cells_along_each_axis():
     probe = Probe(VOLUMES)
     assert probe.spatial.cells == ((2, 3, 5), (6, 7, 7))
     assert probe.feature_count == len(probe.features) == 6 * 7 * 7
-    assert probe.features[-1] == "depth 5, row 6, column 6"
-    assert probe.features[7 * 7 + 7 * 2 + 3] == "depth 1, row 2, column 3"
+    assert probe.features[-1] == "depth 5 row 6 column 6"
+    assert probe.features[7 * 7 + 7 * 2 + 3] == "depth 1 row 2 column 3"
     np.testing.assert_allclose(probe.pooled(VOLUMES), slow_cells(VOLUMES.sum(-1), (2, 3, 5)), rtol=1e-4, atol=1e-4)
     (owners,) = probe.feature_map.owners()
     assert owners.shape == VOLUMES.shape[1:]

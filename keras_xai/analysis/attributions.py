@@ -91,7 +91,8 @@ def rows_of(run: Recorded, method: str, arrays: Sequence[Any], sample: int) -> t
         sample: row of the gallery.
     """
     flat = np.concatenate([np.asarray(array[sample], np.float64).ravel() for array in arrays])
-    names = feature_names(run, sample, len(flat))
+    of_units = run.method_layer(method)
+    names = [f"unit {i}" for i in range(len(flat))] if of_units else feature_names(run, sample, len(flat))
     kind = run.probe.kind if run.probe is not None else "table"
     quantity = run.method_quantity(method)
     if kind != "table":

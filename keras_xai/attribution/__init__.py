@@ -9,6 +9,7 @@ from keras_xai.attribution.grad_cam_plus_plus import GradCamPlusPlus
 from keras_xai.attribution.hires_cam import HiResCam
 from keras_xai.attribution.input_x_gradient import InputXGradient
 from keras_xai.attribution.integrated_gradients import IntegratedGradients
+from keras_xai.attribution.internal_influence import InternalInfluence
 from keras_xai.attribution.kernel_shap import KernelShap
 from keras_xai.attribution.layer_cam import LayerCam
 from keras_xai.attribution.lime import Lime
@@ -28,6 +29,7 @@ METHODS: dict[str, type[Method]] = {
     "expected_gradients": ExpectedGradients,
     "deeplift": DeepLift,
     "lrp": Lrp,
+    "internal_influence": InternalInfluence,
     "grad_cam": GradCam,
     "grad_cam_plus_plus": GradCamPlusPlus,
     "hires_cam": HiResCam,

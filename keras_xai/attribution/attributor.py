@@ -23,7 +23,6 @@ from keras_xai.attribution.completeness import (
 from keras_xai.attribution.engine import Engine
 from keras_xai.attribution.grad_cam import GradCam, Unrectified
 from keras_xai.attribution.hires_cam import HiResCam
-from keras_xai.attribution.layer_map import LayerMap
 from keras_xai.attribution.method import Method, make_method
 from keras_xai.attribution.progress import Progress
 from keras_xai.errors import InvalidInput
@@ -116,9 +115,8 @@ def _check_averages(attributor: Attributor, method: GradCam, result: Attribution
         InvalidInput: the gradient of each channel cancels out over the positions.
     """
     rows = np.arange(len(result.score))
-    options = {field.name: getattr(method, field.name) for field in dataclasses.fields(LayerMap)}
-    before_relu = attributor.attribute_rows_with(Unrectified(**options), rows).values
-    if not before_relu.any() and attributor.attribute_rows_with(HiResCam(**options), rows).values.any():
+    before_relu = attributor.attribute_rows_with(Unrectified(**method.layer_options), rows).values
+    if not before_relu.any() and attributor.attribute_rows_with(HiResCam(**method.layer_options), rows).values.any():
         raise InvalidInput(
             "grad_cam is zero everywhere, though the places of the layer lead to the score: each channel's gradients, averaged "
             "over all places, cancel out. Take hires_cam or layer_cam, which weigh each place by itself."

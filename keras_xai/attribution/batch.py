@@ -10,6 +10,7 @@ import keras
 
 from keras_xai.attribution.placement import Placement
 from keras_xai.backend import get_backend
+from keras_xai.backend.layer_calls import substitute_embeddings
 from keras_xai.backend.protocol import ForwardPass, LayerOutput, Logits, LrpRules, Progress, Tensor, Tensors
 from keras_xai.errors import InvalidInput
 from keras_xai.model import layers as model_layers
@@ -275,6 +276,61 @@ class Batch:
         if not outputs:
             raise self._unread(layer, "gives nothing on the way")
         return outputs
+
+    def at_layer(self, x: Tensors, target: Tensor, layer: keras.layers.Layer, call: int) -> tuple[Tensor, Tensor]:
+        """A layer's output for some rows, and the gradient of their scores with respect to it, both float32 (m, ...).
+
+        Args:
+            x: (m, ...) rows; m need not be n.
+            target: (m,) of their scores.
+            layer: any layer of the model.
+            call: the number of its call.
+
+        Raises:
+            InvalidInput: nothing leads from there to the score.
+        """
+
+        def score(z: Tensors) -> tuple[Tensor, Tensor]:
+            value = self.score_of(z, target)
+            return value, value
+
+        forward = get_backend().forward_with_vjp(score, x, [layer])
+        gradient = forward.vjp(at_inputs=False).outputs[0][call]
+        if gradient is None:
+            raise self._unread(layer, "does not lead")
+        return keras.ops.cast(forward.layers[0][call].output, "float32"), keras.ops.cast(gradient, "float32")
+
+    def deeplift_at(self, layer: keras.layers.Layer, call: int) -> tuple[Tensor, Tensor]:
+        """DeepLIFT's multipliers at a layer's output, and by how much that differs from its output for the baselines.
+
+        The model behind the layer is explained as a function of the inputs, for what leads around the layer, and of its output.
+
+        Raises:
+            NoRule: an operation behind the layer has no rule; its type and layer.
+            InvalidInput: nothing leads from there to the score.
+        """
+        calls = len(self.activations(layer))
+        output = self.activations(layer)[call].output
+        start, _ = self.at_layer(self.path_start, self.target, layer, call)
+        start = keras.ops.cast(start, output.dtype)
+
+        def scores(z: Tensors) -> tuple[Tensor, Tensor]:
+            outputs = [z[-1] if k == call else None for k in range(calls)]
+            logits = get_backend().find_logits(
+                lambda inputs: substitute_embeddings(self.run_model, inputs, [layer], outputs), z[:-1]
+            )
+            return logits.scores, logits.outputs
+
+        result = get_backend().deeplift_multipliers(
+            scores,
+            [*self.x, output],
+            [*self.path_start, start],
+            self.score_type(self.task, self.target),
+            shared_baseline=self.shared_baseline and all(self.differentiable),
+        )
+        if result.multipliers[-1] is None:
+            raise self._unread(layer, "does not lead")
+        return keras.ops.cast(result.multipliers[-1], "float32"), keras.ops.cast(output - start, "float32")
 
     def activation_gradient(self, layer: keras.layers.Layer, call: int) -> Tensor:
         """The score's gradient with respect to the layer's output at one of them.

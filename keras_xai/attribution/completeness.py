@@ -90,7 +90,12 @@ def sentence_on_incomplete(method: Method, attribution: Attribution) -> str:
     if not len(rows) or attribution.completeness_error is None:
         return ""
     worst, size = float(attribution.completeness_error[rows[0]]), len(attribution.completeness_error)
-    if method.follows_path:
+    if not method.is_of_input:
+        cause = (
+            "Either ways from the inputs to the score lead around the layer, whose units then do not account for all of it, "
+            "or the score turns more often on the way from the baseline than the steps follow: take more n_steps=."
+        )
+    elif method.follows_path:
         cause = (
             "On the way from the baseline the score jumps (at a mask value, at a threshold) or turns more often than the steps "
             "follow: take another baseline=, more n_steps=, or kernel_shap, which goes no way."

@@ -8,13 +8,13 @@ from typing import ClassVar
 import keras
 
 from keras_xai.attribution.batch import Batch
-from keras_xai.attribution.method import Method
+from keras_xai.attribution.layer_method import LayerMethod
 from keras_xai.backend.protocol import NoRule, Tensors
 from keras_xai.errors import InvalidInput
 
 
 @dataclasses.dataclass(frozen=True)
-class DeepLift(Method):
+class DeepLift(LayerMethod):
     """The difference from the baseline, handed back through each activation (Shrikumar et al. 2017, arXiv 1704.02685).
 
         values = (x − x₀) · m,   m backpropagated like a gradient, with (f(z) − f(z₀)) / (z − z₀) in place of f′(z)
@@ -22,8 +22,11 @@ class DeepLift(Method):
     The Rescale rule, with z and z₀ an activation's input for the sample and for the baseline. It follows the operations
     rather than the layers, so subclassed and nested models are served: everything linear, elementwise activations, also those
     that are written as several operations (gelu, silu, mish, hard_swish), maximum pooling (the change goes to the entry that
-    won). Complete but for rounding, signed, in score units. Prefer it to integrated
-    gradients where one pass is all that can be paid for; it depends on how the network is written.
+    won), and what transformers are made of: a product of two activations (each one's change at the mean of the other, the
+    Shapley values of the two, as in DeepSHAP: Chen et al. 2022, doi 10.1038/s41467-022-31384-3), so attention, gates, layer and
+    RMS normalisation; a softmax as exp(x − log Σ exp x), whose normaliser takes what keeps the sum. Complete but for rounding,
+    signed, in score units. Prefer it to integrated gradients where one pass is all that can be paid for; it depends on how the
+    network is written.
 
     Sanity: fails the randomisation test on digits (0.92 after all weights are shuffled): what equals its baseline, as a black
     background does, has no value whatever the model is. Passes on a table (`benchmarks/sanity.py`).
@@ -31,8 +34,12 @@ class DeepLift(Method):
     Cost: a forward and a backward pass over the samples, and a forward pass over their baselines; of one row where all share it
     and the model keeps samples apart.
 
+    Args:
+        layer: path or name of a layer at whose output to attribute, in its shape, instead of at the input.
+        input: name or number of the input that feeds the call which the values are of, where the layer is shared.
+
     Raises:
-        InvalidInput: an operation without a rule (attention, recurrence, a product of two activations), by its layer.
+        InvalidInput: no such layer; an operation without a rule (a recurrent loop, sorting), by its layer.
 
     Example:
         >>> a = kx.attribute(model, x, method="deeplift", baseline=x_train.mean(0))
@@ -43,9 +50,16 @@ class DeepLift(Method):
     title: ClassVar[str] = "DeepLIFT"
     satisfies_completeness: ClassVar[bool] = True
 
+    layer: str | None = None
+    input: str | int | None = None
+
     def values(self, batch: Batch) -> Tensors:
         ops = keras.ops
         try:
+            if self.layer is not None:
+                self.activation(batch)
+                multiplier, change = batch.deeplift_at(self.chosen_layer(batch), self.chosen_call(batch))
+                return [multiplier * change]
             multipliers = batch.deeplift_multipliers()
         except NoRule as error:
             raise InvalidInput(f"DeepLIFT has no rule for {error}: take integrated_gradients.") from error

@@ -223,9 +223,10 @@ class Engine:
             error = None if baseline_score is None else completeness_error(values, score, baseline_score)
             attributions[name] = Attribution(
                 method=name,
-                title=method.title,
+                title=method.full_title,
                 quantity=method.quantity,
-                values=self.runner.score_function.structured(values) if method.input_shaped else values[0],
+                layer=method.layer_of_units,
+                values=self.runner.score_function.structured(values) if method.is_of_input else values[0],
                 target=target if self.runner.dense is None else target[:, 0],
                 score=score,
                 baseline_score=baseline_score,
@@ -247,7 +248,7 @@ class Engine:
         methods = list(self.methods.values())
         batch = self._batch(x, baseline, target, shared)
         held_inputs: tuple[int, ...] = ()
-        if any(method.needs_gradient for method in methods):
+        if any(method.differentiates_inputs for method in methods):
             inputs = zip(batch.input_index, batch.differentiable, strict=True)
             held_inputs = tuple(k for k, has_path in inputs if not has_path)
         required = [layer for method in methods for layer in method.required_layers(batch)]
@@ -256,7 +257,7 @@ class Engine:
         for method in methods:
             by_input = method.values(batch)
             # Gradients are those of embeddings, where the model looks tokens up.
-            of_embeddings = method.input_shaped and method.needs_gradient
+            of_embeddings = method.is_of_input and method.needs_gradient
             values.append(batch.sum_over_embedding(by_input) if of_embeddings else by_input)
         prediction = batch.prediction()
         baseline_scores = [method.baseline_score(batch) for method in methods if method.satisfies_completeness]
@@ -264,7 +265,9 @@ class Engine:
         quadrature_errors = []
         for method, by_input in zip(methods, values, strict=True):
             if method.reports_quadrature_error:
-                difference = batch.sum_over_embedding(method.quadrature_difference(batch))
+                difference = method.quadrature_difference(batch)
+                if method.is_of_input:
+                    difference = batch.sum_over_embedding(difference)
                 quadrature_errors.append(relative_magnitude(difference, by_input))
         facts = Facts(held_inputs, tuple(dict.fromkeys(batch.remarks)), batch.loop_passes)
         outputs = batch.score_type(self.runner.task, target).rows(prediction.outputs)

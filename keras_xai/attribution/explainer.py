@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -14,13 +15,14 @@ from keras_xai.attribution.baselines import DefaultBaseline
 from keras_xai.attribution.completeness import are_many_incomplete, refined_method, sentence_on_incomplete
 from keras_xai.attribution.engine import Engine
 from keras_xai.attribution.method import Method
+from keras_xai.attribution.placement import Placement, TokenOptions, place_layer
 from keras_xai.attribution.refined import REFINED_CHUNK, Refined
 from keras_xai.backend.team import present_team
 from keras_xai.errors import InvalidInput, cause
 from keras_xai.model.dense import DenseOutput, LabelledRegions
 from keras_xai.model.fitting import fit_probe
 from keras_xai.model.inputs import broadcast_baseline, check_input_shapes, prepare_inputs
-from keras_xai.model.layers import iter_layers
+from keras_xai.model.layers import find_layer, is_channels_first, iter_layers
 from keras_xai.model.regions import wanted_classes
 from keras_xai.model.runner import ModelRunner
 from keras_xai.model.samples import Samples
@@ -68,6 +70,7 @@ class ProbeExplainer:
         self._labelled: dict[int, tuple[Probe, LabelledRegions | None]] = {}
         self.task = self._settle()
         self._refined: dict[str, Refined] = {}
+        self._placements: dict[int, Placement | None] = {}  # by the layer's id
         for name, method in fitted.items():
             finer_method = refined_method(method)
             if finer_method is not None:
@@ -164,6 +167,32 @@ class ProbeExplainer:
             if sentence:
                 remarks[name] = sentence, are_many_incomplete(attribution)
         return remarks
+
+    def by_place(self, attribution: Attribution) -> NDArray[Any]:
+        """The values at a layer's units, summed over the units of each place: (B, h, w), (B, t) or (B, d, h, w).
+
+        Tokens of an image lie on its grid where that is known. A layer without places keeps its units, (B, units).
+        """
+        values: NDArray[Any] = attribution.values
+        if values.ndim < 3:
+            return values
+        layer = find_layer(self._model, attribution.layer)
+        if is_channels_first(layer, self._model, values.ndim):
+            return np.asarray(values.sum(1))
+        placement = self._token_placement(layer) if values.ndim == 3 else None
+        values = values.sum(-1)
+        if placement is None or placement.grid is None:
+            return values
+        return values[:, list(placement.tokens)].reshape(len(values), *placement.grid)
+
+    def _token_placement(self, layer: keras.layers.Layer) -> Placement | None:
+        """The placement of a layer's tokens on an image, looked up once; None without an image, or where it is not known."""
+        if id(layer) not in self._placements:
+            placement = None
+            with contextlib.suppress(InvalidInput):
+                placement = place_layer(self.engine.runner, self._x, layer, TokenOptions(None, None))
+            self._placements[id(layer)] = placement
+        return self._placements[id(layer)]
 
     def in_parts(self) -> Iterator[dict[str, Attribution]]:
         """The same some rows at a time, in order, for what is added up: a large probe's attributions are never all there."""

@@ -17,6 +17,7 @@ from keras_xai.attribution.whole import can_exchange, measuring, not_asked
 from keras_xai.backend import get_backend
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.model.fitting import fit_probe
+from keras_xai.model.layers import find_layer, is_channels_first
 from keras_xai.model.runner import ModelRunner
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
@@ -95,7 +96,7 @@ def importance(
         method: one of `METHODS` with values in the shape of the input, or "permutation".
         seed: of the permutations, and of methods that draw.
         n_repeats: shuffles a feature.
-        **options: of the method.
+        **options: of the method. With `layer` the units of that layer are measured in the place of features.
 
     Returns:
         (names, values): F names and (F,) float64.
@@ -119,6 +120,8 @@ def importance(
         return list(probe.feature_map.entry_names), _permutation(model, probe, seed, n_repeats)
     if method not in METHODS:
         raise unknown("importance method", method, [*METHODS, "permutation"])
+    if options.get("layer"):
+        return _of_units(attribute_completely(Attributor(model, probe, method, seed=seed, options=options)), model)
     if not METHODS[method].input_shaped:
         raise InvalidInput(
             f"{method} gives a map of its own resolution: it has no importance of features; take saliency."
@@ -137,6 +140,23 @@ def importance(
     if notice := not_asked(probe, unmeasured):
         warnings.warn(notice, stacklevel=2)
     return list(probe.features), np.where(unmeasured, np.nan, values)
+
+
+def _of_units(attribution: Attribution, model: keras.Model) -> tuple[list[str], NDArray[np.float64]]:
+    """The units of a layer, and of each the mean over samples of Σ |attribution| over its places.
+
+    Raises:
+        InvalidInput: the method gives a map, in which units are summed.
+    """
+    if not attribution.layer:
+        raise InvalidInput(
+            f"{attribution.method} sums over the units of a layer: take integrated_gradients or deeplift."
+        )
+    values = np.abs(np.asarray(attribution.values, np.float64))
+    layer = find_layer(model, attribution.layer)
+    axis = 1 if values.ndim > 2 and is_channels_first(layer, model, values.ndim) else values.ndim - 1
+    by_unit = np.moveaxis(values, axis, 1).reshape(len(values), values.shape[axis], -1).sum(2).mean(0)
+    return [f"unit {k}" for k in range(len(by_unit))], by_unit
 
 
 def _by_exchange(

@@ -8,12 +8,12 @@ from typing import ClassVar
 import keras
 
 from keras_xai.attribution.batch import Batch
-from keras_xai.attribution.method import Method
+from keras_xai.attribution.layer_method import LayerMethod
 from keras_xai.backend.protocol import Tensors
 
 
 @dataclasses.dataclass(frozen=True)
-class InputXGradient(Method):
+class InputXGradient(LayerMethod):
     """The input times the gradient at it (Shrikumar et al. 2016, arXiv 1605.01713).
 
         values = x · ∂ score / ∂ x
@@ -26,6 +26,13 @@ class InputXGradient(Method):
 
     Cost: one forward and one backward pass, shared with saliency.
 
+    Args:
+        layer: path or name of a layer at whose output to attribute, in its shape, instead of at the input.
+        input: name or number of the input that feeds the call which the values are of, where the layer is shared.
+
+    Raises:
+        InvalidInput: no such layer (with close matches), or one from which nothing leads to the score.
+
     Example:
         >>> a = kx.attribute(model, x, method="input_x_gradient")
         >>> a.values.shape
@@ -34,7 +41,18 @@ class InputXGradient(Method):
 
     title: ClassVar[str] = "Input × gradient"
 
+    layer: str | None = None
+    input: str | int | None = None
+
+    @property
+    def differentiates_inputs(self) -> bool:
+        return self.layer is None
+
     def values(self, batch: Batch) -> Tensors:
+        if self.layer is not None:
+            activation = keras.ops.cast(self.activation(batch).output, "float32")
+            gradient = batch.activation_gradient(self.chosen_layer(batch), self.chosen_call(batch))
+            return [activation * keras.ops.cast(gradient, "float32")]
         # What is no float has a gradient of zero, strings among them.
         values = []
         for x, gradient in zip(batch.x, batch.gradient, strict=True):

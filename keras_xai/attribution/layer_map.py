@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 
 from keras_xai.attribution.batch import Batch
+from keras_xai.attribution.layer_method import chosen_call, input_number
 from keras_xai.attribution.method import Method
 from keras_xai.attribution.placement import Placement, TokenOptions, place_layer
 from keras_xai.backend.protocol import LayerOutput, Tensor, Tensors
@@ -47,6 +48,11 @@ class LayerMap(Method):
         if self.input is not None:
             number = input_number(self.input, runner.score_function.input_aliases(len(x)))
         return place_layer(runner, x, layer, self._token_options(), number)
+
+    @property
+    def layer_options(self) -> dict[str, Any]:
+        """The options that all methods of the family have."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(LayerMap)}
 
     def _token_options(self) -> TokenOptions:
         grid, special = self.grid, self.special_tokens
@@ -114,65 +120,12 @@ class LayerMap(Method):
         return batch.spatial_layers[-1] if placement is None else placement.layer
 
     def _choose_call(self, batch: Batch) -> int:
-        layer = self._layer(batch)
         placement = batch.placements.get(id(self))
         if placement is not None and placement.remark:
             batch.remarks.append(placement.remark)
-        fed_by = [sorted(batch.inputs_behind(activation)) for activation in batch.activations(layer)]
-        path = layer_path(layer, batch.model)
-        if self.input is None:
-            if len(fed_by) > 1:
-                batch.remarks.append(_remark_on_shared(path, 0, fed_by, batch, may_choose=True))
-            return 0
-        number = input_number(self.input, batch.input_names)
-        calls = [k for k, inputs in enumerate(fed_by) if number in inputs]
-        if not calls:
-            numbers = sorted(set().union(*fed_by))
-            names = listed(batch.input_names[k][-1] for k in numbers)
-            raise InvalidInput(f"Layer {path!r} is not fed by the input {self.input!r}, but by {names}.")
-        calls.sort(key=lambda k: len(fed_by[k]))  # one that is fed by this input alone comes before one that also is
-        if len(calls) > 1 and len(fed_by[calls[1]]) == len(fed_by[calls[0]]):
-            batch.remarks.append(_remark_on_shared(path, calls[0], fed_by, batch, may_choose=False))
-        return calls[0]
-
-
-def input_number(name: str | int, input_names: Sequence[tuple[str, ...]]) -> int:
-    """The number of the input that a name or a number stands for.
-
-    Raises:
-        InvalidInput: there is none.
-    """
-    if isinstance(name, int) and not isinstance(name, bool):
-        if 0 <= name < len(input_names):
-            return name
-    else:
-        for k, names in enumerate(input_names):
-            if name in names:
-                return k
-    raise InvalidInput(f"There is no input {name!r}; the model has {listed(names[-1] for names in input_names)}.")
+        return chosen_call(batch, self._layer(batch), self.input)
 
 
 def _by_place(tensor: Tensor) -> Tensor:
     """(n, places, c) with all places along one axis: (n, p, c)."""
     return keras.ops.reshape(tensor, (tensor.shape[0], -1, tensor.shape[-1]))
-
-
-def _remark_on_shared(path: str, call: int, fed_by: Sequence[Sequence[int]], batch: Batch, *, may_choose: bool) -> str:
-    """The sentence that says which call of a shared layer a map is of.
-
-    Args:
-        path: of the layer.
-        call: that the map is of.
-        fed_by: the numbers of the inputs that feed each call.
-        batch: for the names of inputs.
-        may_choose: no input was chosen yet.
-    """
-    inputs = []
-    for numbers in fed_by:
-        inputs.append(listed(batch.input_names[k][-1] for k in numbers) or "no input")
-    each = ", ".join(f"call {k} by {names}" for k, names in enumerate(inputs, 1))
-    by_several = len({tuple(numbers) for numbers in fed_by}) > 1
-    way = " Choose another one with input=." if by_several and may_choose else ""
-    return (
-        f"Layer {path!r} is called {len(fed_by)} times ({each}): the map is of call {call + 1}, on {inputs[call]}.{way}"
-    )

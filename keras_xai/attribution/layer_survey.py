@@ -15,6 +15,7 @@ from keras_xai.backend.layer_calls import FirstCall, record_calls, record_first_
 from keras_xai.backend.protocol import Tensor, Tensors
 from keras_xai.backend.team import present_team
 from keras_xai.image import is_channels_first
+from keras_xai.model.batch_size import fixed_batch_size
 from keras_xai.model.layers import is_sequence, is_spatial, iter_layers, looks_up, whole_layers
 from keras_xai.model.runner import ModelRunner
 from keras_xai.model.samples import Samples
@@ -54,6 +55,8 @@ def survey(runner: ModelRunner, x: Sequence[Samples]) -> list[SurveyedLayer]:
 
     Where no gradient at all reaches them, as before a last layer that begins with zeros, the scores are what that layer takes.
 
+    None at all are returned where a model of one batch size takes too few rows at a time for the look.
+
     Args:
         runner: of the model.
         x: (B, ...) rows, one array an input.
@@ -62,7 +65,12 @@ def survey(runner: ModelRunner, x: Sequence[Samples]) -> list[SurveyedLayer]:
         A trace, and one forward and backward pass over six rows.
     """
     axes = max((len(image_sides(array.shape[1:])) for array in x), default=0)
-    rows = [np.concatenate([array[:ROWS], _changed(array[:1], axes)]) for array in x]
+    count = fixed_batch_size(runner.model) or min(ROWS, len(x[0])) + 1 + axes
+    if count < 2 + axes:
+        return []
+    # As many rows as one pass takes: the first ones, over again where there are no more, and the first one changed.
+    first = np.arange(count - 1 - axes) % len(x[0])
+    rows = [np.concatenate([array[first], _changed(array[:1], axes)]) for array in x]
     for of_features in (False, True):
         program = runner.compiled(_Survey(runner, of_features, 1 + axes).measure)
         measured = program(rows)
@@ -131,7 +139,7 @@ class _Survey:
         self._model, self._score_function, self._of_features = runner.model, runner.score_function, of_features
 
     def measure(self, x: Tensors) -> _Measured:
-        """What is measured of each layer with places, for rows x [(n, ...)]."""
+        """Measure each layer with places, for rows x [(n, ...)]."""
         ops, size = keras.ops, x[0].shape[0]
         whole = {id(layer) for layer in whole_layers(self._model)}
         layers: list[tuple[keras.layers.Layer, tuple[int, ...]]] = []
@@ -201,7 +209,7 @@ def shape_of(value: object) -> tuple[int | None, ...]:
 
 
 def _taken_by_attention(call: FirstCall) -> Tensor | None:
-    """What a layer of attention was called with; None for any other layer."""
+    """The first argument of a layer of attention; None for any other layer."""
     arguments = call.arguments[0]
     return arguments[0] if arguments and "Attention" in type(call.layer).__name__ else None
 

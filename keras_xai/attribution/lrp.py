@@ -35,6 +35,9 @@ class Lrp(Method):
     and rectifiers alone it is input_x_gradient. Choose it for maps of convolutional networks with less noise than a
     gradient's, and for transformers at the price of one pass.
 
+    Sanity: fails the randomisation test on digits (0.93 after all weights are shuffled): an entry of zero, as a black background
+    is, has no relevance whatever the model is. Passes on a table (`benchmarks/sanity.py`).
+
     Cost: a forward and a backward pass; where γ > 0, each such layer twice.
 
     Args:

@@ -42,6 +42,26 @@ class Method:
         return self.satisfies_completeness or not self.needs_gradient
 
     @property
+    def is_of_input(self) -> bool:
+        """True where the values have the shape of the input; else they are of a layer's output, one array for all inputs."""
+        return self.input_shaped
+
+    @property
+    def layer_of_units(self) -> str:
+        """The layer whose units the values are of; "" for values of the input, and for maps."""
+        return ""
+
+    @property
+    def full_title(self) -> str:
+        """The title, with the layer where the values are of one."""
+        return self.title
+
+    @property
+    def differentiates_inputs(self) -> bool:
+        """True where a gradient has to lead from the score to an input."""
+        return self.needs_gradient
+
+    @property
     def reports_quadrature_error(self) -> bool:
         """True for a method that can say how far its sum lies from the integral that it stands for."""
         return False

@@ -210,11 +210,13 @@ def _curve(
 def _order(values: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.int64]:
     """(B, ...) the number of the step at which each entry goes, broadcastable to x: 0 first."""
     axes = spatial_axes(shape)
+    if axes is None and len(shape) == 3 and values.ndim == 2:
+        axes = (1,)  # a layer's map over the steps of a series
     is_map = axes is not None and values.ndim == len(shape) - 1 and len(values) == shape[0]
     if values.shape != shape and not is_map:
         raise InvalidInput(
             f"values has shape {values.shape}, x has {shape}: the same, or a map (B, h, w), is expected; of volumes "
-            f"(B, d, h, w)."
+            f"(B, d, h, w), of series (B, t)."
         )
     if axes is None:
         return _ranks(values)

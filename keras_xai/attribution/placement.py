@@ -1,4 +1,4 @@
-"""Where a layer's output lies on the input: which layer a map is read off, and how its tokens are laid on the image.
+"""The place of a layer's output on the input: which layer a map is read off, and how its tokens are laid on the image.
 
 A transformer's output is a sequence of tokens (n, t, c), of which some stand for the patches of an image, row by row, and
 some for none: the class token, registers. Those are told apart by what a sample does to them before they are mixed: behind
@@ -43,7 +43,7 @@ class Placement(NamedTuple):
 
 
 class TokenOptions(NamedTuple):
-    """What the user says of tokens."""
+    """Options on tokens, as the user gives them."""
 
     grid: Grid | None  # of patches
     special_tokens: tuple[int, ...] | None  # positions of tokens that are no patch
@@ -76,8 +76,13 @@ def place_layer(
     if layer is not None and not images:
         return None
     layers = survey(runner, x)
+    if not layers and images and attends(runner.model):
+        raise InvalidInput(
+            "The model takes too few samples at a time to tell what its tokens stand for: build it again without a batch size, "
+            "with the same weights, and explain that one."
+        )
     if not images:
-        return None if any(not one.is_sequence for one in layers) else _last_of_sequence(layers, number)
+        return None if any(not surveyed.is_sequence for surveyed in layers) else _last_of_sequence(layers, number)
     tokens = _Tokens(runner.model, layers, images, image_sides(x[images[0]].shape[1:]), options)
     return tokens.of_layer(layer) if layer is not None else tokens.last()
 
@@ -115,7 +120,7 @@ class _Tokens:
         self._of_image = [layer for layer in layers if layer.inputs and layer.inputs <= set(images)]
 
     def of_layer(self, layer: keras.layers.Layer) -> Placement | None:
-        """How the tokens of a layer lie; None for one that gives no tokens.
+        """The placement of a layer's tokens; None for one that gives no tokens.
 
         Raises:
             InvalidInput: nothing says how.
@@ -143,7 +148,7 @@ class _Tokens:
                 return self._normalized(surveyed) or placement
         if not sequences or all(layer.moves.all() and not layer.leads.any() for layer in sequences):
             return None
-        if begin == 0 or self._attends():
+        if begin == 0 or attends(self._model):
             return self._refuse(sequences[-1])
         before = self._of_image[begin - 1].layer
         remark = (
@@ -232,9 +237,6 @@ class _Tokens:
                 grids.append(layer.shape[1:] if is_first else layer.shape[:-1])
         return grids[-1] if grids else None
 
-    def _attends(self) -> bool:
-        return any("Attention" in type(layer).__name__ for layer in iter_layers(self._model))
-
     def _path(self, surveyed: SurveyedLayer) -> str:
         return layer_path(surveyed.layer, self._model)
 
@@ -246,3 +248,8 @@ class _Tokens:
             f"lies where cannot be told: say it with grid=(rows, columns) of the patches, row by row, and special_tokens=(0,), "
             f"the positions of tokens that are no patch, () for none.{way}"
         )
+
+
+def attends(model: keras.Model) -> bool:
+    """True where a layer of attention is in the model, by its name."""
+    return any("Attention" in type(layer).__name__ for layer in iter_layers(model))

@@ -8,13 +8,13 @@ from typing import ClassVar
 import keras
 
 from keras_xai.attribution.batch import Batch
-from keras_xai.attribution.method import Method
-from keras_xai.backend.protocol import Tensors
+from keras_xai.attribution.layer_method import LayerMethod
+from keras_xai.backend.protocol import Tensor, Tensors
 from keras_xai.records import Quantity
 
 
 @dataclasses.dataclass(frozen=True)
-class Saliency(Method):
+class Saliency(LayerMethod):
     """The gradient of the explained score with respect to the input (Simonyan et al. 2013, arXiv 1312.6034).
 
         values = ∂ score / ∂ x
@@ -30,6 +30,11 @@ class Saliency(Method):
 
     Args:
         absolute: return magnitudes, as the paper plots them.
+        layer: path or name of a layer at whose output to attribute, in its shape, instead of at the input.
+        input: name or number of the input that feeds the call which the values are of, where the layer is shared.
+
+    Raises:
+        InvalidInput: no such layer (with close matches), or one from which nothing leads to the score.
 
     Example:
         >>> a = kx.attribute(model, x, method="saliency")
@@ -41,6 +46,18 @@ class Saliency(Method):
     quantity: ClassVar[Quantity] = "slope"
 
     absolute: bool = False
+    layer: str | None = None
+    input: str | int | None = None
+
+    @property
+    def differentiates_inputs(self) -> bool:
+        return self.layer is None
 
     def values(self, batch: Batch) -> Tensors:
-        return [keras.ops.abs(g) for g in batch.gradient] if self.absolute else batch.gradient
+        gradients = batch.gradient if self.layer is None else [self._at_layer(batch)]
+        return [keras.ops.abs(g) for g in gradients] if self.absolute else gradients
+
+    def _at_layer(self, batch: Batch) -> Tensor:
+        self.activation(batch)
+        gradient = batch.activation_gradient(self.chosen_layer(batch), self.chosen_call(batch))
+        return keras.ops.cast(gradient, "float32")

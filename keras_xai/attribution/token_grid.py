@@ -24,8 +24,9 @@ def grid_of(tokens: int, image: Sequence[int], before: Grid | None) -> Grid | No
     """
     if before is not None:
         return _merged(tokens, before)
-    grids = {tuple(side // patch for side in image) for patch in range(1, max(image) + 1)}
-    grids |= {tuple(-(-side // patch) for side in image) for patch in range(1, max(image) + 1)}
+    grids: set[Grid] = set()
+    for patch in range(1, max(image) + 1):
+        grids |= {tuple(side // patch for side in image), tuple(-(-side // patch) for side in image)}
     fitting = [grid for grid in grids if math.prod(grid) == tokens]
     if len(fitting) > 1:
         # Sides that a patch divides without a rest are meant.

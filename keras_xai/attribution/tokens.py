@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +10,8 @@ import keras
 
 from keras_xai.attribution.batch import Batch
 from keras_xai.backend import get_backend
-from keras_xai.backend.layer_calls import substitute_embeddings
-from keras_xai.backend.protocol import EmbeddingCall, Tensor, Tensors
+from keras_xai.backend.layer_calls import replaced_outputs, substitute_embeddings
+from keras_xai.backend.protocol import EmbeddingCall, LayerOutput, Tensor, Tensors
 from keras_xai.model.inputs import ABSENT_TOKEN
 
 
@@ -86,6 +87,59 @@ class EmbeddedBatch(Batch):
                 mask = ops.reshape(of_tokens, (*mask.shape[:2], *x.shape[1:-1], 1))
             by_input.append(mask)
         return by_input
+
+    # At the embeddings themselves: they are inputs here, and their own outputs lead nowhere.
+
+    def activations(self, layer: keras.layers.Layer) -> list[LayerOutput]:
+        outputs = super().activations(layer)
+        for call, number in self._inputs_of(layer).items():
+            outputs[call] = LayerOutput(self.x[number], frozenset([number]))
+        return outputs
+
+    def activation_gradient(self, layer: keras.layers.Layer, call: int) -> Tensor:
+        number = self._inputs_of(layer).get(call)
+        return super().activation_gradient(layer, call) if number is None else self.gradient[number]
+
+    def at_layer(self, x: Tensors, target: Tensor, layer: keras.layers.Layer, call: int) -> tuple[Tensor, Tensor]:
+        number = self._inputs_of(layer).get(call)
+        if number is None:
+            return super().at_layer(x, target, layer, call)
+        return keras.ops.cast(x[number], "float32"), self.gradient_of(x, target)[number]
+
+    def deeplift_at(self, layer: keras.layers.Layer, call: int) -> tuple[Tensor, Tensor]:
+        number = self._inputs_of(layer).get(call)
+        if number is None:
+            return super().deeplift_at(layer, call)
+        multiplier = self.deeplift_multipliers()[number]
+        difference = self.x[number] - self.path_start[number]
+        return keras.ops.cast(multiplier, "float32"), keras.ops.cast(difference, "float32")
+
+    def _inputs_of(self, layer: keras.layers.Layer) -> dict[int, int]:
+        """The numbers of `x` that calls of an embedding are, by the number of the call; none for any other layer."""
+        numbers: dict[int, int] = {}
+        call = looked_up = 0
+        if not any(layer is embedding for embedding in self._layers):
+            return numbers
+        for of_layer, looks_up in zip(self._layers_of_calls, self._looks_up, strict=True):
+            if of_layer is layer:
+                if looks_up:
+                    numbers[call] = len(self._direct) + looked_up
+                call += 1
+            looked_up += looks_up
+        return numbers
+
+    @functools.cached_property
+    def _layers_of_calls(self) -> list[keras.layers.Layer]:
+        """The embedding that each call is of."""
+        layers: list[keras.layers.Layer] = []
+
+        def note(layer: keras.layers.Layer, output: Any) -> Any:
+            layers.append(layer)
+            return output
+
+        with replaced_outputs(self._layers, note):
+            self._plain.run_model(list(self._plain.x))
+        return layers
 
     @property
     def holds_tokens(self) -> list[bool]:

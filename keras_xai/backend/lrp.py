@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_xai.backend.deeplift import divided
 from keras_xai.backend.protocol import LrpRules
 from keras_xai.backend.scales import roots_of_squares
 from keras_xai.backend.softmaxes import Softmax, softmaxes
@@ -40,7 +41,7 @@ class LrpWalk(Walk):
     def through_activation(self, y: Key, z: Key, between: list[Step]) -> None:
         """All relevance goes to z."""
         values, sources = _wide(self.tape.value(y)), _wide(self.tape.value(z))
-        self.add(z, _divided(_wide(self.multiplier(y)) * values, sources))
+        self.add(z, divided(_wide(self.multiplier(y)) * values, sources))
 
     def through_maximum(self, step: Step, source: int) -> None:
         """All relevance goes to the entry that won."""
@@ -75,31 +76,32 @@ class LrpWalk(Walk):
         tape, x = self.tape, weighted.product.inputs[weighted.source]
         gamma, stabilizer = self._rules.of(weighted.is_convolution)
         sums = _wide(tape.value(weighted.result))
-        sign = ops.where(sums >= 0, 1.0, -1.0)
-        relevance = _wide(self.multiplier(weighted.result)) * sums
+        magnitude = ops.abs(sums)
+        relevance = _wide(self.multiplier(weighted.result)) * magnitude  # with the sign of z in it
         if gamma == 0:
-            shares = relevance / (sums + stabilizer * sign)
-            self.add(x, weighted.at_weighted(weighted.at_product(shares)))
+            self.add(x, weighted.at_weighted(weighted.at_product(relevance / (magnitude + stabilizer))))
             return
-        product = tape.value(weighted.product.outputs[0])
-        scale_sign = ops.sign(weighted.at_product(ops.ones_like(sums)))
+        scale_sign, total = self._total_magnitude(weighted)
+        shares = relevance / ((1 + gamma / 2) * magnitude + gamma / 2 * total + stabilizer)
+        of_all = weighted.at_weighted(weighted.at_product(shares))
+        of_favoured = weighted.at_product(ops.where(sums >= 0, shares, -shares))
+        if scale_sign is not None:
+            of_favoured = _wide(of_favoured) * scale_sign
+        of_favoured = ops.sign(_wide(tape.value(x))) * _wide(weighted.at_magnitudes(of_favoured))
+        self.add(x, (1 + gamma / 2) * _wide(of_all) + gamma / 2 * of_favoured)
+
+    def _total_magnitude(self, weighted: WeightedSum) -> tuple[Any, Any]:
+        """The sign of what scales the sums, None where nothing does, and Σ |c| with the bias' magnitude."""
+        product = self.tape.value(weighted.product.outputs[0])
+        magnitudes = weighted.of_magnitudes()
+        if weighted.has_bias_alone:
+            return None, _wide(weighted.followed(magnitudes, by_magnitudes=True))
+        scale_sign = ops.sign(_wide(weighted.at_product(ops.ones_like(self.tape.value(weighted.result)))))
         bias = _wide(weighted.followed(ops.zeros_like(product)))
-        magnitudes = ops.cast(weighted.of_magnitudes(), product.dtype)
-        contributions = _wide(weighted.followed(ops.cast(scale_sign, product.dtype) * magnitudes)) - bias
-        favoured = contributions + ops.abs(bias)
-        denominator = (1 + gamma / 2) * sums + gamma / 2 * sign * favoured
-        shares = relevance / (denominator + stabilizer * sign)
-        of_all = weighted.at_weighted(weighted.at_product((1 + gamma / 2) * shares))
-        of_favoured = _wide(weighted.at_product(gamma / 2 * sign * shares)) * _wide(scale_sign)
-        self.add(x, _wide(of_all) + ops.sign(_wide(tape.value(x))) * _wide(weighted.at_magnitudes(of_favoured)))
+        scaled = ops.cast(scale_sign * _wide(magnitudes), product.dtype)
+        return scale_sign, _wide(weighted.followed(scaled)) - bias + ops.abs(bias)
 
 
 def _wide(tensor: Any) -> Any:
     """A tensor in single precision at least: relevance over a small value is large."""
     return tensor if keras.backend.standardize_dtype(tensor.dtype) == "float64" else ops.cast(tensor, "float32")
-
-
-def _divided(value: Any, by: Any) -> Any:
-    """The quotient; 0 where the divisor is 0."""
-    is_zero = by == 0
-    return ops.where(is_zero, 0.0, value / ops.where(is_zero, 1.0, by))

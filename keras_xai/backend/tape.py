@@ -32,29 +32,30 @@ class Kinds(NamedTuple):
     # Linear ones, by the inputs that they are linear in: "all" together, any "one", the "first" or the "last", or the values that
     # are "chosen from" by a condition, such as a mask.
     linear: Mapping[str, str]
-    entrywise: Collection[str]  # functions of one tensor entry by entry
+    entrywise: frozenset[str]  # functions of one tensor entry by entry
     # Those that stand between the ends of an activation that is written as several operations, as silu is x · sigmoid(x): each
     # entry goes its own way.
-    by_entry: Collection[str]
-    meeting: Collection[str]  # and where several of its operations meet
-    winner: Collection[str]  # the maximum of windows or axes
-    between_two: Collection[str]  # the larger or the smaller of two, entry by entry
-    convolutions: Collection[str]  # products with a kernel that is moved over places
-    bilinear: Collection[str]  # products that are linear in each of two inputs
-    softmax: Collection[str]
-    exponential: Collection[str]
-    sums: Collection[str]  # along axes
-    spreads: Collection[str]  # between a sum and what it divides
-    stops: Collection[str]  # through which no gradient goes
-    one_by_one: Collection[str]  # several outputs, each an input as it is
+    by_entry: frozenset[str]
+    meeting: frozenset[str]  # and where several of its operations meet
+    winner: frozenset[str]  # the maximum of windows or axes
+    between_two: frozenset[str]  # the larger or the smaller of two, entry by entry
+    convolutions: frozenset[str]  # products with a kernel that is moved over places
+    bilinear: frozenset[str]  # products that are linear in each of two inputs
+    softmax: frozenset[str]
+    exponential: frozenset[str]
+    sums: frozenset[str]  # along axes
+    spreads: frozenset[str]  # between a sum and what it divides
+    stops: frozenset[str]  # through which no gradient goes
+    one_by_one: frozenset[str]  # several outputs, each an input as it is
     # In a layer of weights, behind the product.
-    moves: Collection[str]  # keep every entry
-    scales_and_shifts: Collection[str]  # entry by entry, by what does not change
+    moves: frozenset[str]  # keep every entry
+    scales_and_shifts: frozenset[str]  # entry by entry, by what does not change
+    additions: frozenset[str]  # those of two
     # In a normalisation.
-    roots: Collection[str]
-    squares: Collection[str]
-    means: Collection[str]  # between squares and the root of their mean
-    scaling: Collection[str]  # products and quotients of two
+    roots: frozenset[str]
+    squares: frozenset[str]
+    means: frozenset[str]  # between squares and the root of their mean
+    scaling: frozenset[str]  # products and quotients of two
 
 
 class Tape(ABC):
@@ -97,6 +98,10 @@ class Tape(ABC):
     def is_plain(self, step: Step) -> bool:
         """Return False for a step that is linear in other circumstances only."""
         return True
+
+    def softmax_axis(self, step: Step) -> int:
+        """Return the axis of a softmax of one operation."""
+        return -1
 
     def is_square(self, step: Step) -> bool:
         """Return True for the square of one tensor or of a difference."""

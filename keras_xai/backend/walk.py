@@ -10,9 +10,9 @@ from keras_xai.backend.tape import Key, Path, Step, Tape
 
 
 class Walk:
-    """What each tensor has been handed, and what the operation that made it hands on.
+    """Multipliers, handed from each tensor to those that it is computed from.
 
-    That is a multiplier: a value's contribution to the score over the value, or over its change. Linear operations hand it on as
+    A multiplier is a value's contribution to the score over the value, or over its change. Linear operations hand it on as
     a gradient; for all others a subclass has rules.
 
     Args:

@@ -29,6 +29,13 @@ class WeightedSum:
         """True for a product with a kernel that is moved over places."""
         return self.product.kind in self.tape.kinds.convolutions
 
+    @property
+    def has_bias_alone(self) -> bool:
+        """True where nothing but one bias, or none, follows the product, at most in another shape."""
+        kinds = self.tape.kinds
+        others = [step.kind for step, _ in self.following if step.kind not in kinds.moves]
+        return len(others) <= 1 and all(kind in kinds.additions for kind in others)
+
     def at_product(self, above: Any) -> Any:
         """Return the gradient with respect to the product, of one with respect to the sums."""
         for step, source in reversed(self.following):
@@ -47,10 +54,10 @@ class WeightedSum:
         """Return the gradient of that with respect to the weighted input's magnitudes."""
         return self.tape.pullback(self.product, [self.source], {0: above}, self._magnitudes(self.product))[0]
 
-    def followed(self, product: Any) -> Any:
-        """Return another product after the operations that follow it."""
+    def followed(self, product: Any, by_magnitudes: bool = False) -> Any:
+        """Return another product after the operations that follow it, or after these with the magnitudes of what they add."""
         for step, source in self.following:
-            inputs = [self.tape.value(key) for key in step.inputs]
+            inputs = self._magnitudes(step) if by_magnitudes else [self.tape.value(key) for key in step.inputs]
             inputs[source] = product
             product = self.tape.run(step, inputs)
         return product

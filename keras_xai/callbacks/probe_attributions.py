@@ -192,8 +192,14 @@ class ProbeAttributions(RecordingCallback):
         self._explainer = None  # its graph holds the model
 
     def _as_recorded(self, record: Attribution, epoch: int) -> Attribution:
-        """Return a record as it is written: of images and volumes the signed sum over channels, an input without gradient NaN."""
+        """Return a record as it is written: of images and volumes the signed sum over channels, of a layer over its units.
+
+        An input without gradient is NaN.
+        """
         values = record.values
+        if record.layer and self._explainer is not None:
+            values = _at_most_voxels(self._explainer.by_place(record))
+            return dataclasses.replace(record, epoch=epoch, values=values)
         if self._explainer is not None and self.methods[record.method].needs_gradient:
             values = _without_inputs(values, self._explainer.engine.held_inputs)
         return dataclasses.replace(record, epoch=epoch, values=_channel_sum(values, self.gallery))
@@ -241,6 +247,11 @@ def _without_inputs(values: Any, unreached: Sequence[int]) -> Any:
         return values
     arrays = [np.full_like(array, np.nan) if k in unreached else array for k, array in enumerate(leaves(values))]
     return like(values, arrays)
+
+
+def _at_most_voxels(values: NDArray[Any]) -> NDArray[Any]:
+    """Return values at a layer's places; of a large volume (B, d, h, w) means."""
+    return _at_most(values, MAX_VOXELS) if values.ndim == 4 else values
 
 
 def _channel_sum(values: Any, probe: Probe) -> Any:

@@ -250,10 +250,11 @@ def sample_values(
     if kind == "series" and first.ndim == 2 and first.shape[1] > 1:
         return _lanes(run, look, first, reach)
     steps = _steps(run)
-    if kind == "series" and first.ndim == 1 and steps not in (0, len(first)):
+    of_layer = run.method_layer(method) or len(first) != steps
+    if kind == "series" and first.ndim == 1 and steps and of_layer:
         return _layer_lane(look, first, steps, reach)
     names, values = rows_of(run, method, arrays, sample)
-    draw = _across if kind == "table" else _along
+    draw = _across if kind == "table" or (kind in SPATIAL_KINDS and first.ndim == 1) else _along
     return draw(
         look, names, values, reach or reach_of(values), magnitudes=is_magnitude(kind, run.method_quantity(method))
     )

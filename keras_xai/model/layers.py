@@ -96,9 +96,9 @@ def is_channels_first(layer: keras.layers.Layer, model: keras.Model, rank: int =
         model: that it is in.
         rank: of the output; what convolutions of another rank say is not about it.
     """
-    own = getattr(layer, "data_format", None)
-    if own is not None:
-        return bool(own == "channels_first")
+    of_layer = getattr(layer, "data_format", None)
+    if of_layer is not None:
+        return bool(of_layer == "channels_first")
     for candidate in iter_layers(model):
         data_format = getattr(candidate, "data_format", None)
         if data_format is not None and _rank_by_name(candidate) in (None, rank):
@@ -155,20 +155,25 @@ def before_head(layers: Sequence[keras.layers.Layer]) -> list[keras.layers.Layer
 
 
 def whole_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers that give a whole output each: none that holds others, but wrappers, and nothing inside attention."""
+    """The layers that give a whole output each: none that holds others, but wrappers and ConvLSTMs; nothing inside attention."""
     layers = iter_layers(model)
     # What attention holds is (n, heads, t, t): who looks at whom, no place. What a wrapper holds sees a part of a sample.
     inside: set[int] = set()
     for layer in layers:
         if "Attention" in type(layer).__name__:
             inside |= {id(part) for part in layer._flatten_layers()}
-        elif isinstance(layer, keras.layers.Wrapper):
+        elif _runs_over_steps(layer):
             inside |= {id(part) for part in layers_within(layer)}
     whole = []
     for layer in layers:
-        if id(layer) not in inside and (isinstance(layer, keras.layers.Wrapper) or not layers_within(layer)):
+        if id(layer) not in inside and (_runs_over_steps(layer) or not layers_within(layer)):
             whole.append(layer)
     return whole
+
+
+def _runs_over_steps(layer: keras.layers.Layer) -> bool:
+    """True for a wrapper, and for a recurrence whose state has places: what they hold sees one step of a sample."""
+    return isinstance(layer, keras.layers.Wrapper) or "ConvLSTM" in type(layer).__name__
 
 
 def may_hold_tokens(model: keras.Model) -> bool:

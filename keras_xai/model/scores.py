@@ -16,12 +16,14 @@ from keras_xai.backend.keras_tree import flatten_with_path
 from keras_xai.backend.protocol import Logits, Tensor
 from keras_xai.errors import InvalidInput, listed
 from keras_xai.model.batch_size import begin_sequence
+from keras_xai.model.layer_units import unit_scores
 from keras_xai.model.output_hint import hint_of_names, hint_of_shape, is_name_of_classes
 from keras_xai.model.region_score import RegionScore
 from keras_xai.model.target_score import TargetScore
 from keras_xai.model.task import Task, decide
 from keras_xai.model.whole_numbers import as_numbers
 from keras_xai.outputs.dense import Dense
+from keras_xai.outputs.layer import LayerUnits
 from keras_xai.outputs.spec import OutputSpec, output_name
 from keras_xai.records import Link
 
@@ -74,6 +76,8 @@ class ScoreFunction:
         with as_numbers(self.model):
             if callable(self.output):
                 output = self.output(self.model, x)
+            elif isinstance(self.output, LayerUnits):
+                output = unit_scores(self.model, x, self.output)
             else:
                 output = self._select(self.model(x, training=False))
         samples = inputs[0].shape[0]
@@ -133,12 +137,15 @@ class ScoreFunction:
             y: (B, ...) labels, None without.
             named: whether classes have names.
         """
+        if isinstance(self.output, LayerUnits):
+            width = outputs.reshape(len(outputs), -1).shape[1]
+            return Task("number" if width == 1 else "numbers", width, "raw", "raw")
         return decide(link, outputs, self._loss(), y, named)
 
     def _loss(self) -> Any:
         """The loss that this output is trained with, None where that is not known."""
         loss = getattr(self.model, "loss", None)
-        if callable(self.output):
+        if callable(self.output) or isinstance(self.output, LayerUnits):
             return None
         if isinstance(loss, (Mapping, list, tuple)):
             return _loss_of(loss, output_name(self.output), list(getattr(self.model, "output_names", None) or []))

@@ -127,7 +127,13 @@ def _cost(history: Sequence[Epoch]) -> tuple[float | None, float]:
 
 def _method(run: Run, name: str) -> dict[str, Any]:
     epochs = run.attribution_epochs(name)
-    return {"name": name, "title": run.method_title(name), "epochs": epochs, "quantity": run.method_quantity(name)}
+    return {
+        "name": name,
+        "title": run.method_title(name),
+        "epochs": epochs,
+        "quantity": run.method_quantity(name),
+        "layer": run.method_layer(name),
+    }
 
 
 def _source(importance: Importance) -> dict[str, Any]:
@@ -180,6 +186,8 @@ def probe(samples: Probe) -> dict[str, Any]:
     }
     if samples.kind in SPATIAL_KINDS:
         out["cells"] = importances.cells_of(samples)
+    if samples.kind == "volume":
+        out["depth"] = samples.spatial.positions[0]
     return out
 
 

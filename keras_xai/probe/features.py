@@ -119,7 +119,7 @@ class Cells:
     def names(self) -> Sequence[str]:
         cells = np.ndindex(*self.spatial.cells[1])
         if len(self.spatial.positions) == 3:
-            return [f"depth {depth}, row {row}, column {column}" for depth, row, column in cells]
+            return [f"depth {depth} row {row} column {column}" for depth, row, column in cells]
         return [f"block ({row},{column})" for row, column in cells]
 
     @property

@@ -222,6 +222,11 @@ class Log:
         constants = self._constants_of(attribution.TAG_OF_OUTPUTS + method, attribution.OutputConstants.of)
         return "contribution" if constants is None else constants.quantity
 
+    def method_layer(self, method: str) -> str:
+        """Return the layer whose units the values of a method are of; "" for values of the input, and for maps."""
+        constants = self._constants_of(attribution.TAG_OF_OUTPUTS + method, attribution.OutputConstants.of)
+        return "" if constants is None else constants.layer
+
     def outputs(self, method: str) -> Outputs | None:
         """Return targets, predictions, scores (E, B) and outputs (E, B, K) of the gallery over epochs; reads no map."""
         tag = attribution.TAG_OF_OUTPUTS + method
@@ -249,8 +254,8 @@ class Log:
 
         kind = "" if self.probe is None else self.probe.kind
         maps = self._decoded(tag, inputs_of, decode, selects)
-        quantity = self.method_quantity(method)
-        return [_attribution(outputs, index[step], values, kind, quantity) for step, values in maps if step in index]
+        facts = {"kind": kind, "quantity": self.method_quantity(method), "layer": self.method_layer(method)}
+        return [_attribution(outputs, index[step], values, **facts) for step, values in maps if step in index]
 
     @property
     def _stored_samples(self) -> int | None:
@@ -446,8 +451,8 @@ def _outputs(method: str, constants: attribution.OutputConstants, rows: Sequence
     )
 
 
-def _attribution(outputs: Outputs, k: int, values: Any, kind: str, quantity: Quantity) -> Attribution:
-    """Return the record of one epoch, from its maps and from row `k` of the outputs."""
+def _attribution(outputs: Outputs, k: int, values: Any, **facts: Any) -> Attribution:
+    """Return the record of one epoch, from its maps, from row `k` of the outputs, and from facts of all epochs."""
 
     def at_epoch(array: NDArray[Any] | None) -> NDArray[Any] | None:
         return None if array is None else array[k]
@@ -466,12 +471,11 @@ def _attribution(outputs: Outputs, k: int, values: Any, kind: str, quantity: Qua
         space=outputs.space,
         outputs=outputs.outputs[k],
         epoch=int(outputs.epochs[k]),
-        kind=kind,
         r2=at_epoch(outputs.r2),
         task=outputs.task,
         link=outputs.link,
         quadrature_error=at_epoch(outputs.quadrature_error),
-        quantity=quantity,
+        **facts,
     )
 
 

@@ -54,7 +54,7 @@ def run_of(
     return SimpleNamespace(
         probe=probe, methods=methods, epochs=list(map(int, table.epochs)), alerts=[], stops=[],
         outputs=lambda method: table, attribution=lambda method, epoch: found, method_title=lambda method: method,
-        method_quantity=quantity_of,
+        method_quantity=quantity_of, method_layer=lambda method: "",
     )  # fmt: skip
 
 

@@ -16,15 +16,16 @@ from .dense_models import decoder, detector, tagger, unet
 
 layers = keras.layers
 SIZE = 3  # samples
-MAPS = tuple(name for name, method in METHODS.items() if not method.input_shaped)
+OF_UNITS = ("internal_influence",)  # values of a layer that is named
+MAPS = tuple(name for name, method in METHODS.items() if not method.input_shaped and name not in OF_UNITS)
 CAMS = tuple(name for name in MAPS if name != "rise")
 NEEDS_GRADIENT = tuple(name for name, method in METHODS.items() if method.needs_gradient)
 
 NO_PLACES = dict.fromkeys(MAPS, "spatial")
-OF_IMAGES = {"rise": "parts of an image"}
-NO_RULE = {"deeplift": "no rule for the operation"}
 # PyTorch runs a recurrence step by step: LRP then has a rule for all that it does.
-IN_A_LOOP = {} if keras.backend.backend() == "torch" else {"lrp": "no rule for the operation"}
+WITHOUT_LOOPS = ("deeplift",) if keras.backend.backend() == "torch" else ("deeplift", "lrp")
+IN_A_LOOP = dict.fromkeys(WITHOUT_LOOPS, "no rule for the operation")
+OF_IMAGES = {"rise": "parts of an image"}
 
 
 @dataclasses.dataclass
@@ -38,6 +39,10 @@ class Asked:
     space: str = "logit"
     places: int = 2  # axes of a map
     rounding: float = 1.0  # times the usual tolerance
+
+    def __post_init__(self):
+        unnamed = [method for method in OF_UNITS if method not in self.how]
+        self.refused = self.refused | dict.fromkeys(unnamed, "name one with layer=")
 
 
 def numbers(*shape):
@@ -112,7 +117,7 @@ def probability():
     x = keras.Input((5,))
     h = layers.Dense(6, activation="tanh")(x)
     model = keras.Model(x, layers.Rescaling(1.0)(head(h)))
-    return Asked(model, numbers(5), refused=NO_PLACES | NO_RULE, space="probability")
+    return Asked(model, numbers(5), refused=NO_PLACES, space="probability")
 
 
 def normalised():
@@ -133,7 +138,7 @@ def attention():
     h = layers.Embedding(9, 4, mask_zero=True)(x)
     h = layers.LayerNormalization()(h + layers.MultiHeadAttention(2, 2)(h, h))
     model = keras.Model(x, head(layers.GlobalAveragePooling1D()(h)))
-    return Asked(model, _ids(), refused=OF_IMAGES | NO_RULE, places=1)
+    return Asked(model, _ids(), refused=OF_IMAGES, places=1)
 
 
 def _ids():
@@ -141,12 +146,13 @@ def _ids():
 
 
 def recurrent():
-    return Asked(stack(keras.Input((6, 2)), layers.GRU(4)), numbers(6, 2), refused=NO_PLACES | NO_RULE | IN_A_LOOP)
+    return Asked(stack(keras.Input((6, 2)), layers.GRU(4)), numbers(6, 2), refused=NO_PLACES | IN_A_LOOP)
 
 
 def sensors():
-    between = [layers.Conv1D(4, 3, activation="tanh"), layers.GlobalAveragePooling1D()]
-    return Asked(stack(keras.Input((6, 2)), *between), numbers(6, 2), refused=OF_IMAGES, places=1)
+    between = [layers.Conv1D(4, 3, activation="tanh", name="moving"), layers.GlobalAveragePooling1D()]
+    how = {method: {"layer": "moving"} for method in OF_UNITS}
+    return Asked(stack(keras.Input((6, 2)), *between), numbers(6, 2), how, OF_IMAGES, places=1)
 
 
 def volumes():
@@ -166,7 +172,7 @@ def video():
         layers.GlobalAveragePooling3D(),
     ]
     model = stack(keras.Input((3, 6, 7, 1)), *between)
-    return Asked(model, numbers(3, 6, 7, 1), refused=NO_RULE, places=3)
+    return Asked(model, numbers(3, 6, 7, 1), refused=IN_A_LOOP, places=3)
 
 
 def listed():

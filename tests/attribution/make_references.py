@@ -17,6 +17,7 @@ import numpy as np
 import shap
 import torch
 from captum import attr
+from captum._utils.gradient import compute_layer_gradients_and_eval
 from torch import nn
 
 HERE = Path(__file__).parent / "references"
@@ -106,6 +107,30 @@ def pictures(name, activation, pooling):
     save(name, x, base, weights, found)
 
 
+def at_layers(name, activation, pooling):
+    """What is said at the outputs of both convolutions of the same network, activations included."""
+    generator = np.random.default_rng(0)
+    weights = drawn(generator, (3, 3, 2, 4), (4,), (3, 3, 4, 5), (5,), (20, 3), (3,))
+    x, base = (generator.normal(size=(4, 8, 8, 2)).astype(np.float32) for _ in range(2))
+    net = picture_network(weights, activation, pooling)
+    z, z0 = (torch.tensor(a.transpose(0, 3, 1, 2).copy()) for a in (x, base))
+    found = {}
+    for path, layer in (("first", net[1]), ("second", net[3])):
+        slopes, _ = compute_layer_gradients_and_eval(net, layer, z, TARGET)
+        integral = {"method": "gausslegendre", "n_steps": 64, "target": TARGET}
+        product = attr.LayerGradientXActivation(net, layer).attribute(z, target=TARGET)
+        # A sum of first order: many steps.
+        fine = {"method": "riemann_middle", "n_steps": 4000, "target": TARGET}
+        found |= {
+            f"{path} saliency": slopes[0],
+            f"{path} input_x_gradient": product,
+            f"{path} internal_influence": attr.InternalInfluence(net, layer).attribute(z, z0, **integral),
+            f"{path} integrated_gradients": attr.LayerConductance(net, layer).attribute(z, z0, **fine),
+            f"{path} deeplift": attr.LayerDeepLift(net, layer).attribute(z, z0, target=TARGET),
+        }
+    save(name, x, base, weights, found)
+
+
 def table(name):
     generator = np.random.default_rng(1)
     weights = drawn(generator, (6, 10), (10,), (10, 3), (3,))
@@ -143,3 +168,4 @@ if __name__ == "__main__":
     pictures("smooth", nn.Softplus, nn.AvgPool2d)
     pictures("kinked", nn.ReLU, nn.MaxPool2d)
     table("table")
+    at_layers("layers", nn.Softplus, nn.AvgPool2d)

@@ -21,6 +21,7 @@ from .models import MODELS
 pytestmark = [pytest.mark.oldest, pytest.mark.every_backend]
 
 layers = keras.layers
+LAYER = {"internal_influence": {"layer": "conv"}}
 FEW = {"kernel_shap": 64, "lime": 64, "rise": 64, "smoothgrad": 6}  # draws: laws hold for any number
 MAPS = [name for name, method in METHODS.items() if not method.input_shaped]
 ON_INPUT = [name for name, method in METHODS.items() if method.input_shaped]
@@ -30,10 +31,11 @@ ON_LINEAR = {"contribution": lambda w, x: w * x, "slope": lambda w, x: np.tile(w
 
 def chosen(names, **more):
     """Methods by name, with few draws."""
-    return {
-        name: make_method(name, ({"n_samples": FEW[name]} if name in FEW else {}) | more.get(name, {}), METHODS)
-        for name in names
-    }
+    methods = {}
+    for name in names:
+        few = {"n_samples": FEW[name]} if name in FEW else {}
+        methods[name] = make_method(name, few | LAYER.get(name, {}) | more.get(name, {}), METHODS)
+    return methods
 
 
 def explained(model, x, names, target=1, **runner):
@@ -74,12 +76,14 @@ def case(request):
 def test_shape_and_dtype(method, case):
     """float32, one value an input, or a map (B, h, w); a target, a score, a prediction a sample."""
     if method not in case.methods:
-        with pytest.raises(kx.InvalidInput, match="spatial"):
+        with pytest.raises(kx.InvalidInput, match=r"spatial|'conv'"):
             explained(case.model, case.x, [method])
         return
     a, x = case.whole[method], case.x
     assert a.values.dtype == np.float32
-    assert a.values.shape == x.shape if METHODS[method].input_shaped else (a.values.ndim, len(a.values)) == (3, len(x))
+    axes = 4 if METHODS[method].input_shaped or method in LAYER else 3
+    assert (a.values.ndim, len(a.values)) == (axes, len(x)) if x.ndim == 4 else a.values.shape == x.shape
+    assert a.values.shape == x.shape or not METHODS[method].input_shaped
     assert np.isfinite(a.values).all()
     outputs = to_numpy(case.model(x, training=False))
     np.testing.assert_array_equal(a.target, 1)

@@ -13,7 +13,7 @@ import keras_xai as kx
 from keras_xai.attribution import METHODS
 from tests.frameworks import array as to_numpy
 
-from .kinds import KINDS, kind
+from .kinds import KINDS, OF_UNITS, kind
 
 FEW = {
     "kernel_shap": {"n_samples": 128},
@@ -29,6 +29,7 @@ QUICK = [
     ("tokens", "deeplift"),  # through a mask
     ("tokens through attention", "grad_cam"),  # what attention holds has four axes and no places
     ("series, convolution", "score_cam"),
+    ("series, convolution", "internal_influence"),
     ("strings beside numbers", "input_x_gradient"),
     ("strings beside numbers", "integrated_gradients"),
 ]
@@ -73,7 +74,8 @@ def holds(name, method):
     if METHODS[method].input_shaped:
         assert [v.shape for v in found] == [x.shape for x in given]
     else:
-        assert (found[0].ndim, len(found[0])) == (1 + asked.places, len(given[0]))
+        axes = 1 + asked.places + (method in OF_UNITS)
+        assert (found[0].ndim, len(found[0])) == (axes, len(given[0]))
     assert all(v.dtype == np.float32 and np.isfinite(v).all() for v in found)
     assert any((v != 0).any() for v in found) or method in RECTIFIED
     assert a.space == asked.space

@@ -19,7 +19,9 @@ RULES = {
 }
 R = np.random.default_rng(0)
 
-pytestmark = pytest.mark.every_backend
+on_every_backend = (
+    pytest.mark.every_backend
+)  # the others take long to compile; `tests/backend/test_agreement.py` has more
 
 
 def read(name):
@@ -52,7 +54,7 @@ def ported():
     return model, stored
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", [*list(RULES)[:2], pytest.param("gamma", marks=on_every_backend)])
 def test_a_convolutional_network_agrees_with_zennit(ported, name):
     """Batch normalisation with scales of both signs, both poolings, inputs of both signs."""
     model, stored = ported
@@ -60,6 +62,7 @@ def test_a_convolutional_network_agrees_with_zennit(ported, name):
     assert relative(a.values, stored[name]) < 2e-5
 
 
+@on_every_backend
 def test_a_transformers_block_agrees_with_lxt():
     """Attention, layer and RMS normalisation, a gate."""
     stored = read("lrp_transformer")
@@ -168,6 +171,7 @@ def softmaxed(z):
     return powers / powers.sum(-1, keepdims=True)
 
 
+@on_every_backend
 def test_the_rules_of_attention_in_their_own_words():
     """AttnLRP's equations 13 and 15 in relevances, one after the other: half of a product to each factor."""
     inputs = keras.Input((4, 3))
@@ -200,6 +204,7 @@ def test_without_gamma_a_network_of_rectifiers_has_input_times_gradient():
     np.testing.assert_allclose(a.values, b.values, rtol=1e-4, atol=1e-6)
 
 
+@on_every_backend
 def test_epsilon_takes_relevance_from_sums_that_nearly_cancel():
     """z / (z + ε sign(z)) of the score is left, where a layer has no bias."""
     model = keras.Sequential([keras.Input((3,)), layers.Dense(1, use_bias=False)])
@@ -211,6 +216,7 @@ def test_epsilon_takes_relevance_from_sums_that_nearly_cancel():
     np.testing.assert_allclose(a.values, expected, rtol=1e-5)
 
 
+@on_every_backend
 def test_an_operation_without_a_rule_is_named():
     """With its layer."""
     inputs = keras.Input((6,))
@@ -227,3 +233,20 @@ def test_options_are_checked(options):
         kx.attribute(
             keras.Sequential([keras.Input((2,)), layers.Dense(1)]), np.ones((1, 2), "float32"), "lrp", **options
         )
+
+
+def test_a_gallery_of_it_is_written_while_a_model_trains(tmp_path):
+    """By the callback, as any method's; options pass, and its values are those of the weights at the end of the epoch."""
+    x = R.normal(size=(6, 5)).astype(np.float32)
+    model = keras.Sequential(
+        [keras.Input((5,)), layers.Dense(4, activation="relu"), layers.Dense(3, activation="softmax")]
+    )
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    labels = np.arange(6) % 3
+    callback = kx.ProbeAttributions(tmp_path, kx.Probe(x, labels), {"lrp": {"epsilon": 1e-2}})
+    model.fit(x, labels, epochs=1, verbose=0, callbacks=[callback])
+    (run,) = kx.load(tmp_path).values()
+    assert run.methods == ("lrp",)
+    (record,) = run.attributions("lrp")
+    expected = kx.attribute(model, run.probe.x, "lrp", epsilon=1e-2, target=run.probe.y).values
+    np.testing.assert_allclose(record.values, expected, rtol=1e-4, atol=1e-6)

@@ -138,3 +138,16 @@ def test_a_wrapper_gives_the_output_that_its_layer_has_over_all_steps():
     model = keras.Sequential([keras.Input((4, 8, 8, 1)), video, layers.GlobalAveragePooling3D(), layers.Dense(2)])
     x = np.random.default_rng(0).normal(size=(2, 4, 8, 8, 1)).astype(np.float32)
     assert kx.attribute(model, x, "grad_cam", target=0).values.shape == (2, 4, 6, 6)
+
+
+def test_a_convolutional_recurrence_gives_the_map_of_its_last_state():
+    """A video whose frames become one state: a map over height and width."""
+    layers = keras.layers
+    keras.utils.set_random_seed(5)
+    recurrence = layers.ConvLSTM2D(3, 3, name="recurrence")
+    model = keras.Sequential([keras.Input((4, 8, 8, 1)), recurrence, layers.Flatten(), layers.Dense(2)])
+    x = np.random.default_rng(0).normal(size=(2, 4, 8, 8, 1)).astype(np.float32)
+    hires_cam = kx.attribute(model, x, "hires_cam", target=1)
+    assert hires_cam.values.shape == (2, 6, 6)
+    whole = hires_cam.values.reshape(2, -1).sum(1)
+    np.testing.assert_allclose(whole, hires_cam.score - to_numpy(model.layers[-1].bias)[1], rtol=1e-3, atol=1e-5)

@@ -89,3 +89,20 @@ def test_bad_input_is_an_error_in_words(linear, arguments, words):
     model, x = linear
     with pytest.raises(kx.InvalidInput, match=words):
         kx.metrics.deletion(model, **{"x": x, "values": np.zeros((2, 4))} | arguments)
+
+
+def test_a_map_of_a_layers_steps_orders_the_steps_of_a_series():
+    """(B, t) of a convolution: all channels of the steps that lie in the largest value go first."""
+    keras.utils.set_random_seed(0)
+    parts = [keras.layers.Conv1D(3, 2, strides=2, activation="relu"), keras.layers.Flatten(), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((8, 2)), *parts])
+    x = np.random.default_rng(0).normal(size=(3, 8, 2)).astype(np.float32)
+    values = kx.attribute(model, x, "hires_cam", target=0).values
+    curve = kx.metrics.deletion(model, x, values, target=0, steps=4)
+    order = np.argsort(-values, axis=1, kind="stable")
+    changed = x.copy()
+    for row, step in enumerate(order[:, 0]):
+        changed[row, 2 * step : 2 * step + 2] = 0
+    np.testing.assert_allclose(
+        curve[:, 1], kx.attribute(model, changed, "saliency", target=0).score, rtol=1e-4, atol=1e-6
+    )

@@ -16,6 +16,7 @@ OPTIONS = {
     "occlusion": {"window": 2},
 }
 PICTURES = ("saliency", "input_x_gradient", "integrated_gradients", "deeplift", "occlusion", "hires_cam", "grad_cam")
+AT_LAYERS = ("saliency", "input_x_gradient", "internal_influence", "integrated_gradients", "deeplift")
 PATHS = ("integrated_gradients", "deeplift")  # from the stored baseline; the others from zero
 
 
@@ -33,7 +34,7 @@ def pictures(request):
     model = keras.Sequential(
         [
             keras.Input((8, 8, 2)),
-            layers.Conv2D(4, 3, activation=activation),
+            layers.Conv2D(4, 3, activation=activation, name="first"),
             layers.Conv2D(5, 3, activation=activation, name="second"),
             pool(2),
             layers.Flatten(),
@@ -61,6 +62,29 @@ def test_pictures_agree_with_captum_and_shap(pictures, method):
     expected = stored[method] if found.ndim == 4 else stored[method][..., 0]
     smooth = 1e-5 if method in ("occlusion", "deeplift") else 2e-6
     assert relative(found, expected) < (smooth if name == "smooth" else 1e-3)
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize("method", AT_LAYERS)
+def test_layers_agree_with_captum(method):
+    """At the outputs of both convolutions; captum's conductance is a sum of first order over 4,000 steps."""
+    stored = read("layers")
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 2)),
+            layers.Conv2D(4, 3, activation="softplus", name="first"),
+            layers.Conv2D(5, 3, activation="softplus", name="second"),
+            layers.AveragePooling2D(2),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.set_weights([stored[f"weight_{k}"] for k in range(6)])
+    for layer in ("first", "second"):
+        options = {"n_steps": 64} if method in ("integrated_gradients", "internal_influence") else {}
+        found = kx.attribute(model, stored["x"], method, target=1, baseline=stored["baseline"], layer=layer, **options)
+        tolerance = {"integrated_gradients": 1e-3, "deeplift": 1e-5}.get(method, 2e-6)
+        assert relative(found.values, stored[f"{layer} {method}"]) < tolerance
 
 
 @pytest.mark.parametrize("method", ["kernel_shap", "expected_gradients"])

@@ -390,6 +390,7 @@ def test_a_class_beyond_the_columns_that_are_kept_is_left_out():
         probe=None,
         outputs=lambda method: outputs,
         method_quantity=lambda method: "slope",
+        method_layer=lambda method: "",
     )
     named = [trace["name"] for trace in PANELS["sample_outputs"](run, sample=0)["data"] if "opacity" not in trace]
     assert "7" in named

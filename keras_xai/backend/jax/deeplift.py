@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from keras_xai.backend.deeplift import DeepLiftWalk, divided
 from keras_xai.backend.jax.jaxprs import FlatJaxpr, Operation, Value
 from keras_xai.backend.jax.samples import mixing_operations
 from keras_xai.backend.jax.tape import JaxprTape, traced_scores
 from keras_xai.backend.protocol import Multipliers, TargetScores
 from keras_xai.backend.tape import Key, Path, Step, path_of
-from keras_xai.backend.walk import Walk, add_to
+from keras_xai.backend.walk import add_to
 
 _NARROW_CHANGE = 1e-5  # so small beside its values that their difference is rounding
 _SMALL_STEP = 2.0**-21  # some steps of single precision
@@ -79,7 +80,8 @@ def _stands_beside(operation: Operation, values: Arrays, bases: Arrays) -> bool:
     meet = sum(a != b for a, b in pairs[: len(operation.inputs)]) > 1
     kinds = JaxprTape.kinds
     is_winner = operation.kind in kinds.winner
-    if not is_winner and operation.kind not in kinds.entrywise and not (meet and operation.kind in kinds.meeting):
+    is_alone = is_winner or operation.kind in kinds.entrywise | kinds.softmax
+    if not is_alone and not (meet and operation.kind in kinds.meeting | kinds.bilinear | kinds.squares):
         return True
     moved = [(a, b) for a, b in pairs if a != b]
     row_beside_rows = all(b == (1, *a[1:]) for a, b in moved)
@@ -96,9 +98,8 @@ def _tiles(operation: Operation) -> bool:
     return bool(size == operation.params["window_strides"] and is_plain and is_whole)
 
 
-class _DeepLift(Walk):
-    """DeepLIFT's rules. Beside multipliers a value may have contributions, where a maximum lies above: multipliers times the
-    change. A rectifier below takes them as they are, the others divide.
+class _DeepLift(DeepLiftWalk):
+    """The rules of activations and maxima.
 
     Args:
         tape: the operations behind the samples' scores.
@@ -109,18 +110,8 @@ class _DeepLift(Walk):
 
     def __init__(self, tape: JaxprTape, path: Path, bases: Arrays, mixing: set[Operation]) -> None:
         super().__init__(tape, path)
-        self._bases, self._mixing = bases, mixing
-        self._contributions: dict[Key, Any] = {}
-
-    def is_reached(self, key: Key) -> bool:
-        return super().is_reached(key) or key in self._contributions
-
-    def multiplier(self, key: Key) -> Any:
-        multiplier, contribution = super().multiplier(key), self._contributions.get(key)
-        if contribution is None:
-            return multiplier
-        of_contribution = _divided(contribution, self.tape.value(key) - self._bases[key])
-        return of_contribution if multiplier is None else multiplier + of_contribution
+        self.bases.update(bases)
+        self._mixing = mixing
 
     def follows(self, step: Step) -> bool:
         return step.operation not in self._mixing
@@ -136,12 +127,12 @@ class _DeepLift(Walk):
 
     def _back_by_slope(self, y: Key, z: Key, function: Callable[[Any], Any]) -> None:
         """Through an entrywise function: its slope between the baseline and the sample, at the sample where they are one."""
-        above, x, base = self.multiplier(y), self.tape.value(z), self._bases[z]
+        above, x, base = self.multiplier(y), self.tape.value(z), self.bases[z]
         change = x - base
         is_wide = jnp.abs(change) > _NARROW_CHANGE * jnp.maximum(jnp.abs(x), 1.0)
         _, pullback = jax.vjp(function, x)
         (narrow,) = pullback(above.astype(self.tape.value(y).dtype))
-        wide = _divided(above * (self.tape.value(y) - self._bases[y]), change)
+        wide = divided(above * (self.tape.value(y) - self.bases[y]), change)
         self.add(z, jnp.where(is_wide, wide, narrow).astype(x.dtype))
 
     def _back_through_relu(self, y: Key, z: Key) -> None:
@@ -151,18 +142,18 @@ class _DeepLift(Walk):
         wherever both are black, that makes it what it is at the sample.
         """
         wide = jnp.float32
-        base = self._bases[z].astype(wide)
+        base = self.bases[z].astype(wide)
         moved = base - _SMALL_STEP * jnp.maximum(jnp.abs(base), _SMALLEST_BASE)
-        above, contribution = super().multiplier(y), self._contributions.get(y)
+        above, contribution = self.own_multiplier(y), self.contributions.get(y)
         handed = jnp.zeros((), wide) if contribution is None else contribution.astype(wide)
         if above is not None:
             handed = handed + above.astype(wide) * (self.tape.value(y).astype(wide) - jnp.maximum(moved, 0))
-        self.add(z, _divided(handed, self.tape.value(z).astype(wide) - moved).astype(self.tape.value(z).dtype))
+        self.add(z, divided(handed, self.tape.value(z).astype(wide) - moved).astype(self.tape.value(z).dtype))
 
     def _back_to_winner(self, operation: Operation, y: Key, z: Key) -> None:
         """The contribution of each entry of a maximum's windows: a gain where the sample's is, a loss where the base's was."""
-        above, largest, base_largest = self.multiplier(y), self.tape.value(y), self._bases[y]
-        base = self._bases[z]
+        above, largest, base_largest = self.multiplier(y), self.tape.value(y), self.bases[y]
+        base = self.bases[z]
 
         def maximum(x: Any) -> Any:
             return operation.run([x, *(self.tape.value(value) for value in operation.inputs[1:])])[0]
@@ -177,7 +168,7 @@ class _DeepLift(Walk):
             for axis, size in enumerate(operation.params["window_dimensions"]):
                 losses = losses if size == 1 else jnp.repeat(losses, size, axis)
             lost = losses * winners
-        add_to(self._contributions, z, gained + lost)
+        add_to(self.contributions, z, gained + lost)
 
     def _again(self, steps: list[Step], source: Key, array: Any) -> Any:
         """The result of some steps, in their order, with another array in the place of a value."""
@@ -199,9 +190,3 @@ def _of_one_row(operation: Operation) -> Callable[[Any], Any]:
         )
 
     return maximum
-
-
-def _divided(value: Any, by: Any) -> Any:
-    """The quotient; 0 where the divisor is 0."""
-    is_zero = by == 0
-    return jnp.where(is_zero, 0, value / jnp.where(is_zero, 1, by))

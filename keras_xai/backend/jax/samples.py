@@ -27,6 +27,8 @@ def mixing_operations(jaxpr: FlatJaxpr, path: Sequence[Operation]) -> set[Operat
 
 def _axis_of_result(operation: Operation, axes: dict[Value, int | None]) -> int | None:
     sources = [(k, axes[value]) for k, value in enumerate(operation.inputs) if value in axes]
+    if operation.kind == "dot_general" and len(sources) == 2:
+        return _axis_of_two(operation, [axis for _, axis in sources])
     before = {axis for _, axis in sources}
     if len(before) != 1 or None in before:
         return None
@@ -44,6 +46,15 @@ def _axis_of_result(operation: Operation, axes: dict[Value, int | None]) -> int 
         return None if axis in removed else axis - sum(other < axis for other in removed)
     shapes = {value.aval.shape for value in operation.outputs} | {operation.inputs[number].aval.shape}
     return axis if axis == 0 or len(shapes) == 1 else None
+
+
+def _axis_of_two(operation: Operation, axes: Sequence[int | None]) -> int | None:
+    """Return the axis of a product of two that have samples; None where one sample meets another."""
+    _, batched = operation.params["dimension_numbers"]
+    places = []
+    for axes_of_factor, axis in zip(batched, axes, strict=True):
+        places.append(list(axes_of_factor).index(axis) if axis in axes_of_factor else None)
+    return places[0] if places[0] == places[1] else None
 
 
 def _axis_of_product(operation: Operation, number: int, axis: int) -> int | None:

@@ -51,6 +51,7 @@ KINDS = Kinds(
     one_by_one=frozenset(),
     moves=names("convert_element_type copy copy_p expand_dims name reshape squeeze transpose"),
     scales_and_shifts=names("add add_any div mul sub"),
+    additions=names("add add_any"),
     roots=names("rsqrt sqrt"),
     squares=names("square"),
     means=names(
@@ -99,7 +100,7 @@ class JaxprTape(Tape):
         self._arrays = arrays
         self.inputs, self.final = jaxpr.inputs, final
         before = with_ancestors([final], JaxprAncestry(jaxpr))
-        self.steps = [_step(entry) for entry in jaxpr.operations if any(value in before for value in entry.outputs)]
+        self.steps = [_step(operation) for operation in jaxpr.operations if not before.isdisjoint(operation.outputs)]
 
     def value(self, key: Key) -> Any:
         return self._arrays[key]

@@ -8,10 +8,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_xai.backend.deeplift import DeepLiftWalk
 from keras_xai.backend.protocol import Multipliers, NoRule, TargetScores
 from keras_xai.backend.tape import Key, Path, Step, path_of
 from keras_xai.backend.tensorflow.tape import GraphTape, leaves_samples_in_front
-from keras_xai.backend.walk import Walk, add_to
+from keras_xai.backend.walk import add_to
 
 _NARROW_CHANGE = 1e-5  # so small beside its values that their difference is rounding
 _SMALL_STEP = 2.0**-21  # some steps of single precision
@@ -73,7 +74,8 @@ def _stands_beside(op: tf.Operation, twin: tf.Operation) -> bool:
     kinds = GraphTape.kinds
     meet = sum(a.shape != b.shape for a, b in zip(op.inputs, twin.inputs, strict=True)) > 1
     is_winner = op.type in kinds.winner
-    if not is_winner and op.type not in kinds.entrywise and not (meet and op.type in kinds.meeting):
+    is_alone = is_winner or op.type in kinds.entrywise | kinds.softmax
+    if not is_alone and not (meet and op.type in kinds.meeting | kinds.bilinear | kinds.squares):
         return True
     pairs = zip((*op.inputs, *op.outputs), (*twin.inputs, *twin.outputs), strict=True)
     moved = [(a.shape, b.shape) for a, b in pairs if a.shape != b.shape]
@@ -89,9 +91,8 @@ def _tiles(op: tf.Operation) -> bool:
     return size == op.get_attr("strides") and all(d % k == 0 for d, k in zip(op.inputs[0].shape, size, strict=True))
 
 
-class _DeepLift(Walk):
-    """DeepLIFT's rules. Beside multipliers a tensor may have contributions, where a maximum lies above: multipliers times the
-    change. A rectifier below takes them as they are, the others divide.
+class _DeepLift(DeepLiftWalk):
+    """The rules of activations and maxima.
 
     Args:
         tape: the operations behind the samples' scores.
@@ -103,38 +104,27 @@ class _DeepLift(Walk):
     def __init__(self, tape: GraphTape, path: Path, twins: Twins, baseline: dict[Key, Any]) -> None:
         super().__init__(tape, path)
         self._twins = twins
-        self._contributions: dict[Key, Any] = {}
-        self._bases = dict(baseline)  # of each changing tensor, that of the baselines
+        self.bases.update(baseline)
         for step, twin in twins.items():
             tensors = (*twin.operation.inputs, *twin.operation.outputs)
-            self._bases.update(zip((*step.inputs, *step.outputs), tensors, strict=True))
-
-    def is_reached(self, key: Key) -> bool:
-        return super().is_reached(key) or key in self._contributions
-
-    def multiplier(self, key: Key) -> Any:
-        multiplier, contribution = super().multiplier(key), self._contributions.get(key)
-        if contribution is None:
-            return multiplier
-        of_contribution = tf.math.divide_no_nan(contribution, self.tape.value(key) - self._bases[key])
-        return of_contribution if multiplier is None else multiplier + of_contribution
+            self.bases.update(zip((*step.inputs, *step.outputs), tensors, strict=True))
 
     def follows(self, step: Step) -> bool:
         return leaves_samples_in_front(step)
 
     def through_activation(self, y: Key, z: Key, between: list[Step]) -> None:
-        values, sources, base = self.tape.value(y), self.tape.value(z), self._bases[z]
+        values, sources, base = self.tape.value(y), self.tape.value(z), self.bases[z]
         if [step.kind for step in between] == ["Relu"]:
-            above = super().multiplier(y), self._contributions.get(y)
+            above = self.own_multiplier(y), self.contributions.get(y)
             self.add(z, _through_relu(*above, sources, base, values))
         else:
-            self.add(z, _by_slope(self.multiplier(y), sources, base, values, self._bases[y]))
+            self.add(z, _by_slope(self.multiplier(y), sources, base, values, self.bases[y]))
 
     def through_maximum(self, step: Step, source: int) -> None:
         y, z = step.outputs[0], step.inputs[source]
-        tensors = self.tape.value(z), self._bases[z], self.tape.value(y), self._bases[y]
+        tensors = self.tape.value(z), self.bases[z], self.tape.value(y), self.bases[y]
         contribution = _won(self.multiplier(y), *tensors, self._twins[step].operation)
-        add_to(self._contributions, z, contribution)
+        add_to(self.contributions, z, contribution)
 
 
 def _by_slope(above: Any, z: Any, base: Any, y: Any, base_y: Any) -> Any:

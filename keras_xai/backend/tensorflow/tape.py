@@ -50,6 +50,7 @@ KINDS = Kinds(
     one_by_one=names("IdentityN"),  # around a function with a gradient of its own, which is not to be taken
     moves=names("BatchToSpaceND Cast ExpandDims Identity Reshape Squeeze Transpose"),
     scales_and_shifts=names("Add AddV2 BiasAdd FusedBatchNormV3 Mul RealDiv Sub"),
+    additions=names("Add AddV2 BiasAdd"),
     roots=names("Rsqrt Sqrt"),
     squares=names("Square SquaredDifference"),
     means=names(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,15 +18,19 @@ from keras_xai.backend.torch.ancestry import NO_MAKERS, OF_THE_SHAPE, function_n
 from keras_xai.backend.torch.calls import is_in_place, mapped
 from keras_xai.backend.torch.functions import (
     BY_ENTRY,
+    DIVISIONS,
     ENTRYWISE,
     LINEAR_IN_ALL,
     LINEAR_IN_FIRST,
     LINEAR_IN_ONE,
+    MATRIX_PRODUCTS,
     MEETING,
+    MULTIPLICATIONS,
     WINNER,
 )
-from keras_xai.backend.torch.slopes import by_slope, by_winner
+from keras_xai.backend.torch.slopes import by_halves, by_slope, by_softmax, by_winner
 from keras_xai.backend.torch.two_parts import Parts, keeps_rows
+from keras_xai.backend.torch.whole_functions import IN_PARTS, is_sum_without_bias
 
 
 def deeplift_multipliers(
@@ -113,6 +118,12 @@ class _Rules(TorchFunctionMode):
         moving = self._moving((args, kwargs))
         if not moving:
             return func(*args, **kwargs)
+        if name in IN_PARTS and not is_sum_without_bias(name, args, kwargs):
+            with contextlib.suppress(TypeError), self:  # of an argument that it does not take: the function stays whole
+                return IN_PARTS[name](*args, **kwargs)
+        if name in DIVISIONS and len(moving) == 2 and "rounding_mode" not in kwargs:
+            with self:
+                return args[0] * torch.reciprocal(args[1])
         fault = next((fault for fault in map(self.fault, moving) if fault), "")
         result, has_rule = self._call(name, func, args, kwargs, moving)
         if not has_rule and not fault:
@@ -143,6 +154,11 @@ class _Rules(TorchFunctionMode):
         self, name: str, func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], moving: list[Any]
     ) -> tuple[Any, bool]:
         """The result of a call, and whether there is a rule for it."""
+        factors = [tensor for tensor in tensors_in((args, kwargs)) if tensor in self._calls]
+        if name in MULTIPLICATIONS | MATRIX_PRODUCTS and len(factors) == 2:
+            return self._product(name, func, args, kwargs, moving)
+        if name == "softmax" and self._is_softmax_of_rows(args, kwargs):
+            return by_softmax(args[0], args[1] if len(args) > 1 else kwargs["dim"], self._parts), True
         if name in MEETING and (len(moving) > 1 or name in ("where", "__rtruediv__")):
             if name == "where" and not any(args[0] is tensor for tensor in moving):
                 return func(*args, **kwargs), True
@@ -161,6 +177,40 @@ class _Rules(TorchFunctionMode):
             return by_winner(only, lambda z: _with(func, args, kwargs, only, z), self._parts), True
         result = func(*args, **kwargs)
         return result, self._is_linear(name, func, args, kwargs, moving, result)
+
+    def _product(
+        self, name: str, func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], moving: list[Any]
+    ) -> tuple[Any, bool]:
+        """The same for a product of two tensors that move: each row by its own, or functions of one tensor entry by entry."""
+        source = (
+            self._source_of_activation(args, kwargs, moving) if name in MULTIPLICATIONS and len(moving) == 2 else None
+        )
+        if source is not None:
+            call = _Call(self._count + 1, func, args, kwargs, "")
+            return by_slope(source, lambda z: self._again(call, source, z), self._parts), True
+
+        def product(*tensors: Any) -> Any:
+            by_number = {id(tensor): other for tensor, other in zip(moving, tensors, strict=True)}
+            of_others = mapped((args, dict(kwargs)), lambda tensor: by_number.get(id(tensor), tensor))
+            return func(*of_others[0], **of_others[1])
+
+        ranks = {tensor.ndim for tensor in moving}
+        in_front = (
+            all(self._parts.fit(tensor) and len(tensor) == len(moving[0]) for tensor in moving) and len(ranks) == 1
+        )
+        if name == "einsum":
+            inputs, _, output = str(args[0]).replace(" ", "").partition("->")
+            in_front = in_front and {entry[:1] for entry in inputs.split(",")} == {output[:1]}
+        elif name in MATRIX_PRODUCTS:
+            in_front = in_front and ranks != {2}
+        if not in_front or is_in_place(name, kwargs):
+            return func(*args, **kwargs), False
+        return by_halves(moving, product, self._parts), True
+
+    def _is_softmax_of_rows(self, args: Any, kwargs: Mapping[str, Any]) -> bool:
+        """True for a softmax along another axis than that of the samples."""
+        axis = args[1] if len(args) > 1 else kwargs.get("dim")
+        return axis is not None and axis not in (0, -args[0].ndim) and self._parts.fit(args[0])
 
     def _is_linear(
         self, name: str, func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], moving: list[Any], result: Any

@@ -39,8 +39,9 @@ MEETING = names(
     "__mul__ __pow__ __rmul__ __rtruediv__ __truediv__ div divide maximum minimum mul multiply pow true_divide where"
 )
 _CONVOLUTIONS = names("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d")
-_MULTIPLICATIONS = names("__imul__ __mul__ __rmul__ mul mul_ multiply")
-_DIVISIONS = names("__itruediv__ __truediv__ div div_ divide true_divide")
+MULTIPLICATIONS = names("__imul__ __mul__ __rmul__ mul mul_ multiply")
+DIVISIONS = names("__itruediv__ __truediv__ div div_ divide true_divide")
+MATRIX_PRODUCTS = names("__matmul__ __rmatmul__ bmm einsum matmul mm tensordot")
 _SUMS_AND_DIFFERENCES = names("__add__ __iadd__ __isub__ __radd__ __rsub__ __sub__ add add_ rsub sub sub_ subtract")
 _SAME_ENTRIES = names("contiguous clone float reshape squeeze to type type_as unsqueeze view")
 KINDS = Kinds(
@@ -64,15 +65,16 @@ KINDS = Kinds(
     stops=names("detach"),
     one_by_one=frozenset(),
     moves=_SAME_ENTRIES | names("flatten movedim moveaxis permute swapaxes t T transpose unflatten view_as"),
-    scales_and_shifts=_SUMS_AND_DIFFERENCES | _MULTIPLICATIONS | _DIVISIONS | {"batch_norm"},
+    scales_and_shifts=_SUMS_AND_DIFFERENCES | MULTIPLICATIONS | DIVISIONS | {"batch_norm"},
+    additions=names("__add__ __iadd__ __radd__ add"),
     roots=names("rsqrt sqrt"),
     squares=names("square var"),
     means=_SAME_ENTRIES
     | _SUMS_AND_DIFFERENCES
-    | _MULTIPLICATIONS
-    | _DIVISIONS
+    | MULTIPLICATIONS
+    | DIVISIONS
     | names(
         "__rtruediv__ broadcast_to clamp clamp_max clamp_min clip expand expand_as maximum mean minimum reciprocal sum transpose"
     ),
-    scaling=_MULTIPLICATIONS | _DIVISIONS,
+    scaling=MULTIPLICATIONS | DIVISIONS,
 )

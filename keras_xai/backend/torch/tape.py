@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from keras_xai.backend.tape import Key, Step, Tape
 from keras_xai.backend.torch.ancestry import NO_MAKERS, OF_THE_SHAPE, function_name, tensors_in
 from keras_xai.backend.torch.calls import is_in_place, mapped
 from keras_xai.backend.torch.functions import KINDS
-from keras_xai.backend.torch.whole_functions import IN_PARTS
+from keras_xai.backend.torch.whole_functions import IN_PARTS, is_sum_without_bias
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
@@ -72,12 +73,9 @@ class CallTape(TorchFunctionMode, Tape):
         tensors = list(tensors_in((args, kwargs)))
         if name in NO_MAKERS or name in OF_THE_SHAPE or not any(self._keys.get(t) in self._moving for t in tensors):
             return func(*args, **kwargs)
-        if name in IN_PARTS and self._has_parts(func, args, kwargs):
-            try:
-                with self:
-                    return IN_PARTS[name](*args, **kwargs)
-            except TypeError:  # an argument that it does not take: it stays whole
-                pass
+        if name in IN_PARTS and not is_sum_without_bias(name, args, kwargs):
+            with contextlib.suppress(TypeError), self:  # of an argument that it does not take: the function stays whole
+                return IN_PARTS[name](*args, **kwargs)
         writes = name == "__setitem__" or is_in_place(name, kwargs)
         inputs = tuple(self._key_of(tensor) for tensor in tensors)
         if writes:
@@ -108,6 +106,10 @@ class CallTape(TorchFunctionMode, Tape):
             call.args[5] if len(call.args) > 5 else call.kwargs.get("training", False)
         )
 
+    def softmax_axis(self, step: Step) -> int:
+        call = step.operation
+        return int(call.args[1] if len(call.args) > 1 else call.kwargs["dim"])
+
     def is_square(self, step: Step) -> bool:
         call = step.operation
         if step.kind in ("__pow__", "pow"):
@@ -133,12 +135,6 @@ class CallTape(TorchFunctionMode, Tape):
             [multiplier.to(results[k].dtype) for k, multiplier in above.items()],
             allow_unused=True,
         )
-
-    def _has_parts(self, func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> bool:
-        """False for a weighted sum that has no bias: it is one operation."""
-        if function_name(func) not in KINDS.linear:
-            return True
-        return (args[2] if len(args) > 2 else kwargs.get("bias")) is not None
 
     def _key_of(self, tensor: Any) -> Key:
         return self._keys[tensor] if tensor in self._keys else self._new_key(tensor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -92,3 +92,9 @@ IN_PARTS: dict[str, Callable[..., Any]] = {
     "linear": linear,
     **{name: _convolution(getattr(functional, name)) for name in _CONVOLUTIONS},
 }
+
+
+def is_sum_without_bias(name: str, args: Any, kwargs: Mapping[str, Any]) -> bool:
+    """Return True for a call of a layer of weights that has no bias: it is one operation."""
+    is_sum = name == "linear" or name in _CONVOLUTIONS
+    return is_sum and (args[2] if len(args) > 2 else kwargs.get("bias")) is None

@@ -6,12 +6,12 @@
 type Source = "live" | "clean" | "data";
 type AlertSource = Source | "gap" | "rule";
 type Verdict = "data changed" | "reliance moved" | "training-only shortcut" | "rows differ" | "rule broken";
-type Kind = "table" | "image" | "series" | "tokens";
+type Kind = "table" | "image" | "series" | "tokens" | "volume";
 type ColourMap = "sequential" | "diverging" | "ember";
 type Theme = "light" | "dark";
 type Extent = [low: number, high: number];
-/** Rows and columns of a map of the input. */
-type Cells = [rows: number, columns: number];
+/** How many cells of a map of the input lie along each axis: rows and columns, or depth, rows and columns. */
+type Cells = number[];
 
 // Arrays, as `core/api.js` makes them of the server's bytes.
 
@@ -95,6 +95,8 @@ interface Method {
   title: string;
   epochs: number[];
   quantity: "contribution" | "slope" | "other";
+  /** whose units the values are of; "" for values of the input, and for maps */
+  layer: string;
 }
 
 interface ProbeInfo {
@@ -106,6 +108,8 @@ interface ProbeInfo {
   features: string[];
   inputs: string[];
   cells?: Cells | null;
+  /** slices of a volume */
+  depth?: number;
 }
 
 interface SourceInfo {
@@ -204,6 +208,8 @@ interface Inputs extends Framed {
   columns: string[][];
   categories: (string[] | null)[][];
   words?: string[][];
+  /** slices of the inputs that are volumes, whose slices are rows of their own */
+  depth: Record<string, number>;
   [array: `x${number}`]: ByteTensor;
 }
 
@@ -230,6 +236,8 @@ interface AttributionMaps extends Framed {
   method: string;
   /** the sides of maps that come as means */
   whole?: Record<string, number[]>;
+  /** slices of the maps of volumes, whose slices are rows of their own */
+  depth?: Record<string, number>;
   [maps: `v${number}`]: MapTensor;
   [counts: `counts${number}`]: IntTensor;
   [ends: `ends${number}`]: FloatTensor;

@@ -53,6 +53,8 @@ def encode(record: Attribution) -> Iterator[Value]:
         constants["title"] = record.title
     if record.quantity != "contribution":
         constants["quantity"] = record.quantity
+    if record.layer:
+        constants["layer"] = record.layer
     data = plugin_data(PluginData.OUTPUTS, method=record.method, options=constants)
     yield TAG_OF_OUTPUTS + record.method, data, _table(record, len(inputs[0]))
 
@@ -88,6 +90,7 @@ class OutputConstants:
     link: Link
     title: str  # of the method; "" where an older version wrote it
     quantity: Quantity
+    layer: str  # of whose units the values are, "" for any other values
 
     @classmethod
     def of(cls, data: PluginData) -> OutputConstants:
@@ -101,7 +104,8 @@ class OutputConstants:
         task = None if task is None else checks.word(task, TASKS)
         usual = "slope" if data.method in OLDER_SLOPES else "contribution"
         quantity = checks.word(constants.get("quantity", usual), QUANTITIES)
-        return cls(space, complete, r2, quadrature, task, link, checks.text(constants.get("title", "")), quantity)
+        title, layer = (checks.text(constants.get(name, "")) for name in ("title", "layer"))
+        return cls(space, complete, r2, quadrature, task, link, title, quantity, layer)
 
     def read_as(self, width: int) -> tuple[TaskKind, Link]:
         """Return task and link of outputs with `width` columns; in an older file they follow from the space."""

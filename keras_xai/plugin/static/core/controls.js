@@ -97,9 +97,11 @@ export class SettingsRail {
    * @param {number} low
    * @param {number} high
    * @param {string} [unit]
+   * @param {string} [automatic] what a button says that chooses no number
    */
-  range(name, label, low, high, unit = "") {
+  range(name, label, low, high, unit = "", automatic = "") {
     const output = h("output", {});
+    const button = h("button", { type: "button", onclick: () => set({ [name]: null }) }, automatic);
     const input = h("input", {
       type: "range",
       min: low,
@@ -108,9 +110,13 @@ export class SettingsRail {
       oninput: () => choose(name, Number(input.value)),
     });
     this.#followers.push(() => {
-      input.value = String(state[name]);
-      output.textContent = `${state[name]}${unit}`;
+      const value = state[name];
+      input.value = String(value ?? (low + high) / 2);
+      input.classList.toggle("open", value === null);
+      output.textContent = value === null ? "" : `${value}${unit}`;
+      button.setAttribute("aria-pressed", String(value === null));
     });
-    return h("div", { class: "range" }, input, output);
+    const slider = h("div", { class: "range" }, input, output);
+    return automatic ? h("div", {}, slider, h("div", { class: "seg" }, button)) : slider;
   }
 }

@@ -3,7 +3,7 @@ import { firstChange } from "./alerts.js";
 import { bytesOf } from "./api.js";
 import { themeName } from "./colour.js";
 import { clamp, clip, count, percent, position, short } from "./dom.js";
-import { clipOf, density, reduced } from "./image.js";
+import { clipAt, clipOf, density, reduced } from "./image.js";
 import { Memo } from "./memo.js";
 import { state } from "./state.js";
 
@@ -227,17 +227,77 @@ export class Gallery {
     /** of each column its words, where its values number some */
     this.categories = inputs?.categories[part] ?? null;
     this.featureNames = (inputs?.columns[part]?.length ? inputs.columns[part] : inputs?.feature_names) ?? null;
-    this.size = this.maps.shape[0];
+    /** slices of a map of a volume; 0 of any other map */
+    this.depth = maps.depth?.[`v${part}`] ?? 0;
+    this.inputDepth = inputs?.depth[`x${part}`] ?? 0;
+    this.size = this.maps.shape[0] / (this.depth || 1);
     this.samples = Array.from({ length: this.size }, (_, b) => b);
+    /** sides of a map, of a volume those of one slice */
     this.shape = maps.whole?.[`v${part}`] ?? this.maps.shape.slice(1);
-    this.length = this.shape.reduce((product, side) => product * side, 1);
-    /** @type {Kind} a column beside images is a table */
-    this.kind = run.probe?.kind ?? "table";
-    if (this.kind === "image" && this.shape.length === 1) this.kind = "table";
+    /** values of a slice */
+    this.area = this.shape.reduce((product, side) => product * side, 1);
+    this.length = this.area * (this.depth || 1);
+    this.kind = this.#kind(run.probe?.kind ?? "table");
     this.outputEpochs = outputs.epochs;
     this.outputAt = position(this.outputEpochs, this.epoch);
     this.classes = outputs.classes;
     this.percents = outputs.percent;
+  }
+
+  /**
+   * The kind of the maps that are shown: a column beside images is a table, an image beside volumes an image.
+   * @param {Kind} kind of the probe
+   * @returns {Kind}
+   */
+  #kind(kind) {
+    if (kind !== "image" && kind !== "volume") return kind;
+    if (this.shape.length === 1) return "table";
+    return this.depth ? "volume" : "image";
+  }
+
+  /** Whether samples are shown as images: slice by slice, where they are volumes. */
+  get isPictured() {
+    return this.kind === "image" || this.kind === "volume";
+  }
+
+  /** How many slices there are to choose from: those of the input where it was written, else those of its map. */
+  get slices() {
+    return this.inputDepth || this.depth;
+  }
+
+  /**
+   * The slice of a sample that is shown.
+   * @param {number} sample
+   */
+  sliceOf(sample) {
+    if (state.depth !== null) return clamp(state.depth, 0, Math.max(0, this.slices - 1));
+    if (!this.depth) return this.slices >> 1;
+    const strongest = this.sliceShares(sample).reduce((best, share, k, all) => (share > all[best] ? k : best), 0);
+    return clamp(Math.floor(((strongest + 0.5) * this.slices) / this.depth), 0, this.slices - 1);
+  }
+
+  /**
+   * The slice of a map at a slice of its input: a map of a layer has fewer.
+   * @param {number} slice
+   */
+  mapSlice(slice) {
+    return this.depth ? Math.floor(((slice + 0.5) * this.depth) / this.slices) : 0;
+  }
+
+  /**
+   * What share of a sample's magnitude lies in each slice of its map.
+   * @param {number} sample
+   * @returns {number[]}
+   */
+  sliceShares(sample) {
+    return memo.once(this.maps, `slice shares ${sample}`, () => {
+      const values = this.values(sample);
+      const sums = Array.from({ length: this.depth }, (_, k) =>
+        values.subarray(k * this.area, (k + 1) * this.area).reduce((sum, value) => sum + Math.abs(value), 0),
+      );
+      const whole = sums.reduce((sum, value) => sum + value, 0) || 1;
+      return sums.map((sum) => sum / whole);
+    });
   }
 
   /** A method without signs has only magnitudes to show. */
@@ -279,9 +339,11 @@ export class Gallery {
    * Where a sample's map lies, and in which row: in its own answer where it is seen larger than the means are for.
    * @param {number} sample
    * @param {number} size
+   * @param {number} slice
    * @returns {[maps: MapTensor, row: number]}
    */
-  #source(sample, size) {
+  #source(sample, size, slice) {
+    if (this.depth) return [this.maps, sample * this.depth + this.mapSlice(slice)];
     if (!this.spread || !this.current || size <= this.tile) return [this.maps, sample];
     const parameters = { ...this.parameters, most: undefined, sample };
     const whole = this.moving
@@ -296,19 +358,21 @@ export class Gallery {
    * @param {number} size
    */
   look(sample, size) {
-    const [maps] = this.#source(sample, size);
+    const slice = this.sliceOf(sample);
+    const [maps] = this.#source(sample, size, slice);
     const settings = [state.display, state.opacity, state.clip, this.map, this.signed];
-    return [maps, sample, themeName(), ...settings, devicePixelRatio, this.input?.data];
+    return [maps, sample, slice, themeName(), ...settings, devicePixelRatio, this.input?.data];
   }
 
   /**
    * A drawing of one sample's input.
    * @param {number} sample
    * @param {number} size
+   * @param {number} [slice] of a volume
    * @returns {import("./image.js").Drawing}
    */
-  inputImage(sample, size) {
-    const input = this.#pixels(sample);
+  inputImage(sample, size, slice = this.sliceOf(sample)) {
+    const input = this.#pixels(sample, slice);
     return { input, size, ratio: this.#ratio(input) };
   }
 
@@ -317,11 +381,12 @@ export class Gallery {
    * @param {number} sample
    * @param {number} size
    * @param {number} [hi] the value of the strongest colour, where maps share a scale
+   * @param {number} [slice] of a volume
    * @returns {import("./image.js").Drawing}
    */
-  mapImage(sample, size, hi) {
-    const input = this.#pixels(sample);
-    const [maps, row] = this.#source(sample, size);
+  mapImage(sample, size, hi, slice = this.sliceOf(sample)) {
+    const input = this.#pixels(sample, slice);
+    const [maps, row] = this.#source(sample, size, slice);
     const spread = this.spread && {
       counts: this.spread.counts.subarray(256 * sample, 256 * (sample + 1)),
       low: this.spread.ends[2 * sample],
@@ -330,12 +395,22 @@ export class Gallery {
     return {
       input: state.display === "overlay" ? input : undefined,
       ...reduced(maps, row, maps.shape[1], maps.shape[2], size * density()),
-      ...this.colouring(hi ?? clipOf(this.maps, sample, this.length, state.clip, spread)),
+      ...this.colouring(hi ?? this.#clip(sample, spread)),
       opacity: state.opacity / 100,
       smooth: this.coarse,
       size,
       ratio: this.#ratio(input),
     };
+  }
+
+  /**
+   * The value of the strongest colour of a sample; of a volume that of all its slices.
+   * @param {number} sample
+   * @param {import("./image.js").Spread | undefined} spread
+   */
+  #clip(sample, spread) {
+    if (!this.depth) return clipOf(this.maps, sample, this.length, state.clip, spread);
+    return memo.once(this.maps, `clip ${sample} ${state.clip}`, () => clipAt(this.values(sample), state.clip));
   }
 
   /** @param {import("./image.js").InputPixels | undefined} input */
@@ -345,20 +420,22 @@ export class Gallery {
 
   /** A class activation map is coarser than its input: it is drawn smoothly, as it is meant. */
   get coarse() {
-    const smaller = this.input && this.kind === "image" && this.shape[0] < this.input.shape[1];
+    const smaller = this.input && this.isPictured && this.shape[0] < this.input.shape[1];
     return this.method.name.includes("cam") || Boolean(smaller);
   }
 
   /**
    * @param {number} sample
+   * @param {number} slice of a volume
    * @returns {import("./image.js").InputPixels | undefined}
    */
-  #pixels(sample) {
-    if (!this.input || this.kind !== "image") return undefined;
+  #pixels(sample, slice) {
+    if (!this.input || !this.isPictured) return undefined;
     const [, height, width, channels = 1] = this.input.shape;
     const length = height * width * channels;
-    const data = this.input.data.subarray(sample * length, (sample + 1) * length);
-    return { data, height, width, channels, all: this.input.data, sample };
+    const row = this.inputDepth ? sample * this.inputDepth + slice : sample;
+    const data = this.input.data.subarray(row * length, (row + 1) * length);
+    return { data, height, width, channels, all: this.input.data, sample: row };
   }
 
   /** @param {number} index */
@@ -466,7 +543,7 @@ export class Gallery {
     const mixed = names.length > 1;
     const target = mixed ? "the class named at each sample" : clip(names[0], 32);
     const graded = this.classes || this.outputs.task === "labels";
-    if (this.kind === "image" && !this.signed) return ["none", mixed ? "strong" : `strong for ${target}`];
+    if (this.isPictured && !this.signed) return ["none", mixed ? "strong" : `strong for ${target}`];
     if (this.magnitudes) return ["flat", mixed ? "steep" : `steep for ${target}`];
     if (this.method.quantity === "other") {
       return ["low", `high for ${mixed ? "the output explained at each sample" : target}`];
@@ -523,7 +600,7 @@ export class Gallery {
   warning(sample) {
     const error = this.error(sample);
     if (!(error > this.outputs.large_error)) return "";
-    return `completeness error ${percent(error)}${this.kind === "image" ? "" : ": the sum misses the score"}`;
+    return `completeness error ${percent(error)}${this.isPictured ? "" : ": the sum misses the score"}`;
   }
 
   /** The epoch before the first alert up to here: what "change" is measured from. */

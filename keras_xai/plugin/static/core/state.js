@@ -22,6 +22,8 @@ const DEFAULTS = {
   colours: "",
   opacity: 85,
   clip: 99,
+  /** the slice of volumes that is shown; null: of each sample the one with the largest share of its map */
+  depth: /** @type {number | null} */ (null),
   sort: "probe",
   /** of bars and shades: "common" to all samples, or each sample its "own" */
   scale: "common",

@@ -112,28 +112,83 @@ export function lacking(importance, epoch) {
 }
 
 /**
- * Rows and columns of an image's importance; null where it is no map of the input.
+ * How many cells lie along each axis of an image's or volume's importance; null where it is no map of the input.
  * @param {Run} run
  * @param {Importance} importance
  * @returns {Cells | null}
  */
 export function cellsOf(run, importance) {
-  const cells = run.probe?.kind === "image" ? run.probe.cells : null;
-  return cells && cells[0] * cells[1] === importance.names.length ? cells : null;
+  const cells = run.probe?.cells ?? null;
+  return cells && cells.reduce((product, side) => product * side, 1) === importance.names.length ? cells : null;
 }
 
 /**
- * The cell of a map under the pointer.
- * @param {PointerEvent} event
- * @param {HTMLCanvasElement} canvas
+ * How the slices of a volume's map are laid out; null for an image.
  * @param {Cells} cells
  */
-function cellAt(event, canvas, [rows, columns]) {
-  const box = canvas.getBoundingClientRect();
-  /** @param {number} offset @param {number} size @param {number} n */
-  const index = (offset, size, n) => Math.min(n - 1, Math.max(0, Math.floor((offset / size) * n)));
-  const at = index(event.clientY - box.top, box.height, rows);
-  return at * columns + index(event.clientX - box.left, box.width, columns);
+export const sliceOrder = (cells) =>
+  cells.length > 2 ? h("p", { class: "note" }, "Cells by depth: from left to right, row by row.") : null;
+
+/** The cells of a map in a plane: those of a volume slice by slice, from left to right and from top to bottom. */
+export class CellPlane {
+  /** @type {number[]} the place in the plane of each cell */
+  #places = [];
+
+  /** @param {Cells} cells */
+  constructor(cells) {
+    const [rows, columns] = cells.slice(-2);
+    const depth = cells.length > 2 ? cells[0] : 1;
+    const across = Math.ceil(Math.sqrt(depth));
+    const gap = depth > 1 ? 1 : 0;
+    this.height = Math.ceil(depth / across) * (rows + gap) - gap;
+    this.width = across * (columns + gap) - gap;
+    for (let slice = 0; slice < depth; slice++) {
+      const top = Math.floor(slice / across) * (rows + gap);
+      const left = (slice % across) * (columns + gap);
+      for (let row = 0; row < rows; row++) {
+        for (let column = 0; column < columns; column++) {
+          this.#places.push((top + row) * this.width + left + column);
+        }
+      }
+    }
+  }
+
+  /**
+   * The values of cells as a map; what lies between slices has none.
+   * @param {Float32Array} values
+   */
+  laidOut(values) {
+    const map = new Float32Array(this.height * this.width).fill(NaN);
+    this.#places.forEach((place, cell) => {
+      map[place] = values[cell];
+    });
+    return map;
+  }
+
+  /**
+   * Where a cell begins, in cells of the plane.
+   * @param {number} cell
+   * @returns {[row: number, column: number]}
+   */
+  at(cell) {
+    const place = this.#places[cell];
+    return [Math.floor(place / this.width), place % this.width];
+  }
+
+  /**
+   * The cell under the pointer; undefined between slices.
+   * @param {PointerEvent} event
+   * @param {HTMLCanvasElement} canvas
+   * @returns {number | undefined}
+   */
+  under(event, canvas) {
+    const box = canvas.getBoundingClientRect();
+    /** @param {number} offset @param {number} size @param {number} n */
+    const index = (offset, size, n) => Math.min(n - 1, Math.max(0, Math.floor((offset / size) * n)));
+    const row = index(event.clientY - box.top, box.height, this.height);
+    const cell = this.#places.indexOf(row * this.width + index(event.clientX - box.left, box.width, this.width));
+    return cell < 0 ? undefined : cell;
+  }
 }
 
 /**
@@ -182,11 +237,16 @@ export function changeFigure(before, after, cells, names, note, spare) {
  * @param {(cell: number) => string} say
  */
 function mapFigure(title, note, cells, colouring, spare, say) {
-  const [height, width] = cells;
+  const plane = new CellPlane(cells);
+  const { height, width } = plane;
+  const values = plane.laidOut(colouring.values);
   const canvas = h("canvas", { class: "thumb", role: "img", "aria-label": `${title}, ${note}` });
-  draw(canvas, { height, width, size: MAP_SIZE + spare / 2, ratio: height / width, ...colouring });
-  hatch(canvas, colouring.values, cells);
-  hint(canvas, (event) => say(cellAt(event, canvas, cells)));
+  draw(canvas, { height, width, size: MAP_SIZE + spare / 2, ratio: height / width, ...colouring, values });
+  hatch(canvas, colouring.values, plane);
+  hint(canvas, (event) => {
+    const cell = plane.under(event, canvas);
+    return cell === undefined ? "" : say(cell);
+  });
   return h("figure", {}, canvas, h("figcaption", {}, h("b", {}, title), note));
 }
 
@@ -194,15 +254,16 @@ function mapFigure(title, note, cells, colouring, spare, say) {
  * Strokes over the cells that have no value.
  * @param {HTMLCanvasElement} canvas
  * @param {Float32Array} values
- * @param {Cells} cells
+ * @param {CellPlane} plane
  */
-function hatch(canvas, values, [rows, columns]) {
+function hatch(canvas, values, plane) {
   const context = context2d(canvas);
-  const [width, height] = [canvas.width / columns, canvas.height / rows];
+  const [width, height] = [canvas.width / plane.width, canvas.height / plane.height];
   context.strokeStyle = token("line-strong");
   values.forEach((value, i) => {
     if (Number.isFinite(value)) return;
-    const [x, y] = [(i % columns) * width, Math.floor(i / columns) * height];
+    const [row, column] = plane.at(i);
+    const [x, y] = [column * width, row * height];
     context.save();
     context.beginPath();
     context.rect(x, y, width, height);

@@ -95,7 +95,7 @@ export function barsTile(gallery, sample, width, alerted, reach = commonReach(ga
   const { zero } = columns;
   const { quantity } = gallery.method;
   svg.append(
-    s("text", { x: columns.value, y: 12, "text-anchor": "end", class: "head" }, "value"),
+    s("text", { x: columns.value, y: 12, "text-anchor": "end", class: "head" }, gallery.method.layer ? "" : "value"),
     s("text", { x: columns.number - 40, y: 12, class: "head" }, quantity === "other" ? "attribution" : quantity),
     s("line", { x1: zero, x2: zero, y1: ROW, y2: height, stroke: token("line-strong") }),
   );
@@ -161,6 +161,7 @@ function rowMarks({ name, value, share }, y, columns, alarm) {
  * @returns {(f: number) => string}
  */
 function namesOf(gallery) {
+  if (gallery.method.layer) return (f) => `unit ${f}`;
   const matches = gallery.featureNames?.length === gallery.length;
   const names = matches ? gallery.featureNames : gallery.run.probe?.features;
   return (f) => (names?.length === gallery.length ? names[f] : `column ${f}`);
@@ -172,7 +173,7 @@ function namesOf(gallery) {
  * @param {number} f
  */
 function inputOf(gallery, sample, f) {
-  if (gallery.input?.data.length !== gallery.maps.data.length) return "";
+  if (gallery.method.layer || gallery.input?.data.length !== gallery.maps.data.length) return "";
   const value = gallery.input.data[sample * gallery.length + f];
   return clip(gallery.categories?.[f]?.[value] ?? short(value), 16);
 }
@@ -265,7 +266,7 @@ const LINES_UNDER_POINTER = 8;
  */
 export function seriesTile(gallery, sample, width, reach = commonReach(gallery, sample)) {
   const [steps, channels] = seriesSides(gallery);
-  const ofLayer = gallery.length !== steps * channels;
+  const ofLayer = Boolean(gallery.method.layer) || gallery.length !== steps * channels;
   const mapSteps = ofLayer ? gallery.shape[0] : steps;
   const lanes = Math.min(LANES, channels);
   const values = gallery.values(sample);

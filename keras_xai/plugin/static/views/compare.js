@@ -181,7 +181,7 @@ class ComparisonTable {
     const [first, second] = sides.map(({ gallery }) => gallery);
     this.#first = first;
     this.#second = /** @type {Gallery | undefined} */ (second);
-    this.#image = first.kind === "image";
+    this.#image = first.isPictured;
     this.#alike =
       second !== undefined &&
       first.method.name === second.method.name &&
@@ -250,7 +250,8 @@ class ComparisonTable {
     const { truth } = gallery.judge(sample);
     const name = truth === null ? `sample ${sample}` : gallery.className(truth);
     const target = gallery.explainsAnother(sample) && h("span", { class: "speaks" }, gallery.sides([sample])[1]);
-    const input = this.#image && gallery.input ? canvasOf(gallery.inputImage(sample, IMAGE)) : null;
+    const slice = this.#slice(sample);
+    const input = this.#image && gallery.input ? canvasOf(gallery.inputImage(sample, IMAGE, slice)) : null;
     return h("div", { class: "col" }, h("b", {}, name), target, input);
   }
 
@@ -275,7 +276,16 @@ class ComparisonTable {
     const clips = [this.#pair?.before, this.#pair?.after].flatMap((side) =>
       side ? clipAt(side.values(sample), state.clip) : [],
     );
-    return canvasOf(gallery.mapImage(sample, IMAGE, clips.length ? Math.max(...clips) : undefined));
+    const hi = clips.length ? Math.max(...clips) : undefined;
+    return canvasOf(gallery.mapImage(sample, IMAGE, hi, this.#slice(sample)));
+  }
+
+  /**
+   * The slice of a volume, the same one in each row.
+   * @param {number} sample
+   */
+  #slice(sample) {
+    return (this.#pair?.after ?? this.#first).sliceOf(sample);
   }
 
   /**
@@ -305,9 +315,11 @@ function sideNote({ notFiniteSince, score }) {
  * @param {number} sample
  */
 function changeCell(before, after, sample) {
-  const values = shareChange(before.values(sample), after.values(sample));
+  const all = shareChange(before.values(sample), after.values(sample));
   const [height, width] = before.shape;
-  const hi = clipAt(values, state.clip);
+  const hi = clipAt(all, state.clip);
+  const begin = after.mapSlice(after.sliceOf(sample)) * after.area;
+  const values = all.subarray(begin, begin + after.area);
   const canvas = canvasOf({ values, height, width, hi, signed: true, size: IMAGE, ratio: height / width });
   return h("div", { class: "col" }, canvas, percent(moved(before.values(sample), after.values(sample))));
 }
@@ -335,8 +347,8 @@ function verdict(before, after) {
   const changed = before.samples.filter((b) => before.judge(b).predicted !== after.judge(b).predicted).length;
   const read = before.classes ? `${changed} of ${before.size} samples are read differently. ` : "";
   const names = before.run.probe?.features ?? [];
-  const cells = (before.kind === "image" && before.run.probe?.cells) || null;
-  const features = cells ? cells[0] * cells[1] : before.length;
+  const cells = (before.isPictured && before.run.probe?.cells) || null;
+  const features = cells ? cells.reduce((product, side) => product * side, 1) : before.length;
   if (!names.length || names.length !== features) return read;
   const [old, young] = [before, after].map((gallery) => pooledShares(gallery, cells, features));
   let most = 0;
@@ -353,13 +365,18 @@ function verdict(before, after) {
  */
 function pooledShares(gallery, cells, features) {
   const pooled = new Float64Array(features);
-  const [height, width] = gallery.shape;
+  const sides = gallery.depth ? [gallery.depth, ...gallery.shape] : gallery.shape;
   /** @param {number} i */
   const featureOf = (i) => {
     if (!cells) return i;
-    const [rows, columns] = cells;
-    const row = Math.floor((Math.floor(i / width) / height) * rows);
-    return row * columns + Math.floor(((i % width) / width) * columns);
+    let [feature, within, left] = [0, 1, i];
+    for (let axis = sides.length - 1; axis >= 0; axis--) {
+      const at = left % sides[axis];
+      left = (left - at) / sides[axis];
+      feature += within * Math.floor((at / sides[axis]) * cells[axis]);
+      within *= cells[axis];
+    }
+    return feature;
   };
   for (const sample of gallery.samples) {
     shares(gallery.values(sample)).forEach((share, i) => {

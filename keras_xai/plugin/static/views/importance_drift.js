@@ -7,9 +7,11 @@ import { absent, h, panel, percent, position, short } from "../core/dom.js";
 import { draw } from "../core/image.js";
 import { set, state } from "../core/state.js";
 import {
+  CellPlane,
   cellsOf,
   changeFigure,
   importanceMaps,
+  sliceOrder,
   lacking,
   largest,
   measuredAt,
@@ -173,7 +175,15 @@ function imageMaps(context, importance, cells) {
   maps.append(change.figure);
   const high = Math.max(largest(before), largest(after));
   const legends = h("div", { class: "legends" }, legend("sequential", "0\u00a0%", percent(high)), change.scale);
-  return panel("c5", "Importance as a map of the input", "", maps, legends, strip(context, importance, cells));
+  return panel(
+    "c5",
+    "Importance as a map of the input",
+    "",
+    maps,
+    legends,
+    sliceOrder(cells),
+    strip(context, importance, cells),
+  );
 }
 
 /**
@@ -187,10 +197,19 @@ function strip({ run, epoch }, { epochs, share }, cells) {
   const places = evenly(epochs.length, STRIP);
   const hi = largest(share.data);
   const current = places.reduce((best, i) => (epochs[i] <= epoch ? i : best), places[0]);
-  const [height, width] = cells;
+  const plane = new CellPlane(cells);
+  const { height, width } = plane;
   const buttons = places.map((i) => {
     const canvas = h("canvas", {});
-    draw(canvas, { values: row(share, i), height, width, hi, size: 32, ratio: height / width, map: "sequential" });
+    draw(canvas, {
+      values: plane.laidOut(row(share, i)),
+      height,
+      width,
+      hi,
+      size: 32,
+      ratio: height / width,
+      map: "sequential",
+    });
     const attributes = {
       type: "button",
       class: `${i === current ? "now" : ""} ${alerted.has(epochs[i]) ? "tick" : ""}`,

@@ -8,6 +8,7 @@ import {
   alertedFeatures,
   cellsOf,
   importanceMaps,
+  sliceOrder,
   lacking,
   largest,
   measuredAt,
@@ -182,7 +183,7 @@ function importancePanel(context, importance, summary, deferred) {
   const high = Math.max(...maps.map(({ values }) => largest(values)));
   const scale = legend("sequential", "0\u00a0%", percent(high));
   const figures = importanceMaps(maps, cells, importance.names, spare);
-  return panel("c5", "Where the importance lies", scale, figures, gaps);
+  return panel("c5", "Where the importance lies", scale, figures, sliceOrder(cells), gaps);
 }
 
 /**

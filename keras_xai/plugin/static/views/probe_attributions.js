@@ -18,6 +18,9 @@ import { BaseView } from "./view.js";
 
 const DETAIL = 168; // pixels of the chosen sample
 const FRAME = 40; // pixels of a map of the film strip
+const SLICE = 64; // pixels of a slice of the strip
+const SLICES = 32; // of the strip
+const SHARE = 24; // pixels of the longest bar above it
 const CODE = 'kx.ProbeAttributions(log_dir, probe, method="integrated_gradients")';
 
 /** @type {[string, string][]} */
@@ -59,7 +62,8 @@ export class ProbeAttributionsView extends BaseView {
     }
     groups.push(group("Sort samples by", rail.choice("sort", "Sort samples by", SORTS)));
     groups.push(group("Compare", rail.choice("compare", "Compare", comparisons(context))));
-    return [...groups, ...(run.probe?.kind === "image" ? imageSettings(rail) : barSettings(rail))];
+    if (run.probe?.depth) groups.push(sliceSettings(rail, run.probe.depth));
+    return [...groups, ...(isPictured(run) ? imageSettings(rail) : barSettings(rail))];
   }
 
   /** @param {RunContext} context */
@@ -102,7 +106,8 @@ export class ProbeAttributionsView extends BaseView {
    */
   step(context) {
     const method = methodOf(context.run);
-    if (!method || state.compare !== "off" || context.run.probe?.kind !== "image") return false;
+    if (!method || state.compare !== "off" || !isPictured(context.run)) return false;
+    if (context.run.probe?.depth && state.depth === null) return false; // the strongest slice may be another one
     const { gallery, current, parameters } = this.#reader.read(context, method, { moving: true });
     if (!gallery || context.server.refusal("attribution", parameters)) return false;
     return this.#images.repaintMaps(gallery, current);
@@ -122,7 +127,7 @@ export class ProbeAttributionsView extends BaseView {
     if (words) section.append(h("p", { class: "note" }, words));
     for (const { title: name, samples } of gallery.grouped()) {
       if (name) section.append(h("h4", {}, name));
-      if (gallery.kind === "image") section.append(this.#imageGrid(context, gallery, samples, deferred));
+      if (gallery.isPictured) section.append(this.#imageGrid(context, gallery, samples, deferred));
       else if (gallery.kind === "tokens") section.append(tokensList(context, gallery, samples, deferred));
       else section.append(barsGrid(context, gallery, samples, deferred));
     }
@@ -140,7 +145,8 @@ export class ProbeAttributionsView extends BaseView {
       const input = gallery.input && this.#images.input(gallery, sample, gallery.tile);
       const map = this.#images.map(gallery, sample, gallery.tile);
       const pair = h("span", { class: gallery.input ? "pair" : "" }, input, map);
-      return tile(gallery, sample, caption(gallery, sample), pair, trajectory(context, gallery, sample, deferred));
+      const line = trajectory(context, gallery, sample, deferred);
+      return tile(gallery, sample, caption(gallery, sample), pair, sliceWords(gallery, sample), line);
     });
     return h("div", { class: "gallery" }, tiles);
   }
@@ -166,13 +172,15 @@ export class ProbeAttributionsView extends BaseView {
       height: 184,
       label: gallery.describe(sample),
     });
-    if (gallery.kind !== "image") {
+    if (!gallery.isPictured) {
       section.append(lines);
       return section;
     }
     const input = gallery.input ? this.#images.input(gallery, sample, DETAIL) : h("span", {});
     const map = this.#images.map(gallery, sample, DETAIL);
-    section.append(h("div", { class: "detail" }, input, map, lines), this.#films.strip(context, gallery, sample));
+    section.append(h("div", { class: "detail" }, input, map, lines));
+    if (gallery.depth) section.append(...sliceStrip(gallery, sample));
+    section.append(this.#films.strip(context, gallery, sample));
     return section;
   }
 }
@@ -189,6 +197,12 @@ function methodOf(run) {
   return byName.get(state.method) ?? byName.get(run.opens_with) ?? run.methods[0];
 }
 
+/**
+ * Whether the samples are shown as images.
+ * @param {Run} run
+ */
+const isPictured = (run) => run.probe?.kind === "image" || run.probe?.kind === "volume";
+
 /** @param {Run} run */
 const hasSeveralInputs = (run) => (run.probe?.inputs.length ?? 0) > 1;
 
@@ -202,6 +216,15 @@ function comparisons(context) {
   if (comparableRuns(context).length || state.compare === "runs") options.push(["runs", "Two runs"]);
   if (context.run.methods.length > 1) options.push(["methods", "Methods"]);
   return options;
+}
+
+/**
+ * One slice of all volumes, or of each the one with the largest share of its map.
+ * @param {import("../core/controls.js").SettingsRail} rail
+ * @param {number} depth
+ */
+function sliceSettings(rail, depth) {
+  return group(`Slice, 0 to ${depth - 1}`, rail.range("depth", "Slice", 0, depth - 1, "", "Strongest of each sample"));
 }
 
 /** @param {import("../core/controls.js").SettingsRail} rail */
@@ -325,7 +348,7 @@ function notes(gallery) {
 function legendOf(gallery, samples) {
   const [low, high] = gallery.sides(samples);
   if (gallery.magnitudes) return legend("sequential", low, high);
-  return legend(gallery.kind !== "image" || gallery.signed ? "diverging" : gallery.map, low, high);
+  return legend(!gallery.isPictured || gallery.signed ? "diverging" : gallery.map, low, high);
 }
 
 /**
@@ -370,7 +393,7 @@ function called(gallery, sample) {
  * @param {number} sample
  */
 function speaksFor(gallery, sample) {
-  const image = gallery.kind === "image";
+  const image = gallery.isPictured;
   const differs = gallery.explainsAnother(sample) || (!image && gallery.isMixed);
   if (!differs) return null;
   if (image || gallery.kind === "tokens") return h("span", { class: "speaks" }, gallery.sides([sample])[1]);
@@ -384,6 +407,58 @@ function speaksFor(gallery, sample) {
 function warning(gallery, sample) {
   const words = gallery.warning(sample);
   return words ? h("span", { class: "speaks alarm", title: WARNING_MEANING }, words) : null;
+}
+
+// Slices of volumes.
+
+/**
+ * "slice 7 of 16, 12 % of the map".
+ * @param {Gallery} gallery
+ * @param {number} sample
+ */
+function sliceWords(gallery, sample) {
+  if (gallery.slices < 2) return null;
+  const slice = gallery.sliceOf(sample);
+  const share = gallery.depth ? `, ${percent(gallery.sliceShares(sample)[gallery.mapSlice(slice)])}` : "";
+  const title = "slice of the volume, and what share of the map's magnitude lies in it";
+  return h("span", { class: "speaks", title }, `slice ${slice}${share}`);
+}
+
+/**
+ * The chosen sample's slices, each under its share of the map; a click shows it of all samples.
+ * @param {Gallery} gallery
+ * @param {number} sample
+ * @returns {HTMLElement[]}
+ */
+function sliceStrip(gallery, sample) {
+  const shares = gallery.sliceShares(sample);
+  const high = Math.max(...shares) || 1;
+  const chosen = gallery.sliceOf(sample);
+  const step = Math.ceil(gallery.slices / SLICES);
+  const buttons = [];
+  for (let first = 0; first < gallery.slices; first += step) {
+    const holds = chosen >= first && chosen < first + step;
+    const slice = holds ? chosen : first;
+    const share = shares[gallery.mapSlice(slice)];
+    const canvas = h("canvas", {});
+    draw(canvas, gallery.mapImage(sample, SLICE, undefined, slice));
+    const bar = h("i", { class: "share", style: { height: `${(SHARE * share) / high}px` } });
+    const attributes = {
+      type: "button",
+      class: holds ? "now" : "",
+      title: `slice ${slice}: ${percent(share)} of the map`,
+      "aria-label": `Slice ${slice}, ${percent(share)} of the map`,
+      "data-key": `slice ${slice}`,
+      onclick: () => set({ depth: slice }),
+    };
+    buttons.push(h("button", attributes, h("span", { class: "shares" }, bar), canvas, String(slice)));
+  }
+  const words = `Slices, under their shares of the map: ${percent(high)} at most`;
+  return [
+    h("h4", {}, words),
+    h("div", { class: "film sliced" }, buttons),
+    h("h4", {}, `Slice ${chosen} at each epoch`),
+  ];
 }
 
 // Tiles.
@@ -479,7 +554,7 @@ class Images {
    */
   input(gallery, sample, size) {
     const entry = Images.#entry(this.#inputs, sample, size);
-    const look = [gallery.input?.data, themeName()];
+    const look = [gallery.input?.data, gallery.sliceOf(sample), themeName()];
     if (Images.#changed(entry, look)) draw(entry.canvas, gallery.inputImage(sample, size));
     entry.look = look;
     return entry.canvas;
@@ -545,7 +620,8 @@ class Films {
    * @param {number} sample
    */
   strip({ run, name, server }, gallery, sample) {
-    const parameters = { run: name, method: gallery.method.name, sample, input: gallery.part };
+    const depth = gallery.depth ? gallery.mapSlice(gallery.sliceOf(sample)) : undefined;
+    const parameters = { run: name, method: gallery.method.name, sample, input: gallery.part, depth };
     const film = server.read("film", parameters, run.stamp);
     if (!film) return h("p", { class: "note" }, server.refusal("film", parameters) ?? "…");
     const alerted = new Set(alarmsOf(run).map((alert) => alert.epoch));
