@@ -79,6 +79,13 @@ def mappings(page):
     assert set(page["run"].samples.suspects()) <= set(range(256))
 
 
+def dense_outputs(page):
+    assert page["result"].unit == "pixel"
+    assert page["result"].accuracy > 0.9
+    assert page["maps"].completeness_error.max() < 0.05
+    assert (page["why"].values[0] != 0).tolist() == [True] * 4 + [False] * 4
+
+
 def slices(page):
     record = page["record"]
     accuracy = {value.value: (float(a), value.rows) for value, a in zip(record.values, record.accuracy, strict=True)}
@@ -169,6 +176,7 @@ PAGES = {
     "docs/reliance_gap": Page(reliance_gap),
     "docs/security": Page(security, (reader.table,)),
     "docs/see_where_a_model_memorises": Page(memorises),
+    "docs/outputs": Page(dense_outputs),
     "docs/slices": Page(slices),
     "docs/stop_when_the_model_cheats": Page(cheating),
     "docs/volumes": Page(volumes),

@@ -202,7 +202,7 @@ class Attributor:
 def explained_targets(
     runner: ModelRunner, x: Sequence[Samples], target: Any = None, probe: Probe | None = None
 ) -> NDArray[np.int64]:
-    """What to explain, see `ModelRunner.targets`: what is asked for, else the true classes of a probe, else the model's choice.
+    """Targets, see `ModelRunner.targets`: what is asked for, else the true classes of a probe, else the model's choice.
 
     Args:
         runner: of the model; its task is decided here.

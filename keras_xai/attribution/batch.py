@@ -109,7 +109,7 @@ class Batch:
         return self.score_type(self.task, target).select(self.logits(x).scores)
 
     def repeated_target(self, copies: int) -> Tensor:
-        """What is explained of so many copies of all rows, one copy behind the other."""
+        """The targets of so many copies of all rows, one copy behind the other."""
         return keras.ops.tile(self.target, [copies] + [1] * (len(self.target.shape) - 1))
 
     def gradient_of(self, x: Tensors, target: Tensor) -> Tensors:

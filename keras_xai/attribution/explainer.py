@@ -113,14 +113,14 @@ class ProbeExplainer:
         return self.engine.runner.dense
 
     def labelled_regions(self, probe: Probe) -> LabelledRegions | None:
-        """What the labels of rows alone say of a dense output; None without labels."""
+        """The regions of a dense output by the labels of rows alone; None without labels."""
         if self.dense is None or probe.y is None:
             return None
         if id(probe) not in self._labelled:
             if len(self._labelled) == MAX_LABELLED:
                 self._labelled.pop(next(iter(self._labelled)))
             x = prepare_inputs(self._model, probe.inputs, probe.x)
-            regions = self.dense.labelled_regions(x, probe.y, self._asked(probe), self.probe.class_names)
+            regions = self.dense.labelled_regions(x, probe.y, self._requested_target(probe), self.probe.class_names)
             self._labelled[id(probe)] = probe, regions  # with the probe, so that no other one gets its id
         return self._labelled[id(probe)][1]
 
@@ -200,7 +200,7 @@ class ProbeExplainer:
         return (self._with_kind(part) for part in parts)
 
     def _resolved_target(self) -> NDArray[np.int64]:
-        """What is explained of the probe's rows, as the engine takes it; of a dense output with the regions of the moment."""
+        """The targets of the probe's rows, as the engine takes it; of a dense output with the regions of the moment."""
         if self.dense is not None:
             chosen = self.dense.targets(self._x, self.probe.y, self.target, self.probe.class_names)
             self.target = chosen[:, 0]
@@ -249,15 +249,15 @@ class ProbeExplainer:
 
     def _target(self, probe: Probe) -> NDArray[np.int64] | None:
         """(B,) the class or column to explain, None where it is to be predicted."""
-        target = self._asked(probe)
+        target = self._requested_target(probe)
         if self.dense is not None:
-            wanted = wanted_classes(self.dense.spec, target, self.task, probe.size, self.probe.class_names)
-            regions = self.labelled_regions(probe) if wanted is None else None
-            return wanted if regions is None else regions.target
+            requested = wanted_classes(self.dense.spec, target, self.task, probe.size, self.probe.class_names)
+            regions = self.labelled_regions(probe) if requested is None else None
+            return requested if regions is None else regions.target
         classes = self.classes_of(probe) if target is None else None
         return resolve_target(target, self.task, probe.size, classes, self.probe.class_names)
 
-    def _asked(self, probe: Probe) -> Any:
+    def _requested_target(self, probe: Probe) -> Any:
         """The target that is asked for of rows; other rows than the probe's are explained for the same one."""
         is_for_each = isinstance(self.probe.target, np.ndarray) and self.probe.target.ndim > 0
         return self.probe.target if probe.target is None and not is_for_each else probe.target

@@ -221,7 +221,7 @@ class Reader:
         return self._reading(parts, matrices, positions)
 
     def _dense_output(self) -> tuple[Positions | None, NDArray[np.int64] | None]:
-        """What a dense output says at every position, and the regions over which it is read as one row."""
+        """The answers of a dense output at every position, and the regions over which it is read as one row."""
         dense = self.runner.dense
         if dense is None:
             return None, None

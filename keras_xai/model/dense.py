@@ -32,27 +32,27 @@ OUTPUT_BYTES = 2**26  # of the dense outputs of one pass
 
 
 class Positions(NamedTuple):
-    """What a model says at every position; NaN where it is not known."""
+    """The answers of a model at every position; NaN where they are not known."""
 
     prediction: NDArray[Any]  # (B, P) the class; (B, P, K) of 0 and 1 for several labels; 0 for numbers
     certainty: NDArray[np.float32]  # (B, P) the probability of the prediction
     confidence: NDArray[np.float32]  # (B, P) the probability of the true class
     right: NDArray[np.float32]  # (B, P) 1 where the prediction is right, else 0; of several labels the share
-    of_target: NDArray[np.float32]  # (B, P) the output of the wanted class
+    of_target: NDArray[np.float32]  # (B, P) the output of the requested class
     top: NDArray[np.int64]  # (B, P) the column with the largest output
     top_output: NDArray[np.float32]  # (B, P) its output
     counts: NDArray[np.bool_]  # (B, P) False where the model masks a step
 
 
 class _Chunk(NamedTuple):
-    """What the program gives for one chunk."""
+    """The result of the program for one chunk."""
 
     tensors: list[Tensor]  # of `Positions`, in their order
     masks: bool  # a fact of the trace: Keras puts a mask on the output
 
 
 class LabelledRegions(NamedTuple):
-    """What labels alone say of samples: the class that is explained, where, and which label that region has."""
+    """The question about samples by their labels alone: the class that is explained, where, and which label that region has."""
 
     target: NDArray[np.int64]  # (B,)
     region: NDArray[np.bool_]  # (B, P)
@@ -85,7 +85,7 @@ class DenseOutput:
 
     @property
     def task(self) -> Task:
-        """What the output says at each position."""
+        """The meaning of the output at each position."""
         assert self._runner.task is not None
         return self._runner.task
 
@@ -169,24 +169,24 @@ class DenseOutput:
             raise InvalidInput(
                 "over='label' needs labels, one at each position: give a Probe(x, y, output=…), or over='predicted'."
             )
-        wanted = wanted_classes(spec, target, self.task, size, names)
+        requested = wanted_classes(spec, target, self.task, size, names)
         if labels is not None and region != "predicted":
             left = candidates(spec, self.layout, self._counted(x, labels))
-            return self._chosen(left, labels.classes, wanted)
-        if wanted is not None and isinstance(spec.over, np.ndarray):
+            return self._chosen(left, labels.classes, requested)
+        if requested is not None and isinstance(spec.over, np.ndarray):
             left = candidates(spec, self.layout, np.ones((size, self.layout.size), bool))
-            return Regions(wanted, left)
+            return Regions(requested, left)
         if positions is None or self.spec.unit == "box":
-            positions = self.positions(x, labels, wanted)
+            positions = self.positions(x, labels, requested)
         counts = positions.counts if labels is None else _both(positions.counts, labels.counts)
         if labels is None and spec.padding is not None:
             counts = counts & self._unpadded(x)
         left = candidates(spec, self.layout, counts)
         if spec.unit == "box":
-            boxes = self._box(x, positions, wanted)
-            wanted = positions.top[np.arange(size), boxes] if wanted is None else wanted
+            boxes = self._box(x, positions, requested)
+            requested = positions.top[np.arange(size), boxes] if requested is None else requested
             left = one_position(boxes, self.layout.size)
-        return _agreed(self._chosen(left, positions.prediction, wanted))
+        return _agreed(self._chosen(left, positions.prediction, requested))
 
     def _counted(
         self, x: Sequence[Samples], labels: PositionLabels, positions: Positions | None = None
@@ -204,10 +204,10 @@ class DenseOutput:
             self._masks = bool(self._program.trace(*self._arguments(take_rows(x, rows), None, None)).masks)
         return self._masks
 
-    def _chosen(self, left: NDArray[np.bool_], source: NDArray[Any], wanted: NDArray[np.int64] | None) -> Regions:
-        if wanted is None and self.task.kind == "numbers":
+    def _chosen(self, left: NDArray[np.bool_], source: NDArray[Any], requested: NDArray[np.int64] | None) -> Regions:
+        if requested is None and self.task.kind == "numbers":
             raise none_chosen(self.task, None)
-        return regions_of(self.spec, self.task, left, source, wanted)
+        return regions_of(self.spec, self.task, left, source, requested)
 
     def labelled_regions(
         self,
@@ -217,7 +217,7 @@ class DenseOutput:
         names: Sequence[str] | None = None,
         positions: Positions | None = None,
     ) -> LabelledRegions | None:
-        """What labels alone say of samples, whatever the model predicts; None where the description reads no labels.
+        """Class, region and label by the labels alone, whatever the model predicts; None where the description reads no labels.
 
         The samples themselves are read for the mask that a model makes of them; that takes a forward pass, unless `positions`
         are there.
@@ -228,9 +228,9 @@ class DenseOutput:
         labels = self.labels(y, names)
         if labels is None:
             return None
-        wanted = wanted_classes(self.spec, target, self.task, len(y), names)
+        requested = wanted_classes(self.spec, target, self.task, len(y), names)
         left = candidates(self.spec, self.layout, self._counted(x, labels, positions))
-        regions = self._chosen(left, labels.classes, wanted)
+        regions = self._chosen(left, labels.classes, requested)
         label = label_of_region(labels.classes, regions.region, self.task)
         return LabelledRegions(regions.target, regions.region, label)
 
@@ -246,7 +246,7 @@ class DenseOutput:
         return np.ones((len(target), self.layout.columns), np.int64) if self.task.kind == "labels" else None
 
     def labels(self, y: NDArray[Any] | None, names: Sequence[str] | None = None) -> PositionLabels | None:
-        """What labels (B, ...) say at each position; None without.
+        """Labels (B, ...) at each position, as the task reads them; None without.
 
         Raises:
             InvalidInput: labels that do not fit.
@@ -269,17 +269,17 @@ class DenseOutput:
         self,
         x: Sequence[Samples],
         labels: PositionLabels | None = None,
-        wanted: NDArray[np.int64] | None = None,
+        requested: NDArray[np.int64] | None = None,
     ) -> Positions:
-        """What the model says of rows x at every position; one forward pass.
+        """The answers of the model for rows x at every position; one forward pass.
 
         Args:
             x: (B, ...) rows.
             labels: of these, for what is right; None without.
-            wanted: (B,) the classes whose outputs are read.
+            requested: (B,) the classes whose outputs are read.
         """
         size, numpy = len(x[0]), get_backend().numpy
-        samples, truth, target = self._arguments(x, labels, wanted)
+        samples, truth, target = self._arguments(x, labels, requested)
         parts: list[list[NDArray[Any]]] = []
         for rows, count in self._runner.chunks(size):
             chunk: _Chunk = self._program(take_rows(samples, rows), truth[rows], target[rows])
@@ -300,16 +300,16 @@ class DenseOutput:
         )
 
     def _arguments(
-        self, x: Sequence[Samples], labels: PositionLabels | None, wanted: NDArray[np.int64] | None
+        self, x: Sequence[Samples], labels: PositionLabels | None, requested: NDArray[np.int64] | None
     ) -> tuple[Sequence[Samples], NDArray[np.int32], NDArray[np.int32]]:
-        """What the program takes of rows x: these, the truth at every position, and the classes whose outputs are read."""
+        """The arguments of the program for rows x: these, the truth at every position, and the classes whose outputs are read."""
         size, layout = len(x[0]), self.layout
         by_column = self.task.kind == "labels"
         shape = (size, layout.size, layout.columns) if by_column else (size, layout.size)
         truth = np.zeros(shape, np.int32)
         if labels is not None and (self.task.classes or by_column):
             truth = np.maximum(labels.classes, 0).astype(np.int32)
-        target = np.zeros(size, np.int32) if wanted is None else np.maximum(wanted, 0).astype(np.int32)
+        target = np.zeros(size, np.int32) if requested is None else np.maximum(requested, 0).astype(np.int32)
         return x, truth, target
 
     def _positions(self, x: list[Tensor], truth: Tensor, target: Tensor) -> _Chunk:
@@ -347,12 +347,14 @@ class DenseOutput:
 
     # Boxes.
 
-    def _box(self, x: Sequence[Samples], positions: Positions, wanted: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    def _box(
+        self, x: Sequence[Samples], positions: Positions, requested: NDArray[np.int64] | None
+    ) -> NDArray[np.int64]:
         """(B,) the numbers of the boxes that are explained."""
         position, size = self.spec.position, len(x[0])
         if isinstance(position, str):
             assert position == BEST
-            probable = positions.top_output if wanted is None else positions.of_target
+            probable = positions.top_output if requested is None else positions.of_target
             return np.nan_to_num(probable, nan=-np.inf).argmax(1).astype(np.int64)
         if np.ndim(position) == 2 or (np.ndim(position) == 1 and np.asarray(position).dtype.kind == "f"):
             return self._overlapping_box(x, np.asarray(position))
@@ -365,12 +367,12 @@ class DenseOutput:
             raise InvalidInput(f"box holds {numbers.max()}: the model gives {self.layout.size} boxes, counted from 0.")
         return np.broadcast_to(numbers, (size,)).astype(np.int64)
 
-    def _overlapping_box(self, x: Sequence[Samples], asked: NDArray[np.float64]) -> NDArray[np.int64]:
+    def _overlapping_box(self, x: Sequence[Samples], requested_box: NDArray[np.float64]) -> NDArray[np.int64]:
         """(B,) the model's boxes with the largest intersection over union with those that are asked for."""
         size, numpy = len(x[0]), get_backend().numpy
-        if asked.ndim == 2 and len(asked) != size:
+        if requested_box.ndim == 2 and len(requested_box) != size:
             raise InvalidInput(
-                f"box has shape {asked.shape}: expected (4,), or one box for each of the {size} samples."
+                f"box has shape {requested_box.shape}: expected (4,), or one box for each of the {size} samples."
             )
         if self._boxes is None:
             boxes = self.spec.boxes
@@ -388,12 +390,12 @@ class DenseOutput:
                 f"boxes={self.spec.boxes!r} has shape {coordinates.shape}: expected coordinates {shape}, one box for each row of "
                 f"classes."
             )
-        overlap = overlaps(coordinates, np.broadcast_to(asked, (size, 4)))
+        overlap = overlaps(coordinates, np.broadcast_to(requested_box, (size, 4)))
         apart = np.flatnonzero(overlap.max(1) <= 0)
         if apart.size:
             raise InvalidInput(
-                f"No box of the model overlaps box={asked.tolist()} in sample {apart[0]}: are its coordinates corners, in the "
-                f"form of the model's own? Boxes relative to anchors have no place by themselves: give the number of one."
+                f"No box of the model overlaps box={requested_box.tolist()} in sample {apart[0]}: are its coordinates "
+                f"corners, as the model's own? Boxes relative to anchors have no place by themselves: give the number of one."
             )
         return np.asarray(overlap.argmax(1), np.int64)
 
@@ -414,14 +416,14 @@ def _mean_of_rows(values: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(np.where(counts.any(1), total / np.maximum(counts.sum(1), 1), np.nan))
 
 
-def overlaps(boxes: NDArray[Any], asked: NDArray[Any]) -> NDArray[np.float64]:
+def overlaps(boxes: NDArray[Any], requested_box: NDArray[Any]) -> NDArray[np.float64]:
     """(B, N) the intersection over union of boxes (B, N, 4) and a box of each sample (B, 4), all as corners.
 
     Example:
         >>> overlaps(np.array([[[0, 0, 2, 2], [1, 0, 3, 2]]]), np.array([[0, 0, 2, 2]])).round(3).tolist()
         [[1.0, 0.333]]
     """
-    other = asked[:, None]
+    other = requested_box[:, None]
     low, high = np.maximum(boxes[..., :2], other[..., :2]), np.minimum(boxes[..., 2:], other[..., 2:])
     intersection = np.prod(np.maximum(high - low, 0), -1)
     area = np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), -1)

@@ -30,7 +30,7 @@ def hint_of_shape(shape: Sequence[int | None], inputs: Sequence[tuple[int, ...]]
 def hint_of_names(names: Iterable[str]) -> str:
     """The description that several outputs ask for by their names, as a clause; "" where none does."""
     lowered = [name.lower() for name in names]
-    has_boxes = any(any(word in name for word in WORDS_OF_BOXES) for name in lowered)
+    has_boxes = any(_holds_word(name, WORDS_OF_BOXES) for name in lowered)
     if has_boxes and any(is_name_of_classes(name) for name in lowered):
         return " Of a detector a class at a box is explained with output=kx.outputs.detection(target=…)."
     return ""
@@ -39,4 +39,8 @@ def hint_of_names(names: Iterable[str]) -> str:
 def is_name_of_classes(name: str) -> bool:
     """True for the name of an output that holds the classes of boxes."""
     last = name.lower().rpartition("/")[2]
-    return any(word in last for word in WORDS_OF_CLASSES) and not any(word in last for word in WORDS_OF_BOXES)
+    return _holds_word(last, WORDS_OF_CLASSES) and not _holds_word(last, WORDS_OF_BOXES)
+
+
+def _holds_word(name: str, words: Sequence[str]) -> bool:
+    return any(word in name for word in words)

@@ -107,7 +107,7 @@ def _is_whole(sides: Shape, shape: Shape) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class PositionLabels:
-    """What labels say at every position.
+    """Labels at every position.
 
     Attributes:
         classes: (B, P) integers, −1 where there is none; (B, P, K) of 0 and 1 or numbers, where each column has its own.

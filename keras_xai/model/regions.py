@@ -16,7 +16,7 @@ Region = NDArray[np.bool_]
 
 
 class Regions(NamedTuple):
-    """What is explained of each sample."""
+    """The class and the region that are explained of each sample."""
 
     target: NDArray[np.int64]  # (B,) the class or column
     region: Region  # (B, P) True inside
@@ -58,10 +58,10 @@ def _mask_of(mask: Region, layout: Layout, size: int) -> Region:
         if empty.size:
             raise InvalidInput(f"over is a mask of which nothing is true for sample {empty[0]}: there is no region.")
         return mask.reshape(size, layout.size)
-    one, each = layout.positions, (size, *layout.positions)
+    shape, shape_of_each = layout.positions, (size, *layout.positions)
     raise InvalidInput(
-        f"over is a mask of shape {mask.shape}: expected {one} for all samples, or {each}, one for each. A mask for each sample "
-        f"of a probe says nothing of other rows, as live ones: there over='label' does."
+        f"over is a mask of shape {mask.shape}: expected {shape} for all samples, or {shape_of_each}, one for each. A mask for "
+        f"each sample of a probe says nothing of other rows, as live ones: there over='label' does."
     )
 
 
@@ -96,14 +96,14 @@ def wanted_classes(spec: Dense, target: Any, task: Task, size: int, names: Any) 
     Raises:
         InvalidInput: a class that the output does not have; none of several numbers.
     """
-    asked = spec.target if target is None else target
-    if asked is None and task.kind == "binary" and spec.background == 0:
-        asked = 1
-    return resolve_target(asked, task, size, None, names)
+    chosen = spec.target if target is None else target
+    if chosen is None and task.kind == "binary" and spec.background == 0:
+        chosen = 1
+    return resolve_target(chosen, task, size, None, names)
 
 
 def regions_of(
-    spec: Dense, task: Task, left: Region, source: NDArray[Any], wanted: NDArray[np.int64] | None
+    spec: Dense, task: Task, left: Region, source: NDArray[Any], requested: NDArray[np.int64] | None
 ) -> Regions:
     """The class and the region of each sample.
 
@@ -112,10 +112,10 @@ def regions_of(
         task: of each position.
         left: (B, P) the positions that are left by `candidates`.
         source: (B, P) the class of each position by labels or predictions; (B, P, K) of 0 and 1 where each column has its own.
-        wanted: (B,) classes; None for the commonest in `source`.
+        requested: (B,) classes; None for the commonest in `source`.
     """
     is_class = class_table(source, task)
-    target = _commonest(is_class, left, spec.background) if wanted is None else wanted
+    target = _commonest(is_class, left, spec.background) if requested is None else requested
     is_one_region = isinstance(spec.over, np.ndarray) or spec.position is not None
     if is_one_region or not (task.classes or task.kind == "labels"):
         return Regions(target, left)
@@ -147,7 +147,7 @@ def _commonest(classes: NDArray[Any], left: Region, background: int | None) -> N
 
 
 def label_of_region(source: NDArray[Any], region: Region, task: Task) -> NDArray[Any]:
-    """What labels say of each region: the class of most of it (B,); of labels (B, K) of 0 and 1; of numbers their means."""
+    """The label of each region: the class of most of it (B,); of labels (B, K) of 0 and 1; of numbers their means."""
     if task.classes:
         return _commonest(source, region, None)
     share = region / region.sum(1, keepdims=True)

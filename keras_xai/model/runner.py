@@ -134,7 +134,7 @@ class ModelRunner:
         target: Any = None,
         names: Sequence[str] | None = None,
     ) -> NDArray[np.int64]:
-        """What is explained of rows x: classes or columns (B,), with regions (B, ...) where the output is dense.
+        """The targets of rows x: classes or columns (B,), with regions (B, ...) where the output is dense.
 
         Args:
             x: (B, ...) rows; by them the task is decided.

@@ -1,4 +1,4 @@
-"""What is explained of a model whose output is no row of scores: pixels, tags, next tokens, boxes.
+"""Descriptions of what is explained of a model whose output is no row of scores: pixels, tags, next tokens, boxes.
 
 Public as `keras_xai.outputs`; each function returns what `output=` takes in `kx.attribute`, `kx.importance`' probe, `kx.Probe`
 and the callbacks.
