@@ -25,7 +25,7 @@ def test_a_unet_is_watched_in_one_line(tmp_path):
     keras.utils.set_random_seed(0)
     model = unet(activation=None, channels=1)  # behind a softmax of maps PyTorch 2.13 has no gradient on a CPU
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-    x, y = blobs(72)
+    x, y = blobs(56)
     probe = kx.Probe(x[:24], y[:24], output=SPEC, slices={"half": np.arange(24) % 2})
     run, history = watched(tmp_path, model, probe, (x[24:], y[24:]))
     accuracy = model.evaluate(x[:24], y[:24], verbose=0)[1]
