@@ -302,7 +302,7 @@ def tagged():
 
 def continued():
     """A token at the last step of a decoder."""
-    return Asked(decoder(), _ids(), {"output": kx.outputs.next_token()}, OF_IMAGES | NO_RULE, places=1)
+    return Asked(decoder(), _ids(), {"output": kx.outputs.next_token()}, OF_IMAGES, places=1)
 
 
 def detected():
