@@ -65,7 +65,6 @@ def is_the_masked_mean(segmenter, method, over):
     assert (a.space, a.task, a.link, a.target.tolist()) == ("logit", "classes", "softmax", [1] * 6)
 
 
-@pytest.mark.every_backend
 @pytest.mark.parametrize(("method", "over"), QUICK)
 def test_a_segmentation_is_the_masked_mean_of_logits(segmenter, method, over):
     """Some methods and regions, so that each region is there."""
@@ -102,7 +101,6 @@ def test_the_head_is_no_layer_of_a_cam(segmenter):
     np.testing.assert_allclose(cam.score, kx.attribute(model, x, "saliency", output=spec).score, rtol=1e-5)
 
 
-@pytest.mark.every_backend
 def test_one_channel_says_class_1_or_not():
     """Its logit; class 0 by the negative, over the pixels of class 0."""
     keras.utils.set_random_seed(0)
@@ -119,7 +117,6 @@ def test_one_channel_says_class_1_or_not():
     np.testing.assert_allclose(b.score, -(logit * outside).sum((1, 2)) / outside.sum((1, 2)), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.every_backend
 def test_a_token_that_comes_next():
     """The logit at a step, by label, by number, by prediction; what comes after it says nothing."""
     keras.utils.set_random_seed(0)
@@ -155,7 +152,6 @@ def test_steps_that_the_model_masks_do_not_count():
     np.testing.assert_allclose(a.score - b.score, (logit[..., 0] - logit[..., 1])[at], atol=1e-5)
 
 
-@pytest.mark.every_backend
 def test_a_class_at_a_box():
     """Of a dict of heads the scores are told by their name; a box over a quarter is explained by that quarter."""
     keras.utils.set_random_seed(0)

@@ -19,13 +19,12 @@ def watched(directory, model, probe, live, **options):
     return kx.load(directory)["."], history
 
 
-@pytest.mark.every_backend
-def test_a_unet_is_watched_in_one_line(tmp_path):
+def is_watched(tmp_path):
     """Importance, gallery, mappings, slices and the reliance gap; accuracy is what Keras measures, pixel by pixel."""
     keras.utils.set_random_seed(0)
     model = unet(activation=None, channels=1)  # behind a softmax of maps PyTorch 2.13 has no gradient on a CPU
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-    x, y = blobs(72)
+    x, y = blobs(56)
     probe = kx.Probe(x[:24], y[:24], output=SPEC, slices={"half": np.arange(24) % 2})
     run, history = watched(tmp_path, model, probe, (x[24:], y[24:]))
     accuracy = model.evaluate(x[:24], y[:24], verbose=0)[1]
@@ -45,6 +44,18 @@ def test_a_unet_is_watched_in_one_line(tmp_path):
     assert run.reliance[-1].blind == ""
     assert np.isfinite(history["xai_gap"]).all()
     assert run.importance.epochs.tolist() == [0, 1]
+
+
+def test_a_unet_is_watched_in_one_line(tmp_path):
+    """By every callback of `Explain`."""
+    is_watched(tmp_path)
+
+
+@pytest.mark.full  # JAX compiles for a quarter of a minute
+@pytest.mark.every_backend
+def test_a_unet_is_watched_on_every_backend(tmp_path):
+    """The same."""
+    is_watched(tmp_path)
 
 
 def test_tags_are_counted_where_the_model_does_not_mask(tmp_path):
