@@ -7,8 +7,17 @@ import keras
 import numpy as np
 import pytest
 
+import keras_xai as kx
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
-NAMES = ("catch_a_leaking_column", "find_a_block_in_volumes", "stop_when_the_model_cheats", "watch_a_segmentation")
+NAMES = (
+    "ask_a_tagger",
+    "catch_a_leaking_column",
+    "find_a_block_in_volumes",
+    "see_where_a_transformer_looks",
+    "stop_when_the_model_cheats",
+    "watch_a_segmentation",
+)
 
 
 def example(name):
@@ -69,3 +78,30 @@ def test_the_marks_beside_the_lesions_are_found(tmp_path):
     assert (alert.source, alert.verdict) == ("gap", "training-only shortcut")
     assert all(feature.name.startswith("block (0,") for feature in alert.features)
     assert (run.probe.output, run.mappings[-1].result.unit) == ("segmentation(target=1)", "pixel")
+
+
+@pytest.mark.full
+def test_the_tagger_knows_names_by_their_title(tmp_path):
+    """Nearly all of the tag's logit comes from the step in front of it."""
+    story = example("ask_a_tagger")
+    model, run = story.train(tmp_path)
+    assert run.mappings[-1].result.accuracy > 0.99
+    x, y = story.sentences(8, seed=3)
+    over = kx.outputs.tagging(target=story.NAME, over=y == story.NAME)
+    values = kx.attribute(model, x, "integrated_gradients", output=over).values
+    assert (values.argmax(1) == (x == story.TITLE).argmax(1)).all()
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore:ALERT")
+def test_the_transformer_looks_into_the_corner(tmp_path):
+    """The alarm names a block there, and relevance is largest in its patch."""
+    story = example("see_where_a_transformer_looks")
+    model, (x, _), run = story.train(tmp_path)
+    assert {alert.features[0].name for alert in run.alerts} <= {f"block ({row},{column})" for row in (6, 7) for column in (0, 1)}
+    assert run.alerts[0].verdict == "training-only shortcut"
+    marked = x[x[:, 7, 0, 0] == np.float32(story.MARK)][:32]
+    for method in ("lrp", "deeplift"):
+        values = kx.attribute(model, marked, method, target=1, verbose=False).values
+        patches = values.reshape(-1, 4, 2, 4, 2).sum((2, 4)).mean(0)
+        assert np.unravel_index(patches.argmax(), (4, 4)) == (3, 0)
