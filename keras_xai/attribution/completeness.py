@@ -89,9 +89,9 @@ def sentence_on_incomplete(method: Method, attribution: Attribution) -> str:
     unknown = ~np.isfinite(magnitude(attribution.values))
     if method.satisfies_completeness and unknown.any() and np.isfinite(attribution.score[unknown]).any():
         return (
-            f"{attribution.method}: the values of {int(unknown.sum())} of {len(unknown)} samples are not finite, though the score "
-            f"is: an operation of the model has an infinite value or slope at the baseline or on the way from there, as a division "
-            f"by the norm of zeros has. Take another baseline=, or a method without one."
+            f"{attribution.method}: the values of {int(unknown.sum())} of {len(unknown)} samples are not finite, though the "
+            f"score is: an operation of the model has an infinite value or slope at the baseline or on the way from there, as a "
+            f"division by the norm of zeros has. Take another baseline=, or a method without one."
         )
     rows = incomplete(attribution, REPORTED_ABOVE, of_map=NEGLIGIBLE_SHARE)
     if not len(rows) or attribution.completeness_error is None:

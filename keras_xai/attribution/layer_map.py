@@ -137,7 +137,7 @@ def _remark_on_silent(placement: Placement, model: keras.Model) -> str:
     """The sentence that says why a map is zero everywhere: another token alone leads to the scores, as a class token does."""
     return (
         f"At layer {layer_path(placement.layer, model)!r} no gradient leads from the score to a patch, only to tokens that are "
-        f"none, such as a class token: the map is zero everywhere. Take a layer in front of the last attention, as without layer=."
+        f"none, such as a class token: the map is zero everywhere. Take a layer in front of the last attention, as by default."
     )
 
 

@@ -87,13 +87,14 @@ class DeepLiftWalk(Walk):
         slopes = self._slopes_of_softmax(z, axis)
         above = ops.cast(self.multiplier(step.outputs[0]), "float32")
         mean = ops.sum(slopes * above, axis, keepdims=True) / ops.sum(slopes, axis, keepdims=True)
-        self.add(z, slopes * (above - mean))
+        self.add(z, ops.cast(slopes * (above - mean), self.tape.value(z).dtype))
 
     def _through_log_softmax(self, step: Step) -> None:
         """x − log Σ exp x: what the normaliser takes goes to the x in proportion to the same slopes."""
         z, axis = step.inputs[0], self.tape.softmax_axis(step)
         above = ops.cast(self.multiplier(step.outputs[0]), "float32")
-        self.add(z, of_log_softmax(above, self._slopes_of_softmax(z, axis), axis))
+        multiplier = of_log_softmax(above, self._slopes_of_softmax(z, axis), axis)
+        self.add(z, ops.cast(multiplier, self.tape.value(z).dtype))
 
     def _slopes_of_softmax(self, z: Key, axis: int) -> Any:
         logarithms = []

@@ -32,6 +32,10 @@ class LrpWalk(Walk):
         sums = weighted_sums(tape, self.path)
         self._sums = {(entry.following[-1][0] if entry.following else entry.product): entry for entry in sums}
 
+    def add(self, key: Key, multiplier: Any) -> None:
+        # Of one dtype, whichever rule it comes from: a tensor of half precision may have several users.
+        super().add(key, _wide(multiplier))
+
     def back(self, step: Step) -> None:
         if step in self._sums:
             self._through_weights(self._sums[step])

@@ -222,6 +222,26 @@ def test_a_number_inside_an_activation_takes_no_relevance():
     np.testing.assert_allclose(a.values, np.eye(4)[1] * (x / 6 + 0.5), rtol=1e-4, atol=1e-6)
 
 
+@on_every_backend
+def test_half_precision_with_branches_has_the_relevance_of_single_precision():
+    """A tensor that a product and a layer of weights both take; a softmax over it."""
+    half, single = (gated_convolution(dtype) for dtype in ("mixed_float16", "float32"))
+    half.set_weights(single.get_weights())
+    x = R.uniform(0.5, 1, size=(2, 5, 2)).astype(np.float32)
+    for method in ("lrp", "deeplift"):
+        values, expected = (kx.attribute(model, x, method, target=0).values for model in (half, single))
+        assert relative(values, expected) < 0.03
+
+
+def gated_convolution(dtype):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((5, 2))
+    h = layers.Conv1D(3, 2, activation="relu", dtype=dtype)(inputs)
+    weights = layers.Softmax(axis=1, dtype=dtype)(layers.Conv1D(1, 1, dtype=dtype)(h))
+    h = layers.Flatten(dtype=dtype)(layers.Multiply(dtype=dtype)([h, weights]))
+    return keras.Model(inputs, layers.Dense(2, dtype="float32")(h))
+
+
 def softmaxed(z):
     powers = np.exp(z - z.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
