@@ -50,7 +50,7 @@ class LrpWalk(Walk):
         self.add(z, divided(_wide(self.multiplier(y)) * values, sources))
 
     def _unmoved(self, key: Key) -> Key | None:
-        """What a tensor is a sum of beside a single number; None where it is no such sum."""
+        """The tensor that, with a single number added, is this one; None where there is none."""
         tape, step = self.tape, self._makers.get(key)
         if step is None or step.kind not in tape.kinds.additions or len(self.path.sources(step)) != 1:
             return None

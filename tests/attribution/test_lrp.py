@@ -222,15 +222,20 @@ def test_a_number_inside_an_activation_takes_no_relevance():
     np.testing.assert_allclose(a.values, np.eye(4)[1] * (x / 6 + 0.5), rtol=1e-4, atol=1e-6)
 
 
-@on_every_backend
-def test_half_precision_with_branches_has_the_relevance_of_single_precision():
+HALF = ["lrp"]
+HALF += [
+    pytest.param(name, marks=[pytest.mark.full, on_every_backend], id=f"{name}-full") for name in ("lrp", "deeplift")
+]
+
+
+@pytest.mark.parametrize("method", HALF)
+def test_half_precision_with_branches_has_the_relevance_of_single_precision(method):
     """A tensor that a product and a layer of weights both take; a softmax over it."""
     half, single = (gated_convolution(dtype) for dtype in ("mixed_float16", "float32"))
     half.set_weights(single.get_weights())
     x = R.uniform(0.5, 1, size=(2, 5, 2)).astype(np.float32)
-    for method in ("lrp", "deeplift"):
-        values, expected = (kx.attribute(model, x, method, target=0).values for model in (half, single))
-        assert relative(values, expected) < 0.03
+    values, expected = (kx.attribute(model, x, method, target=0).values for model in (half, single))
+    assert relative(values, expected) < 0.03
 
 
 def gated_convolution(dtype):

@@ -170,6 +170,7 @@ def test_a_map_needs_no_gradient_at_the_input():
         kx.attribute(model, x, "saliency", target=0)
 
 
+@pytest.mark.full
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="text is a tensor in TensorFlow alone")
 def test_a_map_of_text_that_the_model_itself_splits():
     """Its layers forget how many samples there are; the numbers are those of the same model of tokens."""
