@@ -171,6 +171,7 @@ class Attributor:
             self._baseline = broadcast_baseline(baseline, self._x, x)
         self._runner = ModelRunner(model, x, output, jit=jit_compile)
         self._warns_of_held = warns_of_held
+        self._remarked: set[str] = set()  # by any of its engines
         self._engine = self._engine_with(self.method, progress)
         self.target = explained_targets(self._runner, self._x, target, probe)
 
@@ -196,7 +197,7 @@ class Attributor:
         return engine(take_rows(self._x, rows), take_rows(self._baseline, rows), self.target[rows])[self.name]
 
     def _engine_with(self, method: Method, progress: Progress | None) -> Engine:
-        return Engine(self._runner, {self.name: method}, progress, self._warns_of_held)
+        return Engine(self._runner, {self.name: method}, progress, self._warns_of_held, remarked=self._remarked)
 
 
 def explained_targets(

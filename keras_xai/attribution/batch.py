@@ -275,7 +275,7 @@ class Batch:
         outputs = self._forward.layers[self._number(layer)]
         if not outputs:
             raise self._unread(layer, "gives nothing on the way")
-        return outputs
+        return [output._replace(output=_with_rows(output.output, self.size)) for output in outputs]
 
     def at_layer(self, x: Tensors, target: Tensor, layer: keras.layers.Layer, call: int) -> tuple[Tensor, Tensor]:
         """A layer's output for some rows, and the gradient of their scores with respect to it, both float32 (m, ...).
@@ -298,7 +298,8 @@ class Batch:
         gradient = forward.vjp(at_inputs=False).outputs[0][call]
         if gradient is None:
             raise self._unread(layer, "does not lead")
-        return keras.ops.cast(forward.layers[0][call].output, "float32"), keras.ops.cast(gradient, "float32")
+        at_layer = [_with_rows(tensor, x[0].shape[0]) for tensor in (forward.layers[0][call].output, gradient)]
+        return keras.ops.cast(at_layer[0], "float32"), keras.ops.cast(at_layer[1], "float32")
 
     def deeplift_at(self, layer: keras.layers.Layer, call: int) -> tuple[Tensor, Tensor]:
         """DeepLIFT's multipliers at a layer's output, and by how much that differs from its output for the baselines.
@@ -341,7 +342,7 @@ class Batch:
         gradient = self._forward.vjp(at_inputs=False).outputs[self._number(layer)][call]
         if gradient is None:
             raise self._unread(layer, "does not lead")
-        return gradient
+        return _with_rows(gradient, self.size)
 
     def inputs_behind(self, output: LayerOutput) -> set[int]:
         """The numbers of the user's inputs that a layer's output is computed from."""
@@ -380,3 +381,11 @@ class Batch:
             f"No gradient leads from the score back to x ({shapes}). Take a method that needs none (occlusion, kernel_shap, "
             f"lime), or start {cause}: explain a model that takes what comes out there."
         )
+
+
+def _with_rows(tensor: Tensor, size: int) -> Tensor:
+    """A tensor that has forgotten how many rows it has, as behind a layer of text, with so many; any other as it is."""
+    shape = tuple(getattr(tensor, "shape", ()) or ())
+    if not shape or shape[0] is not None:
+        return tensor
+    return keras.ops.reshape(tensor, (size, *(-1 if side is None else side for side in shape[1:])))

@@ -86,6 +86,13 @@ def are_many_incomplete(attribution: Attribution) -> bool:
 
 def sentence_on_incomplete(method: Method, attribution: Attribution) -> str:
     """The warning where values miss their sum by more than 5 %, and by no small part of themselves; "" where none do."""
+    unknown = ~np.isfinite(magnitude(attribution.values))
+    if method.satisfies_completeness and unknown.any() and np.isfinite(attribution.score[unknown]).any():
+        return (
+            f"{attribution.method}: the values of {int(unknown.sum())} of {len(unknown)} samples are not finite, though the "
+            f"score is: an operation of the model has an infinite value or slope at the baseline or on the way from there, as a "
+            f"division by the norm of zeros has. Take another baseline=, or a method without one."
+        )
     rows = incomplete(attribution, REPORTED_ABOVE, of_map=NEGLIGIBLE_SHARE)
     if not len(rows) or attribution.completeness_error is None:
         return ""

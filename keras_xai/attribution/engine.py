@@ -59,6 +59,7 @@ class Engine:
         progress: told of every pass.
         warns_of_held: warn once of inputs that no gradient leads to.
         score_type: of what is explained.
+        remarked: remarks that were warned of before; added to.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Engine:
         progress: Progress | None = None,
         warns_of_held: bool = True,
         score_type: type[TargetScore] = TargetScore,
+        remarked: set[str] | None = None,
     ) -> None:
         self.runner = runner
         self.methods = dict(methods)
@@ -76,7 +78,7 @@ class Engine:
         self._reports = self._progress.report if runner.reports_progress and not self._progress.silent else None
         self._may_warn_of_held = warns_of_held
         self._score_type = score_type
-        self._remarked: set[str] = set()
+        self._remarked: set[str] = set() if remarked is None else remarked
         self._layers_by_shapes: dict[Any, list[keras.layers.Layer]] = {}  # found by earlier batches
         self._placements: dict[int, Placement] = {}  # by the method's id
         self._placed: set[str] = set()  # methods that were looked up

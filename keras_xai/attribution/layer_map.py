@@ -37,6 +37,10 @@ class LayerMap(Method):
     grid: Sequence[int] | None = None
     special_tokens: Sequence[int] | None = None
 
+    @property
+    def differentiates_inputs(self) -> bool:
+        return False  # the gradient ends at the layer, whatever is in front of it
+
     def check(self, model: keras.Model) -> None:
         if self.layer is not None:
             find_layer(model, self.layer)
@@ -47,7 +51,10 @@ class LayerMap(Method):
         number = None
         if self.input is not None:
             number = input_number(self.input, runner.score_function.input_aliases(len(x)))
-        return place_layer(runner, x, layer, self._token_options(), number)
+        placement = place_layer(runner, x, layer, self._token_options(), number)
+        if placement is None or placement.leads or not self.needs_gradient:
+            return placement
+        return placement._replace(remark=_remark_on_silent(placement, runner.model))
 
     @property
     def layer_options(self) -> dict[str, Any]:
@@ -72,7 +79,7 @@ class LayerMap(Method):
         activation = self.activation(batch).output
         gradient = self._arranged(batch.activation_gradient(layer, call), batch)
         by_place = self.map(_by_place(activation), _by_place(gradient))
-        return [keras.ops.reshape(by_place, activation.shape[:-1])]
+        return [keras.ops.reshape(by_place, [-1 if side is None else side for side in activation.shape[:-1]])]
 
     def map(self, activation: Tensor, gradient: Tensor) -> Tensor:
         """(n, p) of an activation and the score's gradient with respect to it, both float32 (n, p, c) of p places."""
@@ -124,6 +131,14 @@ class LayerMap(Method):
         if placement is not None and placement.remark:
             batch.remarks.append(placement.remark)
         return chosen_call(batch, self._layer(batch), self.input)
+
+
+def _remark_on_silent(placement: Placement, model: keras.Model) -> str:
+    """The sentence that says why a map is zero everywhere: another token alone leads to the scores, as a class token does."""
+    return (
+        f"At layer {layer_path(placement.layer, model)!r} no gradient leads from the score to a patch, only to tokens that are "
+        f"none, such as a class token: the map is zero everywhere. Take a layer in front of the last attention, as by default."
+    )
 
 
 def _by_place(tensor: Tensor) -> Tensor:

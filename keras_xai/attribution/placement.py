@@ -32,6 +32,7 @@ class Placement(NamedTuple):
     grid: Grid | None = None  # of tokens; None where the output itself has the places
     tokens: tuple[int, ...] = ()  # that lie on the grid, in its order
     remark: str = ""  # what a user has to know of the choice
+    leads: bool = True  # the scores change with one of the places; else with tokens alone that are none
 
     def arranged(self, tensor: Tensor) -> Tensor:
         """(n, t, c) as (n, *grid, c); what has no grid as it is."""
@@ -127,7 +128,9 @@ class _Tokens:
         """
         for surveyed in self._layers:
             if surveyed.layer is layer and surveyed.is_sequence:
-                return self._placed(surveyed) or self._refuse(surveyed)
+                placement = self._placed(surveyed) or self._refuse(surveyed)
+                leads = surveyed.leads[list(placement.tokens)].any() or not surveyed.leads.any()
+                return placement._replace(leads=bool(leads))
         return None
 
     def last(self) -> Placement | None:

@@ -50,6 +50,8 @@ class DeepLiftWalk(Walk):
             self.add(step.inputs[0], self.multiplier(step.outputs[0]))
         elif step.kind in kinds.softmax and sources == [0]:
             self._through_softmax(step)
+        elif step.kind in kinds.log_softmax and sources == [0]:
+            self._through_log_softmax(step)
         elif step in self._softmaxes:
             self._through_softmax_in_parts(self._softmaxes[step])
         elif step.kind in kinds.bilinear | kinds.squares and len(sources) == 2 and self.follows(step):
@@ -82,14 +84,24 @@ class DeepLiftWalk(Walk):
 
     def _through_softmax(self, step: Step) -> None:
         z, axis = step.inputs[0], self.tape.softmax_axis(step)
+        slopes = self._slopes_of_softmax(z, axis)
+        above = ops.cast(self.multiplier(step.outputs[0]), "float32")
+        mean = ops.sum(slopes * above, axis, keepdims=True) / ops.sum(slopes, axis, keepdims=True)
+        self.add(z, ops.cast(slopes * (above - mean), self.tape.value(z).dtype))
+
+    def _through_log_softmax(self, step: Step) -> None:
+        """x − log Σ exp x: what the normaliser takes goes to the x in proportion to the same slopes."""
+        z, axis = step.inputs[0], self.tape.softmax_axis(step)
+        above = ops.cast(self.multiplier(step.outputs[0]), "float32")
+        multiplier = of_log_softmax(above, self._slopes_of_softmax(z, axis), axis)
+        self.add(z, ops.cast(multiplier, self.tape.value(z).dtype))
+
+    def _slopes_of_softmax(self, z: Key, axis: int) -> Any:
         logarithms = []
         for values in (self.tape.value(z), self.bases[z]):
             values = ops.cast(values, "float32")
             logarithms.append(values - ops.logsumexp(values, axis=axis, keepdims=True))
-        slopes = softmax_slopes(*logarithms)
-        above = ops.cast(self.multiplier(step.outputs[0]), "float32")
-        mean = ops.sum(slopes * above, axis, keepdims=True) / ops.sum(slopes, axis, keepdims=True)
-        self.add(z, slopes * (above - mean))
+        return softmax_slopes(*logarithms)
 
     def _through_softmax_in_parts(self, softmax: Softmax) -> None:
         exponents, total = softmax.power.inputs[0], softmax.quotient.inputs[1]
@@ -122,6 +134,15 @@ def softmax_slopes(logarithms: Any, base_logarithms: Any) -> Any:
     change = logarithms - base_logarithms
     is_wide = ops.abs(change) > _NARROW_CHANGE  # not where both are masked by −∞, and nothing changes
     return ops.where(is_wide, (p - base_p) / ops.where(is_wide, change, 1.0), (p + base_p) / 2)
+
+
+def of_log_softmax(above: Any, slopes: Any, axis: int) -> Any:
+    """Return the multipliers of what a logarithm of a softmax is taken of, from its own and the slopes of `softmax_slopes`.
+
+    Σ slopes · (change − change of the normaliser) is the change of Σ exp, which stays 1: so the normaliser changes by the mean
+    change, weighted by slopes.
+    """
+    return above - slopes / ops.sum(slopes, axis, keepdims=True) * ops.sum(above, axis, keepdims=True)
 
 
 def divided(value: Any, by: Any) -> Any:

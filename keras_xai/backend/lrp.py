@@ -32,6 +32,10 @@ class LrpWalk(Walk):
         sums = weighted_sums(tape, self.path)
         self._sums = {(entry.following[-1][0] if entry.following else entry.product): entry for entry in sums}
 
+    def add(self, key: Key, multiplier: Any) -> None:
+        # Of one dtype, whichever rule it comes from: a tensor of half precision may have several users.
+        super().add(key, _wide(multiplier))
+
     def back(self, step: Step) -> None:
         if step in self._sums:
             self._through_weights(self._sums[step])
@@ -39,9 +43,21 @@ class LrpWalk(Walk):
             super().back(step)
 
     def through_activation(self, y: Key, z: Key, between: list[Step]) -> None:
-        """All relevance goes to z."""
+        """All relevance goes to z, or to what z is but for a number, as in relu6(x + 3) / 6: that belongs to the function."""
+        while (unmoved := self._unmoved(z)) is not None:
+            z = unmoved
         values, sources = _wide(self.tape.value(y)), _wide(self.tape.value(z))
         self.add(z, divided(_wide(self.multiplier(y)) * values, sources))
+
+    def _unmoved(self, key: Key) -> Key | None:
+        """The tensor that, with a single number added, is this one; None where there is none."""
+        tape, step = self.tape, self._makers.get(key)
+        if step is None or step.kind not in tape.kinds.additions or len(self.path.sources(step)) != 1:
+            return None
+        source = self.path.sources(step)[0]
+        others = [tape.shape(other) for k, other in enumerate(step.inputs) if k != source]
+        is_alone = all(shape == () for shape in others) and tape.shape(step.inputs[source]) == tape.shape(key)
+        return step.inputs[source] if is_alone else None
 
     def through_maximum(self, step: Step, source: int) -> None:
         """All relevance goes to the entry that won."""
@@ -49,11 +65,11 @@ class LrpWalk(Walk):
 
     def through_other(self, step: Step, sources: list[int]) -> bool:
         """A product's relevance goes to both factors in halves; that of a softmax as AttnLRP's equation 13 says, which is the
-        gradient here; that of the larger of two to the larger."""
+        gradient here, as of its logarithm; that of the larger of two to the larger."""
         kinds = self.tape.kinds
         if step.kind in kinds.bilinear and len(sources) == 2:
             self.back_by_gradient(step, sources, 0.5)
-        elif step.kind in kinds.between_two or (step.kind in kinds.softmax and sources == [0]):
+        elif step.kind in kinds.between_two or (step.kind in kinds.softmax | kinds.log_softmax and sources == [0]):
             self.back_by_gradient(step, sources)
         elif step in self._softmaxes:
             self._through_softmax(self._softmaxes[step])

@@ -12,7 +12,7 @@ class Softmax:
     """The operations of one."""
 
     power: Step  # exp u
-    total: tuple[Step, ...]  # its sum, and how that is laid beside the powers
+    total: tuple[Step, ...]  # its sum, in another precision perhaps, and how that is laid beside the powers
     quotient: Step
 
 
@@ -31,7 +31,11 @@ def _softmax(tape: Tape, path: Path, quotient: Step, makers: dict[object, Step])
     while step is not None and step.kind in kinds.spreads and path.sources(step) == [0]:
         total.append(step)
         step = makers.get(step.inputs[0])
-    is_sum = step is not None and step.kind in kinds.sums and step.inputs[0] == quotient.inputs[0]
-    if power is None or step is None or not is_sum or power.kind not in kinds.exponential:
+    if power is None or power.kind not in kinds.exponential or step is None or step.kind not in kinds.sums:
         return None
-    return Softmax(power, (step, *reversed(total)), quotient)
+    total.append(step)
+    step = makers.get(step.inputs[0])
+    while step is not None and step is not power and step.kind in kinds.spreads and path.sources(step) == [0]:
+        total.append(step)  # half precision is summed in single
+        step = makers.get(step.inputs[0])
+    return Softmax(power, tuple(reversed(total)), quotient) if step is power else None

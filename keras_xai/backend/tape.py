@@ -42,6 +42,7 @@ class Kinds(NamedTuple):
     convolutions: frozenset[str]  # products with a kernel that is moved over places
     bilinear: frozenset[str]  # products that are linear in each of two inputs
     softmax: frozenset[str]
+    log_softmax: frozenset[str]
     exponential: frozenset[str]
     sums: frozenset[str]  # along axes
     spreads: frozenset[str]  # between a sum and what it divides
@@ -100,7 +101,7 @@ class Tape(ABC):
         return True
 
     def softmax_axis(self, step: Step) -> int:
-        """Return the axis of a softmax of one operation."""
+        """Return the axis of a softmax, or its logarithm, of one operation."""
         return -1
 
     def is_square(self, step: Step) -> bool:

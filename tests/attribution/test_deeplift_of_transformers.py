@@ -52,6 +52,31 @@ def test_a_softmax_has_logarithmic_means_as_slopes(shift):
     np.testing.assert_allclose(values, 2 * multipliers * (x + shift - base), rtol=1e-3, atol=1e-4)
 
 
+@on_every_backend
+@pytest.mark.parametrize("axis", [1, 2])
+def test_the_logarithm_of_a_softmax_has_the_same_slopes(axis):
+    """Its normaliser changes by the mean change of the logits, weighted by them; LRP has its gradient."""
+    x, base = 2 * R.normal(size=(4, 3, 5)).astype(np.float32), R.normal(size=(3, 5)).astype(np.float32)
+    values = explained(x, base, lambda z: ops.log_softmax(z, axis))
+    p, p0 = (np.exp(z) / np.exp(z).sum(axis, keepdims=True) for z in (x.astype(float), base[None].astype(float)))
+    slopes = (p - p0) / (np.log(p) - np.log(p0))
+    above = np.eye(15)[0].reshape(1, 3, 5)
+    multipliers = above - slopes / slopes.sum(axis, keepdims=True) * above.sum(axis, keepdims=True)
+    np.testing.assert_allclose(values, multipliers * (x - base), rtol=1e-3, atol=1e-4)
+    inputs = keras.Input((3, 5))
+    model = keras.Model(inputs, layers.Flatten()(ops.log_softmax(inputs, axis)))
+    relevance = kx.attribute(model, x, "lrp", target=0, output=lambda model, x: model(x)).values
+    np.testing.assert_allclose(relevance, x * (above - p * above.sum(axis, keepdims=True)), rtol=1e-3, atol=1e-4)
+
+
+def test_what_is_not_finite_is_told():
+    """The norm of a baseline of zeros is divided by."""
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(2)(ops.normalize(layers.Dense(3, use_bias=False)(inputs))))
+    with pytest.warns(UserWarning, match="deeplift: the values of 2 of 2 samples are not finite"):
+        kx.attribute(model, R.normal(size=(2, 4)).astype(np.float32), "deeplift", target=0)
+
+
 def test_it_is_complete_through_a_transformers_block():
     """Attention, layer and RMS normalisation, a gate, a baseline of each sample's own or one of all."""
     keras.utils.set_random_seed(0)

@@ -135,6 +135,8 @@ CONSERVING = {
     ),
     "series": lambda: without_biases(
         layers.Conv1D(4, 3, padding="causal", activation="tanh", use_bias=False),
+        layers.DepthwiseConv1D(2, depth_multiplier=2, use_bias=False),
+        layers.SeparableConv1D(4, 2, padding="same", activation="hard_sigmoid", use_bias=False),
         Residual(layers.Conv1D(4, 3, padding="same", activation="swish", use_bias=False)),
         layers.AveragePooling1D(2),
         shape=(8, 2),
@@ -164,6 +166,85 @@ def test_relevance_is_conserved(name):
         a = kx.attribute(model, x, "lrp", target=1, **options)
         np.testing.assert_allclose(a.values.reshape(3, -1).sum(1), a.score, rtol=2e-3, atol=1e-4)
         assert (a.values != 0).any()
+
+
+REGION = np.zeros((6, 6), bool)
+REGION[1:4, 2:5] = True
+DENSE_OUTPUTS = {
+    "pixels": (
+        lambda: keras.Sequential(
+            [
+                keras.Input((6, 6, 2)),
+                layers.Conv2D(4, 3, padding="same", activation="relu", use_bias=False),
+                Residual(layers.Conv2D(4, 3, padding="same", activation="gelu", use_bias=False)),
+                layers.Conv2D(3, 1, activation="softmax", use_bias=False),
+            ]
+        ),
+        kx.outputs.segmentation(1, REGION),
+        lambda scores: scores[:, REGION, 1].mean(1),
+    ),
+    "tokens": (
+        lambda: keras.Sequential(
+            [
+                keras.Input((6, 3)),
+                layers.Conv1D(5, 2, padding="causal", activation="silu", use_bias=False),
+                layers.LayerNormalization(center=False),
+                layers.Dense(4, use_bias=False),
+            ]
+        ),
+        kx.outputs.next_token(3, step=2),
+        lambda scores: scores[:, 2, 3],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DENSE_OUTPUTS)
+def test_relevance_of_a_dense_output_is_the_score_of_its_region(name):
+    """The mean of the logits in a mask; the logit of a step. No bias takes any of it."""
+    keras.utils.set_random_seed(0)
+    build, output, of_region = DENSE_OUTPUTS[name]
+    model = build()
+    x = R.normal(size=(3, *model.input_shape[1:])).astype(np.float32)
+    logits = keras.Sequential(model.layers)
+    a = kx.attribute(model, x, "lrp", epsilon=1e-9, output=output)
+    model.layers[-1].activation = keras.activations.linear
+    np.testing.assert_allclose(a.score, of_region(logits.predict(x, verbose=0)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(a.values.reshape(3, -1).sum(1), a.score, rtol=2e-3, atol=1e-5)
+
+
+@on_every_backend
+def test_a_number_inside_an_activation_takes_no_relevance():
+    """hard_sigmoid is relu6(x + 3) / 6 in some frameworks and whole in others: all goes to x in each."""
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Activation("hard_sigmoid")(inputs))
+    x = R.uniform(0.2, 2.5, size=(3, 4)).astype(np.float32)
+    a = kx.attribute(model, x, "lrp", target=1, output=lambda model, x: model(x))
+    np.testing.assert_allclose(a.values, np.eye(4)[1] * (x / 6 + 0.5), rtol=1e-4, atol=1e-6)
+
+
+HALF = ["lrp"]
+HALF += [
+    pytest.param(name, marks=[pytest.mark.full, on_every_backend], id=f"{name}-full") for name in ("lrp", "deeplift")
+]
+
+
+@pytest.mark.parametrize("method", HALF)
+def test_half_precision_with_branches_has_the_relevance_of_single_precision(method):
+    """A tensor that a product and a layer of weights both take; a softmax over it."""
+    half, single = (gated_convolution(dtype) for dtype in ("mixed_float16", "float32"))
+    half.set_weights(single.get_weights())
+    x = R.uniform(0.5, 1, size=(2, 5, 2)).astype(np.float32)
+    values, expected = (kx.attribute(model, x, method, target=0).values for model in (half, single))
+    assert relative(values, expected) < 0.03
+
+
+def gated_convolution(dtype):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((5, 2))
+    h = layers.Conv1D(3, 2, activation="relu", dtype=dtype)(inputs)
+    weights = layers.Softmax(axis=1, dtype=dtype)(layers.Conv1D(1, 1, dtype=dtype)(h))
+    h = layers.Flatten(dtype=dtype)(layers.Multiply(dtype=dtype)([h, weights]))
+    return keras.Model(inputs, layers.Dense(2, dtype="float32")(h))
 
 
 def softmaxed(z):

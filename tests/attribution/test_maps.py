@@ -151,3 +151,41 @@ def test_a_convolutional_recurrence_gives_the_map_of_its_last_state():
     assert hires_cam.values.shape == (2, 6, 6)
     whole = hires_cam.values.reshape(2, -1).sum(1)
     np.testing.assert_allclose(whole, hires_cam.score - to_numpy(model.layers[-1].bias)[1], rtol=1e-3, atol=1e-5)
+
+
+def test_a_map_needs_no_gradient_at_the_input():
+    """Of truth values, which have none; the map is that of the same numbers."""
+    layers = keras.layers
+    keras.utils.set_random_seed(5)
+    x = np.random.default_rng(0).uniform(size=(2, 7, 7, 1)) > 0.5
+    parts = [layers.Conv2D(3, 3, activation="relu", name="pictures"), layers.Flatten(), layers.Dense(2)]
+    numbers = keras.Sequential([keras.Input((7, 7, 1)), *parts])
+    inputs = keras.Input((7, 7, 1), dtype="bool")
+    model = keras.Model(inputs, numbers(keras.ops.cast(inputs, "float32")))
+    for method in ("grad_cam", "layer_cam"):
+        values = kx.attribute(model, x, method, target=0).values
+        expected = kx.attribute(numbers, x.astype(np.float32), method, target=0).values
+        np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(kx.InvalidInput, match="No gradient leads from the score back to x"):
+        kx.attribute(model, x, "saliency", target=0)
+
+
+@pytest.mark.full
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="text is a tensor in TensorFlow alone")
+def test_a_map_of_text_that_the_model_itself_splits():
+    """Its layers forget how many samples there are; the numbers are those of the same model of tokens."""
+    layers = keras.layers
+    keras.utils.set_random_seed(5)
+    split = layers.TextVectorization(vocabulary=["a", "dog", "cat", "sat", "ran"], output_sequence_length=5)
+    parts = [layers.Embedding(7, 3, name="words"), layers.Conv1D(4, 2, activation="gelu", name="pairs")]
+    tokens = keras.Sequential([keras.Input((5,), dtype="int64"), *parts, layers.GlobalMaxPooling1D(), layers.Dense(2)])
+    inputs = keras.Input((1,), dtype="string")
+    model = keras.Model(inputs, tokens(split(inputs)))
+    x = np.array([["a dog ran"], ["a cat sat a dog"]], object)
+    of_tokens = to_numpy(split(keras.ops.convert_to_tensor(x)))
+    cases = [("hires_cam", None), ("saliency", "pairs"), ("input_x_gradient", "words")]
+    for method, layer in cases:
+        values = kx.attribute(model, x, method, target=1, layer=layer).values
+        expected = kx.attribute(tokens, of_tokens, method, target=1, layer=layer).values
+        np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
+        assert values.any()

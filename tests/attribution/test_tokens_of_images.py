@@ -1,5 +1,7 @@
 """Maps of transformers: tokens on the grid of their patches, what is no patch left out."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -229,3 +231,22 @@ def test_the_grid_follows_from_the_image_only_where_one_fits():
     assert grid_of(36, (16, 16), (8, 8)) is None
     assert grid_of(17, (16, 16), None) is None
     assert grid_of(8, (4, 8, 16), (1, 2, 4)) == (1, 2, 4)
+
+
+def test_a_layer_that_a_class_token_alone_leads_from_is_told():
+    """The map is zero everywhere, whatever the weights are."""
+    with pytest.warns(UserWarning, match="At layer 'final' .* the map is zero everywhere"):
+        values = kx.attribute(transformer(), images(8, 16, 3), "hires_cam", layer="final", target=1).values
+    assert not values.any()
+
+
+@pytest.mark.full
+def test_that_is_told_once_and_where_it_is_so():
+    """Grad-CAM looks at such a map in several ways; Score-CAM asks for no gradient; of a mean all patches lead to the score."""
+    model, x = transformer(), images(8, 16, 3)
+    with warnings.catch_warnings(record=True) as messages:
+        warnings.simplefilter("always")
+        kx.attribute(model, x, "grad_cam", layer="final", target=1)
+    assert [str(message.message)[:16] for message in messages] == ["At layer 'final'"]
+    assert kx.attribute(model, x, "score_cam", layer="final", target=1).values.any()
+    assert kx.attribute(transformer(classes="mean"), x, "grad_cam", layer="final", target=1).values.any()

@@ -80,7 +80,7 @@ def _stands_beside(operation: Operation, values: Arrays, bases: Arrays) -> bool:
     meet = sum(a != b for a, b in pairs[: len(operation.inputs)]) > 1
     kinds = JaxprTape.kinds
     is_winner = operation.kind in kinds.winner
-    is_alone = is_winner or operation.kind in kinds.entrywise | kinds.softmax
+    is_alone = is_winner or operation.kind in kinds.entrywise | kinds.softmax | kinds.log_softmax
     if not is_alone and not (meet and operation.kind in kinds.meeting | kinds.bilinear | kinds.squares):
         return True
     moved = [(a, b) for a, b in pairs if a != b]

@@ -21,7 +21,7 @@ _ENTRYWISE = names(
 )
 KINDS = Kinds(
     linear={
-        **dict.fromkeys(names("add add_any concatenate sub"), "all"),
+        **dict.fromkeys(names("add add_any concatenate stack sub"), "all"),
         **dict.fromkeys(names("conv_general_dilated dot_general mul"), "one"),
         **dict.fromkeys(
             names(
@@ -44,6 +44,7 @@ KINDS = Kinds(
     convolutions=names("conv_general_dilated"),
     bilinear=names("dot_general mul"),
     softmax=names("softmax"),
+    log_softmax=names("log_softmax"),
     exponential=names("exp"),
     sums=names("reduce_sum"),
     spreads=names("broadcast_in_dim convert_element_type expand_dims reshape transpose"),
@@ -115,6 +116,10 @@ class JaxprTape(Tape):
         if step.kind == "integer_pow":
             return bool(step.operation.params["y"] == 2)
         return super().is_square(step) or (step.kind == "mul" and step.inputs[0] is step.inputs[1])
+
+    def softmax_axis(self, step: Step) -> int:
+        inner = step.operation.params.get("jaxpr") or step.operation.params["call_jaxpr"]
+        return next(int(e.params["axes"][0]) for e in inner.jaxpr.eqns if e.primitive.name == "reduce_sum")
 
     def run(self, step: Step, inputs: Sequence[Any]) -> Any:
         return step.operation.run(inputs)[0]

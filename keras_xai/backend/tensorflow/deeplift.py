@@ -74,7 +74,7 @@ def _stands_beside(op: tf.Operation, twin: tf.Operation) -> bool:
     kinds = GraphTape.kinds
     meet = sum(a.shape != b.shape for a, b in zip(op.inputs, twin.inputs, strict=True)) > 1
     is_winner = op.type in kinds.winner
-    is_alone = is_winner or op.type in kinds.entrywise | kinds.softmax
+    is_alone = is_winner or op.type in kinds.entrywise | kinds.softmax | kinds.log_softmax
     if not is_alone and not (meet and op.type in kinds.meeting | kinds.bilinear | kinds.squares):
         return True
     pairs = zip((*op.inputs, *op.outputs), (*twin.inputs, *twin.outputs), strict=True)

@@ -23,7 +23,7 @@ KINDS = Kinds(
             names(
                 "AvgPool AvgPool3D BatchToSpaceND BroadcastTo Cast DepthToSpace EnsureShape ExpandDims FusedBatchNormV3 "
                 "GatherV2 Identity Mean MirrorPad Neg Pad PadV2 PreventGradient RealDiv Reshape ResizeBilinear "
-                "ResizeNearestNeighbor ReverseV2 Slice SpaceToBatchND SpaceToDepth Squeeze StridedSlice Sum Tile Transpose "
+                "ResizeNearestNeighbor ReverseV2 Roll Slice SpaceToBatchND SpaceToDepth Squeeze StridedSlice Sum Tile Transpose "
                 "Unpack"
             ),
             "first",
@@ -35,7 +35,7 @@ KINDS = Kinds(
     by_entry=_ENTRYWISE
     | names(
         "AddN AddV2 Add BiasAdd Cast Equal Greater GreaterEqual Identity IdentityN Less LessEqual LogicalAnd LogicalNot "
-        "LogicalOr Mul Neg NotEqual PreventGradient RealDiv SelectV2 Sub"
+        "IsFinite LogicalOr Mul Neg NotEqual PreventGradient RealDiv SelectV2 Sub"
     ),
     meeting=names("Maximum Minimum Mul Pow RealDiv SelectV2 SquaredDifference"),
     winner=names("Max MaxPool MaxPool3D"),
@@ -43,6 +43,7 @@ KINDS = Kinds(
     convolutions=_CONVOLUTIONS,
     bilinear=_MATRIX_PRODUCTS | {"Mul"},
     softmax=names("Softmax"),
+    log_softmax=names("LogSoftmax"),
     exponential=names("Exp"),
     sums=names("Sum"),
     spreads=names("BroadcastTo Cast ExpandDims Identity Reshape Transpose"),
@@ -60,7 +61,8 @@ KINDS = Kinds(
     scaling=names("Mul RealDiv"),
 )
 _UNCHANGING = names("OnesLike Rank Shape ShapeN Size ZerosLike")  # whatever the values are
-_RENAMED = {"squeeze_dims": "axis"}  # attributes whose arguments have other names
+# Inputs and attributes whose arguments have other names.
+_RENAMED = dict.fromkeys(("dim", "reduction_indices", "squeeze_dims"), "axis")
 _NOT_TO_SET = ("grad_a", "grad_b", "grad_x", "grad_y")
 
 
@@ -107,11 +109,12 @@ class GraphTape(Tape):
         deduced = set()
         for argument in op.op_def.input_arg:
             deduced |= {argument.type_attr, argument.number_attr, argument.type_list_attr}
+            name = _RENAMED.get(argument.name, argument.name)
             if argument.number_attr:
                 count = op.get_attr(argument.number_attr)
-                arguments[argument.name], remaining = remaining[:count], remaining[count:]
+                arguments[name], remaining = remaining[:count], remaining[count:]
             else:
-                arguments[argument.name] = remaining.pop(0)
+                arguments[name] = remaining.pop(0)
         for attribute in op.op_def.attr:
             name = attribute.name
             if name not in deduced and name not in _NOT_TO_SET and not name.startswith("_"):

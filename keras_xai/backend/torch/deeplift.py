@@ -28,7 +28,7 @@ from keras_xai.backend.torch.functions import (
     MULTIPLICATIONS,
     WINNER,
 )
-from keras_xai.backend.torch.slopes import by_halves, by_slope, by_softmax, by_winner
+from keras_xai.backend.torch.slopes import by_halves, by_log_softmax, by_slope, by_softmax, by_winner
 from keras_xai.backend.torch.two_parts import Parts, keeps_rows
 from keras_xai.backend.torch.whole_functions import IN_PARTS, is_sum_without_bias
 
@@ -157,8 +157,9 @@ class _Rules(TorchFunctionMode):
         factors = [tensor for tensor in tensors_in((args, kwargs)) if tensor in self._calls]
         if name in MULTIPLICATIONS | MATRIX_PRODUCTS and len(factors) == 2:
             return self._product(name, func, args, kwargs, moving)
-        if name == "softmax" and self._is_softmax_of_rows(args, kwargs):
-            return by_softmax(args[0], args[1] if len(args) > 1 else kwargs["dim"], self._parts), True
+        if name in ("softmax", "log_softmax") and self._is_softmax_of_rows(args, kwargs):
+            by_rule = by_softmax if name == "softmax" else by_log_softmax
+            return by_rule(args[0], args[1] if len(args) > 1 else kwargs["dim"], self._parts), True
         if name in MEETING and (len(moving) > 1 or name in ("where", "__rtruediv__")):
             if name == "where" and not any(args[0] is tensor for tensor in moving):
                 return func(*args, **kwargs), True

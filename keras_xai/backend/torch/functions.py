@@ -59,6 +59,7 @@ KINDS = Kinds(
     convolutions=_CONVOLUTIONS,
     bilinear=LINEAR_IN_ONE - _CONVOLUTIONS,
     softmax=names("softmax"),
+    log_softmax=names("log_softmax"),
     exponential=names("exp"),
     sums=names("sum"),
     spreads=_SAME_ENTRIES | names("broadcast_to expand expand_as permute transpose"),

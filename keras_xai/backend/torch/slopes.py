@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from keras_xai.backend.deeplift import softmax_slopes
+from keras_xai.backend.deeplift import of_log_softmax, softmax_slopes
 from keras_xai.backend.torch.two_parts import Parts
 
 _NARROW_CHANGE = 1e-5  # so small beside its values that their difference is rounding
@@ -36,6 +36,11 @@ def by_halves(tensors: Sequence[Any], function: Callable[..., Any], parts: Parts
 def by_softmax(z: Any, axis: int, parts: Parts) -> Any:
     """Return the softmax of z, with the slopes of `keras_xai.backend.deeplift.softmax_slopes`."""
     return _BySoftmax.apply(z, axis, parts)
+
+
+def by_log_softmax(z: Any, axis: int, parts: Parts) -> Any:
+    """Return the logarithm of the softmax of z, with the same slopes."""
+    return _ByLogSoftmax.apply(z, axis, parts)
 
 
 class _BySlope(torch.autograd.Function):
@@ -121,3 +126,19 @@ class _BySoftmax(torch.autograd.Function):
         above = ctx.parts.samples_of(above)
         mean = (slopes * above).sum(ctx.axis, keepdim=True) / slopes.sum(ctx.axis, keepdim=True)
         return ctx.parts.only_samples(slopes * (above - mean), z), None, None
+
+
+class _ByLogSoftmax(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Any, axis: int, parts: Parts) -> Any:
+        ctx.save_for_backward(z)
+        ctx.axis, ctx.parts = axis, parts
+        return torch.log_softmax(z, axis)
+
+    @staticmethod
+    def backward(ctx: Any, above: Any) -> Any:
+        (z,) = ctx.saved_tensors
+        logarithms = torch.log_softmax(z.float(), ctx.axis)
+        slopes = softmax_slopes(ctx.parts.samples_of(logarithms), ctx.parts.baselines_of(logarithms))
+        multiplier = of_log_softmax(ctx.parts.samples_of(above).float(), slopes, ctx.axis)
+        return ctx.parts.only_samples(multiplier.to(z.dtype), z), None, None
