@@ -327,7 +327,9 @@ function colourKeys(map) {
   if (!colouring) return [];
   if (colouring === "held_out") return [key("held out", token("accent")), key("trained on", token("text-3"))];
   const colours = map.colours[themeName()];
-  return map.classes.slice(0, CLASSES_NAMED).map((name, k) => key(name, colours[k]));
+  const keys = map.classes.slice(0, CLASSES_NAMED).map((name, k) => key(name, colours[k]));
+  const others = map.classes.length - keys.length;
+  return others > 0 ? [...keys, h("span", {}, `and ${others} more`)] : keys;
 }
 
 /**
