@@ -183,6 +183,7 @@ def probe(samples: Probe) -> dict[str, Any]:
         "class_names": samples.class_names,
         "features": samples.features,
         "inputs": input_names(samples),
+        "explained": samples.explained,
     }
     if samples.kind in SPATIAL_KINDS:
         out["cells"] = importances.cells_of(samples)

@@ -107,6 +107,8 @@ interface ProbeInfo {
   class_names: string[] | null;
   features: string[];
   inputs: string[];
+  /** the score that is explained, as a clause; "" where it is a class of the sample */
+  explained: string;
   cells?: Cells | null;
   /** slices of a volume */
   depth?: number;
