@@ -1,4 +1,4 @@
-"""What is explained of an output, as a clause for the people who look at the maps."""
+"""`explained_words`: a clause for the people who look at the maps, on the score that these explain."""
 
 from __future__ import annotations
 

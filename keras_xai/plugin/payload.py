@@ -363,6 +363,7 @@ def mapping(run: Run, layer: str | None = None) -> bytes:
         "classes": [class_name(run, int(c)) for c in classes],
         "colours": {theme: class_colours(theme, last.classes, classes) for theme in THEMES},
         "gallery": mappings.gallery_rows(run),
+        "unit": last.unit,
         "suspects": [_suspect(suspect, classes) for suspect in mappings.suspects(run, MAX_SUSPECTS)],
     }
     arrays: dict[str, NDArray[Any]] = {"places": mappings.aligned_coordinates(records, k)}

@@ -274,6 +274,8 @@ interface LayerMap extends Framed {
   classes: string[];
   colours: Record<Theme, string[]>;
   gallery: number[];
+  /** what a position of a dense output is; "" where there is one answer a sample */
+  unit: string;
   suspects: Suspect[];
   /** (E, B, 2) */
   places: FloatTensor;

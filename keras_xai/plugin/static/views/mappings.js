@@ -387,7 +387,9 @@ function suspectsPanel(map) {
   const titles = ["sample", "label", "read as", "believed over all epochs"];
   const head = titles.map((name) => h("th", { scope: "col" }, name));
   const table = h("table", {}, h("tr", {}, head), rows);
-  return panel("c5", title, "believed least; → leads to the attributions", h("div", { class: "suspects" }, table));
+  const words = `Label and reading are of the region that is explained; believed is the mean over all ${map.unit}s with a label.`;
+  const note = map.unit ? h("p", { class: "note reading" }, words) : null;
+  return panel("c5", title, "believed least; → leads to the attributions", note, h("div", { class: "suspects" }, table));
 }
 
 /**
