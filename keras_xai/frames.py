@@ -126,7 +126,7 @@ def refuse_dtype(dtype: Any, name: str) -> None:
         raise InvalidInput(f"{name} has dtype {dtype}: columns of numbers, truth values or strings are expected.")
 
 
-def of_one_type(array: NDArray[Any], name: str) -> NDArray[Any]:
+def of_one_type(array: NDArray[Any], name: str, *, advice: str = "") -> NDArray[Any]:
     """Return objects as what they are: strings stay, Python's numbers and truth values become NumPy's.
 
     Raises:
@@ -134,7 +134,7 @@ def of_one_type(array: NDArray[Any], name: str) -> NDArray[Any]:
     """
     kinds = {type(value) for value in array.ravel().tolist()}
     if kinds <= {list, tuple, np.ndarray}:
-        raise ragged(name)
+        raise ragged(name, advice=advice)
     if kinds <= {str, bytes, np.str_, np.bytes_}:
         return array
     if kinds <= {bool, np.bool_}:

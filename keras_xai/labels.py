@@ -13,6 +13,10 @@ from keras_xai.errors import InvalidInput, listed, unknown
 from keras_xai.frames import native, of_one_type, values_of
 
 Names = tuple[str, ...] | None
+PADDED_LABELS = (
+    "labels of steps are padded with one that counts nowhere, keras.utils.pad_sequences(y, padding='post', value=-1), which the "
+    "loss passes over with ignore_class=-1; tags in words are encoded as integers first."
+)
 
 
 def coded(y: Any, class_names: Sequence[str] | None = None, *, by_position: bool = False) -> tuple[NDArray[Any], Names]:
@@ -133,7 +137,8 @@ def _of_frame(frame: Any, class_names: Sequence[str] | None) -> tuple[NDArray[An
 def _of_array(y: Any, class_names: Sequence[str] | None, *, by_position: bool = False) -> tuple[NDArray[Any], Names]:
     try:
         holds_text = isinstance(y, (list, tuple)) and any(isinstance(label, (str, bytes)) for label in y)
-        labels = as_array(y, "y", object if holds_text else None)  # NumPy would turn numbers beside text into text
+        # NumPy would turn numbers beside text into text.
+        labels = as_array(y, "y", object if holds_text else None, advice=PADDED_LABELS)
     except InvalidInput:
         raise
     except ValueError as error:
@@ -143,7 +148,7 @@ def _of_array(y: Any, class_names: Sequence[str] | None, *, by_position: bool = 
     if labels.dtype.kind in "mM":
         raise InvalidInput(f"y has dtype {labels.dtype}: expected classes or numbers.")
     if labels.dtype.kind == "O" and labels.size:
-        labels = of_one_type(labels, "y")
+        labels = of_one_type(labels, "y", advice=PADDED_LABELS)
     if labels.dtype.kind not in "OUS" or not labels.size:
         return labels, None
     codes, names = _of_strings(labels, class_names, by_position=by_position)

@@ -138,12 +138,19 @@ def _run(index: int, name: str, run: Run) -> str:
     ]
     for figure in FIGURES if run.epochs else ():
         title = view_title(figure)
-        parts.append(f"<h3>{_text(title)}</h3>\n{_figure(run, figure, title, f'run{index}-{figure}')}")
+        words_of_score = _explained(run) if figure == "probe_attributions" else ""
+        parts.append(f"<h3>{_text(title)}</h3>\n{words_of_score}{_figure(run, figure, title, f'run{index}-{figure}')}")
     notes = [f"epoch {note.epoch}: {noted(note)}" for note in run.notes]
     notes += [damage for damage in run.passed_over.values() if damage not in run.doubts]  # which are among the faults
     if notes:
         parts.append("<h3>Notes</h3>\n" + "".join(f"<p>{_text(note)}</p>" for note in notes))
     return "\n".join(filter(None, parts))
+
+
+def _explained(run: Run) -> str:
+    """Return what the maps explain, where it is another score than a class of the sample."""
+    words = "" if run.probe_described is None else run.probe_described.explained
+    return f"<p>Explained: {_text(words)}.</p>\n" if words else ""
 
 
 def _figure(run: Run, name: str, title: str, node_id: str) -> str:

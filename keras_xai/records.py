@@ -738,7 +738,7 @@ class Result:
     right: Float | None = (
         None  # (B) the share of a sample's positions that is right; None where there is one answer a sample
     )
-    unit: str = ""  # what a position is: "pixel", "token" or "box"; "" where there is one answer a sample
+    unit: str = ""  # what a position is: "pixel", "voxel", "token" or "box"; "" where there is one answer a sample
 
     @property
     def share_right(self) -> NDArray[np.float64] | None:

@@ -115,6 +115,33 @@ def test_rows_of_different_lengths_are_refused_with_the_line_that_pads_them(make
             make()
 
 
+UNEVEN = [[1, 2], [1]]
+RAGGED_ARGUMENTS = {
+    "region": (
+        lambda: kx.Probe(np.zeros((2, 4, 4, 1)), region=UNEVEN),
+        "region holds .*: one array is expected, a mask",
+    ),
+    "slices": (lambda: kx.Probe(np.zeros((2, 3)), slices={"site": UNEVEN}), r"slices\['site'\] .*: one value a row"),
+    "target": (lambda: kx.Probe(np.zeros((2, 3)), target=UNEVEN), "target holds .*: one class is expected"),
+    "class": (lambda: kx.outputs.segmentation(target=UNEVEN), "target holds .*: one class is expected"),
+    "over": (lambda: kx.outputs.segmentation(over=UNEVEN), r"over holds .*: one mask is expected, \(H, W\)"),
+    "step": (lambda: kx.outputs.tagging(step=UNEVEN), "step holds .*: one step is expected"),
+    "box": (lambda: kx.outputs.detection(box=UNEVEN), "box holds .*: the number of a box is expected"),
+    "labels": (lambda: kx.Probe(np.zeros((2, 2), int), UNEVEN), "y holds .*value=-1.*ignore_class=-1"),
+    "tags": (
+        lambda: kx.Probe(np.zeros((2, 2), int), [["O", "P"], ["O"]], output=kx.outputs.tagging()),
+        "y holds .*encoded as integers first",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), RAGGED_ARGUMENTS.values(), ids=RAGGED_ARGUMENTS)
+def test_what_is_no_sample_is_not_padded_with_zeros(make, words):
+    """Zero is a class, a step, the number of a box: each argument says what it takes."""
+    with pytest.raises(kx.InvalidInput, match=words):
+        make()
+
+
 @pytest.mark.tensorflow
 def test_ragged_tensors_and_live_batches_of_different_lengths():
     """A tensor pads itself; live rows come in one shape."""

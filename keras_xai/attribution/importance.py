@@ -23,6 +23,8 @@ from keras_xai.probe import Probe
 from keras_xai.records import Attribution
 from keras_xai.tree import leaves
 
+MAX_REASON = 200  # characters of a framework's error
+
 
 class PooledRows(NamedTuple):
     """Attributions pooled to a probe's `features`, sample by sample."""
@@ -194,7 +196,7 @@ class _PermutationLosses:
         self._runner = ModelRunner(model, probe.x, probe.output)
         self._orders, self._feature_count = orders, len(probe.feature_map.entry_names)
         self._x = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in probe.inputs]
-        self._y = np.asarray(probe.y)
+        self._y, self._has_names = np.asarray(probe.y), probe.class_names is not None
         self._owners = probe.feature_map.parts()
         self._loss = keras.losses.get(model.loss)
 
@@ -205,12 +207,21 @@ class _PermutationLosses:
         features = np.repeat(np.asarray([-1, *np.repeat(np.arange(self._feature_count), number)], np.int32), size)
         row = np.tile(np.arange(size, dtype=np.int32), len(features) // size)
         donor = np.concatenate([row[:size], np.tile(self._orders.reshape(-1), self._feature_count)])
-        if self._runner.dense is not None:
+        dense = self._runner.dense
+        if dense is not None:
+            self._runner.settle(self._x, self._y, named=self._has_names)
+            labels = dense.labels(self._y)
+            if labels is not None and not labels.counts.any():
+                raise InvalidInput(
+                    f"No {dense.spec.unit} has a label that counts: permutation importance measures the loss."
+                )
             # One copy of the rows after the other: what a model says at every position of all copies is too much to hold.
             by_copy = []
             for k in range(0, len(features), size):
                 copy = slice(k, k + size)
-                by_copy.append(self._losses(self._outputs(features[copy], row[copy], donor[copy]))[0])
+                mixed = self._mixed(features[copy], row[copy], donor[copy])
+                counts = None if labels is None else dense.counts(mixed, labels)
+                by_copy.append(self._losses(self._outputs(features[copy], row[copy], donor[copy]), counts)[0])
             losses = np.asarray(by_copy, np.float64)
             return losses[1:].reshape(self._feature_count, number) - losses[0]
         outputs = self._outputs(features, row, donor)
@@ -227,26 +238,51 @@ class _PermutationLosses:
         """(M, ...) the model's outputs for M rows, each with the entries of a feature that another row has."""
         parts = []
         for rows, _ in self._runner.chunks(len(row)):
-            feature = features[rows]
-            mixed = []
-            for a, owner in zip(self._x, self._owners, strict=True):
-                is_owned = owner == feature.reshape(-1, *[1] * owner.ndim)
-                mixed.append(np.where(is_owned, a[donor[rows]], a[row[rows]]))
-            parts.append(self._runner.outputs(mixed))
+            parts.append(self._runner.outputs(self._mixed(features[rows], row[rows], donor[rows])))
         return np.concatenate(parts)[: len(row)]
 
-    def _losses(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(1 + F·R) of each copy's outputs. All at once where a loss of Keras' own tells rows apart, else copy by copy."""
+    def _mixed(
+        self, features: NDArray[np.int32], row: NDArray[np.int32], donor: NDArray[np.int32]
+    ) -> list[NDArray[Any]]:
+        """(M, ...) rows, each with the entries of a feature that another row has, one array an input."""
+        mixed = []
+        for a, owner in zip(self._x, self._owners, strict=True):
+            is_owned = owner == features.reshape(-1, *[1] * owner.ndim)
+            mixed.append(np.where(is_owned, a[donor], a[row]))
+        return mixed
+
+    def _losses(self, outputs: NDArray[np.float32], counts: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+        """(1 + F·R) of each copy's outputs. All at once where a loss of Keras' own tells rows apart, else copy by copy.
+
+        Of a dense output the mean is over the positions that count, (B, P), as that of `fit` is.
+        """
+        try:
+            return self._unchecked_losses(outputs, counts)
+        except Exception as error:
+            name = getattr(self._loss, "name", None) or getattr(self._loss, "__name__", "loss")
+            why = (str(error).splitlines() or [""])[0][:MAX_REASON]
+            raise InvalidInput(
+                f"The model's loss, {name}, cannot be computed of y of shape {self._y.shape} and outputs of shape "
+                f"{(len(self._y), *outputs.shape[1:])}: labels are expected as `fit` gets them ({why})."
+            ) from error
+
+    def _unchecked_losses(self, outputs: NDArray[np.float32], counts: NDArray[np.bool_] | None) -> NDArray[np.float64]:
         size, loss = len(self._y), self._loss
         # As `fit` has them: labels of one unit stand in a column, as its outputs do.
         is_column = outputs.ndim == self._y.ndim + 1 and outputs.shape[-1] == 1
         takes_column = self._runner.dense is not None or self._y.ndim == 1
         labels = self._y[..., None] if is_column and takes_column else self._y
+        if counts is not None and labels.size == counts.size and labels.dtype.kind in "iu":
+            labels = np.where(
+                counts.reshape(labels.shape), labels, np.maximum(labels, 0)
+            )  # no loss takes −1 for a class
         kind = type(loss) if isinstance(loss, keras.losses.Loss) else loss
         if kind.__module__.startswith("keras."):
             y = np.tile(labels, (len(outputs) // size, *[1] * (labels.ndim - 1)))
             rows = get_backend().numpy(getattr(loss, "call", loss)(_tensor(y), _tensor(outputs)))
             if rows.shape[:1] == outputs.shape[:1]:
+                if counts is not None and rows.size == counts.size and not counts.all():
+                    rows = rows.reshape(counts.shape)[counts]
                 rows = rows.reshape(len(outputs) // size, -1).astype(np.float64)
                 return np.asarray(rows.sum(1) if getattr(loss, "reduction", "") == "sum" else rows.mean(1))
         loss_of_copy = get_backend().compiled(lambda y, outputs: keras.ops.mean(loss(y, outputs)))

@@ -36,6 +36,7 @@ from keras_xai.model.dense import means_of_rows
 from keras_xai.model.fitting import fit_probe
 from keras_xai.model.inputs import check_input_shapes, prepare_inputs
 from keras_xai.outputs.dense import Dense
+from keras_xai.outputs.words import unit_word
 from keras_xai.probe import Probe
 from keras_xai.records import Decision, Flag, Mappings, Result, SliceReadout, Slices, Surrogate
 from keras_xai.summary.metadata import Record
@@ -325,7 +326,7 @@ class ProbeMappings(RecordingCallback):
                 self.held_out,
                 keep_label=self.probe.store == "inputs",
                 positions=reading.positions,
-                unit=output.unit if isinstance(output, Dense) else "",
+                unit=unit_word(output.unit, self.probe.kind) if isinstance(output, Dense) else "",
             )
             slices = None
             if readout is not None:

@@ -171,7 +171,7 @@ class DenseOutput:
             )
         requested = wanted_classes(spec, target, self.task, size, names)
         if labels is not None and region != "predicted":
-            left = candidates(spec, self.layout, self._counted(x, labels))
+            left = candidates(spec, self.layout, self.counts(x, labels))
             return self._chosen(left, labels.classes, requested)
         if requested is not None and isinstance(spec.over, np.ndarray):
             left = candidates(spec, self.layout, np.ones((size, self.layout.size), bool))
@@ -188,7 +188,7 @@ class DenseOutput:
             left = one_position(boxes, self.layout.size)
         return _agreed(self._chosen(left, positions.prediction, requested))
 
-    def _counted(
+    def counts(
         self, x: Sequence[Samples], labels: PositionLabels, positions: Positions | None = None
     ) -> NDArray[np.bool_]:
         """(B, P) True at positions whose label counts, and which the model does not mask."""
@@ -229,7 +229,7 @@ class DenseOutput:
         if labels is None:
             return None
         requested = wanted_classes(self.spec, target, self.task, len(y), names)
-        left = candidates(self.spec, self.layout, self._counted(x, labels, positions))
+        left = candidates(self.spec, self.layout, self.counts(x, labels, positions))
         regions = self._chosen(left, labels.classes, requested)
         label = label_of_region(labels.classes, regions.region, self.task)
         return LabelledRegions(regions.target, regions.region, label)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.array_like import as_array
 from keras_xai.errors import InvalidInput
 from keras_xai.outputs.spec import OutputSpec
 
@@ -106,7 +107,7 @@ def check_class(name: str, target: Any) -> Any:
     """
     if target is None or isinstance(target, str):
         return target
-    numbers = np.asarray(target)
+    numbers = as_array(target, name, advice="one class is expected, or one for each sample.")
     if isinstance(target, bool) or numbers.dtype.kind not in "iu" or numbers.ndim > 1:
         raise InvalidInput(
             f"{name}={target!r}: expected a class as an integer or by its name, or (B,) integers, one for each sample."
@@ -130,7 +131,7 @@ def check_over(over: Any, shapes: str) -> str | NDArray[np.bool_] | None:
         return over
     if isinstance(over, str):
         raise InvalidInput(f"over={over!r}: expected 'label', 'predicted' or a mask {shapes}.")
-    mask = np.asarray(over)
+    mask = as_array(over, "over", advice=f"one mask is expected, {shapes}.")
     if mask.ndim == 0 or not (mask.dtype == bool or np.isin(mask, (0, 1)).all()):
         raise InvalidInput(
             f"over has shape {mask.shape} and dtype {mask.dtype}: expected 'label', 'predicted' or a mask {shapes} of truth "

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.array_like import as_array
 from keras_xai.errors import InvalidInput
 from keras_xai.outputs.dense import BEST, Dense, arguments_text, check_class
 
@@ -79,7 +80,9 @@ def _checked_box(box: Any, boxes: Field) -> Any:
         if box == BEST:
             return box
         raise InvalidInput(f"box={box!r}: expected 'best', the number of a box, or its coordinates.")
-    values = np.asarray(box)
+    values = as_array(
+        box, "box", advice="the number of a box is expected, (B,) of them, or coordinates (4,) or (B, 4)."
+    )
     if values.dtype.kind in "iu" and values.ndim == 0 and not isinstance(box, bool) and values >= 0:
         return int(values)
     has_numbers = values.dtype.kind in "iu" and values.ndim == 1 and (len(values) != 4 or boxes is None)

@@ -183,6 +183,7 @@ def probe(samples: Probe) -> dict[str, Any]:
         "class_names": samples.class_names,
         "features": samples.features,
         "inputs": input_names(samples),
+        "explained": samples.explained,
     }
     if samples.kind in SPATIAL_KINDS:
         out["cells"] = importances.cells_of(samples)
@@ -362,6 +363,7 @@ def mapping(run: Run, layer: str | None = None) -> bytes:
         "classes": [class_name(run, int(c)) for c in classes],
         "colours": {theme: class_colours(theme, last.classes, classes) for theme in THEMES},
         "gallery": mappings.gallery_rows(run),
+        "unit": last.unit,
         "suspects": [_suspect(suspect, classes) for suspect in mappings.suspects(run, MAX_SUSPECTS)],
     }
     arrays: dict[str, NDArray[Any]] = {"places": mappings.aligned_coordinates(records, k)}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from keras_xai.array_like import as_array
 from keras_xai.errors import InvalidInput
 from keras_xai.frames import as_arrays, native
+from keras_xai.labels import PADDED_LABELS
 from keras_xai.probe.chunks import row_chunks
 from keras_xai.tree import leaves, like
 
@@ -61,7 +62,7 @@ def check_labels(y: Any, size: int) -> NDArray[Any]:
     Raises:
         InvalidInput: no numbers, NaN or infinite values, more or fewer labels than samples.
     """
-    labels = as_array(y, "y")
+    labels = as_array(y, "y", advice=PADDED_LABELS)
     if labels.dtype == object or labels.dtype.kind in "US":
         raise InvalidInput(
             f"y has dtype {labels.dtype}: expected integer classes or floats; encode the names as integers."
@@ -81,7 +82,7 @@ def check_target(target: Any, size: int) -> NDArray[np.int64] | str:
     """
     if isinstance(target, str):
         return target
-    numbers = as_array(target, "target")
+    numbers = as_array(target, "target", advice="one class is expected, or one integer for each sample.")
     if not np.issubdtype(numbers.dtype, np.integer) or numbers.shape not in ((), (size,)):
         raise InvalidInput(
             f"target has shape {numbers.shape} and dtype {numbers.dtype}: expected one class, or one integer for each of the "

@@ -16,6 +16,7 @@ from keras_xai.frames import Names, as_arrays, warn_of_conversion
 from keras_xai.labels import coded, guess_classes, of_output
 from keras_xai.outputs.dense import Dense
 from keras_xai.outputs.spec import OutputSpec, output_name
+from keras_xai.outputs.words import explained_words
 from keras_xai.probe.batches import first_samples
 from keras_xai.probe.checks import check_arrays, check_class_names, check_labels, check_rows, check_target
 from keras_xai.probe.chunks import update_digest
@@ -112,6 +113,7 @@ class Probe:
     slices: Slices
     split_from_frame: bool
     decided_classes: Classes | Literal["undecided"]
+    _written_words: str  # of a probe that is read back: `explained` as it was
     # As the user gave them; what they come to depends on the kind.
     _requested_names: Names
     _frame_names: Sequence[Names]
@@ -179,6 +181,7 @@ class Probe:
             slices=check_slices(slices, size),
             split_from_frame=samples.split_from_frame,
             decided_classes=UNDECIDED,
+            _written_words="",
             _requested_names=None if feature_names is None else unique_names(feature_names),
             _frame_names=samples.names,
             _requested_groups=groups,
@@ -409,6 +412,11 @@ class Probe:
         if self.y is None or not isinstance(target, int) or self.y.dtype.kind not in "iu":
             return None
         return (self.y.reshape(self.size, -1) == target).any(1).astype(np.int64)
+
+    @property
+    def explained(self) -> str:
+        """The score that is explained as a clause, where it is another one than a class of the sample, else ""."""
+        return self._written_words or explained_words(self.output, has_labels=self.y is not None, kind=self.kind)
 
     def _output_of_rows(self, rows: NDArray[np.int64]) -> Any:
         """Return what is explained of some of the samples."""

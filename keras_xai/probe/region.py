@@ -14,6 +14,7 @@ from keras_xai.probe.names import Shape
 from keras_xai.spatial import SPATIAL_KINDS
 
 Mask = NDArray[np.bool_]
+_ONE_ARRAY = "one array is expected, a mask for each sample or one for all of them, or one box for each sample."
 _BEGINS, _ENDS = ("front", "top", "left"), ("back", "bottom", "right")  # the sides of a box
 
 
@@ -26,7 +27,7 @@ def check_region(region: Any) -> NDArray[Any] | None:
     if region is None:
         return None
     try:
-        values = as_array(region, "region")
+        values = as_array(region, "region", advice=_ONE_ARRAY)
     except InvalidInput:
         raise
     except ValueError as error:

@@ -14,6 +14,7 @@ from keras_xai.frames import native, of_one_type, values_of
 
 MAX_VALUES = 64  # of one slice: of more the rows of each are too few to say anything
 MAX_SLICES = 32
+_ONE_VALUE = "one value a row is expected."
 
 
 class Slice(NamedTuple):
@@ -111,7 +112,7 @@ def _of_categories(codes: Any, categories: Any, name: str) -> tuple[list[str], N
 def _array(values: Any, name: str) -> NDArray[Any]:
     """Return an array or nested lists as an array; a list keeps the type of each entry, which NumPy would turn into text."""
     try:
-        return as_array(values, name, object if isinstance(values, (list, tuple)) else None)
+        return as_array(values, name, object if isinstance(values, (list, tuple)) else None, advice=_ONE_VALUE)
     except InvalidInput:
         raise
     except ValueError as error:
@@ -121,7 +122,7 @@ def _array(values: Any, name: str) -> NDArray[Any]:
 def _of_array(array: NDArray[Any], name: str) -> tuple[list[str], NDArray[np.int64]]:
     if array.dtype.kind == "O":
         _refuse_missing(sum(map(_is_missing, array.ravel().tolist())), array.size, name)
-        array = of_one_type(array, name) if array.size else array
+        array = of_one_type(array, name, advice=_ONE_VALUE) if array.size else array
     elif array.dtype.kind == "f":
         _refuse_missing(int(np.isnan(array).sum()), array.size, name)
     if array.dtype.kind == "f" and array.size and not (array == np.round(array)).all():

@@ -56,6 +56,7 @@ def test_the_route_holds_the_map_of_a_layer(client, directory):
     means = np.mean([record.result.confidence for record in run.mappings], axis=0)
     assert [suspect["row"] for suspect in header["suspects"]] == np.argsort(means, kind="stable").tolist()
     assert header["suspects"][0]["confidence"] == pytest.approx(means.min(), rel=1e-6)
+    assert header["unit"] == ""  # one answer a sample
     assert client.get(HOME + "mapping", query_string={"run": RUN}).status_code == 200
 
 

@@ -107,6 +107,8 @@ interface ProbeInfo {
   class_names: string[] | null;
   features: string[];
   inputs: string[];
+  /** the score that is explained, as a clause; "" where it is a class of the sample */
+  explained: string;
   cells?: Cells | null;
   /** slices of a volume */
   depth?: number;
@@ -272,6 +274,8 @@ interface LayerMap extends Framed {
   classes: string[];
   colours: Record<Theme, string[]>;
   gallery: number[];
+  /** what a position of a dense output is; "" where there is one answer a sample */
+  unit: string;
   suspects: Suspect[];
   /** (E, B, 2) */
   places: FloatTensor;

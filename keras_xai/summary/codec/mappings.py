@@ -51,7 +51,7 @@ _NUMBERS_OF_FEATURES = (
     "scale",
     "captured",
 )
-UNITS = ("", "pixel", "token", "box")  # that a dense output has a prediction for
+UNITS = ("", "pixel", "voxel", "token", "box")  # that a dense output has a prediction for
 _NUMBERS_OF_DECISION = ("readability", "standard_error", "own_decision")
 _NUMBERS_OF_RESULT = ("accuracy", "confidence_gap", "ece", "ece_floor", "held_out_accuracy")
 

@@ -102,6 +102,7 @@ class Constants:
             "labels": None if constants.get("labels") is None else _labels(constants["labels"], size),
             "class_names": _texts(constants.get("class_names")),
             "output": _output(constants.get("output")),
+            "explained": checks.text(constants.get("explained", "")),
             "segments": None if constants.get("segments") is None else _segments(constants["segments"]),
             "groups": _groups(constants.get("groups"), len(shapes) if is_columns else math.prod(shape)),
             "vocabulary": {_token(token): checks.text(name) for token, name in words.items()},

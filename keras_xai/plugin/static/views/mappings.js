@@ -327,7 +327,9 @@ function colourKeys(map) {
   if (!colouring) return [];
   if (colouring === "held_out") return [key("held out", token("accent")), key("trained on", token("text-3"))];
   const colours = map.colours[themeName()];
-  return map.classes.slice(0, CLASSES_NAMED).map((name, k) => key(name, colours[k]));
+  const keys = map.classes.slice(0, CLASSES_NAMED).map((name, k) => key(name, colours[k]));
+  const others = map.classes.length - keys.length;
+  return others > 0 ? [...keys, h("span", {}, `and ${others} more`)] : keys;
 }
 
 /**
@@ -385,7 +387,9 @@ function suspectsPanel(map) {
   const titles = ["sample", "label", "read as", "believed over all epochs"];
   const head = titles.map((name) => h("th", { scope: "col" }, name));
   const table = h("table", {}, h("tr", {}, head), rows);
-  return panel("c5", title, "believed least; → leads to the attributions", h("div", { class: "suspects" }, table));
+  const words = `Label and reading are of the region that is explained; believed is the mean over all ${map.unit}s with a label.`;
+  const note = map.unit ? h("p", { class: "note reading" }, words) : null;
+  return panel("c5", title, "believed least; → leads to the attributions", note, h("div", { class: "suspects" }, table));
 }
 
 /**

@@ -123,6 +123,8 @@ export class ProbeAttributionsView extends BaseView {
     if (!gallery.input && gallery.kind !== "table") {
       section.append(h("p", { class: "note" }, 'The samples themselves were not written (store="none").'));
     }
+    const explained = context.run.probe?.explained;
+    if (explained) section.append(h("p", { class: "note" }, `Explained: ${explained}.`));
     const words = clusterWords(gallery);
     if (words) section.append(h("p", { class: "note" }, words));
     for (const { title: name, samples } of gallery.grouped()) {
