@@ -12,7 +12,12 @@ import numpy as np
 import keras_xai as kx
 
 WORDS = ["", "dr", "saw", "the", "of", "town", "house", "and", "green", "miller", "baker", "north", "met"]
-TITLE, NAMES, LENGTH, EPOCHS = 1, (8, 9, 10), 8, 10  # "green", "miller" and "baker" are names behind a title, else words
+TITLE, NAMES, LENGTH, EPOCHS = (
+    1,
+    (8, 9, 10),
+    8,
+    10,
+)  # "green", "miller" and "baker" are names behind a title, else words
 NAME = 1  # the tag
 
 
@@ -54,5 +59,7 @@ if __name__ == "__main__":
     output = kx.outputs.tagging(target=NAME, over=y == NAME)  # the step that is asked about
     a = kx.attribute(model, x, "integrated_gradients", output=output)
     for tokens, tags, values in zip(x, y, a.values, strict=True):
-        words = [f"{WORDS[token]}{'*' * tag} {value:+.1f}" for token, tag, value in zip(tokens, tags, values, strict=True)]
+        words = [
+            f"{WORDS[token]}{'*' * tag} {value:+.1f}" for token, tag, value in zip(tokens, tags, values, strict=True)
+        ]
         print("   ".join(words))

@@ -98,7 +98,9 @@ def test_the_transformer_looks_into_the_corner(tmp_path):
     """The alarm names a block there, and relevance is largest in its patch."""
     story = example("see_where_a_transformer_looks")
     model, (x, _), run = story.train(tmp_path)
-    assert {alert.features[0].name for alert in run.alerts} <= {f"block ({row},{column})" for row in (6, 7) for column in (0, 1)}
+    assert {alert.features[0].name for alert in run.alerts} <= {
+        f"block ({row},{column})" for row in (6, 7) for column in (0, 1)
+    }
     assert run.alerts[0].verdict == "training-only shortcut"
     marked = x[x[:, 7, 0, 0] == np.float32(story.MARK)][:32]
     for method in ("lrp", "deeplift"):

@@ -250,8 +250,7 @@ def sample_values(
     if kind == "series" and first.ndim == 2 and first.shape[1] > 1:
         return _lanes(run, look, first, reach)
     steps = _steps(run)
-    of_layer = run.method_layer(method) or len(first) != steps
-    if kind == "series" and first.ndim == 1 and steps and of_layer:
+    if kind == "series" and first.ndim == 1 and steps and (run.method_layer(method) or len(first) != steps):
         return _layer_lane(look, first, steps, reach)
     names, values = rows_of(run, method, arrays, sample)
     draw = _across if kind == "table" or (kind in SPATIAL_KINDS and first.ndim == 1) else _along

@@ -202,12 +202,7 @@ def checked_values(name: str, values: Any, dtype: np.dtype[Any]) -> NDArray[Any]
     Raises:
         InvalidInput: text for numbers or numbers for text, fractions for whole numbers, NaN or infinite values.
     """
-    try:
-        array = as_array(values, name)
-    except InvalidInput:
-        raise
-    except ValueError as error:  # rows of several lengths
-        raise InvalidInput(f"{name} is no array: {error}.") from error
+    array = as_array(values, name)
     if dtype.kind == "O":
         if array.dtype.kind not in "USO" or not all(isinstance(v, (str, bytes)) for v in array.flat):
             raise InvalidInput(f"{name} has dtype {array.dtype}, x holds text: strings are expected.")

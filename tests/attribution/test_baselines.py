@@ -17,7 +17,7 @@ REFUSED = {
     "a word": ("mean", r"baseline='mean': expected numbers"),
     "objects": (np.array([None] * 4), "dtype object"),
     "complex": (np.ones(4) * 1j, "dtype complex"),
-    "rows of two lengths": ([1, [2]], "is no array"),
+    "rows of two lengths": ([1, [2]], "different lengths"),
     "another shape": (np.zeros(3), r"baseline has shape \(3,\), x has \(8, 4\)"),
 }
 

@@ -106,6 +106,14 @@ def test_the_number_of_samples_is_read_off_the_model(tables, recurrent):
     """Of an input's shape; of a state where no input says it; None of a model that takes any number."""
     assert fixed_batch_size(tables[0]) == BATCH
     assert fixed_batch_size(tables[1]) is None
+    deferred = keras.Sequential([keras.layers.Dense(3), keras.layers.Dropout(0.5), keras.layers.Dense(1)])
+    deferred.compile("sgd", "mse")
+    deferred.fit(np.zeros((8, 6), np.float32), np.zeros((8, 1)), batch_size=4, verbose=0)
+    assert fixed_batch_size(deferred) is None  # its input has the shape of the first batch
+    two = [keras.Input(batch_shape=(4, 3), name="a"), keras.Input(batch_shape=(4, 2), name="b")]
+    joined = keras.layers.Concatenate()(two)
+    assert fixed_batch_size(keras.Model({"a": two[0], "b": two[1]}, joined)) is None
+    assert fixed_batch_size(keras.Model(two, keras.ops.reshape(joined, (4, 5)))) == 4
 
     class Tagger(keras.Model):
         def __init__(self):
