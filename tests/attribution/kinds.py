@@ -278,7 +278,7 @@ def text():
     h = layers.GlobalAveragePooling1D()(layers.Embedding(5, 4)(vectorize(x)))
     model = keras.Model(x, head(layers.Dense(5, activation="tanh")(h)))
     start = r"No gradient leads .*occlusion.* start behind 'vectorize' \(TextVectorization\)"
-    refused = NO_PLACES | dict.fromkeys(NEEDS_GRADIENT, start)
+    refused = dict.fromkeys(NEEDS_GRADIENT, start) | NO_PLACES
     return Asked(model, np.array([["a good film"], ["bad"], ["good"]]), refused=refused)
 
 
@@ -286,7 +286,7 @@ def encoded():
     """Integers that become one-hot."""
     between = [layers.CategoryEncoding(4, output_mode="multi_hot"), layers.Dense(5, activation="tanh")]
     model = stack(keras.Input((2,), dtype="int32"), *between)
-    refused = NO_PLACES | dict.fromkeys(NEEDS_GRADIENT, r"No gradient leads .*\(CategoryEncoding\)")
+    refused = dict.fromkeys(NEEDS_GRADIENT, r"No gradient leads .*\(CategoryEncoding\)") | NO_PLACES
     return Asked(model, np.array([[0, 1], [2, 3], [1, 1]]), refused=refused)
 
 

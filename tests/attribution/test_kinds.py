@@ -38,11 +38,14 @@ HELD = "strings beside numbers"  # strings are held fixed by what needs a gradie
 OF_TEXT = ("text", HELD)
 
 
-def cells(pairs):
+def cells(pairs, on_other_backends=()):
     """Parameters; those of text for TensorFlow alone, which has tensors of strings."""
-    return [
-        pytest.param(name, method, marks=[pytest.mark.tensorflow] if name in OF_TEXT else []) for name, method in pairs
-    ]
+    parameters = []
+    for pair in pairs:
+        marks = [pytest.mark.every_backend] if pair in on_other_backends else []
+        marks += [pytest.mark.tensorflow] if pair[0] in OF_TEXT else []
+        parameters.append(pytest.param(*pair, marks=marks))
+    return parameters
 
 
 def parts(values):
@@ -100,8 +103,7 @@ def a_new_model_fits():
     )
 
 
-@pytest.mark.every_backend
-@pytest.mark.parametrize(("name", "method"), cells(QUICK))
+@pytest.mark.parametrize(("name", "method"), cells(QUICK, on_other_backends=QUICK[::2]))
 def test_some_cells(name, method):
     """Explained or refused."""
     holds(name, method)

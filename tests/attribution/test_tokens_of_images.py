@@ -15,8 +15,6 @@ from tests.frameworks import array as to_numpy
 layers, ops = keras.layers, keras.ops
 WIDTH = 8
 
-pytestmark = pytest.mark.every_backend
-
 
 class WithTokens(layers.Layer):
     """Puts tokens of its own in front of a sequence, or behind it, and adds positions."""
@@ -130,6 +128,7 @@ CASES = {
 QUICK = ("class token", "subclassed")  # the rest with `-m full`
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize("case", [pytest.param(c, marks=[] if c in QUICK else [pytest.mark.full]) for c in CASES])
 def test_the_patches_are_found_and_laid_on_their_grid(case):
     """Of a non-square image; the layer is the last one of which more than one patch leads to the scores."""
