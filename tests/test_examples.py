@@ -11,8 +11,10 @@ import keras_xai as kx
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NAMES = (
+    "ask_a_language_model",
     "ask_a_tagger",
     "catch_a_leaking_column",
+    "explain_a_detector",
     "find_a_block_in_volumes",
     "see_where_a_transformer_looks",
     "stop_when_the_model_cheats",
@@ -107,3 +109,23 @@ def test_the_transformer_looks_into_the_corner(tmp_path):
         values = kx.attribute(model, marked, method, target=1, verbose=False).values
         patches = values.reshape(-1, 4, 2, 4, 2).sum((2, 4)).mean(0)
         assert np.unravel_index(patches.argmax(), (4, 4)) == (3, 0)
+
+
+@pytest.mark.full
+def test_the_next_token_comes_of_the_first_mark(tmp_path):
+    """Occlusion says so in nearly every sample, of a model that is always right."""
+    story = example("ask_a_language_model")
+    model, run = story.train(tmp_path)
+    at_mark, right = story.part_at_first_mark(model)
+    assert at_mark > 0.95
+    assert right > 0.99
+    assert run.attributions(run.methods[0])[-1].values.shape[1] == story.LENGTH
+
+
+@pytest.mark.full
+def test_a_box_is_explained_by_the_shape_in_it(tmp_path):
+    """Which takes a sixteenth of the image, and most of the attribution."""
+    story = example("explain_a_detector")
+    model, run = story.train(tmp_path)
+    assert min(story.share_on_shape(model, shape) for shape in (story.SQUARE, story.CROSS)) > 0.75
+    assert str(run.probe.output).startswith("detection(")
