@@ -104,6 +104,8 @@ def test_a_convolution_over_time_or_over_a_volume_has_a_map_of_its_own_places():
             assert kx.attribute(model, x, method, target=1, layer="last").values.shape == (3, *places)
 
 
+@pytest.mark.tensorflow
+@pytest.mark.torch  # JAX takes eight seconds to compile it; the table of kinds has volumes there
 def test_a_volume_of_depth_one_is_an_image(cnn, images):
     """The same weights as Conv3D over a single slice: each map number for number, Score-CAM's but for the order of summation."""
     layers = keras.layers

@@ -245,6 +245,8 @@ def test_wide_maps_are_averaged_down_to_4096_numbers():
     np.testing.assert_allclose(gram, z @ z.T, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.tensorflow
+@pytest.mark.torch  # JAX takes a minute to compile it
 def test_a_nested_mobilenet_in_mixed_precision():
     """A real backbone, float16 inside: the block, a layer deep in it by its path, all float32 and finite here."""
     keras.config.set_dtype_policy("mixed_float16")

@@ -20,7 +20,6 @@ elif BACKEND == "torch":
 else:  # whose layers keep all their state in variables of Keras
     framework = SimpleNamespace(LAYERS=(), held_state=lambda layer: [])
 
-pytestmark = pytest.mark.oldest
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(64, 6)).astype(np.float32)
@@ -150,6 +149,7 @@ WATCHES = ("gallery", "drift", "mappings")
 PAIRS = [(layer, kind) for layer in LAYERS for kind in WATCHES]
 
 
+@pytest.mark.oldest
 @pytest.mark.every_backend
 @pytest.mark.parametrize(
     ("layer", "kind"),
@@ -178,7 +178,10 @@ if BACKEND != "torch":
 
 
 @pytest.mark.every_backend
-@pytest.mark.parametrize("layer", RECURRENT)
+@pytest.mark.parametrize(
+    "layer",
+    [pytest.param(layer, marks=[pytest.mark.full] if layer is keras.layers.LSTM else []) for layer in RECURRENT],
+)
 def test_a_stateful_recurrent_training(tmp_path, layer):
     """Its states go on from batch to batch as without us."""
 
