@@ -127,6 +127,7 @@ def test_a_how_to_does_what_it_says(page, errors):
     assert errors[page.stem] == ""
 
 
+@pytest.mark.full  # half a minute
 def test_what_the_how_tos_add_obeys_the_laws(together, errors):
     """A reader who follows the pages to the letter ends with green tests."""
     assert errors  # the pages were followed

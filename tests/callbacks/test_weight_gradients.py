@@ -298,7 +298,7 @@ def convolutional():
     return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(x)))
 
 
-@pytest.mark.parametrize("build", [attentive, convolutional])
+@pytest.mark.parametrize("build", [pytest.param(attentive, marks=pytest.mark.full), convolutional])
 def test_a_normal_training_raises_no_flag(build, tmp_path):
     """Not even for variables without a gradient worth the name, beside others of their layer that have one."""
     keras.utils.set_random_seed(1)

@@ -329,7 +329,10 @@ TASKS = {
 }
 
 
-@pytest.mark.parametrize("case", TASKS)
+SLOW = ("both", "margin")  # whose colours and words are also tested without a browser
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.full] * (case in SLOW)) for case in TASKS])
 def test_colours_name_the_class_and_numbers_the_output(browser, serve, tmp_path, case):
     """One unit, class 0 as well; a margin is no probability; a label, a number: no "read as", and what was explained."""
     given, legends, captions = TASKS[case]

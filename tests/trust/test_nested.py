@@ -120,6 +120,7 @@ def test_a_data_generator_that_trains(tmp_path):
     assert epochs_of(tmp_path) == [[0, 1], [0, 1, 2, 3]]
 
 
+@pytest.mark.full
 def test_three_deep(tmp_path):
     """Each level has its run."""
 
@@ -215,7 +216,15 @@ def test_an_aborted_fit_is_not_taken_for_a_running_one(tmp_path):
 # A callback's second life.
 
 
-@pytest.mark.parametrize("part", [kx.WeightGradients, kx.ProbeAttributions, kx.ImportanceDrift, kx.ProbeMappings])
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param(kx.WeightGradients, marks=pytest.mark.full),
+        pytest.param(kx.ProbeAttributions, marks=pytest.mark.full),
+        kx.ImportanceDrift,
+        pytest.param(kx.ProbeMappings, marks=pytest.mark.full),
+    ],
+)
 def test_a_callback_is_used_again_for_another_model(tmp_path, part):
     """Each training is a run of its own, and neither model is held."""
     with warnings.catch_warnings():

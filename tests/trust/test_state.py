@@ -195,7 +195,7 @@ def test_a_stateful_recurrent_training(tmp_path, layer):
 
 
 @pytest.mark.parametrize(
-    "layer", [pytest.param(layer, marks=pytest.mark.full if n % 2 else []) for n, layer in enumerate(LAYERS)]
+    "layer", [pytest.param(layer, marks=pytest.mark.full if n % 4 else []) for n, layer in enumerate(LAYERS)]
 )
 def test_questions_after_training_move_nothing(layer):
     """`attribute`, `importance` and the metrics leave all state as it was, and say the same when they are asked again."""

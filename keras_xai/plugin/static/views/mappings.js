@@ -389,7 +389,13 @@ function suspectsPanel(map) {
   const table = h("table", {}, h("tr", {}, head), rows);
   const words = `Label and reading are of the region that is explained; believed is the mean over all ${map.unit}s with a label.`;
   const note = map.unit ? h("p", { class: "note reading" }, words) : null;
-  return panel("c5", title, "believed least; → leads to the attributions", note, h("div", { class: "suspects" }, table));
+  return panel(
+    "c5",
+    title,
+    "believed least; → leads to the attributions",
+    note,
+    h("div", { class: "suspects" }, table),
+  );
 }
 
 /**
