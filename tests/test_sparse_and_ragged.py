@@ -4,6 +4,7 @@ import warnings
 
 import keras
 import numpy as np
+import pandas
 import pytest
 import scipy.sparse
 
@@ -163,7 +164,6 @@ def test_ragged_tensors_and_live_batches_of_different_lengths():
 
 def test_sparse_columns_of_a_frame_are_refused_with_the_line_that_makes_them_dense():
     """All of them, and one beside plain ones."""
-    pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"plain": [1.0, 2.0], "sparse": pandas.arrays.SparseArray([0.0, 1.0])})
     for x in (frame, frame[["sparse"]], frame["sparse"]):
         with pytest.raises(kx.InvalidInput, match=r"sparse columns.*astype\(float\)"):

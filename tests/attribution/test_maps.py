@@ -173,7 +173,7 @@ def test_a_map_needs_no_gradient_at_the_input():
 
 
 @pytest.mark.full
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="text is a tensor in TensorFlow alone")
+@pytest.mark.tensorflow  # text is a tensor there alone
 def test_a_map_of_text_that_the_model_itself_splits():
     """Its layers forget how many samples there are; the numbers are those of the same model of tokens."""
     layers = keras.layers
