@@ -107,7 +107,7 @@ def choose_run(log_dir: Path, epoch: int, identity: Mapping[str, Any], preferred
     if reason:
         lock.release()
         return _new_run(newest, reason)
-    past = past.before(epoch)
+    past = past.until(epoch)
     return ChosenRun(newest, lock, past, _notes_of_missing(past, epoch))
 
 
