@@ -140,6 +140,7 @@ class RecordingCallback(keras.callbacks.Callback):
         self._team: Team = ALONE  # the processes of this fit
         self._postponed: Exception | None = None  # a fault of this process that the others are still to be told of
         self._warned: set[str] = set()  # texts, in this fit
+        self._epoch = 0  # the present one
         self._first_epoch: int | None = None  # of the run
         self._last_update: int | None = None  # number of the last end of an epoch
         self._last_recorded: int | None = None  # number of an update
@@ -329,6 +330,7 @@ class RecordingCallback(keras.callbacks.Callback):
     @fault_isolated
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         session = self._joined_session()
+        self._epoch = epoch
         session.begin_epoch(epoch, self.model)
         if self._first_epoch is None:
             if session.counter is not None:
