@@ -30,6 +30,7 @@ _HOMES = {
     "metrics": "attribution.metrics",
     "outputs": "outputs",
     "load": "run",
+    "watch": "callbacks.watch",
     "report": "page",
     "DriftAlarm": "errors",
     "GradientAlarm": "errors",

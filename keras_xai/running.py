@@ -1,13 +1,35 @@
-"""The test whether a fit is still running: an aborted one never calls its callbacks' `on_train_end`."""
+"""The test whether a training is still running: an aborted fit never calls its callbacks' `on_train_end`."""
 
 from __future__ import annotations
 
 import sys
 from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_xai.gradients.tap import TrainFunctionTap
+
+
+class LoopParams(dict[str, Any]):
+    """Keras' `params` of a training loop of the user's own: one object for each loop, as `fit` has one.
+
+    Attributes:
+        is_open: the loop is inside its `with` block.
+        began_late: the first step was done before the callbacks saw the model.
+        optimizer: the one that trains, where that is known: given by the user, or the first that was heard.
+        tap: records the gradients of the loop; None where no callback does.
+    """
+
+    is_open = False
+    began_late = False
+    optimizer: Any = None
+    tap: TrainFunctionTap | None = None
 
 
 def is_running(params: object) -> bool:
-    """Return True while a fit runs, in any thread.
+    """Return True while a fit or a watched loop runs, in any thread.
+
+    A loop of the user's own says so itself.
 
     A fit that ended with an exception tells its callbacks nothing. So the stacks of all threads are searched: the fit runs
     while some function on one of them holds the `CallbackList` with its `params`.
@@ -17,6 +39,8 @@ def is_running(params: object) -> bool:
     """
     import keras
 
+    if isinstance(params, LoopParams):
+        return params.is_open
     frame: FrameType | None
     for frame in sys._current_frames().values():
         while frame is not None:

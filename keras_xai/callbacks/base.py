@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Concatenate, NamedTuple, ParamSpec
 
-import keras
-
 from keras_xai import backend
 from keras_xai.backend.building_time import seconds_built
 from keras_xai.backend.team import ALONE, Team, in_team
@@ -22,6 +20,7 @@ from keras_xai.callbacks.overhead import Stopwatch
 from keras_xai.callbacks.run_directory import checked_directory
 from keras_xai.callbacks.schedule import Every, Schedule
 from keras_xai.callbacks.session import RunSession
+from keras_xai.callbacks.stepping import Stepping
 from keras_xai.errors import Alarm, FailedElsewhere, InvalidInput, named_fault
 from keras_xai.probe import Probe
 from keras_xai.records import Flag, Slices
@@ -78,7 +77,7 @@ def fault_isolated(hook: Callable[Concatenate[Any, P], None]) -> Callable[Concat
     return guarded
 
 
-class RecordingCallback(keras.callbacks.Callback):
+class RecordingCallback(Stepping):
     """A callback that looks at the model on a schedule and writes records.
 
     A subclass overrides the hooks of the first section below, as many as it needs, and uses the members of the second; all
@@ -105,6 +104,7 @@ class RecordingCallback(keras.callbacks.Callback):
     fit_state: ClassVar[Mapping[str, Any]] = {
         "_model": None,
         "params": None,
+        "_loop": None,
         "_session": None,
         "_failed_session": None,
         "_team": ALONE,
@@ -419,7 +419,8 @@ class RecordingCallback(keras.callbacks.Callback):
 
     def _optimizer_rate(self) -> float:
         """Return the optimizer's current learning rate, NaN without one."""
-        rate = getattr(getattr(self.model, "optimizer", None), "learning_rate", None)
+        optimizer = getattr(self.params, "optimizer", None) or getattr(self.model, "optimizer", None)
+        rate = getattr(optimizer, "learning_rate", None)
         # The addition reads it: a variable mirrored on several devices is no number by itself.
         return float("nan") if rate is None else float(getattr(rate, "value", rate) + 0.0)
 

@@ -19,6 +19,7 @@ from keras_xai.gradients.selection import Patterns, Selection
 from keras_xai.gradients.statistics import Overall
 from keras_xai.gradients.tap import RecordedGradients, TrainFunctionTap
 from keras_xai.records import Flag, Gradients
+from keras_xai.running import LoopParams
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
@@ -110,9 +111,16 @@ class WeightGradients(RecordingCallback):
     def check(self) -> None:
         self._reset()
         model = self.model
-        if not model.compiled or model.train_function is None:
-            raise InvalidInput("WeightGradients listens to model.fit(): compile the model, give the callback to fit().")
-        self._tap = TrainFunctionTap.of(model, self._tap, self.params)
+        loop = self.params if isinstance(self.params, LoopParams) else None
+        if loop is None and (not model.compiled or model.train_function is None):
+            raise InvalidInput(
+                "WeightGradients listens to model.fit(): compile the model, give the callback to fit(); around a loop of your own"
+                " put `with kx.watch(model, callback):`."
+            )
+        previous = self._tap if loop is None or loop.tap is None else loop.tap
+        self._tap = TrainFunctionTap.of(model, previous, self.params)
+        if loop is not None:
+            loop.tap = self._tap
         self._tap.team = self._team
         self._tap.announce = print if (self.params or {}).get("verbose") and self._team.is_chief else None
         self._tap.subscribe(self, self._selection)
@@ -140,7 +148,8 @@ class WeightGradients(RecordingCallback):
             return
         steps = (self.params or {}).get("steps")
         if steps:
-            length = -(-steps // self.model.steps_per_execution)
+            per_call = 1 if isinstance(self.params, LoopParams) else self.model.steps_per_execution
+            length = -(-steps // per_call)
         else:
             length = (self._tap.calls - self._calls_before) or None  # as many as the last time
         self._sampling.begin(self._team.agreed(length), self._tap.repeats_steps)
@@ -219,8 +228,9 @@ class WeightGradients(RecordingCallback):
             self.note(f"The train step that records gradients was built next to the plain one: {once:.1f} s, once.")
         elif extra is not None and recorded.executions and not self._extra_noted:  # once: each epoch's cost has it
             self._extra_noted = True
+            calls = self._execution if self._tap is None else self._tap.calls - self._calls_before
             self.note(
-                f"Recording {recorded.executions} of an epoch's {self._execution} calls took {1000 * extra:.1f} ms more"
+                f"Recording {recorded.executions} of an epoch's {calls} calls took {1000 * extra:.1f} ms more"
                 " than plain ones take."
             )
         if recorded.skipped:

@@ -11,6 +11,7 @@ from keras_xai.backend.jax.gradient_sums import GradientSums
 from keras_xai.backend.jax.loops import fori_loop, map
 from keras_xai.backend.jax.lrp import lrp_multipliers
 from keras_xai.backend.jax.program import compiled, compiles, constant, dense_tensor, has_text, numpy
+from keras_xai.backend.jax.user_loop import finish_train_call, free_for_passes, obstacle_to_passes, trace_state
 
 if TYPE_CHECKING:
     from keras_xai.backend import jax as module
@@ -27,8 +28,10 @@ __all__ = [
     "dense_tensor",
     "embedding_outputs",
     "find_logits",
+    "finish_train_call",
     "fori_loop",
     "forward_with_vjp",
+    "free_for_passes",
     "gradient",
     "gradient_recorder",
     "has_text",
@@ -36,7 +39,9 @@ __all__ = [
     "lrp_multipliers",
     "map",
     "numpy",
+    "obstacle_to_passes",
     "take_target",
     "team",
     "trace_activations",
+    "trace_state",
 ]
