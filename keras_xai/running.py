@@ -15,13 +15,15 @@ class LoopParams(dict[str, Any]):
 
     Attributes:
         is_open: the loop is inside its `with` block.
-        began_late: the first step was done before the callbacks saw the model.
+        began_late: its first step was done before the callbacks saw the model, as with a callback's own `step`.
+        is_late: the first step of the epoch that begins was done before.
         optimizer: the one that trains, where that is known: given by the user, or the first that was heard.
         tap: records the gradients of the loop; None where no callback does.
     """
 
     is_open = False
     began_late = False
+    is_late = False
     optimizer: Any = None
     tap: TrainFunctionTap | None = None
 

@@ -77,7 +77,8 @@ class HeldHook:
         self._thread_hooks.append(self)
         _active.add(self)
         _replace()
-        if getattr(_thread, "hook", None) is None:
+        # Inside a hook that is being called nothing is heard until it returns: an inner optimizer is part of the call.
+        if getattr(_thread, "hook", None) is None and not getattr(_thread, "is_calling", False):
             _thread.hook = _call_held_hooks
 
     def remove(self) -> None:
@@ -112,7 +113,11 @@ def _call_held_hooks(
     """Call all hooks that are held in this thread, one around the other: an `ApplyHook`."""
     for held in tuple(_held_hooks()):
         update = functools.partial(held.hook, optimizer, gradients, variables, update)
-    return update()
+    _thread.is_calling = True
+    try:
+        return update()
+    finally:
+        _thread.is_calling = False
 
 
 def is_compiling() -> bool:

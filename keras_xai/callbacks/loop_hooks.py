@@ -60,6 +60,7 @@ class LoopHooks:
 
     def begin(self) -> None:
         """Begin the training, and its first epoch."""
+        self.params.is_late = self.params.began_late
         self.model.stop_training = False
         with backend.get_backend().free_for_passes():
             for callback in self.callbacks:
@@ -68,6 +69,11 @@ class LoopHooks:
             for callback in self.callbacks:
                 callback.on_train_begin({})
             self.begin_epoch()
+
+    def begin_epoch_in_time(self) -> None:
+        """Begin the next epoch before its first step, unless one is open."""
+        self.params.is_late = False
+        self.begin_epoch()
 
     def begin_epoch(self) -> None:
         """Begin the next epoch, unless one is open."""
@@ -81,6 +87,7 @@ class LoopHooks:
 
     def end_step(self, logs: Mapping[str, Any]) -> None:
         """End a step, and begin the next one, in which callbacks may look at the model; or the epoch, if it was the last."""
+        self.params.is_late = not self._epoch_is_open
         self.begin_epoch()
         self._step_logs.add(logs)
         self.batch += 1
@@ -117,7 +124,7 @@ class LoopHooks:
                 callback.on_epoch_end(epoch, self.logs)
 
     def go_to_epoch(self, epoch: int) -> None:
-        """End the open epoch where the next step is of another one.
+        """End the open epoch where the step is of another one.
 
         Raises:
             InvalidInput: of an earlier one.
@@ -125,13 +132,13 @@ class LoopHooks:
         if epoch == self.epoch:
             return
         if epoch < self.epoch:
-            last = self.epoch if self._epoch_is_open else self.epoch - 1
+            last = self.epoch if self.batch else self.epoch - 1
             raise InvalidInput(
                 f"epoch={epoch} after epoch {last}: epochs go up; finish() ends the training before another."
             )
-        if self._epoch_is_open:
+        if self._epoch_is_open and self.batch:
             self.end_epoch()
-        self.epoch = epoch
+        self.epoch, self._epoch_is_open = epoch, False
 
     def end(self) -> None:
         """End an epoch that has steps, and the training."""

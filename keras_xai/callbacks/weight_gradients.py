@@ -154,7 +154,9 @@ class WeightGradients(RecordingCallback):
             length = (self._tap.calls - self._calls_before) or None  # as many as the last time
         self._sampling.begin(self._team.agreed(length), self._tap.repeats_steps)
         self._calls_before = self._tap.calls
-        self._execution, self._is_due = 0, self.is_scheduled(epoch)
+        is_late = isinstance(self.params, LoopParams) and self.params.is_late
+        self._execution = -1 if is_late else 0  # the first step of such an epoch cannot be recorded any more
+        self._is_due = self.is_scheduled(epoch)
         self._tap.attach()
 
     @fault_isolated

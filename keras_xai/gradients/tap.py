@@ -36,7 +36,10 @@ UNHEARD = (
     " or by an optimizer that is not of Keras"
 )
 IN_TRACE = "the loop calls its optimizer inside a compiled function, which runs the Python code around it only once"
-WITHOUT_WATCH = "step() of a callback hears train_on_batch() alone, and no optimizer: put the loop into a block of kx.watch(model, callback)"
+WITHOUT_WATCH = (
+    "step() of a callback hears train_on_batch() alone, and no optimizer: put the loop into a block of"
+    " kx.watch(model, callback), which hears what trains the model"
+)
 
 
 @dataclass
