@@ -355,6 +355,12 @@ class Backend(Protocol):
     def finish_train_call(self, model: keras.Model, result: Any) -> Any:
         """Return the logs that a call of the train function returned; write the state among its results into the model."""
 
+    def sync_model(self, model: keras.Model) -> None:
+        """Bring the variables of a model that is in training up to date; training goes on from them as without.
+
+        For use between two batches: a framework may keep their values elsewhere while an epoch runs.
+        """
+
     def is_first_process(self) -> bool:
         """Return True in the process that will be the chief of a training, as far as that is known before there is a model."""
 

@@ -52,7 +52,7 @@ class LoopHooks:
         self.steps = 0
         self.ended_epochs = 0
         self.logs: dict[str, Any] = {}
-        self._sync = sync
+        params.sync, params.means = sync, self._means
         self._epoch_is_open = False
         self._step_logs = StepLogs()
         # Only for these are the logs of a step read, which waits for the device.
@@ -69,17 +69,14 @@ class LoopHooks:
             for callback in self.callbacks:
                 callback.on_train_begin({})
             self.begin_epoch()
-
-    def begin_epoch_in_time(self) -> None:
-        """Begin the next epoch before its first step, unless one is open."""
         self.params.is_late = False
-        self.begin_epoch()
 
     def begin_epoch(self) -> None:
         """Begin the next epoch, unless one is open."""
         if self._epoch_is_open:
             return
         self._epoch_is_open, self.batch, self._step_logs = True, 0, StepLogs()
+        self.params.steps_of_epoch = 0
         with backend.get_backend().free_for_passes():
             for callback in self.callbacks:
                 callback.on_epoch_begin(self.epoch, {})
@@ -87,10 +84,14 @@ class LoopHooks:
 
     def end_step(self, logs: Mapping[str, Any]) -> None:
         """End a step, and begin the next one, in which callbacks may look at the model; or the epoch, if it was the last."""
-        self.params.is_late = not self._epoch_is_open
-        self.begin_epoch()
+        if not self._epoch_is_open:
+            self.params.is_late = True
+            self._write_state_back()
+            self.begin_epoch()
+            self.params.is_late = False
         self._step_logs.add(logs)
         self.batch += 1
+        self.params.steps_of_epoch = self.batch
         self.steps += 1
         if self.params.tap is not None:
             self.params.tap.end_step()
@@ -113,8 +114,7 @@ class LoopHooks:
         self.begin_epoch()
         logs = logs or {}
         self.logs = {**self._step_logs.means(), **logs, **single_numbers(logs)}
-        if self._sync is not None:
-            self._sync()
+        self._write_state_back()
         self._epoch_is_open = False
         epoch, self.epoch = self.epoch, self.epoch + 1
         self.batch = 0
@@ -144,13 +144,22 @@ class LoopHooks:
         """End an epoch that has steps, and the training."""
         if self._epoch_is_open and self.batch:
             self.end_epoch()
-        elif self._sync is not None:
-            self._sync()
+        else:
+            self._write_state_back()
         with backend.get_backend().free_for_passes():
             for callback in self.callbacks:
                 callback.on_train_end(dict(self.logs))
 
+    def _means(self) -> dict[str, float]:
+        return self._step_logs.means()
+
+    def _write_state_back(self) -> None:
+        if self.params.sync is not None:
+            self.params.sync()
+
     def _begin_batch(self) -> None:
+        if self.steps == 1:
+            self._write_state_back()  # callbacks may look at a model that was not built before
         for callback in self.callbacks:
             callback.on_train_batch_begin(self.batch, {})
 

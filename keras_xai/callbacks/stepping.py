@@ -74,7 +74,7 @@ class Stepping(keras.callbacks.Callback):
         if loop is None or loop.params is not self.params or not loop.batch:
             raise InvalidInput("end_epoch() before a step(): an epoch begins with its first step.")
         loop.end_epoch(logs)
-        loop.begin_epoch_in_time()  # so that the gradients of its first step can be recorded
+        loop.begin_epoch()  # so that the gradients of its first step can be recorded
 
     def finish(self, logs: Mapping[str, Any] | None = None) -> None:
         """End the epoch and the training that `step` began. Idempotent; `step` then begins another one.

@@ -203,6 +203,97 @@ def test_samples_are_spread_over_the_steps_of_an_epoch(tmp_path, rows):
     assert [record.steps for record in runs["known"].weight_gradients] == [most, most]
 
 
+# Updates inside an epoch.
+
+
+@pytest.fixture(scope="module")
+def fitted_steps(tmp_path_factory, rows):
+    """The run of a `fit` with an update every two steps."""
+    log_dir = tmp_path_factory.mktemp("fit_steps")
+    model = network(keras.optimizers.SGD(0.1))
+    callbacks = every_two_steps(log_dir, rows)
+    model.fit(*rows, batch_size=BATCH, epochs=2, shuffle=False, verbose=0, callbacks=callbacks)
+    return kx.load(log_dir)["."]
+
+
+def every_two_steps(log_dir, rows):
+    gradients = kx.WeightGradients(log_dir, samples_per_epoch="all", every="2 steps", on_error="raise")
+    gallery = kx.ProbeAttributions(log_dir, rows, "saliency", every="2 steps", on_error="raise")
+    return [gradients, gallery, drift(log_dir, rows, every="2 steps")]
+
+
+def assert_same_updates(run, fitted):
+    """The same updates with the same figures, and the untrained model before them."""
+    assert run.unit == fitted.unit == "step"
+    moments = [[(record.epoch, record.step, record.ends_epoch) for record in r.history] for r in (run, fitted)]
+    assert moments[0] == moments[1] == [(0, 2, False), (0, 3, True), (1, 4, False), (1, 6, True)]
+    np.testing.assert_allclose(run.importance.share, fitted.importance.share, rtol=1e-4)
+    assert run.importance.steps.tolist() == [2, 3, 4, 6]
+    assert run.before is not None
+    before = [r.before.attributions["saliency"].values for r in (run, fitted)]
+    np.testing.assert_allclose(*before, rtol=1e-6)
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize("ends", ["by steps", "by call"])
+def test_updates_inside_an_epoch_are_those_of_fit(tmp_path, rows, fitted_steps, ends):
+    """Every two steps and at the ends of epochs: the same records as under `fit`, gradients by window among them."""
+    model = network(keras.optimizers.SGD(0.1))
+    losses = []
+    with kx.watch(
+        model, every_two_steps(tmp_path, rows), steps_per_epoch=STEPS if ends == "by steps" else None
+    ) as loop:
+        for _ in range(2):
+            losses += [float(np.mean(model.train_on_batch(x, y))) for x, y in batches(rows)]
+            if ends == "by call":
+                loop.end_epoch()
+    run = kx.load(tmp_path)["."]
+    assert_same_updates(run, fitted_steps)
+    for record, expected in zip(run.weight_gradients, fitted_steps.weight_gradients, strict=True):
+        assert (record.update, record.steps, record.missing) == (expected.update, expected.steps, "")
+        np.testing.assert_allclose(record.statistics["rms"], expected.statistics["rms"], rtol=1e-3)
+    means = [np.mean(losses[:2]), np.mean(losses[:3]), losses[3], np.mean(losses[3:])]
+    np.testing.assert_allclose([record.logs["loss"] for record in run.history], means, rtol=1e-5)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.torch
+def test_a_loop_by_hand_has_updates_inside_an_epoch(tmp_path, rows, fitted_steps):
+    """The model is not compiled: steps are counted by the loop, and the logs are what the loop reports."""
+    model, optimizer = network(), keras.optimizers.SGD(0.1)
+    with kx.watch(model, every_two_steps(tmp_path, rows), loss=LOSS) as loop:
+        for _ in range(2):
+            for x, y in batches(rows):
+                loss = step_by_hand(model, optimizer, x, y)
+                loop.step({"loss": loss})
+            loop.end_epoch()
+    run = kx.load(tmp_path)["."]
+    assert_same_updates(run, fitted_steps)
+    assert [record.steps for record in run.weight_gradients] == [2, 1, 1, 2]
+    assert all(record.logs["loss"] > 0 for record in run.history)
+
+
+@pytest.mark.every_backend
+def test_a_callback_by_itself_writes_every_update_at_once(tmp_path, rows):
+    """A loop that never calls `finish` lacks the end of its last epoch alone; the model was trained before the first call."""
+    model = network("sgd")
+    watch = kx.ProbeAttributions(tmp_path, rows, "saliency", every=kx.steps(2), on_error="raise")
+    for epoch in range(2):
+        for x, y in batches(rows):
+            model.train_on_batch(x, y)
+            watch.step(model)
+        if epoch == 0:
+            watch.end_epoch()
+    run = kx.load(tmp_path)["."]
+    assert [(record.epoch, record.step) for record in run.history] == [(0, 2), (0, 3), (1, 4), (1, 6)]
+    assert run.before is None
+    watch.finish()
+    other = kx.ProbeAttributions(tmp_path, rows, "saliency", every="auto", on_error="raise")
+    with kx.watch(model, other, epochs=1, steps_per_epoch=STEPS):
+        train(model, rows, epochs=1)
+    assert [record.step for record in kx.load(tmp_path)["keras_xai-2"].history][-1] == STEPS
+
+
 # The training stays what it is.
 
 
@@ -443,8 +534,8 @@ def test_a_loop_under_autocast_is_explained_as_fit_is(tmp_path, rows):
 
 
 @pytest.mark.jax
-def test_a_jitted_loop_writes_its_state_back_when_callbacks_look(tmp_path, rows):
-    """A stateless loop with donated buffers has the records of `fit`, at epoch ends alone it calls `sync`."""
+def test_a_jitted_loop_writes_its_state_back_when_callbacks_look(tmp_path, rows, fitted_steps):
+    """A stateless loop that gives its buffers away has the records of `fit`; it calls `sync` for updates alone."""
     import jax
 
     model, optimizer = network(), keras.optimizers.SGD(0.1)
@@ -471,21 +562,16 @@ def test_a_jitted_loop_writes_its_state_back_when_callbacks_look(tmp_path, rows)
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
 
-    with kx.watch(
-        model, drift(tmp_path / "loop", rows), loss=LOSS, optimizer=optimizer, sync=write_back, steps_per_epoch=STEPS
-    ) as loop:
+    callbacks = every_two_steps(tmp_path, rows)
+    with kx.watch(model, callbacks, loss=LOSS, optimizer=optimizer, sync=write_back, steps_per_epoch=STEPS) as loop:
         for x, y in batches(rows) * 2:
             loss, state = step(state, x, y)
             loop.step({"loss": loss})
-    fitted = network(keras.optimizers.SGD(0.1))
-    history = fitted.fit(
-        *rows, batch_size=BATCH, epochs=2, shuffle=False, verbose=0, callbacks=[drift(tmp_path / "fit", rows)]
-    )
-    runs = kx.load(tmp_path)
-    np.testing.assert_allclose(runs["loop"].importance.share, runs["fit"].importance.share, rtol=1e-4)
-    assert loop.logs["loss"] == pytest.approx(history.history["loss"][-1], rel=1e-4)
-    assert runs["loop"].history[-1].learning_rate == pytest.approx(0.1)
-    assert len(calls) == 3
+    run = kx.load(tmp_path)["."]
+    assert_same_updates(run, fitted_steps)
+    assert loop.logs["loss"] == pytest.approx(fitted_steps.history[-1].logs["loss"], rel=1e-4)
+    assert run.history[-1].learning_rate == pytest.approx(0.1)
+    assert len(calls) == 7  # four updates, the first step, the late begin of epoch 1, the end
 
 
 # Epochs, and the end.
