@@ -86,6 +86,12 @@ def dense_outputs(page):
     assert (page["why"].values[0] != 0).tolist() == [True] * 4 + [False] * 4
 
 
+def custom_loops(page):
+    assert page["loop"].steps == 60
+    assert page["loop"].logs["loss"] < 0.6
+    assert page["kx"].load("logs")["step"].epochs == [0, 1, 2, 3, 4]
+
+
 def slices(page):
     record = page["record"]
     accuracy = {value.value: (float(a), value.rows) for value, a in zip(record.values, record.accuracy, strict=True)}
@@ -171,6 +177,7 @@ PAGES = {
     "docs/attributions": Page(attributions, (reader.table,)),
     "docs/catch_a_leaking_column": Page(leaking_column),
     "docs/catch_a_watermark": Page(watermark),
+    "docs/custom_loops": Page(custom_loops),  # those of each framework: tests/callbacks/test_loops_page.py
     "docs/find_wrong_labels": Page(wrong_labels),
     "docs/mappings": Page(mappings, (reader.table,)),
     "docs/reliance_gap": Page(reliance_gap),
