@@ -352,8 +352,11 @@ class Backend(Protocol):
     def free_for_passes(self) -> contextlib.AbstractContextManager[object]:
         """Return a block in which the model runs as in `fit`: the user's code around may have switched gradients off."""
 
+    def begin_train_call(self, model: keras.Model, arguments: Sequence[Any]) -> None:
+        """Make `sync_model` find the state with which the train function is about to be called."""
+
     def finish_train_call(self, model: keras.Model, result: Any) -> Any:
-        """Return the logs that a call of the train function returned; write the state among its results into the model."""
+        """Return the logs that a call of the train function returned; make `sync_model` find the state after it."""
 
     def sync_model(self, model: keras.Model) -> None:
         """Bring the variables of a model that is in training up to date; training goes on from them as without.

@@ -75,6 +75,8 @@ class LoopHooks:
         """Begin the next epoch, unless one is open."""
         if self._epoch_is_open:
             return
+        if self.steps:
+            self._write_state_back()
         self._epoch_is_open, self.batch, self._step_logs = True, 0, StepLogs()
         self.params.steps_of_epoch = 0
         with backend.get_backend().free_for_passes():
@@ -86,7 +88,6 @@ class LoopHooks:
         """End a step, and begin the next one, in which callbacks may look at the model; or the epoch, if it was the last."""
         if not self._epoch_is_open:
             self.params.is_late = True
-            self._write_state_back()
             self.begin_epoch()
             self.params.is_late = False
         self._step_logs.add(logs)
@@ -154,6 +155,8 @@ class LoopHooks:
         return self._step_logs.means()
 
     def _write_state_back(self) -> None:
+        """Bring the model's variables up to date."""
+        backend.get_backend().sync_model(self.model)
         if self.params.sync is not None:
             self.params.sync()
 

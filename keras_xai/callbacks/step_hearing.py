@@ -12,6 +12,7 @@ from keras_xai import backend
 from keras_xai.backend.apply_hook import HeldHook
 from keras_xai.backend.gradient_table import Variable
 from keras_xai.backend.recorder import Tensor, TrainFunction
+from keras_xai.callbacks.loop_hooks import LoopHooks
 from keras_xai.running import LoopParams
 
 T = TypeVar("T")
@@ -27,7 +28,7 @@ class StepHearing:
     Args:
         model: in training.
         params: of the loop.
-        before_step: called before the weights change.
+        hooks: of the loop: its epoch begins before the weights change.
         on_step: called with the logs of a step, after it.
 
     Attributes:
@@ -39,15 +40,15 @@ class StepHearing:
         self,
         model: keras.Model,
         params: LoopParams,
+        hooks: LoopHooks,
         *,
-        before_step: Callable[[], None],
         on_step: Callable[[Mapping[str, Any]], None],
     ) -> None:
         self.obstacle = ""
         self.is_traced = False
         self._model = model
         self._params = params
-        self._before_step = before_step
+        self._hooks = hooks
         self._on_step = on_step
         self._hook = HeldHook(self._hear_apply)
         self._train_function: HeardTrainFunction | None = None
@@ -59,6 +60,11 @@ class StepHearing:
     def start(self) -> None:
         """Listen. Idempotent."""
         self._hook.place()
+        # On the object, past what a framework does with attributes: a model that is compiled again makes another function.
+        vars(self._model)["make_train_function"] = self._make_train_function
+        self._listen_to_train_function()
+
+    def _listen_to_train_function(self) -> None:
         plain = self._model.train_function
         if plain is not None and not isinstance(plain, HeardTrainFunction):
             self._train_function = HeardTrainFunction(plain, self._hear_train_function)
@@ -67,6 +73,7 @@ class StepHearing:
     def stop(self) -> None:
         """Give the model its train function back, and the optimizers their methods. Idempotent."""
         self._hook.remove()
+        vars(self._model).pop("make_train_function", None)
         stand_in, self._train_function = self._train_function, None
         if stand_in is not None and self._model.train_function is stand_in:
             self._model.train_function = stand_in.plain
@@ -84,13 +91,20 @@ class StepHearing:
         """Return True while the Python code around is traced or compiled."""
         return backend.get_backend().trace_state() != self._trace_state
 
+    def _make_train_function(self, force: bool = False) -> None:
+        """Make a train function where the model has none, as the model itself does, and listen to it."""
+        type(self._model).make_train_function(self._model, force)
+        self._listen_to_train_function()
+
     def _hear_train_function(self, plain: TrainFunction, arguments: Sequence[Any]) -> Any:
         with self.paused():
-            self._before_step()
+            framework = backend.get_backend()
+            framework.begin_train_call(self._model, arguments)
+            self._hooks.begin_epoch()
             # That of the callbacks, where one of them records.
             function = self._model.train_function or plain
             result = function(*arguments)
-            logs = backend.get_backend().finish_train_call(self._model, result)
+            logs = framework.finish_train_call(self._model, result)
             self._on_step(logs if isinstance(logs, Mapping) else {})
         return result
 
@@ -111,7 +125,7 @@ class StepHearing:
                 tap.is_traced = True
             return update()
         with self.paused():
-            self._before_step()
+            self._hooks.begin_epoch()
         result = update() if tap is None else tap.record_call(optimizer, gradients, variables, update)
         if self._ends_step(optimizer):
             self.obstacle = self.obstacle or backend.get_backend().obstacle_to_passes()

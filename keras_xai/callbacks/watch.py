@@ -139,7 +139,7 @@ class Loop:
             vars(model)["loss"] = self._loss  # where callbacks look for it; no attribute that a framework would track
         if model.compiled and model.train_function is None:
             model.make_train_function()  # as `fit` does before it calls callbacks
-        self._hearing = StepHearing(model, self._params, before_step=self._hooks.begin_epoch, on_step=self._hear_step)
+        self._hearing = StepHearing(model, self._params, self._hooks, on_step=self._hear_step)
         self._params.is_open = True
         try:
             self._hooks.begin()

@@ -387,6 +387,20 @@ def test_train_on_batch_with_marked_steps_counts_once(rows):
     assert by_itself.logs[0]["loss"] == pytest.approx(np.mean(losses), rel=1e-6)
 
 
+@pytest.mark.every_backend
+def test_a_model_that_is_compiled_again_is_heard(rows):
+    """As where layers are unfrozen between two epochs: it then makes another train function."""
+    model = network("sgd")
+    with kx.watch(model, Diary()) as loop:
+        model.train_on_batch(*rows)
+        loop.end_epoch()
+        model.compile("sgd", LOSS, jit_compile=BACKEND == "jax")
+        model.train_on_batch(*rows)
+        model.train_on_batch(*rows)
+    assert loop.steps == 3
+    assert "make_train_function" not in vars(model)
+
+
 @pytest.mark.tensorflow
 @pytest.mark.torch
 def test_two_optimizers_are_one_step(tmp_path, rows):

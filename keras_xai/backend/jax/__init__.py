@@ -12,7 +12,13 @@ from keras_xai.backend.jax.loops import fori_loop, map
 from keras_xai.backend.jax.lrp import lrp_multipliers
 from keras_xai.backend.jax.program import compiled, compiles, constant, dense_tensor, has_text, numpy
 from keras_xai.backend.jax.scopes import sync_model
-from keras_xai.backend.jax.user_loop import finish_train_call, free_for_passes, obstacle_to_passes, trace_state
+from keras_xai.backend.jax.user_loop import (
+    begin_train_call,
+    finish_train_call,
+    free_for_passes,
+    obstacle_to_passes,
+    trace_state,
+)
 
 if TYPE_CHECKING:
     from keras_xai.backend import jax as module
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GradientSums",
+    "begin_train_call",
     "compiled",
     "compiles",
     "constant",

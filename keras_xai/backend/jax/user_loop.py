@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax.extend.core as jex
@@ -27,10 +28,19 @@ def free_for_passes() -> contextlib.AbstractContextManager[object]:
     return contextlib.nullcontext()
 
 
+def begin_train_call(model: keras.Model, arguments: Sequence[Any]) -> None:
+    """See `Backend`: the state is an argument, and `fit` has emptied the variables."""
+    _hold(model, arguments[0])
+
+
 def finish_train_call(model: keras.Model, result: Any) -> Any:
-    """See `Backend`: as `train_on_batch` does afterwards, once more. Its arrays of before were given away to the step."""
+    """See `Backend`: the state is a result, and the arrays of before were given away to the step."""
     logs, state = result
+    _hold(model, state)
+    return logs
+
+
+def _hold(model: keras.Model, state: Sequence[Any]) -> None:
+    """Leave a state where `jax_state_sync` finds it, as Keras itself does between two steps."""
     model._jax_state = dict(zip(STATES, state, strict=True))
     model._jax_state_synced = False
-    model.jax_state_sync()
-    return logs

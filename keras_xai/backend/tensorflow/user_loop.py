@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -38,6 +39,10 @@ def obstacle_to_passes() -> str:
 def free_for_passes() -> contextlib.AbstractContextManager[object]:
     """See `Backend`."""
     return contextlib.nullcontext()
+
+
+def begin_train_call(model: keras.Model, arguments: Sequence[Any]) -> None:
+    """See `Backend`: the variables hold the state."""
 
 
 def finish_train_call(model: keras.Model, result: Any) -> Any:

@@ -11,7 +11,13 @@ from keras_xai.backend.torch.gradient_sums import GradientSums
 from keras_xai.backend.torch.loops import fori_loop, map
 from keras_xai.backend.torch.lrp import lrp_multipliers
 from keras_xai.backend.torch.program import compiled, compiles, constant, dense_tensor, has_text, numpy
-from keras_xai.backend.torch.user_loop import finish_train_call, free_for_passes, obstacle_to_passes, trace_state
+from keras_xai.backend.torch.user_loop import (
+    begin_train_call,
+    finish_train_call,
+    free_for_passes,
+    obstacle_to_passes,
+    trace_state,
+)
 
 if TYPE_CHECKING:
     from keras_xai.backend import torch as module
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GradientSums",
+    "begin_train_call",
     "compiled",
     "compiles",
     "constant",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -34,6 +34,10 @@ def free_for_passes() -> Iterator[None]:
         if torch.is_autocast_enabled(device):
             stack.enter_context(torch.autocast(device, enabled=False))
         yield
+
+
+def begin_train_call(model: keras.Model, arguments: Sequence[Any]) -> None:
+    """See `Backend`: the variables hold the state."""
 
 
 def finish_train_call(model: keras.Model, result: Any) -> Any:
