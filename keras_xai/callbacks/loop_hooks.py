@@ -55,8 +55,9 @@ class LoopHooks:
         params.sync, params.means = sync, self._means
         self._epoch_is_open = False
         self._step_logs = StepLogs()
-        # Only for these are the logs of a step read, which waits for the device.
         self._step_listeners = [callback for callback in self.callbacks if _listens_to_steps(callback)]
+        # To read the logs of a step waits for the device.
+        self._reads_step_logs = any(getattr(callback, "reads_step_logs", True) for callback in self._step_listeners)
 
     def begin(self) -> None:
         """Begin the training, and its first epoch."""
@@ -96,10 +97,9 @@ class LoopHooks:
         self.steps += 1
         if self.params.tap is not None:
             self.params.tap.end_step()
-        if self._step_listeners:
-            numbers = single_numbers(logs)
-            for callback in self._step_listeners:
-                callback.on_train_batch_end(self.batch - 1, dict(numbers))
+        numbers = single_numbers(logs) if self._reads_step_logs else {}
+        for callback in self._step_listeners:
+            callback.on_train_batch_end(self.batch - 1, dict(numbers))
         if self.batch == self.params["steps"]:
             self.end_epoch()
             return

@@ -43,6 +43,7 @@ class StepCounter:
         self._first_step = 0  # steps done when this epoch began, or went on
         self._batch = 0  # steps of it that are done
         self._last_batch = 0  # the same at the announcement before
+        self._last_run = -1  # the last batch of the epoch that was trained on
         self._starts: dict[int, int] = {}  # steps done when an epoch began
         self._iterations: int | None = None  # of the optimizer, when the epoch began
 
@@ -80,7 +81,7 @@ class StepCounter:
         """Begin an epoch, before which the optimizer has counted so many iterations."""
         self.epoch, self._iterations = epoch, iterations
         self._first_step = self.done
-        self._batch = self._last_batch = 0
+        self._batch, self._last_batch, self._last_run = 0, 0, -1
         self._starts.setdefault(epoch, self.done)
 
     def begin_batch(self, batch: int) -> None:
@@ -88,16 +89,21 @@ class StepCounter:
         self._last_batch, self._batch = self._batch, batch
         self.done = self._first_step + batch
 
+    def end_batch(self, batch: int) -> None:
+        """Note that a batch was trained on; Keras may call this in another thread, and has by the end of the epoch."""
+        self._last_run = max(self._last_run, batch)
+
     def end_epoch(
         self, iterations: int | None, steps_per_execution: int = 1, *, steps_of_epoch: int | None = None
     ) -> None:
         """Count the steps of an epoch that has ended.
 
-        Keras says how long an epoch is to be, not how long it was; the optimizer's own count tells.
+        Keras says how long an epoch is to be, not how long it was: a training may stop inside it, and the last execution that was
+        announced may have found no data, or not enough for all of its steps.
 
         Args:
-            iterations: that the optimizer has counted.
-            steps_per_execution: steps in one call of the train function.
+            iterations: that the optimizer has counted; on TensorFlow one too many where there was no data.
+            steps_per_execution: of the model.
             steps_of_epoch: where they are counted otherwise, as in a loop of the user's own; else None.
         """
         steps = self._steps_by(iterations, steps_per_execution) if steps_of_epoch is None else steps_of_epoch
@@ -106,14 +112,15 @@ class StepCounter:
         self._starts[self.epoch + 1] = self.done
 
     def _steps_by(self, iterations: int | None, steps_per_execution: int) -> int:
-        """Return the steps of the epoch, by the optimizer's count; by the length that Keras says, where that is no help."""
-        # The last execution may have found no more data.
-        last = range(self._batch, self._batch + steps_per_execution + 1)
-        if iterations is not None and self._iterations is not None and iterations - self._iterations in last:
-            return iterations - self._iterations
-        if self._length is not None and self._length in last:
-            return self._length
-        return self._batch + steps_per_execution
+        """Return the steps of the epoch that ends, by what Keras has announced and what it has run."""
+        end = self._batch + steps_per_execution
+        if self._length is not None and self._batch < self._length:
+            end = min(end, self._length)
+        steps = end if self._last_run >= self._batch else self._batch
+        if steps == self._batch and steps_per_execution > 1 and iterations is not None and self._iterations is not None:
+            counted = iterations - self._iterations
+            steps = counted if self._batch < counted <= end else steps
+        return steps
 
     # Updates inside an epoch.
 

@@ -19,6 +19,11 @@ class Stepping(keras.callbacks.Callback):
 
     _loop: LoopHooks | None = None
 
+    @property
+    def reads_step_logs(self) -> bool:
+        """True where the logs of a step are read at its end, as a subclass may: a loop then waits for them."""
+        return not getattr(self, "async_safe", False)
+
     def step(self, model: keras.Model, logs: Mapping[str, Any] | None = None, epoch: int | None = None) -> None:
         """Say that a training step is done, in a loop of your own without `kx.watch`.
 

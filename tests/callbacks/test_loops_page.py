@@ -1,4 +1,4 @@
-"""The loops of the page on custom loops run, each on its framework."""
+"""The loops of the page on custom loops run, each on its framework; those of TensorFlow in tests/test_docs.py."""
 
 from __future__ import annotations
 
@@ -8,18 +8,27 @@ import keras_xai as kx
 from tests.frameworks import BACKEND
 from tests.helpers.pages import DOCS, blocks
 
+PAGE = DOCS / "custom_loops.md"
 LOG_DIRS = {"tensorflow": {"tape", "function"}, "jax": {"jax"}, "torch": {"torch"}}
 
 
 @pytest.mark.every_backend
+@pytest.mark.jax
+@pytest.mark.torch
 @pytest.mark.filterwarnings("ignore:ALERT")
 def test_the_loops_of_this_framework_run(tmp_path, monkeypatch):
     """Their blocks one after the other, behind the common ones; five epochs each, with the gradients that are promised."""
     monkeypatch.chdir(tmp_path)
-    page = DOCS / "custom_loops.md"
     names: dict[str, object] = {"__name__": "page"}
-    for block in [*blocks(page, "python"), *blocks(page, f"python {BACKEND}")]:
-        exec(compile(block, str(page), "exec"), names)
+    for block in blocks(PAGE, "python"):
+        exec(compile(block, str(PAGE), "exec"), names)
+    check_loops_of_this_framework(names)
+
+
+def check_loops_of_this_framework(names: dict[str, object]) -> None:
+    """Run the blocks of this framework behind the common ones, and look at the runs."""
+    for block in blocks(PAGE, f"python {BACKEND}"):
+        exec(compile(block, str(PAGE), "exec"), names)
     runs = kx.load("logs")
     assert set(runs) == {"batches", "step", *LOG_DIRS[BACKEND]}
     for name, run in runs.items():
