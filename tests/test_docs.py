@@ -94,6 +94,14 @@ def custom_loops(page):
     check_loops_of_this_framework(page)
 
 
+def fine_tunes(page):
+    """The updates that the page prints, and the gallery of the untrained model."""
+    run = page["run"]
+    assert [(record.epoch, record.step) for record in run.history] == [(0, 40), (0, 80), (0, 120), (0, 160), (0, 192)]
+    assert page["untrained"].epoch is None
+    assert page["untrained"].values.shape == (16, 6)
+
+
 def slices(page):
     record = page["record"]
     accuracy = {value.value: (float(a), value.rows) for value, a in zip(record.values, record.accuracy, strict=True)}
@@ -181,6 +189,7 @@ PAGES = {
     "docs/catch_a_watermark": Page(watermark),
     "docs/custom_loops": Page(custom_loops),
     "docs/find_wrong_labels": Page(wrong_labels),
+    "docs/fine_tunes": Page(fine_tunes),
     "docs/mappings": Page(mappings, (reader.table,)),
     "docs/reliance_gap": Page(reliance_gap),
     "docs/security": Page(security, (reader.table,)),

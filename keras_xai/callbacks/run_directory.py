@@ -148,12 +148,14 @@ def _reason_for_new_run(name: str, past: Log, beginning: Beginning, identity: Ma
 
 
 def _goes_on_in_first_epoch(past: Log, beginning: Beginning) -> bool:
-    """Return True where a run broke off inside an epoch, and the optimizer goes on from one of the updates of its first one."""
+    """Return True where a run broke off inside an epoch, and the optimizer goes on from an update inside its first one."""
     if beginning.unit != past.unit or past.unit == "epoch" or past.history[-1].ends_epoch:
         return False
     iterations = beginning.iterations
-    counts = [record.iterations for record in past.history if record.epoch == 0 and record.iterations is not None]
-    return iterations is not None and any(0 < count <= iterations for count in counts)
+    earlier = [
+        record for record in past.history if iterations is not None and 0 < (record.iterations or 0) <= iterations
+    ]
+    return bool(earlier) and earlier[-1].epoch == 0 and not earlier[-1].ends_epoch
 
 
 def _differs(past: Log, key: str, value: Any) -> bool:

@@ -452,6 +452,17 @@ def test_a_second_training_from_the_first_epoch_is_a_run_of_its_own(tmp_path, da
     assert [moments(run.history) for run in runs.values()] == [[(0, 2), (0, 3)]] * 2
 
 
+def test_a_training_from_the_first_epoch_never_replaces_records_of_later_ones(tmp_path, data):
+    """Of a run that broke off in its second epoch: the same model, trained again from the first, is another training."""
+    model = small_model()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*data, batch_size=8, epochs=2, verbose=0, callbacks=[watched(tmp_path, data), Crash(17)])
+    model.fit(*data, batch_size=8, epochs=1, verbose=0, callbacks=[watched(tmp_path, data)])
+    first, second = kx.load(tmp_path).values()
+    assert first.updates == [2, 4, 6, 8, 10, 12, 14, 16]
+    assert (second.epochs, second.updates[0]) == ([0], 2)
+
+
 def test_a_run_of_epochs_is_not_continued_in_steps(tmp_path, data):
     model = small_model()
     model.fit(*data, batch_size=32, epochs=1, verbose=0, callbacks=[Shifting(tmp_path)])
