@@ -45,16 +45,17 @@ from keras_xai.figures.theme import (
     Look,
     axis,
     chart,
-    epoch_axis,
     line,
     mark_alerts,
     nothing,
     packed,
     text,
+    update_axis,
 )
 from keras_xai.judgement import why_absent
 from keras_xai.recorded import Recorded
 from keras_xai.records import Float, Mappings, Result
+from keras_xai.updates import UPDATES
 
 TAIL_EPOCHS = 5  # of the tail behind each point of the map
 SURROGATE_ROWS = 16  # features of a surrogate that are drawn
@@ -217,7 +218,7 @@ def layer_map(
         yaxis=axis(look, visible=False, range=[-limit, limit], scaleanchor="x"),
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         hovermode="closest",
-        meta={"layer": layers(records)[k], "epoch": records[at].epoch, "by": colouring},
+        meta={"layer": layers(records)[k], "epoch": records[at].update, "by": colouring},
     )
 
 
@@ -274,7 +275,7 @@ def _layer_cells(
     run: Recorded, look: Look, name: str, values: Float, low: float, high: float, pale: str, dark: str
 ) -> Figure:
     records = run.mappings
-    names, epochs = layers(records), [record.epoch for record in records]
+    names, epochs = layers(records), [record.update for record in records]
     left = left_margin(names)
     cells = heat_map(
         look,
@@ -285,13 +286,13 @@ def _layer_cells(
         xgap=column_gap(epochs),
         ygap=1,
         customdata=row_names(names, len(epochs)),
-        hovertemplate="%{customdata}<br>epoch %{x}: %{z:.3g}<extra></extra>",
+        hovertemplate=f"%{{customdata}}<br>{run.unit} %{{x}}: %{{z:.3g}}<extra></extra>",
     )
     return _panel(
         look,
         name,
         [cells, *hatched(look, epochs, np.isfinite(values))],
-        xaxis=cell_axis(look, epochs),
+        xaxis=cell_axis(look, run, epochs),
         yaxis=row_axis(look, [text(layer, label_length(left)) for layer in names]),
         margin={"l": left, "r": 4, "t": 4, "b": 22},
         hovermode="closest",
@@ -351,7 +352,7 @@ def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = Non
         look,
         "layer_likeness",
         **_square(look, record.features.cka_layers, rows, numbers, left + 14, hover),
-        meta={"scale": {"map": "sequential", "low": "0", "high": "1"}, "epoch": record.epoch},
+        meta={"scale": {"map": "sequential", "low": "0", "high": "1"}, "epoch": record.update},
     )
 
 
@@ -392,7 +393,7 @@ def readability(run: Recorded, look: Look = LIGHT, *, source: str | None = None)
 def surrogates(run: Recorded, look: Look = LIGHT) -> Figure:
     """Draw over epochs: R² of the linear surrogate, agreement of both surrogates, accuracy and held-out accuracy."""
     records = run.mappings
-    epochs = [record.epoch for record in records]
+    epochs = [record.update for record in records]
     results = [record.result for record in records]
     # Of a dense output it is a share of pixels, tokens or boxes.
     each = f" per {results[-1].unit}" if results and results[-1].unit else ""
@@ -415,7 +416,7 @@ def surrogates(run: Recorded, look: Look = LIGHT) -> Figure:
         look,
         "surrogates",
         data,
-        xaxis=epoch_axis(look, epochs),
+        xaxis=update_axis(look, run, epochs),
         yaxis=axis(look, range=[max(low, -1.0), 1.03], nticks=5, tickformat=".0%"),
         showlegend=True,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "font": {"size": 11, "color": look["text-2"]}},
@@ -473,7 +474,7 @@ def surrogate_coefficients(
         yaxis=row_axis(look, [text(name, label_length(left)) for name in names]),
         margin={"l": left, "r": 4, "t": 4, "b": 22},
         hovermode="closest",
-        meta={"scale": {"map": "diverging", "low": f"−{short(high)}", "high": short(high)}, "epoch": record.epoch},
+        meta={"scale": {"map": "diverging", "low": f"−{short(high)}", "high": short(high)}, "epoch": record.update},
     )
 
 
@@ -488,7 +489,7 @@ def data_map(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> 
     record = run.mappings[at_epoch(run.mappings, epoch)]
     suspects = samples.suspects(MARKED_SUSPECTS).tolist()
     words = [
-        f"{sample}<br>confidence {percent(float(confidence))}, right in {percent(float(share))} of the epochs"
+        f"{sample}<br>confidence {percent(float(confidence))}, right in {percent(float(share))} of the {UPDATES[run.unit]}"
         for sample, confidence, share in zip(
             _sample_words(run, record.result), samples.mean_confidence, samples.correctness, strict=True
         )
@@ -525,7 +526,7 @@ def trajectories(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None,
         raise unknown("sample", sample, map(str, range(size)))
     rows = samples.suspects(MARKED_SUSPECTS).tolist() if sample is None else [sample]
     confidence = np.stack([np.asarray(record.result.confidence, np.float64) for record in records])
-    epochs = [record.epoch for record in records]
+    epochs = [record.update for record in records]
     has_epoch = np.isfinite(confidence).all(1).any()
     medians = np.nanmedian(confidence, 1) if has_epoch else np.full(len(epochs), np.nan)
     hover = "%{y:.1%}"
@@ -535,7 +536,7 @@ def trajectories(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None,
         look,
         "trajectories",
         [*data, median],
-        xaxis=epoch_axis(look, epochs),
+        xaxis=update_axis(look, run, epochs),
         yaxis=axis(look, range=[-0.03, 1.03], tickformat=".0%", nticks=5),
         meta={"samples": rows},
     )
