@@ -146,9 +146,11 @@ def class_colours(theme: Theme, count: int, classes: NDArray[Any] | None = None)
 
 
 def _panel(
-    look: Look, name: str, data: list[dict[str, Any]], meta: dict[str, Any] | None = None, **layout: Any
+    look: Look, run: Recorded, name: str, data: list[dict[str, Any]], meta: dict[str, Any] | None = None, **layout: Any
 ) -> Figure:
     title, reading = READING[name]
+    if run.unit == "step":
+        reading = reading.replace("epoch", "update").replace("Epoch", "Update")
     return chart(look, data, meta={"title": title, "reading": reading, **(meta or {})}, **layout)
 
 
@@ -185,7 +187,7 @@ def layer_map(
     if colouring not in COLOURINGS:
         raise unknown("colouring", colouring, COLOURINGS)
     if not records:
-        return _panel(look, "layer_map", [])
+        return _panel(look, run, "layer_map", [])
     k, at = layer_index(records, layer), at_epoch(records, epoch)
     coordinates = aligned_coordinates(records, k, None if reference is None else at_epoch(records, reference))
     current, tail = coordinates[at], coordinates[max(0, at - TAIL_EPOCHS) : at + 1]
@@ -212,6 +214,7 @@ def layer_map(
     }
     return _panel(
         look,
+        run,
         "layer_map",
         [tails, points],
         xaxis=axis(look, visible=False, range=[-limit, limit]),
@@ -261,7 +264,7 @@ def layer_epoch(run: Recorded, look: Look, name: str) -> Figure:
     """Draw a statistic of every layer at every epoch; hatched where there is none."""
     records = run.mappings
     if not records:
-        return _panel(look, name, [])
+        return _panel(look, run, name, [])
     values = np.stack([np.asarray(STATISTICS[name](record), np.float64) for record in records], 1)
     finite = values[np.isfinite(values)]
     high = 1.0
@@ -290,6 +293,7 @@ def _layer_cells(
     )
     return _panel(
         look,
+        run,
         name,
         [cells, *hatched(look, epochs, np.isfinite(values))],
         xaxis=cell_axis(look, run, epochs),
@@ -342,7 +346,7 @@ def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = Non
     """Draw CKA between all layers at one epoch."""
     records = run.mappings
     if not records:
-        return _panel(look, "layer_likeness", [])
+        return _panel(look, run, "layer_likeness", [])
     record, names = records[at_epoch(records, epoch)], layers(records)
     left = left_margin(names)
     rows = [f"{k + 1} {text(name, label_length(left))}" for k, name in enumerate(names)]
@@ -350,6 +354,7 @@ def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = Non
     hover = {"customdata": _pairs(names), "hovertemplate": "%{customdata}: %{z:.2f}<extra></extra>"}
     return _panel(
         look,
+        run,
         "layer_likeness",
         **_square(look, record.features.cka_layers, rows, numbers, left + 14, hover),
         meta={"scale": {"map": "sequential", "low": "0", "high": "1"}, "epoch": record.update},
@@ -379,7 +384,7 @@ def readability(run: Recorded, look: Look = LIGHT, *, source: str | None = None)
     """
     records = run.mappings
     if not records:
-        return _panel(look, "readability", [])
+        return _panel(look, run, "readability", [])
     decisions = [record.decision for record in records]
     if source == "prediction":
         accuracies = [decision.own_decision for decision in decisions]
@@ -414,6 +419,7 @@ def surrogates(run: Recorded, look: Look = LIGHT) -> Figure:
     low = min([0.0, *(value for trace in data for value in trace["y"] if value is not None)])
     panel = _panel(
         look,
+        run,
         "surrogates",
         data,
         xaxis=update_axis(look, run, epochs),
@@ -446,7 +452,7 @@ def surrogate_coefficients(
     name = method if method in ("linear", "svm") else "linear"
     records = [record for record in run.mappings if name in record.decision.surrogates]
     if not records:
-        return _panel(look, "surrogate_coefficients", [])
+        return _panel(look, run, "surrogate_coefficients", [])
     record = records[at_epoch(records, epoch)]
     surrogate = record.decision.surrogates[name]
     weights = np.asarray(surrogate.coefficients, np.float64)
@@ -468,6 +474,7 @@ def surrogate_coefficients(
     )
     return _panel(
         look,
+        run,
         "surrogate_coefficients",
         [cells],
         xaxis=axis(look, showgrid=False, tickvals=list(range(len(classes))), ticktext=classes),
@@ -485,7 +492,7 @@ def data_map(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> 
     """Draw mean confidence in the label against its variability over the epochs so far; suspicious samples in red."""
     samples = samples_until(run, epoch)
     if samples is None or not np.isfinite(samples.mean_confidence).any():
-        return _panel(look, "data_map", [])
+        return _panel(look, run, "data_map", [])
     record = run.mappings[at_epoch(run.mappings, epoch)]
     suspects = samples.suspects(MARKED_SUSPECTS).tolist()
     words = [
@@ -506,6 +513,7 @@ def data_map(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> 
     }
     return _panel(
         look,
+        run,
         "data_map",
         [points],
         xaxis=axis(look, range=[-0.01, 0.51], nticks=6, title={"text": "variability", "font": {"size": 11}}),
@@ -520,7 +528,7 @@ def trajectories(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None,
     """Draw the confidence in the label over epochs: of one sample, or of those with the lowest mean up to an epoch."""
     records, samples = run.mappings, samples_until(run, epoch)
     if samples is None:
-        return _panel(look, "trajectories", [])
+        return _panel(look, run, "trajectories", [])
     size = len(samples.mean_confidence)
     if sample is not None and not 0 <= sample < size:
         raise unknown("sample", sample, map(str, range(size)))
@@ -534,6 +542,7 @@ def trajectories(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None,
     median = line("median of all", epochs, medians, look["text-3"], width=2, dash="2px,3px", hovertemplate=hover)
     return _panel(
         look,
+        run,
         "trajectories",
         [*data, median],
         xaxis=update_axis(look, run, epochs),
@@ -546,7 +555,7 @@ def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) ->
     """Draw true against predicted classes at one epoch; of many classes those that are most often confused."""
     result = _result_at(run, epoch)
     if result is None or result.answer != "class" or result.label is None or not has_prediction(result).any():
-        return _panel(look, "confusion", [])
+        return _panel(look, run, "confusion", [])
     classes = most_confused(result)
     counts, share = confusion_counts(result, classes)
     names = [text(class_name(run, int(k)), CLASS_LETTERS) for k in classes]
@@ -556,6 +565,7 @@ def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) ->
     hover = {"customdata": words, "hovertemplate": "%{customdata} (%{z:.0%})<extra></extra>"}
     return _panel(
         look,
+        run,
         "confusion",
         **_square(look, share, names, names, left_margin(names, 120), hover),
         meta={"scale": {"map": "sequential", "low": "0 %", "high": "100 %"}},
@@ -566,7 +576,7 @@ def reliability(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) 
     """Draw accuracy against certainty at one epoch, in ten bins of equal width; a dot's area is the number of samples."""
     result = _result_at(run, epoch)
     if result is None or result.correct is None or result.answer != "class" or not np.isfinite(result.certainty).all():
-        return _panel(look, "reliability", [])
+        return _panel(look, run, "reliability", [])
     bins = reliability_bins(result)
     sizes = (22 * np.sqrt(bins.samples / bins.samples.max())).tolist()
     dots = {
@@ -581,6 +591,7 @@ def reliability(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) 
     }
     panel = _panel(
         look,
+        run,
         "reliability",
         [dots],
         xaxis=axis(look, range=[-0.03, 1.03], tickformat=".0%", nticks=5, showgrid=False),

@@ -5,6 +5,7 @@
 import { runColour, themeName, token } from "./colour.js";
 import { clamp, h, key, position, s } from "./dom.js";
 import { set } from "./state.js";
+import { BEFORE } from "./updates.js";
 
 const CONFIG = { displayModeBar: false, doubleClick: false, showTips: false, scrollZoom: false };
 const CHARTS_KEPT = 24;
@@ -280,7 +281,14 @@ function follow(entry) {
   if (!axes || !entry.drawn) return;
   const { meta } = entry.drawn.layout;
   entry.layer.replaceChildren();
-  if (entry.still || meta?.by === "row" || entry.epoch === null || axes.x._length === undefined) return;
+  if (
+    entry.still ||
+    meta?.by === "row" ||
+    entry.epoch === null ||
+    entry.epoch === BEFORE ||
+    axes.x._length === undefined
+  )
+    return;
   const marks = meta?.cells ? columnMarks(entry, axes, entry.epoch) : lineMarks(entry, axes, entry.epoch);
   entry.layer.append(...marks);
 }
