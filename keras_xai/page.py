@@ -137,7 +137,7 @@ def _run(index: int, name: str, run: Run) -> str:
         _alerts(run.alerts),
         _carriers(run),
     ]
-    for figure in FIGURES if run.updates else ():
+    for figure in _figures_of(run):
         title = view_title(figure)
         words_of_score = _explained(run) if figure == "probe_attributions" else ""
         parts.append(f"<h3>{_text(title)}</h3>\n{words_of_score}{_figure(run, figure, title, f'run{index}-{figure}')}")
@@ -146,6 +146,13 @@ def _run(index: int, name: str, run: Run) -> str:
     if notes:
         parts.append("<h3>Notes</h3>\n" + "".join(f"<p>{_text(note)}</p>" for note in notes))
     return "\n".join(filter(None, parts))
+
+
+def _figures_of(run: Run) -> Iterable[str]:
+    """Return the names of the figures to show; of a training without an update the gallery of the untrained model alone."""
+    if run.updates:
+        return FIGURES
+    return ("probe_attributions",) if run.methods_before else ()
 
 
 def _explained(run: Run) -> str:

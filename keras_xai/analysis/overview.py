@@ -215,13 +215,17 @@ def _gap_facts(run: Recorded, past: Sequence[Event], feature: str, current: int)
 
 
 def _without_updates(run: Recorded) -> Summary:
+    sentence = "No epochs yet."
     if run.probe is None:
         detail = "Nothing is written yet. The first record arrives when the first epoch ends."
     else:
         size = count(run.probe.size, "sample")
-        untrained = " and the maps of the untrained model" if run.methods_before else ""
-        detail = f"The run has written its probe of {size}{untrained} but no epoch. The first arrives when the first epoch ends."
-    return Summary("No epochs yet.", detail, (), False, 0, "", _as_sentences(judge(run).faults))
+        detail = f"The run has written its probe of {size} but no epoch. The first arrives when the first epoch ends."
+        if run.methods_before:
+            sentence = "Training has begun."
+            written = f"its probe of {size} and the maps of the untrained model"
+            detail = f"The run has written {written}. What the training changes comes with its first update."
+    return Summary(sentence, detail, (), False, 0, "", _as_sentences(judge(run).faults))
 
 
 def _importance_for(run: Recorded, past: Sequence[Event]) -> Importance | None:

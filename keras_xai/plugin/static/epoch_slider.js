@@ -233,7 +233,8 @@ export class EpochSlider {
     this.#time.title = formatted(DAY, written);
     this.#setValue(first, last, stop);
     const x = String(this.#x(stop));
-    setAttributes(this.#done, { x1: String(this.#x(first)), x2: x, stroke: token("accent") });
+    const start = stop === BEFORE ? x : String(this.#x(epochs[0]));
+    setAttributes(this.#done, { x1: start, x2: x, stroke: token("accent") });
     setAttributes(this.#knob, { cx: x, fill: token("accent"), stroke: token("rail") });
   }
 

@@ -342,14 +342,15 @@ function wordsInstead({ card, run, name, server, epoch }) {
   if (wrong) return message("This run could not be read", wrong);
   if (!run) return message("Reading the run", name);
   if (epoch !== null) return null;
-  const maps = card.before ? " and the maps of the untrained model" : "";
-  const done = card.probe ? `written its probe of ${card.probe.size} samples${maps}` : "begun";
-  const wait = "The first arrives when the first epoch ends; this page looks every few seconds.";
-  const words = message("No epochs yet", `${name} has ${done} but no epoch. ${wait}`);
-  if (card.before) {
-    const onclick = () => set({ view: "probe_attributions" });
-    words.append(h("button", { class: "link", type: "button", onclick }, "See the untrained model's maps →"));
+  const written = card.probe ? `written its probe of ${card.probe.size} samples` : "begun";
+  if (!card.before) {
+    const wait = "The first arrives when the first epoch ends; this page looks every few seconds.";
+    return message("No epochs yet", `${name} has ${written} but no epoch. ${wait}`);
   }
+  const wait = "What the training changes comes with its first update; this page looks every few seconds.";
+  const words = message("Training has begun", `${name} has ${written} and the maps of the untrained model. ${wait}`);
+  const onclick = () => set({ view: "probe_attributions" });
+  words.append(h("button", { class: "link", type: "button", onclick }, "See the maps of before training →"));
   return words;
 }
 
@@ -491,6 +492,7 @@ class Frame {
     this.#hints.replaceChildren(...keyHints(KEYS, unit));
     this.#allHints.replaceChildren(...keyHints(ALL_KEYS, unit));
     this.#transport.setAttribute("aria-label", unit === "epoch" ? "Epoch" : "Step");
+    this.#transport.classList.toggle("steps", unit === "step"); // whose words are longer
   }
 
   get isDialogOpen() {

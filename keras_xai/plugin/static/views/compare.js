@@ -143,7 +143,9 @@ function updatePick(run, which, epoch, { epochs, before }) {
     onchange: () => set({ [which]: Number(node.value) }),
   };
   const choices = before ? [BEFORE, ...epochs] : epochs;
-  const options = choices.map((value) => h("option", { value }, capitalized(named(run, value))));
+  const options = choices.map((value) =>
+    h("option", { value }, value === BEFORE ? "Untrained" : capitalized(named(run, value))),
+  );
   const node = h("select", attributes, options);
   node.value = String(epoch);
   return node;

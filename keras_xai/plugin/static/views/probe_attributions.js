@@ -166,7 +166,7 @@ export class ProbeAttributionsView extends BaseView {
     const quality = gallery.quality(sample);
     const section = panel("c12", `Sample ${sample}${name}`, [
       quality && h("span", { class: gallery.warning(sample) ? "alarm" : "" }, quality),
-      h("span", {}, followedWords(context.run, gallery, sample)),
+      gallery.courseEpochs.length > 0 && h("span", {}, followedWords(context.run, gallery, sample)),
       legendOf(gallery, [sample]),
     ]);
     const lines = outputsChart(context, gallery, sample);
@@ -178,7 +178,7 @@ export class ProbeAttributionsView extends BaseView {
     const map = this.#images.map(gallery, sample, DETAIL);
     section.append(h("div", { class: "detail" }, input, map, lines));
     if (gallery.depth) section.append(...sliceStrip(gallery, sample));
-    section.append(this.#films.strip(context, gallery, sample));
+    if (gallery.courseEpochs.length) section.append(this.#films.strip(context, gallery, sample));
     return section;
   }
 }
