@@ -21,34 +21,45 @@ def step_of(update: int) -> int:
     return (update + 1) * STEPS
 
 
-def in_steps(run: Run, directory: Path, *, until: int | None = None, before: bool = True) -> Run:
-    """Write a run of epochs as one that counts in steps: epoch e becomes the update at step 10 (e + 1), of epoch e // 5.
+class InSteps:
+    """Writes a run of epochs as one that counts in steps: epoch e becomes the update at step 10 (e + 1), of epoch e // 5.
 
-    Args:
-        run: that counts in epochs.
-        directory: the log directory to write to.
-        until: write no update of this epoch or later ones; 0 for the gallery of the untrained model alone.
-        before: write that gallery: the maps of epoch 0, halved.
+    First comes the gallery of the untrained model: the maps of epoch 0, halved.
     """
-    writer = Writer(directory / "keras_xai", past_updates=0)
-    if run.probe is not None:
-        writer.write([run.probe])
-    for method in run.methods if before else ():
-        first = run.attributions(method)[0]
-        writer.write([dataclasses.replace(first, epoch=BEFORE, title=run.method_title(method), values=_halved(first))])
-    records = [*run.weight_gradients, *run.reliance, *run.mappings, *run.slices, *run.alerts, *run.stops]
-    records += [record for source in ("clean", "live", "data") for record in run.shares(source)]
-    records += [
-        dataclasses.replace(record, title=run.method_title(method))
-        for method in run.methods
-        for record in run.attributions(method)
-    ]
-    for epoch in run.epochs[: len(run.epochs) if until is None else until]:
-        of_epoch = [record for record in records if record.epoch == epoch]
-        of_epoch += [record for record in run.history if record.epoch == epoch]
-        writer.write([_at_step(record) for record in of_epoch])
-    writer.close()
-    return Run(FileStore(directory / "keras_xai"))
+
+    def __init__(self, run: Run, directory: Path) -> None:
+        self.directory = directory / "keras_xai"
+        self._writer = Writer(self.directory, past_updates=0)
+        if run.probe is not None:
+            self._writer.write([run.probe])
+        for method in run.methods:
+            first = run.attributions(method)[0]
+            named = {"title": run.method_title(method), "values": _halved(first)}
+            self._writer.write([dataclasses.replace(first, epoch=BEFORE, **named)])
+        self._writer.flush()
+        self._records = [*run.weight_gradients, *run.reliance, *run.mappings, *run.slices, *run.alerts, *run.stops]
+        self._records += [record for source in ("clean", "live", "data") for record in run.shares(source)]
+        for method in run.methods:
+            title = run.method_title(method)
+            self._records += [dataclasses.replace(record, title=title) for record in run.attributions(method)]
+        self._records += run.history
+
+    def write(self, *epochs: int) -> InSteps:
+        """Write what was recorded at these epochs."""
+        for epoch in epochs:
+            self._writer.write([_at_step(record) for record in self._records if record.epoch == epoch])
+            self._writer.flush()
+        return self
+
+    def read(self) -> Run:
+        """Close the file, and read it."""
+        self._writer.close()
+        return Run(FileStore(self.directory))
+
+
+def in_steps(run: Run, directory: Path, until: int | None = None) -> Run:
+    """Write and read all epochs of a run, or the first ones; see `InSteps`."""
+    return InSteps(run, directory).write(*run.epochs[:until]).read()
 
 
 def _halved(record: Any) -> Any:

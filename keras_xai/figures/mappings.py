@@ -657,7 +657,7 @@ def figure(
         panel = draw(run, look, **accepted(draw, options))
         if not panel["data"]:
             continue
-        title, reading = READING[name]
+        title, reading = panel["layout"]["meta"]["title"], panel["layout"]["meta"]["reading"]
         if draw is layer_map:
             title = f"{title}: {text(panel['layout']['meta']['layer'], 30)}"
         note = f"<span style='font-size:12px;color:{look['text-2']}'>{_wrapped(reading)}</span>"
