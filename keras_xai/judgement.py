@@ -20,8 +20,8 @@ QUIET, ALARM, UNWATCHED = 0, 1, 2  # the exit statuses of `keras-xai check`
 
 # What makes a training long enough to be watched.
 FINER = {
-    "epoch": 'a short training is looked at more often with every="auto" (about 30 times in all) or every="200 steps"',
-    "step": 'a short training is looked at more often with every="auto" (about 30 times in all) or fewer steps in every=',
+    "epoch": 'a short training is looked at more often with every="auto" (up to 30 times) or every="200 steps"',
+    "step": 'a short training is looked at more often with every="auto" (up to 30 times) or fewer steps in every=',
 }
 
 # The parts of the watch that a `records.Stop` may name, and the names by which users know them.

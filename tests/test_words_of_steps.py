@@ -75,10 +75,10 @@ def test_a_training_inside_its_burn_in_is_told_how_to_look_more_often(runs):
     assert told.status == UNWATCHED
     assert told.reasons == (
         "3 updates are not long enough to watch: the burn-in takes 8",
-        'a short training is looked at more often with every="auto" (about 30 times in all) or fewer steps in every=',
+        'a short training is looked at more often with every="auto" (up to 30 times) or fewer steps in every=',
     )
     assert judge(runs["in_epochs"], 3).reasons[-1] == (
-        'a short training is looked at more often with every="auto" (about 30 times in all) or every="200 steps"'
+        'a short training is looked at more often with every="auto" (up to 30 times) or every="200 steps"'
     )
     assert judge(runs["columns"], 30).reasons == told.reasons  # as it stood at a step
 

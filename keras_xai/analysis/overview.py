@@ -289,7 +289,7 @@ def _detail(run: Recorded, past: Sequence[Event], importance: Importance | None,
         old, new = _log(run, key, before), _log(run, key, current)
         if not np.isfinite(new) or not (past or key == "val_loss"):
             continue
-        if past and before < current:
+        if past and before < current and _is_logged(run, key, before):
             parts.append(f"{label} since {named(run.unit, before)}: {short(old)} → {short(new)}.")
         else:
             parts.append(f"{label} {short(new)}.")
@@ -362,6 +362,11 @@ def accuracy_key(run: Recorded) -> str | None:
 def _log(run: Recorded, key: str, epoch: int) -> float:
     records = [record for record in run.history if record.update <= epoch and key in record.logs]
     return float(records[-1].logs[key]) if records else float("nan")
+
+
+def _is_logged(run: Recorded, key: str, epoch: int) -> bool:
+    """Return True where a log was written up to an update: validation is only at the ends of epochs."""
+    return any(record.update <= epoch and key in record.logs for record in run.history)
 
 
 def _metric(run: Recorded, current: int, before: int | None) -> Fact:
