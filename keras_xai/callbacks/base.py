@@ -344,7 +344,7 @@ class RecordingCallback(keras.callbacks.Callback):
                 session.flush()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        # Not at the end of a batch: where a callback looks there, Keras waits for the figures of every batch.
+        # Not at the end of a batch: where a callback looks at the model there, Keras waits for the figures of every batch.
         if self._checking and batch > 0:
             self.on_second_batch()
         session = self._session
@@ -354,6 +354,16 @@ class RecordingCallback(keras.callbacks.Callback):
             self.on_first_steps_done(batch)
         if session.begin_batch(batch):
             self.on_update()
+
+    @property
+    def async_safe(self) -> bool:
+        """True tells Keras that the hook below may run in another thread, so that no step waits for it."""
+        return type(self).on_train_batch_end is RecordingCallback.on_train_batch_end
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        session = self._session
+        if session is not None:
+            session.end_batch(batch)
 
     @fault_isolated
     def on_second_batch(self) -> None:
