@@ -82,10 +82,3 @@ class Recorded(Protocol):
 def moment(run: Recorded, update: int) -> str:
     """Return the moment of an update of a run in words: "epoch 3", "step 400 of epoch 0", or "before training"."""
     return in_words(update) if run.unit == "epoch" or update == BEFORE else in_words(run.epoch_of(update), update)
-
-
-def epoch_ends(run: Recorded) -> list[int]:
-    """Return the numbers of the updates that are the end of an epoch, in a run that counts in steps; else []."""
-    if run.unit == "epoch":
-        return []
-    return [record.update for record in run.history if record.ends_epoch]

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_xai.analysis.epochs import epoch_ends
 from keras_xai.figures.colour import TOKENS, Theme, run_colour
 from keras_xai.printed import printable
-from keras_xai.recorded import Recorded, epoch_ends
+from keras_xai.recorded import Recorded
 from keras_xai.records import Epoch
 from keras_xai.updates import named
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from keras_xai.analysis import gradients, mappings
 from keras_xai.analysis import importance as importances
 from keras_xai.analysis.attributions import arrays_of, method_named, methods_of
+from keras_xai.analysis.epochs import epoch_ends
 from keras_xai.analysis.outputs import (
     LARGE_COMPLETENESS_ERROR,
     class_name,
@@ -33,7 +34,6 @@ from keras_xai.figures.mappings import class_colours
 from keras_xai.judgement import not_finite_since, noted, part_name
 from keras_xai.plugin.framing import LEVELS, Quantized, framed, means, quantized
 from keras_xai.probe import Probe
-from keras_xai.recorded import epoch_ends
 from keras_xai.records import Alert, Attribution, Epoch, Importance
 from keras_xai.run import Run
 from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, kind_of_input

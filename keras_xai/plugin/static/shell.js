@@ -126,8 +126,10 @@ class Shell {
     const { name } = card;
     const run = card.error ? undefined : this.#server.read("run", { run: name }, card.stamp);
     const ticked = state.runs.filter((other) => other === name || byName.get(other)?.epochs);
-    // Epochs and steps have no axis in common.
-    const picked = ticked.filter((other) => other === name || byName.get(other)?.unit === card.unit);
+    // Epochs and steps have no axis in common; what a run counts in is known from its first update on.
+    const picked = card.epochs
+      ? ticked.filter((other) => other === name || byName.get(other)?.unit === card.unit)
+      : [...ticked];
     if (!picked.includes(name)) picked.push(name);
     const stop = stopOf(run);
     /** @param {string} other */
