@@ -22,7 +22,7 @@ from keras_xai.callbacks.overhead import Stopwatch
 from keras_xai.callbacks.run_directory import checked_directory
 from keras_xai.callbacks.schedule import Every, Schedule
 from keras_xai.callbacks.session import RunSession
-from keras_xai.callbacks.step_counter import USUAL_BATCH, batch_rows
+from keras_xai.callbacks.step_counter import USUAL_BATCH, batch_rows, words_on_interval
 from keras_xai.errors import Alarm, FailedElsewhere, InvalidInput, named_fault
 from keras_xai.probe import Probe
 from keras_xai.records import Flag, Slices
@@ -140,6 +140,7 @@ class RecordingCallback(keras.callbacks.Callback):
         self._team: Team = ALONE  # the processes of this fit
         self._postponed: Exception | None = None  # a fault of this process that the others are still to be told of
         self._warned: set[str] = set()  # texts, in this fit
+        self._epoch = 0  # the present one
         self._first_epoch: int | None = None  # of the run
         self._last_update: int | None = None  # number of the last end of an epoch
         self._last_recorded: int | None = None  # number of an update
@@ -329,6 +330,7 @@ class RecordingCallback(keras.callbacks.Callback):
     @fault_isolated
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         session = self._joined_session()
+        self._epoch = epoch
         session.begin_epoch(epoch, self.model)
         if self._first_epoch is None:
             if session.counter is not None:
@@ -377,10 +379,9 @@ class RecordingCallback(keras.callbacks.Callback):
         assert session.counter is not None
         backend.get_backend().sync_model(self.model)
         rows = self._team.agreed(batch_rows(self.model, batch))
-        interval = session.counter.choose_interval(session.rows_per_update(), rows or USUAL_BATCH)
-        guess = "" if rows else f", taking a batch for {USUAL_BATCH} rows: the model does not count them"
-        if interval < (session.counter.length or math.inf):
-            self.note(f'every="auto": an update every {interval} steps{guess}.')
+        rows_per_update = session.rows_per_update()
+        interval = session.counter.choose_interval(rows_per_update, rows or USUAL_BATCH)
+        self.note(words_on_interval(interval, rows_per_update, rows, session.counter.length))
 
     @fault_isolated
     def on_update(self) -> None:
