@@ -48,7 +48,7 @@ def loss(run: Recorded, look: Look = LIGHT) -> Figure:
             label = f"{name} {label}" if look.others else label
             style: dict[str, Any] = {"width": width, "dash": dash, "hovertemplate": "%{y:.3g}"}
             if len(records) < len(drawn.history):  # the ends of epochs alone: one of them is no line
-                style |= {"mode": "lines+markers", "marker": {"size": 5, "color": colour}}
+                style |= {"mode": "lines+markers", "marker": {"size": 5, "color": colour}, "cliponaxis": False}
             data.append(line(label, [record.update for record in records], values, colour, **style))
     values = [value for trace in data for value in trace["y"] if value is not None]
     logarithmic = bool(values) and min(values) > 0 and max(values) / min(values) > LOGARITHMIC_ABOVE
