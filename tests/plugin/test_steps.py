@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -81,8 +83,14 @@ def test_a_training_that_has_begun_is_served(client):
 
 
 @pytest.fixture(scope="module")
-def url(serve, stepped_directory):
-    return serve(stepped_directory).url
+def root(stepped_directory, tmp_path_factory):
+    """A copy, to which a test adds a run."""
+    return shutil.copytree(stepped_directory, tmp_path_factory.mktemp("copy") / "logs")
+
+
+@pytest.fixture(scope="module")
+def url(serve, root):
+    return serve(root).url
 
 
 def test_the_slider_stops_at_updates_and_before_training(browser, url):
@@ -133,10 +141,11 @@ def test_runs_of_different_units_are_kept_apart(browser, url):
     tab.quiet()
 
 
-def test_a_training_is_seen_from_its_first_seconds_on(browser, serve, told_directory, tmp_path):
+def test_a_training_is_seen_from_its_first_seconds_on(browser, url, root, told_directory):
     """The untrained model's tiles come first; then an update inside epoch 0, which the slider follows."""
-    live = InSteps(load(told_directory)["columns"], tmp_path / "live")
-    tab = Tab(browser, serve(tmp_path).url)
+    live = InSteps(load(told_directory)["columns"], root / "live")
+    tab = Tab(browser, url)
+    tab.focus("live")
     tab.frame.get_by_text("Training has begun").wait_for()
     tab.frame.get_by_role("button", name="See the maps of before training").click()
     tab.frame.get_by_text("Integrated gradients · before training").wait_for()
