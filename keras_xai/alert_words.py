@@ -21,7 +21,7 @@ SOURCE_WORDS = {
 }
 
 ADVICE = {
-    "data changed": "Compare what the data pipeline gives since this epoch with what it gave before, and go back to the "
+    "data changed": "Compare what the data pipeline gives since this {unit} with what it gave before, and go back to the "
     "weights of before if the change was not meant.",
     "reliance moved": "Look at these features on some samples (tab Explain, or keras-xai report), and go back to the "
     "weights of before if they should not matter.",

@@ -98,6 +98,7 @@ def _entry(name: str, judgement: Judgement, run: Run) -> dict[str, Any]:
         "status": judgement.status,
         "reasons": [printable(reason) for reason in judgement.reasons],
         "epochs": _count(run, "epochs"),
+        **({"updates": _count(run, "updates")} if run.unit == "step" else {}),
         "alerts": _count(run, "alerts"),
     }
 

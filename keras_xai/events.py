@@ -19,8 +19,8 @@ CHANGES = ("data", "live", "clean")  # sources whose alerts are one event where 
 
 
 def by_cause(alert: Alert) -> tuple[int, int, bool]:
-    """Return a key that sorts alerts by epoch, and within one a cause before its effect."""
-    return alert.epoch, CAUSAL_ORDER.index(alert.source), not alert.is_alarm
+    """Return a key that sorts alerts by update, and within one a cause before its effect."""
+    return alert.update, CAUSAL_ORDER.index(alert.source), not alert.is_alarm
 
 
 def with_events(alerts: Iterable[Alert]) -> list[Alert]:
@@ -33,7 +33,7 @@ def with_events(alerts: Iterable[Alert]) -> list[Alert]:
     joined = []
     for alert in sorted(alerts, key=by_cause):
         if not _is_of_change(alert):
-            joined.append(dataclasses.replace(alert, event=alert.epoch if alert.event is None else alert.event))
+            joined.append(dataclasses.replace(alert, event=alert.update if alert.event is None else alert.event))
             continue
         event = _derived_event(alert, members) if alert.event is None else alert.event
         members.setdefault(event, []).append(alert)
@@ -44,10 +44,10 @@ def with_events(alerts: Iterable[Alert]) -> list[Alert]:
 
 def _derived_event(alert: Alert, members: dict[int, list[Alert]]) -> int:
     last = max(members, default=None)
-    if last is None or alert.epoch - last > MAX_UPDATES_OF_EVENT:
-        return alert.epoch
+    if last is None or alert.update - last > MAX_UPDATES_OF_EVENT:
+        return alert.update
     is_repeated = alert.source in {member.source for member in members[last]}
-    return alert.epoch if is_repeated else last
+    return alert.update if is_repeated else last
 
 
 def _with_event(alert: Alert, event: int, group: Sequence[Alert]) -> Alert:
@@ -77,14 +77,12 @@ def _is_of_change(alert: Alert) -> bool:
 
 
 def line(event: Sequence[Alert]) -> str:
-    """Return one event in one line: its description, and for each alert the rows, the epoch and the score."""
+    """Return one event in one line: its description, and for each alert the rows, the moment and the score."""
     first = event[0]
     # An alert with a score names the features that moved; one without (NaN) only says which rows differ.
     described = next((alert for alert in event if not math.isnan(alert.score)), first)
     rate = " The learning rate was rising." if any(alert.learning_rate_rising for alert in event) else ""
     evidence = []
     for alert in event:
-        evidence.append(alert.evidence if alert.epoch == first.epoch else f"{alert.evidence} at epoch {alert.epoch}")
-    return (
-        f"epoch {first.epoch} (Keras prints {first.epoch + 1}): {described.description}; {'; '.join(evidence)}.{rate}"
-    )
+        evidence.append(alert.evidence if alert.update == first.update else f"{alert.evidence} at {alert.moment}")
+    return f"{first.at}: {described.description}; {'; '.join(evidence)}.{rate}"

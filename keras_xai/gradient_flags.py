@@ -62,9 +62,9 @@ class Condition(NamedTuple):
     holds: Callable[[VariableState, Thresholds], bool]
     threshold: float  # the default
     off: float  # the threshold that stands for `thresholds={kind: None}`: the flag is never raised
-    warning: str  # "layer/kernel (since epoch 3): dead, <warning>."
+    warning: str  # "layer/kernel (since epoch 3): dead, <warning>."; {updates} as below
     verb: str  # of the overview: "3 of 8 variables <verb>"
-    reason: str  # of the view of weight gradients: "layer/kernel <reason>."; {since} is the epoch
+    reason: str  # of the view of weight gradients: "layer/kernel <reason>."; {when} is "epoch 3", {updates} "epochs"
     rule: str = ""  # of the same view while no flag stands: "Dead: <rule>."; "" where the name says it
     epochs: int | None = None  # recorded epochs running in which it must hold; None: as many as thresholds["epochs"]
 
@@ -77,7 +77,7 @@ CONDITIONS: Mapping[str, Condition] = {
         off=1,
         warning="more than {0:.4g} of its gradient is exactly zero",
         verb="get no gradient",
-        reason="has had no gradient since epoch {since}: more than {percent} of its gradients are exactly zero",
+        reason="has had no gradient since {when}: more than {percent} of its gradients are exactly zero",
         rule="more than {percent} zeros",
     ),
     "vanishing": Condition(
@@ -86,17 +86,17 @@ CONDITIONS: Mapping[str, Condition] = {
         off=0,
         warning="the RMS of its gradient is under {0:g}",
         verb="get hardly any gradient",
-        reason="vanishes since epoch {since}: its RMS is under {short}",
+        reason="vanishes since {when}: its RMS is under {short}",
         rule="RMS under {short}",
     ),
     "exploding": Condition(
         is_exploding,
         threshold=100.0,
         off=NEVER_EXCEEDED,
-        warning="the RMS of its gradient is over {0:g} × the median of its earlier epochs",
+        warning="the RMS of its gradient is over {0:g} × the median of its earlier {updates}",
         verb="get exploding gradients",
-        reason="explodes since epoch {since}: its RMS is over {0:g} times the median of the epochs before",
-        rule="{0:g} × the median of the epochs before",
+        reason="explodes since {when}: its RMS is over {0:g} times the median of the {updates} before",
+        rule="{0:g} × the median of the {updates} before",
     ),
     "non-finite": Condition(
         is_nonfinite,
@@ -104,7 +104,7 @@ CONDITIONS: Mapping[str, Condition] = {
         off=NEVER_EXCEEDED,
         warning="its gradient has NaN or infinite entries",
         verb="get gradients that are not finite",
-        reason="has NaN or infinite gradients since epoch {since}",
+        reason="has NaN or infinite gradients since {when}",
         epochs=1,
     ),
 }

@@ -10,12 +10,19 @@ import numpy as np
 
 from keras_xai.alert_words import BLIND_WORDS
 from keras_xai.events import events, line
-from keras_xai.recorded import Recorded
+from keras_xai.recorded import Recorded, moment
 from keras_xai.records import Importance, Note, in_words
+from keras_xai.updates import UPDATES, named
 
 UPDATES_OF_GAP = 3  # that a gap must last to be an alarm
 
 QUIET, ALARM, UNWATCHED = 0, 1, 2  # the exit statuses of `keras-xai check`
+
+# What makes a training long enough to be watched.
+FINER = {
+    "epoch": 'a short training is looked at more often with every="auto" (up to 30 times) or every="200 steps"',
+    "step": 'a short training is looked at more often with every="auto" (up to 30 times) or fewer steps in every=',
+}
 
 # The parts of the watch that a `records.Stop` may name, and the names by which users know them.
 PART_NAMES = {
@@ -38,7 +45,9 @@ class Judgement:
     ] = ()  # what broke: a callback that stopped, epochs that are missing, values that cannot be read
     gaps: tuple[str, ...] = ()  # what was not watched, or not for long enough, because the user did not ask for it
     calm: str = ""  # of a quiet run: for how long it was watched, its highest scores, and what was not looked for
-    remarks: tuple[str, ...] = ()  # what is listed and changes no status: training rows that merely differ
+    remarks: tuple[
+        str, ...
+    ] = ()  # what changes no status: training rows that merely differ, advice on a short training
 
     @property
     def status(self) -> int:
@@ -56,7 +65,7 @@ class Judgement:
 
 
 def judge(run: Recorded, epoch: int | None = None, max_alerts: int = 0) -> Judgement:
-    """Judge a run as it stood at an epoch.
+    """Judge a run as it stood at an epoch, or at a step where it counts in steps.
 
     An alarm is more events than `max_alerts`, or a gradient flag that stands. A run without alarm is quiet only if an alarm
     was possible: its importance was scored after the burn-in, no part of the watch broke, and all that was written can be
@@ -64,7 +73,7 @@ def judge(run: Recorded, epoch: int | None = None, max_alerts: int = 0) -> Judge
 
     Args:
         run: read back from a log directory.
-        epoch: the last epoch that counts; None for all.
+        epoch: the number of the last update that counts; None for all.
         max_alerts: the number of events up to which they are no alarm.
     """
     until = math.inf if epoch is None else epoch
@@ -82,7 +91,7 @@ def judge(run: Recorded, epoch: int | None = None, max_alerts: int = 0) -> Judge
     for aspect in (_stops, _missing_epochs, _not_captured, _not_finite, _unreadable):
         faults += sentences_of(aspect)
     gaps = sentences_of(_gaps)
-    remarks = sentences_of(_remarks)
+    remarks = [*sentences_of(_remarks), *([] if alarms else sentences_of(_finer))]
     calm = "" if alarms or faults or gaps else _calm(run, until)
     return Judgement(tuple(alarms), tuple(dict.fromkeys(faults)), tuple(gaps), calm, tuple(remarks))
 
@@ -109,36 +118,44 @@ def why_absent(run: Recorded, callback: str) -> str:
     """Return why a callback left no record: it stopped, or was not among the callbacks."""
     stops = [stop for stop in run.stops if part_name(stop.part) == callback]
     if stops:
-        return f"{callback} stopped at epoch {stops[0].epoch}: {stops[0].reason.rstrip('.')}"
+        return f"{callback} stopped at {stops[0].moment}: {stops[0].reason.rstrip('.')}"
     return f"{callback} was not among the callbacks"
 
 
 def _alerts(run: Recorded, until: float) -> list[str]:
     """Return one line for each event: alerts of one cause count once."""
-    alerts = [alert for alert in run.alerts if alert.epoch <= until and alert.is_alarm]
+    alerts = [alert for alert in run.alerts if alert.update <= until and alert.is_alarm]
     return [line(event) for event in events(alerts)]
 
 
 def _remarks(run: Recorded, until: float) -> list[str]:
-    alerts = [alert for alert in run.alerts if alert.epoch <= until and not alert.is_alarm]
+    alerts = [alert for alert in run.alerts if alert.update <= until and not alert.is_alarm]
     return [line(event) for event in events(alerts)]
 
 
+def _finer(run: Recorded, until: float) -> list[str]:
+    """Return the advice to look more often, for a run that is inside its burn-in."""
+    if run.importance is None or is_scored(run.importance, until):
+        return []
+    return [FINER[run.unit]]
+
+
 def _flags(run: Recorded, until: float) -> list[str]:
-    records = [record for record in run.weight_gradients if record.epoch <= until]
+    records = [record for record in run.weight_gradients if record.update <= until]
     if not records:
         return []
     last = records[-1]
-    return [f"epoch {last.epoch}: {flag.name} is {flag.kind} since epoch {flag.since}" for flag in last.flags]
+    return [f"{last.moment}: {flag.name} is {flag.kind} since {named(run.unit, flag.since)}" for flag in last.flags]
 
 
 def _stops(run: Recorded, until: float) -> list[str]:
-    stops = [stop for stop in run.stops if stop.epoch <= until]
-    return [f"{part_name(stop.part)} stopped at epoch {stop.epoch}: {stop.reason}" for stop in stops]
+    stops = [stop for stop in run.stops if stop.update <= until]
+    return [f"{part_name(stop.part)} stopped at {stop.moment}: {stop.reason}" for stop in stops]
 
 
 def _missing_epochs(run: Recorded, until: float) -> list[str]:
-    missing = [epoch for epoch in run.missing_epochs if epoch <= until]
+    last = until if math.isinf(until) else run.epoch_of(int(until))
+    missing = [epoch for epoch in run.missing_epochs if epoch <= last]
     if not missing:
         return []
     verb = "was" if len(missing) == 1 else "were"
@@ -146,18 +163,21 @@ def _missing_epochs(run: Recorded, until: float) -> list[str]:
 
 
 def _not_captured(run: Recorded, until: float) -> list[str]:
-    epochs: dict[str, list[int]] = {}
+    updates: dict[str, list[int]] = {}
     for record in run.weight_gradients:
-        if record.missing and record.epoch <= until:
-            epochs.setdefault(record.missing, []).append(record.epoch)
-    return [f"gradients were not captured in {in_words(missing)}: {reason}" for reason, missing in epochs.items()]
+        if record.missing and record.update <= until:
+            updates.setdefault(record.missing, []).append(record.update)
+    return [
+        f"gradients were not captured {'in' if run.unit == 'epoch' else 'at'} {in_words(missing, run.unit)}: {reason}"
+        for reason, missing in updates.items()
+    ]
 
 
 def _not_finite(run: Recorded, until: float) -> list[str]:
     since = not_finite_since(run.importance, until)
     if since is None:
         return []
-    return [f"no importance could be measured since epoch {since}: it is not finite, or zero everywhere"]
+    return [f"no importance could be measured since {moment(run, since)}: it is not finite, or zero everywhere"]
 
 
 def _unreadable(run: Recorded, until: float) -> list[str]:
@@ -167,7 +187,7 @@ def _unreadable(run: Recorded, until: float) -> list[str]:
 
 
 def _gaps(run: Recorded, until: float) -> list[str]:
-    if not any(epoch <= until for epoch in run.epochs):
+    if not any(update <= until for update in run.updates):
         return ["no epoch was recorded"]
     if run.importance is None:
         return [f"no importance was recorded: {why_absent(run, 'ImportanceDrift')}"]
@@ -177,7 +197,7 @@ def _gaps(run: Recorded, until: float) -> list[str]:
         gaps.append(f"not measured: {', '.join(unmeasured)}: what the model makes of them is not known")
     if not is_scored(run.importance, until):
         is_finite = np.isfinite(run.importance.share).any(1)
-        updates, burn_in = int((is_finite & (run.importance.epochs <= until)).sum()), run.importance.burn_in
+        updates, burn_in = int((is_finite & (run.importance.updates <= until)).sum()), run.importance.burn_in
         gaps.append(f"{updates} updates are not long enough to watch: the burn-in takes {burn_in}")
     return gaps
 
@@ -185,15 +205,18 @@ def _gaps(run: Recorded, until: float) -> list[str]:
 def _calm(run: Recorded, until: float) -> str:
     sources = [importance for importance in (run.importance, run.importance_live) if importance is not None]
     highest = np.concatenate([_scored(importance, until) for importance in sources]).max()
-    epochs = sum(epoch <= until for epoch in run.epochs)
+    watched = sum(update <= until for update in run.updates)
+    watched_for = f"{watched} {UPDATES[run.unit]}"
     score = f"highest drift score {highest:.1f} of {sources[0].limit:g}"
     unseen = not_looked_for(run, until)
     if unseen:
-        return f"no change seen in {epochs} epochs, {score}; shortcuts present from the start were not looked for: {unseen}"
+        return (
+            f"no change seen in {watched_for}, {score}; shortcuts present from the start were not looked for: {unseen}"
+        )
     gap = run.gap
     assert gap is not None
-    largest = float(np.nanmax(gap.z[gap.epochs <= until], initial=0.0))
-    return f"quiet for {epochs} epochs, {score}, largest gap of live rows to probe {largest:.1f} of {gap.limit:g}"
+    largest = float(np.nanmax(gap.z[gap.updates <= until], initial=0.0))
+    return f"quiet for {watched_for}, {score}, largest gap of live rows to probe {largest:.1f} of {gap.limit:g}"
 
 
 def not_looked_for(run: Recorded, until: float = math.inf) -> str:
@@ -201,9 +224,9 @@ def not_looked_for(run: Recorded, until: float = math.inf) -> str:
 
     Args:
         run: read back from a log directory.
-        until: the last epoch that counts.
+        until: the number of the last update that counts.
     """
-    updates = [update for update in run.reliance if update.epoch <= until]
+    updates = [record for record in run.reliance if record.update <= until]
     compared = sum(not update.blind for update in updates)
     if compared >= UPDATES_OF_GAP:
         return ""
@@ -215,33 +238,33 @@ def not_looked_for(run: Recorded, until: float = math.inf) -> str:
 
 
 def is_scored(importance: Importance, until: float = math.inf) -> bool:
-    """Return True where an alarm was possible up to an epoch: the burn-in is over and a score was had."""
+    """Return True where an alarm was possible up to an update: the burn-in is over and a score was had."""
     return bool(_scored(importance, until).size)
 
 
 def _scored(importance: Importance, until: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Return the finite scores after the burn-in."""
     updates = np.cumsum(np.isfinite(importance.share).any(1)) - 1  # one that is not finite counts for nothing
-    is_watched = (updates >= importance.burn_in) & (importance.epochs <= until)
+    is_watched = (updates >= importance.burn_in) & (importance.updates <= until)
     score = importance.score
     return score[is_watched & np.isfinite(score)]
 
 
 def not_finite_since(importance: Importance | None, until: float = math.inf) -> int | None:
-    """Return the epoch from which on no share is finite any more; None where the last one is finite.
+    """Return the number of the update from which on no share is finite any more; None where the last one is finite.
 
     Args:
-        importance: over epochs.
-        until: the last epoch that counts.
+        importance: over updates.
+        until: the number of the last update that counts.
     """
     since: int | None = None
     if importance is None:
         return since
-    for epoch, share in zip(importance.epochs.tolist(), importance.share, strict=True):
-        if epoch > until:
+    for update, share in zip(importance.updates.tolist(), importance.share, strict=True):
+        if update > until:
             continue
         if np.isfinite(share).any():
             since = None
         elif since is None:
-            since = epoch
+            since = update
     return since

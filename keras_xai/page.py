@@ -23,6 +23,7 @@ from keras_xai.judgement import noted
 from keras_xai.printed import printable
 from keras_xai.records import Alert, FeatureMove
 from keras_xai.run import Run, load
+from keras_xai.updates import in_words
 
 STYLE = """
 :root { color-scheme: light; }
@@ -136,15 +137,22 @@ def _run(index: int, name: str, run: Run) -> str:
         _alerts(run.alerts),
         _carriers(run),
     ]
-    for figure in FIGURES if run.epochs else ():
+    for figure in _figures_of(run):
         title = view_title(figure)
         words_of_score = _explained(run) if figure == "probe_attributions" else ""
         parts.append(f"<h3>{_text(title)}</h3>\n{words_of_score}{_figure(run, figure, title, f'run{index}-{figure}')}")
-    notes = [f"epoch {note.epoch}: {noted(note)}" for note in run.notes]
+    notes = [f"{in_words(note.epoch, note.step)}: {noted(note)}" for note in run.notes]
     notes += [damage for damage in run.passed_over.values() if damage not in run.doubts]  # which are among the faults
     if notes:
         parts.append("<h3>Notes</h3>\n" + "".join(f"<p>{_text(note)}</p>" for note in notes))
     return "\n".join(filter(None, parts))
+
+
+def _figures_of(run: Run) -> Iterable[str]:
+    """Return the names of the figures to show; of a training without an update the gallery of the untrained model alone."""
+    if run.updates:
+        return FIGURES
+    return ("probe_attributions",) if run.methods_before else ()
 
 
 def _explained(run: Run) -> str:
@@ -174,7 +182,7 @@ def _alerts(alerts: Iterable[Alert]) -> str:
         lines.append(first.advice)
         cell = '<td class="alarm">' if first.is_alarm else "<td>"
         rows.append(
-            f"<tr>{cell}epoch {first.epoch}</td><td>{_text(first.verdict)}</td>"
+            f"<tr>{cell}{first.moment}</td><td>{_text(first.verdict)}</td>"
             f"<td>{'<br>'.join(map(_text, lines))}</td></tr>"
         )
     head = "<tr><th></th><th>verdict</th><th>what moved, and where it was seen</th></tr>"
@@ -197,7 +205,7 @@ def _carriers(run: Run) -> str:
 def _sighting(alert: Alert) -> str:
     """Return the features that one alert names, with where and when: shares of different sources are not one scale."""
     features = ", ".join(_moved(alert, move) for move in alert.features)
-    return f"{ALERT_SOURCES[alert.source]}, epoch {alert.epoch}: {features}"
+    return f"{ALERT_SOURCES[alert.source]}, {alert.moment}: {features}"
 
 
 def _moved(alert: Alert, move: FeatureMove) -> str:

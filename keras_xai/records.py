@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from keras_xai.alert_words import ADVICE, HOW_TOS, SOURCE_WORDS, VERDICT_WORDS
 from keras_xai.gradient_flags import CONDITIONS
 from keras_xai.printed import printable
-from keras_xai.updates import AtUpdate, OverUpdates, number_of
+from keras_xai.updates import AtUpdate, OverUpdates, Unit, number_of
 
 Float = NDArray[np.floating[Any]]
 Integer = NDArray[np.integer[Any]]
@@ -149,17 +149,17 @@ def missing_epochs(epochs: Sequence[int]) -> list[int]:
     return sorted(set(range(min(epochs), max(epochs))) - set(epochs)) if epochs else []
 
 
-def in_words(epochs: Sequence[int]) -> str:
-    """Return sorted epochs as text: "epoch 3", "epochs 3 to 5 and 9"."""
+def in_words(epochs: Sequence[int], unit: Unit = "epoch") -> str:
+    """Return sorted epochs as text: "epoch 3", "epochs 3 to 5 and 9"; or steps: "steps 20, 40 and 60"."""
     stretches: list[list[int]] = []
     for epoch in epochs:
-        if stretches and epoch == stretches[-1][1] + 1:
+        if unit == "epoch" and stretches and epoch == stretches[-1][1] + 1:
             stretches[-1][1] = epoch
         else:
             stretches.append([epoch, epoch])
     words = [str(first) if first == last else f"{first} to {last}" for first, last in stretches]
     listed = f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
-    return f"epoch{'' if len(epochs) == 1 else 's'} {listed}"
+    return f"{unit}{'' if len(epochs) == 1 else 's'} {listed}"
 
 
 @dataclass(frozen=True)
@@ -667,7 +667,8 @@ class Alert(AtUpdate):
     @property
     def advice(self) -> str:
         """Advice on what to do next, and where the documentation says more."""
-        return f"{ADVICE[self.verdict]} See {HOW_TOS[self.verdict]}."
+        unit = "epoch" if self.step is None else "step"
+        return f"{ADVICE[self.verdict].format(unit=unit)} See {HOW_TOS[self.verdict]}."
 
     def _moved(self, move: FeatureMove) -> str:
         name = printable(move.name)

@@ -6,10 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from keras_xai.errors import InvalidInput, unknown
+from keras_xai.records import in_words
 from keras_xai.summary.reader import Log
 from keras_xai.summary.runs import directories
 from keras_xai.summary.store import FileStore
+from keras_xai.updates import BEFORE
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -23,7 +27,9 @@ class Run(Log):
 
     | member | what it is |
     |---|---|
-    | `epochs`, `history` | the epochs, and for each its time, cost, learning rate and logs |
+    | `epochs`, `updates` | the epochs, and the numbers of the updates: the same, or steps, as `unit` says |
+    | `history` | for each update its time, cost, learning rate and logs |
+    | `before` | the gallery of the untrained model |
     | `weight_gradients` | statistics, histograms and flags by variable |
     | `probe`, `attributions(method)`, `outputs(method)` | the gallery, its attribution maps, and the model's outputs for it |
     | `importance`, `importance_live`, `data_score` | shares of the features over epochs, and how unusual their move is |
@@ -48,7 +54,8 @@ class Run(Log):
     """
 
     def __repr__(self) -> str:
-        return f"Run({len(self.epochs)} epochs, {len(self.alerts)} alerts)"
+        updates = f"{len(self.updates)} updates in " if self.unit == "step" else ""
+        return f"Run({updates}{len(self.epochs)} epochs, {len(self.alerts)} alerts)"
 
     def figure(self, name: str, **options: Any) -> Figure:
         """Return the Plotly figure that the tab shows, for a notebook.
@@ -57,14 +64,15 @@ class Run(Log):
             name: one of `keras_xai.figures.FIGURES`.
             **options: of this figure, as its function in `FIGURES` describes them. All take `look`, a
                 `keras_xai.figures.Look` (theme, name and colour of the run, other runs laid over it). Those of the tab's
-                views take `epoch` (as the run stood then; by default the last), and beside these "weight_gradients"
-                `variable` and `statistic`; "probe_attributions" `method` and `samples`, how many; "importance_drift"
-                `source`: "live", "clean" or "data"; "mappings" `layer` and `source`: "label", "prediction", "held_out" or
-                "correct".
+                views take `epoch` (as the run stood at its end; by default the last) or, in a run that counts in steps,
+                `step` (as it stood after so many training steps; 0 for the gallery of the untrained model), and beside these
+                "weight_gradients" `variable` and `statistic`; "probe_attributions" `method` and `samples`, how many;
+                "importance_drift" `source`: "live", "clean" or "data"; "mappings" `layer` and `source`: "label",
+                "prediction", "held_out" or "correct".
 
         Raises:
-            InvalidInput: there is no such figure, the figure takes no such option, or the run has no such variable, method or
-                layer.
+            InvalidInput: there is no such figure, the figure takes no such option, or the run has no such variable, method,
+                layer, epoch or step.
         """
         from plotly.graph_objects import Figure
 
@@ -72,10 +80,40 @@ class Run(Log):
 
         if name not in FIGURES:
             raise unknown("figure", name, FIGURES)
+        if "step" in options or (self.unit == "step" and "epoch" in options):
+            options["epoch"] = self._update_of(name, options.pop("epoch", None), options.pop("step", None))
         for option in options:
             if option not in options_of(FIGURES[name]):
                 raise unknown(f"option of the figure {name!r}", option, options_of(FIGURES[name]))
         return Figure(FIGURES[name](self, **options))
+
+    def _update_of(self, figure: str, epoch: int | None, step: int | None) -> int | None:
+        """Return the number of the update that a figure is asked for, by the epoch that it ends or by its step."""
+        if step is not None and epoch is not None:
+            raise InvalidInput(f"epoch={epoch!r} and step={step!r}: give one of them.")
+        if self.unit == "epoch":
+            raise InvalidInput(f"step={step!r}: this run counts in epochs; give epoch=, {self._recorded_epochs}.")
+        for name, value in (("epoch", epoch), ("step", step)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer))):
+                raise InvalidInput(f"{name}={value!r}: expected a whole number.")
+        if step == 0 and figure == "probe_attributions" and self.methods_before:
+            return BEFORE
+        if epoch is None:
+            if step is not None and self.updates and not self.updates[0] <= step:
+                raise InvalidInput(
+                    f"step={step}: the first update is at step {self.updates[0]}, the last at {self.updates[-1]}."
+                )
+            return step
+        ends = [record.update for record in self.history if record.epoch == epoch]
+        if not ends:
+            raise InvalidInput(
+                f"epoch={epoch}: {self._recorded_epochs}; or give step=, up to {max(self.updates, default=0)}."
+            )
+        return ends[-1]
+
+    @property
+    def _recorded_epochs(self) -> str:
+        return f"recorded: {in_words(self.epochs)}" if self.epochs else "none was recorded yet"
 
 
 def load(log_dir: str | os.PathLike[str]) -> dict[str, Run]:

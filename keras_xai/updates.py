@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 Unit = Literal["epoch", "step"]
 
+UPDATES: dict[Unit, str] = {"epoch": "epochs", "step": "updates"}  # several of them, in the words of their run
+
 BEFORE = -1  # the number of the update before the first training step
 
 
@@ -31,6 +33,16 @@ def in_words(epoch: int, step: int | None = None) -> str:
     if BEFORE in (epoch, step):
         return "before training"
     return f"epoch {epoch}" if step is None else f"step {step} of epoch {epoch}"
+
+
+def named(unit: Unit, number: int) -> str:
+    """Return the number of an update as text, in the unit of its run.
+
+    Example:
+        >>> named("epoch", 3), named("step", 400)
+        ('epoch 3', 'step 400')
+    """
+    return "before training" if number == BEFORE else f"{unit} {number}"
 
 
 class AtUpdate:
@@ -55,6 +67,15 @@ class OverUpdates:
 
     epochs: Any
     steps: Any
+
+    @property
+    def unit(self) -> Unit:
+        """The unit in which the run counts."""
+        return "epoch" if self.steps is None else "step"
+
+    def moment(self, index: int) -> str:
+        """Return the moment of the update at an index in words: "epoch 3", or "step 400 of epoch 0"."""
+        return in_words(int(self.epochs[index]), None if self.steps is None else int(self.steps[index]))
 
     @property
     def updates(self) -> NDArray[np.int64]:

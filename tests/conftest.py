@@ -234,6 +234,21 @@ def told_directory(story: Callable[..., Story], tmp_path_factory: pytest.TempPat
     return root
 
 
+@pytest.fixture(scope="session")
+def stepped_directory(told_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same stories counted in steps, each with the gallery of its untrained model; and two trainings that have begun."""
+    from keras_xai.run import load
+    from tests.run_in_steps import in_steps
+
+    root, told = tmp_path_factory.mktemp("stepped"), load(told_directory)
+    for name in ("pictures/watermark", "pictures/clean", "columns"):
+        in_steps(told[name], root / name)
+    in_steps(told["columns"], root / "begun", until=0)
+    in_steps(told["columns"], root / "early", until=3)
+    shutil.copytree(told_directory / "words", root / "in_epochs")
+    return root
+
+
 # TensorBoard.
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from keras_xai.judgement import ALARM, QUIET, UNWATCHED, Judgement, judge, not_f
 from keras_xai.plugin.payload import card, whole
 from keras_xai.records import Alert, Epoch, Shares, Stop
 from keras_xai.summary.writer import Writer
+from tests.run_in_epochs import RunInEpochs
 
 NAMES = ("age", "dose")
 
@@ -102,7 +102,7 @@ def test_missing_epochs(tmp_path, capsys):
 
 def test_gaps():
     """Nothing recorded, no importance, a run inside its burn-in: not watched, and nothing broke."""
-    nothing = SimpleNamespace(
+    nothing = RunInEpochs(
         reliance=[],
         gap=None,
         epochs=[],

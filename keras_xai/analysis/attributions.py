@@ -15,6 +15,7 @@ from keras_xai.analysis.outputs import (
     finite_at,
     has_classes,
     number,
+    outputs_at,
     predicted,
     title_value,
 )
@@ -29,6 +30,11 @@ SMALL_VOLUME_CELLS = 16  # along each axis of a volume whose maps are compared
 MAP_PIXELS = 64  # longer side of a map in a figure, at most
 
 
+def methods_of(run: Recorded) -> tuple[str, ...]:
+    """Return the methods that were written, and those of the untrained model alone where nothing else was written yet."""
+    return tuple(sorted({*run.methods, *run.methods_before}))
+
+
 def method_named(run: Recorded, method: str | None) -> str:
     """Return the method asked for, else the one that a view opens with; "" where none was written.
 
@@ -38,14 +44,15 @@ def method_named(run: Recorded, method: str | None) -> str:
     Raises:
         InvalidInput: the run has no such method.
     """
-    if method and method not in run.methods:
-        raise unknown("method", method, run.methods)
+    methods = methods_of(run)
+    if method and method not in methods:
+        raise unknown("method", method, methods)
     if method:
         return method
     image = run.probe is not None and run.probe.kind in SPATIAL_KINDS
-    contributions = [name for name in run.methods if run.method_quantity(name) == "contribution"]
+    contributions = [name for name in methods if run.method_quantity(name) == "contribution"]
     preferred = ("saliency", "integrated_gradients") if image else ("integrated_gradients", *contributions)
-    return next((name for name in (*preferred, *run.methods) if name in run.methods), "")
+    return next((name for name in (*preferred, *methods) if name in methods), "")
 
 
 def is_magnitude(kind: str, quantity: Quantity) -> bool:
@@ -53,10 +60,10 @@ def is_magnitude(kind: str, quantity: Quantity) -> bool:
     return kind == "tokens" and quantity == "slope"
 
 
-def recorded_epoch(run: Recorded, method: str, epoch: int | None) -> int:
-    """Return the epoch whose attributions are shown for another one."""
-    table = run.outputs(method)
-    return 0 if table is None else int(table.epochs[finite_at(table, epoch)[0]])
+def recorded_update(run: Recorded, method: str, epoch: int | None) -> int:
+    """Return the number of the update whose attributions are shown for another one."""
+    table = outputs_at(run, method, epoch)
+    return 0 if table is None else int(table.updates[finite_at(table, epoch)[0]])
 
 
 def inputs_of(attribution: Attribution | None) -> list[Any]:
@@ -139,7 +146,7 @@ def true_class(run: Recorded, table: Outputs, sample: int) -> int | None:
 
 def sample_title(run: Recorded, method: str, sample: int, epoch: int | None) -> str:
     """Return a sample in a few words: `7 read as 3, 60 %`; `sample 4, 21.5` where there are no classes."""
-    table = run.outputs(method)
+    table = outputs_at(run, method, epoch)
     if table is None:
         return f"sample {sample}"
     at, _ = finite_at(table, epoch)

@@ -1,4 +1,4 @@
-"""The choice among recorded epochs: the record to show at an epoch, and the frames of a film strip."""
+"""The choice among recorded updates: the record to show at one, the frames of a film strip, the ends of epochs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from keras_xai.recorded import Recorded
 
 FILM_EPOCHS = 24  # frames of a film strip; of more each would be too small to see
 
@@ -33,3 +35,10 @@ def film_epochs(epochs: Sequence[int], alerts: Sequence[int], count: int = FILM_
         if len(chosen) < count:  # the epochs of alerts have taken some of the frames
             chosen.add(epochs[round(index)])
     return sorted(chosen)
+
+
+def epoch_ends(run: Recorded) -> list[int]:
+    """Return the numbers of the updates that are the end of an epoch, in a run that counts in steps; else []."""
+    if run.unit == "epoch":
+        return []
+    return [record.update for record in run.history if record.ends_epoch]

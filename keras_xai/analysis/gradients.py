@@ -12,6 +12,7 @@ from keras_xai.errors import unknown
 from keras_xai.gradient_flags import CONDITIONS, THRESHOLDS
 from keras_xai.recorded import Recorded
 from keras_xai.records import STATISTICS, Flag, Float, Gradients, layer_of
+from keras_xai.updates import UPDATES, Unit, named
 
 # Further statistics from which a statistic of several variables together is computed.
 REQUIRED_STATISTICS = {"update_ratio": ("weight_norm",), "std": ("rms", "mean")}
@@ -146,12 +147,12 @@ def _merged(values: Mapping[str, Float], entries: Float, statistic: str) -> Floa
 
 
 def series(run: Recorded, variable: str | None, statistic: str) -> tuple[list[int], Float]:
-    """Return the epochs, and a statistic of one variable or layer (E); NaN where it is not above 0, for a logarithmic axis."""
+    """Return the updates (E), and a statistic of one variable or layer (E); NaN where not above 0, for a logarithmic axis."""
     name, records = variable_named(run, variable), run.weight_gradients
     members = members_of(run, name)
     is_variable = members == (name,)
     (values,) = table(records, statistic, members) if is_variable else layer_table(records, statistic, [members])
-    return [record.epoch for record in records], np.where(values > 0, values, np.nan)
+    return [record.update for record in records], np.where(values > 0, values, np.nan)
 
 
 def histogram(record: Gradients, members: Sequence[str]) -> Float:
@@ -209,26 +210,28 @@ def gradient_health(run: Recorded, epoch: int | None = None) -> str:
     records = run.weight_gradients
     if not records:
         return ""
-    record = records[position([r.epoch for r in records], epoch)]
+    record = records[position([r.update for r in records], epoch)]
     if record.missing:
         return f"Not captured: {record.missing}"
     thresholds = {**THRESHOLDS, **record.thresholds}  # an older file does not say which were in force
     if not record.flags:
         rules = [
-            f"{kind.capitalize()}: {_worded(condition.rule, thresholds[kind])}."
+            f"{kind.capitalize()}: {_worded(condition.rule, thresholds[kind], unit=run.unit)}."
             for kind, condition in CONDITIONS.items()
             if condition.rule and thresholds[kind] != condition.off
         ]
         return " ".join(["No flag.", *rules])
     first = min(record.flags, key=lambda flag: flag.since)
-    reason = f"is {first.kind} since epoch {first.since}"
+    since = named(run.unit, first.since)
+    reason = f"is {first.kind} since {since}"
     if first.kind in CONDITIONS:
-        reason = _worded(CONDITIONS[first.kind].reason, thresholds[first.kind], first.since)
+        reason = _worded(CONDITIONS[first.kind].reason, thresholds[first.kind], first.since, run.unit)
     kinds = " or ".join(sorted({flag.kind for flag in record.flags}))
     flagged = len({flag.name for flag in record.flags})
     return f"{flagged} of {len(record.names)} variables {kinds}. {first.name} {reason}."
 
 
-def _worded(sentence: str, threshold: float, since: int = 0) -> str:
-    """Return a sentence of `CONDITIONS` with its threshold, and the epoch since which the flag stands."""
-    return sentence.format(threshold, percent=f"{100 * threshold:g}\u00a0%", short=short(threshold), since=since)
+def _worded(sentence: str, threshold: float, since: int = 0, unit: Unit = "epoch") -> str:
+    """Return a sentence of `CONDITIONS` with its threshold, and the update since which the flag stands."""
+    words = {"since": since, "when": named(unit, since), "updates": UPDATES[unit]}
+    return sentence.format(threshold, percent=f"{100 * threshold:g}\u00a0%", short=short(threshold), **words)

@@ -23,7 +23,7 @@ def importance_of(run: Recorded, source: str | None = None) -> tuple[Source, Imp
     order += ["live", "clean"]
     for name in order:
         importance = by_source[name]
-        if importance is not None and len(importance.epochs):
+        if importance is not None and len(importance.updates):
             return name, importance
     return None
 
@@ -38,14 +38,14 @@ def measured_at(importance: Importance, epoch: int | None) -> int:
 
     Where there is none it is the nearest earlier one.
     """
-    end = len(importance.epochs) if epoch is None else int(np.searchsorted(importance.epochs, epoch, side="right"))
+    end = len(importance.updates) if epoch is None else int(np.searchsorted(importance.updates, epoch, side="right"))
     finite = np.flatnonzero(np.isfinite(importance.share[:end]).any(1))
     return int(finite[-1]) if finite.size else max(0, end - 1)
 
 
 def unmeasured_at(importance: Importance, epoch: int | None = None) -> list[str]:
     """Return the features that were not measured at an epoch at which others were."""
-    if not len(importance.epochs):
+    if not len(importance.updates):
         return []
     share = importance.share[measured_at(importance, epoch)]
     if not np.isfinite(share).any():
@@ -72,19 +72,19 @@ def leading_first(share: NDArray[Any], count: int) -> NDArray[np.int64]:
 
 def burn_in_end(importance: Importance) -> int | None:
     """Return the first epoch at which an alarm is possible, None before it; updates that are not finite do not count."""
-    updates = importance.epochs[np.isfinite(importance.share).any(1)]
+    updates = importance.updates[np.isfinite(importance.share).any(1)]
     return int(updates[importance.burn_in]) if len(updates) > importance.burn_in else None
 
 
 def alerted_features(run: Recorded, epoch: int | None = None) -> list[str]:
     """Return the features of alerts up to an epoch, three of each: they are drawn in the alarm colour."""
-    alerts = [alert for alert in run.alerts if alert.is_alarm and (epoch is None or alert.epoch <= epoch)]
+    alerts = [alert for alert in run.alerts if alert.is_alarm and (epoch is None or alert.update <= epoch)]
     return list(dict.fromkeys(move.name for alert in alerts for move in alert.features[:MARKED_FEATURES]))
 
 
 def alarm_epochs(run: Recorded) -> list[int]:
     """Return the epochs of alerts that are alarms, which charts mark."""
-    return [alert.epoch for alert in run.alerts if alert.is_alarm]
+    return [alert.update for alert in run.alerts if alert.is_alarm]
 
 
 def cells_of(probe: Probe | None) -> tuple[int, ...] | None:
@@ -103,11 +103,11 @@ def cells_of(probe: Probe | None) -> tuple[int, ...] | None:
 def lasted_until(alert: Alert, run: Recorded) -> int:
     """Return the last epoch up to which the score stayed over its limit after an alert."""
     if alert.source == "gap" or alert.source == "rule":
-        return alert.epoch
+        return alert.update
     importance = sources(run)[alert.source]
     if importance is None:
-        return alert.epoch
-    later = importance.epochs > alert.epoch
+        return alert.update
+    later = importance.updates > alert.update
     over = later & (importance.score > importance.limit)  # NaN is not over
-    end = min(importance.epochs[later & ~over], default=np.inf)
-    return max([alert.epoch, *importance.epochs[over & (importance.epochs < end)].tolist()])
+    end = min(importance.updates[later & ~over], default=np.inf)
+    return max([alert.update, *importance.updates[over & (importance.updates < end)].tolist()])

@@ -13,6 +13,7 @@ from keras_xai.errors import unknown
 from keras_xai.probe.gallery import balanced_rows
 from keras_xai.recorded import Recorded
 from keras_xai.records import Float, Mappings, Result, Samples
+from keras_xai.updates import named
 
 MAX_LISTED_CLASSES = 1000  # of more classes only those that occur are listed
 MAX_CONFUSION_CLASSES = 20
@@ -44,7 +45,7 @@ def has_prediction(result: Result) -> NDArray[np.bool_]:
 
 def at_epoch(records: Sequence[Mappings], epoch: int | None) -> int:
     """Return the index of the last record up to an epoch that has a prediction; where none has, of the last one."""
-    nearest = position([record.epoch for record in records], epoch)
+    nearest = position([record.update for record in records], epoch)
     for at in range(nearest, -1, -1):
         if has_prediction(records[at].result).any():
             return at
@@ -176,10 +177,10 @@ def reliability_bins(result: Result, bins: int = RELIABILITY_BINS) -> Reliabilit
 
 
 FLAG_SENTENCES = {
-    "dead layer": "{name} is dead since epoch {since}",
-    "non-finite": "{name} gives NaN or infinite values since epoch {since}",
-    "memorising": "the {name} memorises since epoch {since}",
-    "inference gap": "the {name} is another one in inference since epoch {since}",
+    "dead layer": "{name} is dead since {since}",
+    "non-finite": "{name} gives NaN or infinite values since {since}",
+    "memorising": "the {name} memorises since {since}",
+    "inference gap": "the {name} is another one in inference since {since}",
 }
 
 
@@ -191,9 +192,13 @@ def mapping_health(run: Recorded, epoch: int | None = None) -> str:
     record = records[at_epoch(records, epoch)]
     clauses = []
     for flag in record.flags:
-        template = FLAG_SENTENCES.get(flag.kind, f"{{name}}: {flag.kind} since epoch {{since}}")
-        clauses.append(template.format(name=flag.name, since=flag.since))
-    stable = [f"{note.name} since {note.since}" for note in record.notes if note.kind == "stable"]
+        template = FLAG_SENTENCES.get(flag.kind, f"{{name}}: {flag.kind} since {{since}}")
+        clauses.append(template.format(name=flag.name, since=named(run.unit, flag.since)))
+    stable = [
+        f"{note.name} since {note.since if run.unit == 'epoch' else named(run.unit, note.since)}"
+        for note in record.notes
+        if note.kind == "stable"
+    ]
     sentence = "; ".join(clauses) or "no flag"
     standing = f" Standing still: {', '.join(stable)}." if stable else ""
     return f"{sentence[0].upper()}{sentence[1:]}.{standing}"

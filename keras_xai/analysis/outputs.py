@@ -8,6 +8,7 @@ from keras_xai.analysis.epochs import position
 from keras_xai.analysis.formatting import percent, short
 from keras_xai.recorded import Recorded
 from keras_xai.records import Float, Outputs
+from keras_xai.updates import BEFORE
 
 SUM_OF_COLUMNS = -1  # the target where the sum of all columns was explained
 LARGE_COMPLETENESS_ERROR = 0.05  # above it a sum of attributions is marked
@@ -145,19 +146,25 @@ def target_name(run: Recorded, table: Outputs, target: int) -> str:
     return f"output {target}" if table.task == "numbers" else "the output"
 
 
+def outputs_at(run: Recorded, method: str, epoch: int | None) -> Outputs | None:
+    """Return the outputs among which those of an update are: over updates, or of the untrained model alone for `BEFORE`."""
+    before = run.outputs_before(method) if epoch == BEFORE else None
+    return run.outputs(method) if before is None else before
+
+
 def finite_at(table: Outputs, epoch: int | None) -> tuple[int, int | None]:
     """Return the index of the epoch to show, and the epoch since when scores are not finite, None where they are.
 
     The epoch is the last one up to `epoch` at which some score is finite; where there is none, the last one.
     """
-    nearest = position(table.epochs, epoch)
+    nearest = position(table.updates, epoch)
     finite = np.asarray(np.isfinite(table.score).any(1))
     if finite[nearest]:
         return nearest, None
     before = np.flatnonzero(finite[:nearest])
     if not before.size:
-        return nearest, int(table.epochs[0])
-    return int(before[-1]), int(table.epochs[before[-1] + 1])
+        return nearest, int(table.updates[0])
+    return int(before[-1]), int(table.updates[before[-1] + 1])
 
 
 def sides(

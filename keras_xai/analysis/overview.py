@@ -20,6 +20,7 @@ from keras_xai.printed import printable
 from keras_xai.recorded import Recorded
 from keras_xai.records import Alert, Importance, Slices
 from keras_xai.slice_accuracy import largest_gap, worst_slice
+from keras_xai.updates import named
 
 Event = Sequence[Alert]  # alerts of one cause
 
@@ -46,11 +47,11 @@ class Summary:
     detail: str
     facts: tuple[Fact, ...]
     alarm: bool
-    before: int  # the epoch that "was" refers to
+    before: int  # the number of the update that "was" refers to
     feature: str  # the feature that moved, or the most important one; "" without an importance
     faults: tuple[str, ...] = ()  # sentences on parts of the watch that broke, see `judgement.Judgement`
     watch: str = ""  # whether the absence of alerts means that nothing moved; "" where there are alerts
-    not_finite: int | None = None  # the epoch from which on no importance is finite
+    not_finite: int | None = None  # the number of the update from which on no importance is finite
     missing: tuple[str, ...] = ()  # features whose importance was not measured
     gap: bool = False  # the sentence is that of a shortcut of the training rows
     advice: str = ""  # on what to do next, of the event that the sentence tells; "" where there are no alerts
@@ -67,14 +68,14 @@ def event_sentence(event: Event) -> str:
     changed = next((a for a in event if a.source != "clean" and a.verdict == "data changed"), None)
     if changed is None:
         first = event[0]
-        return f"Epoch {first.epoch}: {_seen_on_probe(first)}{rate}."
+        return f"{first.moment.capitalize()}: {_seen_on_probe(first)}{rate}."
     start = _change(event, changed)
     moved = next((a for a in event if a.source == "clean" or a.verdict == "reliance moved"), None)
     if moved is None:
-        return f"Epoch {changed.epoch}: {start}{rate}."
-    if moved.epoch < changed.epoch:
-        return f"Epoch {moved.epoch}: {_move(moved)}, and at epoch {changed.epoch} {start}{rate}."
-    return f"Epoch {changed.epoch}: {start}, and by epoch {moved.epoch} {_answer(event, moved)}{rate}."
+        return f"{changed.moment.capitalize()}: {start}{rate}."
+    if moved.update < changed.update:
+        return f"{moved.moment.capitalize()}: {_move(moved)}, and at {changed.moment} {start}{rate}."
+    return f"{changed.moment.capitalize()}: {start}, and by {moved.moment} {_answer(event, moved)}{rate}."
 
 
 def _seen_on_probe(alert: Alert) -> str:
@@ -135,13 +136,13 @@ def summary(run: Recorded, epoch: int | None = None) -> Summary:
 
     A shortcut that the training rows alone hold comes before all other events: it was there before them.
     """
-    epochs = list(run.epochs)
-    if not epochs:
-        return _without_epochs(run)
-    current = epochs[position(epochs, epoch)]
-    past = _leading_event_first(events([alert for alert in run.alerts if alert.epoch <= current and alert.is_alarm]))
+    updates = list(run.updates)
+    if not updates:
+        return _without_updates(run)
+    current = updates[position(updates, epoch)]
+    past = _leading_event_first(events([alert for alert in run.alerts if alert.update <= current and alert.is_alarm]))
     importance = _importance_for(run, past)
-    before = _epoch_before(epochs, past)
+    before = _update_before(updates, past)
     feature = first_feature(telling_alert(past[0])) if past else _leading_feature(importance, current)
     facts = (
         _metric(run, current, before if past else None),
@@ -194,11 +195,16 @@ def _gap_facts(run: Recorded, past: Sequence[Event], feature: str, current: int)
     at = compared_at(gap, current)
     if gap is None or at is None or feature not in gap.names:
         return ()
-    f, epoch = gap.names.index(feature), int(gap.epochs[at])
+    f = gap.names.index(feature)
     z, live, probe = (float(values[at, f]) for values in (gap.z, gap.live, gap.probe))
     certainty = f"{z:.1f}" if np.isfinite(z) else "–"
     return (
-        Fact(certainty, f"of {gap.limit:g}", f"z of the gap at epoch {epoch}: {feature}", alarm=z > gap.limit),
+        Fact(
+            certainty,
+            f"of {gap.limit:g}",
+            f"z of the gap at {named(gap.unit, int(gap.updates[at]))}: {feature}",
+            alarm=z > gap.limit,
+        ),
         Fact(
             signed_percent(live),
             f"probe {signed_percent(probe)}",
@@ -208,13 +214,18 @@ def _gap_facts(run: Recorded, past: Sequence[Event], feature: str, current: int)
     )
 
 
-def _without_epochs(run: Recorded) -> Summary:
+def _without_updates(run: Recorded) -> Summary:
+    sentence = "No epochs yet."
     if run.probe is None:
         detail = "Nothing is written yet. The first record arrives when the first epoch ends."
     else:
         size = count(run.probe.size, "sample")
         detail = f"The run has written its probe of {size} but no epoch. The first arrives when the first epoch ends."
-    return Summary("No epochs yet.", detail, (), False, 0, "", _as_sentences(judge(run).faults))
+        if run.methods_before:
+            sentence = "Training has begun."
+            written = f"its probe of {size} and the maps of the untrained model"
+            detail = f"The run has written {written}. What the training changes comes with its first update."
+    return Summary(sentence, detail, (), False, 0, "", _as_sentences(judge(run).faults))
 
 
 def _importance_for(run: Recorded, past: Sequence[Event]) -> Importance | None:
@@ -224,10 +235,10 @@ def _importance_for(run: Recorded, past: Sequence[Event]) -> Importance | None:
     return choice[1] if choice else None
 
 
-def _epoch_before(epochs: Sequence[int], past: Sequence[Event]) -> int:
-    """Return the last epoch before the first event; the first epoch where it is no change, or there is none."""
-    earlier = [e for e in epochs if _is_change(past) and e < past[0][0].epoch]
-    return earlier[-1] if earlier else epochs[0]
+def _update_before(updates: Sequence[int], past: Sequence[Event]) -> int:
+    """Return the last update before the first event; the first update where it is no change, or there is none."""
+    earlier = [update for update in updates if _is_change(past) and update < past[0][0].update]
+    return earlier[-1] if earlier else updates[0]
 
 
 def _watch(run: Recorded, current: int, unwatched: Sequence[str]) -> str:
@@ -255,12 +266,13 @@ def _sentence(run: Recorded, past: Sequence[Event], current: int, *, watched: bo
         silent = kind == "dead" and 2 * names > total
         advice = "the model has stopped learning" if silent else "look at its weight gradients"
         verb = CONDITIONS[kind].verb if kind in CONDITIONS else f"are {kind}"
-        return f"Since epoch {since}, {names} of {count(total, 'variable')} {verb}: {advice}."
+        return f"Since {named(run.unit, since)}, {names} of {count(total, 'variable')} {verb}: {advice}."
     if not watched:
         return "No alert so far, but not all of this training was watched."
     choice = importance_of(run)
     if choice is None:
-        recorded = count(len([e for e in run.epochs if e <= current]), "epoch")
+        noun = "epoch" if run.unit == "epoch" else "update"
+        recorded = count(len([update for update in run.updates if update <= current]), noun)
         flags = ", no gradient flag" if run.weight_gradients else " recorded"
         return f"{recorded}{flags}; nothing here watches what the model relies on."
     if not is_scored(choice[1], current):
@@ -277,8 +289,8 @@ def _detail(run: Recorded, past: Sequence[Event], importance: Importance | None,
         old, new = _log(run, key, before), _log(run, key, current)
         if not np.isfinite(new) or not (past or key == "val_loss"):
             continue
-        if past and before < current:
-            parts.append(f"{label} since epoch {before}: {short(old)} → {short(new)}.")
+        if past and before < current and _is_logged(run, key, before):
+            parts.append(f"{label} since {named(run.unit, before)}: {short(old)} → {short(new)}.")
         else:
             parts.append(f"{label} {short(new)}.")
     parts += _other_events(past)
@@ -297,7 +309,7 @@ def _other_events(past: Sequence[Event]) -> list[str]:
             parts.append(f"Later the same is so of {_listed(names)}.")
     for event in others[:LATER_EVENTS_LISTED]:
         sentence = event_sentence(event)
-        when = "Later" if event[0].epoch >= past[0][0].epoch else "Before"
+        when = "Later" if event[0].update >= past[0][0].update else "Before"
         parts.append(f"{when}, {sentence[0].lower()}{sentence[1:]}")
     untold = len(others) - LATER_EVENTS_LISTED
     if untold > 0:
@@ -306,7 +318,7 @@ def _other_events(past: Sequence[Event]) -> list[str]:
 
 
 def _highest_score(importance: Importance, current: int, past: Sequence[Event]) -> list[str]:
-    score = np.where(importance.epochs <= current, importance.score, np.nan)
+    score = np.where(importance.updates <= current, importance.score, np.nan)
     if not np.isfinite(score).any():
         return []
     at = int(np.nanargmax(score))
@@ -314,7 +326,9 @@ def _highest_score(importance: Importance, current: int, past: Sequence[Event]) 
     if _is_gap(past):
         name = "Highest drift score"  # another one than the sentence's
     early = "" if is_scored(importance, current) else f", within the burn-in of {importance.burn_in} updates"
-    return [f"{name} {score[at]:.1f} at epoch {importance.epochs[at]}, limit {importance.limit:g}{early}."]
+    return [
+        f"{name} {score[at]:.1f} at {named(importance.unit, int(importance.updates[at]))}, limit {importance.limit:g}{early}."
+    ]
 
 
 def _not_measured(importance: Importance, current: int) -> list[str]:
@@ -346,8 +360,13 @@ def accuracy_key(run: Recorded) -> str | None:
 
 
 def _log(run: Recorded, key: str, epoch: int) -> float:
-    records = [record for record in run.history if record.epoch <= epoch and key in record.logs]
+    records = [record for record in run.history if record.update <= epoch and key in record.logs]
     return float(records[-1].logs[key]) if records else float("nan")
+
+
+def _is_logged(run: Recorded, key: str, epoch: int) -> bool:
+    """Return True where a log was written up to an update: validation is only at the ends of epochs."""
+    return any(record.update <= epoch and key in record.logs for record in run.history)
 
 
 def _metric(run: Recorded, current: int, before: int | None) -> Fact:
@@ -367,19 +386,22 @@ def _metric(run: Recorded, current: int, before: int | None) -> Fact:
 def _score(importance: Importance | None, current: int) -> Fact:
     if importance is None:
         return Fact("–", "", "drift score: not recorded")
-    at = position(importance.epochs, current)
-    score, epoch = float(importance.score[at]), int(importance.epochs[at])
+    at = position(importance.updates, current)
+    score, update = float(importance.score[at]), int(importance.updates[at])
+    when = named(importance.unit, update)
     limit = f"of {importance.limit:g}"
     since = not_finite_since(importance, current)
     if since is not None:
-        return Fact("–", limit, f"drift score: not finite since epoch {since}", alarm=True)
+        return Fact("–", limit, f"drift score: not finite since {named(importance.unit, since)}", alarm=True)
     end = burn_in_end(importance)
-    early = end is None or epoch < end
-    burn_in = f"burn-in of {importance.burn_in} updates" if end is None else f"burn-in until epoch {end}"
+    early = end is None or update < end
+    burn_in = f"burn-in of {importance.burn_in} updates"
+    if end is not None:
+        burn_in = f"burn-in until {named(importance.unit, end)}"
     if not np.isfinite(score):
-        note = f"drift score: {burn_in}" if early else f"drift score, epoch {epoch}: not measured"
+        note = f"drift score: {burn_in}" if early else f"drift score, {when}: not measured"
         return Fact("–", limit, note)
-    note = f"drift score, epoch {epoch}"
+    note = f"drift score, {when}"
     if early:
         note = f"{note}: {burn_in}"
     return Fact(f"{score:.1f}", limit, note, alarm=score > importance.limit and not early)
@@ -402,7 +424,7 @@ def _share(importance: Importance | None, feature: str, current: int, before: in
         return Fact("–", was, f"{feature}: not measured", alarm=alarm)
     rank, measured = 1 + int(np.sum(share > share[f])), int(np.isfinite(share).sum())
     since = not_finite_since(importance, current)
-    when = "" if since is None else f"at epoch {importance.epochs[at]}: "
+    when = "" if since is None else f"at {named(importance.unit, int(importance.updates[at]))}: "
     return Fact(percent(float(share[f])), was, f"{when}{feature}, rank {rank} of {measured}", alarm=alarm)
 
 
@@ -434,7 +456,7 @@ def _slices(record: Slices | None) -> tuple[Fact, ...]:
 
 def _flagged(run: Recorded, current: int) -> tuple[int, int, str, int] | None:
     """Return how many variables carry a flag, of how many, the commonest kind and its first epoch."""
-    records = [record for record in run.weight_gradients if record.epoch <= current]
+    records = [record for record in run.weight_gradients if record.update <= current]
     if not records or not records[-1].flags:
         return None
     flags, total = records[-1].flags, len(records[-1].names)
@@ -451,4 +473,4 @@ def _flags(run: Recorded, current: int) -> Fact:
     if flagged is None:
         return Fact("none", "", "variables with a gradient flag")
     names, total, kind, since = flagged
-    return Fact(str(names), f"of {total}", f"variables flagged: {kind} since epoch {since}", alarm=True)
+    return Fact(str(names), f"of {total}", f"variables flagged: {kind} since {named(run.unit, since)}", alarm=True)

@@ -17,7 +17,7 @@ from keras_xai.records import Alert, Reliance, RelianceGap
 
 def gap_alerts(run: Recorded, epoch: int | None = None) -> list[Alert]:
     """Return the alerts of the gap up to an epoch, those that are no alarm too."""
-    return [alert for alert in run.alerts if alert.source == "gap" and (epoch is None or alert.epoch <= epoch)]
+    return [alert for alert in run.alerts if alert.source == "gap" and (epoch is None or alert.update <= epoch)]
 
 
 def alarmed_names(run: Recorded, epoch: int | None = None) -> list[str]:
@@ -43,7 +43,7 @@ def compared_at(gap: RelianceGap | None, epoch: int | None = None) -> int | None
     if gap is None:
         return None
     until = math.inf if epoch is None else epoch
-    updates = np.flatnonzero(is_compared(gap) & (gap.epochs <= until))
+    updates = np.flatnonzero(is_compared(gap) & (gap.updates <= until))
     return int(updates[-1]) if updates.size else None
 
 
@@ -82,9 +82,9 @@ def why_not_compared(run: Recorded, epoch: int | None = None) -> str:
     if not run.reliance:
         is_absent = run.importance is None
         return why_absent(run, "ImportanceDrift") if is_absent else "the run was written by an older version"
-    updates = [update for update in run.reliance if epoch is None or update.epoch <= epoch]
+    updates = [record for record in run.reliance if epoch is None or record.update <= epoch]
     if not updates:
-        return f"the first comparison is of epoch {run.reliance[0].epoch}"
+        return f"the first comparison is of {run.reliance[0].moment}"
     return _why_blind(updates[-1])
 
 
@@ -93,9 +93,9 @@ def blind_since(run: Recorded, epoch: int | None = None) -> str:
     at = compared_at(run.gap, epoch)
     if run.gap is None or at is None:
         return ""
-    last = int(run.gap.epochs[at])
-    later = [update for update in run.reliance if update.epoch > last and (epoch is None or update.epoch <= epoch)]
-    return f"Not compared since epoch {later[0].epoch}: {_why_blind(later[0])}." if later else ""
+    last = int(run.gap.updates[at])
+    later = [record for record in run.reliance if record.update > last and (epoch is None or record.update <= epoch)]
+    return f"Not compared since {later[0].moment}: {_why_blind(later[0])}." if later else ""
 
 
 def _why_blind(update: Reliance) -> str:

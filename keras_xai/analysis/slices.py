@@ -16,7 +16,7 @@ from keras_xai.slice_accuracy import MIN_ROWS, largest_gap, worst_slice
 def slices_at(run: Recorded, epoch: int | None) -> Slices | None:
     """Return the last record up to an epoch, the first where none is earlier; None without slices."""
     records = run.slices
-    return records[position([record.epoch for record in records], epoch)] if records else None
+    return records[position([record.update for record in records], epoch)] if records else None
 
 
 def least_accurate(record: Slices, most: int) -> list[int]:
@@ -48,8 +48,9 @@ def slices_sentence(record: Slices) -> str:
     if worst is None:
         return f"No accuracy by slice: {why_no_accuracy(record)}."
     sentence = (
-        f"Epoch {record.epoch}: {percent(worst.accuracy)} right where {worst.value} ({count(worst.value.rows, 'row')}, 95 %: "
-        f"{percent(worst.low)} to {percent(worst.high)}), {percent(record.overall_accuracy)} over all."
+        f"{record.moment.capitalize()}: {percent(worst.accuracy)} right where {worst.value} "
+        f"({count(worst.value.rows, 'row')}, 95 %: {percent(worst.low)} to {percent(worst.high)}), "
+        f"{percent(record.overall_accuracy)} over all."
     )
     if gap is not None and gap.value != worst.value:
         sentence += f" Surer: {gap.value} is {points(gap.gap)} points below."

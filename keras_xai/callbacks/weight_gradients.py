@@ -22,6 +22,7 @@ from keras_xai.records import Flag, Gradients
 from keras_xai.running import LoopParams
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
+from keras_xai.updates import Unit
 
 
 class WeightGradients(RecordingCallback):
@@ -222,7 +223,8 @@ class WeightGradients(RecordingCallback):
         new_flags, self._new_flags = self.agreed_flags(self._new_flags), []
         if not new_flags or self._record is None:
             return
-        text = f"{self._record.moment}: {sentence(new_flags, self._flags.thresholds)}."
+        unit: Unit = "epoch" if self._record.step is None else "step"
+        text = f"{self._record.moment}: {sentence(new_flags, self._flags.thresholds, unit)}."
         respond(self.on_flag, self._record, text, model=self.model, alarm=GradientAlarm, warn=self.warn)
 
     def close(self) -> None:

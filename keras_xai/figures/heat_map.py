@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keras_xai.figures.colour import Map, colourscale
-from keras_xai.figures.theme import Look, axis, epoch_axis, packed, text
+from keras_xai.figures.theme import Look, axis, packed, text, update_axis
+from keras_xai.recorded import Recorded
 
 LETTER_WIDTH = 6.2  # pixels of a letter of a label
 LABEL_PADDING = 20  # pixels beside a label
@@ -77,12 +78,29 @@ def row_axis(look: Look, labels: Sequence[str], ticks: Sequence[Any] | None = No
     )
 
 
-def cell_axis(look: Look, epochs: list[int]) -> dict[str, Any]:
-    """Return the epoch axis of a heat map: a cell reaches half an epoch to both sides."""
-    out = epoch_axis(look, epochs)
-    step = min(np.diff(epochs), default=1)
-    out["range"] = [epochs[0] - step / 2, epochs[-1] + step / 2] if epochs else [0, 1]
-    return out
+def cell_axis(look: Look, run: Recorded, updates: list[int]) -> dict[str, Any]:
+    """Return the axis of updates of a heat map: a cell reaches half way to its neighbours."""
+    out = update_axis(look, run, updates)
+    if not updates:
+        return {**out, "range": [0, 1]}
+    if run.unit == "step":
+        edges = cell_edges(updates)
+        return {**out, "range": [float(edges[0]), float(edges[-1])]}
+    width = min(np.diff(updates), default=1)
+    return {**out, "range": [updates[0] - width / 2, updates[-1] + width / 2]}
+
+
+def cell_edges(updates: Sequence[int]) -> NDArray[np.float64]:
+    """Return the edges (E + 1) of the cells of updates (E): half way between neighbours, and as far beyond the first and last.
+
+    Example:
+        >>> cell_edges([10, 20, 25]).tolist(), cell_edges([3]).tolist()
+        ([5.0, 15.0, 22.5, 27.5], [2.5, 3.5])
+    """
+    at = np.asarray(updates, np.float64)
+    half = np.diff(at) / 2 if len(at) > 1 else np.full(1, 0.5)
+    inner = at[:-1] + half[: len(at) - 1]
+    return np.concatenate([at[:1] - half[:1], inner, at[-1:] + half[-1:]])
 
 
 def row_names(names: Sequence[str], columns: int) -> list[list[str]]:
@@ -91,23 +109,23 @@ def row_names(names: Sequence[str], columns: int) -> list[list[str]]:
 
 
 def hatched(
-    look: Look, epochs: Sequence[int], is_measured: NDArray[np.bool_], rows: Sequence[Any] = ()
+    look: Look, updates: Sequence[int], is_measured: NDArray[np.bool_], rows: Sequence[Any] = ()
 ) -> list[dict[str, Any]]:
     """Return a trace of hatched bars, one for every unbroken stretch of cells without a value; [] where there is none.
 
     Args:
         look: of the figure.
-        epochs: of the columns.
-        is_measured: (rows, epochs) True for cells with a value.
+        updates: of the columns.
+        is_measured: (rows, E) True for cells with a value.
         rows: the positions of the rows on their axis; default their numbers.
     """
-    step = int(min(np.diff(epochs), default=1))
+    borders = cell_edges(updates) if len(updates) else np.zeros(1)
     starts, lengths, positions = [], [], []
     for row, measured in enumerate(is_measured):
         edges = np.flatnonzero(np.diff(np.concatenate([[1], measured.astype(int), [1]])))
         for begin, end in zip(edges[::2], edges[1::2], strict=True):
-            starts.append(int(epochs[begin]) - step / 2)
-            lengths.append(int(epochs[end - 1]) - int(epochs[begin]) + step)
+            starts.append(float(borders[begin]))
+            lengths.append(float(borders[end] - borders[begin]))
             positions.append(rows[row] if rows else row)
     if not positions:
         return []

@@ -37,16 +37,18 @@ from keras_xai.figures.theme import (
     Look,
     axis,
     chart,
-    epoch_axis,
     line,
     mark_alerts,
+    mark_apart,
     mark_limit,
     mark_not_finite,
     mark_resumed,
     mark_span,
     nothing,
+    overlaid,
     packed,
     text,
+    update_axis,
 )
 from keras_xai.judgement import not_finite_since, why_absent
 from keras_xai.recorded import Recorded
@@ -67,37 +69,38 @@ def drift_score(run: Recorded, look: Look = LIGHT) -> Figure:
     """
     recorded: dict[Source, Importance] = {}
     for source, importance in sources(run).items():
-        if importance is not None and len(importance.epochs):
+        if importance is not None and len(importance.updates):
             recorded[source] = importance
-    data = [*_other_scores(look), *_scores(look, recorded)]
+    data = [*_other_scores(run, look), *_scores(look, recorded)]
     limits = {importance.limit: SOURCES[source] for source, importance in reversed(recorded.items())}
     values = [value for trace in data for value in trace["y"] if value is not None]
     high = max([max(limits, default=DEFAULT_LIMIT) * 1.6, *(value * 1.08 for value in values)])
     panel = chart(
         look,
         data,
-        xaxis=epoch_axis(look, run.epochs),
+        xaxis=update_axis(look, run, run.updates),
         yaxis=axis(look, range=[0, high], nticks=5, rangemode="tozero", hoverformat=".1f"),
     )
     _mark_burn_in(run, look, panel, list(recorded.values()))
-    mark_not_finite(look, panel, *_not_finite(run, next(iter(recorded.values()), None)))
+    mark_not_finite(look, panel, run, *_not_finite(run, next(iter(recorded.values()), None)))
     for limit, source_name in limits.items():
         mark_limit(look, panel, limit, f"limit {limit:g}" if len(limits) == 1 else f"limit {limit:g}, {source_name}")
     mark_alerts(look, panel, alarm_epochs(run))
     mark_resumed(look, panel, run.history)
     _add_learning_rate(run, look, panel)
+    mark_apart(look, panel, run)
     return panel
 
 
-def _other_scores(look: Look) -> list[dict[str, Any]]:
+def _other_scores(run: Recorded, look: Look) -> list[dict[str, Any]]:
     """Return a thin line for each run that is laid over this one."""
     lines = []
-    for other in look.others:
+    for other in overlaid(run, look):
         choice = importance_of(other.run)
         if choice is not None:
             source, importance = choice
             name = f"{other.name} {SOURCES[source]}"
-            lines.append(line(name, importance.epochs, importance.score, look.colour_of(other), width=1.25))
+            lines.append(line(name, importance.updates, importance.score, look.colour_of(other), width=1.25))
     return lines
 
 
@@ -109,7 +112,7 @@ def _scores(look: Look, recorded: dict[Source, Importance]) -> list[dict[str, An
         lines.append(
             line(
                 f"{look.name} {SOURCES[source]}" if look.others else SOURCES[source],
-                importance.epochs,
+                importance.updates,
                 importance.score,
                 look.run_colour,
                 width=2.25 if solid else 1.75,
@@ -126,15 +129,15 @@ def _mark_burn_in(run: Recorded, look: Look, panel: Figure, importances: Sequenc
     for importance in importances:
         end, since = burn_in_end(importance), not_finite_since(importance)
         if end is None:
-            end = int(importance.epochs[-1]) if since is None else since
+            end = int(importance.updates[-1]) if since is None else since
         ends[end] = importance.burn_in
-    if ends and run.epochs and min(ends) > run.epochs[0]:
-        mark_span(look, panel, run.epochs[0], min(ends), f"burn-in: {ends[min(ends)]} updates")
+    if ends and run.updates and min(ends) > run.updates[0]:
+        mark_span(look, panel, run.updates[0], min(ends), f"burn-in: {ends[min(ends)]} updates")
 
 
 def _not_finite(run: Recorded, importance: Importance | None) -> tuple[int | None, int]:
     """Return the epoch from which on no share is finite, None where the last is, and the last epoch of the run."""
-    return not_finite_since(importance), int(run.epochs[-1]) if run.epochs else 0
+    return not_finite_since(importance), int(run.updates[-1]) if run.updates else 0
 
 
 def _add_learning_rate(run: Recorded, look: Look, panel: Figure) -> None:
@@ -145,7 +148,7 @@ def _add_learning_rate(run: Recorded, look: Look, panel: Figure) -> None:
     panel["data"].append(
         line(
             "learning rate",
-            [record.epoch for record in run.history],
+            [record.update for record in run.history],
             rates,
             look["text-3"],
             width=1,
@@ -197,7 +200,7 @@ def rank_bump(run: Recorded, look: Look = LIGHT, *, source: str | None = None, e
     panel = chart(
         look,
         [*lines, *points],
-        xaxis=epoch_axis(look, importance.epochs.tolist()),
+        xaxis=update_axis(look, run, importance.updates.tolist()),
         yaxis=axis(look, range=[lowest + 0.8, 0.6], tickvals=sorted({1, min(5, lowest), lowest})),
         margin={"l": 24, "r": right, "t": 12, "b": 22},
     )
@@ -212,14 +215,14 @@ def rank_bump(run: Recorded, look: Look = LIGHT, *, source: str | None = None, e
             mark | {"xanchor": "left", "xshift": 10, "text": name},
             mark | {"xanchor": "right", "xshift": right, "text": share},
         ]
-    mark_not_finite(look, panel, *_not_finite(run, importance))
+    mark_not_finite(look, panel, run, *_not_finite(run, importance))
     mark_alerts(look, panel, alarm_epochs(run))
     return panel
 
 
 def _is_dense(importance: Importance) -> bool:
     """Return True where markers for the hover text would take the browser seconds: then the lines have the hover text."""
-    return len(importance.epochs) > MAX_CURVED_EPOCHS
+    return len(importance.updates) > MAX_CURVED_EPOCHS
 
 
 def _rank_lines(
@@ -230,7 +233,7 @@ def _rank_lines(
     lines = []
     for f in sorted(features, key=lambda f: importance.names[f] in alerted):
         name, is_alerted = importance.names[f], importance.names[f] in alerted
-        x, y = s_curve(importance.epochs, np.minimum(rank[:, f], below))
+        x, y = s_curve(importance.updates, np.minimum(rank[:, f], below))
         y = np.where(y < below, y, np.nan)  # lower ranks are not drawn: there is a gap in the line
         hover: dict[str, Any] = {"hoverinfo": "skip"}
         if _is_dense(importance):
@@ -267,7 +270,7 @@ def _rank_points(
                 "mode": "markers",
                 "marker": {"opacity": 0, "color": look["text-3"]},
                 "name": text(importance.names[f]),
-                "x": importance.epochs[ranked].tolist(),
+                "x": importance.updates[ranked].tolist(),
                 "y": np.minimum(rank[ranked, f], lowest + 0.7).tolist(),
                 "text": [f"rank {rank[e, f]:.0f}, {percent(importance.share[e, f])}" for e in ranked],
                 "hovertemplate": "%{text}",
@@ -307,7 +310,7 @@ def importance_map(
     importance = choice[1]
     features = leading_first(importance.share[measured_at(importance, epoch)], rows)
     names = [importance.names[f] for f in features]
-    epochs = importance.epochs.tolist()
+    epochs = importance.updates.tolist()
     shares = importance.share[:, features].T
     high = float(np.nanmax(importance.share, initial=0.0)) or 1.0
     left = left_margin(names, 190, letter=6)
@@ -319,14 +322,14 @@ def importance_map(
         x=epochs,
         xgap=column_gap(epochs),
         ygap=1,
-        hovertemplate="%{customdata}<br>epoch %{x}: %{z:.2f} %<extra></extra>",
+        hovertemplate=f"%{{customdata}}<br>{run.unit} %{{x}}: %{{z:.2f}} %<extra></extra>",
         customdata=row_names(names, len(epochs)),
         hoverongaps=False,
     )
     return chart(
         look,
         [cells, *_not_measured(look, epochs, names, np.isfinite(shares))],
-        xaxis=cell_axis(look, epochs),
+        xaxis=cell_axis(look, run, epochs),
         yaxis=row_axis(look, _feature_labels(look, names, set(alerted_features(run, epoch)), label_length(left))),
         margin={"l": left, "r": 4, "t": 4, "b": 22},
         hovermode="closest",
@@ -371,15 +374,15 @@ def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, sourc
     if choice is None:
         return nothing(look, "importance", why_absent(run, "ImportanceDrift"))
     importance = choice[1]
-    at = int(importance.epochs[measured_at(importance, epoch)])
+    when = importance.moment(measured_at(importance, epoch))
     bump = rank_bump(run, look, source=source, epoch=epoch)
     cells = importance_map(run, look, source=source, epoch=epoch)
     return grid(
         look,
         [
             ("Drift score", drift_score(run, look)),
-            (f"Rank of the most important features, epoch {at}", bump),
-            ("Importance by feature and epoch, hatched: not measured", cells),
+            (f"Rank of the most important features, {when}", bump),
+            (f"Importance by feature and {run.unit}, hatched: not measured", cells),
         ],
         columns=1,
         row_height=320,

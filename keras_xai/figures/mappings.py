@@ -45,16 +45,17 @@ from keras_xai.figures.theme import (
     Look,
     axis,
     chart,
-    epoch_axis,
     line,
     mark_alerts,
     nothing,
     packed,
     text,
+    update_axis,
 )
 from keras_xai.judgement import why_absent
 from keras_xai.recorded import Recorded
 from keras_xai.records import Float, Mappings, Result
+from keras_xai.updates import UPDATES
 
 TAIL_EPOCHS = 5  # of the tail behind each point of the map
 SURROGATE_ROWS = 16  # features of a surrogate that are drawn
@@ -145,9 +146,11 @@ def class_colours(theme: Theme, count: int, classes: NDArray[Any] | None = None)
 
 
 def _panel(
-    look: Look, name: str, data: list[dict[str, Any]], meta: dict[str, Any] | None = None, **layout: Any
+    look: Look, run: Recorded, name: str, data: list[dict[str, Any]], meta: dict[str, Any] | None = None, **layout: Any
 ) -> Figure:
     title, reading = READING[name]
+    if run.unit == "step":
+        reading = reading.replace("epoch", "update").replace("Epoch", "Update")
     return chart(look, data, meta={"title": title, "reading": reading, **(meta or {})}, **layout)
 
 
@@ -184,7 +187,7 @@ def layer_map(
     if colouring not in COLOURINGS:
         raise unknown("colouring", colouring, COLOURINGS)
     if not records:
-        return _panel(look, "layer_map", [])
+        return _panel(look, run, "layer_map", [])
     k, at = layer_index(records, layer), at_epoch(records, epoch)
     coordinates = aligned_coordinates(records, k, None if reference is None else at_epoch(records, reference))
     current, tail = coordinates[at], coordinates[max(0, at - TAIL_EPOCHS) : at + 1]
@@ -211,13 +214,14 @@ def layer_map(
     }
     return _panel(
         look,
+        run,
         "layer_map",
         [tails, points],
         xaxis=axis(look, visible=False, range=[-limit, limit]),
         yaxis=axis(look, visible=False, range=[-limit, limit], scaleanchor="x"),
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         hovermode="closest",
-        meta={"layer": layers(records)[k], "epoch": records[at].epoch, "by": colouring},
+        meta={"layer": layers(records)[k], "epoch": records[at].update, "by": colouring},
     )
 
 
@@ -260,7 +264,7 @@ def layer_epoch(run: Recorded, look: Look, name: str) -> Figure:
     """Draw a statistic of every layer at every epoch; hatched where there is none."""
     records = run.mappings
     if not records:
-        return _panel(look, name, [])
+        return _panel(look, run, name, [])
     values = np.stack([np.asarray(STATISTICS[name](record), np.float64) for record in records], 1)
     finite = values[np.isfinite(values)]
     high = 1.0
@@ -274,7 +278,7 @@ def _layer_cells(
     run: Recorded, look: Look, name: str, values: Float, low: float, high: float, pale: str, dark: str
 ) -> Figure:
     records = run.mappings
-    names, epochs = layers(records), [record.epoch for record in records]
+    names, epochs = layers(records), [record.update for record in records]
     left = left_margin(names)
     cells = heat_map(
         look,
@@ -285,13 +289,14 @@ def _layer_cells(
         xgap=column_gap(epochs),
         ygap=1,
         customdata=row_names(names, len(epochs)),
-        hovertemplate="%{customdata}<br>epoch %{x}: %{z:.3g}<extra></extra>",
+        hovertemplate=f"%{{customdata}}<br>{run.unit} %{{x}}: %{{z:.3g}}<extra></extra>",
     )
     return _panel(
         look,
+        run,
         name,
         [cells, *hatched(look, epochs, np.isfinite(values))],
-        xaxis=cell_axis(look, epochs),
+        xaxis=cell_axis(look, run, epochs),
         yaxis=row_axis(look, [text(layer, label_length(left)) for layer in names]),
         margin={"l": left, "r": 4, "t": 4, "b": 22},
         hovermode="closest",
@@ -341,7 +346,7 @@ def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = Non
     """Draw CKA between all layers at one epoch."""
     records = run.mappings
     if not records:
-        return _panel(look, "layer_likeness", [])
+        return _panel(look, run, "layer_likeness", [])
     record, names = records[at_epoch(records, epoch)], layers(records)
     left = left_margin(names)
     rows = [f"{k + 1} {text(name, label_length(left))}" for k, name in enumerate(names)]
@@ -349,9 +354,10 @@ def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = Non
     hover = {"customdata": _pairs(names), "hovertemplate": "%{customdata}: %{z:.2f}<extra></extra>"}
     return _panel(
         look,
+        run,
         "layer_likeness",
         **_square(look, record.features.cka_layers, rows, numbers, left + 14, hover),
-        meta={"scale": {"map": "sequential", "low": "0", "high": "1"}, "epoch": record.epoch},
+        meta={"scale": {"map": "sequential", "low": "0", "high": "1"}, "epoch": record.update},
     )
 
 
@@ -378,7 +384,7 @@ def readability(run: Recorded, look: Look = LIGHT, *, source: str | None = None)
     """
     records = run.mappings
     if not records:
-        return _panel(look, "readability", [])
+        return _panel(look, run, "readability", [])
     decisions = [record.decision for record in records]
     if source == "prediction":
         accuracies = [decision.own_decision for decision in decisions]
@@ -392,7 +398,7 @@ def readability(run: Recorded, look: Look = LIGHT, *, source: str | None = None)
 def surrogates(run: Recorded, look: Look = LIGHT) -> Figure:
     """Draw over epochs: R² of the linear surrogate, agreement of both surrogates, accuracy and held-out accuracy."""
     records = run.mappings
-    epochs = [record.epoch for record in records]
+    epochs = [record.update for record in records]
     results = [record.result for record in records]
     # Of a dense output it is a share of pixels, tokens or boxes.
     each = f" per {results[-1].unit}" if results and results[-1].unit else ""
@@ -413,9 +419,10 @@ def surrogates(run: Recorded, look: Look = LIGHT) -> Figure:
     low = min([0.0, *(value for trace in data for value in trace["y"] if value is not None)])
     panel = _panel(
         look,
+        run,
         "surrogates",
         data,
-        xaxis=epoch_axis(look, epochs),
+        xaxis=update_axis(look, run, epochs),
         yaxis=axis(look, range=[max(low, -1.0), 1.03], nticks=5, tickformat=".0%"),
         showlegend=True,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "font": {"size": 11, "color": look["text-2"]}},
@@ -445,7 +452,7 @@ def surrogate_coefficients(
     name = method if method in ("linear", "svm") else "linear"
     records = [record for record in run.mappings if name in record.decision.surrogates]
     if not records:
-        return _panel(look, "surrogate_coefficients", [])
+        return _panel(look, run, "surrogate_coefficients", [])
     record = records[at_epoch(records, epoch)]
     surrogate = record.decision.surrogates[name]
     weights = np.asarray(surrogate.coefficients, np.float64)
@@ -467,13 +474,14 @@ def surrogate_coefficients(
     )
     return _panel(
         look,
+        run,
         "surrogate_coefficients",
         [cells],
         xaxis=axis(look, showgrid=False, tickvals=list(range(len(classes))), ticktext=classes),
         yaxis=row_axis(look, [text(name, label_length(left)) for name in names]),
         margin={"l": left, "r": 4, "t": 4, "b": 22},
         hovermode="closest",
-        meta={"scale": {"map": "diverging", "low": f"−{short(high)}", "high": short(high)}, "epoch": record.epoch},
+        meta={"scale": {"map": "diverging", "low": f"−{short(high)}", "high": short(high)}, "epoch": record.update},
     )
 
 
@@ -484,11 +492,11 @@ def data_map(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> 
     """Draw mean confidence in the label against its variability over the epochs so far; suspicious samples in red."""
     samples = samples_until(run, epoch)
     if samples is None or not np.isfinite(samples.mean_confidence).any():
-        return _panel(look, "data_map", [])
+        return _panel(look, run, "data_map", [])
     record = run.mappings[at_epoch(run.mappings, epoch)]
     suspects = samples.suspects(MARKED_SUSPECTS).tolist()
     words = [
-        f"{sample}<br>confidence {percent(float(confidence))}, right in {percent(float(share))} of the epochs"
+        f"{sample}<br>confidence {percent(float(confidence))}, right in {percent(float(share))} of the {UPDATES[run.unit]}"
         for sample, confidence, share in zip(
             _sample_words(run, record.result), samples.mean_confidence, samples.correctness, strict=True
         )
@@ -505,6 +513,7 @@ def data_map(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> 
     }
     return _panel(
         look,
+        run,
         "data_map",
         [points],
         xaxis=axis(look, range=[-0.01, 0.51], nticks=6, title={"text": "variability", "font": {"size": 11}}),
@@ -519,13 +528,13 @@ def trajectories(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None,
     """Draw the confidence in the label over epochs: of one sample, or of those with the lowest mean up to an epoch."""
     records, samples = run.mappings, samples_until(run, epoch)
     if samples is None:
-        return _panel(look, "trajectories", [])
+        return _panel(look, run, "trajectories", [])
     size = len(samples.mean_confidence)
     if sample is not None and not 0 <= sample < size:
         raise unknown("sample", sample, map(str, range(size)))
     rows = samples.suspects(MARKED_SUSPECTS).tolist() if sample is None else [sample]
     confidence = np.stack([np.asarray(record.result.confidence, np.float64) for record in records])
-    epochs = [record.epoch for record in records]
+    epochs = [record.update for record in records]
     has_epoch = np.isfinite(confidence).all(1).any()
     medians = np.nanmedian(confidence, 1) if has_epoch else np.full(len(epochs), np.nan)
     hover = "%{y:.1%}"
@@ -533,9 +542,10 @@ def trajectories(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None,
     median = line("median of all", epochs, medians, look["text-3"], width=2, dash="2px,3px", hovertemplate=hover)
     return _panel(
         look,
+        run,
         "trajectories",
         [*data, median],
-        xaxis=epoch_axis(look, epochs),
+        xaxis=update_axis(look, run, epochs),
         yaxis=axis(look, range=[-0.03, 1.03], tickformat=".0%", nticks=5),
         meta={"samples": rows},
     )
@@ -545,7 +555,7 @@ def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) ->
     """Draw true against predicted classes at one epoch; of many classes those that are most often confused."""
     result = _result_at(run, epoch)
     if result is None or result.answer != "class" or result.label is None or not has_prediction(result).any():
-        return _panel(look, "confusion", [])
+        return _panel(look, run, "confusion", [])
     classes = most_confused(result)
     counts, share = confusion_counts(result, classes)
     names = [text(class_name(run, int(k)), CLASS_LETTERS) for k in classes]
@@ -555,6 +565,7 @@ def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) ->
     hover = {"customdata": words, "hovertemplate": "%{customdata} (%{z:.0%})<extra></extra>"}
     return _panel(
         look,
+        run,
         "confusion",
         **_square(look, share, names, names, left_margin(names, 120), hover),
         meta={"scale": {"map": "sequential", "low": "0 %", "high": "100 %"}},
@@ -565,7 +576,7 @@ def reliability(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) 
     """Draw accuracy against certainty at one epoch, in ten bins of equal width; a dot's area is the number of samples."""
     result = _result_at(run, epoch)
     if result is None or result.correct is None or result.answer != "class" or not np.isfinite(result.certainty).all():
-        return _panel(look, "reliability", [])
+        return _panel(look, run, "reliability", [])
     bins = reliability_bins(result)
     sizes = (22 * np.sqrt(bins.samples / bins.samples.max())).tolist()
     dots = {
@@ -580,6 +591,7 @@ def reliability(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) 
     }
     panel = _panel(
         look,
+        run,
         "reliability",
         [dots],
         xaxis=axis(look, range=[-0.03, 1.03], tickformat=".0%", nticks=5, showgrid=False),
@@ -645,7 +657,7 @@ def figure(
         panel = draw(run, look, **accepted(draw, options))
         if not panel["data"]:
             continue
-        title, reading = READING[name]
+        title, reading = panel["layout"]["meta"]["title"], panel["layout"]["meta"]["reading"]
         if draw is layer_map:
             title = f"{title}: {text(panel['layout']['meta']['layer'], 30)}"
         note = f"<span style='font-size:12px;color:{look['text-2']}'>{_wrapped(reading)}</span>"

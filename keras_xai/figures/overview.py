@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_xai.analysis.importance import alarm_epochs, importance_of
 from keras_xai.analysis.overview import summary
 from keras_xai.figures.grid import grid
 from keras_xai.figures.importance_drift import drift_score, importance_map
-from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, epoch_axis, line, mark_alerts, mark_resumed, text
+from keras_xai.figures.theme import (
+    LIGHT,
+    Figure,
+    Look,
+    axis,
+    chart,
+    line,
+    mark_alerts,
+    mark_apart,
+    mark_resumed,
+    overlaid,
+    text,
+    update_axis,
+)
 from keras_xai.figures.weight_gradients import heat_map
 from keras_xai.recorded import Recorded
+from keras_xai.records import Epoch
 
 LOSSES = {"loss": ("training", "solid"), "val_loss": ("validation", "2px,3px")}
 LOGARITHMIC_ABOVE = 10  # factor between the smallest and the largest loss, from which on the axis is logarithmic
@@ -19,24 +36,33 @@ FAULTS_IN_TITLE = 2
 
 def loss(run: Recorded, look: Look = LIGHT) -> Figure:
     """Draw training loss, and validation loss dotted; logarithmic where it spans more than a decade."""
-    runs = [(other.name, other.run, look.colour_of(other), 1.25) for other in look.others]
+    runs = [(other.name, other.run, look.colour_of(other), 1.25) for other in overlaid(run, look)]
     runs.append((look.name, run, look.run_colour, 2.0))
     data = []
     for name, drawn, colour, width in runs:
-        epochs = [record.epoch for record in drawn.history]
         for key, (label, dash) in LOSSES.items():
-            values = [record.logs.get(key, float("nan")) for record in drawn.history]
+            records = _with_log(drawn, key)
+            values = [record.logs.get(key, float("nan")) for record in records]
             if not np.isfinite(values).any():
                 continue
             label = f"{name} {label}" if look.others else label
-            data.append(line(label, epochs, values, colour, width=width, dash=dash, hovertemplate="%{y:.3g}"))
+            style: dict[str, Any] = {"width": width, "dash": dash, "hovertemplate": "%{y:.3g}"}
+            if len(records) < len(drawn.history):  # the ends of epochs alone: one of them is no line
+                style |= {"mode": "lines+markers", "marker": {"size": 5, "color": colour}, "cliponaxis": False}
+            data.append(line(label, [record.update for record in records], values, colour, **style))
     values = [value for trace in data for value in trace["y"] if value is not None]
     logarithmic = bool(values) and min(values) > 0 and max(values) / min(values) > LOGARITHMIC_ABOVE
     scale = {"type": "log", "dtick": 1} if logarithmic else {"type": "linear"}
-    panel = chart(look, data, xaxis=epoch_axis(look, run.epochs), yaxis=axis(look, nticks=5, **scale))
+    panel = chart(look, data, xaxis=update_axis(look, run, run.updates), yaxis=axis(look, nticks=5, **scale))
     mark_resumed(look, panel, run.history)
     mark_alerts(look, panel, alarm_epochs(run))
+    mark_apart(look, panel, run)
     return panel
+
+
+def _with_log(run: Recorded, key: str) -> Sequence[Epoch]:
+    """Return the updates to draw a log at: in a run that counts in steps those that have it, in one of epochs all."""
+    return run.history if run.unit == "epoch" else [record for record in run.history if key in record.logs]
 
 
 def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
@@ -54,10 +80,10 @@ def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Fi
     if any("loss" in record.logs for record in run.history):
         panels.append(("Loss, validation dotted", loss(run, look)))
     if has_importance:
-        panels.append(("Importance by feature and epoch", importance_map(run, look, epoch=epoch)))
+        panels.append((f"Importance by feature and {run.unit}", importance_map(run, look, epoch=epoch)))
     if run.weight_gradients:
         health = heat_map(run, look, kernels_only=True, compact=True, labels=16)
-        panels.append(("Gradient health: log RMS, layer × epoch", health))
+        panels.append((f"Gradient health: log RMS, layer × {run.unit}", health))
     title = _title(run, look, epoch)
     return grid(look, panels, title=title) if panels else chart(look, [], title={"text": title})
 

@@ -17,7 +17,7 @@ from keras_xai.analysis.attributions import (
     method_named,
     pooled_map,
     reach_of,
-    recorded_epoch,
+    recorded_update,
     rows_of,
     sample_title,
     slice_magnitudes,
@@ -29,6 +29,7 @@ from keras_xai.analysis.outputs import (
     explained,
     finite_at,
     is_percent,
+    outputs_at,
     predicted,
     probabilities,
     sides,
@@ -38,12 +39,13 @@ from keras_xai.errors import unknown
 from keras_xai.figures.colour import Map, ramp
 from keras_xai.figures.grid import grid
 from keras_xai.figures.heat_map import heat_map, row_axis
-from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, epoch_axis, line, mark_alerts, nothing, text
+from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, line, mark_alerts, nothing, text, update_axis
 from keras_xai.figures.volume_map import add_slice_slider, volume_map
 from keras_xai.judgement import why_absent
-from keras_xai.recorded import Recorded
+from keras_xai.recorded import Recorded, moment
 from keras_xai.records import Float, Outputs
 from keras_xai.spatial import SPATIAL_KINDS
+from keras_xai.updates import BEFORE
 
 POSITIVE_COLOUR, NEGATIVE_COLOUR = 209, 46  # indices into the 256 colours of the diverging map
 MAGNITUDE_COLOUR = 170  # index into the 256 colours of the sequential map
@@ -85,14 +87,14 @@ def sample_outputs(
 
 def _single(run: Recorded, look: Look, table: Outputs, values: Float, name: str) -> Figure:
     """Draw one line (E), on an axis that fits it."""
-    trace = line(name, table.epochs, values, look["text"], width=2.25, hovertemplate="%{y:.4g}")
+    trace = line(name, table.updates, values, look["text"], width=2.25, hovertemplate="%{y:.4g}")
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     pad = 0.04 * (high - low) or max(0.04 * abs(high), 0.04)
     return chart(
         look,
         [trace],
-        xaxis=epoch_axis(look, run.epochs),
+        xaxis=update_axis(look, run, run.updates),
         yaxis=axis(look, range=[low - pad, high + pad], nticks=4),
         margin={"l": 48, "r": 10, "t": 12, "b": 22},
     )
@@ -142,7 +144,7 @@ def _columns(run: Recorded, look: Look, table: Outputs, values: Float, sample: i
         colour = _line_colour(look, classes, k)
         trace = line(
             f"{name} ({role})" if k == classes.target else name,
-            table.epochs,
+            table.updates,
             values[:, k],
             colour,
             width=_line_width(classes, k),
@@ -198,7 +200,7 @@ def _with_ends(
     panel = chart(
         look,
         data,
-        xaxis=epoch_axis(look, run.epochs),
+        xaxis=update_axis(look, run, run.updates),
         yaxis=axis(look, range=[low - 0.04 * unit, high + 0.04 * unit], **ticks),
         margin={"l": 48, "r": min(190, max(110, right)), "t": 12, "b": 22},
     )
@@ -261,7 +263,7 @@ def sample_values(
 
 def _inputs(run: Recorded, method: str, epoch: int | None) -> list[Any]:
     """Return the attributions of a method at an epoch, one array for each input."""
-    return inputs_of(run.attribution(method, recorded_epoch(run, method, epoch)))
+    return inputs_of(run.attribution(method, recorded_update(run, method, epoch)))
 
 
 def _bars(look: Look, names: list[str], values: Float, *, magnitudes: bool) -> dict[str, Any]:
@@ -426,7 +428,7 @@ def _small(words: str, colour: str, size: int) -> str:
 
 def _figure_title(run: Recorded, look: Look, method: str, table: Outputs | None, epoch: int | None) -> str:
     """Return the method and epoch, the meaning of the colours, and since when scores are not finite, where they are not."""
-    lines = [f"{text(run.method_title(method))}, epoch {recorded_epoch(run, method, epoch)}"]
+    lines = [f"{text(run.method_title(method))}, {moment(run, recorded_update(run, method, epoch))}"]
     if table is None:
         return lines[0]
     at, since = finite_at(table, epoch)
@@ -435,7 +437,7 @@ def _figure_title(run: Recorded, look: Look, method: str, table: Outputs | None,
     words = "dark: strong" if is_magnitude(kind, run.method_quantity(method)) else f"blue: {low}, orange: {high}"
     lines.append(_small(text(words, 140), look["text-2"], 13))
     if since is not None:
-        lines.append(_small(f"The scores are not finite since epoch {since}.", look["alarm"], 13))
+        lines.append(_small(f"The scores are not finite since {moment(run, since)}.", look["alarm"], 13))
     return "<br>".join(lines)
 
 
@@ -457,14 +459,16 @@ def figure(
         run: read back from a log directory.
         look: theme, name and colour of the run.
         method: one of the run's methods; by default the one that the tab opens with.
-        epoch: by default the last.
+        epoch: by default the last; `keras_xai.updates.BEFORE` for the untrained model.
         samples: how many of the gallery, from its first.
         depth: the slice of volumes that is visible at first; by default the one with the largest share of all samples' maps.
     """
     method = method_named(run, method)
     if not method:
         return nothing(look, "attributions", why_absent(run, "ProbeAttributions"))
-    table = run.outputs(method)
+    if epoch is None and method not in run.methods:
+        epoch = BEFORE  # nothing else was written yet
+    table = outputs_at(run, method, epoch)
     rows = range(0 if table is None else min(samples, table.target.shape[1]))
     image = run.probe is not None and run.probe.kind in SPATIAL_KINDS
     arrays = [] if image else _inputs(run, method, epoch)

@@ -29,13 +29,13 @@ from keras_xai.figures.theme import (
     Look,
     axis,
     chart,
-    epoch_axis,
     line,
     mark_alerts,
     mark_limit,
     nothing,
     numbers,
     text,
+    update_axis,
 )
 from keras_xai.recorded import Recorded
 from keras_xai.records import RelianceGap
@@ -86,7 +86,7 @@ def gap_shares(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -
         hovermode="closest",
         meta={
             "title": "Share of the evidence: training rows over probe",
-            "reading": f"Epoch {gap.epochs[at]}, each feature a point. On the diagonal it says the same in both; in the "
+            "reading": f"{gap.moment(at).capitalize()}, each feature a point. On the diagonal it says the same in both; in the "
             f"shaded part it speaks for the label in the training rows alone. {blind_since(run, epoch)}".rstrip(),
         },
     )
@@ -267,7 +267,7 @@ def _bars(run: Recorded, look: Look, gap: RelianceGap, at: int, epoch: int | Non
         barmode="overlay",
         meta={
             "title": "What the features say for the label",
-            "reading": f"Mean share of a row's evidence, epoch {gap.epochs[at]}: {int(gap.live_rows[at])} training rows, "
+            "reading": f"Mean share of a row's evidence, {gap.moment(at)}: {int(gap.live_rows[at])} training rows, "
             f"{int(gap.probe_rows[at])} of the probe. Right of its line for the label, left of it against.",
             "bars": len(names),
         },
@@ -373,7 +373,7 @@ def _maps(look: Look, gap: RelianceGap, at: int, cells: tuple[int, int], alarmed
         hovermode="closest",
         meta={
             "title": "What the parts of the input say for the label",
-            "reading": f"Mean share of a row's evidence, epoch {gap.epochs[at]}: {int(gap.live_rows[at])} training rows, "
+            "reading": f"Mean share of a row's evidence, {gap.moment(at)}: {int(gap.live_rows[at])} training rows, "
             f"{int(gap.probe_rows[at])} of the probe.",
             "scales": [
                 {"map": "diverging", "low": f"−{percent(high)}", "high": f"+{percent(high)} for the label"},
@@ -418,7 +418,7 @@ def gap_z(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Fig
     panel = chart(
         look,
         data,
-        xaxis=epoch_axis(look, list(run.epochs)),
+        xaxis=update_axis(look, run, list(run.updates)),
         yaxis=axis(look, range=[0, top], nticks=5, rangemode="tozero", hoverformat=".1f"),
         margin={"l": 32, "r": right, "t": 18, "b": 22},
         meta={
@@ -427,7 +427,7 @@ def gap_z(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Fig
         },
     )
     mark_limit(look, panel, gap.limit, f"limit {gap.limit:g}")
-    alarms = sorted({alert.epoch for alert in gap_alerts(run) if alert.is_alarm})
+    alarms = sorted({alert.update for alert in gap_alerts(run) if alert.is_alarm})
     mark_alerts(look, panel, alarms)
     if len(alarms) == 1:  # beside several marks it has no room
         panel["layout"]["annotations"].append(_running(look, alarms[0]))
@@ -452,7 +452,7 @@ def _running(look: Look, epoch: int) -> dict[str, Any]:
 
 
 def _z_line(gap: RelianceGap, f: int, colour: str, width: float) -> dict[str, Any]:
-    return line(gap.names[f], gap.epochs, gap.z[:, f], colour, width=width, hovertemplate="%{y:.1f}")
+    return line(gap.names[f], gap.updates, gap.z[:, f], colour, width=width, hovertemplate="%{y:.1f}")
 
 
 def _hits(gap: RelianceGap, f: int, colour: str) -> dict[str, Any]:
@@ -462,7 +462,7 @@ def _hits(gap: RelianceGap, f: int, colour: str) -> dict[str, Any]:
         "type": "scatter",
         "mode": "markers",
         "hoverinfo": "skip",
-        "x": [int(gap.epochs[e]) for e in over],
+        "x": [int(gap.updates[e]) for e in over],
         "y": [float(gap.z[e, f]) for e in over],
         "marker": {"color": colour, "size": 5},
     }

@@ -37,13 +37,13 @@ from keras_xai.figures.theme import (
     Look,
     axis,
     chart,
-    epoch_axis,
     line,
     mark_alerts,
     mark_resumed,
     nothing,
     numbers,
     text,
+    update_axis,
 )
 from keras_xai.recorded import Recorded
 from keras_xai.records import Slices, SliceValue
@@ -94,7 +94,7 @@ def slice_accuracy(run: Recorded, look: Look = LIGHT, *, epoch: int | None = Non
     drawn = [k for k in least_accurate(chosen, MAX_LINES) if np.isfinite(accuracies[:, k]).any()]
     if not drawn:
         return _panel(look, "slice_accuracy", [], {"absent": why_no_accuracy(chosen)})
-    epochs, colours = [record.epoch for record in records], _colours(look.theme, len(drawn))
+    epochs, colours = [record.update for record in records], _colours(look.theme, len(drawn))
     band = _interval(records, drawn[0])
     data = _band(look, epochs, band)
     labels = []
@@ -115,13 +115,13 @@ def slice_accuracy(run: Recorded, look: Look = LIGHT, *, epoch: int | None = Non
         look,
         "slice_accuracy",
         data,
-        xaxis=epoch_axis(look, run.epochs),
+        xaxis=update_axis(look, run, run.updates),
         yaxis=axis(look, range=span, nticks=6, tickformat=".0%"),
         margin={"l": 44, "r": right, "t": 12, "b": 22},
     )
     panel["layout"]["annotations"] += _labels(labels, span)
     mark_resumed(look, panel, run.history)
-    mark_alerts(look, panel, [alert.epoch for alert in run.alerts if alert.source == "rule"])
+    mark_alerts(look, panel, [alert.update for alert in run.alerts if alert.source == "rule"])
     return panel
 
 
@@ -205,7 +205,7 @@ def slice_importance(run: Recorded, look: Look = LIGHT, *, epoch: int | None = N
         look: theme, name and colour of the run.
         epoch: of the record that is drawn; by default the last.
     """
-    records = [record for record in run.slices if record.importance is not None and record.epoch <= _until(epoch)]
+    records = [record for record in run.slices if record.importance is not None and record.update <= _until(epoch)]
     if not records or records[-1].importance is None:
         return _panel(look, "slice_importance", [])
     record, importance = records[-1], records[-1].importance
@@ -238,7 +238,7 @@ def slice_importance(run: Recorded, look: Look = LIGHT, *, epoch: int | None = N
         "slice_importance",
         [cells],
         {
-            "title": f"{title}, epoch {record.epoch}",
+            "title": f"{title}, {record.moment}",
             "reading": f"{spoken} {reading}" if spoken else reading,
             "cells": True,
             "scale": {"map": "sequential", "low": "0 %", "high": percent(high)},
@@ -263,7 +263,7 @@ def slice_readout(run: Recorded, look: Look = LIGHT) -> Figure:
     records = [record for record in run.slices if record.readout is not None]
     if not records or records[-1].readout is None:
         return _panel(look, "slice_readout", [])
-    readout, epochs = records[-1].readout, [record.epoch for record in records]
+    readout, epochs = records[-1].readout, [record.update for record in records]
     rows = list(itertools.product(range(len(readout.slices)), range(len(readout.layers))))[:MAX_READOUT_ROWS]
     accuracy = np.asarray([record.readout.readability for record in records if record.readout is not None], np.float64)
     values = np.asarray([accuracy[:, layer, s] for s, layer in rows])
@@ -282,7 +282,7 @@ def slice_readout(run: Recorded, look: Look = LIGHT) -> Figure:
         xgap=column_gap(epochs),
         ygap=1,
         customdata=hover,
-        hovertemplate="%{customdata}<br>epoch %{x}<extra></extra>",
+        hovertemplate=f"%{{customdata}}<br>{run.unit} %{{x}}<extra></extra>",
         hoverongaps=False,
     )
     return _panel(
@@ -290,7 +290,7 @@ def slice_readout(run: Recorded, look: Look = LIGHT) -> Figure:
         "slice_readout",
         [cells, *hatched(look, epochs, np.isfinite(beyond))],
         {"cells": True, "scale": {"map": "sequential", "low": "chance", "high": "100 %"}},
-        xaxis=cell_axis(look, epochs),
+        xaxis=cell_axis(look, run, epochs),
         yaxis=row_axis(look, [text(name, label_length(left)) for name in names]),
         margin={"l": left, "r": 4, "t": 4, "b": 22},
         hovermode="closest",

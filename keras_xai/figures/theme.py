@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_xai.analysis.epochs import epoch_ends
 from keras_xai.figures.colour import TOKENS, Theme, run_colour
 from keras_xai.printed import printable
 from keras_xai.recorded import Recorded
 from keras_xai.records import Epoch
+from keras_xai.updates import named
 
 Figure = dict[str, Any]
+
+MAX_EPOCH_ENDS = 30  # of more the lines would be a grey wall
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,33 @@ class Look:
     def colour_of(self, other: Overlay) -> str:
         """Return the colour of a run that is laid over this one."""
         return run_colour(self.theme, other.colour)
+
+
+def overlaid(run: Recorded, look: Look) -> list[Overlay]:
+    """Return the runs that can be laid over a run: those that count in its unit, which alone have an axis in common."""
+    return [other for other in look.others if other.run.unit == run.unit]
+
+
+def mark_apart(look: Look, panel: Figure, run: Recorded) -> None:
+    """Name the runs that are not laid over a run, since they count in another unit."""
+    apart = [other for other in look.others if other.run.unit != run.unit]
+    if not apart:
+        return
+    names = ", ".join(text(other.name, 24) for other in apart)
+    counts = "counts" if len(apart) == 1 else "count"
+    panel["layout"]["annotations"].append(
+        {
+            "xref": "paper",
+            "x": 1,
+            "xanchor": "right",
+            "yref": "paper",
+            "y": 0,
+            "yanchor": "bottom",
+            "text": f"not overlaid: {names} {counts} in {apart[0].run.unit}s",
+            "showarrow": False,
+            "font": {"color": look["text-3"], "size": 10},
+        }
+    )
 
 
 def text(name: object, length: int = 60) -> str:
@@ -113,8 +144,21 @@ def axis(look: Look, **more: Any) -> dict[str, Any]:
     }
 
 
+def update_axis(look: Look, run: Recorded, updates: Sequence[int], **more: Any) -> dict[str, Any]:
+    """Return the axis of updates, the same in all charts of a run, so that an update has the same position in each.
+
+    It is linear in epochs, or in the steps of a run that counts in steps: there thin lines mark the ends of epochs.
+    """
+    out = epoch_axis(look, updates, **more)
+    if run.unit == "step":
+        out["unifiedhovertitle"] = {"text": "step %{x:d}"}
+        out["ticktext"][0] = f"step {out['ticktext'][0]}"
+        out |= _epoch_end_marks(look, run, *out["range"])
+    return out
+
+
 def epoch_axis(look: Look, epochs: Sequence[int], **more: Any) -> dict[str, Any]:
-    """Return the epoch axis, the same in all charts of a run, so that an epoch has the same position in each."""
+    """Return the axis of a run that counts in epochs, as `update_axis` does of any."""
     first, last = (min(epochs), max(epochs)) if epochs else (0, 1)
     ticks = epoch_ticks(first, last)
     return axis(
@@ -134,8 +178,18 @@ def epoch_axis(look: Look, epochs: Sequence[int], **more: Any) -> dict[str, Any]
     )
 
 
+def _epoch_end_marks(look: Look, run: Recorded, first: int, last: int) -> dict[str, Any]:
+    """Return the settings of an axis that mark the ends of epochs; {} where they are too many to tell apart."""
+    ends = [end for end in epoch_ends(run) if first < end < last]
+    if not 0 < len(ends) <= MAX_EPOCH_ENDS:
+        return {}
+    lines = {"tickmode": "array", "tickvals": ends, "showgrid": True, "gridcolor": look["line-strong"], "gridwidth": 1}
+    below = {"ticks": "outside", "ticklen": 5, "tickcolor": look["line-strong"]}
+    return {"minor": {**lines, **below, "griddash": "2px,3px"}}
+
+
 def epoch_ticks(first: int, last: int, count: int = 7) -> list[int]:
-    """Return about `count` round epochs and the last one; none so near the last that their labels would overlap.
+    """Return about `count` round epochs, or steps, and the last one; none so near the last that their labels would overlap.
 
     Example:
         >>> epoch_ticks(0, 23)
@@ -150,7 +204,7 @@ def epoch_ticks(first: int, last: int, count: int = 7) -> list[int]:
 
 def line(
     name: str,
-    epochs: ArrayLike,
+    updates: ArrayLike,
     values: ArrayLike,
     colour: str,
     *,
@@ -159,14 +213,14 @@ def line(
     shape: str = "linear",
     **more: Any,
 ) -> dict[str, Any]:
-    """Return the line of a value over epochs; `meta.follows` has the tab mark its value at the selected epoch."""
+    """Return the line of a value over updates; `meta.follows` has the tab mark its value at the selected update."""
     if np.size(values) > 300:  # of more points than pixels only a thin line shows its shape
         width *= 0.6
     return {
         "type": "scatter",
         "mode": "lines",
         "name": text(name),
-        "x": [int(e) for e in np.asarray(epochs)],
+        "x": [int(update) for update in np.asarray(updates)],
         "y": numbers(values),
         "line": {"color": colour, "width": width, "dash": dash, "shape": shape},
         "meta": {"follows": True},
@@ -174,14 +228,14 @@ def line(
     }
 
 
-def mark_alerts(look: Look, panel: Figure, epochs: Sequence[int]) -> None:
-    """Mark the epochs of alerts with a thin red line and a small triangle."""
-    for epoch in sorted(set(epochs)):
+def mark_alerts(look: Look, panel: Figure, updates: Sequence[int]) -> None:
+    """Mark the updates of alerts with a thin red line and a small triangle."""
+    for update in sorted(set(updates)):
         panel["layout"]["shapes"].append(
             {
                 "type": "line",
-                "x0": epoch,
-                "x1": epoch,
+                "x0": update,
+                "x1": update,
                 "yref": "paper",
                 "y0": 0,
                 "y1": 1,
@@ -191,7 +245,7 @@ def mark_alerts(look: Look, panel: Figure, epochs: Sequence[int]) -> None:
         )
         panel["layout"]["annotations"].append(
             {
-                "x": epoch,
+                "x": update,
                 "y": 1,
                 "yref": "paper",
                 "yanchor": "bottom",
@@ -204,13 +258,17 @@ def mark_alerts(look: Look, panel: Figure, epochs: Sequence[int]) -> None:
 
 
 def mark_resumed(look: Look, panel: Figure, history: Sequence[Epoch]) -> None:
-    """Mark the epochs with which an interrupted training was resumed, with a dotted line."""
-    for epoch in (record.epoch for record in history if record.resumed):
-        line_at = {"type": "line", "x0": epoch - 0.5, "x1": epoch - 0.5, "yref": "paper", "y0": 0, "y1": 1}
+    """Mark the updates with which an interrupted training was resumed, with a dotted line before each."""
+    for at, record in enumerate(history):
+        if not record.resumed:
+            continue
+        distance = 1 if record.step is None or not at else record.update - history[at - 1].update
+        before = record.update - distance / 2
+        line_at = {"type": "line", "x0": before, "x1": before, "yref": "paper", "y0": 0, "y1": 1}
         panel["layout"]["shapes"].append(line_at | {"line": {"color": look["text-3"], "width": 1, "dash": "dot"}})
         panel["layout"]["annotations"].append(
             {
-                "x": epoch - 0.5,
+                "x": before,
                 "y": 0,
                 "yref": "paper",
                 "xanchor": "left",
@@ -249,11 +307,11 @@ def mark_limit(look: Look, panel: Figure, limit: float, label: str) -> None:
     )
 
 
-def mark_not_finite(look: Look, panel: Figure, since: int | None, last: int) -> None:
-    """Shade the epochs from `since` to `last`, at which nothing is finite, in the alarm colour; nothing for None."""
+def mark_not_finite(look: Look, panel: Figure, run: Recorded, since: int | None, last: int) -> None:
+    """Shade the updates from `since` to `last`, at which nothing is finite, in the alarm colour; nothing for None."""
     if since is None:
         return
-    mark_span(look, panel, since, max(last, since), f"not finite since epoch {since}")
+    mark_span(look, panel, since, max(last, since), f"not finite since {named(run.unit, since)}")
     panel["layout"]["shapes"][-1] |= {"fillcolor": look["alarm"], "opacity": 0.08}
     panel["layout"]["annotations"][-1] |= {
         "font": {"color": look["alarm"]},
@@ -264,7 +322,7 @@ def mark_not_finite(look: Look, panel: Figure, since: int | None, last: int) -> 
 
 
 def mark_span(look: Look, panel: Figure, start: float, end: float, label: str) -> None:
-    """Shade the epochs from `start` to `end`, with a label inside."""
+    """Shade the updates from `start` to `end`, with a label inside."""
     panel["layout"]["shapes"].append(
         {
             "type": "rect",

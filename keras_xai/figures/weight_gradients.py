@@ -37,16 +37,19 @@ from keras_xai.figures.theme import (
     Look,
     axis,
     chart,
-    epoch_axis,
     line,
     mark_alerts,
+    mark_apart,
     nothing,
+    overlaid,
     packed,
     text,
+    update_axis,
 )
 from keras_xai.judgement import why_absent
 from keras_xai.recorded import Recorded
 from keras_xai.records import Flag, Float
+from keras_xai.updates import Unit
 
 MAX_MAP_COLUMNS = 500  # of a heat map, which has hardly more pixels
 MAX_EXACT_CELLS = 50_000  # with exact values in the hover text; of more cells these would be most of the bytes
@@ -139,7 +142,7 @@ def heat_map(
     scale, groups = SCALES[statistic], layers(records) if by == "layers" else {}
     names, values = _statistic_rows(run, statistic, groups, kernels_only=kernels_only)
     columns = MAX_MAP_COLUMNS // 2 if compact else MAX_MAP_COLUMNS
-    epochs, values = binned([record.epoch for record in records], values, columns)
+    epochs, values = binned([record.update for record in records], values, columns)
     colours = colours_of(values, scale)
     label_names = without_common_path(names, depth=1 if groups else 2)
     if compact:
@@ -157,7 +160,7 @@ def heat_map(
         hoverongaps=True,
         xgap=cells.column_gap(epochs),
         ygap=1 if len(names) <= MAX_ROWS_WITH_GAPS else 0,
-        **_hover(values, scale, coarse=compact or values.size > MAX_EXACT_CELLS),
+        **_hover(values, scale, run.unit, coarse=compact or values.size > MAX_EXACT_CELLS),
     )
     every = -(-len(names) // labels)  # only so many rows are labelled
     row_labels = [text(name, cells.label_length(left)) for name in label_names[::every]]
@@ -166,7 +169,7 @@ def heat_map(
     panel = chart(
         look,
         [trace, *cells.hatched(look, epochs, np.isfinite(colours.values), row_ids)],
-        xaxis=cells.cell_axis(look, epochs),
+        xaxis=cells.cell_axis(look, run, epochs),
         yaxis=cells.row_axis(look, row_labels, **rows),
         margin={"l": left, "r": _flag_margin(flags, compact), "t": 4, "b": 22},
         hovermode="closest",
@@ -218,13 +221,13 @@ def _flag_mark(look: Look, row: str, words: str) -> dict[str, Any]:
     }
 
 
-def _hover(values: Float, scale: Scale, *, coarse: bool) -> dict[str, Any]:
+def _hover(values: Float, scale: Scale, unit: Unit, *, coarse: bool) -> dict[str, Any]:
     """Return the hover text: with exact values, or if `coarse` with the value on the colour scale, in half the bytes."""
     if not coarse:
         number = f"%{{customdata:{scale.unit}}}"
-        return {"customdata": packed(values), "hovertemplate": f"%{{y}}<br>epoch %{{x}}: {number}<extra></extra>"}
+        return {"customdata": packed(values), "hovertemplate": f"%{{y}}<br>{unit} %{{x}}: {number}<extra></extra>"}
     number = "10<sup>%{z:.1f}</sup>" if scale.logarithmic else f"%{{z:{scale.unit}}}"
-    return {"hovertemplate": f"%{{y}}<br>epoch %{{x}}: {number}<extra></extra>"}
+    return {"hovertemplate": f"%{{y}}<br>{unit} %{{x}}: {number}<extra></extra>"}
 
 
 def variable_lines(run: Recorded, look: Look = LIGHT, *, variable: str | None = None) -> Figure:
@@ -240,7 +243,7 @@ def update_ratio(run: Recorded, look: Look = LIGHT, *, variable: str | None = No
     """Draw the size of an update relative to the weight it changes, with the usual guide at 10⁻³; other runs thin."""
     name = variable_named(run, variable)
     lines = []
-    for other in look.others:
+    for other in overlaid(run, look):
         records = other.run.weight_gradients
         if name in variables(records) or name in layers(records):
             epochs, values = series(other.run, name, "update_ratio")
@@ -250,6 +253,7 @@ def update_ratio(run: Recorded, look: Look = LIGHT, *, variable: str | None = No
     panel = _logarithmic(run, look, lines, always=UPDATE_GUIDE)
     guide = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": UPDATE_GUIDE, "y1": UPDATE_GUIDE}
     guide_line = {"color": look["text-3"], "width": 1, "dash": "4px,3px"}
+    mark_apart(look, panel, run)
     panel["layout"]["shapes"].insert(0, {**guide, "line": guide_line})
     return panel
 
@@ -269,7 +273,7 @@ def _logarithmic(run: Recorded, look: Look, lines: list[dict[str, Any]], always:
     panel = chart(
         look,
         lines,
-        xaxis=epoch_axis(look, run.epochs),
+        xaxis=update_axis(look, run, run.updates),
         yaxis=axis(
             look,
             type="log",
@@ -311,7 +315,7 @@ def ridge(
     records, name = run.weight_gradients, variable_named(run, variable)
     if not records or len(records[0].bin_edges) < 2:
         return chart(look, [])
-    accented = position([record.epoch for record in records], epoch)
+    accented = position([record.update for record in records], epoch)
     even = np.linspace(0, len(records) - 1, min(curves, len(records))).round().astype(int)
     drawn = sorted({*even.tolist(), accented})
     logs = np.log2(records[0].bin_edges)
@@ -322,9 +326,9 @@ def ridge(
     data = []
     for row, at in enumerate(drawn):
         height = counts[row][part] / (counts[row].max() or 1.0) * tall
-        name = f"epoch {records[at].epoch}"
+        name = records[at].moment
         data.append(_curve(look, name, x, row, height, row / len(drawn), accented=at == accented))
-    epochs = [records[at].epoch for at in drawn]
+    epochs = [records[at].update for at in drawn]
     powers = list(range(int(np.ceil(x[0] / 8)) * 8, int(x[-1]) + 1, 8))
     rows = _labelled_rows(len(drawn), drawn.index(accented))
     return chart(
@@ -410,7 +414,7 @@ def figure(
         [
             (f"{STATISTICS[statistic]} ({scale['low']} pale, {scale['high']} dark)", heat),
             (f"{name}: RMS, max dotted", variable_lines(run, look, variable=variable)),
-            (f"{name}: log₂ |gradient| over epochs", ridge(run, look, variable=variable, epoch=epoch)),
+            (f"{name}: log₂ |gradient| over {run.unit}s", ridge(run, look, variable=variable, epoch=epoch)),
             (f"{name}: update-to-weight ratio, guide {power(-3)}", update_ratio(run, look, variable=variable)),
         ],
         title=text(gradient_health(run, epoch), 140),

@@ -12,6 +12,7 @@ from keras_xai.errors import InvalidInput, unknown
 from keras_xai.flag_tracker import FlagTracker
 from keras_xai.gradient_flags import CONDITIONS, THRESHOLDS, Thresholds, VariableState
 from keras_xai.records import FLAGS, Flag, Float, Gradients, layer_of
+from keras_xai.updates import UPDATES, Unit, named
 
 
 class Flags:
@@ -127,13 +128,14 @@ class Flags:
         return states
 
 
-def sentence(flags: Sequence[Flag], thresholds: Thresholds) -> str:
-    """Return flags in words, for a warning."""
+def sentence(flags: Sequence[Flag], thresholds: Thresholds, unit: Unit = "epoch") -> str:
+    """Return flags in words, for a warning; the updates since when they stand are counted in `unit`."""
     parts = []
+    updates = UPDATES[unit]
     for kind in FLAGS:
         of_kind = [flag for flag in flags if flag.kind == kind]
         if of_kind:
             more = f" and {len(of_kind) - 3} more" if len(of_kind) > 3 else ""
-            names = ", ".join(f"{flag.name} (since epoch {flag.since})" for flag in of_kind[:3])
-            parts.append(f"{names}{more}: {kind}, {CONDITIONS[kind].warning.format(thresholds[kind])}")
+            names = ", ".join(f"{flag.name} (since {named(unit, flag.since)})" for flag in of_kind[:3])
+            parts.append(f"{names}{more}: {kind}, {CONDITIONS[kind].warning.format(thresholds[kind], updates=updates)}")
     return "; ".join(parts)

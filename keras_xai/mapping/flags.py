@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from keras_xai.flag_tracker import FlagTracker, Key
 from keras_xai.records import MAPPING_FLAGS, Features, Flag, Mappings, Result
+from keras_xai.updates import named
 
 MODEL = "model"  # the name of a flag on the whole model
 
@@ -241,27 +242,28 @@ class Flags:
 
     def _words(self, name: str, kind: str, since: int, record: Mappings) -> str:
         features, result, gap = record.features, record.result, self._memorising.gap
+        when = named("epoch" if record.step is None else "step", since)
         row = features.layers.index(name) if name in features.layers else 0
         if kind == "dead layer" and features.dead[row] >= 1:
-            return f"{name} is dead since epoch {since}: 100 % of its units give zero on the probe"
+            return f"{name} is dead since {when}: 100 % of its units give zero on the probe"
         if kind == "dead layer":
-            return f"{name} is dead since epoch {since}: it gives the same for every sample of the probe"
+            return f"{name} is dead since {when}: it gives the same for every sample of the probe"
         if kind == "non-finite":
-            return f"{name} gives NaN or infinite values since epoch {since}"
+            return f"{name} gives NaN or infinite values since {when}"
         if kind == "memorising" and gap.size > self.thresholds["memorising gap"]:
             return (
-                f"the model memorises since epoch {since}: it is right on {gap.training:.1%} of the training rows and on "
+                f"the model memorises since {when}: it is right on {gap.training:.1%} of the training rows and on "
                 f"{gap.held_out:.1%} of {gap.rows}"
             )
         if kind == "memorising":
             r2, best = record.decision.surrogates["linear"].r2, self._memorising
             return (
-                f"the model memorises since epoch {since}: a linear model of the inputs explained {best.best_r2:.2f} of its "
+                f"the model memorises since {when}: a linear model of the inputs explained {best.best_r2:.2f} of its "
                 f"logits and now explains {r2:.2f} (R²), and the held-out accuracy fell from {best.best_held_out:.1%} to "
                 f"{result.held_out_accuracy:.1%}"
             )
         return (
-            f"the model is another one in inference since epoch {since}: {result.accuracy:.1%} of the probe are right, far fewer "
+            f"the model is another one in inference since {when}: {result.accuracy:.1%} of the probe are right, far fewer "
             f"than the training metric says; look at its batch normalisation"
         )
 

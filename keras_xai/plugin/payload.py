@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from keras_xai.analysis import gradients, mappings
 from keras_xai.analysis import importance as importances
-from keras_xai.analysis.attributions import arrays_of, method_named
+from keras_xai.analysis.attributions import arrays_of, method_named, methods_of
+from keras_xai.analysis.epochs import epoch_ends
 from keras_xai.analysis.outputs import (
     LARGE_COMPLETENESS_ERROR,
     class_name,
@@ -37,6 +38,7 @@ from keras_xai.records import Alert, Attribution, Epoch, Importance
 from keras_xai.run import Run
 from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, kind_of_input
 from keras_xai.summary.codec.probe import coded_texts
+from keras_xai.updates import BEFORE, in_words
 
 MAX_SUSPECTS = 16
 WATCHED_LOSSES = ("loss", "val_loss")
@@ -58,20 +60,40 @@ def card(name: str, run: Run) -> dict[str, Any]:
     return {
         "name": name,
         "error": "",
-        "epochs": len(run.epochs),
-        "last": None if last is None else {"epoch": last.epoch, "wall_time": last.wall_time, "seconds": last.seconds},
+        "unit": run.unit,
+        "epochs": len(run.updates),
+        "before": bool(run.methods_before),
+        "last": None if last is None else _last(last),
         "alerts": len(events(alert for alert in run.alerts if alert.is_alarm)),  # alerts of one cause count once
         "flags": _flag_counts(run),
         "probe": None if probe is None else {"kind": probe.kind, "size": probe.size, "hash": probe.hash},
         "faults": len(run.stops) + bool(run.missing_epochs),
         "not_finite": last is not None and not _is_finite(last),
-        "stamp": f"{len(run.epochs)}.{last.wall_time if last else 0:.3f}",
+        "stamp": f"{len(run.updates)}.{last.wall_time if last else len(run.methods_before):.3f}",
+    }
+
+
+def _last(record: Epoch) -> dict[str, Any]:
+    return {
+        "epoch": record.update,
+        "moment": record.moment,
+        "wall_time": record.wall_time,
+        "seconds": record.seconds,
     }
 
 
 def unread(name: str, fault: str) -> dict[str, Any]:
     """Return the card of a run that cannot be read, with the reason."""
-    nothing: dict[str, Any] = {"epochs": 0, "last": None, "alerts": 0, "flags": {}, "probe": None, "faults": 0}
+    nothing: dict[str, Any] = {
+        "unit": "epoch",
+        "epochs": 0,
+        "before": False,
+        "last": None,
+        "alerts": 0,
+        "flags": {},
+        "probe": None,
+        "faults": 0,
+    }
     return {"name": name, "error": fault, **nothing, "stamp": fault}
 
 
@@ -87,12 +109,18 @@ def _flag_counts(run: Run) -> dict[str, int]:
 
 
 def whole(name: str, run: Run) -> dict[str, Any]:
-    """Return everything of a run but its large arrays: history, alerts, names, scores."""
+    """Return everything of a run but its large arrays: history, alerts, names, scores.
+
+    Where an answer says `epoch` or `epochs` these are the numbers of updates: steps in a run whose `unit` is the step. Then
+    `epoch_of` are the epochs of its updates, and `ends` the steps at which epochs ended.
+    """
     history, records = run.history, run.weight_gradients
     cost, once = _cost(history)
     return {
         **card(name, run),
-        "epochs": run.epochs,
+        "epochs": run.updates,
+        "epoch_of": [] if run.unit == "epoch" else [record.epoch for record in history],
+        "ends": epoch_ends(run),
         "wall_times": [record.wall_time for record in history],
         "learning_rate": [record.learning_rate for record in history],
         "logs": list(dict.fromkeys(key for record in history for key in record.logs)),
@@ -100,14 +128,14 @@ def whole(name: str, run: Run) -> dict[str, Any]:
         "cost_once": once,
         "not_finite_since": not_finite_since(run.importance_live or run.importance),
         "notes": notes(run),
-        "stops": {part_name(stop.part): f"Stopped at epoch {stop.epoch}: {stop.reason}." for stop in run.stops},
+        "stops": {part_name(stop.part): f"Stopped at {stop.moment}: {stop.reason}." for stop in run.stops},
         "passed_over": run.passed_over,
         "alerts": [alert(record, run) for record in run.alerts],
-        "methods": [_method(run, method) for method in run.methods],
+        "methods": [_method(run, method) for method in methods_of(run)],
         "opens_with": method_named(run, None),
         "variables": gradients.variables(records),
         "layers": list(gradients.layers(records)),
-        "gradient_epochs": [record.epoch for record in records],
+        "gradient_epochs": [record.update for record in records],
         "probe": None if run.probe is None else probe(run.probe),
         "sources": {
             source: _source(importance)
@@ -131,6 +159,7 @@ def _method(run: Run, name: str) -> dict[str, Any]:
         "name": name,
         "title": run.method_title(name),
         "epochs": epochs,
+        "before": name in run.methods_before,
         "quantity": run.method_quantity(name),
         "layer": run.method_layer(name),
     }
@@ -138,7 +167,7 @@ def _method(run: Run, name: str) -> dict[str, Any]:
 
 def _source(importance: Importance) -> dict[str, Any]:
     return {
-        "epochs": importance.epochs,
+        "epochs": importance.updates,
         "score": importance.score,
         "limit": importance.limit,
         "names": importance.names,
@@ -150,20 +179,23 @@ def notes(run: Run) -> list[dict[str, Any]]:
     """Return the notes of the callbacks, and sentences on what could not be read."""
     entries: list[dict[str, Any]] = []
     for note in run.notes:
-        entries.append({"epoch": note.epoch, "text": noted(note), "stopped": note.stopped})
+        moment = in_words(note.epoch, note.step)
+        entries.append({"epoch": note.update, "moment": moment, "text": noted(note), "stopped": note.stopped})
     for damage in run.passed_over.values():
-        entries.append({"epoch": None, "text": damage, "stopped": False})
+        entries.append({"epoch": None, "moment": "", "text": damage, "stopped": False})
     return entries
 
 
 def alert(record: Alert, run: Run) -> dict[str, Any]:
     """Return an alert and what is said of it.
 
-    `cause` is equal for the alerts of one event, `lasted` the last epoch of the move, `changed_words` says how many rows differ,
+    `cause` is equal for the alerts of one event, `lasted` the last update of the move, `changed_words` says how many rows differ,
     `rows` are in words.
     """
     return {
         **asdict(record),
+        "epoch": record.update,
+        "moment": record.moment,
         "rows": carriers_in_words(record, run),
         "alarm": record.is_alarm,
         "cause": " ".join(map(str, event_key(record))),
@@ -206,7 +238,7 @@ def input_names(samples: Probe) -> list[str]:
 
 def importance(record: Importance) -> bytes:
     """Return the shares of one source over epochs."""
-    return framed({"names": record.names, "epochs": record.epochs}, {"share": record.share})
+    return framed({"names": record.names, "epochs": record.updates}, {"share": record.share})
 
 
 def inputs(samples: Probe) -> bytes:
@@ -270,14 +302,14 @@ def _columns(samples: Probe) -> list[Sequence[str]]:
     return [samples.feature_map.names_of(k) if len(shape) == 1 else () for k, shape in enumerate(samples.shapes)]
 
 
-def outputs(run: Run, method: str) -> bytes:
-    """Return the model's outputs for the gallery over epochs.
+def outputs(run: Run, method: str, *, before: bool = False) -> bytes:
+    """Return the model's outputs for the gallery over updates, or those of the untrained model alone.
 
     Arrays (E, B): `target`; `prediction`, the predicted class, NaN without one; `shown`, the number in a sample's title;
     `explained`, the explained value; `trajectory`, the value drawn over epochs; `score`; and the errors that the method has.
     `outputs` (E, B, K) are probabilities, or raw outputs.
     """
-    table = run.outputs(method)
+    table = run.outputs_before(method) if before else run.outputs(method)
     if table is None:
         return framed({"epochs": []}, {})
     arrays = {
@@ -297,7 +329,7 @@ def outputs(run: Run, method: str) -> bytes:
     if table.outputs.size:
         arrays["outputs"] = probabilities(table)
     header = {
-        "epochs": table.epochs,
+        "epochs": table.updates,
         "task": table.task,
         "percent": is_percent(table),
         "classes": has_classes(table),
@@ -320,7 +352,8 @@ def attribution(record: Attribution, most: int | None = None, sample: int | None
         most: width in pixels at which a map is shown; None for the original size.
         sample: row of the gallery; None for all.
     """
-    header: dict[str, Any] = {"epoch": record.epoch, "method": record.method}
+    update = BEFORE if record.epoch is None else record.update
+    header: dict[str, Any] = {"epoch": update, "method": record.method}
     arrays: dict[str, NDArray[Any] | Quantized] = {}
     for k, values in enumerate(arrays_of(record)):
         rows = values if sample is None else values[sample : sample + 1]
@@ -356,7 +389,7 @@ def mapping(run: Run, layer: str | None = None) -> bytes:
     read = np.stack([mappings.has_prediction(record.result) for record in records])  # (E, B)
     classes, names = mappings.listed_classes(records), mappings.layers(records)
     header = {
-        "epochs": [record.epoch for record in records],
+        "epochs": [record.update for record in records],
         "read": read.any(1).tolist(),  # False for epochs at which nothing is finite
         "layers": names,
         "layer": names[k],

@@ -18,7 +18,7 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug import Request, Response
 
-from keras_xai.analysis.attributions import arrays_of, thumbnails
+from keras_xai.analysis.attributions import arrays_of, methods_of, thumbnails
 from keras_xai.analysis.clusters import clusters_of_class
 from keras_xai.analysis.epochs import film_epochs
 from keras_xai.analysis.gradients import gradient_health
@@ -38,6 +38,7 @@ from keras_xai.plugin.workarounds.nagle import without_delay
 from keras_xai.printed import escaped, printable
 from keras_xai.run import Run
 from keras_xai.summary.plugin_name import PLUGIN_NAME
+from keras_xai.updates import BEFORE
 
 logger = logging.getLogger("keras_xai")
 
@@ -217,15 +218,16 @@ class Plugin(base_plugin.TBPlugin):
     @route
     def outputs(self, request: Request) -> Response:
         _, run = self._run(request)
-        return _bytes(request, payload.outputs(run, _choice(request, "method", {m: m for m in run.methods})))
+        before = _update(request) == BEFORE
+        return _bytes(request, payload.outputs(run, _method(request, run), before=before))
 
     @route
     def attribution(self, request: Request) -> Response:
         _, run = self._run(request)
-        method = _choice(request, "method", {m: m for m in run.methods})
-        record = run.attribution(method, _required(request, "epoch"))
+        method = _method(request, run)
+        record = run.attribution(method, _required_update(request))
         if record is None:
-            raise errors.NotFoundError("this method was not recorded at this epoch, or its record is damaged")
+            raise errors.NotFoundError(f"this method was not recorded at this {run.unit}, or its record is damaged")
         sample = _integer(request, "sample")
         if sample is not None and sample >= len(arrays_of(record)[0]):
             raise errors.NotFoundError("there is no map of this sample")
@@ -234,11 +236,11 @@ class Plugin(base_plugin.TBPlugin):
     @route
     def film(self, request: Request) -> Response:
         _, run = self._run(request)
-        method = _choice(request, "method", {m: m for m in run.methods})
+        method = _method(request, run)
         sample, part = _required(request, "sample"), _integer(request, "input") or 0
         depth = _integer(request, "depth") or 0
         frames, epochs = [], []
-        for epoch in film_epochs(run.attribution_updates(method), alarm_epochs(run)):
+        for epoch in _film_updates(run, method):
             maps = self._thumbnails_of(run, method, epoch, part)
             if maps is None or sample >= len(maps):
                 continue
@@ -254,10 +256,10 @@ class Plugin(base_plugin.TBPlugin):
     @route
     def clusters(self, request: Request) -> Response:
         _, run = self._run(request)
-        method = _choice(request, "method", {m: m for m in run.methods})
-        record = run.attribution(method, _required(request, "epoch"))
+        method = _method(request, run)
+        record = run.attribution(method, _required_update(request))
         if record is None:
-            raise errors.NotFoundError("this method was not recorded at this epoch, or its record is damaged")
+            raise errors.NotFoundError(f"this method was not recorded at this {run.unit}, or its record is damaged")
         return _json(request, asdict(clusters_of_class(run, record, _required(request, "sample"))))
 
     @route
@@ -343,6 +345,12 @@ def _options(request: Request) -> dict[str, Any]:
     return options | COMPACT if "compact" in request.args else options
 
 
+def _film_updates(run: Run, method: str) -> list[int]:
+    """Return the updates of a film strip: the untrained model's, where it was recorded, before the others."""
+    before = [BEFORE] if method in run.methods_before else []
+    return [*before, *film_epochs(run.attribution_updates(method), alarm_epochs(run))]
+
+
 def _focused(request: Request, names: list[str]) -> str | None:
     """Return the run that a page shows when it opens: the first of its `focus` that exists, else the first of all.
 
@@ -391,6 +399,22 @@ def _integer(request: Request, key: str, low: int = 0) -> int | None:
     if not (value.isascii() and value.isdecimal()) or len(value) > 9 or int(value) < low:
         raise InvalidInput(f"{key}={value[:40]!r}: expected a whole number from {low}.")
     return int(value)
+
+
+def _method(request: Request, run: Run) -> str:
+    return _choice(request, "method", {method: method for method in methods_of(run)})
+
+
+def _update(request: Request) -> int | None:
+    """Return the number of the update that a request names by `epoch`: an epoch, a step, or −1 for before training."""
+    return BEFORE if request.args.get("epoch") == str(BEFORE) else _integer(request, "epoch")
+
+
+def _required_update(request: Request) -> int:
+    update = _update(request)
+    if update is None:
+        raise InvalidInput("epoch is missing: expected a whole number.")
+    return update
 
 
 def _required(request: Request, key: str) -> int:

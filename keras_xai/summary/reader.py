@@ -51,6 +51,7 @@ from keras_xai.summary.codec import (
     slices,
     stop,
 )
+from keras_xai.summary.codec.attribution import OutputConstants
 from keras_xai.summary.codec.inputs import Inputs, inputs_of
 from keras_xai.summary.parts import series_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
@@ -253,28 +254,46 @@ class Log:
         It was recorded before the first step: it belongs to no epoch, and is not in `attributions`.
         """
         attributions = {}
-        for tag in self._series:
-            method = tag.removeprefix(attribution.tags_of("", before_training=True)[0])
-            records = self._attributions(method, lambda number: True, before_training=True) if method != tag else []
+        for method in self.methods_before:
+            records = self._attributions(method, lambda number: True, before_training=True)
             if records:
                 attributions[method] = dataclasses.replace(records[-1], epoch=None, step=None)
         return BeforeTraining(dict(sorted(attributions.items()))) if attributions else None
 
     def method_title(self, method: str) -> str:
         """Return a method's name as its paper spells it; derived from `method` where an older file does not hold it."""
-        constants = self._constants_of(attribution.TAG_OF_OUTPUTS + method, attribution.OutputConstants.of)
+        constants = self._output_constants(method)
         title = "" if constants is None else constants.title
         return title or method.replace("_", " ").capitalize()
 
     def method_quantity(self, method: str) -> Quantity:
         """Return what a value of a method is: a contribution to the score, a slope, or another figure."""
-        constants = self._constants_of(attribution.TAG_OF_OUTPUTS + method, attribution.OutputConstants.of)
+        constants = self._output_constants(method)
         return "contribution" if constants is None else constants.quantity
 
     def method_layer(self, method: str) -> str:
         """Return the layer whose units the values of a method are of; "" for values of the input, and for maps."""
-        constants = self._constants_of(attribution.TAG_OF_OUTPUTS + method, attribution.OutputConstants.of)
+        constants = self._output_constants(method)
         return "" if constants is None else constants.layer
+
+    def _output_constants(self, method: str) -> OutputConstants | None:
+        """Return the constants of a method; those of the untrained model's gallery while there is no other."""
+        tag = attribution.tags_of(method, before_training=method not in self.methods)[1]
+        return self._constants_of(tag, attribution.OutputConstants.of)
+
+    @functools.cached_property
+    def methods_before(self) -> tuple[str, ...]:
+        """The methods by which the untrained model was explained, in the order of their tags; reads no map."""
+        prefix = attribution.tags_of("", before_training=True)[0]
+        tags = [tag for tag in self._series if tag.startswith(prefix)]
+        return tuple(sorted(filter(None, (tag.removeprefix(prefix) for tag in tags))))
+
+    def outputs_before(self, method: str) -> Outputs | None:
+        """Return what `outputs` returns, of the untrained model alone (E = 1): its update has the number `updates.BEFORE`."""
+        outputs = self._outputs(attribution.tags_of(method, before_training=True)[1], method)
+        if outputs is None:
+            return None
+        return dataclasses.replace(outputs, epochs=np.full(len(outputs.epochs), BEFORE), steps=None)
 
     def outputs(self, method: str) -> Outputs | None:
         """Return targets, predictions, scores (E, B) and outputs (E, B, K) of the gallery over updates; reads no map."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +10,7 @@ from hypothesis import strategies as st
 from keras_xai.analysis.epochs import film_epochs
 from keras_xai.analysis.importance import lasted_until
 from keras_xai.records import Alert, Importance
+from tests.run_in_epochs import RunInEpochs
 
 
 @given(st.lists(st.integers(0, 500), min_size=1, unique=True).map(sorted), st.lists(st.integers(0, 500), max_size=30))
@@ -40,7 +39,7 @@ def test_a_film_strip_has_the_ends_and_the_alerts(epochs, alerts):
 def test_an_alert_lasts_while_the_score_stays_over_its_limit(scores, last):
     """From its own epoch on; without an importance it is its own epoch."""
     importance = Importance(np.arange(7), ("a",), np.ones((7, 1), "f4"), np.array(scores, float), 6.0)
-    run = SimpleNamespace(importance=importance, importance_live=None, data_score=None)
+    run = RunInEpochs(importance=importance, importance_live=None, data_score=None)
     alert = Alert(2, "clean", "reliance moved", False, (("a", 0.1, 0.5, 1, 9.0),), 9.0, 6.0)
     assert lasted_until(alert, run) == last
     live = Alert(2, "live", "reliance moved", False, (("a", 0.1, 0.5, 1, 9.0),), 9.0, 6.0)

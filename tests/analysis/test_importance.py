@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import plotly.graph_objects as go
 
@@ -12,6 +10,7 @@ from keras_xai.analysis.overview import summary
 from keras_xai.figures import PANELS
 from keras_xai.judgement import is_scored
 from keras_xai.records import Importance
+from tests.run_in_epochs import RunInEpochs
 
 NAN = np.nan
 
@@ -32,7 +31,7 @@ def run_of(share, *, score=1.0, burn_in=2):
         "slices": [],
         "doubts": (),
     }
-    return SimpleNamespace(
+    return RunInEpochs(
         **empty,
         epochs=epochs.tolist(),
         importance=importance,

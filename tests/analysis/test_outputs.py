@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -21,6 +19,7 @@ from keras_xai.analysis.outputs import (
 from keras_xai.figures import FIGURES, PANELS, Look
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution, Outputs
+from tests.run_in_epochs import RunInEpochs
 
 NAN = np.nan
 
@@ -51,7 +50,7 @@ def run_of(
     found = Attribution(
         "integrated_gradients", values, table.target[0], table.score[0], None, table.prediction[0], None, "logit"
     )
-    return SimpleNamespace(
+    return RunInEpochs(
         probe=probe, methods=methods, epochs=list(map(int, table.epochs)), alerts=[], stops=[],
         outputs=lambda method: table, attribution=lambda method, epoch: found, method_title=lambda method: method,
         method_quantity=quantity_of, method_layer=lambda method: "",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -12,6 +10,7 @@ from keras_xai.analysis.overview import event_sentence, events, summary
 from keras_xai.records import Alert, Importance
 from keras_xai.run import Run
 from keras_xai.summary.store import FileStore
+from tests.run_in_epochs import RunInEpochs
 
 
 def alert(epoch, source, verdict, name="dose", before=0.02, after=0.5, z=9.0, rising=False):
@@ -95,7 +94,7 @@ def nothing(**records):
     """A run of which only the records given were written."""
     empty = {"epochs": [], "history": [], "probe": None, "weight_gradients": [], "methods": (), "alerts": []}
     empty |= {"stops": [], "slices": [], "missing_epochs": [], "notes": [], "doubts": (), "reliance": [], "gap": None}
-    return SimpleNamespace(**{**empty, "importance": None, "importance_live": None, "data_score": None, **records})
+    return RunInEpochs(**{**empty, "importance": None, "importance_live": None, "data_score": None, **records})
 
 
 def test_what_was_not_recorded_is_said():

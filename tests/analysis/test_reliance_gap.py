@@ -23,6 +23,7 @@ from keras_xai.events import events
 from keras_xai.records import BLINDNESSES, Alert, Reliance, RelianceGap, Stop
 from keras_xai.run import load
 from tests.reliance_records import ALARM_EPOCH, SENTENCE, SHIFT_EPOCH, ShortcutRun
+from tests.run_in_epochs import RunInEpochs
 
 NAN = np.nan
 
@@ -70,7 +71,7 @@ def nothing(**records):
         "importance": None,
         "importance_live": None,
     }
-    return SimpleNamespace(**{**empty, "probe": None, **records})
+    return RunInEpochs(**{**empty, "probe": None, **records})
 
 
 def test_an_update_is_the_last_that_compared_something(run):

@@ -7,7 +7,6 @@ import inspect
 import itertools
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -25,6 +24,7 @@ from keras_xai.figures.importance_drift import s_curve
 from keras_xai.figures.theme import epoch_ticks, text
 from keras_xai.records import STATISTICS, Gradients, Outputs
 from keras_xai.run import load
+from tests.run_in_epochs import RunInEpochs
 
 RECORDS = ("epochs", "importance", "importance_live", "data_score", "alerts")
 KINDS = ["pictures/watermark", "pictures/clean", "columns", "words", "sensors", "waiting"]
@@ -229,7 +229,7 @@ def test_the_learning_rate_is_drawn_where_it_moved(runs):
     run = runs["columns"]
     assert "yaxis2" not in PANELS["drift_score"](run)["layout"]
     warm = [replace(record, learning_rate=0.1 if record.epoch < 5 else 0.01) for record in run.history]
-    given = SimpleNamespace(**{name: getattr(run, name) for name in RECORDS}, history=warm)
+    given = RunInEpochs(**{name: getattr(run, name) for name in RECORDS}, history=warm)
     panel = PANELS["drift_score"](given)
     (rate,) = [trace for trace in panel["data"] if trace["name"] == "learning rate"]
     assert rate["y"] == [0.1] * 5 + [0.01] * 7
@@ -270,7 +270,7 @@ def long_run(epochs=1000, names=("a", "b", "c")):
         records.append(Gradients(epoch, names, values, np.ones((len(names), 2), "f4"), np.array([1, 2, 4], "f4"), 1))
     share = np.tile(np.array([[0.5, 0.3, 0.2]], "f4"), (epochs, 1))
     importance = Importance(np.arange(epochs), ("x", "y", "z"), share, np.ones(epochs), 6.0)
-    return SimpleNamespace(
+    return RunInEpochs(
         weight_gradients=records, importance=importance, importance_live=None, data_score=None, alerts=[],
         epochs=list(range(epochs)), history=[], probe=None, methods=(),
     )  # fmt: skip
@@ -359,7 +359,7 @@ def test_layers_are_merged_as_the_records_merge_them():
 
 def test_the_heat_map_shows_layers(runs):
     """A row a layer with the flags of its variables; its lines and its ridge answer to the layer's name."""
-    run = SimpleNamespace(weight_gradients=layered(), alerts=[], epochs=list(range(4)), history=[])
+    run = RunInEpochs(weight_gradients=layered(), alerts=[], epochs=list(range(4)), history=[])
     panel = PANELS["heat_map"](run, by="layers")
     assert panel["layout"]["meta"]["rows"] == ["m/conv", "m/head"]
     assert [mark["text"] for mark in panel["layout"]["annotations"]] == ["<b>dead since 2</b>"]
@@ -383,7 +383,7 @@ def test_a_class_beyond_the_columns_that_are_kept_is_left_out():
     target = np.array([[500, 7]] * 3)
     nothing = np.full(shape, np.nan, "f4")
     outputs = Outputs("saliency", np.arange(3), target, nothing, nothing, nothing, None, cube, "logit", link="softmax")
-    run = SimpleNamespace(
+    run = RunInEpochs(
         epochs=[0, 1, 2],
         methods=("saliency",),
         alerts=[],
@@ -402,7 +402,7 @@ def test_gradients_of_no_variable_draw_nothing(tmp_path):
     """A model without anything to train."""
     empty = np.zeros(0, "f4")
     record = Gradients(0, (), dict.fromkeys(STATISTICS, empty), np.zeros((0, 1), "f4"), np.array([1, 2], "f4"), 0)
-    run = SimpleNamespace(epochs=[0], weight_gradients=[record], alerts=[], history=[])
+    run = RunInEpochs(epochs=[0], weight_gradients=[record], alerts=[], history=[])
     assert PANELS["heat_map"](run)["data"] == []
     for name in ("variable_lines", "ridge", "update_ratio"):
         json.dumps(PANELS[name](run), allow_nan=False)

@@ -6,7 +6,7 @@ import base64
 import html
 import itertools
 import re
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,6 +16,7 @@ from keras_xai.figures import FIGURES, PANELS, Look
 from keras_xai.figures.reliance_gap import NUMBER_ROOM
 from keras_xai.run import load
 from tests.reliance_records import LIMIT, ShortcutRun
+from tests.run_in_epochs import RunInEpochs
 
 PANEL_NAMES = ("gap_shares", "gap_evidence", "gap_z")
 
@@ -164,8 +165,8 @@ def test_a_feature_that_was_not_recorded_has_no_point_and_no_bar(shortcuts):
     columns = {name: np.array(getattr(gap, name)) for name in ("live", "probe", "z", "gap")}
     for values in columns.values():
         values[:, 1] = np.nan
-    blank = SimpleNamespace(**{**vars(gap), **columns})
-    partial = SimpleNamespace(gap=blank, alerts=run.alerts, probe=run.probe, reliance=run.reliance, epochs=run.epochs)
+    blank = replace(gap, **columns)
+    partial = RunInEpochs(gap=blank, alerts=run.alerts, probe=run.probe, reliance=run.reliance, epochs=run.epochs)
     assert sum(len(trace["x"]) for trace in PANELS["gap_shares"](partial)["data"]) == 9
     assert "dose" not in rows_of(PANELS["gap_evidence"](partial))
     assert "dose" not in [trace.get("name") for trace in PANELS["gap_z"](partial)["data"]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import itertools
-from types import SimpleNamespace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,6 +16,7 @@ from keras_xai.figures import FIGURES, PANELS, Look
 from keras_xai.figures.slices import MAX_LINES, apart
 from keras_xai.records import SliceGaps, SliceImportance, Slices, SliceValue
 from keras_xai.slice_accuracy import wilson_interval
+from tests.run_in_epochs import RunInEpochs
 from tests.summary.slice_records import slices_of
 
 
@@ -34,7 +34,7 @@ def run_of(records, **more):
     }
     empty |= {"importance": None, "importance_live": None, "data_score": None, "missing_epochs": [], "doubts": ()}
     empty |= {"mappings": [], "samples": None, "reliance": [], "gap": None}
-    return SimpleNamespace(**{**empty, "epochs": epochs, "slices": list(records), **more})
+    return RunInEpochs(**{**empty, "epochs": epochs, "slices": list(records), **more})
 
 
 def unpacked(form):

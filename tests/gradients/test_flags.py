@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from keras_xai.errors import InvalidInput
 from keras_xai.gradient_flags import CONDITIONS, THRESHOLDS
 from keras_xai.gradients.flags import Flags, sentence
 from keras_xai.records import FLAGS, STATISTICS, Flag, Gradients
+from tests.run_in_epochs import RunInEpochs
 
 NAMES = ("layer/kernel", "layer/bias", "other/kernel")
 SIZES = (100, 10, 50)
@@ -187,7 +187,7 @@ def test_every_kind_has_words_of_its_own(kind):
     empty = np.zeros((1, 0), np.float32)
     values = {name: np.ones(1, np.float32) for name in STATISTICS}
     record = Gradients(9, ("layer/kernel",), values, empty, np.zeros(0, np.float32), 3, flags=(flag,))
-    run = SimpleNamespace(
+    run = RunInEpochs(
         epochs=[9], weight_gradients=[record], alerts=[], stops=[], history=[], methods=(), mappings=[], slices=[], probe=None,
         importance=None, importance_live=None, data_score=None,
     )  # fmt: skip
@@ -198,12 +198,12 @@ def test_every_kind_has_words_of_its_own(kind):
     assert "since epoch 7" in health
     assert "{" not in health
     calm = replace(record, flags=())
-    told = gradient_health(SimpleNamespace(weight_gradients=[calm]))
+    told = gradient_health(RunInEpochs(weight_gradients=[calm]))
     assert (f" {kind.capitalize()}: " in told) == bool(condition.rule)
     for words in ("warning", "verb", "reason"):
         texts = [getattr(other, words) for other in CONDITIONS.values()]
         assert all(texts)
         assert len(set(texts)) == len(texts)
     off = replace(calm, thresholds={**THRESHOLDS, kind: condition.off})
-    assert f" {kind.capitalize()}: " not in gradient_health(SimpleNamespace(weight_gradients=[off]))
+    assert f" {kind.capitalize()}: " not in gradient_health(RunInEpochs(weight_gradients=[off]))
     assert condition.off != threshold

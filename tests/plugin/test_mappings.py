@@ -136,7 +136,7 @@ def test_outputs_that_are_not_finite_are_no_class_and_no_place():
     def record(epoch, coordinates, logits):
         features = SimpleNamespace(coordinates=np.asarray([coordinates], np.float16))
         return SimpleNamespace(
-            epoch=epoch, features=features, result=SimpleNamespace(logits=np.asarray(logits, np.float16))
+            update=epoch, features=features, result=SimpleNamespace(logits=np.asarray(logits, np.float16))
         )
 
     one, nan = np.ones((3, 2)), np.full((3, 2), np.nan)

@@ -4,6 +4,7 @@ import { nearest } from "./core/chart.js";
 import { token } from "./core/colour.js";
 import { clamp, h, hideTip, linear, position, s, tip } from "./core/dom.js";
 import { set, state } from "./core/state.js";
+import { BEFORE, capitalized, moment, named } from "./core/updates.js";
 
 const HEIGHT = 62;
 const BASE = 36; // where the rule stands
@@ -12,6 +13,8 @@ const STEP_MILLISECONDS = 420; // of the play button
 const PLAYED_STEPS = 60; // of a long run
 const TICK_ROOM = 5; // pixels that an epoch needs for a tick of its own
 const LABEL_ROOM = 130;
+const END_ROOM = 16; // pixels that the end of an epoch needs
+const BEFORE_ROOM = 34; // pixels between the stop before training and the first update
 const PATHS = {
   first: "M11 3.5 6.5 8l4.5 4.5M4 3.5v9",
   previous: "M10 3.5 5.5 8l4.5 4.5",
@@ -114,17 +117,22 @@ export class EpochSlider {
     return this.#run ? alarmsOf(this.#run) : [];
   }
 
+  /** All places to stand at: before training, where that was recorded, and the updates. */
+  get #stops() {
+    return this.#run?.before ? [BEFORE, ...this.#epochs] : this.#epochs;
+  }
+
   get #at() {
-    return position(this.#epochs, this.#context?.epoch ?? 0);
+    return position(this.#stops, this.#context?.stop ?? 0);
   }
 
   /**
-   * The epoch at a place among the recorded ones; past the end it is the latest.
+   * The stop at a place among all; past the end it is the latest.
    * @param {number} index
    */
   go(index) {
-    const epochs = this.#epochs;
-    if (epochs.length) set({ epoch: epochs[clamp(index, 0, epochs.length - 1)] });
+    const stops = this.#stops;
+    if (stops.length) set({ epoch: stops[clamp(index, 0, stops.length - 1)] });
   }
 
   /** @param {number} by */
@@ -137,7 +145,7 @@ export class EpochSlider {
    * @param {number} direction
    */
   alert(direction) {
-    const current = this.#context?.epoch ?? 0;
+    const current = this.#context?.stop ?? 0;
     const alerted = this.#alarms.map((alert) => alert.epoch);
     const epoch =
       direction > 0
@@ -152,9 +160,9 @@ export class EpochSlider {
    */
   play(on = !this.#timer) {
     clearInterval(this.#timer);
-    const stride = Math.max(1, Math.round(this.#epochs.length / PLAYED_STEPS));
+    const stride = Math.max(1, Math.round(this.#stops.length / PLAYED_STEPS));
     const advance = () => {
-      if (this.#at >= this.#epochs.length - 1) this.go(0);
+      if (this.#at >= this.#stops.length - 1) this.go(0);
       else this.step(stride);
     };
     this.#timer = on ? setInterval(advance, STEP_MILLISECONDS) : 0;
@@ -165,7 +173,7 @@ export class EpochSlider {
   }
 
   /**
-   * Where a pointer is, as an epoch; near an alert it is the alert.
+   * Where a pointer is, as a stop; near an alert it is the alert.
    * @param {PointerEvent} event
    */
   #epochAt(event) {
@@ -175,28 +183,29 @@ export class EpochSlider {
     if (alert && onTicks) return alert.epoch;
     const epochs = this.#epochs;
     const [first, last] = [epochs[0], epochs[epochs.length - 1]];
+    if (this.#run?.before && (!epochs.length || px < this.#x(first) - BEFORE_ROOM / 2)) return BEFORE;
     return nearest(epochs, linear(this.#x(first), this.#x(last), first, last)(px));
   }
 
   /** @param {PointerEvent} event */
   #pointed(event) {
-    if (this.#epochs.length) set({ epoch: this.#epochAt(event) });
+    if (this.#stops.length) set({ epoch: this.#epochAt(event) });
   }
 
   /** @param {PointerEvent} event */
   #hint(event) {
     const run = this.#run;
-    if (!run?.epochs.length) return;
+    if (!run || !this.#stops.length) return;
     const epoch = this.#epochAt(event);
     const verdicts = run.alerts.filter((alert) => alert.epoch === epoch).map((alert) => alert.verdict);
     const written = formatted(DAY, run.wall_times[run.epochs.indexOf(epoch)]);
-    tip(event, [`epoch ${epoch}  ${written}`, ...verdicts].join("\n"));
+    tip(event, [`${moment(run, epoch)}  ${written}`.trimEnd(), ...verdicts].join("\n"));
   }
 
   /** @param {Context} context */
   update(context) {
     this.#context = context;
-    const { run, epoch } = context;
+    const { run, stop } = context;
     const width = Math.max(60, this.#track.clientWidth - 40);
     const key = [context.name, run?.stamp, width, context.theme].join("|");
     if (key !== this.#drawn) {
@@ -204,26 +213,28 @@ export class EpochSlider {
       this.#draw(width);
     }
     this.#latest.setAttribute("aria-pressed", String(state.epoch === null));
-    const some = run !== undefined && run.epochs.length > 0 && epoch !== null;
-    if (some) this.#showEpoch(run, epoch);
+    const some = run !== undefined && stop !== null;
+    if (some) this.#showStop(run, stop);
     else this.#showNone();
     this.#knob.style.display = this.#done.style.display = some ? "" : "none";
   }
 
   /**
    * @param {Run} run
-   * @param {number} epoch
+   * @param {number} stop
    */
-  #showEpoch(run, epoch) {
+  #showStop(run, stop) {
     const { epochs, wall_times: times } = run;
-    const [first, last] = [epochs[0], epochs[epochs.length - 1]];
-    const written = times[epochs.indexOf(epoch)];
-    this.#title.textContent = `Epoch ${epoch} of ${last}`;
-    this.#time.textContent = formatted(CLOCK, written);
+    const stops = this.#stops;
+    const [first, last] = [stops[0], stops[stops.length - 1]];
+    const written = times[epochs.indexOf(stop)];
+    this.#title.textContent = titleOf(run, stop);
+    this.#time.textContent = stop === BEFORE ? "the untrained model" : formatted(CLOCK, written);
     this.#time.title = formatted(DAY, written);
-    this.#setValue(first, last, epoch);
-    const x = String(this.#x(epoch));
-    setAttributes(this.#done, { x1: String(this.#x(first)), x2: x, stroke: token("accent") });
+    this.#setValue(first, last, stop);
+    const x = String(this.#x(stop));
+    const start = stop === BEFORE ? x : String(this.#x(epochs[0]));
+    setAttributes(this.#done, { x1: start, x2: x, stroke: token("accent") });
     setAttributes(this.#knob, { cx: x, fill: token("accent"), stroke: token("rail") });
   }
 
@@ -258,7 +269,10 @@ export class EpochSlider {
     this.#svg.setAttribute("width", String(width));
     const first = epochs[0] ?? 0;
     const last = epochs[epochs.length - 1] ?? 1;
-    const x = linear(first, last > first ? last : first + 1, 8, width - 8);
+    const before = run?.before ?? false;
+    const line = linear(first, last > first ? last : first + 1, before ? 8 + BEFORE_ROOM : 8, width - 8);
+    /** @param {number} stop */
+    const x = (stop) => (stop === BEFORE ? 8 : line(stop));
     this.#x = x;
     const end = epochs.length ? x(last) : width - 8;
     const rule = { x1: x(first), x2: end, y1: BASE, y2: BASE, stroke: token("line-strong") };
@@ -266,6 +280,8 @@ export class EpochSlider {
       ...(run ? ridge(run, x) : []),
       s("line", { ...rule, "stroke-width": 2, "stroke-linecap": "round" }),
       ...(run ? notFiniteMark(run, x, last) : []),
+      ...(before ? beforeMarks(x(BEFORE), x(first)) : []),
+      ...(run ? epochEnds(run, x, width) : []),
       ...(epochs.length ? epochMarks(epochs, x, width) : []),
       ...this.#alarms.flatMap((alert) => alertMarks(x(alert.epoch))),
     ];
@@ -316,14 +332,54 @@ function ridge(run, x) {
  * @param {(epoch: number) => number} x
  * @param {number} last
  */
-function notFiniteMark({ not_finite_since: since }, x, last) {
+function notFiniteMark(run, x, last) {
+  const { not_finite_since: since } = run;
   if (since === null) return [];
   const line = { x1: x(since), x2: x(last), y1: BASE + 4, y2: BASE + 4, stroke: token("alarm"), "stroke-width": 2 };
-  return [s("line", line, s("title", {}, `not finite since epoch ${since}`))];
+  return [s("line", line, s("title", {}, `not finite since ${named(run, since)}`))];
 }
 
 /**
- * A tick for each epoch where there is room, and labels at round ones.
+ * "Epoch 3 of 11", "Step 400 of epoch 0" or "Before training".
+ * @param {Run} run
+ * @param {number} stop
+ */
+function titleOf(run, stop) {
+  if (run.unit === "step" || stop === BEFORE) return capitalized(moment(run, stop));
+  return `Epoch ${stop} of ${run.epochs[run.epochs.length - 1]}`;
+}
+
+/**
+ * The stop before training: a ring apart from the updates, since it is none.
+ * @param {number} px
+ * @param {number} first where the updates begin
+ */
+function beforeMarks(px, first) {
+  const stroke = token("line-strong");
+  const dots = { x1: px + 8, x2: first - 4, y1: BASE, y2: BASE, stroke, "stroke-width": 2, "stroke-dasharray": "1 5" };
+  return [
+    s("line", { ...dots, "stroke-linecap": "round" }),
+    s("circle", { cx: px, cy: BASE, r: 4, fill: token("rail"), stroke, "stroke-width": 2 }),
+  ];
+}
+
+/**
+ * Thin lines at the ends of epochs, of a run that counts in steps, where there is room for them.
+ * @param {Run} run
+ * @param {(step: number) => number} x
+ * @param {number} width
+ */
+function epochEnds({ ends }, x, width) {
+  if (width / (ends.length || 1) < END_ROOM) return [];
+  return ends.map((step) => {
+    const px = x(step);
+    const line = { x1: px, x2: px, y1: BASE - 9, y2: BASE + 9, stroke: token("line-strong") };
+    return s("line", line, s("title", {}, `end of an epoch, step ${step}`));
+  });
+}
+
+/**
+ * A tick for each update where there is room, and labels at round ones.
  * @param {number[]} epochs
  * @param {(epoch: number) => number} x
  * @param {number} width

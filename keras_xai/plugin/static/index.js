@@ -15,6 +15,7 @@ export const MODULES = [
   "core/gallery",
   "core/image",
   "core/memo",
+  "core/updates",
   "epoch_slider",
   "marks/importance",
   "marks/slopes",

@@ -6,6 +6,7 @@ import { SettingsRail } from "./core/controls.js";
 import { count, h, hideTip, message, percent, position } from "./core/dom.js";
 import { open, set, state, subscribe } from "./core/state.js";
 import { EpochSlider } from "./epoch_slider.js";
+import { BEFORE, moment } from "./core/updates.js";
 import { place, registerRuns, runEntries } from "./runs.js";
 import { ImportanceDriftView } from "./views/importance_drift.js";
 import { MappingsView } from "./views/mappings.js";
@@ -25,7 +26,7 @@ const VIEWS = {
 };
 const VIEW_NAMES = Object.keys(VIEWS);
 
-/** @type {[keys: string[], text: string][]} */
+/** The keys and what they do; "epoch" is said in the unit of the run. @type {[keys: string[], text: string][]} */
 const KEYS = [
   [["←", "→"], "epoch"],
   [["⇧", "→"], "next alert"],
@@ -124,8 +125,13 @@ class Shell {
     const card = byName.get(state.focus) ?? cards[0];
     const { name } = card;
     const run = card.error ? undefined : this.#server.read("run", { run: name }, card.stamp);
-    const picked = state.runs.filter((other) => other === name || byName.get(other)?.epochs);
+    const ticked = state.runs.filter((other) => other === name || byName.get(other)?.epochs);
+    // Epochs and steps have no axis in common; what a run counts in is known from its first update on.
+    const picked = card.epochs
+      ? ticked.filter((other) => other === name || byName.get(other)?.unit === card.unit)
+      : [...ticked];
     if (!picked.includes(name)) picked.push(name);
+    const stop = stopOf(run);
     /** @param {string} other */
     const stampOf = (other) => byName.get(other)?.stamp ?? "";
     return {
@@ -143,8 +149,15 @@ class Shell {
       theme: themeName(),
       // A tall window gives its charts more height, a row at a time.
       spare: Math.round(Math.max(0, Math.min(120, (innerHeight - 800) / 2))),
-      epoch: epochOf(run),
+      epoch: stop === BEFORE && !this.#showsBefore ? (run?.epochs[0] ?? null) : stop,
+      stop,
+      apart: ticked.filter((other) => !picked.includes(other)),
     };
+  }
+
+  /** Whether the view has something to show of before training. */
+  get #showsBefore() {
+    return state.view === "probe_attributions";
   }
 
   get #view() {
@@ -168,6 +181,7 @@ class Shell {
     document.body.dataset.view = state.view;
     document.body.style.setProperty("--spare", `${context.spare}px`);
     frame.showTab(state.view);
+    frame.showUnit(context.run?.unit ?? context.card.unit);
     frame.showRuns(context.cards, this.#focus !== context.name);
     this.#focus = context.name;
     frame.showStatus(context, this.#index, this.#lost);
@@ -194,7 +208,7 @@ class Shell {
     const scroll = frame.view.scrollTop;
     const key = [state.view, context.name, view.settingsKey(drawn)].join("|");
     frame.rail.show(key, () => view.settings(drawn, frame.rail));
-    frame.view.replaceChildren();
+    frame.view.replaceChildren(...remarks(context).map((remark) => h("p", { class: "note remark" }, remark)));
     view.draw(frame.view, drawn);
     frame.view.scrollTop = scroll;
   }
@@ -307,15 +321,16 @@ class Shell {
  * @returns {context is RunContext}
  */
 function isDrawable(context) {
-  return Boolean(context.run && context.card.epochs && !context.card.error);
+  return Boolean(context.run && context.epoch !== null && !context.card.error);
 }
 
 /**
- * The epoch of the slider as a recorded one; null before the first.
+ * The stop of the slider as a recorded update, or before training; null where there is neither.
  * @param {Run | undefined} run
  */
-function epochOf(run) {
+function stopOf(run) {
   const epochs = run?.epochs ?? [];
+  if (run?.before && (!epochs.length || state.epoch === BEFORE)) return BEFORE;
   if (!epochs.length) return null;
   return state.epoch === null ? epochs[epochs.length - 1] : epochs[position(epochs, state.epoch)];
 }
@@ -324,14 +339,41 @@ function epochOf(run) {
  * What is said in place of a view; null where the view can be drawn.
  * @param {Context} context
  */
-function wordsInstead({ card, run, name, server }) {
+function wordsInstead({ card, run, name, server, epoch }) {
   const wrong = card.error || (run ? "" : server.refusal("run", { run: name }));
   if (wrong) return message("This run could not be read", wrong);
   if (!run) return message("Reading the run", name);
-  if (card.epochs) return null;
-  const done = card.probe ? `written its probe of ${card.probe.size} samples` : "begun";
-  const wait = "The first arrives when the first epoch ends; this page looks every few seconds.";
-  return message("No epochs yet", `${name} has ${done} but no epoch. ${wait}`);
+  if (epoch !== null) return null;
+  const written = card.probe ? `written its probe of ${card.probe.size} samples` : "begun";
+  if (!card.before) {
+    const wait = "The first arrives when the first epoch ends; this page looks every few seconds.";
+    return message("No epochs yet", `${name} has ${written} but no epoch. ${wait}`);
+  }
+  const wait = "What the training changes comes with its first update; this page looks every few seconds.";
+  const words = message("Training has begun", `${name} has ${written} and the maps of the untrained model. ${wait}`);
+  const onclick = () => set({ view: "probe_attributions" });
+  words.append(h("button", { class: "link", type: "button", onclick }, "See the maps of before training →"));
+  return words;
+}
+
+/**
+ * What has to be known of all that a view shows.
+ * @param {Context} context
+ * @returns {string[]}
+ */
+function remarks({ run, card, apart, epoch, stop }) {
+  const lines = [];
+  if (run && epoch !== null && stop !== epoch) {
+    lines.push(`Before training this view has no record: ${moment(run, epoch)}, the first, is shown.`);
+  }
+  if (apart.length) {
+    const others = apart.length > 1 ? `${apart.join(", ")} count` : `${apart[0]} counts`;
+    const unit = card.unit === "epoch" ? "step" : "epoch";
+    lines.push(
+      `${others} in ${unit}s and ${apart.length > 1 ? "are" : "is"} not laid over ${card.name}, which counts in ${card.unit}s.`,
+    );
+  }
+  return lines;
 }
 
 /** @param {string} key */
@@ -371,13 +413,15 @@ function ago(seconds) {
   return `${Math.round(seconds / 86_400)} days ago`;
 }
 
-/** @param {[keys: string[], text: string][]} keys */
-function keyHints(keys) {
-  const lines = keys.map(([names, text]) => {
+/**
+ * @param {[keys: string[], text: string][]} keys
+ * @param {Unit} unit of the run
+ */
+function keyHints(keys, unit) {
+  return keys.flatMap(([names, text]) => {
     const caps = names.map((name) => (name === "…" ? "…" : h("kbd", {}, name)));
-    return [h("span", {}, caps), h("span", {}, text)];
+    return [h("span", {}, caps), h("span", {}, text.replace("epoch", unit))];
   });
-  return h("div", { class: "hints" }, lines);
 }
 
 /** What stands around the views: tabs, status, runs, settings, slider and dialogs. */
@@ -395,11 +439,14 @@ class Frame {
   #runs = h("ul", { class: "runs", "aria-label": "Runs" });
   #settings = h("section", { class: "settings", "aria-label": "Settings" });
   #transport = h("footer", { class: "transport", "aria-label": "Epoch" });
+  #hints = h("div", { class: "hints" });
+  #allHints = h("div", { class: "hints" });
+  #unit = "";
   #keys = h(
     "dialog",
     { "aria-label": "Keyboard", onclick: () => this.#keys.close() },
     h("h3", {}, "Keyboard"),
-    keyHints(ALL_KEYS),
+    this.#allHints,
   );
   #announcements = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
 
@@ -427,7 +474,7 @@ class Frame {
     const runs = h("section", {}, h("h2", {}, "Runs"), this.#runs);
     document.body.append(
       h("header", { class: "bar" }, this.#tabs, status),
-      h("aside", { class: "rail", "aria-label": "Runs and settings" }, runs, this.#settings, keyHints(KEYS)),
+      h("aside", { class: "rail", "aria-label": "Runs and settings" }, runs, this.#settings, this.#hints),
       this.view,
       this.#transport,
       this.#keys,
@@ -435,6 +482,19 @@ class Frame {
       h("div", { id: "tip", class: "tip", hidden: true }),
       this.#announcements,
     );
+  }
+
+  /**
+   * Says what the keys step through.
+   * @param {Unit} unit
+   */
+  showUnit(unit) {
+    if (unit === this.#unit) return;
+    this.#unit = unit;
+    this.#hints.replaceChildren(...keyHints(KEYS, unit));
+    this.#allHints.replaceChildren(...keyHints(ALL_KEYS, unit));
+    this.#transport.setAttribute("aria-label", unit === "epoch" ? "Epoch" : "Step");
+    this.#transport.classList.toggle("steps", unit === "step"); // whose words are longer
   }
 
   get isDialogOpen() {
@@ -474,14 +534,14 @@ class Frame {
   }
 
   /**
-   * Last epoch seen, whether it is still being written to, what the callbacks cost.
+   * Last update seen, whether it is still being written to, what the callbacks cost.
    * @param {Context} context
    * @param {DatedIndex} index
    * @param {string} lost
    */
   showStatus({ card, run }, index, lost) {
     const since = card.last ? index.now + (performance.now() - index.at) / 1000 - card.last.wall_time : Infinity;
-    // Silence of several epochs' length is an end, or a very long epoch: it says how long ago, and does not guess further.
+    // Silence of several updates' length is an end, or a very long one: it says how long ago, and does not guess further.
     const writing = card.last ? since < Math.max(30, 4 * (card.last.seconds ?? 0)) : true;
     const words = lost ? "the server does not answer, trying again" : h("span", {}, statusWords(card, writing, since));
     let light = writing ? "live" : "";
@@ -496,7 +556,7 @@ class Frame {
     this.#notesButton.hidden = !notes.length;
     this.#notesButton.textContent = count(notes.length, "note");
     const lines = notes.slice(-NOTES_LISTED).map((note) => {
-      const when = h("span", { class: "note" }, note.epoch === null ? "" : `epoch ${note.epoch} `);
+      const when = h("span", { class: "note" }, note.moment && `${note.moment} `);
       return h("p", {}, when, h("span", { class: note.stopped ? "alarm" : "" }, note.text));
     });
     this.#notes.replaceChildren(h("h3", {}, "What the callbacks noted"), ...lines);
@@ -526,8 +586,15 @@ class Frame {
  */
 function statusWords(card, writing, since) {
   if (card.error) return "this run could not be read";
-  if (!card.last) return card.probe ? "probe written, training started" : "waiting for the first epoch";
-  return [writing ? "writing, " : "", "last epoch ", h("b", {}, String(card.last.epoch)), `, ${ago(since)}`];
+  if (!card.last) return waitingWords(card);
+  const [, unit, number, of = ""] = /^(\w+) (\d+)(.*)$/.exec(card.last.moment) ?? [];
+  return [writing ? "writing, " : "", `last ${unit} `, h("b", {}, number), `${of}, ${ago(since)}`];
+}
+
+/** @param {Card} card */
+function waitingWords(card) {
+  if (card.before) return "the untrained model is written, training started";
+  return card.probe ? "probe written, training started" : "waiting for the first epoch";
 }
 
 /**

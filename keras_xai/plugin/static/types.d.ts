@@ -5,6 +5,8 @@
 
 type Source = "live" | "clean" | "data";
 type AlertSource = Source | "gap" | "rule";
+/** What updates are counted in. In all answers `epoch` and `epochs` are the numbers of updates in this unit. */
+type Unit = "epoch" | "step";
 type Verdict = "data changed" | "reliance moved" | "training-only shortcut" | "rows differ" | "rule broken";
 type Kind = "table" | "image" | "series" | "tokens" | "volume";
 type ColourMap = "sequential" | "diverging" | "ember";
@@ -49,8 +51,11 @@ interface Framed {
 interface Card {
   name: string;
   error: string;
+  unit: Unit;
   epochs: number;
-  last: { epoch: number; wall_time: number; seconds: number | null } | null;
+  /** whether the untrained model was explained */
+  before: boolean;
+  last: { epoch: number; moment: string; wall_time: number; seconds: number | null } | null;
   alerts: number;
   flags: Record<string, number>;
   probe: { kind: Kind; size: number; hash: string } | null;
@@ -73,6 +78,8 @@ type Carrier = [feature: string, row: string, label: string, value: string, shar
 
 interface AlertRecord {
   epoch: number;
+  /** in words */
+  moment: string;
   source: AlertSource;
   verdict: Verdict;
   /** false for training rows that merely differ */
@@ -94,6 +101,8 @@ interface Method {
   name: string;
   title: string;
   epochs: number[];
+  /** whether the untrained model was explained by it */
+  before: boolean;
   quantity: "contribution" | "slope" | "other";
   /** whose units the values are of; "" for values of the input, and for maps */
   layer: string;
@@ -124,13 +133,16 @@ interface SourceInfo {
 
 interface Run extends Omit<Card, "epochs" | "probe" | "alerts"> {
   epochs: number[];
+  /** of a run that counts in steps: the epoch of each update, and the updates at which an epoch ended */
+  epoch_of: number[];
+  ends: number[];
   wall_times: number[];
   learning_rate: (number | null)[];
   logs: string[];
   cost: number | null;
   cost_once: number;
   not_finite_since: number | null;
-  notes: { epoch: number | null; text: string; stopped: boolean }[];
+  notes: { epoch: number | null; moment: string; text: string; stopped: boolean }[];
   stops: Record<string, string>;
   passed_over: Record<string, string>;
   alerts: AlertRecord[];
@@ -340,7 +352,12 @@ interface Context {
   theme: Theme;
   /** pixels of height that a chart may have more in a tall window */
   spare: number;
+  /** the number of the update that is shown; where a view has none of before training, it is the first */
   epoch: number | null;
+  /** where the slider stands: as above, or before training */
+  stop: number | null;
+  /** names of picked runs that cannot be laid over this one: they count in another unit */
+  apart: string[];
 }
 /** The context of a run that was read and has epochs. */
 type RunContext = Context & { run: Run; epoch: number };

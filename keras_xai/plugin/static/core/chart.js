@@ -5,6 +5,7 @@
 import { runColour, themeName, token } from "./colour.js";
 import { clamp, h, key, position, s } from "./dom.js";
 import { set } from "./state.js";
+import { BEFORE } from "./updates.js";
 
 const CONFIG = { displayModeBar: false, doubleClick: false, showTips: false, scrollZoom: false };
 const CHARTS_KEPT = 24;
@@ -280,7 +281,14 @@ function follow(entry) {
   if (!axes || !entry.drawn) return;
   const { meta } = entry.drawn.layout;
   entry.layer.replaceChildren();
-  if (entry.still || meta?.by === "row" || entry.epoch === null || axes.x._length === undefined) return;
+  if (
+    entry.still ||
+    meta?.by === "row" ||
+    entry.epoch === null ||
+    entry.epoch === BEFORE ||
+    axes.x._length === undefined
+  )
+    return;
   const marks = meta?.cells ? columnMarks(entry, axes, entry.epoch) : lineMarks(entry, axes, entry.epoch);
   entry.layer.append(...marks);
 }
@@ -294,11 +302,9 @@ function follow(entry) {
 function columnMarks(entry, { x, y }, epoch) {
   const columns = tracesOf(entry)[0]?.x;
   if (!columns?.length) return [];
-  const column = columns[position(columns, epoch)];
-  const step = columns.length > 1 ? Math.max(1, columns[1] - columns[0]) : 1;
-  const half = (Math.abs(x.d2p(1) - x.d2p(0)) / 2) * step;
-  const left = clamp(x.d2p(column) - half, 0, x._length);
-  const right = clamp(x.d2p(column) + half, 0, x._length);
+  const [low, high] = cellAt(columns, position(columns, epoch));
+  const left = clamp(x.d2p(low), 0, x._length);
+  const right = clamp(x.d2p(high), 0, x._length);
   const frame = s("rect", {
     x: x._offset + left - 1,
     y: y._offset - 1.5,
@@ -322,6 +328,20 @@ function columnMarks(entry, { x, y }, epoch) {
     opacity: 0.16,
   });
   return [frame, chosen];
+}
+
+/**
+ * The ends of a column of cells: half way to its neighbours, and as far beyond the first and the last one.
+ * @param {number[]} columns
+ * @param {number} at
+ * @returns {[number, number]}
+ */
+function cellAt(columns, at) {
+  const column = columns[at];
+  const left = (column - columns[at - 1]) / 2;
+  const right = (columns[at + 1] - column) / 2;
+  const half = [left, right].find(Number.isFinite) ?? 0.5;
+  return [column - (Number.isFinite(left) ? left : half), column + (Number.isFinite(right) ? right : half)];
 }
 
 /**

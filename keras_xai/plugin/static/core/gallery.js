@@ -6,9 +6,11 @@ import { clamp, clip, count, percent, position, short } from "./dom.js";
 import { clipAt, clipOf, density, reduced } from "./image.js";
 import { Memo } from "./memo.js";
 import { state } from "./state.js";
+import { BEFORE } from "./updates.js";
 
 const BYTES_AHEAD = 6e7; // of maps fetched before they are asked for: all epochs of a usual gallery
 const REST = 300; // milliseconds without a step before maps are fetched ahead
+const STAMP_BEFORE = "before"; // of what is written once
 const TILE = 80; // pixels of the page that a map on a tile is wide beside its input,
 const TILE_ALONE = 150; // and where the inputs were not written
 
@@ -130,10 +132,13 @@ export class GalleryReader {
     const { server } = context;
     const { name = context.name, run = context.run, moving = false } = options;
     const compared = options.epoch !== undefined;
-    const answer = server.read("outputs", { run: name, method: method.name }, run.stamp);
+    const course = server.read("outputs", { run: name, method: method.name }, run.stamp);
+    const asked = options.epoch ?? context.epoch ?? 0;
+    const untrained = method.before && (asked === BEFORE || !method.epochs.length);
+    const answer = untrained ? server.read("outputs", outputsBefore(name, method), STAMP_BEFORE) : course;
     const outputs = answer?.epochs.length ? answer : null;
-    const recorded = method.epochs[position(method.epochs, options.epoch ?? context.epoch ?? 0)];
-    const [epoch, notFiniteSince] = epochToShow(outputs, method.epochs, recorded);
+    const recorded = untrained ? BEFORE : method.epochs[position(method.epochs, asked)];
+    const [epoch, notFiniteSince] = untrained ? [BEFORE, null] : epochToShow(outputs, method.epochs, recorded);
     const stored = run.probe?.stored ?? false;
     const kind = run.probe?.kind ?? "table";
     /** @type {Query} */
@@ -142,14 +147,14 @@ export class GalleryReader {
     const needsWhole = compared || state.sort === "change";
     if (kind === "image" && !needsWhole) parameters.most = Math.round(tileOf(run) * density());
     const written = writtenAt(run, epoch);
-    const ofEpoch = method.epochs.length ? server.read("attribution", parameters, written) : undefined;
+    const ofEpoch = method.epochs.length || untrained ? server.read("attribution", parameters, written) : undefined;
     const key = `${name}\n${method.name}`;
     if (ofEpoch) this.#lastMaps.set(key, ofEpoch);
     const maps = ofEpoch ?? (compared ? undefined : this.#lastMaps.get(key));
     const inputs = stored ? (server.read("inputs", { run: name }, "once") ?? null) : null;
-    const complete = maps && outputs && (inputs || !stored);
+    const complete = maps && outputs && course && (inputs || !stored);
     const data = { run, method, epoch, notFiniteSince, parameters, written, current: Boolean(ofEpoch), moving, server };
-    const gallery = complete ? new Gallery({ ...data, maps, outputs, inputs }) : null;
+    const gallery = complete ? new Gallery({ ...data, maps, outputs, course, inputs }) : null;
     return { method, epoch, notFiniteSince, parameters, current: Boolean(ofEpoch), gallery };
   }
 
@@ -163,7 +168,7 @@ export class GalleryReader {
     const { run, server, parameters } = gallery;
     const { epochs } = gallery.method;
     const at = epochs.indexOf(gallery.epoch);
-    const others = epochs.map((_, i) => i).filter((i) => i !== at);
+    const others = epochs.map((_, i) => i).filter((i) => i !== at); // from before training on it is all
     const nearestFirst = others.sort((a, b) => Math.abs(a - at) - Math.abs(b - at));
     const count = clamp(Math.floor(BYTES_AHEAD / bytesOf(gallery.maps)), 2, 60);
     for (const i of nearestFirst.slice(0, count)) {
@@ -178,7 +183,14 @@ export class GalleryReader {
  * @param {Run} run
  * @param {number} epoch
  */
-const writtenAt = (run, epoch) => String(run.wall_times[run.epochs.indexOf(epoch)]);
+const writtenAt = (run, epoch) => (epoch === BEFORE ? STAMP_BEFORE : String(run.wall_times[run.epochs.indexOf(epoch)]));
+
+/**
+ * What is asked for of the untrained model's outputs.
+ * @param {string} name of the run
+ * @param {Method} method
+ */
+const outputsBefore = (name, method) => ({ run: name, method: method.name, epoch: BEFORE });
 
 /**
  * The width of a map on its tile, in pixels of the page.
@@ -198,7 +210,8 @@ const tileOf = (run) => (run.probe?.stored ? TILE : TILE_ALONE);
  * @property {boolean} moving
  * @property {import("./api.js").Server} server
  * @property {AttributionMaps} maps
- * @property {Outputs} outputs
+ * @property {Outputs} outputs of the maps' update, among others or alone
+ * @property {Outputs} course the outputs over all updates
  * @property {Inputs | null} inputs
  */
 
@@ -238,8 +251,9 @@ export class Gallery {
     this.area = this.shape.reduce((product, side) => product * side, 1);
     this.length = this.area * (this.depth || 1);
     this.kind = this.#kind(run.probe?.kind ?? "table");
-    this.outputEpochs = outputs.epochs;
-    this.outputAt = position(this.outputEpochs, this.epoch);
+    this.course = data.course;
+    this.courseEpochs = data.course.epochs;
+    this.outputAt = position(outputs.epochs, this.epoch);
     this.classes = outputs.classes;
     this.percents = outputs.percent;
   }
@@ -486,14 +500,14 @@ export class Gallery {
    * @param {number} sample
    */
   trajectory(sample) {
-    return memo.once(this.outputs, `trajectory ${sample}`, () =>
-      this.outputEpochs.map((_, at) => this.#number("trajectory", sample, at)),
+    return memo.once(this.course, `trajectory ${sample}`, () =>
+      this.courseEpochs.map((_, at) => this.course.trajectory.data[at * this.size + sample]),
     );
   }
 
   /** @param {number} sample */
   confidence(sample) {
-    return this.percents ? this.trajectory(sample)[this.outputAt] : NaN;
+    return this.percents ? this.#number("trajectory", sample) : NaN;
   }
 
   /**
@@ -530,7 +544,7 @@ export class Gallery {
    * @param {number} epoch
    */
   isFinite(epoch) {
-    return finiteEpochs(this.outputs)[position(this.outputEpochs, epoch)];
+    return epoch === BEFORE || finiteEpochs(this.course)[position(this.courseEpochs, epoch)];
   }
 
   /**
@@ -606,6 +620,7 @@ export class Gallery {
   /** The epoch before the first alert up to here: what "change" is measured from. */
   get base() {
     const { epochs } = this.method;
+    if (this.epoch === BEFORE) return BEFORE;
     const alert = firstChange(this.run, this.epoch);
     return epochs[position(epochs, alert ? alert.epoch - 1 : epochs[0])];
   }

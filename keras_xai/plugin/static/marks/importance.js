@@ -3,6 +3,7 @@ import { alarmsOf } from "../core/alerts.js";
 import { legend, token } from "../core/colour.js";
 import { context2d, h, hint, percent, position, signed } from "../core/dom.js";
 import { draw } from "../core/image.js";
+import { named } from "../core/updates.js";
 
 const MAP_SIZE = 152; // pixels of the page
 const NAMES_LISTED = 5;
@@ -92,16 +93,17 @@ export const nowWords = (importance, epoch) => (notFiniteSince(importance, epoch
 
 /**
  * What an importance lacks at an epoch, in words: all of it, or some features; null where it lacks nothing.
+ * @param {Run} run
  * @param {Importance} importance
  * @param {number} epoch
  */
-export function lacking(importance, epoch) {
+export function lacking(run, importance, epoch) {
   const since = notFiniteSince(importance, epoch);
   const at = measuredAt(importance, epoch);
   if (since !== null) {
     const earlier = at < position(importance.epochs, epoch);
-    const instead = earlier ? `: epoch ${importance.epochs[at]}, the last one before, is shown` : "";
-    return h("p", { class: "note alarm" }, `The importance is not finite since epoch ${since}${instead}.`);
+    const instead = earlier ? `: ${named(run, importance.epochs[at])}, the last one before, is shown` : "";
+    return h("p", { class: "note alarm" }, `The importance is not finite since ${named(run, since)}${instead}.`);
   }
   const shares = row(importance.share, at);
   const names = importance.names.filter((_, i) => !Number.isFinite(shares[i]));
@@ -192,16 +194,17 @@ export class CellPlane {
 }
 
 /**
- * Importance over the input at some epochs, all on one scale.
+ * Importance over the input at some updates of a run, all on one scale.
+ * @param {Run} run
  * @param {{title: string, epoch: number, values: Float32Array}[]} list
  * @param {Cells} cells
  * @param {string[]} names
  * @param {number} spare
  */
-export function importanceMaps(list, cells, names, spare) {
+export function importanceMaps(run, list, cells, names, spare) {
   const hi = Math.max(...list.map(({ values }) => largest(values))) || 1;
   const figures = list.map(({ title, epoch, values }) =>
-    mapFigure(title, `epoch ${epoch}`, cells, { values, hi, map: "sequential" }, spare, (cell) => {
+    mapFigure(title, named(run, epoch), cells, { values, hi, map: "sequential" }, spare, (cell) => {
       return `${names[cell]}\n${rankWords(values, cell)}`;
     }),
   );

@@ -102,17 +102,18 @@ function pathOf(values, epochs, x, y) {
 
 /**
  * A value in 0..1 over epochs as a word-sized line, with the first alert and where the slider stands.
+ * @param {Run} run
  * @param {number[]} epochs
  * @param {number[]} values
- * @param {number} at
+ * @param {number} at -1 where the slider stands before training
  * @param {number | undefined} alert
  * @param {number} width
  * @param {number} [height]
  */
-export function spark(epochs, values, at, alert, width, height = 20) {
+export function spark({ unit }, epochs, values, at, alert, width, height = 20) {
   const x = linear(epochs[0], epochs[epochs.length - 1], 3, width - 3);
   const y = linear(0, 1, height - 3, 3);
-  const words = `over epochs: ${percent(values[0])} to ${percent(values[values.length - 1])}`;
+  const words = `over ${unit}s: ${percent(values[0])} to ${percent(values[values.length - 1])}`;
   const svg = s("svg", { width, height, role: "img", "aria-label": words });
   svg.append(s("line", { x1: 0, x2: width, y1: height - 3, y2: height - 3, stroke: token("line") }));
   if (alert !== undefined) {

@@ -2,6 +2,7 @@
 import { eventsOf } from "../core/alerts.js";
 import { h, percent, signed, signedPercent } from "../core/dom.js";
 import { set } from "../core/state.js";
+import { named } from "../core/updates.js";
 import { measuredAt, row, shareWords } from "../marks/importance.js";
 import { linkToSamples } from "./links.js";
 
@@ -26,7 +27,7 @@ export const alertList = (context, alerts) =>
 function eventEntry(context, event) {
   const [first] = event;
   const last = Math.max(...event.map((alert) => alert.lasted));
-  const until = last > first.epoch ? ` to ${last}` : "";
+  const when = last > first.epoch ? `${named(context.run, first.epoch)} to ${last}` : first.moment;
   const title = first.sentence || (context.vocabulary.verdicts[first.verdict] ?? first.verdict);
   const head = h("span", {}, title[0].toUpperCase() + title.slice(1));
   const notes = [];
@@ -40,11 +41,11 @@ function eventEntry(context, event) {
     "data-key": `alert ${first.cause} ${first.source}`,
     onclick: () => set(leadsTo(context.run, first)),
   };
-  const when = h("span", { class: first.alarm ? "alarm" : "note" }, `epoch ${first.epoch}${until}`);
+  const mark = h("span", { class: first.alarm ? "alarm" : "note" }, when);
   const button = h(
     "button",
     attributes,
-    h("span", { class: "head" }, head, when),
+    h("span", { class: "head" }, head, mark),
     notes.map((note) => h("span", { class: "note" }, note)),
     h("span", { class: "note advice" }, first.advice),
     movesTable(context, event),
@@ -69,7 +70,7 @@ const TITLES = {
   gap: ["feature", "in the probe", "in the training rows", "z"],
   rule: ["feature", "measured", "limit"],
 };
-const TITLES_OF_CHANGES = ["feature", "share", "now", "z", "seen by, epoch"];
+const TITLES_OF_CHANGES = ["feature", "share", "now", "z"];
 
 /**
  * The features of an event that moved; which rows differ is said of the event.
@@ -79,7 +80,7 @@ const TITLES_OF_CHANGES = ["feature", "share", "now", "z", "seen by, epoch"];
 function movesTable(context, event) {
   const rows = event.flatMap((alert) => moveRows(context, alert));
   if (!rows.length) return null;
-  const titles = TITLES[event[0].source] ?? TITLES_OF_CHANGES;
+  const titles = TITLES[event[0].source] ?? [...TITLES_OF_CHANGES, `seen by, ${context.run.unit}`];
   const head = titles.map((title) => h("th", { scope: "col" }, title));
   return h("table", {}, h("tr", {}, head), rows);
 }

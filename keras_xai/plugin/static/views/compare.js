@@ -5,6 +5,7 @@ import { h, message, panel, percent } from "../core/dom.js";
 import { moved, rangeOf, shareChange, shares } from "../core/gallery.js";
 import { clipAt, draw } from "../core/image.js";
 import { set, state } from "../core/state.js";
+import { BEFORE, capitalized, moment, named } from "../core/updates.js";
 import { alertedFeatures } from "../marks/importance.js";
 import { dumbbell } from "../marks/slopes.js";
 import { barsTile, seriesTile, tileValues, tokensRow } from "../marks/tiles.js";
@@ -79,7 +80,7 @@ function comparisonOf(context, method, reader) {
 function betweenMethods(context, reader) {
   const { run, epoch } = context;
   const sides = run.methods.map((method) => ({ reading: reader.read(context, method, { epoch }), name: method.title }));
-  return { title: `Methods at epoch ${epoch}`, sides };
+  return { title: `Methods ${epoch === BEFORE ? "" : "at "}${moment(run, epoch)}`, sides };
 }
 
 /**
@@ -88,7 +89,7 @@ function betweenMethods(context, reader) {
  * @param {GalleryReader} reader
  */
 function betweenRuns(context, method, reader) {
-  const { name, epoch, server } = context;
+  const { name, epoch, run, server } = context;
   const others = comparableRuns(context);
   const chosen = others.includes(state.other) ? state.other : others[0];
   if (!chosen) {
@@ -106,7 +107,7 @@ function betweenRuns(context, method, reader) {
     },
     { reading: reader.read(context, method, { epoch }), name },
   ];
-  return { title: `${method.title}: two runs at epoch ${epoch}`, sides };
+  return { title: `${method.title}: two runs ${epoch === BEFORE ? "" : "at "}${moment(run, epoch)}`, sides };
 }
 
 /**
@@ -117,28 +118,34 @@ function betweenRuns(context, method, reader) {
 function betweenEpochs(context, method, reader) {
   const { run, epoch } = context;
   const alert = firstChange(run, epoch);
-  const first = reader.read(context, method, { epoch: state.first ?? (alert ? alert.epoch - 1 : method.epochs[0]) });
+  const start = method.before ? BEFORE : method.epochs[0];
+  const first = reader.read(context, method, { epoch: state.first ?? (alert ? alert.epoch - 1 : start) });
   const second = reader.read(context, method, { epoch: state.second ?? epoch });
   const sides = [
-    { reading: first, name: epochPick("first", first.epoch, method.epochs) },
-    { reading: second, name: epochPick("second", second.epoch, method.epochs) },
+    { reading: first, name: updatePick(run, "first", first.epoch, method) },
+    { reading: second, name: updatePick(run, "second", second.epoch, method) },
   ];
-  return { title: `${method.title}: epoch ${first.epoch} against ${second.epoch}`, sides };
+  const against = second.epoch === BEFORE || first.epoch === BEFORE ? named(run, second.epoch) : second.epoch;
+  return { title: `${method.title}: ${named(run, first.epoch)} against ${against}`, sides };
 }
 
 /**
- * Each side's epoch is chosen in its own row; the second follows the slider until it is.
+ * Each side's update is chosen in its own row; the second follows the slider until it is.
+ * @param {Run} run
  * @param {"first" | "second"} which
  * @param {number} epoch
- * @param {number[]} epochs
+ * @param {Method} method
  */
-function epochPick(which, epoch, epochs) {
+function updatePick(run, which, epoch, { epochs, before }) {
   const attributes = {
-    "aria-label": `The ${which} epoch`,
+    "aria-label": `The ${which} ${run.unit}`,
     "data-key": `${which} epoch`,
     onchange: () => set({ [which]: Number(node.value) }),
   };
-  const options = epochs.map((value) => h("option", { value }, `Epoch ${value}`));
+  const choices = before ? [BEFORE, ...epochs] : epochs;
+  const options = choices.map((value) =>
+    h("option", { value }, value === BEFORE ? "Untrained" : capitalized(named(run, value))),
+  );
   const node = h("select", attributes, options);
   node.value = String(epoch);
   return node;
@@ -304,8 +311,8 @@ class ComparisonTable {
 }
 
 /** @param {Gallery} gallery */
-function sideNote({ notFiniteSince, score }) {
-  if (notFiniteSince !== null) return `not finite since epoch ${notFiniteSince}`;
+function sideNote({ run, notFiniteSince, score }) {
+  if (notFiniteSince !== null) return `not finite since ${named(run, notFiniteSince)}`;
   return score ? `${score.right} of ${score.of} right` : "";
 }
 

@@ -6,6 +6,7 @@ import { group } from "../core/controls.js";
 import { absent, h, panel, percent, position, short } from "../core/dom.js";
 import { draw } from "../core/image.js";
 import { set, state } from "../core/state.js";
+import { moment, named } from "../core/updates.js";
 import {
   CellPlane,
   cellsOf,
@@ -88,7 +89,7 @@ function scorePanel(context) {
   const score = chart(context, "drift_score", {
     id: "drift score",
     height: 204 + context.spare,
-    label: "Drift score over epochs with its limit and the alerts",
+    label: `Drift score over ${context.run.unit}s with its limit and the alerts`,
   });
   const meaning = " Score: the largest move of one feature in units of its own usual step.";
   const note = h("p", { class: "note" }, rateWords(context.run, context.epoch), meaning);
@@ -124,15 +125,15 @@ function alertsPanel(context) {
  * @param {Importance | undefined} importance
  */
 function ranksPanel(context, source, importance) {
-  const { epoch, vocabulary } = context;
+  const { epoch, run, vocabulary } = context;
   const ranks = chart(context, "rank_bump", {
     parameters: { source, epoch },
     overlays: false,
     height: 296 + context.spare,
-    label: "Rank of the ten most important features over epochs",
+    label: `Rank of the ten most important features over ${context.run.unit}s`,
   });
   const note = `${vocabulary.sources[source]}, rank 1 on top`;
-  const gaps = importance ? lacking(importance, epoch) : null;
+  const gaps = importance ? lacking(run, importance, epoch) : null;
   return panel("c7", "Rank of the ten most important features", note, ranks, gaps);
 }
 
@@ -144,7 +145,7 @@ function ranksPanel(context, source, importance) {
 function mapsPanel(context, source, importance) {
   const cells = importance ? cellsOf(context.run, importance) : null;
   if (importance && cells) return imageMaps(context, importance, cells);
-  const title = "Importance by feature and epoch";
+  const title = `Importance by feature and ${context.run.unit}`;
   const parameters = { source, epoch: context.epoch };
   const scale = figureBehind(context, "importance_map", parameters, false)?.layout.meta?.scale;
   const options = { parameters, overlays: false, height: 286 + context.spare, label: title };
@@ -166,11 +167,15 @@ function imageMaps(context, importance, cells) {
   const base = alert ? Math.max(0, position(epochs, alert.epoch) - 1) : measuredAt(importance, epochs[0]);
   const [before, after] = [row(share, base), row(share, at)];
   const list = [
-    { title: alert ? "Before the alert" : "First epoch", epoch: epochs[base], values: before },
+    {
+      title: alert ? "Before the alert" : `First ${run.unit === "epoch" ? "epoch" : "update"}`,
+      epoch: epochs[base],
+      values: before,
+    },
     { title: nowWords(importance, epoch), epoch: epochs[at], values: after },
   ];
-  const maps = importanceMaps(list, cells, names, spare);
-  const note = `epoch ${epochs[base]} → ${epochs[at]}`;
+  const maps = importanceMaps(run, list, cells, names, spare);
+  const note = `${run.unit} ${epochs[base]} → ${epochs[at]}`;
   const change = changeFigure(before, after, cells, names, note, spare);
   maps.append(change.figure);
   const high = Math.max(largest(before), largest(after));
@@ -213,7 +218,7 @@ function strip({ run, epoch }, { epochs, share }, cells) {
     const attributes = {
       type: "button",
       class: `${i === current ? "now" : ""} ${alerted.has(epochs[i]) ? "tick" : ""}`,
-      "aria-label": `Importance at epoch ${epochs[i]}`,
+      "aria-label": `Importance at ${moment(run, epochs[i])}`,
       "data-key": `strip ${epochs[i]}`,
       onclick: () => set({ epoch: epochs[i] }),
     };
@@ -260,7 +265,7 @@ function differencesPanel(context, source, importance) {
     largestFirst.map((i) => features[i]),
     difference,
   );
-  const note = `share of importance, ${context.vocabulary.sources[source]}, epoch ${context.epoch}`;
+  const note = `share of importance, ${context.vocabulary.sources[source]}, ${named(context.run, context.epoch)}`;
   return panel("c12", "Where the ticked runs differ most", note, table);
 }
 
@@ -293,7 +298,7 @@ function columnOf(context, name, source) {
 function differencesTable(context, columns, features, difference) {
   const heads = columns.map(({ name, epoch }) => {
     const style = { color: runColour(context.place(name)) };
-    return h("th", { scope: "col", style }, epoch === context.epoch ? name : `${name} (epoch ${epoch})`);
+    return h("th", { scope: "col", style }, epoch === context.epoch ? name : `${name} (${named(context.run, epoch)})`);
   });
   const rows = features.map((feature) => {
     const cells = columns.map(({ shares }) => {

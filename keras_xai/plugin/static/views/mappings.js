@@ -4,6 +4,7 @@ import { group } from "../core/controls.js";
 import { absent, clamp, context2d, h, hideTip, hint, key, linear, panel, percent, position } from "../core/dom.js";
 import { Memo } from "../core/memo.js";
 import { set, state } from "../core/state.js";
+import { moment, named } from "../core/updates.js";
 import { figurePanel } from "./figure_panel.js";
 import { linkToSample } from "./links.js";
 import { BaseView } from "./view.js";
@@ -83,7 +84,7 @@ export class MappingsView extends BaseView {
       root.append(absent(run, "ProbeMappings", "This run wrote no mappings", code));
       return;
     }
-    const grid = h("div", { class: "grid" }, this.#map.panel(map, context.epoch), suspectsPanel(map));
+    const grid = h("div", { class: "grid" }, this.#map.panel(context, map), suspectsPanel(context.run, map));
     root.append(grid);
     this.#map.paint(map, context.epoch); // which needs to know its width
     for (const entry of PANELS) grid.append(...figurePanel(context, entry));
@@ -145,17 +146,18 @@ function placeOf(map, epoch) {
 }
 
 /**
- * Since when nothing is finite, said below the map of the last epoch before.
+ * Since when nothing is finite, said below the map of the last update before.
+ * @param {Run} run
  * @param {LayerMap} map
  * @param {number} epoch
  */
-function notFinite(map, epoch) {
+function notFinite(run, map, epoch) {
   const [nearest, at] = [position(map.epochs, epoch), placeOf(map, epoch)];
   if (map.read[nearest]) return null;
   const earlier = at < nearest;
   const since = map.epochs[earlier ? at + 1 : 0];
-  const instead = earlier ? `: epoch ${map.epochs[at]}, the last one before, is shown` : "";
-  return h("p", { class: "note alarm" }, `The outputs are not finite since epoch ${since}${instead}.`);
+  const instead = earlier ? `: ${named(run, map.epochs[at])}, the last one before, is shown` : "";
+  return h("p", { class: "note alarm" }, `The outputs are not finite since ${named(run, since)}${instead}.`);
 }
 
 /** What is seen of the plane, kept with the places of the samples. */
@@ -219,21 +221,22 @@ class SampleMap {
   }
 
   /**
+   * @param {RunContext} context
    * @param {LayerMap} map
-   * @param {number} epoch
    */
-  panel(map, epoch) {
-    const drawnEpoch = map.epochs[placeOf(map, epoch)];
+  panel({ run, epoch }, map) {
+    const drawn = moment(run, map.epochs[placeOf(map, epoch)]);
+    const update = run.unit === "epoch" ? "epoch" : "update";
     const size = map.places.shape[1];
     this.#canvas.setAttribute("role", "img");
-    this.#canvas.setAttribute("aria-label", `Map of ${size} samples in ${map.layer} at epoch ${drawnEpoch}`);
+    this.#canvas.setAttribute("aria-label", `Map of ${size} samples in ${map.layer} at ${drawn}`);
     const legends = h("div", { class: "legends dots" }, colourKeys(map));
     const reading =
-      "Near is alike to this layer; tails come from the last five epochs. Every epoch is turned towards the last one, so " +
-      "that only the training moves a point.";
+      `Near is alike to this layer; tails come from the last five ${update}s. Every ${update} is turned towards the last one, ` +
+      "so that only the training moves a point.";
     const title = `Where the samples lie in ${map.layer}`;
     const note = h("p", { class: "note" }, reading);
-    return panel("c7", title, `epoch ${drawnEpoch}`, notFinite(map, epoch), this.#canvas, legends, note);
+    return panel("c7", title, drawn, notFinite(run, map, epoch), this.#canvas, legends, note);
   }
 
   /**
@@ -371,9 +374,10 @@ function describe(map, at, b) {
 
 /**
  * Samples whose label was believed least: mislabelled, or hard. Those of the gallery lead to their attributions.
+ * @param {Run} run
  * @param {LayerMap} map
  */
-function suspectsPanel(map) {
+function suspectsPanel(run, map) {
   const title = "Suspicious labels";
   if (!map.suspects.length) {
     const words = map.label
@@ -384,7 +388,7 @@ function suspectsPanel(map) {
   const largest = Math.max(...map.suspects.map(({ confidence }) => confidence), 1e-9);
   const length = linear(0, largest, 0, 100);
   const rows = map.suspects.map((suspect) => suspectRow(map, suspect, length(suspect.confidence)));
-  const titles = ["sample", "label", "read as", "believed over all epochs"];
+  const titles = ["sample", "label", "read as", `believed over all ${run.unit === "epoch" ? "epoch" : "update"}s`];
   const head = titles.map((name) => h("th", { scope: "col" }, name));
   const table = h("table", {}, h("tr", {}, head), rows);
   const words = `Label and reading are of the region that is explained; believed is the mean over all ${map.unit}s with a label.`;

@@ -142,7 +142,7 @@ function driftPanel(context, source, span) {
     return out;
   }
   const height = CHART_HEIGHT + context.spare;
-  const label = "Drift score over epochs with its limit";
+  const label = `Drift score over ${context.run.unit}s with its limit`;
   out.append(chart(context, "drift_score", { id: "overview drift", height, label }));
   return out;
 }
@@ -166,15 +166,15 @@ function importancePanel(context, importance, summary, deferred) {
   const at = measuredAt(importance, epoch);
   const first = measuredAt(importance, importance.epochs[0]);
   const cells = cellsOf(run, importance);
-  const gaps = lacking(importance, epoch);
+  const gaps = lacking(run, importance, epoch);
   if (!cells) {
-    const note = `share, epoch ${importance.epochs[first]} → ${importance.epochs[at]}`;
+    const note = `share, ${run.unit} ${importance.epochs[first]} → ${importance.epochs[at]}`;
     const out = panel("c5", "Most important features", note, gaps);
     const features = order(row(importance.share, at)).slice(0, FEATURES);
     return deferred.add(out, slopeBetween(context, importance, first, at, features));
   }
   const before = measuredAt(importance, summary.before);
-  const places = [{ place: first, title: "First epoch" }];
+  const places = [{ place: first, title: run.unit === "epoch" ? "First epoch" : "First update" }];
   if (summary.alarm && before > 0 && before < at) places.push({ place: before, title: "Before the alert" });
   places.push({ place: at, title: nowWords(importance, epoch) });
   const maps = places.map(({ place, title }) => {
@@ -182,7 +182,7 @@ function importancePanel(context, importance, summary, deferred) {
   });
   const high = Math.max(...maps.map(({ values }) => largest(values)));
   const scale = legend("sequential", "0\u00a0%", percent(high));
-  const figures = importanceMaps(maps, cells, importance.names, spare);
+  const figures = importanceMaps(run, maps, cells, importance.names, spare);
   return panel("c5", "Where the importance lies", scale, figures, sliceOrder(cells), gaps);
 }
 
@@ -211,7 +211,7 @@ function lossPanel(context) {
     "c4",
     "Loss",
     keys,
-    chart(context, "loss", { height: CHART_HEIGHT + context.spare, label: "Loss over epochs" }),
+    chart(context, "loss", { height: CHART_HEIGHT + context.spare, label: `Loss over ${context.run.unit}s` }),
   );
 }
 
@@ -231,7 +231,7 @@ function movedPanel(context, importance, summary, deferred) {
   const moved = order(to.map((value, i) => Math.abs(value - from[i])));
   const rise = moved.filter((i) => to[i] > from[i]).slice(0, MOVED);
   const fall = moved.filter((i) => to[i] <= from[i]).slice(0, MOVED);
-  const out = panel("c4", title, `share, epoch ${importance.epochs[before]} → ${importance.epochs[at]}`);
+  const out = panel("c4", title, `share, ${context.run.unit} ${importance.epochs[before]} → ${importance.epochs[at]}`);
   return deferred.add(out, slopeBetween(context, importance, before, at, [...rise, ...fall]));
 }
 
@@ -254,8 +254,8 @@ function healthPanel(context) {
     parameters,
     overlays: false,
     height: Math.min(188 + context.spare, 26 + 22 * rows),
-    label: "Size of the gradients by layer and epoch",
+    label: `Size of the gradients by layer and ${context.run.unit}`,
     onrow: (variable) => ({ view: "weight_gradients", variable }),
   });
-  return panel("c4", title, "log RMS, layer × epoch", heatMap);
+  return panel("c4", title, `log RMS, layer × ${context.run.unit}`, heatMap);
 }

@@ -3,10 +3,11 @@ import { alarmsOf } from "../core/alerts.js";
 import { chart } from "../core/chart.js";
 import { legend, themeName } from "../core/colour.js";
 import { group } from "../core/controls.js";
-import { absent, Deferred, h, message, panel, percent } from "../core/dom.js";
+import { absent, Deferred, h, message, panel, percent, position } from "../core/dom.js";
 import { GalleryReader } from "../core/gallery.js";
 import { clipAt, draw, drawKept } from "../core/image.js";
 import { set, state } from "../core/state.js";
+import { BEFORE, capitalized, moment, named } from "../core/updates.js";
 import { alertedFeatures } from "../marks/importance.js";
 import { spark } from "../marks/slopes.js";
 import { barsTile, seriesTile, tokensRow } from "../marks/tiles.js";
@@ -165,15 +166,10 @@ export class ProbeAttributionsView extends BaseView {
     const quality = gallery.quality(sample);
     const section = panel("c12", `Sample ${sample}${name}`, [
       quality && h("span", { class: gallery.warning(sample) ? "alarm" : "" }, quality),
-      h("span", {}, followedWords(gallery, sample)),
+      gallery.courseEpochs.length > 0 && h("span", {}, followedWords(context.run, gallery, sample)),
       legendOf(gallery, [sample]),
     ]);
-    const lines = chart(context, "sample_outputs", {
-      parameters: { method: gallery.method.name, sample, epoch: gallery.epoch },
-      overlays: false,
-      height: 184,
-      label: gallery.describe(sample),
-    });
+    const lines = outputsChart(context, gallery, sample);
     if (!gallery.isPictured) {
       section.append(lines);
       return section;
@@ -182,9 +178,27 @@ export class ProbeAttributionsView extends BaseView {
     const map = this.#images.map(gallery, sample, DETAIL);
     section.append(h("div", { class: "detail" }, input, map, lines));
     if (gallery.depth) section.append(...sliceStrip(gallery, sample));
-    section.append(this.#films.strip(context, gallery, sample));
+    if (gallery.courseEpochs.length) section.append(this.#films.strip(context, gallery, sample));
     return section;
   }
+}
+
+/**
+ * The model's outputs for a sample over updates; words while there is none.
+ * @param {RunContext} context
+ * @param {Gallery} gallery
+ * @param {number} sample
+ */
+function outputsChart(context, gallery, sample) {
+  if (!gallery.courseEpochs.length) {
+    return h("p", { class: "note" }, "The training has no record yet: this is the untrained model.");
+  }
+  return chart(context, "sample_outputs", {
+    parameters: { method: gallery.method.name, sample, epoch: Math.max(gallery.epoch, gallery.courseEpochs[0]) },
+    overlays: false,
+    height: 184,
+    label: gallery.describe(sample),
+  });
 }
 
 // What is chosen, and what can be.
@@ -213,7 +227,7 @@ function comparisons(context) {
   /** @type {[string, string][]} */
   const options = [
     ["off", "Nothing"],
-    ["epochs", "Two epochs"],
+    ["epochs", context.run.unit === "epoch" ? "Two epochs" : "Two updates"],
   ];
   if (comparableRuns(context).length || state.compare === "runs") options.push(["runs", "Two runs"]);
   if (context.run.methods.length > 1) options.push(["methods", "Methods"]);
@@ -283,17 +297,18 @@ function waiting({ server, name }, { method, parameters }) {
  */
 function title(gallery, context) {
   const same = gallery.epoch === context.epoch || gallery.notFiniteSince !== null;
-  return `${gallery.method.title} · epoch ${gallery.epoch}${same ? "" : " (the nearest earlier one)"}`;
+  return `${gallery.method.title} · ${moment(context.run, gallery.epoch)}${same ? "" : " (the nearest earlier one)"}`;
 }
 
 /**
  * Where scores are not finite: since when, and what is shown instead.
  * @param {Gallery} gallery
  */
-function notFinite({ epoch, notFiniteSince }) {
+function notFinite({ run, epoch, notFiniteSince }) {
   if (notFiniteSince === null) return null;
-  const instead = epoch < notFiniteSince ? `epoch ${epoch}, the last one before, is shown` : "there is nothing to show";
-  return h("p", { class: "note alarm" }, `The scores are not finite since epoch ${notFiniteSince}: ${instead}.`);
+  const instead =
+    epoch < notFiniteSince ? `${named(run, epoch)}, the last one before, is shown` : "there is nothing to show";
+  return h("p", { class: "note alarm" }, `The scores are not finite since ${named(run, notFiniteSince)}: ${instead}.`);
 }
 
 /**
@@ -354,13 +369,14 @@ function legendOf(gallery, samples) {
 }
 
 /**
+ * @param {Run} run
  * @param {Gallery} gallery
  * @param {number} sample
  */
-function followedWords(gallery, sample) {
-  if (gallery.outputs.task === "numbers") return `${gallery.targetName(sample)} over epochs`;
-  if (!gallery.percents) return "output over epochs";
-  return `probability of each ${gallery.classes ? "class" : "label"} over epochs`;
+function followedWords({ unit }, gallery, sample) {
+  if (gallery.outputs.task === "numbers") return `${gallery.targetName(sample)} over ${unit}s`;
+  if (!gallery.percents) return `output over ${unit}s`;
+  return `probability of each ${gallery.classes ? "class" : "label"} over ${unit}s`;
 }
 
 /**
@@ -459,7 +475,7 @@ function sliceStrip(gallery, sample) {
   return [
     h("h4", {}, words),
     h("div", { class: "film sliced" }, buttons),
-    h("h4", {}, `Slice ${chosen} at each epoch`),
+    h("h4", {}, `Slice ${chosen} at each ${gallery.run.unit === "epoch" ? "epoch" : "update"}`),
   ];
 }
 
@@ -475,11 +491,12 @@ function sliceStrip(gallery, sample) {
  */
 function trajectory(context, gallery, sample, deferred, height = 20) {
   const place = h("span", { style: { display: "block" } });
-  if (!gallery.percents) return place;
+  if (!gallery.percents || !gallery.courseEpochs.length) return place;
   const alert = alarmsOf(context.run)[0]?.epoch;
-  const { outputEpochs, outputAt } = gallery;
+  const { courseEpochs, epoch } = gallery;
+  const at = epoch === BEFORE ? -1 : position(courseEpochs, epoch);
   return deferred.add(place, (width) =>
-    spark(outputEpochs, gallery.trajectory(sample), outputAt, alert, width, height),
+    spark(context.run, courseEpochs, gallery.trajectory(sample), at, alert, width, height),
   );
 }
 
@@ -633,11 +650,11 @@ class Films {
       const attributes = {
         type: "button",
         class: `${epoch === current ? "now" : ""} ${alerted.has(epoch) ? "tick" : ""}`,
-        "aria-label": `Epoch ${epoch}`,
+        "aria-label": capitalized(named(run, epoch)),
         "data-key": `film ${epoch}`,
         onclick: () => set({ epoch }),
       };
-      return h("button", attributes, frames[i], String(epoch));
+      return h("button", attributes, frames[i], epoch === BEFORE ? "before" : String(epoch));
     });
     return h("div", { class: "film" }, buttons);
   }

@@ -110,7 +110,7 @@ const alertsOf = ({ run, epoch }) => run.alerts.filter((alert) => alert.source =
 function alertsPanel(context) {
   const alerts = alertsOf(context);
   if (!alerts.length) {
-    const words = "No feature speaks for the label in the training rows alone, up to this epoch.";
+    const words = `No feature speaks for the label in the training rows alone, up to this ${context.run.unit}.`;
     return panel("c5", "Alerts", "", h("p", { class: "note" }, words));
   }
   return panel("c5", "Alerts", "", alertList(context, alerts));

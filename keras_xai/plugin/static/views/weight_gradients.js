@@ -4,6 +4,7 @@ import { legend, runColour } from "../core/colour.js";
 import { group } from "../core/controls.js";
 import { absent, h, key, message, panel, position } from "../core/dom.js";
 import { state } from "../core/state.js";
+import { moment } from "../core/updates.js";
 import { BaseView } from "./view.js";
 
 const PART = "keras_xai/weight_gradients";
@@ -116,7 +117,7 @@ function heatMapPanel(context, by, variable) {
   const parameters = { statistic, by };
   const scale = figureBehind(context, "heat_map", parameters, false)?.layout.meta?.scale;
   const recorded = run.gradient_epochs[position(run.gradient_epochs, epoch)];
-  const when = recorded === epoch ? "" : `, recorded at epoch ${recorded}`;
+  const when = recorded === epoch ? "" : `, recorded at ${moment(run, recorded)}`;
   const note = [
     h("span", {}, `training gradients, before clipping${when}`),
     scale && legend(scale.map, scale.low, scale.high),
@@ -125,7 +126,7 @@ function heatMapPanel(context, by, variable) {
     parameters,
     overlays: false,
     chosen: variable,
-    label: `${title} by ${by === "layers" ? "layer" : "variable"} and epoch`,
+    label: `${title} by ${by === "layers" ? "layer" : "variable"} and ${run.unit}`,
     onrow: (row) => ({ variable: row }),
     height: heightOf(run[by].length),
   });
@@ -161,22 +162,22 @@ function variablePanels(context, variable, by) {
     parameters: { variable },
     overlays: false,
     height,
-    label: `RMS and largest gradient of ${variable} over epochs`,
+    label: `RMS and largest gradient of ${variable} over ${context.run.unit}s`,
   });
   const ridge = chart(context, "ridge", {
     parameters: { variable, epoch: context.epoch },
     overlays: false,
     height,
-    label: `Distribution of the gradients of ${variable} over epochs`,
+    label: `Distribution of the gradients of ${variable} over ${context.run.unit}s`,
   });
   const ratio = chart(context, "update_ratio", {
     parameters: { variable },
     height,
-    label: `Update-to-weight ratio of ${variable} over epochs`,
+    label: `Update-to-weight ratio of ${variable} over ${context.run.unit}s`,
   });
   return [
     panel("c4", h("span", { title: variable }, name), [key("RMS", colour), key("max", colour, "dotted")], lines),
-    panel("c4", "Distribution over epochs", "|gradient|, log₂ bins", ridge),
+    panel("c4", `Distribution over ${context.run.unit}s`, "|gradient|, log₂ bins", ridge),
     panel("c4", "Update-to-weight ratio", "guide at 10⁻³", ratio),
   ];
 }
