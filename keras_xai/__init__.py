@@ -29,6 +29,7 @@ _HOMES = {
     "importance": "attribution.importance",
     "metrics": "attribution.metrics",
     "outputs": "outputs",
+    "steps": "callbacks.schedule",
     "load": "run",
     "report": "page",
     "DriftAlarm": "errors",

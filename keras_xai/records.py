@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from keras_xai.alert_words import ADVICE, HOW_TOS, SOURCE_WORDS, VERDICT_WORDS
 from keras_xai.gradient_flags import CONDITIONS
 from keras_xai.printed import printable
+from keras_xai.updates import AtUpdate, OverUpdates, number_of
 
 Float = NDArray[np.floating[Any]]
 Integer = NDArray[np.integer[Any]]
@@ -67,7 +68,7 @@ class Flag(NamedTuple):
 
     name: str  # the path of the variable or layer that shows it; "model" for the whole model
     kind: str  # one of `FLAGS`, `MAPPING_FLAGS` or `MAPPING_NOTES`
-    since: int  # the epoch in which it began
+    since: int  # the number of the update at which it began: its epoch, or its step in a run that counts in steps
 
 
 def _as_flags(flags: Sequence[tuple[str, str, int]]) -> tuple[Flag, ...]:
@@ -103,7 +104,7 @@ class Digest(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Epoch:
+class Epoch(AtUpdate):
     """One epoch as seen by the callbacks of one log directory."""
 
     epoch: int
@@ -116,7 +117,21 @@ class Epoch:
     notes: tuple[str, ...] = ()  # sentences of our callbacks
     once_seconds: float = 0.0  # of cost_seconds, what comes once: building, tracing, compiling; 0 in older files
     resumed: bool = False  # True where a training that was interrupted went on with it
-    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
+    ends_epoch: bool = True  # False for an update inside an epoch
+    iterations: int | None = None  # steps that the optimizer had counted; None where the run counts in epochs
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
+
+
+def epochs_of(records: Sequence[AtUpdate]) -> NDArray[np.int64]:
+    """Return the epochs (E) of records."""
+    return np.asarray([record.epoch for record in records], np.int64)
+
+
+def steps_of(records: Sequence[AtUpdate]) -> NDArray[np.int64] | None:
+    """Return the steps (E) of records; None in a run that counts in epochs."""
+    if any(record.step is None for record in records):
+        return None
+    return np.asarray([record.step for record in records], np.int64)
 
 
 def layer_of(path: str) -> str:
@@ -148,7 +163,7 @@ def in_words(epochs: Sequence[int]) -> str:
 
 
 @dataclass(frozen=True)
-class Stop:
+class Stop(AtUpdate):
     """A part of the watch that ended before the training did: from then on it recorded nothing.
 
     `part` is a callback ("weight_gradients", "importance_drift", …) or "live_rows", the rows that `live` gives.
@@ -157,7 +172,7 @@ class Stop:
     epoch: int  # the epoch in which it ended
     part: str
     reason: str
-    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
 
 
 class Note(NamedTuple):
@@ -167,10 +182,16 @@ class Note(NamedTuple):
     text: str
     part: str = ""  # as in `Stop`; "" for a sentence in the record of an epoch
     stopped: bool = False  # True for the reason of a `Stop`
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
+
+    @property
+    def update(self) -> int:
+        """The number of the update: the step, or the epoch where the run counts in epochs."""
+        return number_of(self.epoch, self.step)
 
 
 @dataclass(frozen=True, eq=False)
-class Gradients:
+class Gradients(AtUpdate):
     """Statistics of the gradients that trained the model in one epoch, over its sampled steps.
 
     The gradient is the one given to the optimizer, before any clipping and after loss scaling is undone. `histogram`
@@ -198,7 +219,7 @@ class Gradients:
     missing: str = ""  # why nothing was captured; "" where something was
     sizes: tuple[int, ...] = ()  # (V) number of entries of each variable
     thresholds: Mapping[str, float] = field(default_factory=dict)  # of the flags, see `gradients.flags`
-    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "flags", _as_flags(self.flags))
@@ -265,7 +286,7 @@ class Gradients:
 
 
 @dataclass(frozen=True, eq=False)
-class Attribution:
+class Attribution(AtUpdate):
     """The contribution of each part of the input to the explained score, by one method.
 
     - `values`: float32 with the shape of the input, a list or dict of such where the model takes several inputs; (B, h, w),
@@ -299,14 +320,21 @@ class Attribution:
     link: Link = ""  # the function from logits to probabilities, "" where there is none
     remark: str = ""  # a caveat on how the outputs were interpreted, "" without
     quadrature_error: Float | None = None
-    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
     title: str = ""  # of the method, as its paper spells it; "" read back from a log directory
     quantity: Quantity = "contribution"  # that the values are: see `attribution.method.Method`
     layer: str = ""  # of whose units the values are, "" where they are of the input, or a map
 
 
 @dataclass(frozen=True, eq=False)
-class Outputs:
+class BeforeTraining:
+    """The gallery of the untrained model, recorded before the first training step."""
+
+    attributions: Mapping[str, Attribution]  # by method; `epoch` and `step` are None
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs(OverUpdates):
     """The fields of an `Attribution` but for its maps, over epochs."""
 
     method: str
@@ -322,10 +350,11 @@ class Outputs:
     task: TaskKind = "classes"
     link: Link = ""  # the function from logits to probabilities
     quadrature_error: Float | None = None  # (E, B)
+    steps: NDArray[np.int64] | None = None  # (E) training steps done, in a run that counts in steps; else None
 
 
 @dataclass(frozen=True, eq=False)
-class Shares:
+class Shares(AtUpdate):
     """Global importance at one epoch: each feature's share of the total, and how unusual its move is.
 
     For the source "data" `share` is how far the values of each feature moved since the reads before, in units of its usual
@@ -343,7 +372,7 @@ class Shares:
     burn_in: int = 8  # updates before the first alarm
     method: str = ""  # that gave the importance
     digest: Digest | None = None  # of the live rows
-    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
 
     @property
     def unmeasured(self) -> tuple[str, ...]:
@@ -352,7 +381,7 @@ class Shares:
 
 
 @dataclass(frozen=True, eq=False)
-class Importance:
+class Importance(OverUpdates):
     """Global importance of one source over epochs: see `Shares` for each figure.
 
     `share` (E, F) is 0 to 1 and sums to 1 in each row; a row of NaN is an epoch whose importance was not finite or all zero, a
@@ -367,6 +396,7 @@ class Importance:
     limit: float
     burn_in: int = 8  # updates before the first alarm
     method: str = ""  # that gave the importance
+    steps: NDArray[np.int64] | None = None  # (E) training steps done, in a run that counts in steps; else None
 
     @property
     def unmeasured(self) -> tuple[str, ...]:
@@ -385,7 +415,7 @@ def _unmeasured(names: tuple[str, ...], share: NDArray[np.floating[Any]]) -> tup
 
 
 @dataclass(frozen=True, eq=False)
-class Reliance:
+class Reliance(AtUpdate):
     """Reliance on each feature in the training rows and in the probe, at one epoch, with the same weights.
 
     A row's evidence is Σ|a| over features of the contributions a = (x − x̄) · ∂m/∂x to the margin m of its own label, where x̄ is
@@ -414,11 +444,11 @@ class Reliance:
     probe_rows: int
     blind: Blindness = ""
     limit: float = 4.25  # z of an alarm, at three updates running
-    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
 
 
 @dataclass(frozen=True, eq=False)
-class RelianceGap:
+class RelianceGap(OverUpdates):
     """`Reliance` over epochs: see there for each figure. NaN where a feature was not recorded."""
 
     epochs: NDArray[np.int64]  # (E)
@@ -435,6 +465,7 @@ class RelianceGap:
     live_rows: NDArray[np.int64]  # (E)
     probe_rows: NDArray[np.int64]  # (E)
     limit: float
+    steps: NDArray[np.int64] | None = None  # (E) training steps done, in a run that counts in steps; else None
 
     @classmethod
     def of(cls, updates: Sequence[Reliance]) -> RelianceGap | None:
@@ -450,8 +481,8 @@ class RelianceGap:
         counts: dict[str, Any] = {}
         for name in ("strata", "live_rows", "probe_rows"):
             counts[name] = np.asarray([getattr(update, name) for update in updates], np.int64)
-        epochs = np.asarray([update.epoch for update in updates], np.int64)
-        return cls(epochs=epochs, names=first.names, limit=first.limit, **columns, **counts)
+        moments: dict[str, Any] = {"epochs": epochs_of(updates), "steps": steps_of(updates)}
+        return cls(names=first.names, limit=first.limit, **moments, **columns, **counts)
 
 
 RELIANCE_FIGURES = ("z", "gap", "live", "probe", "live_share", "probe_share", "live_error", "probe_error")
@@ -506,7 +537,7 @@ class SliceReadout:
 
 
 @dataclass(frozen=True, eq=False)
-class Slices:
+class Slices(AtUpdate):
     """Figures of the parts of the probe, at one epoch: slice after slice one entry for each of its values (V).
 
     `accuracy` is the share of a value's rows that are predicted right (of several labels a row, the mean share of them), and
@@ -526,7 +557,7 @@ class Slices:
     importance: SliceImportance | None = None
     gaps: SliceGaps | None = None
     readout: SliceReadout | None = None
-    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -565,7 +596,7 @@ class Changed(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Alert:
+class Alert(AtUpdate):
     """An alarm: the model started to rely on something else, or its data changed.
 
     `features` are at most five, the largest |z| first; see `FeatureMove`.
@@ -578,7 +609,7 @@ class Alert:
     evidence that each gives for the label in the probe, −1 to 1, and `after` the same in the training rows. Of source "rule"
     `before` is the limit and `after` what was measured.
 
-    Alerts of one cause share `event`, the epoch of the first of them, and one verdict.
+    Alerts of one cause share `event`, the number of the update of the first of them, and one verdict.
     """
 
     epoch: int
@@ -592,7 +623,7 @@ class Alert:
     changed: Changed | None = None  # the change of the live rows, on all alerts of the event
     rows: tuple[Carrier, ...] = ()  # of the source "gap": the live rows that carry its features most
     sentence: str = ""  # what happened, of the sources "gap" and "rule"; "" where verdict and features say it
-    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
 
     def __post_init__(self) -> None:
         # Plain tuples are taken.
@@ -601,7 +632,12 @@ class Alert:
 
     def __str__(self) -> str:
         rate = " The learning rate was rising." if self.learning_rate_rising else ""
-        return f"epoch {self.epoch} (Keras prints {self.epoch + 1}): {self.description}; {self.evidence}.{rate}"
+        return f"{self.at}: {self.description}; {self.evidence}.{rate}"
+
+    @property
+    def at(self) -> str:
+        """The moment of the alert, and the number that Keras prints for its epoch."""
+        return f"{self.moment} (Keras prints {'epoch ' if self.step is not None else ''}{self.epoch + 1})"
 
     @property
     def description(self) -> str:
@@ -760,7 +796,7 @@ class Result:
 
 
 @dataclass(frozen=True, eq=False)
-class Mappings:
+class Mappings(AtUpdate):
     """The mappings data → features → decision → result of a model on the probe, at the end of one epoch."""
 
     epoch: int
@@ -770,7 +806,7 @@ class Mappings:
     flags: tuple[Flag, ...] = ()  # named for layers, or "model"; kinds are those of `MAPPING_FLAGS`
     notes: tuple[Flag, ...] = ()  # the same with `MAPPING_NOTES`: information, no fault
     thresholds: Mapping[str, float] = field(default_factory=dict)  # of flags and notes, see `mapping.flags`
-    step: int | None = None  # of the optimizer; None for the one record at an epoch's end
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "flags", _as_flags(self.flags))
@@ -778,7 +814,7 @@ class Mappings:
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class Samples(OverUpdates):
     """Training dynamics of each probe sample over the recorded epochs: how easily it was learned, how often it was forgotten.
 
     `mean_confidence` and `variability` are mean and standard deviation over epochs of the probability given to the true
@@ -791,8 +827,9 @@ class Samples:
     variability: Float  # (B)
     correctness: Float  # (B) share of epochs
     forgetting: NDArray[np.int64]  # (B)
-    first_learned: NDArray[np.int64]  # (B) the first epoch at which it was right, −1: never
+    first_learned: NDArray[np.int64]  # (B) the number of the first update at which it was right, −1: never
     churn: Float  # (E) share of samples whose prediction is another one than in the record before; the first is NaN
+    steps: NDArray[np.int64] | None = None  # (E) training steps done, in a run that counts in steps; else None
 
     @classmethod
     def of(cls, records: Sequence[Mappings]) -> Samples | None:
@@ -801,14 +838,14 @@ class Samples:
             return None
         results = [record.result for record in records]
         confidence = np.stack([np.asarray(r.confidence, np.float64) for r in results])  # (E, B)
-        epochs = np.asarray([record.epoch for record in records], np.int64)
+        updates = np.asarray([record.update for record in records], np.int64)
         size = confidence.shape[1]
         unknown = np.full(size, -1, np.int64)
         forgetting, first, share = unknown, unknown, np.full(size, np.nan)
         if all(r.correct is not None for r in results):
             right = np.stack([np.asarray(r.correct, bool) for r in results])
             forgetting = (right[:-1] & ~right[1:]).sum(0)
-            first = np.where(right.any(0), epochs[right.argmax(0)], -1)
+            first = np.where(right.any(0), updates[right.argmax(0)], -1)
             share = right.mean(0)
         predictions = np.stack([r.prediction.reshape(size, -1) for r in results])
         if results[0].answer == "value":
@@ -816,13 +853,14 @@ class Samples:
         else:
             moved = (predictions[1:] != predictions[:-1]).any(2).mean(1)
         return cls(
-            epochs=epochs,
+            epochs=epochs_of(records),
             mean_confidence=confidence.mean(0),
             variability=confidence.std(0),
             correctness=share,
             forgetting=forgetting,
             first_learned=first,
             churn=np.concatenate([[np.nan], moved]),
+            steps=steps_of(records),
         )
 
     def suspects(self, most: int = 20) -> NDArray[np.int64]:

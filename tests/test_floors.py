@@ -17,6 +17,7 @@ EVERYWHERE = {
     "sparse",
     "spatial",
     "tree",
+    "updates",
 }  # rooms that every other may import
 
 # A room, and the rooms of ours that it may import; itself and those of EVERYWHERE it may always.
@@ -25,6 +26,7 @@ LAW = {
     "sparse": set(),
     "printed": set(),
     "tree": set(),
+    "updates": set(),
     "image": set(),
     "spatial": set(),
     "errors": {"records"},

@@ -11,6 +11,7 @@ from keras_xai.attribution.batch import Batch
 from keras_xai.attribution.layer_method import LayerMethod
 from keras_xai.backend.protocol import NoRule, Tensors
 from keras_xai.errors import InvalidInput
+from keras_xai.probe import Probe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,9 @@ class DeepLift(LayerMethod):
 
     layer: str | None = None
     input: str | int | None = None
+
+    def passes(self, probe: Probe) -> float:
+        return 2.0
 
     def values(self, batch: Batch) -> Tensors:
         ops = keras.ops

@@ -19,6 +19,7 @@ from keras_xai.errors import check_int
 from keras_xai.model.inputs import background_rows
 from keras_xai.model.samples import Samples
 from keras_xai.probe import Probe
+from keras_xai.tree import leaves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +69,10 @@ class ExpectedGradients(Method):
 
     def for_inputs(self, x: Sequence[Samples], like: Any) -> Method:
         return dataclasses.replace(self, background=background_rows(self.background, x, like))
+
+    def passes(self, probe: Probe) -> float:
+        background = leaves(probe.background)
+        return float(self.n_steps * (len(background[0]) if background else 1))
 
     def for_callback(self, options: Mapping[str, Any]) -> Method:
         return self if "n_steps" in options else dataclasses.replace(self, n_steps=4)

@@ -143,6 +143,19 @@ class ProbeExplainer:
             attributions[name] = refined(attributions[name], self._x, self.baseline, target)
         return self._with_kind(attributions)
 
+    def before_training(self) -> dict[str, Attribution]:
+        """Explain the probe with the untrained model; later calls do what they would have done without this one.
+
+        Without labels they explain the classes that the trained model predicts, and more steps are tried for their own rows.
+        """
+        target = self.target
+        with contextlib.ExitStack() as stack:
+            for refined in self._refined.values():
+                stack.enter_context(refined.uncounted())
+            attributions = self()
+        self.target = target
+        return attributions
+
     def _placeholder(self, size: int) -> NDArray[np.int64]:
         """Something to explain, where only the shape counts."""
         return np.zeros(size, np.int64) if self.dense is None else self.dense.placeholder(size)
@@ -267,6 +280,11 @@ def _other_rows(x: list[Samples]) -> list[NDArray[Any]]:
     """For each row another one, the same at every call."""
     order = np.random.default_rng(0).permutation(len(x[0]))
     return [np.asarray(a[order]) for a in x]
+
+
+def passes_of(explainer: ProbeExplainer) -> float:
+    """Passes over each row that the methods of an explainer take together, forwards and backwards."""
+    return float(sum(method.passes(explainer.probe) for method in explainer.engine.methods.values()))
 
 
 def is_built(model: keras.Model, probe: Probe) -> bool:

@@ -17,6 +17,7 @@ from keras_xai.attribution.straight_path import StraightPath, conductance
 from keras_xai.backend import get_backend
 from keras_xai.backend.protocol import Tensor, Tensors
 from keras_xai.errors import InvalidInput, check_int
+from keras_xai.probe import Probe
 
 EXACT_DEGREE = 31  # up to which half a rule is exact where it has the points
 
@@ -76,6 +77,9 @@ class IntegratedGradients(LayerMethod):
     @property
     def full_title(self) -> str:
         return self.title if self.layer is None else f"Conductance of {self.layer}"
+
+    def passes(self, probe: Probe) -> float:
+        return float(self.n_steps)
 
     def for_callback(self, options: Mapping[str, Any]) -> Method:
         return self if "n_steps" in options else dataclasses.replace(self, n_steps=8)

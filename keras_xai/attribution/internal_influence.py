@@ -15,6 +15,7 @@ from keras_xai.attribution.method import Method
 from keras_xai.attribution.straight_path import mean_gradient
 from keras_xai.backend.protocol import Tensors
 from keras_xai.errors import InvalidInput, check_int
+from keras_xai.probe import Probe
 from keras_xai.records import Quantity
 
 
@@ -65,6 +66,9 @@ class InternalInfluence(LayerMethod):
         if self.layer is None:
             raise InvalidInput("internal_influence is of the units of a layer: name one with layer=.")
         super().check(model)
+
+    def passes(self, probe: Probe) -> float:
+        return float(self.n_steps)
 
     def for_callback(self, options: Mapping[str, Any]) -> Method:
         return self if "n_steps" in options else dataclasses.replace(self, n_steps=8)

@@ -81,6 +81,9 @@ class KernelShap(Method):
     def for_inputs(self, x: Sequence[Samples], like: Any) -> Method:
         return dataclasses.replace(self, background=background_rows(self.background, x, like))
 
+    def passes(self, probe: Probe) -> float:
+        return self.n_samples / 3
+
     def for_callback(self, options: Mapping[str, Any]) -> Method:
         return self if "n_samples" in options else dataclasses.replace(self, n_samples=256)
 

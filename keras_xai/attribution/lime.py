@@ -79,6 +79,9 @@ class Lime(Method):
     def for_probe(self, probe: Probe) -> Method:
         return self if self.groups is not None else dataclasses.replace(self, groups=probe_groups(probe))
 
+    def passes(self, probe: Probe) -> float:
+        return self.n_samples / 3
+
     def for_callback(self, options: Mapping[str, Any]) -> Method:
         return self if "n_samples" in options else dataclasses.replace(self, n_samples=256)
 

@@ -13,6 +13,7 @@ from keras_xai.attribution.batch import Batch
 from keras_xai.attribution.method import Method
 from keras_xai.backend.protocol import LrpRules, NoRule, Tensors
 from keras_xai.errors import InvalidInput
+from keras_xai.probe import Probe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +69,9 @@ class Lrp(Method):
                 raise InvalidInput(f"{name}={value!r}: expected a finite number that is not negative.")
         if self.epsilon == 0:
             raise InvalidInput("epsilon=0: expected a number above 0, which keeps a sum of 0 from dividing; take 1e-9.")
+
+    def passes(self, probe: Probe) -> float:
+        return 2.0
 
     def values(self, batch: Batch) -> Tensors:
         ops = keras.ops

@@ -109,6 +109,10 @@ class Method:
         """
         return self
 
+    def passes(self, probe: Probe) -> float:
+        """Passes over each row of a probe, forwards and backwards; a forward pass alone is a third."""
+        return 1.0
+
     def for_callback(self, options: Mapping[str, Any]) -> Method:
         """The same method with the defaults that an epoch can afford, for all options but those that a user gave."""
         return self

@@ -70,6 +70,9 @@ class Occlusion(Method):
             for side in () if value is None else np.atleast_1d(value).tolist():
                 check_int(name, side, expected="a positive integer, or a tuple of such")
 
+    def passes(self, probe: Probe) -> float:
+        return probe.feature_count / 3
+
     def values(self, batch: Batch) -> Tensors:
         score = batch.score
         return [self._losses(batch, number, score) for number in range(len(batch.model_inputs))]

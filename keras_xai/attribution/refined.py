@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,15 @@ class Refined:
         self._engine = engine
         (self._name,) = engine.methods
         self._in_vain = 0
+
+    @contextlib.contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """Leave it out of account whether what is run inside mends anything."""
+        in_vain = self._in_vain
+        try:
+            yield
+        finally:
+            self._in_vain = in_vain
 
     def __call__(
         self,

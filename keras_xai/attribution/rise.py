@@ -72,6 +72,9 @@ class Rise(Method):
         if not 0 < self.probability < 1:
             raise InvalidInput(f"probability={self.probability!r}: expected a number between 0 and 1.")
 
+    def passes(self, probe: Probe) -> float:
+        return self.n_samples / 3
+
     def for_callback(self, options: Mapping[str, Any]) -> Method:
         return self if "n_samples" in options else dataclasses.replace(self, n_samples=128)
 

@@ -16,6 +16,9 @@ from keras_xai.attribution.perturbation import apply_mask, score_variants
 from keras_xai.backend import get_backend
 from keras_xai.backend.protocol import Tensor, Tensors
 from keras_xai.errors import InvalidInput
+from keras_xai.probe import Probe
+
+USUAL_CHANNELS = 64  # of a layer, where passes are counted before it is known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,9 @@ class ScoreCam(LayerMap):
 
     title: ClassVar[str] = "Score-CAM"
     needs_gradient: ClassVar[bool] = False
+
+    def passes(self, probe: Probe) -> float:
+        return USUAL_CHANNELS / 3
 
     def values(self, batch: Batch) -> Tensors:
         ops = keras.ops

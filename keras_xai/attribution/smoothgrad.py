@@ -15,6 +15,7 @@ from keras_xai.attribution.method import Method
 from keras_xai.backend import get_backend
 from keras_xai.backend.protocol import Tensor, Tensors
 from keras_xai.errors import InvalidInput, check_int
+from keras_xai.probe import Probe
 from keras_xai.records import Quantity
 
 REDUCTIONS = ("mean", "variance", "square")
@@ -68,6 +69,9 @@ class SmoothGrad(Method):
         for name, value in (("stdev_spread", self.stdev_spread), ("stdevs", self.stdevs)):
             if value is not None and not (np.asarray(value, np.float64) >= 0).all():
                 raise InvalidInput(f"{name}={value!r}: expected no negative number.")
+
+    def passes(self, probe: Probe) -> float:
+        return float(self.n_samples)
 
     def for_callback(self, options: Mapping[str, Any]) -> Method:
         return self if "n_samples" in options else dataclasses.replace(self, n_samples=8)

@@ -63,6 +63,34 @@ class GradientTable(NamedTuple):
     has_octaves: bool = True  # False where the device cannot count them
 
 
+class Sums(Protocol):
+    """The fields that a `GradientTable` has."""
+
+    @property
+    def variables(self) -> Sequence[Variable]:
+        """The variables (V)."""
+
+    @property
+    def sums(self) -> NDArray[np.float64]:
+        """Their sums (V, WIDTH)."""
+
+    @property
+    def sparse(self) -> frozenset[int]:
+        """The ids of those whose gradient names rows."""
+
+    @property
+    def steps(self) -> int:
+        """The recorded optimizer calls."""
+
+    @property
+    def skipped(self) -> int:
+        """The calls that the optimizer skipped."""
+
+    @property
+    def has_octaves(self) -> bool:
+        """False where the device cannot count them."""
+
+
 def sums_of_call(
     recorded: Tensor,
     is_call: Tensor,
@@ -133,17 +161,40 @@ def merge_sums(
         *rows_of_variables, row_of_calls = sums
         steps, skipped = steps + int(row_of_calls[_CALLS]), skipped + int(row_of_calls[_SKIPPED])
         for variable, row in zip(variables, rows_of_variables, strict=True):
-            if id(variable) in rows:
-                _, other = rows[id(variable)]
-                largest = np.maximum(other[_LARGEST], row[_LARGEST])
-                row = other + row
-                row[_LARGEST] = largest
-            rows[id(variable)] = variable, row
+            _add_row(rows, variable, row)
+    return GradientTable(*_columns_of(rows), sparse, steps, skipped, has_octaves)
+
+
+def merge_tables(tables: Sequence[Sums]) -> GradientTable:
+    """Merge the sums of consecutive steps of one model."""
+    rows: dict[int, tuple[Variable, NDArray[np.float64]]] = {}
+    for table in tables:
+        for variable, row in zip(table.variables, table.sums, strict=True):
+            _add_row(rows, variable, row)
     return GradientTable(
-        variables=[variable for variable, _ in rows.values()],
-        sums=np.stack([row for _, row in rows.values()]) if rows else np.zeros((0, WIDTH)),
-        sparse=sparse,
-        steps=steps,
-        skipped=skipped,
-        has_octaves=has_octaves,
+        *_columns_of(rows),
+        sparse=frozenset().union(*(table.sparse for table in tables)),
+        steps=sum(table.steps for table in tables),
+        skipped=sum(table.skipped for table in tables),
+        has_octaves=all(table.has_octaves for table in tables),
     )
+
+
+def _add_row(
+    rows: dict[int, tuple[Variable, NDArray[np.float64]]], variable: Variable, row: NDArray[np.float64]
+) -> None:
+    """Add the sums (WIDTH) of a variable to those that it has already."""
+    if id(variable) in rows:
+        _, other = rows[id(variable)]
+        largest = np.maximum(other[_LARGEST], row[_LARGEST])
+        row = other + row
+        row[_LARGEST] = largest
+    rows[id(variable)] = variable, row
+
+
+def _columns_of(
+    rows: Mapping[int, tuple[Variable, NDArray[np.float64]]],
+) -> tuple[list[Variable], NDArray[np.float64]]:
+    """Return variables, and their sums (V, WIDTH)."""
+    sums = np.stack([row for _, row in rows.values()]) if rows else np.zeros((0, WIDTH))
+    return [variable for variable, _ in rows.values()], sums

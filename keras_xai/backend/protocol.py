@@ -342,6 +342,12 @@ class Backend(Protocol):
             announce: called with the number of variables before a recording function is compiled, which takes long.
         """
 
+    def sync_model(self, model: keras.Model) -> None:
+        """Bring the variables of a model that is in training up to date; training goes on from them as without.
+
+        For use between two batches: a framework may keep their values elsewhere while an epoch runs.
+        """
+
     def is_first_process(self) -> bool:
         """Return True in the process that will be the chief of a training, as far as that is known before there is a model."""
 

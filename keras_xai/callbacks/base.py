@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Concatenate, NamedTuple, ParamSpec
+from typing import Any, ClassVar, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import keras
 
@@ -22,6 +22,7 @@ from keras_xai.callbacks.overhead import Stopwatch
 from keras_xai.callbacks.run_directory import checked_directory
 from keras_xai.callbacks.schedule import Every, Schedule
 from keras_xai.callbacks.session import RunSession
+from keras_xai.callbacks.step_counter import USUAL_BATCH, batch_rows
 from keras_xai.errors import Alarm, FailedElsewhere, InvalidInput, named_fault
 from keras_xai.probe import Probe
 from keras_xai.records import Flag, Slices
@@ -32,7 +33,9 @@ from keras_xai.summary.reader import Log
 
 logger = logging.getLogger("keras_xai")
 clock = time.perf_counter
+HOOKS_OF_EVERY_BATCH = ("on_train_batch_begin", "expect_step")  # in which processes do not wait for each other
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class FaultFacts(NamedTuple):
@@ -86,7 +89,8 @@ class RecordingCallback(keras.callbacks.Callback):
 
     Args:
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
-        every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
+        every: look at every n-th epoch, or a function epoch -> bool, the first and the last always; or "200 steps", the same as
+            `kx.steps(200)`, or "auto", and at the end of each epoch.
         on_error: "warn" (an exception is one warning, and the callback is disabled) or "raise" (for development).
         log: "all" puts every figure into Keras' `logs`, and so into its progress line; "default" its `default_figures`.
 
@@ -94,11 +98,14 @@ class RecordingCallback(keras.callbacks.Callback):
         log_dir: as an absolute path.
         cost: the time spent in this callback.
         retired: True after a fault, until the next training.
-        learning_rate: that of the epoch that is recorded, NaN where the optimizer has none.
+        learning_rate: that of the update that is recorded, NaN where the optimizer has none.
     """
 
     name: ClassVar[str]
     default_figures: ClassVar[frozenset[str]] = frozenset()  # the figures that `logs` get by default
+    alarm_figures: ClassVar[frozenset[str]] = (
+        frozenset()
+    )  # figures that are 1 for an epoch in which any update was an alarm
     cost_hint: ClassVar[str] = ""  # what makes it cost less, in words for the user
     # Attributes that belong to one fit and hold its model, its file or its graphs, and what they are outside of one: a copy
     # of a callback, as search tools make them, has these.
@@ -134,8 +141,11 @@ class RecordingCallback(keras.callbacks.Callback):
         self._postponed: Exception | None = None  # a fault of this process that the others are still to be told of
         self._warned: set[str] = set()  # texts, in this fit
         self._first_epoch: int | None = None  # of the run
-        self._last_epoch: int | None = None  # that ended
-        self._last_recorded: int | None = None  # epoch
+        self._last_update: int | None = None  # number of the last end of an epoch
+        self._last_recorded: int | None = None  # number of an update
+        self._is_inside = False  # the present update is inside an epoch
+        self._is_last_epoch = False  # the present update is the end of the last epoch
+        self._alarms: dict[str, float] = {}  # alarm figures of the updates inside this epoch
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state of a copy: the settings of this callback, without what belongs to the fit that it watches."""
@@ -146,7 +156,8 @@ class RecordingCallback(keras.callbacks.Callback):
                     state[name] = value
         return state
 
-    # What a subclass overrides, in the order in which it is called.
+    # What a subclass overrides, in the order in which it is called. `update` is the number of an update: the epoch, or in a run
+    # that counts in steps the training steps done.
 
     def check(self) -> None:
         """Check all that needs the model, built or not, and forget the fit before; called at train begin.
@@ -181,6 +192,10 @@ class RecordingCallback(keras.callbacks.Callback):
         """
         return {"on_error": self.on_error}
 
+    def rows_per_update(self) -> float:
+        """Return how many rows an update passes through the model, forwards and backwards; "auto" chooses its interval by it."""
+        return 0.0
+
     def on_run_start(self, epoch: int, past: Log | None) -> None:
         """Take over the records of the run that is continued; called when the fit's first epoch begins.
 
@@ -189,18 +204,22 @@ class RecordingCallback(keras.callbacks.Callback):
             past: the records before it; None for a new run.
         """
 
-    def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
-        """Return the records of a scheduled epoch, at its end; may add keys to `logs`."""
+    def record_before_training(self) -> Iterable[Record]:
+        """Return records of the untrained model, before the first step of a new run; of epoch `updates.BEFORE`."""
         return ()
 
-    def carry_forward(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Add the last figures to `logs` at the end of any other epoch: CSVLogger needs the same keys in each."""
+    def record_update(self, update: int, logs: dict[str, Any]) -> Iterable[Record]:
+        """Return the records of a scheduled update; may add keys to `logs`, which Keras sees at the end of an epoch."""
+        return ()
 
-    def on_epoch_written(self) -> None:
-        """Respond to alarms as the user asked; called after the epoch is written, so that a stop loses no record."""
+    def carry_forward(self, update: int, logs: dict[str, Any]) -> None:
+        """Add the last figures to `logs` at any other update: CSVLogger needs the same keys at the end of each epoch."""
 
-    def record_last_epoch(self, epoch: int) -> Iterable[Record]:
-        """Return the records of the last epoch at train end, if it was not scheduled."""
+    def on_update_written(self) -> None:
+        """Respond to alarms as the user asked; called after the update is written, so that a stop loses no record."""
+
+    def record_last_update(self, update: int) -> Iterable[Record]:
+        """Return the records of the end of the last epoch at train end, if it was not scheduled."""
         return ()
 
     def close(self) -> None:
@@ -209,23 +228,30 @@ class RecordingCallback(keras.callbacks.Callback):
     # What a subclass uses.
 
     def log_figures(self, logs: dict[str, Any], figures: Mapping[str, float]) -> None:
-        """Put figures of this epoch into `logs`, as many as are asked for, and all of them into the epoch's record.
+        """Put figures of this update into `logs`, as many as are asked for, and all of them into the update's record.
 
-        All processes of a training have the chief's, to the last bit: another callback may stop at one of them.
+        All processes of a training have the chief's, to the last bit: another callback may stop at one of them. Keras reads them
+        at the end of an epoch: an alarm inside it is one of the epoch.
         """
-        figures = self._team.agreed(dict(figures))
+        figures = self._with_alarms_of_epoch(self._team.agreed(dict(figures)))
         for name, value in figures.items():
             if self.log == "all" or name in self.default_figures:
                 logs[name] = value
         if self._session is not None:
             self._session.add_figures(figures)
 
+    def _with_alarms_of_epoch(self, figures: dict[str, float]) -> dict[str, float]:
+        alarms = {name: value for name, value in figures.items() if name in self.alarm_figures}
+        merged = {name: max(value, self._alarms.get(name, 0.0)) for name, value in alarms.items()}
+        self._alarms = merged if self._is_inside else {}
+        return figures if self._is_inside else {**figures, **merged}
+
     def slice_figures(self, probe: Probe, records: Iterable[Record] = ()) -> dict[str, float]:
         """Return the accuracy of the worst slice for `logs`; nothing where the probe has no slices.
 
         Args:
             probe: that is watched.
-            records: of this epoch; without one of slices the figure is as it was when the probe was looked at last.
+            records: of this update; without one of slices the figure is as it was when the probe was looked at last.
         """
         if not probe.slices:
             return {}
@@ -236,28 +262,33 @@ class RecordingCallback(keras.callbacks.Callback):
         return {"xai_worst_slice": math.nan if worst is None else worst.accuracy}
 
     def is_scheduled(self, epoch: int) -> bool:
-        """Return True where `epoch` is looked at."""
+        """Return True where the end of `epoch` is looked at."""
         epochs = (self.params or {}).get("epochs")
         first = epoch if self._first_epoch is None else self._first_epoch
         return self._team.agreed(self._schedule.due(epoch, first, epochs - 1 if epochs else None))
+
+    def stamped(self, record: T) -> T:
+        """Return a record of this update with its epoch and step, where the run counts in steps; else as it is."""
+        stamped: T = record if self._session is None else self._session.stamped(record)
+        return stamped
 
     def agreed_flags(self, flags: Iterable[Flag]) -> list[Flag]:
         """Return the chief's flags: processes may round differently at a threshold."""
         return [Flag(*flag) for flag in self._team.agreed(list(flags))]
 
     def note(self, text: str) -> None:
-        """Add a sentence to the notes of the epoch's record; an empty one is left out."""
+        """Add a sentence to the notes of the update's record; an empty one is left out."""
         if text and self._session is not None:
             self._session.note(text)
 
     def warn(self, text: str) -> None:
-        """Issue a Python warning that is also kept in the epoch's record; of several processes only the chief issues it."""
+        """Issue a Python warning that is also kept in the update's record; of several processes only the chief issues it."""
         self.note(text)
         if self._team.is_chief:
             warnings.warn(text, stacklevel=2)
 
     def say(self, text: str) -> None:
-        """Log a warning that is also kept in the epoch's record: of what the user gave, and is no fault of the training."""
+        """Log a warning that is also kept in the update's record: of what the user gave, and is no fault of the training."""
         self.note(text)
         if self._team.is_chief:
             logger.warning("%s", text)
@@ -283,7 +314,8 @@ class RecordingCallback(keras.callbacks.Callback):
         self.retired = False  # a new training is a new chance
         self._failed_session = None
         self._warned = set()
-        self._first_epoch = self._last_epoch = self._last_recorded = None
+        self._first_epoch = self._last_update = self._last_recorded = None
+        self._is_inside, self._is_last_epoch, self._alarms = False, False, {}
         self.cost.take()
         self._session = RunSession.of(self.log_dir, self.params, writes=self._team.is_chief)
         with self.cost.once():
@@ -292,23 +324,36 @@ class RecordingCallback(keras.callbacks.Callback):
             self._check_others_hold_the_same()
         if self.is_built():
             self._prepare_once()
-        self._session.join(self, self.run_identity(), self.gallery_probe(), self._directory)
+        self._session.join(self, self.run_identity(), self.gallery_probe(), self._schedule, self._directory)
 
     @fault_isolated
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         session = self._joined_session()
-        session.begin_epoch(epoch)
+        session.begin_epoch(epoch, self.model)
         if self._first_epoch is None:
+            if session.counter is not None:
+                session.counter.agree(self._team)
             self._directory = session.directory
             # A run that is continued keeps the rhythm it had; the chief alone has its records.
             past_epochs = session.past.epochs if session.past is not None else ()
             self._first_epoch = self._team.agreed(min([epoch, *past_epochs]))
             self.on_run_start(epoch, session.past)
+            if epoch == 0 and not self._checking and self._team.agreed(session.past is None):
+                with self._building():
+                    session.write(self.record_before_training())
+                session.flush()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        # Not at the end of the first batch: where a callback looks there, Keras waits for the figures of every batch.
+        # Not at the end of a batch: where a callback looks there, Keras waits for the figures of every batch.
         if self._checking and batch > 0:
             self.on_second_batch()
+        session = self._session
+        if session is None or session.counter is None:
+            return
+        if self._schedule.is_auto and session.counter.awaits_interval and batch > 0:
+            self.on_first_steps_done(batch)
+        if session.begin_batch(batch):
+            self.on_update()
 
     @fault_isolated
     def on_second_batch(self) -> None:
@@ -316,32 +361,69 @@ class RecordingCallback(keras.callbacks.Callback):
         self._prepare_once()
 
     @fault_isolated
+    def on_first_steps_done(self, batch: int) -> None:
+        """Choose the interval of "auto", once steps of this epoch have shown how many rows a batch has."""
+        session = self._joined_session()
+        assert session.counter is not None
+        backend.get_backend().sync_model(self.model)
+        rows = self._team.agreed(batch_rows(self.model, batch))
+        interval = session.counter.choose_interval(session.rows_per_update(), rows or USUAL_BATCH)
+        guess = "" if rows else f", taking a batch for {USUAL_BATCH} rows: the model does not count them"
+        if interval < (session.counter.length or math.inf):
+            self.note(f'every="auto": an update every {interval} steps{guess}.')
+
+    @fault_isolated
+    def on_update(self) -> None:
+        """Look at the model inside an epoch, after the steps that were announced before the present one."""
+        session = self._joined_session()
+        session.begin_update(self.model)
+        self._prepare_once()
+        self._is_inside, self._is_last_epoch = True, False
+        assert session.counter is not None
+        self._make_update(session, None, is_scheduled=session.counter.is_due(self._schedule))
+
+    @fault_isolated
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         session, logs = self._joined_session(), {} if logs is None else logs
         self._prepare_once()  # after an epoch of one batch
-        self._last_epoch = epoch
-        self.learning_rate = session.learning_rate(self._optimizer_rate)
-        if self.is_scheduled(epoch):
-            with self._building():
-                session.write(self.record_epoch(epoch, logs))
-            self._last_recorded = epoch
-        else:
-            self.carry_forward(epoch, logs)
-        session.complete_epoch(self, self.name, self.cost.take(), logs)
-        self.on_epoch_written()
+        self._is_inside = False
+        self._is_last_epoch = epoch + 1 == (self.params or {}).get("epochs")
+        is_made = session.end_epoch(self.model) and self._last_recorded == session.number
+        self._last_update = session.number
+        self._make_update(session, logs, is_scheduled=self.is_scheduled(epoch) and not is_made)
 
     @fault_isolated
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         session = self._joined_session()
-        if self._last_epoch is not None and self._last_epoch != self._last_recorded:
-            session.write(self.record_last_epoch(self._last_epoch))
+        if self._last_update is not None and self._last_update != self._last_recorded:
+            session.write(self.record_last_update(self._last_update))
         self._leave()
         session.add_cost(self.name, self.cost.take())
         if session.is_over:
             self._print_cost(session)
-        self.on_epoch_written()
+        self.on_update_written()
 
     # Inside.
+
+    def _make_update(self, session: RunSession, logs: dict[str, Any] | None, *, is_scheduled: bool) -> None:
+        """Make the session's present update.
+
+        Args:
+            session: joined.
+            logs: of Keras at the end of an epoch; None inside one.
+            is_scheduled: this callback looks at the model; else it repeats its last figures.
+        """
+        update = session.number
+        self.learning_rate = session.learning_rate(self._optimizer_rate)
+        figures = session.logs if logs is None else logs
+        if is_scheduled:
+            with self._building():
+                session.write(self.record_update(update, figures))
+            self._last_recorded = update
+        else:
+            self.carry_forward(update, figures)
+        session.complete_update(self, self.name, self.cost.take(), logs, self.model)
+        self.on_update_written()
 
     def _run_in_step(self, hook: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         """Run a hook; where several processes train together a fault in one of them is a fault in all."""
@@ -354,7 +436,7 @@ class RecordingCallback(keras.callbacks.Callback):
             hook(self, *args, **kwargs)
             return
         with in_team(team):
-            if name == "on_train_batch_begin":
+            if name in HOOKS_OF_EVERY_BATCH:
                 self._run_in_batch(hook, *args, **kwargs)
                 return
             session = self._session
@@ -400,7 +482,7 @@ class RecordingCallback(keras.callbacks.Callback):
         is_well = session.failure is None
         if self._team.size == 1:
             return not is_well
-        if hook == "on_train_batch_begin":
+        if hook in HOOKS_OF_EVERY_BATCH:
             return False  # no exchange for every batch; at the epoch's end all hear of it
         arrival = clock()
         are_well = self._team.all(is_well)
@@ -484,7 +566,7 @@ class RecordingCallback(keras.callbacks.Callback):
             self.retired = True
             self.note(text)
         if session is not None:
-            is_incomplete = hook != "on_train_end" or self._last_epoch != self._last_recorded
+            is_incomplete = hook != "on_train_end" or self._last_update != self._last_recorded
             if not facts.reaches_user and is_incomplete:
                 session.record_stop(self.name, f"{hook}: {named_fault(fault)}")
             session.add_cost(self.name, self.cost.take())
@@ -533,7 +615,7 @@ class RecordingCallback(keras.callbacks.Callback):
         """Write into the run that this callback has ended, where that could not be written at once."""
         try:
             if self._session is not None and hook == "on_epoch_begin":
-                self._session.begin_epoch(args[0])
+                self._session.begin_epoch(args[0], self.model)
             if self._failed_session is not None and hook == "on_train_end":
                 self._failed_session.write_last_stops()
         except Exception:

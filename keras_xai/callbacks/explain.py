@@ -38,7 +38,8 @@ class Explain(keras.callbacks.Callback):
         live: training rows to re-read every epoch, at most 512, and to compare with the probe, see `ImportanceDrift`: with them a
             shortcut that was there from the first epoch is an alarm, where a labelled probe is free of it.
         method: of the gallery, see `ProbeAttributions`; None for no gallery.
-        every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
+        every: look at every n-th epoch, or a function epoch -> bool, the first and the last always; or "200 steps"
+            (`kx.steps(200)`), or "auto", about 30 times in the whole training, and at the end of each epoch.
         mappings: True adds `ProbeMappings`, and so does a dict of its options.
         gradients: options of `WeightGradients`, such as `include`, `samples_per_epoch`, `thresholds`.
         attributions: options of `ProbeAttributions`, such as `samples`, `seed`; those of the method where it is a single one.

@@ -148,7 +148,7 @@ class GapWatch:
 
     def update(
         self,
-        epoch: int,
+        update: int,
         rows: Probe | None,
         numbers: NDArray[np.int64],
         lost: Blindness = "",
@@ -157,7 +157,7 @@ class GapWatch:
         """Compare live rows with the probe.
 
         Args:
-            epoch: of the update.
+            update: its number.
             rows: the live rows of this epoch; None without.
             numbers: (n,) of these rows in their source.
             lost: why there are no live rows any more.
@@ -166,7 +166,7 @@ class GapWatch:
         blind = self.blind or lost
         self.largest = float("nan")
         if self._margin is None:
-            return GapUpdate(self._record(epoch, None, None, {}, blind), [], {})
+            return GapUpdate(self._record(update, None, None, {}, blind), [], {})
         contributions = {"probe": self._contributions("probe", self.probe, collected)}
         if rows is not None:
             contributions["live"] = self._contributions("live", rows, collected)
@@ -180,7 +180,7 @@ class GapWatch:
         if rows is not None and chosen is not None and not blind:
             gap = self._gap(contributions, chosen, rows)
             blind = "" if gap.strata else "too few rows of each class"
-        record = self._record(epoch, None if blind else gap, rows, contributions, blind)
+        record = self._record(update, None if blind else gap, rows, contributions, blind)
         if blind or gap is None or rows is None or chosen is None:
             return GapUpdate(record, [], contributions)
         self.largest = float(gap.z.max(initial=0.0))
@@ -188,7 +188,7 @@ class GapWatch:
         features = self._chart.update(present_team().agreed(gap.hits()))
         alerts: list[Alert] = []
         if features:
-            alerts = self._alerts(epoch, features, gap, contributions["live"], rows, numbers, chosen)
+            alerts = self._alerts(update, features, gap, contributions["live"], rows, numbers, chosen)
         return GapUpdate(record, alerts, contributions)
 
     def evidence_of_probe(self, contributions: NDArray[np.float64]) -> Evidence:
@@ -222,7 +222,7 @@ class GapWatch:
 
     def _record(
         self,
-        epoch: int,
+        update: int,
         gap: Gap | None,
         rows: Probe | None,
         contributions: dict[str, NDArray[np.float64]],
@@ -247,7 +247,7 @@ class GapWatch:
         for name, values in figures.items():
             recorded[name] = np.asarray(values[features], np.float32)
         return Reliance(
-            epoch,
+            update,
             self.probe.features,
             features,
             **recorded,
@@ -260,7 +260,7 @@ class GapWatch:
 
     def _alerts(
         self,
-        epoch: int,
+        update: int,
         features: Sequence[int],
         gap: Gap,
         live: NDArray[np.float64],
@@ -278,15 +278,15 @@ class GapWatch:
         if shortcuts:
             sentence = shortcut_sentence(self.probe.features, shortcuts, gap, compared)
             carriers = self._carriers(shortcuts, live, rows, numbers)
-            alerts.append(self._alert(epoch, "training-only shortcut", shortcuts, gap, sentence, carriers))
+            alerts.append(self._alert(update, "training-only shortcut", shortcuts, gap, sentence, carriers))
         if differing:
             sentence = differing_sentence(self.probe.features, differing, compared)
-            alerts.append(self._alert(epoch, "rows differ", differing, gap, sentence))
+            alerts.append(self._alert(update, "rows differ", differing, gap, sentence))
         return alerts
 
     def _alert(
         self,
-        epoch: int,
+        update: int,
         verdict: Verdict,
         features: Sequence[int],
         gap: Gap,
@@ -299,14 +299,14 @@ class GapWatch:
             for f in features[:MAX_FEATURES_OF_ALERT]
         )
         return Alert(
-            epoch,
+            update,
             "gap",
             verdict,
             False,
             moves,
             float(gap.z[features[0]]),
             GAP_LIMIT,
-            event=epoch,
+            event=update,
             rows=carriers,
             sentence=sentence,
         )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution import METHODS
-from keras_xai.attribution.explainer import ProbeExplainer, is_built
+from keras_xai.attribution.explainer import ProbeExplainer, is_built, passes_of
 from keras_xai.attribution.importance import PooledRows
 from keras_xai.attribution.margin import NAME as MARGIN
 from keras_xai.attribution.margin import PooledMargins, shared_with_score
@@ -61,8 +61,8 @@ class ImportanceDrift(RecordingCallback):
 
     - `xai_drift_score`: on the fixed probe, the largest |z| over features and over moves of one and of two updates, in units
       of a feature's usual move; NaN before there are six moves to compare with;
-    - `xai_drift_alarm`: 1 at an alarm of a change, whatever its source, else 0;
-    - `xai_quiet_epochs`: epochs since the last alarm of any kind;
+    - `xai_drift_alarm`: 1 in an epoch with an alarm of a change, whatever its source, else 0;
+    - `xai_quiet_epochs`: epochs since the last alarm of any kind, with a fraction where that was inside an epoch;
     - `xai_gap`, with live rows and a labelled probe: the largest gap between the two, in normal deviates, 0 or more; NaN where
       they could not be compared;
     - `xai_gap_alarm`, beside it: 1 at an alarm of the gap, else 0;
@@ -94,7 +94,8 @@ class ImportanceDrift(RecordingCallback):
         limit: |z| of an alarm; default 6, per class 9.
         burn_in: updates before the first alarm.
         cooldown: an alarm needs more than so many updates since the last one.
-        every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
+        every: look at every n-th epoch, or a function epoch -> bool, the first and the last always; or "200 steps"
+            (`kx.steps(200)`), or "auto", about 30 times in the whole training, and at the end of each epoch.
         gap: compare live rows and probe for shortcuts that were there from the start; False leaves it out, and its cost.
         rules: what the model may rely on, by name: for a feature, a group or a pattern ("site_*") the largest share of the
             evidence on the live rows (without these on the probe), for "region" the smallest share of attribution inside the
@@ -141,6 +142,7 @@ class ImportanceDrift(RecordingCallback):
             "xai_worst_slice",
         }
     )
+    alarm_figures: ClassVar[frozenset[str]] = frozenset({"xai_drift_alarm", "xai_drift_alarm_live", "xai_gap_alarm"})
     cost_hint: ClassVar[str] = "a probe of 128 rows, every=2 or no live rows in ImportanceDrift"
 
     def __init__(
@@ -304,6 +306,16 @@ class ImportanceDrift(RecordingCallback):
         self._methods["live"], self._unmeasured["live"] = live.method, live.unmeasured
         return live.explainer
 
+    def rows_per_update(self) -> float:
+        probe, clean = self.probe, self._explainers.get("clean")
+        if clean is None:
+            return float(probe.size)
+        evidence = self._reliance is not None and self._reliance.needs_evidence and not self._reliance.is_shared
+        live_rows = 0 if self.live is None else len(self.live.numbers)
+        live = self._explainers.get("live", clean)
+        rows = probe.size * passes_of(clean) + live_rows * passes_of(live)
+        return rows + evidence * (probe.size + live_rows)
+
     def run_identity(self) -> Mapping[str, Any]:
         constants: dict[str, Any] = {"limit": self.settings.limit}
         # Which features are pooled is known only after the first update; the probe's hash covers all names.
@@ -336,7 +348,7 @@ class ImportanceDrift(RecordingCallback):
                 "predicted now, and the burn-in on the fixed probe starts again."
             )
             restarted = ["clean"]
-        rates = {record.epoch: record.learning_rate for record in past.history}
+        rates = {record.update: record.learning_rate for record in past.history}
         alerts = [alert for alert in past.alerts if alert.is_alarm]
         self._monitor.replay(updates, alerts, rates, start_anew=restarted)
         self._warned_verdicts = {event_key(alert): alert.verdict for alert in alerts}
@@ -352,22 +364,26 @@ class ImportanceDrift(RecordingCallback):
                 "The live rows of before are not kept: the data score begins again with the third epoch from here."
             )
 
-    def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
-        records = self._updates(epoch)
-        self.log_figures(logs, {**self._log_values(epoch), **self.slice_figures(self.probe, records)})
+    def record_update(self, update: int, logs: dict[str, Any]) -> Iterable[Record]:
+        records = self._updates(update)
+        self.log_figures(logs, {**self._log_values(update), **self.slice_figures(self.probe, records)})
         return records
 
-    def carry_forward(self, epoch: int, logs: dict[str, Any]) -> None:
-        self.log_figures(logs, {**self._log_values(epoch, updated=False), **self.slice_figures(self.probe)})
+    def carry_forward(self, update: int, logs: dict[str, Any]) -> None:
+        self.log_figures(logs, {**self._log_values(update, updated=False), **self.slice_figures(self.probe)})
 
-    def _log_values(self, epoch: int, *, updated: bool = True) -> dict[str, float]:
-        values = self._monitor.log_values(epoch, updated=updated)
+    def _log_values(self, update: int, *, updated: bool = True) -> dict[str, float]:
+        values = self._monitor.log_values(update, updated=updated)
+        counter = None if self._session is None else self._session.counter
+        if counter is not None:
+            quiet = counter.position(update) - counter.position(self._monitor.last_alarm)
+            values["xai_quiet_epochs"] = quiet
         return values if self._reliance is None else values | self._reliance.log_values(updated=updated)
 
-    def record_last_epoch(self, epoch: int) -> Iterable[Record]:
-        return self._updates(epoch)
+    def record_last_update(self, update: int) -> Iterable[Record]:
+        return self._updates(update)
 
-    def on_epoch_written(self) -> None:
+    def on_update_written(self) -> None:
         alerts, self._alerts = [alert for alert in self._alerts if alert.is_alarm], []
         if callable(self.on_drift):
             for alert in alerts:
@@ -407,8 +423,8 @@ class ImportanceDrift(RecordingCallback):
 
     # One epoch.
 
-    def _updates(self, epoch: int) -> list[Record]:
-        """Return the records of an epoch; its alerts are kept for `on_epoch_written` as well."""
+    def _updates(self, update: int) -> list[Record]:
+        """Return the records of an epoch; its alerts are kept for `on_update_written` as well."""
         monitor, explainer = self._monitor, self._explainers["clean"]
         monitor.begin_update()
         self._read_rows = None
@@ -418,22 +434,22 @@ class ImportanceDrift(RecordingCallback):
         region = None if self.probe.region is None else RegionShare(self.probe)
         pooled = PooledRows.of(parts if region is None else region.of(parts), self.probe)
         self.warn_once(explainer.engine.side_effects)
-        records = self._scored(epoch, "clean", pooled, self.probe)
+        records = self._scored(update, "clean", pooled, self.probe)
         if self.probe.slices:
             unmeasured = self._unmeasured["clean"]
-            records.append(slices_of_update(epoch, explainer, parts, pooled, monitor.top_features, unmeasured))
+            records.append(slices_of_update(update, explainer, parts, pooled, monitor.top_features, unmeasured))
         if self._live_rows is not None and self._team.agreed(monitor.top_features.is_fixed):
             try:
                 with self._team.together():
-                    for record in self._updates_of_live(epoch, self._live_rows):
+                    for record in self._updates_of_live(update, self._live_rows):
                         records.append(record)  # one by one: those before a fault are kept
             except Exception as fault:
                 self._lose_live(fault)
         changed = self._live_rows is not None and self._live_rows.changed
-        alerts = monitor.end_update(epoch, inputs_changed=changed)
+        alerts = monitor.end_update(update, inputs_changed=changed)
         self._remember_changes(alerts)
-        alerts += [self._of_change(alert) for alert in self._update_reliance(epoch, records, region)]
-        alerts = self._agreed_alerts(alerts)
+        alerts += [self._of_change(alert) for alert in self._update_reliance(update, records, region)]
+        alerts = [self.stamped(alert) for alert in self._agreed_alerts(alerts)]
         self._alerts += alerts
         return [*records, *alerts]
 
@@ -458,21 +474,21 @@ class ImportanceDrift(RecordingCallback):
         event = self._changed_features.get(alert.features[0].name) if alert.source == "gap" else None
         return alert if event is None else dataclasses.replace(alert, event=event, verdict="data changed")
 
-    def _update_reliance(self, epoch: int, records: list[Record], region: RegionShare | None) -> list[Alert]:
+    def _update_reliance(self, update: int, records: list[Record], region: RegionShare | None) -> list[Alert]:
         """Add the record of the reliance gap, and return the alerts of gap and rules."""
         if self._reliance is None:
             return []
         slices = next((record for record in records if isinstance(record, Slices)), None)
         try:
             with self._team.together():
-                update = self._reliance.update(epoch, self._read_rows, region, slices, self._collected)
+                measured = self._reliance.update(update, self._read_rows, region, slices, self._collected)
         except Exception as fault:
             self._lose_reliance(fault)
             return []
-        records += [record for record in (update.record, update.slices) if record is not None]
-        if any(alert.is_alarm for alert in update.alerts):
-            self._monitor.count_alarm(epoch)
-        return update.alerts
+        records += [record for record in (measured.record, measured.slices) if record is not None]
+        if any(alert.is_alarm for alert in measured.alerts):
+            self._monitor.count_alarm(update)
+        return measured.alerts
 
     def _lose_reliance(self, fault: Exception) -> None:
         """Go on without the reliance gap and the rules, after a fault in them: changes are still watched."""
@@ -490,20 +506,20 @@ class ImportanceDrift(RecordingCallback):
         fields = self._team.agreed([dataclasses.asdict(alert) for alert in alerts])
         return [Alert(**{**entry, "changed": entry["changed"] and Changed(*entry["changed"])}) for entry in fields]
 
-    def _updates_of_live(self, epoch: int, live: LiveRows) -> Iterator[Record]:
+    def _updates_of_live(self, update: int, live: LiveRows) -> Iterator[Record]:
         rows = self._read_rows = live.read()
         if not self._team.same(rows_hash(rows)):
             raise InvalidInput("the live rows that were read at this epoch differ between the processes")
         if live.difference is not None:
-            self._monitor.report_change(epoch, live.difference.changed, live.difference.shares)
+            self._monitor.report_change(update, live.difference.changed, live.difference.shares)
         if not live.repeats and self.probe.kind != "tokens":
-            yield self._monitor.update_inputs(epoch, self._movement(rows))
+            yield self._monitor.update_inputs(update, self._movement(rows))
         method = self._methods["live"]
         by_method = self._collecting("live", rows, self._explainers["live"].rows_in_parts(rows))
         pooled = PooledRows.of((maps[method] for maps in by_method), self.probe, rows)
-        yield from self._scored(epoch, "live", pooled, rows)
+        yield from self._scored(update, "live", pooled, rows)
 
-    def _scored(self, epoch: int, source: Explained, pooled: PooledRows, rows: Probe) -> list[Record]:
+    def _scored(self, update: int, source: Explained, pooled: PooledRows, rows: Probe) -> list[Record]:
         """Score the importance of a source, and return its record; none before it is known which features are pooled."""
         if self.settings.per_class:
             explainer = self._explainers[source]
@@ -511,7 +527,7 @@ class ImportanceDrift(RecordingCallback):
         else:
             importance, direction = pooled.mean()
         scored = self._monitor.update(
-            epoch,
+            update,
             source,
             importance,
             direction,

@@ -26,6 +26,7 @@ from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, box_means, kind_of_in
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 from keras_xai.tree import leaves, like
+from keras_xai.updates import BEFORE
 
 MAX_VOXELS = 2**18  # of the map of a volume that is written: 64 × 64 × 64, a quarter of a MB in 8 bits
 RUN_THE_WHOLE_PROBE = ("importance_drift", "probe_mappings")  # callbacks that have its outputs anyway
@@ -46,7 +47,8 @@ class ProbeAttributions(RecordingCallback):
         probe: a `Probe`, or what makes one.
         method: a name from `METHODS`, a list of names, or a dict from names to their options:
             `{"grad_cam": {"layer": "backbone/top_conv"}}`.
-        every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
+        every: look at every n-th epoch, or a function epoch -> bool, the first and the last always; or "200 steps"
+            (`kx.steps(200)`), or "auto", about 30 times in the whole training, and at the end of each epoch.
         samples: the size of the gallery: the first rows of each class in order, the remainder from the largest classes.
         seed: of methods that draw.
         jit_compile: compile with XLA: pays on models without convolutions where there are hundreds of epochs.
@@ -136,7 +138,14 @@ class ProbeAttributions(RecordingCallback):
         if self._explainer is not None and self._explainer.target is None and self._past_target is not None:
             self._explainer.target = self._past_target
 
-    def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
+    def rows_per_update(self) -> float:
+        return self.gallery.size * sum(method.passes(self.gallery) for method in self.methods.values())
+
+    def record_before_training(self) -> Iterable[Record]:
+        assert self._explainer is not None
+        return [self._as_recorded(record, BEFORE) for record in self._explainer.before_training().values()]
+
+    def record_update(self, update: int, logs: dict[str, Any]) -> Iterable[Record]:
         assert self._explainer is not None
         attributions = self._explainer()
         self.warn_once(self._explainer.engine.side_effects)
@@ -148,10 +157,10 @@ class ProbeAttributions(RecordingCallback):
                 self.warn(text)
             else:
                 self.note(text)
-        records = [self._as_recorded(record, epoch) for record in attributions.values()]
-        return [*self._late_gallery(), *records, *self._slices(epoch, logs)]
+        records = [self._as_recorded(record, update) for record in attributions.values()]
+        return [*self._late_gallery(), *records, *self._slices(update, logs)]
 
-    def carry_forward(self, epoch: int, logs: dict[str, Any]) -> None:
+    def carry_forward(self, update: int, logs: dict[str, Any]) -> None:
         if self._looks_at_slices:
             self.log_figures(logs, self.slice_figures(self.probe))
 
@@ -165,16 +174,16 @@ class ProbeAttributions(RecordingCallback):
                 return False
         return True
 
-    def _slices(self, epoch: int, logs: dict[str, Any]) -> list[Slices]:
+    def _slices(self, update: int, logs: dict[str, Any]) -> list[Slices]:
         """Return accuracy by slice over the whole probe, of which the gallery is a part; one forward pass."""
         if not self._looks_at_slices:
             return []
         assert self._explainer is not None
         if self._explainer.dense is None:
             outputs = self._explainer.outputs(self.probe)
-            records = [slices_of_outputs(epoch, self.probe, self._explainer.task, outputs)]
+            records = [slices_of_outputs(update, self.probe, self._explainer.task, outputs)]
         else:
-            records = [slices_of_positions(epoch, self.probe, self._explainer)]
+            records = [slices_of_positions(update, self.probe, self._explainer)]
         self.log_figures(logs, self.slice_figures(self.probe, records))
         return records
 
@@ -185,13 +194,13 @@ class ProbeAttributions(RecordingCallback):
         self._written_gallery = self._explainer.probe
         return [self._written_gallery] if is_late else []
 
-    def record_last_epoch(self, epoch: int) -> Iterable[Record]:
-        return self.record_epoch(epoch, {})
+    def record_last_update(self, update: int) -> Iterable[Record]:
+        return self.record_update(update, {})
 
     def close(self) -> None:
         self._explainer = None  # its graph holds the model
 
-    def _as_recorded(self, record: Attribution, epoch: int) -> Attribution:
+    def _as_recorded(self, record: Attribution, update: int) -> Attribution:
         """Return a record as it is written: of images and volumes the signed sum over channels, of a layer over its units.
 
         An input without gradient is NaN.
@@ -199,10 +208,10 @@ class ProbeAttributions(RecordingCallback):
         values = record.values
         if record.layer and self._explainer is not None:
             values = _at_most_voxels(self._explainer.by_place(record))
-            return dataclasses.replace(record, epoch=epoch, values=values)
+            return dataclasses.replace(record, epoch=update, values=values)
         if self._explainer is not None and self.methods[record.method].needs_gradient:
             values = _without_inputs(values, self._explainer.engine.held_inputs)
-        return dataclasses.replace(record, epoch=epoch, values=_channel_sum(values, self.gallery))
+        return dataclasses.replace(record, epoch=update, values=_channel_sum(values, self.gallery))
 
 
 def chosen_methods(method: Methods, options: Mapping[str, Any], seed: int) -> dict[str, Method]:

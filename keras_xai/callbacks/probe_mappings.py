@@ -46,7 +46,7 @@ logger = logging.getLogger("keras_xai")
 
 SURROGATES = ("linear", "svm")
 MIN_PROBE_ROWS, MAX_PROBE_ROWS = 128, 1024  # below, an accuracy is noisy; above, an epoch takes long
-EPOCHS_BETWEEN_SVMS = 5
+RECORDS_BETWEEN_SVMS = 5
 UNREADABLE_LAYER = "its output could not be made a row of features for each sample"
 
 
@@ -86,8 +86,9 @@ class ProbeMappings(RecordingCallback):
         held_out: (B) true for the rows of the probe that are not trained on: whether the model memorises is then judged by
             its accuracy on these. Without it by the validation metric, else by the accuracy on the whole probe; each is
             compared with the training metric.
-        every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
-        surrogates: of "linear" and "svm"; the SVM is fitted at the first, every fifth and the last epoch.
+        every: look at every n-th epoch, or a function epoch -> bool, the first and the last always; or "200 steps"
+            (`kx.steps(200)`), or "auto", about 30 times in the whole training, and at the end of each epoch.
+        surrogates: of "linear" and "svm"; the SVM is fitted at every fifth record, from the first, and at the end of training.
         coordinates: how many principal coordinates a layer keeps.
         on_flag: when a flag is raised that did not stand before: "warn", "stop" (and warn), "raise" a `MappingAlarm`, or a
             function of the `records.Mappings`. The flags: `keras_xai.mapping.flags.Flags`.
@@ -178,6 +179,7 @@ class ProbeMappings(RecordingCallback):
         self._active_flags: frozenset[tuple[str, str]] = frozenset()
         self._new_flags: list[Flag] = []
         self._record: Mappings | None = None
+        self._records = 0  # of the run so far
         self._previous: Sequence[GramDecomposition | None] | None = None
         self._earliest: Sequence[GramDecomposition | None] | None = None
         self._last_prediction: NDArray[Any] | None = None
@@ -247,6 +249,9 @@ class ProbeMappings(RecordingCallback):
         logger.debug("the layers could not be read", exc_info=fault)
         return reading
 
+    def rows_per_update(self) -> float:
+        return self.probe.size / 3  # a forward pass
+
     def run_identity(self) -> Mapping[str, Any]:
         if self._reader is None:
             return {}
@@ -263,39 +268,41 @@ class ProbeMappings(RecordingCallback):
         records = [] if past is None else past.mappings
         if past is None or not records:
             return
-        logs = {record.epoch: record.logs for record in past.history}
+        logs = {record.update: record.logs for record in past.history}
         gaps = {}
         for record in records:
-            gap = held_out_gap(logs.get(record.epoch, {}), record.result)
+            gap = held_out_gap(logs.get(record.update, {}), record.result)
             if gap is not None:
-                gaps[record.epoch] = gap
+                gaps[record.update] = gap
         self._flags.replay(records, gaps)
+        self._records = len(records)
         last = records[-1]
         self._active_flags = frozenset((flag.name, flag.kind) for flag in last.flags)
         self._previous, self._earliest = restored(last.features), restored(records[0].features)
         self._last_prediction = last.result.prediction
         self._layers = last.features.layers  # kept, since a model that was saved and loaded has other paths
 
-    def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
-        record, slices = self._recorded_mappings(epoch, logs)
+    def record_update(self, update: int, logs: dict[str, Any]) -> Iterable[Record]:
+        record, slices = self._recorded_mappings(update, logs)
         self._new_flags = [flag for flag in record.flags if (flag.name, flag.kind) not in self._active_flags]
         self._active_flags = frozenset((flag.name, flag.kind) for flag in record.flags)
-        self._record = record
+        self._record = self.stamped(record)
+        self._records += 1
         records: list[Record] = [record] if slices is None else [record, slices]
         self.log_figures(logs, {**self._figures, **self.slice_figures(self.probe, records)})
         return records
 
-    def carry_forward(self, epoch: int, logs: dict[str, Any]) -> None:
+    def carry_forward(self, update: int, logs: dict[str, Any]) -> None:
         self.log_figures(logs, {**self._figures, **self.slice_figures(self.probe)})
 
-    def record_last_epoch(self, epoch: int) -> Iterable[Record]:
-        return self.record_epoch(epoch, {})
+    def record_last_update(self, update: int) -> Iterable[Record]:
+        return self.record_update(update, {})
 
-    def on_epoch_written(self) -> None:
+    def on_update_written(self) -> None:
         flags, self._new_flags = self.agreed_flags(self._new_flags), []
         if not flags or self._record is None:
             return
-        text = f"epoch {self._record.epoch}: {self._flags.sentence(flags, self._record)}."
+        text = f"{self._record.moment}: {self._flags.sentence(flags, self._record)}."
         respond(self.on_flag, self._record, text, model=self.model, alarm=MappingAlarm, warn=self.warn)
 
     def close(self) -> None:
@@ -303,7 +310,7 @@ class ProbeMappings(RecordingCallback):
 
     # One epoch.
 
-    def _recorded_mappings(self, epoch: int, logs: Mapping[str, Any]) -> tuple[Mappings, Slices | None]:
+    def _recorded_mappings(self, update: int, logs: Mapping[str, Any]) -> tuple[Mappings, Slices | None]:
         assert self._reader is not None
         assert self._task is not None
         reader, task = self._reader, self._task
@@ -318,7 +325,9 @@ class ProbeMappings(RecordingCallback):
             )
             if len(self._layers) == len(representation.layers):
                 representation = dataclasses.replace(representation, layers=self._layers)
-            decision, readout = self._decision(epoch, task, predictions, decompositions, reading, representation.layers)
+            decision, readout = self._decision(
+                update, task, predictions, decompositions, reading, representation.layers
+            )
             output = self.probe.output
             outcome = result(
                 predictions,
@@ -330,12 +339,14 @@ class ProbeMappings(RecordingCallback):
             )
             slices = None
             if readout is not None:
-                slices = self._slices(epoch, predictions, reading, task)
+                slices = self._slices(update, predictions, reading, task)
                 slices = dataclasses.replace(slices, readout=readout)
         r2 = decision.surrogates["linear"].r2 if "linear" in decision.surrogates else math.nan
         inference_gap, memory_gap = self._gaps(logs, outcome)
         constant_layers = constant_by_design(reader, reading)
-        flags, notes = self._flags.judge(epoch, representation, outcome, r2, inference_gap, memory_gap, constant_layers)
+        flags, notes = self._flags.judge(
+            update, representation, outcome, r2, inference_gap, memory_gap, constant_layers
+        )
         self._figures = {
             "xai_surrogate_r2": r2,
             "xai_confidence_gap": outcome.confidence_gap,
@@ -344,14 +355,14 @@ class ProbeMappings(RecordingCallback):
         }
         self._previous, self._last_prediction = decompositions, predictions.prediction
         self._earliest = decompositions if self._earliest is None else self._earliest
-        record = Mappings(epoch, representation, decision, outcome, flags, notes, self._flags.thresholds)
+        record = Mappings(update, representation, decision, outcome, flags, notes, self._flags.thresholds)
         return record, slices
 
-    def _slices(self, epoch: int, predictions: Predictions, reading: Reading, task: ProbeTask) -> Slices:
+    def _slices(self, update: int, predictions: Predictions, reading: Reading, task: ProbeTask) -> Slices:
         """Return accuracy and confidence by slice; of a dense output of each row the means over its positions."""
         if reading.positions is None:
-            return slices_of_predictions(epoch, self.probe, predictions, task.label)
-        return accuracy_by_slice(epoch, self.probe.slices, *means_of_rows(reading.positions))
+            return slices_of_predictions(update, self.probe, predictions, task.label)
+        return accuracy_by_slice(update, self.probe.slices, *means_of_rows(reading.positions))
 
     def _gaps(self, logs: Mapping[str, Any], outcome: Result) -> tuple[float, HeldOutGap | None]:
         """Return two gaps to the training metric, of the probe's accuracy and of that of held-out rows.
@@ -370,7 +381,7 @@ class ProbeMappings(RecordingCallback):
 
     def _decision(
         self,
-        epoch: int,
+        update: int,
         task: ProbeTask,
         predictions: Predictions,
         decompositions: Sequence[GramDecomposition | None],
@@ -394,11 +405,11 @@ class ProbeMappings(RecordingCallback):
             chance=target.chance,
             own_decision=np.asarray([linear_probe.score for linear_probe in self_probes], np.float32),
             read_as=np.stack([linear_probe.prediction for linear_probe in target_probes]),
-            surrogates=self._surrogates(epoch, predictions, reading),
+            surrogates=self._surrogates(update, predictions, reading),
         )
         return decision, readout
 
-    def _surrogates(self, epoch: int, predictions: Predictions, reading: Reading) -> dict[str, Surrogate]:
+    def _surrogates(self, update: int, predictions: Predictions, reading: Reading) -> dict[str, Surrogate]:
         columns, embedding = self._columns, reading.embedding
         if columns is None and self.surrogates and embedding is not None and np.isfinite(embedding).all():
             columns = Columns.of([f"embedding {k}" for k in range(embedding.shape[1])], embedding)
@@ -407,9 +418,8 @@ class ProbeMappings(RecordingCallback):
         surrogates: dict[str, Surrogate] = {}
         if "linear" in self.surrogates:
             surrogates["linear"] = linear(columns, predictions)
-        epochs = (self.params or {}).get("epochs")
-        is_last = epoch == epochs - 1 if epochs else False
-        if "svm" in self.surrogates and (self._earliest is None or is_last or epoch % EPOCHS_BETWEEN_SVMS == 0):
+        is_due = self._is_last_epoch or self._records % RECORDS_BETWEEN_SVMS == 0
+        if "svm" in self.surrogates and is_due:
             fitted = svm(columns, predictions)
             if fitted is not None:
                 surrogates["svm"] = fitted

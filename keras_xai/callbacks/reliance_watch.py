@@ -110,16 +110,16 @@ class RelianceWatch:
 
     def update(
         self,
-        epoch: int,
+        update: int,
         rows: Probe | None,
         region: RegionShare | None,
         slices: Slices | None,
         collected: Mapping[str, PooledMargins],
     ) -> RelianceUpdate:
-        """Measure everything at one epoch.
+        """Measure everything at one update.
 
         Args:
-            epoch: of the update.
+            update: its number.
             rows: the live rows of this epoch; None without, or once they cannot be read.
             region: the share of attribution inside the probe's region; None without a region.
             slices: the record of the probe's slices; None without.
@@ -130,17 +130,17 @@ class RelianceWatch:
         numbers: NDArray[np.int64] = np.zeros(0, np.int64) if self._live is None else self._live.numbers
         is_lost = rows is None and self._live is not None
         lost: Blindness = "live rows that could not be read" if is_lost else ""
-        update = self._gap.update(epoch, rows, numbers, lost, collected)
+        compared = self._gap.update(update, rows, numbers, lost, collected)
         measured = of_slices(self._rules.rules, slices)
         if region is not None:
             measured[REGION] = self._of_region(region)
-        alerts = [*update.alerts, *self._rules.update(epoch, update.evidence, measured)]
+        alerts = [*compared.alerts, *self._rules.update(update, compared.evidence, measured)]
         if "xai_gap" in self.figures:
-            is_alarm = any(alert.is_alarm for alert in update.alerts)
+            is_alarm = any(alert.is_alarm for alert in compared.alerts)
             self.figures |= {"xai_gap": self._gap.largest, "xai_gap_alarm": float(is_alarm)}
         if region is not None:
             self.figures["xai_inside"] = region.mean
-        return RelianceUpdate(update.record, alerts, self._with_gaps(slices, update.evidence))
+        return RelianceUpdate(compared.record, alerts, self._with_gaps(slices, compared.evidence))
 
     def stop(self) -> None:
         """Measure nothing from here: the figures of `logs` are unknown."""

@@ -35,14 +35,14 @@ class RuleWatch:
 
     def update(
         self,
-        epoch: int,
+        update: int,
         evidence: Mapping[str, NDArray[np.float64]],
         others: Mapping[str, Measured],
     ) -> list[Alert]:
         """Return the alert of an update, none where no rule breaks at it.
 
         Args:
-            epoch: of the update.
+            update: its number.
             evidence: (n, F) contributions to the margin, "live" and "probe".
             others: what was measured for rules of a region or a slice, by the rule's name.
         """
@@ -54,7 +54,7 @@ class RuleWatch:
             is_broken = present_team().agreed(rule.is_broken(measured.value, measured.error))
             if self._chart.update(rule.name, is_broken=is_broken):
                 broken.append((rule, measured))
-        return [_alert(epoch, broken)] if broken else []
+        return [_alert(update, broken)] if broken else []
 
 
 def of_slices(rules: Sequence[Rule], record: Slices | None) -> dict[str, Measured]:
@@ -76,14 +76,14 @@ def of_slices(rules: Sequence[Rule], record: Slices | None) -> dict[str, Measure
     return measured
 
 
-def _alert(epoch: int, broken: Sequence[tuple[Rule, Measured]]) -> Alert:
+def _alert(update: int, broken: Sequence[tuple[Rule, Measured]]) -> Alert:
     # All of them are features of the alert: a continued run reads from it which rules were an alarm.
     moves = tuple(_move(rule, measured) for rule, measured in broken)
     sentence = "; ".join(measured.sentence for _, measured in broken[:NAMED_RULES])
     more = len(broken) - NAMED_RULES
     if more > 0:
         sentence += f"; and {more} other rule{'s are' if more > 1 else ' is'} broken"
-    return Alert(epoch, "rule", "rule broken", False, moves, event=epoch, sentence=sentence)
+    return Alert(update, "rule", "rule broken", False, moves, event=update, sentence=sentence)
 
 
 def _move(rule: Rule, measured: Measured) -> FeatureMove:

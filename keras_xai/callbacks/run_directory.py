@@ -7,15 +7,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_xai.callbacks.directory_lock import DirectoryLock
 from keras_xai.callbacks.model_parts import ModelParts
+from keras_xai.callbacks.step_counter import resumed_step
 from keras_xai.errors import InvalidInput
 from keras_xai.records import in_words, missing_epochs
 from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.reader import Log
 from keras_xai.summary.store import FileStore
+from keras_xai.updates import Unit
 
 
 def checked_directory(log_dir: str | os.PathLike[str]) -> Path:
@@ -67,6 +69,14 @@ def run_directories(log_dir: Path) -> list[Path]:
     return [path for _, path in sorted(numbered)]
 
 
+class Beginning(NamedTuple):
+    """The point at which a training begins."""
+
+    epoch: int  # the first one
+    unit: Unit  # in which its updates are counted
+    iterations: int | None = None  # that the optimizer has counted
+
+
 @dataclass(frozen=True)
 class ChosenRun:
     """The run directory of a training, locked for it."""
@@ -75,54 +85,75 @@ class ChosenRun:
     lock: DirectoryLock
     past: Log | None = None  # the records of the run that is continued; None for a new run
     notes: tuple[str, ...] = ()  # sentences on why this run was chosen, for the first epoch's record
+    start: int = 0  # the number of the first update that this training may make
+    steps_done: int = 0  # of a run that counts in steps
 
 
-def choose_run(log_dir: Path, epoch: int, identity: Mapping[str, Any], preferred: Sequence[Path] = ()) -> ChosenRun:
+def choose_run(
+    log_dir: Path, beginning: Beginning, identity: Mapping[str, Any], preferred: Sequence[Path] = ()
+) -> ChosenRun:
     """Choose between continuing a run and beginning a new one.
 
     The newest run is continued if this fit does not begin at epoch 0, the run's constants are those of this fit, and no other
-    process writes to it; so no recorded epoch of another training is ever replaced.
+    process writes to it; so no recorded epoch of another training is ever replaced. A run that counts in steps and broke off
+    in its first epoch is continued at epoch 0, too, where the optimizer goes on from one of its updates.
 
     Args:
         log_dir: the user's directory.
-        epoch: the first one of this fit.
+        beginning: of this fit.
         identity: what must be the same for a run to be continued, by the names that a user would give it.
         preferred: the runs that the callbacks of this fit wrote last; a single one of them goes before the newest.
 
     Returns:
         The choice; its directory stays locked until `lock` is released.
     """
+    epoch = beginning.epoch
     runs = run_directories(log_dir)
     newest = runs[-1] if runs else log_dir / PLUGIN_NAME
     if epoch > 0 and len(preferred) == 1 and preferred[0] in runs:
         newest = preferred[0]
     lock = DirectoryLock.acquire(newest)
     if lock is None:
-        return _new_run(newest, f"{newest.name} is being written by another training: this one is {{}}.")
+        return _new_run(newest, epoch, f"{newest.name} is being written by another training: this one is {{}}.")
     past = Log(FileStore(newest))
     if not past.epochs:
         is_lost = epoch > 0 and any(newest.iterdir())  # there are files, and no epoch can be read from them
-        return ChosenRun(newest, lock, None, _notes_of_missing(None, epoch) if is_lost else ())
-    reason = _reason_for_new_run(newest.name, past, epoch, identity)
+        return ChosenRun(newest, lock, None, _notes_of_missing(None, epoch) if is_lost else (), epoch)
+    reason = _reason_for_new_run(newest.name, past, beginning, identity)
     if reason:
         lock.release()
-        return _new_run(newest, reason)
-    past = past.before(epoch)
-    return ChosenRun(newest, lock, past, _notes_of_missing(past, epoch))
+        return _new_run(newest, epoch, reason)
+    if beginning.unit == "epoch":
+        past = past.until(epoch)
+        return ChosenRun(newest, lock, past, _notes_of_missing(past, epoch), epoch)
+    done = resumed_step(past.history, epoch, beginning.iterations)
+    past = past.until(done + 1)
+    return ChosenRun(newest, lock, past, _notes_of_missing(past, epoch), done + 1, done)
 
 
-def _reason_for_new_run(name: str, past: Log, epoch: int, identity: Mapping[str, Any]) -> str:
+def _reason_for_new_run(name: str, past: Log, beginning: Beginning, identity: Mapping[str, Any]) -> str:
     """Return why a run cannot be continued, with "{}" for the name of the new one; "" where it can."""
-    if epoch == 0:
-        return f"{name} holds {len(past.epochs)} epochs of an earlier training: this one is {{}}."
+    if beginning.epoch == 0 and not _goes_on_in_first_epoch(past, beginning):
+        count = len(past.updates)
+        updates = f"{count} {'epoch' if past.unit == 'epoch' else 'update'}{'' if count == 1 else 's'}"
+        return f"{name} holds {updates} of an earlier training: this one is {{}}."
     recorded = past.constants
     changed = sorted(key for key, value in identity.items() if key in recorded and _differs(past, key, value))
     if not changed:
         return ""
     return (
-        f"The {' and the '.join(changed)} changed since {name}: training goes on from epoch {epoch} as {{}}, and the burn-in "
-        f"starts again."
+        f"The {' and the '.join(changed)} changed since {name}: training goes on from epoch {beginning.epoch} as {{}}, and the "
+        f"burn-in starts again."
     )
+
+
+def _goes_on_in_first_epoch(past: Log, beginning: Beginning) -> bool:
+    """Return True where a run broke off inside an epoch, and the optimizer goes on from one of the updates of its first one."""
+    if beginning.unit != past.unit or past.unit == "epoch" or past.history[-1].ends_epoch:
+        return False
+    iterations = beginning.iterations
+    counts = [record.iterations for record in past.history if record.epoch == 0 and record.iterations is not None]
+    return iterations is not None and any(0 < count <= iterations for count in counts)
 
 
 def _differs(past: Log, key: str, value: Any) -> bool:
@@ -146,7 +177,7 @@ def _notes_of_missing(past: Log | None, epoch: int) -> tuple[str, ...]:
     )
 
 
-def _new_run(newest: Path, reason: str) -> ChosenRun:
+def _new_run(newest: Path, epoch: int, reason: str) -> ChosenRun:
     """Return a new run directory; another process may choose the same one at that time, so the first to lock it has it."""
     number = int(newest.name.removeprefix(PLUGIN_NAME).removeprefix("-") or 1)
     while True:
@@ -156,5 +187,5 @@ def _new_run(newest: Path, reason: str) -> ChosenRun:
         if lock is None:
             continue
         if not any(directory.iterdir()):
-            return ChosenRun(directory, lock, None, (reason.format(directory.name),))
+            return ChosenRun(directory, lock, None, (reason.format(directory.name),), epoch)
         lock.release()

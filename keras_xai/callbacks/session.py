@@ -1,8 +1,9 @@
-"""One fit, one log directory: the run directory, the writer and the `Epoch` record that its callbacks share."""
+"""One fit, one log directory: the run directory, the writer, the count of steps and the `Epoch` record that callbacks share."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import math
 import time
@@ -12,17 +13,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
+from keras_xai.backend import get_backend
 from keras_xai.callbacks.directory_lock import DirectoryLock
 from keras_xai.callbacks.overhead import OverheadLedger, TimeSpent
-from keras_xai.callbacks.run_directory import check_writable, choose_run
+from keras_xai.callbacks.run_directory import Beginning, check_writable, choose_run
+from keras_xai.callbacks.schedule import Schedule
+from keras_xai.callbacks.step_counter import StepCounter, iterations_of
 from keras_xai.probe import Probe
 from keras_xai.records import Epoch, Slices, Stop
 from keras_xai.running import is_running
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 from keras_xai.summary.writer import Writer
+from keras_xai.updates import BEFORE, AtUpdate, Unit
 
 logger = logging.getLogger("keras_xai")
 clock = time.perf_counter
@@ -34,19 +40,25 @@ _open: weakref.WeakValueDictionary[tuple[Path, int], RunSession] = weakref.WeakV
 
 
 @dataclass
-class _OpenEpoch:
-    """The epoch whose record is still to be written."""
+class _OpenUpdate:
+    """The update whose record is still to be written."""
 
-    number: int
-    has_ended: bool = False
+    epoch: int
+    number: int = 0
+    ends_epoch: bool = True
+    has_begun: bool = False  # the training has come to it
     finished: list[object] = field(default_factory=list)  # members that have nothing to add
     logs: Mapping[str, Any] = field(default_factory=dict)  # Keras' own
+    iterations: int | None = None  # that the optimizer has counted, in a run that counts in steps
     figures: dict[str, float] = field(default_factory=dict)  # ours, whether Keras' logs get them or not
     learning_rate: float = math.nan
 
 
 class RunSession:
-    """The run directory, event file and `Epoch` record that all callbacks of one `fit` with the same log directory share.
+    """The run directory, event file and `Epoch` records that all callbacks of one `fit` with the same log directory share.
+
+    Where one of them looks at the model every n steps, the run counts in steps: the number of an update is the training steps
+    done, and all take part in each of them. Else it is the epoch. See `keras_xai.updates`.
 
     TensorBoard's Python loader would show only the last of several event files in one run directory; so there is one writer,
     opened when the first epoch begins (only then is its number known) and closed when the last callback leaves. The run
@@ -66,7 +78,8 @@ class RunSession:
         members_at_failure: the class names of the callbacks that took part when it failed.
         ledger: the seconds that all callbacks took.
         has_begun: the first epoch has begun: records can be written.
-        slices: the last record of slices, with what all members measured in its epoch.
+        slices: the last record of slices, with what all members measured at its update.
+        counter: of the steps; None where the run counts in epochs.
     """
 
     def __init__(self, log_dir: Path, fit: object, *, writes: bool = True) -> None:
@@ -80,16 +93,21 @@ class RunSession:
         self.ledger = OverheadLedger()
         self.has_begun = False
         self.slices: Slices | None = None
+        self.counter: StepCounter | None = None
         self._slices_are_written = True
         self._members: list[object] = []
+        self._schedules: list[Schedule] = []
+        self._batch = -1  # that was announced last
+        self._is_update = False  # the announced batch comes after an update
+        self._last_written: Epoch | None = None
         self._identity: dict[str, Any] = {}  # what must not change when a run is continued
         self._preferred: list[Path] = []  # the runs that its members wrote last
         self._probe: Probe | None = None  # that is written
         self._lock: DirectoryLock | None = None
         self._writer: Writer | None = None
         self._stops: list[Stop] = []  # not yet written
-        self._resumed_at: int | None = None  # the epoch with which a run is continued
-        self._epoch: _OpenEpoch | None = None
+        self._is_resumed = False  # the next record is the first of a training that goes on
+        self._update: _OpenUpdate | None = None
         self._last_begun = 0  # epoch
         # What comes between two records counts for the later one: nothing of the training is left out.
         self._record_start = clock()
@@ -113,7 +131,12 @@ class RunSession:
     # Members.
 
     def join(
-        self, member: object, identity: Mapping[str, Any], probe: Probe | None, last_directory: Path | None = None
+        self,
+        member: object,
+        identity: Mapping[str, Any],
+        probe: Probe | None,
+        schedule: Schedule,
+        last_directory: Path | None = None,
     ) -> None:
         """Add a callback.
 
@@ -121,6 +144,7 @@ class RunSession:
             member: the callback.
             identity: what must not change when a run is continued, by the names that a user would give it.
             probe: for the viewer; of the members' probes the one with the most samples is written, once.
+            schedule: on which it looks at the model.
             last_directory: of the run that this callback wrote last, which a continued training goes on with.
 
         Raises:
@@ -128,6 +152,7 @@ class RunSession:
         """
         if not any(m is member for m in self._members):
             self._members.append(member)
+            self._schedules.append(schedule)
         if last_directory is not None and last_directory not in self._preferred:
             self._preferred.append(last_directory)
         self._identity |= identity
@@ -139,12 +164,14 @@ class RunSession:
 
     def leave(self, member: object) -> None:
         """Remove a callback: the others' epochs go on without it, and its notes are written."""
-        self._members = [m for m in self._members if m is not member]
-        epoch = self._epoch
+        pairs = zip(self._members, self._schedules, strict=True)
+        others = [(other, schedule) for other, schedule in pairs if other is not member]
+        self._members, self._schedules = [other for other, _ in others], [schedule for _, schedule in others]
+        update = self._update
         try:
             with self._failing_for_all():
-                if epoch is not None and (epoch.finished or (self._notes and epoch.has_ended)):
-                    self._write_complete_epoch()
+                if update is not None and (update.finished or (self._notes and update.has_begun)):
+                    self._write_complete_update()
                 if self._writer is not None:
                     self._writer.flush()
         finally:
@@ -162,7 +189,7 @@ class RunSession:
 
     def close(self) -> None:
         """Close the file. Idempotent."""
-        self._members = []
+        self._members, self._schedules = [], []
         key = self.log_dir, id(self.fit)
         if _open.get(key) is self:
             del _open[key]
@@ -193,50 +220,117 @@ class RunSession:
             self.failure = fault
             self.members_at_failure = tuple(type(m).__name__ for m in self._members)
 
-    # Epochs.
+    # Epochs and updates.
 
-    def begin_epoch(self, epoch: int) -> None:
+    @property
+    def number(self) -> int:
+        """The number of the present update: the training steps done, or the epoch."""
+        return self._last_begun if self.counter is None else self.counter.done
+
+    def begin_epoch(self, epoch: int, model: keras.Model) -> None:
         """Begin an epoch; the first one decides which run is written."""
         if not self.has_begun:
             with self._failing_for_all():
-                self._open_file(epoch)
+                self._open_file(epoch, model)
             self.has_begun = True
-        if self._epoch is None or epoch != self._epoch.number:
-            self._last_begun = epoch
-            self._epoch = _OpenEpoch(epoch)
+        if self._update is not None and epoch == self._update.epoch:
+            return
+        self._last_begun, self._batch = epoch, -1
+        self._update = _OpenUpdate(epoch)
+        if self.counter is not None:
+            self.counter.begin_epoch(epoch, iterations_of(model))
 
-    def _open_file(self, epoch: int) -> None:
+    def _open_file(self, epoch: int, model: keras.Model) -> None:
+        if any(schedule.counts_steps for schedule in self._schedules):
+            self.counter = StepCounter(_positive(self.fit, "steps"), _positive(self.fit, "epochs"))
+        unit: Unit = "epoch" if self.counter is None else "step"
+        self._identity["unit of updates"] = unit
+        self._last_begun = epoch
         if not self.writes:
             return
-        run = choose_run(self.log_dir, epoch, self._identity, self._preferred)
+        beginning = Beginning(epoch, unit, None if self.counter is None else iterations_of(model))
+        run = choose_run(self.log_dir, beginning, self._identity, self._preferred)
         self._lock, self.past = run.lock, run.past
-        self._resumed_at = None if run.past is None else epoch
+        self._is_resumed = run.past is not None
         for text in run.notes:
             self.note(text)
-        self._writer, self.directory = Writer(run.directory, start=epoch), run.directory
-        self._last_begun = epoch
+        past_updates: int | None = None
+        if self.counter is not None:
+            past_updates = 0 if run.past is None else len(run.past.updates)
+            self.counter.restore(() if run.past is None else run.past.history, run.steps_done)
+        self._writer = Writer(run.directory, start=run.start, past_updates=past_updates)
+        self.directory = run.directory
         if self._probe is not None and (self.past is None or self.past.probe is None):
             self._writer.write([self._probe])
             self._writer.flush()
         self._write_stops()
 
+    def begin_batch(self, batch: int) -> bool:
+        """Return True where an update is due before a batch of the epoch; its number in it counts from 0."""
+        if self.counter is None:
+            return False
+        if batch != self._batch:
+            self._batch = batch
+            self.counter.begin_batch(batch)
+            self._is_update = any(self.counter.is_due(schedule) for schedule in self._schedules)
+        return self._is_update
+
+    def begin_update(self, model: keras.Model) -> None:
+        """Begin the update inside an epoch that is due: bring the model's weights up to date, and read its metrics."""
+        assert self.counter is not None
+        update, number = self._update, self.counter.done
+        if update is not None and update.has_begun and update.number == number:  # another callback has begun it
+            return
+        get_backend().sync_model(model)
+        self._update = _OpenUpdate(self.counter.epoch, number, ends_epoch=False, has_begun=True, logs=_metrics(model))
+
+    @property
+    def logs(self) -> dict[str, Any]:
+        """The metrics of the present update inside an epoch."""
+        return {} if self._update is None else dict(self._update.logs)
+
+    def rows_per_update(self) -> float:
+        """Return how many rows an update by "auto" passes through the model, of all members that have it."""
+        pairs = zip(self._members, self._schedules, strict=True)
+        return sum(float(getattr(member, "rows_per_update", float)()) for member, schedule in pairs if schedule.is_auto)
+
+    def end_epoch(self, model: keras.Model) -> bool:
+        """Count the steps of the epoch that has ended; return True where an update was made at its last step already."""
+        if self._update is None or not self._update.ends_epoch:
+            self._update = _OpenUpdate(self._last_begun)
+        if self.counter is None:
+            return False
+        if not self._update.has_begun:
+            self.counter.end_epoch(iterations_of(model), getattr(model, "steps_per_execution", 1) or 1)
+        self._update.has_begun = True
+        last = self._last_written
+        return last is not None and last.step == self.counter.done and not last.ends_epoch
+
+    def stamped(self, record: Any) -> Any:
+        """Return a record of the present update with its epoch and step, where the run counts in steps."""
+        if self.counter is None or not isinstance(record, AtUpdate) or record.step is not None:
+            return record
+        if record.epoch == BEFORE:
+            return record
+        return dataclasses.replace(record, epoch=self.counter.epoch, step=record.update)  # type: ignore[type-var]
+
     def learning_rate(self, read: Callable[[], float]) -> float:
-        """Return this epoch's learning rate, as the first of our callbacks read it when the epoch ended.
+        """Return this update's learning rate, as the first of our callbacks read it.
 
         The scores are so computed with the rate that is recorded, also where a callback between ours changes it.
         """
-        if self._epoch is None:
+        if self._update is None:
             return read()
-        self._epoch.has_ended = True
-        if math.isnan(self._epoch.learning_rate):
-            self._epoch.learning_rate = read()
-        return self._epoch.learning_rate
+        self._update.has_begun = True
+        if math.isnan(self._update.learning_rate):
+            self._update.learning_rate = read()
+        return self._update.learning_rate
 
     def write(self, records: Iterable[Record]) -> None:
-        """Append records to the file; slices once the epoch is complete, as one record of all members."""
+        """Append records to the file; slices once the update is complete, as one record of all members."""
         if not self.has_begun:
             raise RuntimeError("a record before the first epoch began")
-        others = [record for record in records if not self._holds_back(record)]
+        others = [record for record in map(self.stamped, records) if not self._holds_back(record)]
         # Of one that is not the chief the records are computed all the same, since replicas run in step.
         if self._writer is not None:
             self._writer.write(others)
@@ -244,7 +338,7 @@ class RunSession:
     def _holds_back(self, record: Record) -> bool:
         if not isinstance(record, Slices):
             return False
-        if self.slices is not None and self.slices.epoch == record.epoch:
+        if self.slices is not None and self.slices.update == record.update:
             record = self.slices.joined(record)
         else:
             self._write_slices()
@@ -256,32 +350,50 @@ class RunSession:
             self._writer.write([self.slices])
         self._slices_are_written = True
 
+    def flush(self) -> None:
+        """Hand all records to the operating system."""
+        if self._writer is not None:
+            self._writer.flush()
+
     def add_figures(self, figures: Mapping[str, float]) -> None:
-        """Add figures to this epoch's record."""
-        if self._epoch is not None:
-            self._epoch.figures |= figures
+        """Add figures to this update's record."""
+        if self._update is not None:
+            self._update.figures |= figures
 
     def note(self, text: str) -> None:
-        """Add a sentence to this epoch's record."""
+        """Add a sentence to this update's record."""
         if text not in self._notes:
             self._notes.append(text)
 
-    def complete_epoch(self, member: object, name: str, spent: TimeSpent, logs: Mapping[str, Any]) -> None:
-        """Note that one callback has finished the epoch, at this cost; the last one's call writes the record."""
-        self.add_cost(name, spent)
-        if self._epoch is None:
-            return
-        self._epoch.finished.append(member)
-        self._epoch.logs = logs
-        with self._failing_for_all():
-            self._write_complete_epoch()
+    def complete_update(
+        self, member: object, name: str, spent: TimeSpent, logs: Mapping[str, Any] | None, model: keras.Model
+    ) -> None:
+        """Note that one callback has finished the update, at this cost; the last one's call writes the record.
 
-    def _write_complete_epoch(self) -> None:
-        """Write the epoch's record once all members have finished the epoch, and flush."""
-        epoch = self._epoch
-        if epoch is None or not self.has_begun or self.failure is not None:
+        Args:
+            member: the callback.
+            name: under which its cost is kept.
+            spent: its cost.
+            logs: of Keras at the end of an epoch; None inside one.
+            model: in training.
+        """
+        self.add_cost(name, spent)
+        if self._update is None:
             return
-        finished = {id(member) for member in epoch.finished}
+        self._update.finished.append(member)
+        if logs is not None:
+            self._update.logs = logs
+        if self.counter is not None:
+            self._update.iterations = iterations_of(model)
+        with self._failing_for_all():
+            self._write_complete_update()
+
+    def _write_complete_update(self) -> None:
+        """Write the update's record once all members have finished it, and flush."""
+        update = self._update
+        if update is None or not self.has_begun or self.failure is not None:
+            return
+        finished = {id(member) for member in update.finished}
         if not all(id(member) in finished for member in self._members):
             return
         end = clock()
@@ -289,19 +401,25 @@ class RunSession:
         self.ledger.enter(seconds, self._costs, self._once)
         self._note_overhead()
         record = Epoch(
-            epoch=epoch.number,
+            epoch=update.epoch,
             wall_time=time.time(),
             seconds=seconds,
             cost_seconds=sum(self._costs.values()),
-            learning_rate=epoch.learning_rate,
-            logs=scalars({**epoch.logs, **epoch.figures}),
+            learning_rate=update.learning_rate,
+            logs=scalars({**update.logs, **update.figures}),
             costs=dict(self._costs),
             once_seconds=sum(self._once.values()),
             notes=tuple(self._notes),
-            resumed=epoch.number == self._resumed_at,
+            resumed=self._is_resumed,
         )
-        self._epoch, self._notes, self._costs, self._once = None, [], {}, {}
+        if self.counter is not None:
+            record = dataclasses.replace(
+                record, step=self.counter.done, ends_epoch=update.ends_epoch, iterations=update.iterations
+            )
+        self._update, self._notes, self._costs, self._once = None, [], {}, {}
+        self._is_resumed = False
         self._write_slices()
+        self._last_written = record = _joined(self._last_written, record)
         if self._writer is not None:
             self._writer.write([record])
             self._writer.flush()
@@ -309,7 +427,7 @@ class RunSession:
     # Cost.
 
     def add_cost(self, name: str, spent: TimeSpent) -> None:
-        """Add the seconds that a callback took to this epoch's record."""
+        """Add the seconds that a callback took to this update's record."""
         self._costs[name] = self._costs.get(name, 0.0) + spent.seconds
         self._once[name] = self._once.get(name, 0.0) + spent.once
 
@@ -331,14 +449,14 @@ class RunSession:
         """Record that a part of the watch ended, see `records.Stop`; written at once if the file can be."""
         if any(stop.part == part for stop in self._stops):
             return
-        self._stops.append(Stop(self._last_begun, part, reason))
+        self._stops.append(Stop(self.number, part, reason))
         with contextlib.suppress(Exception):  # the fault that ended it may be that of the file
             self._write_stops()
 
     def _write_stops(self) -> None:
         if self._writer is None or not self._stops:
             return
-        self._writer.write(self._stops)
+        self._writer.write(map(self.stamped, self._stops))
         self._writer.flush()
         self._stops = []
 
@@ -351,11 +469,44 @@ class RunSession:
         stops, self._stops = self._stops, []
         if not stops or self.directory is None or not self.directory.is_dir():
             return
-        writer = Writer(self.directory, start=self._last_begun + 1)
+        writer = Writer(self.directory, start=self.number + 1, past_updates=None if self.counter is None else 0)
         try:
-            writer.write(stops)
+            writer.write(map(self.stamped, stops))
         finally:
             writer.close()
+
+
+def _positive(fit: Any, name: str) -> int | None:
+    """Return a number of Keras' `params`, None where it is not known."""
+    value = fit.get(name) if isinstance(fit, Mapping) else None
+    return int(value) if value else None
+
+
+def _metrics(model: keras.Model) -> dict[str, Any]:
+    """Return the metrics so far of the epoch that runs, as Keras' `logs` have them at its end; none where they cannot be read."""
+    try:
+        return dict(model.get_metrics_result())
+    except Exception:  # a metric of the user's own may not be ready for it
+        logger.debug("the metrics inside the epoch could not be read", exc_info=True)
+        return {}
+
+
+def _joined(earlier: Epoch | None, record: Epoch) -> Epoch:
+    """Return a record with what one of the same step holds, which it replaces: an epoch may end where an update was made."""
+    if earlier is None or earlier.step is None or earlier.step != record.step:
+        return record
+    costs = dict(earlier.costs)
+    for name, seconds in record.costs.items():
+        costs[name] = costs.get(name, 0.0) + seconds
+    return dataclasses.replace(
+        record,
+        seconds=earlier.seconds + record.seconds,
+        cost_seconds=earlier.cost_seconds + record.cost_seconds,
+        once_seconds=earlier.once_seconds + record.once_seconds,
+        costs=costs,
+        notes=(*earlier.notes, *(note for note in record.notes if note not in earlier.notes)),
+        resumed=earlier.resumed or record.resumed,
+    )
 
 
 def scalars(logs: Mapping[str, Any]) -> dict[str, float]:

@@ -44,11 +44,11 @@ class OutputsOfParts:
         return np.concatenate(self._outputs)
 
 
-def slices_of_outputs(epoch: int, probe: Probe, task: Task, outputs: NDArray[Any]) -> Slices:
+def slices_of_outputs(update: int, probe: Probe, task: Task, outputs: NDArray[Any]) -> Slices:
     """Return accuracy and confidence by slice.
 
     Args:
-        epoch: of the record.
+        update: its number.
         probe: with slices.
         task: what the outputs say.
         outputs: (B, K) of the model.
@@ -61,18 +61,18 @@ def slices_of_outputs(epoch: int, probe: Probe, task: Task, outputs: NDArray[Any
         label = None  # a function of the user's own may give something else than the labels are about
     # A model whose weights are NaN is recorded as well: no warning of NumPy's for each figure.
     with np.errstate(all="ignore"):
-        return slices_of_predictions(epoch, probe, predictions_from_outputs(task, outputs), label)
+        return slices_of_predictions(update, probe, predictions_from_outputs(task, outputs), label)
 
 
-def slices_of_positions(epoch: int, probe: Probe, explainer: ProbeExplainer) -> Slices:
+def slices_of_positions(update: int, probe: Probe, explainer: ProbeExplainer) -> Slices:
     """Return accuracy and confidence by slice of a dense output: of each row the means over its pixels, steps or boxes."""
     with np.errstate(all="ignore"):
         right, confidence = explainer.row_accuracy(probe)
-        return accuracy_by_slice(epoch, probe.slices, right, confidence)
+        return accuracy_by_slice(update, probe.slices, right, confidence)
 
 
 def slices_of_update(
-    epoch: int,
+    update: int,
     explainer: ProbeExplainer,
     parts: OutputsOfParts,
     pooled: PooledRows,
@@ -82,7 +82,7 @@ def slices_of_update(
     """Return accuracy, confidence and importance by slice, of a probe whose attributions were all taken.
 
     Args:
-        epoch: of the record.
+        update: its number.
         explainer: of the probe.
         parts: attributions that it gave.
         pooled: the same, row by row.
@@ -91,9 +91,9 @@ def slices_of_update(
     """
     probe = explainer.probe
     if explainer.dense is None:
-        record = slices_of_outputs(epoch, probe, explainer.task, parts.of(explainer))
+        record = slices_of_outputs(update, probe, explainer.task, parts.of(explainer))
     else:
-        record = slices_of_positions(epoch, probe, explainer)
+        record = slices_of_positions(update, probe, explainer)
     if not top_features.is_fixed:
         return record
     of_all = importance_by_slice(probe.slices, pooled.magnitude, probe.features, unmeasured)
@@ -105,10 +105,10 @@ def slices_of_update(
     return dataclasses.replace(record, importance=importance)
 
 
-def slices_of_predictions(epoch: int, probe: Probe, predictions: Predictions, label: NDArray[Any] | None) -> Slices:
+def slices_of_predictions(update: int, probe: Probe, predictions: Predictions, label: NDArray[Any] | None) -> Slices:
     """Return accuracy and confidence by slice, of predictions and true labels."""
     rows = RowAccuracy.of(predictions, label)
-    return accuracy_by_slice(epoch, probe.slices, rows.right, rows.confidence)
+    return accuracy_by_slice(update, probe.slices, rows.right, rows.confidence)
 
 
 def slice_targets(probe: Probe) -> list[Target]:

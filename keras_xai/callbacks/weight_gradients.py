@@ -43,9 +43,11 @@ class WeightGradients(RecordingCallback):
 
     Args:
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
-        every: look at every n-th epoch, or a function epoch -> bool; the first and the last always.
+        every: look at every n-th epoch, or a function epoch -> bool, the first and the last always; or "200 steps"
+            (`kx.steps(200)`), or "auto", about 30 times in the whole training, and at the end of each epoch.
         samples_per_epoch: how many calls of the train function are recorded, spread from the first to the last of an
-            epoch; or "all". With `steps_per_execution` one call holds several steps, which are all recorded. On JAX at most
+            epoch, or of the steps between two updates where `every` counts steps; or "all".
+            With `steps_per_execution` one call holds several steps, which are all recorded. On JAX at most
             one call in 24, and at least one, unless it is "all".
         include: layer or variable paths, wildcards allowed ("backbone", "*/kernel"); default all trainable variables.
         exclude: the same, of what to leave out.
@@ -101,8 +103,9 @@ class WeightGradients(RecordingCallback):
         self._overall = Overall()
         self._rows: GradientRows | None = GradientRows(self._selection)
         self._past: Sequence[Gradients] = ()
-        self._is_due = False  # the present epoch is recorded
-        self._execution = 0  # number of the next call of the train function in the epoch
+        self._is_due = False  # the present window is recorded
+        self._execution = 0  # number of the next call of the train function in it
+        self._interval: int | None = None  # of "auto", by which the window is sampled
         self._calls_before = 0  # of the train function, before this epoch
         self._noted: set[str] = set()  # sentences that a fit's notes have once
         self._extra_noted = False
@@ -138,22 +141,45 @@ class WeightGradients(RecordingCallback):
         super().on_epoch_begin(epoch, logs)
         if self.retired or self._tap is None:
             return
-        steps = (self.params or {}).get("steps")
-        if steps:
-            length = -(-steps // self.model.steps_per_execution)
-        else:
-            length = (self._tap.calls - self._calls_before) or None  # as many as the last time
-        self._sampling.begin(self._team.agreed(length), self._tap.repeats_steps)
+        self._is_due = self.is_scheduled(epoch)
+        self._begin_window(self._tap)
         self._calls_before = self._tap.calls
-        self._execution, self._is_due = 0, self.is_scheduled(epoch)
         self._tap.attach()
 
-    @fault_isolated
+    def _begin_window(self, tap: TrainFunctionTap) -> None:
+        """Begin the steps that the next record is of: those of an epoch, or up to the next update inside it."""
+        self._execution = 0
+        tap.begin_window(self)
+        self._spread_samples(tap)
+
+    def _spread_samples(self, tap: TrainFunctionTap) -> None:
+        """Choose the calls of the train function that are recorded, of those that the window has."""
+        counter = None if self._session is None else self._session.counter
+        steps = (self.params or {}).get("steps")
+        length: int | None
+        if counter is not None and self._schedule.counts_steps:
+            self._interval = counter.interval
+            steps = counter.window(self._schedule)
+        if steps:
+            length = self._execution + -(-steps // self.model.steps_per_execution)
+        else:
+            length = (tap.calls - self._calls_before) or None  # as many as in the last epoch
+        self._sampling.begin(self._team.agreed(length), tap.repeats_steps)
+
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_train_batch_begin(batch, logs)
-        if self._tap is not None:
-            self._tap.expect_step(self, self._is_due and self._sampling.due(self._execution))
-            self._execution += 1
+        self.expect_step()
+
+    @fault_isolated
+    def expect_step(self) -> None:
+        """Announce whether the step that comes now is recorded."""
+        if self._tap is None:
+            return
+        counter = None if self._session is None else self._session.counter
+        if counter is not None and self._schedule.is_auto and counter.interval != self._interval:
+            self._spread_samples(self._tap)
+        self._tap.expect_step(self, self._is_due and self._sampling.due(self._execution))
+        self._execution += 1
 
     @fault_isolated
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -161,30 +187,32 @@ class WeightGradients(RecordingCallback):
             self._tap.detach()
         super().on_epoch_end(epoch, logs)
 
-    def record_epoch(self, epoch: int, logs: dict[str, Any]) -> Iterable[Record]:
+    def record_update(self, update: int, logs: dict[str, Any]) -> Iterable[Record]:
         if self._tap is None or self._rows is None:
             raise RuntimeError("on_train_begin was not called before this hook")
-        recorded = self._tap.collect(epoch)
+        recorded = self._tap.collect(update, self)
         self._note_cost(recorded, self._tap.take_cost())
         self._decide_rows(self._rows, recorded)
-        record, self._overall = self._rows.record(epoch, recorded, self._flags)
+        record, self._overall = self._rows.record(update, recorded, self._flags)
         if record.missing:
             self._note_once(f"Gradients are not captured: {record.missing}.", as_warning=True)
         self._new_flags = [flag for flag in record.flags if flag[:2] not in self._active_flags]
-        self._active_flags, self._record = _flag_keys(record), record
-        self.carry_forward(epoch, logs)
+        self._active_flags, self._record = _flag_keys(record), self.stamped(record)
+        self.carry_forward(update, logs)
+        if self._is_inside:
+            self._begin_window(self._tap)
         return [record]
 
-    def carry_forward(self, epoch: int, logs: dict[str, Any]) -> None:
+    def carry_forward(self, update: int, logs: dict[str, Any]) -> None:
         overall = self._overall
         figures = {"xai_grad_norm": overall.norm, "xai_update_ratio": overall.update_ratio}
         self.log_figures(logs, figures | {"xai_nonfinite": overall.nonfinite})
 
-    def on_epoch_written(self) -> None:
+    def on_update_written(self) -> None:
         new_flags, self._new_flags = self.agreed_flags(self._new_flags), []
         if not new_flags or self._record is None:
             return
-        text = f"epoch {self._record.epoch}: {sentence(new_flags, self._flags.thresholds)}."
+        text = f"{self._record.moment}: {sentence(new_flags, self._flags.thresholds)}."
         respond(self.on_flag, self._record, text, model=self.model, alarm=GradientAlarm, warn=self.warn)
 
     def close(self) -> None:
@@ -220,8 +248,8 @@ class WeightGradients(RecordingCallback):
         elif extra is not None and recorded.executions and not self._extra_noted:  # once: each epoch's cost has it
             self._extra_noted = True
             self.note(
-                f"Recording {recorded.executions} of an epoch's {self._execution} calls took {1000 * extra:.1f} ms more"
-                " than plain ones take."
+                f"Recording {recorded.executions} of an {self._window_word}'s {self._execution} calls took {1000 * extra:.1f} ms"
+                " more than plain ones take."
             )
         if recorded.skipped:
             self.note(
@@ -232,6 +260,10 @@ class WeightGradients(RecordingCallback):
             self._note_once(
                 "No histogram: on a GPU deterministic operations and counting exclude each other without XLA."
             )
+
+    @property
+    def _window_word(self) -> str:
+        return "interval" if self._schedule.counts_steps else "epoch"
 
     def _note_once(self, text: str, *, as_warning: bool = False) -> None:
         """Add a sentence to the notes once in a fit, and warn of it if `as_warning`."""

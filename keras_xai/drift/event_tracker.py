@@ -39,7 +39,7 @@ class EventTracker:
         members: dict[int, list[Alert]] = {}
         for alert in sorted(alerts, key=by_cause):
             if self._event is None or not self._belongs(alert, update):
-                self._event, self._first_update, self._last_update = alert.epoch, update, update
+                self._event, self._first_update, self._last_update = alert.update, update, update
                 self._verdict, self._changed = alert.verdict, None
             if alert.verdict == "data changed":
                 self._verdict = alert.verdict
@@ -64,7 +64,7 @@ class EventTracker:
 
     def _belongs(self, alert: Alert, update: int) -> bool:
         if alert.source == "data" and alert.changed is not None:
-            return self._event == alert.epoch
+            return self._event == alert.update
         if update - self._last_update <= 1:
             return True
         longest = MAX_DELAY_OF_INPUTS if alert.source == "data" else MAX_UPDATES_OF_EVENT

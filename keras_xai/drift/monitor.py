@@ -81,6 +81,9 @@ class DriftMonitor:
         classes: (C) names, where each class is watched by itself.
         live: live rows are watched beside the fixed probe.
 
+    Attributes:
+        last_alarm: the number of the update with the last alarm, −1 before any.
+
     Example:
         >>> import numpy as np
         >>> monitor = DriftMonitor(["age", "dose"], DriftSettings.of())
@@ -116,7 +119,7 @@ class DriftMonitor:
         self._log = {"xai_drift": math.nan, "xai_drift_score": math.nan, "xai_drift_alarm": 0.0}
         if live:
             self._log |= {"xai_drift_score_live": math.nan, "xai_drift_alarm_live": 0.0}
-        self._last_alarm = -1  # epoch
+        self.last_alarm = -1
         self._update = 0  # number of the present one
         self._last_input_alarm: int | None = None  # update
         self._last_change: int | None = None  # update at which changed rows were an alert
@@ -249,7 +252,7 @@ class DriftMonitor:
         alerts = self._events.assign(self._update, drafts, over_limit=self._over_limit)
         if alerts:
             self._log["xai_drift_alarm"] = 1.0
-            self._last_alarm = epoch
+            self.last_alarm = epoch
         if any(alert.source != "clean" for alert in alerts):
             self._log["xai_drift_alarm_live"] = float(self._watches_live)
         self._update += 1
@@ -257,7 +260,7 @@ class DriftMonitor:
 
     def count_alarm(self, epoch: int) -> None:
         """Count an alarm of another kind: the epochs since the last one begin again."""
-        self._last_alarm = epoch
+        self.last_alarm = epoch
 
     def log_values(self, epoch: int, *, updated: bool = True) -> dict[str, float]:
         """Return the figures of an epoch for Keras' `logs`.
@@ -269,7 +272,7 @@ class DriftMonitor:
         values = dict(self._log)
         if not updated:
             values |= dict.fromkeys(self._alarm_keys, 0.0)
-        return values | {"xai_quiet_epochs": float(epoch - self._last_alarm)}
+        return values | {"xai_quiet_epochs": float(epoch - self.last_alarm)}
 
     @property
     def _alarm_keys(self) -> list[str]:
@@ -319,7 +322,7 @@ class DriftMonitor:
         Args:
             past: the updates of each source.
             alerts: with their events.
-            learning_rates: by epoch.
+            learning_rates: by the number of the update.
             start_anew: sources whose past cannot be compared with what is scored from here: their burn-in begins again.
         """
         clean, live = past.get("clean", ()), past.get("live", ())
@@ -328,20 +331,20 @@ class DriftMonitor:
             self.top_features.restore(clean[0].names, suffixes[0])
         for source in ROWS_OF_SOURCE:
             for shares in () if source in start_anew else past.get(source, ()):
-                self._charts[source].update_measured(shares.share, learning_rates.get(shares.epoch, math.nan))
+                self._charts[source].update_measured(shares.share, learning_rates.get(shares.update, math.nan))
                 if np.isfinite(shares.share).any():
                     self._last_shares[source] = shares.share
         for shares in past.get("data", ()):
             self.inputs.update(shares.share)
-        epochs = [shares.epoch for shares in clean]
-        self._update = len(epochs)
-        over_limit = {shares.epoch for shares in (*clean, *live) if shares.score > self.settings.limit}
-        self._events.restore([alert for alert in alerts if alert.source in CHANGES], epochs, over_limit)
-        self._last_alarm = max((alert.epoch for alert in alerts), default=-1)
+        updates = [shares.update for shares in clean]
+        self._update = len(updates)
+        over_limit = {shares.update for shares in (*clean, *live) if shares.score > self.settings.limit}
+        self._events.restore([alert for alert in alerts if alert.source in CHANGES], updates, over_limit)
+        self.last_alarm = max((alert.update for alert in alerts), default=-1)
         for alert in alerts:
             if alert.source != "data":
                 continue
-            update = sum(epoch < alert.epoch for epoch in epochs)
+            update = sum(number < alert.update for number in updates)
             if math.isfinite(alert.score):
                 self._last_input_alarm = update
             if alert.changed is not None:

@@ -93,7 +93,7 @@ class Flags:
             names = [name for name in record.names if name in sizes]
             rows = [record.names.index(name) for name in names]
             statistics = {key: np.asarray(values)[rows] for key, values in record.statistics.items()}
-            self.judge(record.epoch, names, statistics, [sizes[name] for name in names], sparse)
+            self.judge(record.update, names, statistics, [sizes[name] for name in names], sparse)
 
     def _states(
         self, names: Sequence[str], statistics: Mapping[str, Float], sizes: Sequence[int], sparse: Sequence[str]

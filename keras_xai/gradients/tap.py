@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.backend import get_backend
-from keras_xai.backend.gradient_table import WIDTH, Variable
+from keras_xai.backend.gradient_table import WIDTH, Variable, merge_tables
 from keras_xai.backend.recorder import GradientRecorder, TrainFunction
 from keras_xai.backend.team import ALONE, Team
 from keras_xai.gradients.cost import CallTimes, RecordingCost
@@ -30,9 +30,9 @@ ANNOUNCED_VARIABLES = 100  # with so many or more the compilation takes seconds,
 
 @dataclass
 class RecordedGradients:
-    """The sums of one epoch: `sums[v]` are the columns of `variables[v]`, see `backend.gradient_table.COLUMNS`."""
+    """The sums of some steps: `sums[v]` are the columns of `variables[v]`, see `backend.gradient_table.COLUMNS`."""
 
-    epoch: int
+    update: int
     variables: Sequence[Variable] = ()
     sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, WIDTH)))
     sparse: frozenset[int] = frozenset()  # ids of the variables whose gradient names rows, as that of an embedding does
@@ -41,6 +41,17 @@ class RecordedGradients:
     skipped: int = 0  # calls that the optimizer skipped, because loss scaling had overflowed
     has_octaves: bool = True  # False where the device cannot count them
     reason: str = ""  # why gradients cannot be recorded, "" where they can
+
+
+def joined(parts: Sequence[RecordedGradients]) -> RecordedGradients:
+    """Return the sums of consecutive parts of a window as one; of a single part as they are."""
+    last = parts[-1]
+    if len(parts) == 1:
+        return last
+    table = merge_tables(parts)
+    return RecordedGradients(
+        last.update, executions=sum(part.executions for part in parts), reason=last.reason, **table._asdict()
+    )
 
 
 class TrainFunctionTap:
@@ -72,6 +83,7 @@ class TrainFunctionTap:
         self._expected: dict[Hashable, bool] = {}  # by subscriber: True where the next step is to be recorded
         self._executions = 0
         self._collected: RecordedGradients | None = None
+        self._pending: dict[Hashable, list[RecordedGradients]] = {}  # by subscriber, since its window began
         self._times = CallTimes()
         self._recorder = self._new_recorder()
 
@@ -116,6 +128,7 @@ class TrainFunctionTap:
         """End a subscriber's part; after the last one the tap is detached. Idempotent."""
         self._selections.pop(subscriber, None)
         self._expected.pop(subscriber, None)
+        self._pending.pop(subscriber, None)
         if not self._selections:
             self.detach()
 
@@ -142,15 +155,20 @@ class TrainFunctionTap:
         if self.model.train_function is self.plain:  # another callback's train_on_batch has detached the tap
             self.model.train_function = self
 
-    def collect(self, epoch: int) -> RecordedGradients:
-        """Return the sums since the last epoch's; in one epoch the same for all subscribers."""
-        if self._collected is not None and self._collected.epoch == epoch:
-            return self._collected
-        table = self._recorder.read()
-        self._recorder.reset()
-        self._collected = RecordedGradients(epoch, executions=self._executions, reason=self._reason, **table._asdict())
-        self._executions = 0
-        return self._collected
+    def begin_window(self, subscriber: Hashable) -> None:
+        """Begin the steps that the subscriber's next sums are of."""
+        self._pending[subscriber] = []
+
+    def collect(self, update: int, subscriber: Hashable) -> RecordedGradients:
+        """Return the sums of the subscriber's window, whoever else has collected inside it; at one update read once for all."""
+        if self._collected is None or self._collected.update != update:
+            table = self._recorder.read()
+            self._recorder.reset()
+            collected = RecordedGradients(update, executions=self._executions, reason=self._reason, **table._asdict())
+            self._collected, self._executions = collected, 0
+            for parts in self._pending.values():
+                parts.append(collected)
+        return joined(self._pending.pop(subscriber, []) or [self._collected])
 
     @property
     def repeats_steps(self) -> bool:

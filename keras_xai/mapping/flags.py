@@ -230,7 +230,7 @@ class Flags:
         for record in past:
             linear = record.decision.surrogates.get("linear")
             r2 = np.nan if linear is None else linear.r2
-            self.judge(record.epoch, record.features, record.result, r2, held_out=gaps.get(record.epoch))
+            self.judge(record.update, record.features, record.result, r2, held_out=gaps.get(record.update))
         if past:
             # Not all evidence is in the records (the inference gap, layers that are constant by design): take their flags.
             self._tracker.continue_from((*past[-1].flags, *past[-1].notes))

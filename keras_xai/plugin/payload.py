@@ -126,7 +126,7 @@ def _cost(history: Sequence[Epoch]) -> tuple[float | None, float]:
 
 
 def _method(run: Run, name: str) -> dict[str, Any]:
-    epochs = run.attribution_epochs(name)
+    epochs = run.attribution_updates(name)
     return {
         "name": name,
         "title": run.method_title(name),

@@ -174,7 +174,7 @@ class Plugin(base_plugin.TBPlugin):
 
     def _whole(self, name: str, run: Run) -> dict[str, Any]:
         reads: list[Callable[[], Any]] = [functools.partial(getattr, run, part) for part in READ_FOR_RUN]
-        reads += [functools.partial(run.attribution_epochs, method) for method in run.methods]
+        reads += [functools.partial(run.attribution_updates, method) for method in run.methods]
         list(self._pool.map(lambda read: read(), reads))  # in parallel, as in `_list`
         return payload.whole(name, run)
 
@@ -238,7 +238,7 @@ class Plugin(base_plugin.TBPlugin):
         sample, part = _required(request, "sample"), _integer(request, "input") or 0
         depth = _integer(request, "depth") or 0
         frames, epochs = [], []
-        for epoch in film_epochs(run.attribution_epochs(method), alarm_epochs(run)):
+        for epoch in film_epochs(run.attribution_updates(method), alarm_epochs(run)):
             maps = self._thumbnails_of(run, method, epoch, part)
             if maps is None or sample >= len(maps):
                 continue

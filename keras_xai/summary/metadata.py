@@ -1,7 +1,8 @@
 """The format of records in event files; only the modules of this room and of `codec` depend on it.
 
 Each record is one event of tagged tensors. What is the same in all events of a tag is in its `PluginData`, which TensorBoard
-keeps from the tag's first event; what changes with the epoch is the tensor:
+keeps from the tag's first event; what changes with the update is the tensor. The step of an event is the number of its update:
+the epoch, or the training steps done where the run counts in steps, which the constants of keras_xai/epoch say.
 
 | tag | kind | tensor |
 |---|---|---|
@@ -11,6 +12,7 @@ keeps from the tag's first event; what changes with the epoch is the tensor:
 | keras_xai/weight_gradients/missing | GRADIENTS_NOTE | one string |
 | keras_xai/attributions/<method> | ATTRIBUTION | blobs, one a gallery sample: a map |
 | keras_xai/outputs/<method> | OUTPUTS | float32 [B, 5 + K]: target, prediction, score, baseline, error, outputs; R²; quadrature |
+| keras_xai/before/… | … | the two of the untrained model, at step 0 |
 | keras_xai/importance/<source> | IMPORTANCE | float32 [F + 2, 2]: share and direction; then the score; then the digest |
 | keras_xai/reliance | RELIANCE | float32 [1 + R, 9]: the counts of rows; then a feature's number and its figures |
 | keras_xai/alert/<source> | ALERT | one JSON string |
@@ -42,8 +44,8 @@ Record = Epoch | Gradients | Attribution | Shares | Reliance | Alert | Mappings 
 
 
 def step(record: Record) -> int:
-    """Return the step of a record's event: its epoch, 0 for a probe."""
-    return 0 if isinstance(record, Probe) else int(record.epoch or 0)
+    """Return the step of a record's event: the number of its update, 0 for a probe and before training."""
+    return 0 if isinstance(record, Probe) else max(0, record.update)
 
 
 def encode(record: Record) -> Iterator[Value]:
@@ -51,10 +53,7 @@ def encode(record: Record) -> Iterator[Value]:
 
     Raises:
         TypeError: an object that is no record.
-        ValueError: a step of the optimizer, on a record whose format is a table of numbers without a field for it.
     """
     if type(record) not in CODECS:
         raise TypeError(f"no wire form for {type(record).__name__}")
-    if isinstance(record, (Gradients, Attribution, Shares, Reliance)) and record.step is not None:
-        raise ValueError(f"step={record.step}: the table of a {type(record).__name__} has no room for a step")
     yield from CODECS[type(record)](record)

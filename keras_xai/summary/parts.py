@@ -15,14 +15,15 @@ _KEY_BYTES = 256  # of the key of one blob, which is what an answer holds of it
 _PARTS = re.compile(r"(.+)/part-([1-9]\d{0,8})", re.DOTALL)
 
 
-def part_of(tag: str, data: PluginData, epoch: int, content: Content) -> str:
+def part_of(tag: str, data: PluginData, ordinal: int, content: Content) -> str:
     """Return the tag under which a value is written: that of the series, or of one of its parts, "…/part-3".
 
-    The part depends on the epoch and the size of the content alone, so that a resumed training continues in the same one. Each
-    part holds a power of two of epochs, so that small differences in size hardly ever change the number of a part.
+    The part depends on the ordinal of the update, from 0, and the size of the content alone, so that a resumed training
+    continues in the same one. Each part holds a power of two of updates, so that small differences in size hardly ever change
+    the number of a part.
     """
     size = _KEY_BYTES * len(content) if data.kind in BLOB_KINDS else _bytes_of(content)
-    number = epoch >> (max(1, PART_BYTES // max(1, size)).bit_length() - 1)
+    number = ordinal >> (max(1, PART_BYTES // max(1, size)).bit_length() - 1)
     return f"{tag}/part-{number}" if number else tag
 
 

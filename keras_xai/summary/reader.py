@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Hashable, Sequence
@@ -15,6 +17,7 @@ from keras_xai.probe import Probe
 from keras_xai.records import (
     Alert,
     Attribution,
+    BeforeTraining,
     Epoch,
     Flag,
     Gradients,
@@ -30,7 +33,9 @@ from keras_xai.records import (
     Slices,
     Source,
     Stop,
+    epochs_of,
     missing_epochs,
+    steps_of,
 )
 from keras_xai.summary import tag_constants
 from keras_xai.summary.checks import Unreadable
@@ -51,6 +56,7 @@ from keras_xai.summary.parts import series_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
 from keras_xai.summary.store import Row, Series, Store, pass_over
 from keras_xai.summary.tag_constants import no_constants
+from keras_xai.updates import BEFORE, AtUpdate, Unit
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -64,12 +70,13 @@ class Log:
 
     A value that is foreign, damaged or from a newer version is passed over with one warning; all others are read.
 
-    Axis letters: B probe sample, F feature, V variable, E epoch, K class. Epochs count from 0.
+    Axis letters: B probe sample, F feature, V variable, E update, K class. Epochs count from 0. An update has a number: its
+    epoch, or in a run that counts in steps the training steps done; see `unit`.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._end: float = math.inf  # the first epoch that is left out, see `before`
+        self._end: float = math.inf  # the number of the first update that is left out, see `until`
 
     @property
     def passed_over(self) -> dict[str, str]:
@@ -81,8 +88,8 @@ class Log:
         """The reasons in `passed_over` that make a verdict on the run doubtful: of epochs, alerts, importance, gradients."""
         return tuple(why for tag, why in self.passed_over.items() if not tag or tag.startswith(_JUDGED))
 
-    def before(self, end: int) -> Log:
-        """Return the same run, up to but without the epoch `end`."""
+    def until(self, end: int) -> Log:
+        """Return the same run, up to but without the update of the number `end`."""
         log = type(self)(self._store)
         log._end = end
         return log
@@ -103,47 +110,73 @@ class Log:
     # The training.
 
     @functools.cached_property
+    def unit(self) -> Unit:
+        """The unit in which updates are counted: "step" where a callback looked at the model every n steps, else "epoch"."""
+        return self._constants_of(epoch.TAG, epoch.unit_of) or "epoch"
+
+    @functools.cached_property
     def epochs(self) -> list[int]:
-        """The epochs that were recorded, sorted."""
+        """The epochs that were recorded, sorted; one that has updates but did not end is among them."""
         return sorted({record.epoch for record in self.history})
 
     @functools.cached_property
+    def updates(self) -> list[int]:
+        """The numbers of the updates, sorted: steps in a run that counts in steps, else the epochs."""
+        return sorted({record.update for record in self.history})
+
+    @functools.cached_property
     def history(self) -> list[Epoch]:
-        """One `records.Epoch` an epoch: wall time in seconds since 1970, seconds and those of our callbacks among them, learning
+        """One `records.Epoch` an update: wall time in seconds since 1970, seconds and those of our callbacks among them, learning
         rate (NaN where the optimizer has none), and Keras' `logs` with our own figures."""
-        return self._decoded(epoch.TAG, no_constants, epoch.decode)
+        return self._decoded(epoch.TAG, epoch.unit_of, epoch.decode)
 
     @functools.cached_property
     def missing_epochs(self) -> list[int]:
-        """The epochs between the first and the last that were not recorded."""
-        return missing_epochs(self.epochs)
+        """The epochs between the first and the last whose end was not recorded."""
+        ended = {record.epoch for record in self.history if record.ends_epoch}
+        return [number for number in missing_epochs(sorted(ended)) if number not in ended]
 
     @functools.cached_property
     def resumed(self) -> list[int]:
-        """The epochs with which an interrupted training went on."""
-        return [record.epoch for record in self.history if record.resumed]
+        """The numbers of the updates with which an interrupted training went on."""
+        return [record.update for record in self.history if record.resumed]
+
+    def epoch_of(self, update: int) -> int:
+        """Return the epoch of the update of a number; that of the next recorded one where it was not recorded.
+
+        In a run that counts in epochs it is the number itself.
+        """
+        if self.unit == "epoch":
+            return update
+        if not self.history:
+            return 0
+        index = bisect.bisect_left(self.history, update, key=lambda record: record.update)
+        if index < len(self.history):
+            return self.history[index].epoch
+        last = self.history[-1]
+        return last.epoch + last.ends_epoch
 
     @functools.cached_property
     def stops(self) -> list[Stop]:
-        """The callbacks, or parts of them, that ended before the training did; in the order of their epochs."""
+        """The callbacks, or parts of them, that ended before the training did; in their order."""
         stops: list[Stop] = []
         for tag in sorted(tag for tag in self._series if tag.startswith(stop.TAG)):
             constants = functools.partial(stop.constants, part=tag.removeprefix(stop.TAG))
             stops += self._decoded(tag, constants, stop.decode)
-        return sorted(stops, key=lambda record: record.epoch)
+        return sorted(stops, key=lambda record: record.update)
 
     @functools.cached_property
     def notes(self) -> list[Note]:
-        """The sentences of all callbacks, and the reasons why some stopped; in the order of their epochs."""
-        notes = [Note(record.epoch, text) for record in self.history for text in record.notes]
-        notes += [Note(record.epoch, record.reason, record.part, stopped=True) for record in self.stops]
-        return sorted(notes, key=lambda note: note.epoch)
+        """The sentences of all callbacks, and the reasons why some stopped; in their order."""
+        notes = [Note(record.epoch, text, step=record.step) for record in self.history for text in record.notes]
+        notes += [Note(r.epoch, r.reason, r.part, stopped=True, step=r.step) for r in self.stops]
+        return sorted(notes, key=lambda note: note.update)
 
     # Weight gradients.
 
     @functools.cached_property
     def weight_gradients(self) -> list[Gradients]:
-        """One `records.Gradients` a scheduled epoch.
+        """One `records.Gradients` a scheduled update.
 
         `statistics` are float32 (V) by name, of the entries of a variable's gradient over the sampled steps; `histogram` is
         (V, bins) of counts over `bin_edges`. A row is NaN where the variable got no gradient, all are where nothing was
@@ -163,7 +196,7 @@ class Log:
         constants = self._constants_of(gradients.TAG, gradients.Constants.of)
         if last is None or constants is None:
             return ()
-        records = self._each(gradients.TAG, [last], lambda step, table: gradients.decode(step, constants, table))
+        records = self._each(gradients.TAG, [last], lambda update, table: gradients.decode(update, constants, table))
         return records[0].flags if records else ()
 
     @functools.cached_property
@@ -194,22 +227,38 @@ class Log:
         return tuple(sorted(filter(None, (tag.removeprefix(attribution.TAG) for tag in tags))))
 
     def attributions(self, method: str) -> list[Attribution]:
-        """Return one `records.Attribution` for each epoch at which a method was written.
+        """Return one `records.Attribution` for each update at which a method was written.
 
         `values` are float32 of the gallery's shape, images (B, H, W): the signed sum over channels. An input that no gradient
         reaches is NaN. They are in the units of `score`: see `space`.
         """
-        return self._attributions(method, lambda step: True)
+        return self._attributions(method, lambda update: True)
 
-    def attribution(self, method: str, epoch: int) -> Attribution | None:
-        """Return the record of a method at one epoch, None where there is none; reads only that epoch's maps."""
-        records = self._attributions(method, lambda step: step == epoch)
+    def attribution(self, method: str, update: int) -> Attribution | None:
+        """Return the record of a method at one update, None where there is none; reads only that update's maps."""
+        if update == BEFORE:
+            return None if self.before is None else self.before.attributions.get(method)
+        records = self._attributions(method, lambda number: number == update)
         return records[-1] if records else None
 
-    def attribution_epochs(self, method: str) -> list[int]:
-        """Return the epochs at which a method was written, sorted."""
+    def attribution_updates(self, method: str) -> list[int]:
+        """Return the numbers of the updates at which a method was written, sorted."""
         parts = self._series.get(attribution.TAG + method, [])
-        return sorted({step for part in parts for step, _ in part.rows if 0 <= step < self._end})
+        return sorted({number for part in parts for number, _ in part.rows if 0 <= number < self._end})
+
+    @functools.cached_property
+    def before(self) -> BeforeTraining | None:
+        """The gallery of the untrained model, a `records.BeforeTraining`; None where it was not recorded.
+
+        It was recorded before the first step: it belongs to no epoch, and is not in `attributions`.
+        """
+        attributions = {}
+        for tag in self._series:
+            method = tag.removeprefix(attribution.tags_of("", before_training=True)[0])
+            records = self._attributions(method, lambda number: True, before_training=True) if method != tag else []
+            if records:
+                attributions[method] = dataclasses.replace(records[-1], epoch=None, step=None)
+        return BeforeTraining(dict(sorted(attributions.items()))) if attributions else None
 
     def method_title(self, method: str) -> str:
         """Return a method's name as its paper spells it; derived from `method` where an older file does not hold it."""
@@ -228,22 +277,33 @@ class Log:
         return "" if constants is None else constants.layer
 
     def outputs(self, method: str) -> Outputs | None:
-        """Return targets, predictions, scores (E, B) and outputs (E, B, K) of the gallery over epochs; reads no map."""
-        tag = attribution.TAG_OF_OUTPUTS + method
+        """Return targets, predictions, scores (E, B) and outputs (E, B, K) of the gallery over updates; reads no map."""
+        return self._outputs(attribution.tags_of(method)[1], method)
+
+    def _outputs(self, tag: str, method: str) -> Outputs | None:
         constants = self._constants_of(tag, attribution.OutputConstants.of)
         tables = self._decoded(tag, attribution.OutputConstants.of, attribution.decode_outputs)
         rows = self._of_one_shape(tag, tables, lambda row: len(row[1]))
-        return None if constants is None or not rows else _outputs(method, constants, rows)
+        if constants is None or not rows:
+            return None
+        steps = np.asarray([number for number, _ in rows], np.int64)
+        epochs = np.asarray([self.epoch_of(number) for number, _ in rows], np.int64)
+        return _outputs(
+            method, constants, [table for _, table in rows], epochs, None if self.unit == "epoch" else steps
+        )
 
-    def _attributions(self, method: str, selects: Callable[[int], bool]) -> list[Attribution]:
-        tag, outputs = attribution.TAG + method, self.outputs(method)
+    def _attributions(
+        self, method: str, selects: Callable[[int], bool], *, before_training: bool = False
+    ) -> list[Attribution]:
+        tag, tag_of_outputs = attribution.tags_of(method, before_training=before_training)
+        outputs = self._outputs(tag_of_outputs, method)
         if outputs is None:
             return []
         rows, stored = outputs.target.shape[1], self._stored_samples
         if stored is not None and rows > stored:
             pass_over(self._store, tag, f"{tag} is passed over: maps of {rows} samples, the probe has {stored}")
             return []
-        index = {int(number): k for k, number in enumerate(outputs.epochs)}
+        index = {int(number): k for k, number in enumerate(outputs.updates)}
 
         def decode(step: int, inputs: Inputs, blobs: Any) -> tuple[int, Any]:
             number, values = attribution.decode(step, inputs, blobs)
@@ -266,7 +326,7 @@ class Log:
 
     @functools.cached_property
     def importance(self) -> Importance | None:
-        """Global importance on the fixed probe over epochs, None where none was recorded.
+        """Global importance on the fixed probe over updates, None where none was recorded.
 
         `share` (E, F) is each feature's part of the sum over features of mean |attribution|, 0 to 1; a row is NaN where the
         importance was not finite or all zero, a column where the method cannot measure the feature. `score` (E) is the largest
@@ -281,7 +341,7 @@ class Log:
 
     @functools.cached_property
     def data_score(self) -> Importance | None:
-        """Movement of the live rows' values over epochs; None unless they came out differently at every read.
+        """Movement of the live rows' values over updates; None unless they came out differently at every read.
 
         `share` (E, F) is the root mean square of a feature's distance to its mean over the two reads before, in units of its
         usual range, 0 to 3; the first two rows are NaN. `score` (E) is the largest |z| of it.
@@ -289,7 +349,7 @@ class Log:
         return _stacked(self.shares("data"))
 
     def shares(self, source: Source) -> list[Shares]:
-        """Return the updates of one source, "clean", "live" or "data", in the order of their epochs."""
+        """Return the updates of one source, "clean", "live" or "data", in their order."""
         constants = functools.partial(importance.Constants.of, source=source)
         return self._decoded(importance.TAG + source, constants, importance.decode)
 
@@ -300,13 +360,13 @@ class Log:
 
     @functools.cached_property
     def gap(self) -> RelianceGap | None:
-        """The same over epochs, a `records.RelianceGap`; None where live rows and a labelled probe were not compared."""
+        """The same over updates, a `records.RelianceGap`; None where live rows and a labelled probe were not compared."""
         compared = [update for update in self.reliance if not update.blind]
         return RelianceGap.of(compared)
 
     @functools.cached_property
     def alerts(self) -> list[Alert]:
-        """The `records.Alert` of all sources, sorted by epoch, a cause before its effect.
+        """The `records.Alert` of all sources, sorted by update, a cause before its effect.
 
         Those of one cause share `event` and verdict.
         """
@@ -319,20 +379,20 @@ class Log:
 
     @functools.cached_property
     def mappings(self) -> list[Mappings]:
-        """One `records.Mappings` a scheduled epoch: data → features → decision → result; those with the last one's shapes."""
+        """One `records.Mappings` a scheduled update: data → features → decision → result; those with the last one's shapes."""
         records = self._decoded(mappings.TAG, mappings.Constants.of, mappings.decode)
         return self._of_one_shape(mappings.TAG, records, mappings.shape)
 
     @functools.cached_property
     def samples(self) -> Samples | None:
-        """Training dynamics of each probe sample (B) over those epochs, a `records.Samples`; None where nothing was recorded."""
+        """Training dynamics of each probe sample (B) over those updates, a `records.Samples`; None where nothing was recorded."""
         return Samples.of(self.mappings)
 
     # Slices of the probe.
 
     @functools.cached_property
     def slices(self) -> list[Slices]:
-        """One `records.Slices` an epoch: accuracy, confidence, importance, gaps and readout by slice of the probe.
+        """One `records.Slices` an update: accuracy, confidence, importance, gaps and readout by slice of the probe.
 
         Empty where the probe has no slices.
         """
@@ -352,7 +412,7 @@ class Log:
     @functools.cached_property
     def constants(self) -> dict[str, Any]:
         """Values that must be the same for the run to be continued, by the names in the note that says why it is not."""
-        constants: dict[str, Any] = {}
+        constants: dict[str, Any] = {"unit of updates": self.unit}
         if self.probe is not None:
             constants["probe"] = self.probe.hash
         named = {"variables": gradients.TAG, "features": importance.TAG + "clean", "layers": mappings.TAG}
@@ -397,7 +457,16 @@ class Log:
         latest: dict[int, Callable[[], Any]] = {}
         for part in self._series[tag]:
             latest |= {step: read for step, read in part.rows if step < self._end and selects(step)}
-        return self._each(tag, sorted(latest.items()), lambda step, content: decode(step, constants, content))
+        records = self._each(tag, sorted(latest.items()), lambda number, content: decode(number, constants, content))
+        if tag == epoch.TAG or self.unit == "epoch":
+            return records
+        return [self._at_step(record) for record in records]
+
+    def _at_step(self, record: T) -> T:
+        """Return a record of a run that counts in steps with its epoch and its step, where it has only its number."""
+        if not isinstance(record, AtUpdate):
+            return record
+        return dataclasses.replace(record, epoch=self.epoch_of(record.update), step=record.update)  # type: ignore[type-var]
 
     def _each(self, tag: str, rows: Sequence[Row], decode: Callable[[int, Any], T]) -> list[T]:
         """Return the records that can be read."""
@@ -406,11 +475,15 @@ class Log:
             try:
                 records.append(decode(step, read()))
             except Exception as error:  # `Unreadable`, or any fault that damaged bytes cause: only this step is lost
-                failures.append(f"epoch {step} ({error or type(error).__name__})")
+                failures.append(f"{self._failing_unit(tag)} {step} ({error or type(error).__name__})")
         if failures:
             many = f"{len(failures)} of {len(rows)} steps are" if len(rows) > 1 else "it is"
             pass_over(self._store, tag, f"{tag}: {many} damaged and passed over: {failures[0]}")
         return records
+
+    def _failing_unit(self, tag: str) -> Unit:
+        """Return the word for the number of an update that cannot be read."""
+        return "epoch" if tag == epoch.TAG else self.unit
 
     def _of_one_shape(self, tag: str, records: list[T], shape: Callable[[T], Hashable]) -> list[T]:
         """Return the records with the shape of the last one, which can be stacked over epochs."""
@@ -421,11 +494,17 @@ class Log:
         return fitting
 
 
-def _outputs(method: str, constants: attribution.OutputConstants, rows: Sequence[tuple[int, NDArray[Any]]]) -> Outputs:
-    """Return the outputs of all epochs from their tables, which have one shape but for the last columns."""
-    width = min(table.shape[1] for _, table in rows)
-    cube = np.stack([table[:, :width] for _, table in rows])  # (E, B, width)
-    # A column that some epochs lack is left out in all: the run may have been continued by a later version.
+def _outputs(
+    method: str,
+    constants: attribution.OutputConstants,
+    tables: Sequence[NDArray[Any]],
+    epochs: NDArray[np.int64],
+    steps: NDArray[np.int64] | None,
+) -> Outputs:
+    """Return the outputs of all updates from their tables, which have one shape but for the last columns."""
+    width = min(table.shape[1] for table in tables)
+    cube = np.stack([table[:, :width] for table in tables])  # (E, B, width)
+    # A column that some updates lack is left out in all: the run may have been continued by a later version.
     has_quadrature = constants.quadrature and width > 5 + constants.r2
     has_r2 = constants.r2 and width > 5
     end_of_r2 = width - has_quadrature
@@ -436,7 +515,8 @@ def _outputs(method: str, constants: attribution.OutputConstants, rows: Sequence
         target = np.ones_like(target)  # an older version explained class 1, and wrote the number of its column, 0
     return Outputs(
         method=method,
-        epochs=np.asarray([step for step, _ in rows]),
+        epochs=epochs,
+        steps=steps,
         target=target,
         prediction=cube[:, :, 1],
         score=cube[:, :, 2],
@@ -452,9 +532,9 @@ def _outputs(method: str, constants: attribution.OutputConstants, rows: Sequence
 
 
 def _attribution(outputs: Outputs, k: int, values: Any, **facts: Any) -> Attribution:
-    """Return the record of one epoch, from its maps, from row `k` of the outputs, and from facts of all epochs."""
+    """Return the record of one update, from its maps, from row `k` of the outputs, and from facts of all updates."""
 
-    def at_epoch(array: NDArray[Any] | None) -> NDArray[Any] | None:
+    def at_update(array: NDArray[Any] | None) -> NDArray[Any] | None:
         return None if array is None else array[k]
 
     baseline, prediction = outputs.baseline_score[k], outputs.prediction[k]
@@ -467,14 +547,15 @@ def _attribution(outputs: Outputs, k: int, values: Any, **facts: Any) -> Attribu
         score=outputs.score[k],
         baseline_score=None if np.isnan(baseline).all() else baseline,
         prediction=prediction,
-        completeness_error=at_epoch(outputs.completeness_error),
+        completeness_error=at_update(outputs.completeness_error),
         space=outputs.space,
         outputs=outputs.outputs[k],
         epoch=int(outputs.epochs[k]),
-        r2=at_epoch(outputs.r2),
+        step=None if outputs.steps is None else int(outputs.steps[k]),
+        r2=at_update(outputs.r2),
         task=outputs.task,
         link=outputs.link,
-        quadrature_error=at_epoch(outputs.quadrature_error),
+        quadrature_error=at_update(outputs.quadrature_error),
         **facts,
     )
 
@@ -490,7 +571,8 @@ def _stacked(updates: Sequence[Shares]) -> Importance | None:
         return None
     first = updates[0]
     return Importance(
-        epochs=np.asarray([update.epoch for update in updates]),
+        epochs=epochs_of(updates),
+        steps=steps_of(updates),
         names=first.names,
         share=np.stack([update.share for update in updates]),
         score=np.asarray([update.score for update in updates], np.float64),

@@ -27,10 +27,10 @@ from keras_xai.summary.tensors import value
 
 
 class Writer:
-    """One event file in `directory`, from the epoch `start` on.
+    """One event file in `directory`, from the update `start` on.
 
-    The file begins with `SessionLog.START`: readers then drop the records of earlier files from epoch `start` on, so that a
-    resumed run replaces the epochs that it repeats.
+    The file begins with `SessionLog.START`: readers then drop the records of earlier files from step `start` on, so that a
+    resumed run replaces the updates that it repeats.
 
     Records wait in memory until `flush` writes them at once: there is no file buffer, which a forked process would write a
     second time. Where a flush fails, also because another process removed the file or cut it short, the file is truncated to
@@ -38,13 +38,15 @@ class Writer:
 
     Args:
         directory: of the run; made if it is missing.
-        start: the first epoch.
+        start: the first event step: the number of an update, see `keras_xai.updates`.
+        past_updates: in a run that counts in steps, how many updates stand in earlier files below `start`; None in a run that
+            counts in epochs.
 
     Raises:
         OSError: the directory or the file cannot be made or written.
     """
 
-    def __init__(self, directory: Path, start: int = 0) -> None:
+    def __init__(self, directory: Path, start: int = 0, past_updates: int | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / _name(directory)
         self._file = open(self.path, "xb", buffering=0)  # noqa: SIM115 - closed by close(), or when the writer is gone
@@ -52,28 +54,38 @@ class Writer:
         self._size = 0  # bytes that are whole
         self._unflushed: list[bytes] = []
         self._tags: set[str] = set()  # whose constants are written
+        self._past_updates = past_updates
+        self._steps: set[int] = set()  # of the updates in this file, where they are counted
         self._append([event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")])
         begin = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._append([event_pb2.Event(wall_time=time.time(), step=start, session_log=begin)])
         self.flush()
 
     def write(self, records: Iterable[Record]) -> None:
-        """Append each record as one event at its epoch; where one cannot be encoded, none of them."""
+        """Append each record as one event at its update; where one cannot be encoded, none of them."""
         if self._file.closed:
             raise ValueError(f"{self.path} is closed")
         events, tags = [], set(self._tags)
         for record in records:
             encoded, values = list(encode(record)), []
-            epoch = step(record)
+            event_step = step(record)
+            ordinal = self._ordinal(event_step)
             for series, data, content in encoded:
-                tag = part_of(series, data, epoch, content)
+                tag = part_of(series, data, ordinal, content)
                 constants = continuing(data) if series in tags else data
                 values.append(value(tag, constants, content, first=tag not in tags))
                 tags |= {series, tag}
             summary = summary_pb2.Summary(value=values)
-            events.append(event_pb2.Event(wall_time=time.time(), step=epoch, summary=summary))
+            events.append(event_pb2.Event(wall_time=time.time(), step=event_step, summary=summary))
         self._append(events)
         self._tags = tags  # not before: a tag's constants stand in its first event
+
+    def _ordinal(self, event_step: int) -> int:
+        """Return how many updates of the run come before the one at a step."""
+        if self._past_updates is None or not event_step:  # before the first step there is no update
+            return event_step
+        self._steps.add(event_step)
+        return self._past_updates + len(self._steps) - 1
 
     def flush(self) -> None:
         """Hand all records to the operating system, with which they survive the process.

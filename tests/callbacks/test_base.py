@@ -32,20 +32,20 @@ class Probing(RecordingCallback):
     def on_run_start(self, epoch, past):
         self._maybe("on_run_start")
 
-    def record_epoch(self, epoch, logs):
+    def record_update(self, epoch, logs):
         if epoch == 1:
-            self._maybe("record_epoch")
+            self._maybe("record_update")
         return [Shares(epoch, self.source, ("a",), np.ones(1, np.float32), 0.0, 6.0)]
 
-    def on_epoch_written(self):
-        self._maybe("on_epoch_written")
+    def on_update_written(self):
+        self._maybe("on_update_written")
 
     def close(self):
         self._maybe("close")
 
 
 @pytest.mark.every_backend
-@pytest.mark.parametrize("where", ["check", "on_run_start", "record_epoch", "on_epoch_written", "close"])
+@pytest.mark.parametrize("where", ["check", "on_run_start", "record_update", "on_update_written", "close"])
 def test_a_fault_costs_a_warning_and_the_callback_never_the_training(tmp_path, model, fit, where):
     """Training goes on to the same weights, one warning names the cause, what was recorded before is read."""
     plain = small_model()
@@ -58,7 +58,7 @@ def test_a_fault_costs_a_warning_and_the_callback_never_the_training(tmp_path, m
     assert watch.retired
     for a, b in zip(model.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    if where == "record_epoch":
+    if where == "record_update":
         run = kx.load(tmp_path)["."]
         assert run.importance.epochs.tolist() == [0]
         assert "broken" in run.history[-1].notes[0]
@@ -67,13 +67,13 @@ def test_a_fault_costs_a_warning_and_the_callback_never_the_training(tmp_path, m
 def test_in_development_faults_are_raised(tmp_path, model, fit):
     """on_error="raise"."""
     with pytest.raises(RuntimeError, match="broken"):
-        fit(model, Probing(tmp_path, "record_epoch", on_error="raise"))
+        fit(model, Probing(tmp_path, "record_update", on_error="raise"))
 
 
 def test_a_keyboard_interrupt_passes_through(tmp_path, model, fit):
     """It is the user's, not ours."""
     with pytest.raises(KeyboardInterrupt):
-        fit(model, Probing(tmp_path, "record_epoch", KeyboardInterrupt()))
+        fit(model, Probing(tmp_path, "record_update", KeyboardInterrupt()))
 
 
 def test_misuse_found_at_train_begin_reaches_the_user(tmp_path, model, fit):
@@ -111,7 +111,7 @@ def test_callbacks_of_one_directory_share_one_file_and_one_epoch_record(tmp_path
 def test_a_retired_callback_does_not_hold_up_the_others(tmp_path, model, fit):
     """The epoch records go on."""
     with pytest.warns(UserWarning, match="broken"):
-        fit(model, Probing(tmp_path, "record_epoch"), Probing(tmp_path, source="live"))
+        fit(model, Probing(tmp_path, "record_update"), Probing(tmp_path, source="live"))
     run = kx.load(tmp_path)["."]
     assert run.epochs == [0, 1, 2]
     assert any("broken" in note for note in run.history[1].notes)
@@ -153,7 +153,7 @@ def test_after_an_aborted_fit_the_same_callback_works_again(tmp_path, model, fit
 
 def test_a_retired_callback_takes_part_in_the_next_training(tmp_path, model, fit):
     """The fault may be gone; silence would be worse."""
-    watch = Probing(tmp_path, "record_epoch")
+    watch = Probing(tmp_path, "record_update")
     with pytest.warns(UserWarning, match="broken"):
         fit(model, watch)
     watch.fails = None

@@ -115,7 +115,7 @@ class Slow(RecordingCallback):
     def check(self):
         self.now[0] += 1.0
 
-    def record_epoch(self, epoch, logs):
+    def record_update(self, epoch, logs):
         self.now[0] += 3.0
         return ()
 

@@ -28,7 +28,7 @@ class Listener(keras.callbacks.Callback):
         self.tap.expect_step(self, batch in self.calls)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.heard.append(self.tap.collect(epoch))
+        self.heard.append(self.tap.collect(epoch, self))
 
     def on_train_end(self, logs=None):
         self.tap.unsubscribe(self)

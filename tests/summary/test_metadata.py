@@ -1,8 +1,6 @@
 """Records to bytes and back."""
 
 import contextlib
-import dataclasses
-import json
 import struct
 import tracemalloc
 import zlib
@@ -14,14 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tensorboard.compat.proto import tensor_pb2, types_pb2
 
-from keras_xai.records import Alert, Epoch, Stop
 from keras_xai.summary.arrays import pack, unpack, unpacked
 from keras_xai.summary.checks import Unreadable
-from keras_xai.summary.codec import alert as alert_codec
 from keras_xai.summary.codec import epoch as epoch_codec
-from keras_xai.summary.codec import stop as stop_codec
-from keras_xai.summary.metadata import content_of, encode
-from keras_xai.summary.tag_constants import no_constants
+from keras_xai.summary.metadata import content_of
 
 floats = st.floats(width=32, allow_nan=True, allow_infinity=True)
 
@@ -62,25 +56,6 @@ def test_a_damaged_epoch_is_unreadable(body):
     """JSON that is not an epoch of ours is passed over by the reader."""
     with pytest.raises(Unreadable):
         epoch_codec.decode(0, (), [body])
-
-
-def test_the_step_of_a_record_is_written_where_there_is_one(records):
-    """Nothing of it is in the file while it is None; a table of numbers has no room for it, and says so."""
-    *tables, alert, _, _, epoch = records(1)
-    stop = Stop(1, "live_rows", "the source failed")
-    back = {
-        Alert: lambda data, content: alert_codec.decode(1, alert_codec.constants(data, "live"), content),
-        Epoch: lambda data, content: epoch_codec.decode(1, no_constants(data), content),
-        Stop: lambda data, content: stop_codec.decode(1, stop_codec.constants(data, "live_rows"), content),
-    }
-    for record in (alert, epoch, stop):
-        for step in (None, 200):
-            ((_, data, content),) = encode(dataclasses.replace(record, step=step))
-            assert json.loads(content[0]).get("step", "absent") == ("absent" if step is None else step)
-            assert back[type(record)](data, content).step == step
-    for record in tables:
-        with pytest.raises(ValueError, match="step=200: the table of a"):
-            next(iter(encode(dataclasses.replace(record, step=200))))
 
 
 FLOATS = np.arange(6, dtype=np.float32).reshape(2, 3)

@@ -48,15 +48,12 @@ def test_slices_come_back_as_they_were_written(tmp_path):
 def test_what_was_not_measured_in_an_epoch_is_none(tmp_path):
     """The readout comes later than the accuracy: its names stand with its own first value."""
     early = dataclasses.replace(slices_of(0), importance=None, gaps=None, readout=None)
-    unknown = dataclasses.replace(
-        early, epoch=1, accuracy=np.full(5, np.nan, "f4"), overall_accuracy=float("nan"), step=7
-    )
+    unknown = dataclasses.replace(early, epoch=1, accuracy=np.full(5, np.nan, "f4"), overall_accuracy=float("nan"))
     run = through_a_file(tmp_path, [early, unknown, slices_of(2)])
     assert [record.readout is None for record in run.slices] == [True, True, False]
     assert (run.slices[0].importance, run.slices[0].gaps) == (None, None)
     assert np.isnan(run.slices[1].accuracy).all()
     assert np.isnan(run.slices[1].overall_accuracy)
-    assert run.slices[1].step == 7
     assert_same(run.slices[2], slices_of(2))
 
 

@@ -331,7 +331,7 @@ def read(run: Run) -> dict[str, str]:
     whole = (run.epochs, run.history, run.probe, run.weight_gradients, run.flags, run.alerts, run.mappings)
     assert all(len(record.accuracy) == len(record.values) for record in run.slices)
     more = (run.importance, run.importance_live, run.data_score, run.samples, run.constants, repr(run), run.gap)
-    methods = [(run.outputs(m), run.attributions(m), run.attribution_epochs(m)) for m in run.methods]
+    methods = [(run.outputs(m), run.attributions(m), run.attribution_updates(m)) for m in run.methods]
     assert (len(whole), len(more), len(methods)) == (7, 7, len(run.methods))
     assert run.probe is None or len(run.probe.features) == run.probe.feature_count
     confusions = [record.result.confusion for record in run.mappings]

@@ -30,10 +30,10 @@ TURNS = {
     "run_identity": ("on_train_begin", 0),
     "gallery_probe": ("on_train_begin", 0),
     "on_run_start": ("on_epoch_begin", 0),
-    "record_epoch": ("on_epoch_end", 1),
+    "record_update": ("on_epoch_end", 1),
     "carry_forward": ("on_epoch_end", 1),
-    "on_epoch_written": ("on_epoch_end", 1),
-    "record_last_epoch": ("on_train_end", 2),
+    "on_update_written": ("on_epoch_end", 1),
+    "record_last_update": ("on_train_end", 2),
     "close": ("on_train_end", 3),
 }
 WHOLE = list(itertools.product((*PARTS, "Explain"), TURNS, ERRORS))
@@ -54,13 +54,13 @@ def test_a_fault_at_any_turn_of_any_callback(tmp_path, alone, name, turn, error)
     mine = parts(ours)
     struck = name if name in mine else PARTS[len(turn + error) % 3]  # of Explain one after the other
     hit = mine[struck]
-    if turn in ("carry_forward", "record_last_epoch"):
+    if turn in ("carry_forward", "record_last_update"):
         hit._schedule._every = lambda epoch: epoch != 1
-    epochs = 2 if turn == "record_last_epoch" else EPOCHS
+    epochs = 2 if turn == "record_last_update" else EPOCHS
     hook, whole = TURNS[turn]
 
     def end(model):
-        model.stop_training = turn == "record_last_epoch"  # the last epoch is then one that was not scheduled
+        model.stop_training = turn == "record_last_update"  # the last epoch is then one that was not scheduled
 
     def strike(model):
         setattr(hit, turn, planted(error))
@@ -69,7 +69,7 @@ def test_a_fault_at_any_turn_of_any_callback(tmp_path, alone, name, turn, error)
     if whole == 0:
         setattr(hit, turn, planted(error))
     model, said = with_warnings(lambda: trained(At(1, strike if whole else lambda model: None), ours))
-    assert_same(state(model), state(trained(At(1, end))) if turn == "record_last_epoch" else alone(epochs))
+    assert_same(state(model), state(trained(At(1, end))) if turn == "record_last_update" else alone(epochs))
     assert model.history_of_fit == list(range(epochs))
     assert len(said) == 1, said
     assert hook in said[0]
@@ -277,7 +277,7 @@ def test_an_interrupt_passes_through(tmp_path, name, interrupt):
         def interrupted(*args):
             raise interrupt
 
-        next(iter(parts(ours).values())).record_epoch = interrupted
+        next(iter(parts(ours).values())).record_update = interrupted
 
     ours = callback(name, tmp_path)
     with pytest.raises(interrupt):
@@ -296,7 +296,7 @@ def test_in_development_the_fault_itself_is_raised(tmp_path, name):
 
     def fails():
         with pytest.raises(MemoryError, match="planted"):
-            trained(At(1, lambda model: setattr(hit, "record_epoch", planted("MemoryError"))), ours)
+            trained(At(1, lambda model: setattr(hit, "record_update", planted("MemoryError"))), ours)
 
     _, said = with_warnings(fails)
     assert said == []

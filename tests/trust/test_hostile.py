@@ -73,7 +73,7 @@ def everything(run):
     """Reads all that a run says."""
     whole = (run.epochs, run.history, run.probe, run.weight_gradients, run.alerts, run.importance, run.importance_live)
     more = (run.data_score, run.mappings, run.samples, run.constants, repr(run))
-    methods = [(run.outputs(m), run.attributions(m), run.attribution_epochs(m)) for m in run.methods]
+    methods = [(run.outputs(m), run.attributions(m), run.attribution_updates(m)) for m in run.methods]
     return whole, more, methods
 
 

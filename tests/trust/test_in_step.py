@@ -60,9 +60,9 @@ def test_one_writes_and_all_log_the_same(tmp_path, processes):
     [
         ("WeightGradients", "check", 1),
         ("ImportanceDrift", "on_run_start", 0),
-        ("ImportanceDrift", "on_epoch_written", 1),
-        ("WeightGradients", "record_epoch", 0),
-        ("ProbeAttributions", "record_epoch", 1),
+        ("ImportanceDrift", "on_update_written", 1),
+        ("WeightGradients", "record_update", 0),
+        ("ProbeAttributions", "record_update", 1),
         ("ProbeAttributions", "close", 1),
     ],
 )
@@ -113,7 +113,7 @@ def test_a_disk_that_fills_while_one_callback_ends_ends_all_in_both(tmp_path, mo
         def strike(model):
             if rank == 0:
                 monkeypatch.setattr("keras_xai.summary.writer.Writer.flush", planted("OSError"))
-            hit.record_epoch = planted("MemoryError")
+            hit.record_update = planted("MemoryError")
 
         return [ours, At(1, strike)]
 
@@ -147,7 +147,7 @@ def test_a_callback_that_a_user_wants_to_raise_raises_in_both(tmp_path, processe
     def make(rank):
         ours = callback("ImportanceDrift", tmp_path, on_error="raise")
         if rank == 1:
-            ours.record_epoch = planted("OSError")
+            ours.record_update = planted("OSError")
         return ours
 
     (chief, other), _ = trained_in_step(processes, make)
@@ -163,7 +163,7 @@ def test_a_warning_that_the_chief_raises_ends_both(tmp_path, processes):
     def process(rank):
         ours = callback("ImportanceDrift", tmp_path)
         if rank == 1:
-            ours.record_epoch = planted("OSError")
+            ours.record_update = planted("OSError")
         models[rank].fit(*small_data(), epochs=2, verbose=0, callbacks=[ours])
 
     chief, other = processes.run(process)
@@ -213,8 +213,8 @@ def test_a_resumed_run_is_the_chiefs(tmp_path, processes):
 
     def record(rank):
         ours = make(rank)
-        inner = ours.record_epoch
-        ours.record_epoch = lambda epoch, logs: (
+        inner = ours.record_update
+        ours.record_update = lambda epoch, logs: (
             records.append((epoch, rank, ours._explainer.target.tolist())) or inner(epoch, logs)
         )
         return ours

@@ -19,7 +19,7 @@ SHORT = {"WeightGradients": "weight_gradients", "ProbeAttributions": "probe_attr
 SHORT |= {"ImportanceDrift": "importance_drift"}
 
 
-@pytest.mark.parametrize("turn", ["check", "run_identity", "on_run_start", "record_epoch"])
+@pytest.mark.parametrize("turn", ["check", "run_identity", "on_run_start", "record_update"])
 @pytest.mark.parametrize("name", PARTS)
 @pytest.mark.parametrize("together", [False, True])
 def test_the_run_says_which_part_stopped_when_and_why(tmp_path, name, turn, together):
@@ -30,7 +30,7 @@ def test_the_run_says_which_part_stopped_when_and_why(tmp_path, name, turn, toge
     def strike(model=None):
         setattr(hit, turn, planted("RuntimeError"))
 
-    late = turn == "record_epoch"
+    late = turn == "record_update"
     if not late:
         strike()
     with_warnings(lambda: trained(*([At(1, strike)] if late else []), ours))
@@ -61,7 +61,7 @@ def test_a_live_source_that_died_is_a_fact(tmp_path):
 def test_it_is_said_for_ever(tmp_path):
     """A training that goes on, its parts alive again, does not take it back."""
     ours = callback("ImportanceDrift", tmp_path)
-    with_warnings(lambda: trained(At(1, lambda model: setattr(ours, "record_epoch", planted("RuntimeError"))), ours))
+    with_warnings(lambda: trained(At(1, lambda model: setattr(ours, "record_update", planted("RuntimeError"))), ours))
     trained(callback("ImportanceDrift", tmp_path), initial_epoch=2, epochs=4)
     run = kx.load(tmp_path)["."]
     assert [stop.epoch for stop in run.stops] == [1]
@@ -176,7 +176,7 @@ def test_notes_are_in_order_and_say_whose_they_are(tmp_path):
     hit = parts(ours)["ProbeAttributions"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trained(At(1, lambda model: setattr(hit, "record_epoch", planted("MemoryError"))), ours)
+        trained(At(1, lambda model: setattr(hit, "record_update", planted("MemoryError"))), ours)
     notes = kx.load(tmp_path)["."].notes
     assert notes == sorted(notes, key=lambda note: note.epoch)
     assert Note(1, "on_epoch_end: MemoryError: planted", "probe_attributions", stopped=True) in notes

@@ -11,6 +11,7 @@ from keras_xai.backend.jax.gradient_sums import GradientSums
 from keras_xai.backend.jax.loops import fori_loop, map
 from keras_xai.backend.jax.lrp import lrp_multipliers
 from keras_xai.backend.jax.program import compiled, compiles, constant, dense_tensor, has_text, numpy
+from keras_xai.backend.jax.scopes import sync_model
 
 if TYPE_CHECKING:
     from keras_xai.backend import jax as module
@@ -36,6 +37,7 @@ __all__ = [
     "lrp_multipliers",
     "map",
     "numpy",
+    "sync_model",
     "take_target",
     "team",
     "trace_activations",

@@ -83,6 +83,11 @@ def current_values(variables: Iterable[keras.Variable], model: keras.Model | Non
     variables = list(variables)
     values = [variable._value for variable in variables]
     if model is not None and any(value is None for value in values):
-        model.jax_state_sync()
+        sync_model(model)
         values = [variable._value for variable in variables]
     return values
+
+
+def sync_model(model: keras.Model) -> None:
+    """Put the values that a step has returned into the model's variables, from which Keras takes them for the next step."""
+    model.jax_state_sync()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from keras_xai.backend.tensorflow.activations import embedding_outputs, trace_activations
 from keras_xai.backend.tensorflow.autodiff import find_logits, forward_with_vjp, gradient, take_target
 from keras_xai.backend.tensorflow.deeplift import deeplift_multipliers
-from keras_xai.backend.tensorflow.devices import is_first_process, team
+from keras_xai.backend.tensorflow.devices import is_first_process, sync_model, team
 from keras_xai.backend.tensorflow.gradient_recorder import gradient_recorder
 from keras_xai.backend.tensorflow.gradient_sums import GradientSums
 from keras_xai.backend.tensorflow.loops import fori_loop, map
@@ -36,6 +36,7 @@ __all__ = [
     "lrp_multipliers",
     "map",
     "numpy",
+    "sync_model",
     "take_target",
     "team",
     "trace_activations",

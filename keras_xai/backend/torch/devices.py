@@ -28,3 +28,7 @@ def team(model: keras.Model) -> Team:
             f"DistributedDataParallel. Train in one process, or on JAX with keras.distribution."
         )
     return ALONE
+
+
+def sync_model(model: keras.Model) -> None:
+    """Do nothing: training changes the variables themselves, at every step."""

@@ -8,7 +8,7 @@ from typing import Any
 from keras_xai.records import VERDICTS, Alert, AlertSource, Carrier, Changed, FeatureMove
 from keras_xai.summary import checks
 from keras_xai.summary.checks import Unreadable
-from keras_xai.summary.codec.json_body import body_of, step_of
+from keras_xai.summary.codec.json_body import body_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
 from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.tag_constants import plugin_data
@@ -54,7 +54,6 @@ def decode(epoch: int, source: AlertSource, content: Any) -> Alert:
         changed=None if body.get("changed") is None else _changed(body["changed"]),
         rows=checks.several(body.get("rows", []), _carrier),
         sentence=checks.text(body.get("sentence", "")),
-        step=step_of(body),
     )
 
 

@@ -24,9 +24,11 @@ from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.tag_constants import options, plugin_data
 from keras_xai.summary.tensors import Value
 from keras_xai.tree import leaves
+from keras_xai.updates import BEFORE
 
 TAG = f"{PLUGIN_NAME}/attributions/"  # and the method
 TAG_OF_OUTPUTS = f"{PLUGIN_NAME}/outputs/"  # and the method
+BEFORE_TRAINING = f"{PLUGIN_NAME}/before"  # the beginning of these tags for the untrained model
 OLDER_SLOPES = ("saliency", "smoothgrad")  # methods of older versions, which did not write the quantity
 MAX_OUTPUTS = 64  # columns of the model's output that are written
 
@@ -34,12 +36,13 @@ MAX_OUTPUTS = 64  # columns of the model's output that are written
 def encode(record: Attribution) -> Iterator[Value]:
     """Encode maps and outputs of one method."""
     values, inputs = record.values, leaves(record.values)
+    tag, tag_of_outputs = tags_of(record.method, before_training=record.epoch == BEFORE)
     is_spatial = record.kind in SPATIAL_KINDS
     blobs = []
     for row in range(len(inputs[0])):  # one input after the other in each sample
         blobs += [pack(array[row], eight_bits=is_spatial and array.ndim > 2) for array in inputs]
     constants: dict[str, Any] = {"inputs": list(values) if isinstance(values, Mapping) else len(inputs)}
-    yield TAG + record.method, plugin_data(PluginData.ATTRIBUTION, method=record.method, options=constants), blobs
+    yield tag, plugin_data(PluginData.ATTRIBUTION, method=record.method, options=constants), blobs
 
     constants = {
         "space": record.space,
@@ -56,7 +59,16 @@ def encode(record: Attribution) -> Iterator[Value]:
     if record.layer:
         constants["layer"] = record.layer
     data = plugin_data(PluginData.OUTPUTS, method=record.method, options=constants)
-    yield TAG_OF_OUTPUTS + record.method, data, _table(record, len(inputs[0]))
+    yield tag_of_outputs, data, _table(record, len(inputs[0]))
+
+
+def tags_of(method: str, *, before_training: bool = False) -> tuple[str, str]:
+    """Return the tags of a method's maps and of its outputs."""
+    tags = TAG + method, TAG_OF_OUTPUTS + method
+    if not before_training:
+        return tags
+    maps, outputs = (tag.replace(PLUGIN_NAME, BEFORE_TRAINING, 1) for tag in tags)
+    return maps, outputs
 
 
 def _table(record: Attribution, size: int) -> NDArray[np.float32]:

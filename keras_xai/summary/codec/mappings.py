@@ -88,7 +88,6 @@ def encode(record: Mappings) -> Iterator[Value]:
         },
         "flags": record.flags,
         "notes": record.notes,
-        **({} if record.step is None else {"step": record.step}),
         **({"unit": result.unit} if result.unit else {}),
     }
     constants = {

@@ -17,7 +17,6 @@ from keras_xai.records import SliceGaps, SliceImportance, SliceReadout, Slices, 
 from keras_xai.summary import checks
 from keras_xai.summary.arrays import pack, unpacked
 from keras_xai.summary.checks import Unreadable
-from keras_xai.summary.codec.json_body import step_of
 from keras_xai.summary.json_text import json_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
 from keras_xai.summary.plugin_name import PLUGIN_NAME
@@ -34,8 +33,7 @@ MAX_ROWS = 1 << 31
 def encode(record: Slices) -> Iterator[Value]:
     """Encode a record: a value for each group of figures that was measured."""
     values = {"values": [list(value) for value in record.values], "size": record.size}
-    step = {} if record.step is None else {"step": record.step}
-    body = {"accuracy": record.overall_accuracy, "confidence": record.overall_confidence, **step}
+    body = {"accuracy": record.overall_accuracy, "confidence": record.overall_confidence}
     yield _value(ACCURACY, body, {"figures": np.stack([record.accuracy, record.confidence], 1)}, constants=values)
     importance, gaps, readout = record.importance, record.gaps, record.readout
     if importance is not None:
@@ -116,7 +114,6 @@ def decode(epoch: int, constants: Constants, blobs: Any) -> Slices:
         confidence=figures[:, 1],
         overall_accuracy=_share(checks.entry(body, "accuracy")),
         overall_confidence=_share(checks.entry(body, "confidence")),
-        step=step_of(body),
     )
 
 
@@ -164,14 +161,14 @@ def joined(
     gaps: Sequence[tuple[int, SliceGaps]],
     readouts: Sequence[tuple[int, SliceReadout]],
 ) -> list[Slices]:
-    """Return records of accuracies with the figures of the other groups, by their epochs."""
+    """Return records of accuracies with the figures of the other groups, by their updates."""
     importance_of, gaps_of, readout_of = dict(importance), dict(gaps), dict(readouts)
     whole = []
     for record in records:
-        epoch = record.epoch
+        update = record.update
         whole.append(
             dataclasses.replace(
-                record, importance=importance_of.get(epoch), gaps=gaps_of.get(epoch), readout=readout_of.get(epoch)
+                record, importance=importance_of.get(update), gaps=gaps_of.get(update), readout=readout_of.get(update)
             )
         )
     return whole

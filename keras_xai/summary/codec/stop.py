@@ -8,7 +8,7 @@ from typing import Any
 from keras_xai.records import Stop
 from keras_xai.summary import checks
 from keras_xai.summary.checks import Unreadable
-from keras_xai.summary.codec.json_body import body_of, step_of
+from keras_xai.summary.codec.json_body import body_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
 from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.tag_constants import plugin_data
@@ -32,4 +32,4 @@ def constants(data: PluginData, part: str) -> str:
 def decode(epoch: int, part: str, content: Any) -> Stop:
     """Decode the record that a part of the watch ended."""
     body = checks.parsed(only_string(content))
-    return Stop(checks.epoch(epoch), part, checks.text(checks.entry(body, "reason")), step_of(body))
+    return Stop(checks.epoch(epoch), part, checks.text(checks.entry(body, "reason")))

@@ -164,3 +164,7 @@ def trace_activations(function: Any, inputs: Any, layers: Any, vary: Any = None)
 
 def embedding_outputs(function: Any, inputs: Any, layers: Sequence[Any]) -> list[EmbeddingCall]:
     return []
+
+
+def sync_model(model: keras.Model) -> None:
+    pass

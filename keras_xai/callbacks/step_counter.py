@@ -1,0 +1,215 @@
+"""The training steps of a run: how many are done, when the next update is due, and where in its epoch a step lies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import keras
+import numpy as np
+
+from keras_xai.backend.team import Team
+from keras_xai.callbacks.schedule import Schedule
+from keras_xai.records import Epoch
+
+AUTO_UPDATES = 30  # of a whole training, where the interval is chosen automatically
+AUTO_SHARE = 0.05  # of the rows that the training passes through the model, at most so many are ours
+USUAL_BATCH = 32  # rows of a batch where they cannot be counted: Keras' own
+
+
+class StepCounter:
+    """Counts the training steps of a run.
+
+    Keras announces the batch that comes next; the steps before it are done. With `steps_per_execution` it announces every so
+    many.
+
+    Args:
+        length: steps of an epoch, None where Keras does not know it.
+        epochs: of the whole training, None where that is not known.
+
+    Attributes:
+        done: steps of the run so far.
+        epoch: the present one.
+        interval: of "auto", in steps; None before it is chosen.
+    """
+
+    def __init__(self, length: int | None, epochs: int | None) -> None:
+        self.done = 0
+        self.epoch = 0
+        self.interval: int | None = None
+        self._is_of_unknown_length = False  # the interval was chosen before the length of an epoch was known
+        self._length = length
+        self._epochs = epochs
+        self._first_step = 0  # steps done when this epoch began, or went on
+        self._batch = 0  # steps of it that are done
+        self._last_batch = 0  # the same at the announcement before
+        self._starts: dict[int, int] = {}  # steps done when an epoch began
+        self._iterations: int | None = None  # of the optimizer, when the epoch began
+
+    @property
+    def length(self) -> int | None:
+        """The steps of an epoch; None while that is not known."""
+        return self._length
+
+    @property
+    def awaits_interval(self) -> bool:
+        """True where the interval of "auto" is to be chosen, or to be doubled."""
+        if self.interval is None or self._is_of_unknown_length != (self._length is None):
+            return True
+        return self._length is None and self._batch // self.interval >= AUTO_UPDATES
+
+    # Counting.
+
+    def restore(self, history: Iterable[Epoch], done: int) -> None:
+        """Go on from the records of a run, of which so many steps are done."""
+        self.done, start = done, 0
+        for record in history:
+            self._starts.setdefault(record.epoch, start)
+            if record.ends_epoch and record.step is not None:
+                start = record.step
+                self._starts[record.epoch + 1] = start
+
+    def agree(self, team: Team) -> None:
+        """Take over the chief's count, who alone has the records of a run that is continued."""
+        state: list[list[int]] = [[self.done], list(self._starts), list(self._starts.values())]
+        (self.done,), epochs, starts = team.agreed(state)
+        self._starts = dict(zip(epochs, starts, strict=True))
+        self._first_step = self.done
+
+    def begin_epoch(self, epoch: int, iterations: int | None) -> None:
+        """Begin an epoch, before which the optimizer has counted so many iterations."""
+        self.epoch, self._iterations = epoch, iterations
+        self._first_step = self.done
+        self._batch = self._last_batch = 0
+        self._starts.setdefault(epoch, self.done)
+
+    def begin_batch(self, batch: int) -> None:
+        """Count the steps before this one of the epoch."""
+        self._last_batch, self._batch = self._batch, batch
+        self.done = self._first_step + batch
+
+    def end_epoch(self, iterations: int | None, steps_per_execution: int = 1) -> None:
+        """Count the steps of an epoch that has ended.
+
+        Keras says how long an epoch is to be, not how long it was; the optimizer's own count tells.
+        """
+        last = range(
+            self._batch, self._batch + steps_per_execution + 1
+        )  # the last execution may have found no more data
+        counted = None if None in (iterations, self._iterations) else iterations - self._iterations  # type: ignore[operator]
+        if counted in last:
+            steps = counted
+        elif self._length in last:
+            steps = self._length
+        else:
+            steps = self._batch + steps_per_execution
+        assert steps is not None
+        self.done = self._first_step + steps
+        self._length = steps if self._length is None else self._length
+        self._starts[self.epoch + 1] = self.done
+
+    # Updates inside an epoch.
+
+    def is_due(self, schedule: Schedule) -> bool:
+        """Return True where an update inside this epoch is due, by a schedule of steps, before the batch that was announced."""
+        if self._batch <= self._last_batch:
+            return False
+        if schedule.is_auto:
+            interval = self.interval
+            return interval is not None and self._batch // interval > self._last_batch // interval
+        if schedule.interval is None:
+            return False
+        before = self._first_step + self._last_batch
+        return self.done // schedule.interval > before // schedule.interval
+
+    def window(self, schedule: Schedule) -> int | None:
+        """Return how many steps there are from here to the next update of a schedule; None where that is not known."""
+        remaining = None if self._length is None else max(1, self._length - self._batch)
+        if not schedule.counts_steps:
+            return remaining
+        interval = self.interval if schedule.is_auto else schedule.interval
+        if interval is None:
+            return None
+        position = self._batch if schedule.is_auto else self.done
+        steps = interval - position % interval
+        return steps if remaining is None else min(steps, remaining)
+
+    def choose_interval(self, rows_of_update: float, batch_size: int) -> int:
+        """Choose the interval of "auto": about 30 updates a training, and no more than 5 % of its rows.
+
+        It depends on counts alone, so that it is the same in every run. Where the length of an epoch is not known, only the
+        second bound is: the interval is doubled after each 30 updates.
+
+        Args:
+            rows_of_update: rows that an update passes through the model, forwards and backwards.
+            batch_size: rows of a training step.
+        """
+        self._is_of_unknown_length = self._length is None
+        least = max(1, math.ceil(rows_of_update / (AUTO_SHARE * batch_size)))
+        if self._length is None:
+            self.interval = least
+            while self._batch // self.interval >= AUTO_UPDATES:
+                self.interval *= 2
+            return self.interval
+        updates_of_epoch = max(1, round(AUTO_UPDATES / (self._epochs or 1)))
+        updates_of_epoch = max(1, min(updates_of_epoch, self._length // least))
+        self.interval = math.ceil(self._length / updates_of_epoch)
+        return self.interval
+
+    # Epochs as a measure of time.
+
+    def position(self, done: int) -> float:
+        """Return how many epochs are over after so many steps: 1.5 in the middle of epoch 1; NaN where that is not known."""
+        epochs = [epoch for epoch, start in self._starts.items() if start < done]
+        if not epochs:
+            return 0.0
+        epoch = max(epochs)
+        start, end = self._starts[epoch], self._starts.get(epoch + 1)
+        if end is None and self._length is not None:
+            end = start + self._length
+        if end is None or end <= start:
+            return float("nan")
+        return epoch + min(1.0, (done - start) / (end - start))
+
+
+def iterations_of(model: keras.Model) -> int | None:
+    """Return how many steps the optimizer has counted, those of accumulation among them; None without an optimizer."""
+    optimizer = getattr(model, "optimizer", None)
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    count = getattr(optimizer, "_iterations", None)
+    if count is None:
+        return None
+    return int(np.asarray(keras.ops.convert_to_numpy(getattr(count, "value", count) + 0)))
+
+
+def batch_rows(model: keras.Model, steps: int) -> int | None:
+    """Return the rows of a training step, by the count of the loss that Keras keeps; None where it keeps none."""
+    for metric in getattr(model, "metrics", ()):
+        count = getattr(metric, "count", None)
+        if metric.name == "loss" and count is not None and steps:
+            rows = round(float(keras.ops.convert_to_numpy(count)) / steps)
+            return rows or None
+    return None
+
+
+def resumed_step(history: Iterable[Epoch], epoch: int, iterations: int | None) -> int:
+    """Return how many steps of a run were done when a training goes on with it.
+
+    Where the optimizer has counted more than at the end of the epoch before, the training goes on in the middle of an epoch, as
+    from a backup that was made there.
+
+    Args:
+        history: of the run.
+        epoch: the first one of the training.
+        iterations: that the optimizer has counted; None where it counts none.
+    """
+    done = counted = 0
+    for record in history:
+        if record.step is None:
+            continue
+        is_before = record.epoch < epoch
+        if record.epoch == epoch and record.iterations is not None and iterations is not None:
+            is_before = counted < record.iterations <= iterations
+        if is_before:
+            done, counted = record.step, record.iterations or 0
+    return done if iterations is None or not counted else done + max(0, iterations - counted)
