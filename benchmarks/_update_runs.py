@@ -1,39 +1,54 @@
-"""The runs of the benchmark of updates: each scenario's seeds are trained at once, and what was measured is kept."""
+"""The runs of the benchmark of updates: what was measured is kept, and judged by the product's own code."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.update_scenarios import FINE_TUNE, PRETRAINED, RATES, Scenario, drawn, rates
-from keras_xai.drift.reliance_gap import MAX_TARGET, Evidence, reliance_gap, share_of
+from benchmarks.update_scenarios import PRETRAINED, RATES, Drawn, Scenario, drawn, rates
+from keras_xai.drift.monitor import DriftMonitor, DriftSettings, Explained
+from keras_xai.drift.reliance_gap import GAP_LIMIT, MAX_TARGET, Evidence, GapChart, reliance_gap, share_of
+from keras_xai.drift.rules import RuleChart
 
-FIRST_SEED = 0
+FIRST_SEED = 100  # the setting was chosen on 0 to 9
+ROOM = 1.2  # of a rule, over the share at the end of the training
+
+Array = NDArray[np.float64]
 
 
 class Trace(NamedTuple):
     """What was measured in all seeds of a scenario; S seeds, U updates, F features."""
 
     steps: NDArray[np.int64]  # (U) done at each update
-    rates: NDArray[np.float64]  # (S, U) learning rate of the last step
-    change: NDArray[np.int64]  # (S) steps done before something changes
-    guilty: NDArray[np.int64]  # (features)
-    clean: NDArray[np.float32]  # (S, U, F)
-    live: NDArray[np.float32]  # (S, U, F)
+    rates: Array  # (U) learning rate of the last step
+    change: NDArray[np.int64]  # () steps done before something changes
+    guilty: NDArray[np.int64]  # features
+    clean: NDArray[np.float32]  # (S, U, F) importance on the probe
+    live: NDArray[np.float32]  # (S, U, F) importance on the live rows
     gap: NDArray[np.float32]  # (S, U, F) z
     share: NDArray[np.float32]  # (S, U, F) of the evidence on the live rows
     error: NDArray[np.float32]  # (S, U, F)
 
+    def every(self, scenario: Scenario, interval: int) -> Trace:
+        """Return the updates of a wider interval."""
+        taken = np.isin(self.steps, scenario.update_steps(interval))
+        by_update = {name: getattr(self, name)[:, taken] for name in ("clean", "live", "gap", "share", "error")}
+        return self._replace(steps=self.steps[taken], rates=self.rates[taken], **by_update)
+
+
+def path_of(scenario: Scenario, runs: Path) -> Path:
+    return runs / f"{scenario.name}.npz"
+
 
 def trace(scenario: Scenario, runs: Path) -> Trace | None:
     """Return what is measured of a scenario, None where nothing is."""
-    path = runs / f"{scenario.name}.npz"
+    path = path_of(scenario, runs)
     if not path.exists():
         return None
     with np.load(path) as arrays:
@@ -44,7 +59,7 @@ def measure(scenarios: Iterable[Scenario], runs: Path) -> None:
     """Train what has no file yet."""
     runs.mkdir(parents=True, exist_ok=True)
     for scenario in scenarios:
-        path = runs / f"{scenario.name}.npz"
+        path = path_of(scenario, runs)
         if path.exists():
             continue
         began = time.perf_counter()
@@ -54,61 +69,132 @@ def measure(scenarios: Iterable[Scenario], runs: Path) -> None:
         print(f"{scenario.name}: {time.perf_counter() - began:.1f} s", flush=True)
 
 
-def trained(scenario: Scenario) -> Trace:
+# Training.
+
+
+def trained(scenario: Scenario, first_seed: int = FIRST_SEED) -> Trace:
+    """Train all seeds of a scenario together, and explain them at every update."""
     from benchmarks.update_trainings import Training  # JAX: what is measured can be read without it
 
-    seeds = [FIRST_SEED + number for number in range(scenario.seeds)]
+    seeds = list(range(first_seed, first_seed + scenario.seeds))
     draws = [drawn(scenario, seed) for seed in seeds]
-    training = Training(scenario.net, [d.rows for d in draws], seeds)
+    training = Training(scenario.net, [draw.rows for draw in draws], seeds)
     if scenario.is_fine_tune:
-        training.give([d.pretrained or d.rows for d in draws])
-        before = np.full(PRETRAINED, RATES[scenario.optimizer], np.float32)
-        training.train(0, PRETRAINED, np.stack([d.before for d in draws]), before)
+        training.give([draw.pretrained or draw.rows for draw in draws])
+        usual_rate = np.full(PRETRAINED, RATES[scenario.optimizer], np.float32)
+        training.train(0, PRETRAINED, np.stack([draw.before for draw in draws]), usual_rate)
         training.restart_optimizer()
-        training.give([d.rows for d in draws])
-    batches = np.stack([d.batches for d in draws])
-    # One step of change for all seeds of a scenario: they are trained together.
-    change = draws[0].change
+        training.give([draw.rows for draw in draws])
+    batches = np.stack([draw.batches for draw in draws])
+    change = draws[0].change  # of all seeds: they are trained together
     rate = rates(scenario, change / scenario.steps)
-    if scenario.is_planted and not np.isclose(rate[0], RATES[scenario.optimizer] * (FINE_TUNE if scenario.is_fine_tune else 1)):
-        raise AssertionError("a planted change has a constant learning rate")
     steps = np.asarray(scenario.update_steps())
-    columns: dict[str, list[NDArray[np.float32]]] = {name: [] for name in ("clean", "live", "gap", "share", "error")}
+    measured = []
     done, is_planted = 0, False
-    for step in steps:
+    for step in steps.tolist():
         if scenario.is_planted and not is_planted and step > change:
             training.train(done, change, batches, rate)
-            training.give([d.planted or d.rows for d in draws])
+            training.give([draw.planted or draw.rows for draw in draws])
             done, is_planted = change, True
-        training.train(done, int(step), batches, rate)
-        done = int(step)
+        training.train(done, step, batches, rate)
+        done = step
         explained = training.explained()
-        columns["clean"].append(explained.clean)
-        columns["live"].append(explained.live)
-        compared = [
-            _compared(explained.live_margin[s], explained.probe_margin[s], draws[s].rows.live_y, draws[s].rows.probe_y, scenario)
-            for s in range(len(draws))
-        ]
-        for name, values in zip(("gap", "share", "error"), zip(*compared, strict=True), strict=True):
-            columns[name].append(np.stack(values))
-    stacked = {name: np.stack(values, 1).astype(np.float32) for name, values in columns.items()}
-    return Trace(
-        steps,
-        np.tile(rate[steps - 1].astype(np.float64), (len(draws), 1)),
-        np.full(len(draws), change),
-        np.asarray(draws[0].guilty, np.int64),
-        **stacked,
-    )
+        margins = zip(explained.live_margin, explained.probe_margin, draws, strict=True)
+        compared = [_compared(live, probe, draw, scenario.net.outputs) for live, probe, draw in margins]
+        measured.append((explained.clean, explained.live, *map(np.stack, zip(*compared, strict=True))))
+    columns = [np.stack(values, 1).astype(np.float32) for values in zip(*measured, strict=True)]
+    at_update = rate[steps - 1].astype(np.float64)
+    return Trace(steps, at_update, np.asarray(change), np.asarray(draws[0].guilty, np.int64), *columns)
 
 
-def _compared(live, probe, live_y, probe_y, scenario):
-    if scenario.net.outputs == 0:
-        directions = [np.clip((y - live_y.mean()) / live_y.std(), -MAX_TARGET, MAX_TARGET) for y in (live_y, probe_y)]
-        strata = [np.zeros(len(y), np.int64) for y in (live_y, probe_y)]
+def _compared(live: Array, probe: Array, draw: Drawn, outputs: int) -> tuple[Array, Array, Array]:
+    """Return the z of the gap, and the shares of the evidence with their errors."""
+    labels = draw.rows.live_y, draw.rows.probe_y
+    if outputs == 0:
+        centre, scale = labels[0].mean(), labels[0].std()
+        directions = [np.clip((y - centre) / scale, -MAX_TARGET, MAX_TARGET) for y in labels]
+        strata = [np.zeros(len(y), np.int64) for y in labels]
     else:
-        directions = [np.ones(len(y)) for y in (live_y, probe_y)]
-        strata = [y.astype(np.int64) for y in (live_y, probe_y)]
+        directions = [np.ones(len(y)) for y in labels]
+        strata = [y.astype(np.int64) for y in labels]
     gap = reliance_gap(Evidence(live, strata[0], directions[0]), Evidence(probe, strata[1], directions[1]))
     magnitude = np.abs(live.astype(np.float64))
     share = share_of(magnitude, magnitude.sum(1))
     return gap.z, share.share, share.error
+
+
+# Judging.
+
+
+class Alarm(NamedTuple):
+    """An alarm of one seed."""
+
+    update: int  # counted from 0
+    source: str
+    features: list[int]  # the largest |z| first
+
+
+def drift_alarms(measured: Trace, seed: int, *, inside_epochs: bool = True) -> list[Alarm]:
+    """Return the alarms of the product's monitor on the shares of one seed.
+
+    Args:
+        measured: of the updates that are made.
+        seed: its place.
+        inside_epochs: as the callback tells the monitor; False is the chart of runs that count in epochs.
+    """
+    features = [str(feature) for feature in range(measured.clean.shape[-1])]
+    monitor = DriftMonitor(features, DriftSettings.of(), live=True)
+    monitor.inside_epochs = inside_epochs
+    direction = np.ones(len(features), np.int8)
+    importance: dict[Explained, NDArray[np.float32]] = {"clean": measured.clean[seed], "live": measured.live[seed]}
+    alarms = []
+    for update, (step, rate) in enumerate(zip(measured.steps.tolist(), measured.rates.tolist(), strict=True)):
+        monitor.begin_update()
+        for source, values in importance.items():
+            monitor.update(step, source, values[update], direction, learning_rate=rate)
+        for alert in monitor.end_update(step):
+            alarms.append(Alarm(update, alert.source, [int(move.name) for move in alert.features]))
+    return alarms
+
+
+def gap_alarms(measured: Trace, seed: int) -> list[Alarm]:
+    """Return the alarms of the product's chart of gaps on one seed."""
+    chart = GapChart()
+    alarms = []
+    for update, z in enumerate(measured.gap[seed]):
+        features = chart.update(z > GAP_LIMIT)
+        if features:
+            alarms.append(Alarm(update, "gap", sorted(features, key=lambda feature: -float(z[feature]))))
+    return alarms
+
+
+def broken_rules(measured: Trace, seed: int, early: int) -> int:
+    """Return how many features break, on the way, a rule that the trained net keeps.
+
+    Args:
+        measured: of the updates that are made.
+        seed: its place.
+        early: the first updates, which do not count.
+    """
+    share, error = measured.share[seed].astype(np.float64), measured.error[seed].astype(np.float64)
+    limit = ROOM * share[-1] + 2 * error[-1]
+    is_broken = share - 2 * error > limit
+    chart = RuleChart()
+    count = 0
+    for update, row in enumerate(is_broken):
+        for feature, broken in enumerate(row.tolist()):
+            count += chart.update(str(feature), is_broken=broken, is_early=update < early)
+    return count
+
+
+def first_update_after(measured: Trace) -> int:
+    """Return the update in whose window the change lies."""
+    return int(np.searchsorted(measured.steps, measured.change, side="right"))
+
+
+def is_found(alarms: Sequence[Alarm], first: int, within: int, guilty: Sequence[int] | None = None) -> bool:
+    """Return True where an alarm lies at an update or one of so many after it, and its first three features hold a guilty one."""
+    for alarm in alarms:
+        if first <= alarm.update <= first + within and (guilty is None or set(alarm.features[:3]) & set(guilty)):
+            return True
+    return False

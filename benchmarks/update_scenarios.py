@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import datasets
 
-from benchmarks.drift_scenarios import SIGMA, WRONG
-from benchmarks.update_trainings import Net, Rows
-
 PROBE, LIVE = 256, 512  # rows
+WRONG = 0.15  # of the labels of a noisy data set, as in `drift_scenarios`
+SIGMA = {"breast_cancer": 0.7, "digits": 0.35}  # of its noise
 JITTER = 0.3  # standard deviations of a column, for rows drawn again
 RATES = {"adam": 1e-3, "dropout": 1e-3, "sgd": 0.1, "momentum": 0.02}
 WARM_UP = 0.1  # of the steps
@@ -22,6 +21,27 @@ PRETRAINED = 400  # steps before a fine-tune
 FINE_TUNE = 0.3  # of the learning rate
 
 Array = NDArray[Any]
+
+
+class Net(NamedTuple):
+    """A net and how it is trained; each makes another program."""
+
+    kind: str  # "table", "images", "series" or "text"
+    outputs: int  # 1: one logit of two classes; 0: a regression
+    optimizer: str  # "adam", "dropout", "sgd" or "momentum"
+    noise: float = 0.0  # σ of a Gaussian noise on the inputs of a training step
+    hidden: tuple[int, ...] = (32, 16)
+
+
+class Rows(NamedTuple):
+    """The rows of one seed."""
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    probe_x: NDArray[Any]
+    probe_y: NDArray[Any]
+    live_x: NDArray[Any]
+    live_y: NDArray[Any]
 
 
 class Data(NamedTuple):
@@ -110,10 +130,10 @@ def cover(r: np.random.Generator, size: int) -> tuple[Array, Array]:
 
 
 def series(r: np.random.Generator, size: int) -> tuple[Array, Array]:
-    """24 times, 6 channels; the class is in the phase of two waves and the trend of one channel."""
+    """12 times, 6 channels and an idle one; the class is in the phase of two waves and the trend of one channel."""
     y = r.integers(0, 3, size)
-    t = np.arange(24) / 24
-    x = r.normal(size=(size, 24, 7))
+    t = np.arange(12) / 12
+    x = r.normal(size=(size, 12, 7))
     x[:, :, 0] += np.sin(2 * np.pi * (2 * t + y[:, None] / 3 + 0.1 * r.normal(size=(size, 1))))
     x[:, :, 1] += np.cos(2 * np.pi * (t + y[:, None] / 3))
     x[:, :, 2] += (y[:, None] - 1) * t
@@ -227,6 +247,9 @@ class Scenario:
     batch: int = 32
     is_fine_tune: bool = False
     is_sorted: bool = False  # by class
+    is_stream: bool = (
+        False  # the live rows are drawn from the whole training: they never change, and half of them are planted
+    )
     seeds: int = 8
     takes: tuple[int, ...] = field(default=(5, 10, 20), compare=False)  # every so many steps is judged
 
@@ -234,7 +257,7 @@ class Scenario:
     def name(self) -> str:
         words = [self.data.replace("*", "_noisy"), self.change, self.optimizer, f"{self.steps}x{self.batch}"]
         words += [f"epoch{self.epoch}" * bool(self.epoch), f"every{self.every}", "tuned" * self.is_fine_tune]
-        return "-".join(filter(None, [*words, "sorted" * self.is_sorted]))
+        return "-".join(filter(None, [*words, "sorted" * self.is_sorted, "stream" * self.is_stream]))
 
     @property
     def is_planted(self) -> bool:
@@ -280,6 +303,9 @@ def drawn(scenario: Scenario, seed: int) -> Drawn:
         x = x.copy()
         guilty = PLANTS[scenario.change](x, y, r)
         planted = rows._replace(x=x, live_x=x[:live])
+        if scenario.is_stream:
+            half = np.where((np.arange(live) % 2 == 0).reshape(-1, *[1] * (x.ndim - 1)), x[:live], rows.live_x)
+            rows, planted = rows._replace(live_x=half), planted._replace(live_x=half)
     orders = []
     for _ in range(scenario.steps // epoch):
         order = np.argsort(y, kind="stable") if scenario.is_sorted else r.permutation(size)
@@ -292,7 +318,7 @@ def drawn(scenario: Scenario, seed: int) -> Drawn:
 
 
 def _other_rows(rows: Rows, r: np.random.Generator) -> tuple[Array, Array]:
-    """Return what a fine-tune was trained on before: half of the classes of images; else half of the columns, the others permuted."""
+    """Return what a fine-tune was trained on before: half of the classes of images, else rows with half of the columns permuted."""
     if rows.x.ndim == 4:
         number = r.permutation(np.flatnonzero(rows.y < 5))
         number = np.resize(number, len(rows.x))
@@ -312,74 +338,114 @@ def rates(scenario: Scenario, change: float) -> NDArray[np.float32]:
     return (RATES[scenario.optimizer] * factor).astype(np.float32)
 
 
-def nulls() -> dict[str, list[Scenario]]:
+SMALL = (
+    ("breast_cancer", "adam"),
+    ("wine", "sgd"),
+    ("synthetic", "momentum"),
+    ("digits*", "adam"),
+    ("synthetic", "adam"),
+)
+LEAKS = (
+    ("synthetic", "leak_80"),
+    ("synthetic", "leak"),
+    ("breast_cancer*", "leak"),
+    ("breast_cancer", "leak"),
+    ("wine", "leak"),
+    ("digits*", "watermark"),
+    ("digits*", "half_watermark"),
+    ("digits", "watermark"),
+)
+QUIET = ("nothing", "drop", "cosine", "warm_restart", "tripled", "warm_up", "warm_up_cosine")
+
+Groups = dict[str, list[Scenario]]
+
+
+def nulls() -> Groups:
     """Return the scenarios without a change, by what they are about."""
     optimizers = list(RATES)
-    changes = ("nothing", "drop", "cosine", "warm_restart", "tripled", "warm_up", "warm_up_cosine")
-    groups: dict[str, list[Scenario]] = {}
-    for c, change in enumerate(changes):
-        groups[change] = []
-        for d, name in enumerate(SIX):
-            every, takes = (10, (10, 20)) if name.startswith("digits") else (5, (5, 10, 20))
-            for turn in (0, 2):
-                optimizer = optimizers[(c + d + turn) % 4]
-                groups[change].append(Scenario(name, change, optimizer, every=every, takes=takes))
-    small = [("breast_cancer", "adam"), ("wine", "sgd"), ("synthetic", "momentum"), ("digits*", "adam"), ("synthetic", "adam")]
-    groups["every step"] = [Scenario(n, "nothing", o, steps=120, every=1, takes=(1, 2)) for n, o in small]
-    groups["every step, warm-up"] = [Scenario(n, "warm_up", o, steps=120, every=1, takes=(1, 2)) for n, o in small]
-    groups["fine-tune"] = [
-        Scenario(n, c, o, every=10, is_fine_tune=True, takes=(10, 20))
-        for n, o in [("breast_cancer", "adam"), ("synthetic", "adam"), ("wine", "momentum"), ("digits", "adam"), ("digits*", "dropout")]
-        for c in ("nothing", "warm_up", "warm_up_cosine")
-    ]
-    groups["epochs of 25, 26, 11 or 46 steps, every 10"] = [
-        Scenario(n, "nothing", o, steps=e * k, epoch=e, every=10, takes=(10,))
-        for n, o in [("breast_cancer", "adam"), ("synthetic", "momentum"), ("wine", "adam"), ("digits*", "adam")]
-        for e, k in ((25, 20), (26, 20), (11, 40), (46, 12))
-    ]
-    groups["three epochs"] = [Scenario(n, "nothing", o, epoch=200, every=10, takes=(10, 20)) for n, o in small]
-    groups["batches of 4"] = [Scenario(n, "nothing", o, batch=4, every=5, takes=(5, 20)) for n, o in small]
-    groups["1,000 updates"] = [
-        Scenario(n, c, o, steps=5000, every=5, takes=(5, 50), seeds=2)
-        for n, c, o in [("synthetic", "nothing", "adam"), ("breast_cancer*", "cosine", "adam"), ("wine", "warm_up_cosine", "momentum")]
-    ]
-    groups["every 200"] = [
-        Scenario(n, c, o, steps=8000, every=200, takes=(200,))
-        for n, c, o in [("synthetic", "nothing", "adam"), ("breast_cancer", "warm_up_cosine", "momentum")]
-    ]
-    groups["sorted by class"] = [Scenario(n, "nothing", o, is_sorted=True, every=10, takes=(10, 20)) for n, o in small]
-    return groups
-
-
-def powers() -> dict[str, list[Scenario]]:
-    """Return the scenarios with a change in the middle of epoch 0, by what they are about."""
-    leaks = [("synthetic", "leak_80"), ("synthetic", "leak"), ("breast_cancer", "leak"), ("breast_cancer*", "leak"),
-             ("digits*", "watermark"), ("digits*", "half_watermark"), ("digits", "watermark"), ("wine", "leak")]
-    groups = {}
-    for steps, takes in ((600, (10, 20)), (150, (5,)), (60, (1, 2))):
-        groups[f"{steps} steps"] = [
-            Scenario(n, c, o, steps=steps, every=takes[0], takes=takes, seeds=10 if o == "adam" else 5)
-            for n, c in leaks for o in (("adam", "momentum") if steps == 600 else ("adam",))
+    groups: Groups = {}
+    for c, change in enumerate(QUIET):
+        groups[change.replace("_", " ")] = [
+            Scenario(name, change, optimizers[(c + d + turn) % 4], **_intervals(name, is_wide=turn > 0))
+            for d, name in enumerate(SIX)
+            for turn in (0, 2)
         ]
-    groups["fine-tune"] = [
-        Scenario(n, c, "adam", every=10, takes=(10, 20), is_fine_tune=True, seeds=10) for n, c in leaks
-    ]
-    groups["warm-up, then cosine"] = []
+    short: dict[str, Any] = {"steps": 120, "every": 1, "takes": (1, 2)}
+    tuned = (
+        ("breast_cancer", "adam"),
+        ("synthetic", "adam"),
+        ("wine", "momentum"),
+        ("digits", "adam"),
+        ("digits*", "dropout"),
+    )
+    uneven = (("breast_cancer", "adam"), ("synthetic", "momentum"), ("wine", "adam"), ("digits*", "adam"))
+    long = (
+        ("synthetic", "nothing", "adam"),
+        ("breast_cancer*", "cosine", "adam"),
+        ("wine", "warm_up_cosine", "momentum"),
+    )
+    wide = (("synthetic", "nothing", "adam"), ("breast_cancer", "warm_up_cosine", "momentum"))
+    groups |= {
+        "every step or two": [Scenario(name, "nothing", optimizer, **short) for name, optimizer in SMALL],
+        "the same, warm-up": [Scenario(name, "warm_up", optimizer, **short) for name, optimizer in SMALL],
+        "fine-tune, also with warm-up": [
+            Scenario(name, change, optimizer, is_fine_tune=True, **_intervals(name, is_wide=True))
+            for name, optimizer in tuned
+            for change in ("nothing", "warm_up", "warm_up_cosine")
+        ],
+        "epochs of 25, 26, 46 or 11 steps, every 10": [
+            Scenario(name, "nothing", optimizer, steps=epoch * count, epoch=epoch, every=10, takes=(10,))
+            for name, optimizer in uneven
+            for epoch, count in ((25, 20), (26, 20), (46, 12), (11, 40))
+        ],
+        "three epochs": [Scenario(n, "nothing", o, epoch=200, every=10, takes=(10, 20)) for n, o in SMALL],
+        "1,000 updates": [Scenario(n, c, o, steps=5000, every=5, takes=(5, 50), seeds=2) for n, c, o in long],
+        "every 200 steps": [Scenario(n, c, o, steps=8000, every=200, takes=(200,)) for n, c, o in wide],
+        "batches of 4, every 5 or 20": [Scenario(n, "nothing", o, batch=4, takes=(5, 20)) for n, o in SMALL],
+        "rows sorted by class": [Scenario(n, "nothing", o, is_sorted=True, every=10, takes=(10, 20)) for n, o in SMALL],
+    }
     return groups
 
 
-def held_out() -> dict[str, list[Scenario]]:
-    turns = dict(zip(HELD_OUT, ("adam", "momentum", "adam", "adam"), strict=True))
-    null = [
-        Scenario(n, c, o, every=10, takes=(10, 20), is_fine_tune=t)
-        for n, o in turns.items()
-        for c, t in (("nothing", False), ("warm_up_cosine", False), ("tripled", False), ("warm_up", True))
-    ]
-    planted = [
-        Scenario(n, "trigger" if n == "text" else "leak", o, every=10, takes=(10, 20), seeds=10) for n, o in turns.items()
-    ]
-    return {"null": null, "planted": planted}
+def _intervals(name: str, *, is_wide: bool) -> dict[str, Any]:
+    """Return the updates of a data set: those of images are dear."""
+    if not name.startswith("digits"):
+        return {"every": 5, "takes": (5, 10, 20)}
+    return {"every": 20, "takes": (20,)} if is_wide else {"every": 10, "takes": (10,)}
 
 
-def shorter(scenario: Scenario, **changes: Any) -> Scenario:
-    return replace(scenario, **changes)
+def powers() -> Groups:
+    """Return the scenarios with a change in the middle of epoch 0, by what they are about."""
+    usual: dict[str, Any] = {"every": 10, "takes": (20, 10), "seeds": 10}
+    of_momentum = [(name, change) for name, change in LEAKS if name in ("synthetic", "breast_cancer*")]
+    return {
+        "one epoch of 600 steps": [
+            *(Scenario(name, change, "adam", **usual) for name, change in LEAKS),
+            *(Scenario(name, change, "momentum", **usual) for name, change in of_momentum),
+        ],
+        "a stream: live rows that do not change": [
+            Scenario(name, change, "adam", is_stream=True, **usual)
+            for name, change in LEAKS
+            if name in ("synthetic", "breast_cancer*", "digits*")
+        ],
+        "a fine-tune of 600 steps": [
+            Scenario(name, change, "adam", is_fine_tune=True, **usual) for name, change in LEAKS
+        ],
+        "one epoch of 150 steps": [
+            Scenario(name, change, "adam", steps=150, takes=(5,), seeds=10)
+            for name, change in LEAKS
+            if name in ("synthetic", "breast_cancer*", "digits*")
+        ],
+    }
+
+
+def held_out() -> tuple[Groups, Groups]:
+    """Return the scenarios of data sets and nets on which nothing was chosen: without a change, and with one."""
+    null, planted = [], []
+    for name, optimizer in zip(HELD_OUT, ("adam", "momentum", "adam", "adam"), strict=True):
+        how: dict[str, Any] = {"every": 10, "takes": (20, 10)}
+        null += [Scenario(name, change, optimizer, **how) for change in ("nothing", "warm_up_cosine", "tripled")]
+        null.append(Scenario(name, "warm_up", optimizer, is_fine_tune=True, **how))
+        plant = "trigger" if name == "text" else "leak"
+        planted.append(Scenario(name, plant, optimizer, seeds=10, **how))
+    return {"held-out data sets and nets": null}, {"held-out data sets and nets, 600 steps": planted}

@@ -7,7 +7,8 @@ convolutions for digits, an LSTM for series, and a bag of embeddings for texts.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,33 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.update_scenarios import Net, Rows
+
 Tree = Any  # of JAX arrays
 Array = jax.Array
 
 KERNEL = 3  # pixels a side
 MOMENTUM = 0.9
 DROPPED = 0.3  # of the units, with dropout
-
-
-class Net(NamedTuple):
-    """A net and how it is trained; each makes another program."""
-
-    kind: str  # "table", "images", "series" or "text"
-    outputs: int  # 1: one logit of two classes; 0: a regression
-    optimizer: str  # "adam", "dropout", "sgd" or "momentum"
-    noise: float = 0.0  # σ of a Gaussian noise on the inputs of a training step
-    hidden: tuple[int, ...] = (32, 16)
-
-
-class Rows(NamedTuple):
-    """The rows of one seed."""
-
-    x: NDArray[Any]
-    y: NDArray[Any]
-    probe_x: NDArray[Any]
-    probe_y: NDArray[Any]
-    live_x: NDArray[Any]
-    live_y: NDArray[Any]
 
 
 class Explained(NamedTuple):
@@ -108,7 +90,7 @@ def initial(key: Array, shape: tuple[int, ...], net: Net) -> State:
         weights = [dense(shape[-1] + 16, 64, shape[-1] + 80), dense(16, outputs)]
     else:
         sizes = [shape[0], *net.hidden, outputs]
-        weights = [dense(*pair) for pair in zip(sizes[:-1], sizes[1:], strict=True)]
+        weights = [dense(*pair) for pair in itertools.pairwise(sizes)]
         if net.kind == "text":  # of an embedding
             weights[0]["kernel"] = jax.random.uniform(next(keys), (sizes[0], sizes[1]), minval=-0.05, maxval=0.05)
     zeros = jax.tree.map(jnp.zeros_like, weights)
@@ -262,7 +244,9 @@ class Training:
 
     def give(self, rows: Sequence[Rows]) -> None:
         """Train on other rows from here on."""
-        self.rows = Rows(*(jnp.stack([np.asarray(v, np.float32) for v in values]) for values in zip(*rows, strict=True)))
+        self.rows = Rows(
+            *(jnp.stack([np.asarray(v, np.float32) for v in values]) for values in zip(*rows, strict=True))
+        )
 
     def restart_optimizer(self) -> None:
         zeros = jax.tree.map(jnp.zeros_like, self.state.first)
