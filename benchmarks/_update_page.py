@@ -150,7 +150,8 @@ def page(runs: Path) -> str:
     lines += [
         "",
         f"A rule on each feature, 20 % above what the net has in the end, in trainings of 30 updates: {Share(broken, rules)}"
-        f" would be an alarm on the way, and {Share(later, rules)} are, since the first eight updates inside an epoch do not count.",
+        f" would be an alarm on the way, and {Share(later, rules)} are, since the first eight updates inside an epoch do"
+        " not count.",
         "",
         "## A change in the middle of epoch 0",
         "",

@@ -318,7 +318,7 @@ def drawn(scenario: Scenario, seed: int) -> Drawn:
 
 
 def _other_rows(rows: Rows, r: np.random.Generator) -> tuple[Array, Array]:
-    """Return what a fine-tune was trained on before: half of the classes of images, else rows with half of the columns permuted."""
+    """Return what a fine-tune was trained on before: half of the classes of images, else half of the columns permuted."""
     if rows.x.ndim == 4:
         number = r.permutation(np.flatnonzero(rows.y < 5))
         number = np.resize(number, len(rows.x))

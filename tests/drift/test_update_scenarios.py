@@ -1,5 +1,6 @@
 """What the benchmark of updates inside an epoch draws, plants and counts, and the gradients of its trainings."""
 
+import functools
 import math
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from benchmarks._statistics import Share
 from benchmarks._update_page import page, rows_in_words
 from benchmarks._update_runs import Alarm, Trace, broken_rules, drift_alarms, first_update_after, gap_alarms, is_found
-from benchmarks.update_scenarios import HELD_OUT, PLANTS, SIX, Scenario, drawn, held_out, nulls, powers, rates
+from benchmarks.update_scenarios import HELD_OUT, LEAKS, PLANTS, SIX, Scenario, drawn, held_out, nulls, rates
 
 UPDATES = 16
 
@@ -41,9 +42,10 @@ def test_a_seed_draws_its_rows_again(name):
     assert sorted(first.batches[:10].ravel()) == list(range(len(first.rows.x)))
 
 
-@pytest.mark.parametrize(
-    ("name", "plant"), {(s.data, s.change) for g in (powers(), held_out()[1]) for v in g.values() for s in v}
-)
+PLANTED = [*LEAKS, *((name, "trigger" if name == "text" else "leak") for name in HELD_OUT)]
+
+
+@pytest.mark.parametrize(("name", "plant"), PLANTED)
 def test_a_plant_changes_the_guilty_features_alone(name, plant):
     """In the training rows from the change on, in the live rows with them, and in no row of the probe."""
     draw = drawn(Scenario(name, plant, steps=10), 0)
@@ -111,7 +113,10 @@ def test_the_page_tells_what_is_not_measured(tmp_path):
 
 
 @pytest.mark.jax
-@pytest.mark.parametrize("name", ["synthetic", "regression", "digits", "series", "text"])
+@pytest.mark.parametrize(
+    "name",
+    ["synthetic", *(pytest.param(name, marks=pytest.mark.full) for name in ("regression", "digits", "series", "text"))],
+)
 def test_contributions_are_gradients(name):
     """Those of the margin by finite differences of a slow twin, and importance by its definition."""
     import jax
@@ -122,9 +127,9 @@ def test_contributions_are_gradients(name):
     scenario = Scenario(name, steps=2)
     net, rows = scenario.net, drawn(scenario, 0).rows
     x, y = jnp.asarray(rows.probe_x[:3], jnp.float32), jnp.asarray(rows.probe_y[:3])
-    state = initial(jax.random.PRNGKey(0), x.shape[1:], net)
+    state = jax.jit(functools.partial(initial, shape=x.shape[1:], net=net))(jax.random.PRNGKey(0))
     zeros = jnp.zeros((1, *x.shape[1:]))
-    explained = explain(state, x, y, x, y, zeros, net)
+    explained = jax.jit(functools.partial(explain, net=net))(state, x, y, x, y, zeros)
 
     def margins(x):
         outputs = np.asarray(scores(state.weights, x, net), np.float64)
