@@ -140,6 +140,7 @@ class RecordingCallback(keras.callbacks.Callback):
         self._team: Team = ALONE  # the processes of this fit
         self._postponed: Exception | None = None  # a fault of this process that the others are still to be told of
         self._warned: set[str] = set()  # texts, in this fit
+        self._epoch = 0  # the present one
         self._first_epoch: int | None = None  # of the run
         self._last_update: int | None = None  # number of the last end of an epoch
         self._last_recorded: int | None = None  # number of an update
@@ -329,6 +330,7 @@ class RecordingCallback(keras.callbacks.Callback):
     @fault_isolated
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         session = self._joined_session()
+        self._epoch = epoch
         session.begin_epoch(epoch, self.model)
         if self._first_epoch is None:
             if session.counter is not None:
@@ -344,7 +346,7 @@ class RecordingCallback(keras.callbacks.Callback):
                 session.flush()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        # Not at the end of a batch: where a callback looks there, Keras waits for the figures of every batch.
+        # Not at the end of a batch: where a callback looks at the model there, Keras waits for the figures of every batch.
         if self._checking and batch > 0:
             self.on_second_batch()
         session = self._session
@@ -354,6 +356,16 @@ class RecordingCallback(keras.callbacks.Callback):
             self.on_first_steps_done(batch)
         if session.begin_batch(batch):
             self.on_update()
+
+    @property
+    def async_safe(self) -> bool:
+        """True tells Keras that the hook below may run in another thread, so that no step waits for it."""
+        return type(self).on_train_batch_end is RecordingCallback.on_train_batch_end
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        session = self._session
+        if session is not None:
+            session.end_batch(batch)
 
     @fault_isolated
     def on_second_batch(self) -> None:

@@ -139,6 +139,15 @@ class Explain(keras.callbacks.Callback):
         for callback in self.callbacks:
             callback.on_epoch_end(epoch, logs)
 
+    @property
+    def async_safe(self) -> bool:
+        """True where it is for each of them, see `RecordingCallback`."""
+        return all(getattr(callback, "async_safe", False) for callback in self.callbacks)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        for callback in self.callbacks:
+            callback.on_train_batch_end(batch, logs)
+
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         for callback in self.callbacks:
             callback.on_train_batch_begin(batch, logs)

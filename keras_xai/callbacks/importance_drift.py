@@ -102,7 +102,7 @@ class ImportanceDrift(RecordingCallback):
             probe's region, for a slice the largest gap of its accuracy to the whole; each 0 to 1. A rule that is broken by two
             standard errors at two updates running is an alarm, once.
         on_drift: "warn" (one line an event, as a Python warning and nowhere else), "stop" (warn, and stop the training after
-            this epoch), "raise" (`DriftAlarm`) or a function that gets each `records.Alert`.
+            this epoch, or step), "raise" (`DriftAlarm`) or a function that gets each `records.Alert`.
         on_error: "warn" (an exception is one warning, and the callback is disabled) or "raise" (for development).
         log: "all" puts every figure into `logs`; by default those above. The records hold all of them.
 
@@ -359,8 +359,8 @@ class ImportanceDrift(RecordingCallback):
             self._reliance.restore(past.reliance, alerts)
         if self._live_rows is None:
             return
-        digests = [shares.digest for shares in updates["live"] if shares.digest is not None]
-        self._live_rows.resume(digests, repeats=self._live_rows.repeats and not updates["data"])
+        reads = [(shares.epoch, shares.digest) for shares in updates["live"] if shares.digest is not None]
+        self._live_rows.resume(reads, repeats=self._live_rows.repeats and not updates["data"])
         if not self._live_rows.repeats:
             self.note(
                 "The live rows of before are not kept: the data score begins again with the third epoch from here."
@@ -513,7 +513,7 @@ class ImportanceDrift(RecordingCallback):
         return [Alert(**{**entry, "changed": entry["changed"] and Changed(*entry["changed"])}) for entry in fields]
 
     def _updates_of_live(self, update: int, live: LiveRows) -> Iterator[Record]:
-        rows = self._read_rows = live.read()
+        rows = self._read_rows = live.read(self._epoch)
         if not self._team.same(rows_hash(rows)):
             raise InvalidInput("the live rows that were read at this epoch differ between the processes")
         if live.difference is not None:

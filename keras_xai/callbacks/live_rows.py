@@ -65,6 +65,8 @@ class LiveRows:
         self._differing = [0, 0]  # of the first reads: how many had other rows, and how many other labels
         self._fingerprint: Fingerprint | None = None  # of the last read; None where it is not known
         self._is_steady = False  # a read of another epoch has repeated: only then is a difference a change
+        self._is_steady_inside = False  # one of the same epoch has: a data set may shuffle between two epochs
+        self._epoch: int | None = None  # of the last read; None for that before training
         self._pending: Difference | None = None  # from before it was steady: reported once it is
         self.difference: Difference | None = None
         self.repeats = True
@@ -101,6 +103,7 @@ class LiveRows:
         self._digests = [digest]
         self._reads, self._differing = 0, [0, 0]
         self._is_steady, self._pending, self.difference = False, None, None
+        self._is_steady_inside, self._epoch = False, None
         self._fingerprint = Fingerprint.of(rows, self._probe)
         return rows
 
@@ -116,18 +119,21 @@ class LiveRows:
         output = self._probe.output
         return not isinstance(output, Dense) or output.has_labels
 
-    def resume(self, digests: Sequence[Digest], *, repeats: bool) -> None:
+    def resume(self, reads: Sequence[tuple[int, Digest]], *, repeats: bool) -> None:
         """Go on from the reads of a run that is continued: a change while no training ran counts, too.
 
         Args:
-            digests: of the run's reads, in their order.
+            reads: of the run, in their order, with their epochs.
             repeats: two reads in a row gave the same rows.
         """
         self.repeats = repeats
-        if not digests:
+        if not reads:
             return
-        self._reads = len(digests) - 1  # the first one counts as the read before training
-        first_pairs = list(itertools.pairwise(digests[: FIRST_READS + 1]))
+        digests = [digest for _, digest in reads]
+        of_epochs = [digest for k, (epoch, digest) in enumerate(reads) if not k or epoch != reads[k - 1][0]]
+        self._reads = len(of_epochs) - 1  # the first one counts as the read before training
+        self._epoch = reads[-1][0]
+        first_pairs = list(itertools.pairwise(of_epochs[: FIRST_READS + 1]))
         self._differing = [
             sum(before.rows != after.rows for before, after in first_pairs),
             sum(before.labels != after.labels for before, after in first_pairs),
@@ -135,8 +141,11 @@ class LiveRows:
         if self._digests[-1:] != [digests[-1]]:
             self._fingerprint = None  # the rows have changed already, and the earlier ones are not kept
         self._digests = list(digests[-COMPARED_READS:])
-        pairs = [self._are_equal(*pair) for pair in itertools.pairwise(digests)]
-        self._is_steady = any(pairs) or len(digests) > FIRST_READS
+        for (epoch, before), (next_epoch, after) in itertools.pairwise(reads):
+            if self._are_equal(before, after):
+                self._is_steady |= epoch != next_epoch
+                self._is_steady_inside |= epoch == next_epoch
+        self._is_steady |= len(of_epochs) > FIRST_READS
 
     def overlap(self, rows: Probe) -> float:
         """Return the part of the probe's rows that are rows of the source, 0 to 1.
@@ -159,8 +168,11 @@ class LiveRows:
         """The check sums of the last read."""
         return self._digests[-1]
 
-    def read(self) -> Probe:
+    def read(self, epoch: int | None = None) -> Probe:
         """Read the rows again, and set `difference`.
+
+        Args:
+            epoch: in which they are read; None for one of its own.
 
         Raises:
             InvalidInput: they changed their number or shape since `check`, or are other rows at every epoch.
@@ -172,24 +184,28 @@ class LiveRows:
             )
         before, digest = self._digests[-1], _digests(rows)
         self._digests = [*self._digests, digest][-COMPARED_READS - 1 :]
-        self._reads += 1
-        if self._reads <= FIRST_READS:
+        is_of_another_epoch, self._epoch = epoch is None or epoch != self._epoch, epoch
+        self._reads += is_of_another_epoch
+        if is_of_another_epoch and self._reads <= FIRST_READS:
             self._differing[0] += before.rows != digest.rows
             self._differing[1] += before.labels != digest.labels
             self._judge_source()
-        self._compare(rows, before, digest)
+        self._compare(rows, before, digest, is_of_another_epoch=is_of_another_epoch)
         return rows
 
     def _are_equal(self, before: Digest, after: Digest) -> bool:
         """Return True where two reads have the same labels and, if this source repeats its rows, the same rows."""
         return before.labels == after.labels and (before.rows == after.rows or not self.repeats)
 
-    def _compare(self, rows: Probe, before: Digest, digest: Digest) -> None:
-        """Set `difference` from the read before, once it is known that reads of different epochs repeat."""
+    def _compare(self, rows: Probe, before: Digest, digest: Digest, *, is_of_another_epoch: bool) -> None:
+        """Set `difference` from the read before, once it is known that such reads repeat."""
         self.difference = None
         if self._are_equal(before, digest):
-            self._is_steady = True
-            self.difference, self._pending = self._pending, None
+            if is_of_another_epoch:
+                self._is_steady = True
+                self.difference, self._pending = self._pending, None
+            else:
+                self._is_steady_inside = True
             if self._fingerprint is None:
                 self._fingerprint = Fingerprint.of(rows, self._probe)
             return
@@ -198,7 +214,7 @@ class LiveRows:
         self._fingerprint = fingerprint
         if not self.repeats and difference.changed.labels == 0:
             self._pending = None  # the source draws its rows anew at each read: that is no change
-        elif self._is_steady:
+        elif self._is_steady or (self._is_steady_inside and not is_of_another_epoch):
             self.difference = difference
         else:
             self._pending = difference if self._pending is None else self._pending.joined(difference)

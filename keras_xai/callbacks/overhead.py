@@ -89,7 +89,7 @@ class EpochTime(NamedTuple):
 
 
 class OverheadLedger:
-    """The seconds that our callbacks took, by name, and those of the training, epoch by epoch."""
+    """The seconds that our callbacks took, by name, and those of the training, epoch by epoch, or update by update."""
 
     def __init__(self) -> None:
         self.costs: dict[str, float] = {}
@@ -98,6 +98,7 @@ class OverheadLedger:
             "d"
         )  # three of each epoch, see `EpochTime`: plain numbers, since a training may have many epochs
         self._has_noticed = False
+        self.counts_epochs = True  # False where there is a row for each update inside an epoch, too
 
     def enter(
         self,
@@ -182,7 +183,8 @@ class OverheadLedger:
         parts = sorted(self.costs.items(), key=lambda part: -part[1])
         named = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts)
         compiling = f"{once:.1f} s once to compile, then " if once >= 0.05 else ""
-        return f"{compiling}{_seconds(self.seconds_per_epoch)} an epoch ({self.share:.1%}) (in all: {named})"
+        row = "epoch" if self.counts_epochs else "update"
+        return f"{compiling}{_seconds(self.seconds_per_epoch)} an {row} ({self.share:.1%}) (in all: {named})"
 
 
 def _add(totals: dict[str, float], amounts: Mapping[str, float]) -> None:

@@ -243,6 +243,7 @@ class RunSession:
     def _open_file(self, epoch: int, model: keras.Model) -> None:
         if any(schedule.counts_steps for schedule in self._schedules):
             self.counter = StepCounter(_positive(self.fit, "steps"), _positive(self.fit, "epochs"))
+            self.ledger.counts_epochs = False
         unit: Unit = "epoch" if self.counter is None else "step"
         self._identity["unit of updates"] = unit
         self._last_begun = epoch
@@ -274,6 +275,11 @@ class RunSession:
             self.counter.begin_batch(batch)
             self._is_update = any(self.counter.is_due(schedule) for schedule in self._schedules)
         return self._is_update
+
+    def end_batch(self, batch: int) -> None:
+        """Note that a batch was trained on."""
+        if self.counter is not None:
+            self.counter.end_batch(batch)
 
     def begin_update(self, model: keras.Model) -> None:
         """Begin the update inside an epoch that is due: bring the model's weights up to date, and read its metrics."""

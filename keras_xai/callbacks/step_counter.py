@@ -43,6 +43,7 @@ class StepCounter:
         self._first_step = 0  # steps done when this epoch began, or went on
         self._batch = 0  # steps of it that are done
         self._last_batch = 0  # the same at the announcement before
+        self._last_run = -1  # the last batch of the epoch that was trained on
         self._starts: dict[int, int] = {}  # steps done when an epoch began
         self._iterations: int | None = None  # of the optimizer, when the epoch began
 
@@ -80,7 +81,7 @@ class StepCounter:
         """Begin an epoch, before which the optimizer has counted so many iterations."""
         self.epoch, self._iterations = epoch, iterations
         self._first_step = self.done
-        self._batch = self._last_batch = 0
+        self._batch, self._last_batch, self._last_run = 0, 0, -1
         self._starts.setdefault(epoch, self.done)
 
     def begin_batch(self, batch: int) -> None:
@@ -88,22 +89,27 @@ class StepCounter:
         self._last_batch, self._batch = self._batch, batch
         self.done = self._first_step + batch
 
+    def end_batch(self, batch: int) -> None:
+        """Note that a batch was trained on; Keras may call this in another thread, and has by the end of the epoch."""
+        self._last_run = max(self._last_run, batch)
+
     def end_epoch(self, iterations: int | None, steps_per_execution: int = 1) -> None:
         """Count the steps of an epoch that has ended.
 
-        Keras says how long an epoch is to be, not how long it was; the optimizer's own count tells.
+        Keras says how long an epoch is to be, not how long it was: a training may stop inside it, and the last execution that was
+        announced may have found no data, or not enough for all of its steps.
+
+        Args:
+            iterations: that the optimizer has counted; on TensorFlow one too many where there was no data.
+            steps_per_execution: of the model.
         """
-        last = range(
-            self._batch, self._batch + steps_per_execution + 1
-        )  # the last execution may have found no more data
-        counted = None if None in (iterations, self._iterations) else iterations - self._iterations  # type: ignore[operator]
-        if counted in last:
-            steps = counted
-        elif self._length in last:
-            steps = self._length
-        else:
-            steps = self._batch + steps_per_execution
-        assert steps is not None
+        end = self._batch + steps_per_execution
+        if self._length is not None and self._batch < self._length:
+            end = min(end, self._length)
+        steps = end if self._last_run >= self._batch else self._batch
+        if steps == self._batch and steps_per_execution > 1 and iterations is not None and self._iterations is not None:
+            counted = iterations - self._iterations
+            steps = counted if self._batch < counted <= end else steps
         self.done = self._first_step + steps
         self._length = steps if self._length is None else self._length
         self._starts[self.epoch + 1] = self.done

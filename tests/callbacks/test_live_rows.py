@@ -186,7 +186,7 @@ def test_a_change_between_two_trainings_is_seen():
     x += 1
     again = LiveRows((x, y), kx.Probe(x, y))
     again.check()
-    again.resume(digests, repeats=True)
+    again.resume(list(enumerate(digests)), repeats=True)
     for k, seen in enumerate((True, True, True, False)):
         again.read()
         assert again.changed == seen
@@ -208,6 +208,33 @@ def test_rows_redrawn_between_epochs_are_known_after_three():
         assert live.difference is None
     assert repeats == [True, True, False, False, False]
     assert not live.changed
+
+
+def test_rows_that_are_shuffled_between_epochs_are_no_change_where_reads_of_one_epoch_repeat():
+    """With updates inside an epoch: a change inside one is certain, a difference to the epoch before is not."""
+    r = np.random.default_rng(0)
+    x, y = X.copy(), Y.copy()
+    live = LiveRows((x, y), PROBE)
+    live.check()
+    differences = []
+    for epoch in range(3):
+        x[:] = x[r.permutation(len(x))]
+        for _ in range(4):
+            live.read(epoch)
+            differences.append(live.difference)
+    assert not any(differences)
+    assert not live.repeats
+    y[:4] = 1 - y[:4]
+    live.read(2)
+    assert live.difference.changed.labels == 4
+
+    fixed = LiveRows((X.copy(), y), PROBE)
+    rows = fixed.check()
+    fixed.read(0)
+    y[:6] = 1 - y[:6]
+    fixed.read(0)
+    assert (fixed.difference.changed.rows, fixed.difference.changed.labels) == (0, 6)
+    assert rows.size == 512
 
 
 def test_one_change_in_the_first_epochs_is_told_once_the_source_is_known_to_repeat():
