@@ -120,7 +120,7 @@ def page(runs: Path) -> str:
         "## Nothing changes",
         "",
         "Alarms of the fixed probe and of the live rows together, in 500 updates. 600 steps where nothing else is said, batches"
-        " of 32; tables every 5, 10 and 20 steps, images every 10 or 20.",
+        " of 32; tables every 5, 10 and 20 steps, images every 20, or as said.",
         "",
         "| what happens to the learning rate, or else | runs | updates | false alarms | of 500 | of 500, 9th to 16th update"
         " | of 500, by the chart of runs of epochs | most in a run | runs with a gap's alarm | bar: 1 |",
