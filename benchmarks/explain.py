@@ -75,6 +75,9 @@ def variants(kind: str) -> dict[str, Callable[[Path], list[keras.callbacks.Callb
         "plain again": lambda log_dir: [],
         "Explain": lambda log_dir: [kx.Explain(log_dir, probe, **quiet)],
         "Explain, live rows": lambda log_dir: [CostKeeping(log_dir, probe, live=live, **quiet)],
+        "Explain, live rows, every=auto": lambda log_dir: [
+            kx.Explain(log_dir, probe, live=live, every="auto", **quiet)
+        ],
         "Explain, saliency only": lambda log_dir: [kx.Explain(log_dir, probe, method="saliency", **quiet)],
         "Keras TensorBoard, histograms": lambda log_dir: [keras.callbacks.TensorBoard(log_dir, histogram_freq=1)],
     }

@@ -22,7 +22,7 @@ from keras_xai.callbacks.overhead import Stopwatch
 from keras_xai.callbacks.run_directory import checked_directory
 from keras_xai.callbacks.schedule import Every, Schedule
 from keras_xai.callbacks.session import RunSession
-from keras_xai.callbacks.step_counter import USUAL_BATCH, batch_rows
+from keras_xai.callbacks.step_counter import USUAL_BATCH, batch_rows, words_on_interval
 from keras_xai.errors import Alarm, FailedElsewhere, InvalidInput, named_fault
 from keras_xai.probe import Probe
 from keras_xai.records import Flag, Slices
@@ -379,10 +379,9 @@ class RecordingCallback(keras.callbacks.Callback):
         assert session.counter is not None
         backend.get_backend().sync_model(self.model)
         rows = self._team.agreed(batch_rows(self.model, batch))
-        interval = session.counter.choose_interval(session.rows_per_update(), rows or USUAL_BATCH)
-        guess = "" if rows else f", taking a batch for {USUAL_BATCH} rows: the model does not count them"
-        if interval < (session.counter.length or math.inf):
-            self.note(f'every="auto": an update every {interval} steps{guess}.')
+        rows_per_update = session.rows_per_update()
+        interval = session.counter.choose_interval(rows_per_update, rows or USUAL_BATCH)
+        self.note(words_on_interval(interval, rows_per_update, rows, session.counter.length))
 
     @fault_isolated
     def on_update(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_xai.backend import get_backend
 from keras_xai.callbacks.directory_lock import DirectoryLock
@@ -493,10 +494,11 @@ def _positive(fit: Any, name: str) -> int | None:
     return int(value) if value else None
 
 
-def _metrics(model: keras.Model) -> dict[str, Any]:
+def _metrics(model: keras.Model) -> dict[str, NDArray[Any]]:
     """Return the metrics so far of the epoch that runs, as Keras' `logs` have them at its end; none where they cannot be read."""
     try:
-        return dict(model.get_metrics_result())
+        results = model.get_metrics_result()
+        return {name: keras.ops.convert_to_numpy(value) for name, value in results.items()}
     except Exception:  # a metric of the user's own may not be ready for it
         logger.debug("the metrics inside the epoch could not be read", exc_info=True)
         return {}

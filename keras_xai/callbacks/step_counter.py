@@ -198,6 +198,28 @@ def batch_rows(model: keras.Model, steps: int) -> int | None:
     return None
 
 
+def words_on_interval(interval: int, rows_of_update: float, batch: int | None, length: int | None) -> str:
+    """Return a sentence on the interval that "auto" has chosen.
+
+    Args:
+        interval: in steps.
+        rows_of_update: rows that an update passes through the model.
+        batch: rows of a training step; None where they were not counted.
+        length: steps of an epoch; None where that is not known.
+    """
+    guess = "" if batch else f", taking a batch for {USUAL_BATCH} rows: the model does not count them"
+    if length is None or interval < length:
+        return f'every="auto": an update every {interval} steps{guess}.'
+    allowed = AUTO_SHARE * length * (batch or USUAL_BATCH)
+    if rows_of_update > allowed / 2:
+        return (
+            f'every="auto": updates at the ends of epochs alone, since one passes {rows_of_update:.0f} rows through the model, '
+            f"and {AUTO_SHARE:.0%} of an epoch are {allowed:.0f}{guess}. Fewer rows of probe and live, a method with fewer "
+            f'passes, or every="n steps" make some inside.'
+        )
+    return f'every="auto": updates at the ends of epochs{guess}.'
+
+
 def resumed_step(history: Iterable[Epoch], epoch: int, iterations: int | None) -> int:
     """Return how many steps of a run were done when a training goes on with it.
 

@@ -7,7 +7,7 @@ import pytest
 import keras_xai as kx
 from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.schedule import Schedule
-from keras_xai.callbacks.step_counter import StepCounter
+from keras_xai.callbacks.step_counter import StepCounter, words_on_interval
 from keras_xai.errors import InvalidInput
 from keras_xai.records import Shares
 from tests.callbacks.small_training import small_data, small_model
@@ -332,6 +332,13 @@ def test_auto_counts_updates_and_rows(epochs, length, rows, expected):
     due = announced(counter, Schedule("auto"), length)
     assert due == list(range(expected, length, expected))
     assert rows * (len(due) or 1) <= 0.05 * 32 * length or expected == length
+
+
+def test_auto_says_why_there_are_no_updates_inside_an_epoch():
+    text = words_on_interval(300, 1424.0, 32, 300)
+    assert "one passes 1424 rows through the model, and 5% of an epoch are 480." in text
+    assert words_on_interval(40, 10.0, None, 300).endswith("taking a batch for 32 rows: the model does not count them.")
+    assert words_on_interval(100, 10.0, 32, 100) == 'every="auto": updates at the ends of epochs.'
 
 
 def test_auto_of_an_epoch_of_unknown_length_doubles_its_interval():

@@ -125,6 +125,17 @@ def watched(place: Place) -> None:
     place.save("watched", **with_us.history.history)
 
 
+def in_steps(place: Place) -> None:
+    """Updates inside the epochs, the same with and without us; then a training that goes on in the middle of one."""
+    with_us = place.fit(explain(place.log_dir("in_steps"), on_error="raise", every="3 steps"))
+    without = place.fit()
+    for a, b in zip(place.state(with_us), place.state(without), strict=True):
+        np.testing.assert_array_equal(a, b)
+    again = explain(place.log_dir("in_steps"), on_error="raise", every="3 steps")
+    with_us.fit(**place.data(), initial_epoch=EPOCHS, epochs=EPOCHS + 1, verbose=0, callbacks=[again])
+    place.save("in_steps", **with_us.history.history)
+
+
 def stops(place: Place) -> None:
     """An alarm that stops the training, after few epochs: everything is one."""
     watch = kx.ImportanceDrift(place.log_dir("stops"), (X, Y), limit=1e-3, burn_in=0, on_drift="stop", on_error="raise")
@@ -228,7 +239,7 @@ def alone(place: Place) -> None:
     model.fit(**place.data(), verbose=0)
 
 
-SCENARIOS = (watched, stops, fault, live, refused, killed, plain_killed, raises, plain_raises, alone)
+SCENARIOS = (watched, in_steps, stops, fault, live, refused, killed, plain_killed, raises, plain_raises, alone)
 
 
 def main() -> None:

@@ -41,10 +41,10 @@ def fit(network: keras.Model, *callbacks: keras.callbacks.Callback) -> keras.Mod
     return network
 
 
-def watch(log_dir: Path) -> kx.Explain:
+def watch(log_dir: Path, **options: Any) -> kx.Explain:
     x, y = small_data()
     quiet: Any = lambda record: None  # noqa: E731
-    return kx.Explain(log_dir, (x, y), live=(x, y), on_drift=quiet, on_flag=quiet, on_error="raise")
+    return kx.Explain(log_dir, (x, y), live=(x, y), on_drift=quiet, on_flag=quiet, on_error="raise", **options)
 
 
 def right(strategy: tf.distribute.Strategy, log_dir: Path) -> None:
@@ -63,6 +63,15 @@ def right(strategy: tf.distribute.Strategy, log_dir: Path) -> None:
     gallery = kx.Probe(*small_data()).gallery(16)
     for method, record in ProbeExplainer(plain, gallery, chosen_methods(run.methods, {}, 0))().items():
         np.testing.assert_allclose(run.attributions(method)[-1].values, record.values, rtol=1e-4, atol=1e-5)
+
+
+def inside_epochs(strategy: tf.distribute.Strategy, log_dir: Path) -> None:
+    """Updates every two of an epoch's three steps, and the same weights as without us."""
+    watched, alone = fit(model(strategy.scope()), watch(log_dir, every="2 steps")), fit(model(strategy.scope()))
+    assert_same(state(watched), state(alone))
+    run = kx.load(log_dir)["."]
+    assert run.updates == run.importance.updates.tolist() == [2, 3, 4, 6, 8, 9]
+    assert all("loss" in record.logs for record in run.history)
 
 
 def outcome(train: Callable[[], Any]) -> str:
@@ -97,4 +106,5 @@ if __name__ == "__main__":
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     warnings.simplefilter("error", UserWarning)
     right(tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]), Path(sys.argv[1]) / "right")
+    inside_epochs(tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]), Path(sys.argv[1]) / "inside")
     what_keras_cannot_do(Path(sys.argv[1]))

@@ -85,12 +85,12 @@ class Outcome:
 @pytest.fixture(scope="module")
 def one_process(tmp_path_factory):
     """On two devices, batches divided: what all others are compared with."""
-    return Outcome(tmp_path_factory.mktemp("one"), "data", "watched", "stops", processes=1)
+    return Outcome(tmp_path_factory.mktemp("one"), "data", "watched", "in_steps", "stops", processes=1)
 
 
 @pytest.fixture(scope="module")
 def data_processes(tmp_path_factory):
-    scenarios = "watched", "stops", "fault", "live", "refused", "alone", "killed"
+    scenarios = "watched", "in_steps", "stops", "fault", "live", "refused", "alone", "killed"
     return Outcome(tmp_path_factory.mktemp("data"), "data", *scenarios, processes=2)
 
 
@@ -141,6 +141,19 @@ def test_the_record_is_whole_and_the_same(one_process, several):
     for record, other in zip(run.mappings, expected.mappings, strict=True):
         np.testing.assert_allclose(record.result.logits, other.result.logits, rtol=1e-3, atol=1e-5)
         assert record.features.layers == other.features.layers
+
+
+def test_updates_inside_an_epoch_are_made_in_step(one_process, data_processes):
+    """At the same steps, also after the run was continued, whose records the chief alone has."""
+    run, expected = data_processes.run("in_steps"), one_process.run("in_steps")
+    moments = [(record.epoch, record.step) for record in run.history]
+    assert moments == [(record.epoch, record.step) for record in expected.history]
+    assert moments[:4] == [(0, 3), (0, 4), (1, 6), (1, 8)]
+    assert moments[-2:] == [(3, 15), (3, 16)]
+    np.testing.assert_allclose(run.importance.share, expected.importance.share, rtol=1e-4)
+    for name, figures in data_processes.values("in_steps", "0").items():
+        if name.startswith("xai_"):
+            np.testing.assert_array_equal(data_processes.values("in_steps", "1")[name], figures, err_msg=name)
 
 
 @pytest.mark.parametrize("name", ["data_processes", "model_processes"])
