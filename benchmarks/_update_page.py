@@ -31,7 +31,7 @@ BAR = 1 / 500
 
 @dataclass
 class Quiet:
-    """What scenarios without a change come to."""
+    """Counts of scenarios without a change."""
 
     runs: int = 0
     updates: int = 0
@@ -192,10 +192,10 @@ def _quiet_line(name: str, quiet: Quiet) -> str:
 
 def _power_line(scenario: Scenario, interval: int, measured: Trace) -> str:
     first, guilty = first_update_after(measured), measured.guilty.tolist()
-    found = np.zeros((len(measured.clean), 6), bool)
+    outcomes = np.zeros((len(measured.clean), 6), bool)
     for seed in range(len(measured.clean)):
         alarms, gaps = drift_alarms(measured, seed), gap_alarms(measured, seed)
-        found[seed] = [
+        outcomes[seed] = [
             is_found(_of("clean", alarms), first, WITHIN),
             is_found(_of("live", alarms), first, WITHIN),
             is_found(alarms, first, WITHIN),
@@ -203,7 +203,7 @@ def _power_line(scenario: Scenario, interval: int, measured: Trace) -> str:
             is_found(gaps, first, LATER, guilty),
             is_found(gaps, first, len(measured.steps), guilty),
         ]
-    cells = [str(Share(int(count), len(found))) for count in found.sum(0)]
+    cells = [str(Share(int(count), len(outcomes))) for count in outcomes.sum(0)]
     name = f"{scenario.data.replace('*', ', noisy')}: {scenario.change.replace('_', ' ')}".replace("breast_", "breast ")
     return f"| {name} | {scenario.optimizer} | {interval} | {len(measured.steps)} | {' | '.join(cells)} |"
 

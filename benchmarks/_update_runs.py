@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 
 class Trace(NamedTuple):
-    """What was measured in all seeds of a scenario; S seeds, U updates, F features."""
+    """Measurements of all seeds of a scenario; S seeds, U updates, F features."""
 
     steps: NDArray[np.int64]  # (U) done at each update
     rates: Array  # (U) learning rate of the last step

@@ -280,7 +280,7 @@ class Scenario:
 
 
 class Drawn(NamedTuple):
-    """What one seed draws."""
+    """Everything that one seed draws."""
 
     rows: Rows
     planted: Rows | None  # from the change on

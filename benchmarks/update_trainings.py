@@ -28,7 +28,7 @@ DROPPED = 0.3  # of the units, with dropout
 
 
 class Explained(NamedTuple):
-    """What is measured at an update, with a first axis of seeds."""
+    """Measurements of an update, with a first axis of seeds."""
 
     clean: NDArray[np.float32]  # (S, F) mean |gradient| on the probe
     live: NDArray[np.float32]  # (S, F) mean |input × gradient| on the live rows
@@ -244,9 +244,8 @@ class Training:
 
     def give(self, rows: Sequence[Rows]) -> None:
         """Train on other rows from here on."""
-        self.rows = Rows(
-            *(jnp.stack([np.asarray(v, np.float32) for v in values]) for values in zip(*rows, strict=True))
-        )
+        stacked = [np.stack(values).astype(np.float32) for values in zip(*rows, strict=True)]
+        self.rows = Rows(*map(jnp.asarray, stacked))
 
     def restart_optimizer(self) -> None:
         zeros = jax.tree.map(jnp.zeros_like, self.state.first)
