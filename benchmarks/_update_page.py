@@ -18,6 +18,7 @@ from benchmarks._update_runs import (
     first_update_after,
     gap_alarms,
     is_found,
+    path_of,
     trace,
 )
 from benchmarks.update_scenarios import Groups, Scenario, held_out, nulls, powers
@@ -117,6 +118,8 @@ def page(runs: Path) -> str:
         " sets and nets. A training is judged at several intervals, which are not independent: the intervals are a little too"
         " narrow.",
         "",
+        f"Measured: {_measured_in_words(runs)}.",
+        "",
         "## Nothing changes",
         "",
         "Alarms of the fixed probe and of the live rows together, in 500 updates. 600 steps where nothing else is said, batches"
@@ -167,6 +170,19 @@ def page(runs: Path) -> str:
         lines.append(f"| **{name}** | | | | | | | | | |")
         lines += [_power_line(*entry) for entry in of_scenarios(scenarios, runs)]
     return "\n".join(lines) + "\n"
+
+
+def _measured_in_words(runs: Path) -> str:
+    """Return how many scenarios are measured, of images and of the others."""
+    parts = []
+    for words, of_images in (("tables, series and texts", False), ("images", True)):
+        scenarios = []
+        for groups in (nulls(), powers(), *held_out()):
+            for group in groups.values():
+                scenarios += [scenario for scenario in group if scenario.data.startswith("digits") == of_images]
+        measured = sum(path_of(scenario, runs).exists() for scenario in scenarios)
+        parts.append(f"{measured} of {len(scenarios)} scenarios of {words}")
+    return ", ".join(parts)
 
 
 def _quiet(groups: Groups, runs: Path) -> dict[str, Quiet]:
