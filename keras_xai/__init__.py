@@ -31,6 +31,7 @@ _HOMES = {
     "outputs": "outputs",
     "steps": "callbacks.schedule",
     "load": "run",
+    "watch": "callbacks.watch",
     "report": "page",
     "DriftAlarm": "errors",
     "GradientAlarm": "errors",

@@ -14,6 +14,7 @@ import pytest
 from keras_xai.alert_words import BLIND_WORDS, HOW_TOS
 from keras_xai.cli import main
 from tests import reader
+from tests.callbacks.test_loops_page import check_loops_of_this_framework
 from tests.helpers.pages import DOCS, ROOT, blocks
 
 TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
@@ -84,6 +85,13 @@ def dense_outputs(page):
     assert page["result"].accuracy > 0.9
     assert page["maps"].completeness_error.max() < 0.05
     assert (page["why"].values[0] != 0).tolist() == [True] * 4 + [False] * 4
+
+
+def custom_loops(page):
+    assert page["loop"].steps == 60
+    assert page["loop"].logs["loss"] < 0.6
+    assert page["kx"].load("logs")["step"].epochs == [0, 1, 2, 3, 4]
+    check_loops_of_this_framework(page)
 
 
 def slices(page):
@@ -171,6 +179,7 @@ PAGES = {
     "docs/attributions": Page(attributions, (reader.table,)),
     "docs/catch_a_leaking_column": Page(leaking_column),
     "docs/catch_a_watermark": Page(watermark),
+    "docs/custom_loops": Page(custom_loops),
     "docs/find_wrong_labels": Page(wrong_labels),
     "docs/mappings": Page(mappings, (reader.table,)),
     "docs/reliance_gap": Page(reliance_gap),

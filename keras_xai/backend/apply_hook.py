@@ -2,6 +2,8 @@
 
 The classes' methods are replaced only while a hook is in place. The hook belongs to a thread, so that the fit of another model
 is never recorded; nor is an inner optimizer, which another optimizer's `apply` calls.
+
+`with_apply_hook` is for code that we run, `HeldHook` for code that the user runs.
 """
 
 from __future__ import annotations
@@ -51,6 +53,71 @@ def with_apply_hook(hook: ApplyHook, run: Callable[[], T]) -> T:
             _remove(entry, outer)
     finally:
         _remove(entry, outer)
+
+
+class HeldHook:
+    """A hook of `apply` that stays in place in this thread while the user's code runs; several may do so at a time.
+
+    While `with_apply_hook` runs its hook alone is called. Calls of `stateless_apply` are not heard: only their caller knows when
+    the model gets the results.
+
+    Args:
+        hook: called at each `apply`.
+    """
+
+    def __init__(self, hook: ApplyHook) -> None:
+        self.hook = hook
+        self._thread_hooks: list[HeldHook] | None = None  # of the thread in which it is in place
+
+    def place(self) -> None:
+        """Put the hook in place, in this thread. Idempotent."""
+        if self._thread_hooks is not None:
+            return
+        self._thread_hooks = _held_hooks()
+        self._thread_hooks.append(self)
+        _active.add(self)
+        _replace()
+        # Inside a hook that is being called nothing is heard until it returns: an inner optimizer is part of the call.
+        if getattr(_thread, "hook", None) is None and not getattr(_thread, "is_calling", False):
+            _thread.hook = _call_held_hooks
+
+    def remove(self) -> None:
+        """Take the hook away. Idempotent."""
+        hooks, self._thread_hooks = self._thread_hooks, None
+        if hooks is None:
+            return
+        hooks.remove(self)
+        if not _held_hooks() and getattr(_thread, "hook", None) is _call_held_hooks:
+            _thread.hook = None
+        _active.discard(self)
+        if not _active:
+            _restore()
+            if _active:  # another thread began in between
+                _replace()
+
+
+def _held_hooks() -> list[HeldHook]:
+    """Return the hooks that are held in this thread."""
+    hooks: list[HeldHook] | None = getattr(_thread, "held", None)
+    if hooks is None:
+        hooks = _thread.held = []
+    return hooks
+
+
+def _call_held_hooks(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: list[Tensor | None],
+    variables: Sequence[Variable],
+    update: Callable[[], Any],
+) -> Any:
+    """Call all hooks that are held in this thread, one around the other: an `ApplyHook`."""
+    for held in tuple(_held_hooks()):
+        update = functools.partial(held.hook, optimizer, gradients, variables, update)
+    _thread.is_calling = True
+    try:
+        return update()
+    finally:
+        _thread.is_calling = False
 
 
 def is_compiling() -> bool:
@@ -143,6 +210,12 @@ def _hooked_stateless(original: Callable[..., Any]) -> Callable[..., Any]:
         hook = getattr(_thread, "hook", None)
         variables = [*getattr(self, "_trainable_variables", ()), *self.variables]
         values = [*trainable_variables, *optimizer_variables]
+        if hook is _call_held_hooks:
+            _thread.hook = None  # nor is the `apply` inside heard
+            try:
+                return original(self, optimizer_variables, grads, trainable_variables)
+            finally:
+                _thread.hook = hook
         if hook is None or len(variables) != len(values):  # which the method itself refuses
             return original(self, optimizer_variables, grads, trainable_variables)
         grads = list(grads)

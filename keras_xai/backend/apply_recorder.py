@@ -71,6 +71,7 @@ class ApplyRecorder(abc.ABC):
         self._is_selected: Callable[[Variable], bool] = lambda variable: False
         self._recording: TrainFunction | None = None
         self._apply_calls = 0  # heard so far
+        self._records_calls = False  # the sums for `record_call` are there
         self._tables: list[Sums] = []
         self._sparse: set[int] = set()
 
@@ -78,6 +79,7 @@ class ApplyRecorder(abc.ABC):
         """Record these variables from the next recording function on; the sums so far are lost."""
         self._is_selected = is_selected
         self._recording = None
+        self._records_calls = False
 
     def read(self) -> GradientTable:
         """Return the sums of all calls of recording functions since the last `reset`."""
@@ -89,6 +91,30 @@ class ApplyRecorder(abc.ABC):
         """Start again from zero."""
         for table in self._tables:
             table.reset()
+
+    def record_call(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        gradients: list[Any],
+        variables: Sequence[Variable],
+        update: Callable[[], T],
+    ) -> T:
+        """Make and record a call of an optimizer that runs outside of a train function, eagerly: an `ApplyHook`."""
+        if not self._records_calls and not self.reason:
+            self._records_calls = True
+            with self._faults_noted():
+                self._start_tables()
+        return self._record_eager_call(optimizer, gradients, variables, update)
+
+    def _record_eager_call(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        gradients: list[Any],
+        variables: Sequence[Variable],
+        update: Callable[[], T],
+    ) -> T:
+        """Do what `record_call` says, once the sums are there."""
+        return self._record_apply(optimizer, gradients, variables, update)
 
     # The framework's part.
 

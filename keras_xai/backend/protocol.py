@@ -10,6 +10,7 @@ function returns.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -341,6 +342,21 @@ class Backend(Protocol):
             plain: the model's own train function.
             announce: called with the number of variables before a recording function is compiled, which takes long.
         """
+
+    def trace_state(self) -> object:
+        """Return what tells a trace from running code: it differs where the Python code around is traced or compiled."""
+
+    def obstacle_to_passes(self) -> str:
+        """Return what surrounds this point of the user's code, so that the model must not be run here; "" where it may be."""
+
+    def free_for_passes(self) -> contextlib.AbstractContextManager[object]:
+        """Return a block in which the model runs as in `fit`: the user's code around may have switched gradients off."""
+
+    def begin_train_call(self, model: keras.Model, arguments: Sequence[Any]) -> None:
+        """Make `sync_model` find the state with which the train function is about to be called."""
+
+    def finish_train_call(self, model: keras.Model, result: Any) -> Any:
+        """Return the logs that a call of the train function returned; make `sync_model` find the state after it."""
 
     def sync_model(self, model: keras.Model) -> None:
         """Bring the variables of a model that is in training up to date; training goes on from them as without.

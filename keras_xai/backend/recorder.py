@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import keras
+
 from keras_xai.backend.gradient_table import GradientTable, Variable
 
 Tensor = Any  # of the framework
@@ -67,6 +69,15 @@ class GradientRecorder(Protocol):
         Raises:
             Exception: of the model's own code, as without a recorder.
         """
+
+    def record_call(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        gradients: list[Tensor | None],
+        variables: Sequence[Variable],
+        update: Callable[[], Any],
+    ) -> Any:
+        """Return `update()`, a call of an optimizer that runs eagerly, outside of a train function; record it: an `ApplyHook`."""
 
     def read(self) -> GradientTable:
         """Return the sums of all calls of recording functions since the last `reset`."""

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-import keras
-
 from keras_xai import backend
 from keras_xai.backend.building_time import seconds_built
 from keras_xai.backend.team import ALONE, Team, in_team
@@ -23,10 +21,11 @@ from keras_xai.callbacks.run_directory import checked_directory
 from keras_xai.callbacks.schedule import Every, Schedule
 from keras_xai.callbacks.session import RunSession
 from keras_xai.callbacks.step_counter import USUAL_BATCH, batch_rows, words_on_interval
+from keras_xai.callbacks.stepping import Stepping
 from keras_xai.errors import Alarm, FailedElsewhere, InvalidInput, named_fault
 from keras_xai.probe import Probe
 from keras_xai.records import Flag, Slices
-from keras_xai.running import is_running
+from keras_xai.running import LoopParams, is_running
 from keras_xai.slice_accuracy import worst_slice
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
@@ -81,7 +80,7 @@ def fault_isolated(hook: Callable[Concatenate[Any, P], None]) -> Callable[Concat
     return guarded
 
 
-class RecordingCallback(keras.callbacks.Callback):
+class RecordingCallback(Stepping):
     """A callback that looks at the model on a schedule and writes records.
 
     A subclass overrides the hooks of the first section below, as many as it needs, and uses the members of the second; all
@@ -112,6 +111,7 @@ class RecordingCallback(keras.callbacks.Callback):
     fit_state: ClassVar[Mapping[str, Any]] = {
         "_model": None,
         "params": None,
+        "_loop": None,
         "_session": None,
         "_failed_session": None,
         "_team": ALONE,
@@ -340,7 +340,9 @@ class RecordingCallback(keras.callbacks.Callback):
             past_epochs = session.past.epochs if session.past is not None else ()
             self._first_epoch = self._team.agreed(min([epoch, *past_epochs]))
             self.on_run_start(epoch, session.past)
-            if epoch == 0 and not self._checking and self._team.agreed(session.past is None):
+            began_late = isinstance(self.params, LoopParams) and self.params.began_late
+            is_untrained = epoch == 0 and not self._checking and not began_late
+            if is_untrained and self._team.agreed(session.past is None):
                 with self._building():
                     session.write(self.record_before_training())
                 session.flush()
@@ -512,7 +514,8 @@ class RecordingCallback(keras.callbacks.Callback):
 
     def _optimizer_rate(self) -> float:
         """Return the optimizer's current learning rate, NaN without one."""
-        rate = getattr(getattr(self.model, "optimizer", None), "learning_rate", None)
+        optimizer = getattr(self.params, "optimizer", None) or getattr(self.model, "optimizer", None)
+        rate = getattr(optimizer, "learning_rate", None)
         # The addition reads it: a variable mirrored on several devices is no number by itself.
         return float("nan") if rate is None else float(getattr(rate, "value", rate) + 0.0)
 

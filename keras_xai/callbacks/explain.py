@@ -15,6 +15,7 @@ from keras_xai.callbacks.probe_attributions import Methods, ProbeAttributions, m
 from keras_xai.callbacks.probe_mappings import ProbeMappings
 from keras_xai.callbacks.response import Response
 from keras_xai.callbacks.schedule import Every
+from keras_xai.callbacks.stepping import Stepping
 from keras_xai.callbacks.weight_gradients import WeightGradients
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.probe import Probe
@@ -23,7 +24,7 @@ from keras_xai.records import Alert
 Options = Mapping[str, Any]  # of one callback, by the names of its arguments
 
 
-class Explain(keras.callbacks.Callback):
+class Explain(Stepping):
     """`WeightGradients`, `ProbeAttributions` and `ImportanceDrift` on one log directory; with `mappings` also `ProbeMappings`.
 
     It passes every hook on: each of them records, isolates its faults and counts its cost by itself. An argument set here
@@ -111,7 +112,7 @@ class Explain(keras.callbacks.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state of a copy: the settings of this callback, without what belongs to the fit that it watches."""
-        return {**vars(self), "_model": None, "params": None}
+        return {**vars(self), "_model": None, "params": None, "_loop": None}
 
     def set_params(self, params: dict[str, Any]) -> None:
         super().set_params(params)

@@ -25,7 +25,7 @@ from keras_xai.callbacks.schedule import Schedule
 from keras_xai.callbacks.step_counter import StepCounter, iterations_of
 from keras_xai.probe import Probe
 from keras_xai.records import Epoch, Slices, Stop
-from keras_xai.running import is_running
+from keras_xai.running import LoopParams, is_running
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 from keras_xai.summary.writer import Writer
@@ -289,7 +289,11 @@ class RunSession:
         if update is not None and update.has_begun and update.number == number:  # another callback has begun it
             return
         get_backend().sync_model(model)
-        self._update = _OpenUpdate(self.counter.epoch, number, ends_epoch=False, has_begun=True, logs=_metrics(model))
+        loop = self.fit if isinstance(self.fit, LoopParams) else None
+        if loop is not None and loop.sync is not None:
+            loop.sync()
+        logs = _metrics(model) if loop is None else loop.means()
+        self._update = _OpenUpdate(self.counter.epoch, number, ends_epoch=False, has_begun=True, logs=logs)
 
     @property
     def ends_epoch(self) -> bool:
@@ -313,7 +317,9 @@ class RunSession:
         if self.counter is None:
             return False
         if not self._update.has_begun:
-            self.counter.end_epoch(iterations_of(model), getattr(model, "steps_per_execution", 1) or 1)
+            steps_of_epoch = self.fit.steps_of_epoch if isinstance(self.fit, LoopParams) else None
+            steps_per_execution = getattr(model, "steps_per_execution", 1) or 1
+            self.counter.end_epoch(iterations_of(model), steps_per_execution, steps_of_epoch=steps_of_epoch)
         self._update.has_begun = True
         last = self._last_written
         return last is not None and last.step == self.counter.done and not last.ends_epoch

@@ -93,7 +93,9 @@ class StepCounter:
         """Note that a batch was trained on; Keras may call this in another thread, and has by the end of the epoch."""
         self._last_run = max(self._last_run, batch)
 
-    def end_epoch(self, iterations: int | None, steps_per_execution: int = 1) -> None:
+    def end_epoch(
+        self, iterations: int | None, steps_per_execution: int = 1, *, steps_of_epoch: int | None = None
+    ) -> None:
         """Count the steps of an epoch that has ended.
 
         Keras says how long an epoch is to be, not how long it was: a training may stop inside it, and the last execution that was
@@ -102,7 +104,15 @@ class StepCounter:
         Args:
             iterations: that the optimizer has counted; on TensorFlow one too many where there was no data.
             steps_per_execution: of the model.
+            steps_of_epoch: where they are counted otherwise, as in a loop of the user's own; else None.
         """
+        steps = self._steps_by(iterations, steps_per_execution) if steps_of_epoch is None else steps_of_epoch
+        self.done = self._first_step + steps
+        self._length = steps if self._length is None else self._length
+        self._starts[self.epoch + 1] = self.done
+
+    def _steps_by(self, iterations: int | None, steps_per_execution: int) -> int:
+        """Return the steps of the epoch that ends, by what Keras has announced and what it has run."""
         end = self._batch + steps_per_execution
         if self._length is not None and self._batch < self._length:
             end = min(end, self._length)
@@ -110,9 +120,7 @@ class StepCounter:
         if steps == self._batch and steps_per_execution > 1 and iterations is not None and self._iterations is not None:
             counted = iterations - self._iterations
             steps = counted if self._batch < counted <= end else steps
-        self.done = self._first_step + steps
-        self._length = steps if self._length is None else self._length
-        self._starts[self.epoch + 1] = self.done
+        return steps
 
     # Updates inside an epoch.
 

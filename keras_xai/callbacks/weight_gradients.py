@@ -19,6 +19,7 @@ from keras_xai.gradients.selection import Patterns, Selection
 from keras_xai.gradients.statistics import Overall
 from keras_xai.gradients.tap import RecordedGradients, TrainFunctionTap
 from keras_xai.records import Flag, Gradients
+from keras_xai.running import LoopParams
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
@@ -113,9 +114,16 @@ class WeightGradients(RecordingCallback):
     def check(self) -> None:
         self._reset()
         model = self.model
-        if not model.compiled or model.train_function is None:
-            raise InvalidInput("WeightGradients listens to model.fit(): compile the model, give the callback to fit().")
-        self._tap = TrainFunctionTap.of(model, self._tap, self.params)
+        loop = self.params if isinstance(self.params, LoopParams) else None
+        if loop is None and (not model.compiled or model.train_function is None):
+            raise InvalidInput(
+                "WeightGradients listens to model.fit(): compile the model, give the callback to fit(); around a loop of your own"
+                " put `with kx.watch(model, callback):`."
+            )
+        previous = self._tap if loop is None or loop.tap is None else loop.tap
+        self._tap = TrainFunctionTap.of(model, previous, self.params)
+        if loop is not None:
+            loop.tap = self._tap
         self._tap.team = self._team
         self._tap.announce = print if (self.params or {}).get("verbose") and self._team.is_chief else None
         self._tap.subscribe(self, self._selection)
@@ -148,7 +156,8 @@ class WeightGradients(RecordingCallback):
 
     def _begin_window(self, tap: TrainFunctionTap) -> None:
         """Begin the steps that the next record is of: those of an epoch, or up to the next update inside it."""
-        self._execution = 0
+        # The first step of an epoch that a loop begins too late cannot be recorded any more.
+        self._execution = -1 if isinstance(self.params, LoopParams) and self.params.is_late else 0
         tap.begin_window(self)
         self._spread_samples(tap)
 
@@ -161,7 +170,8 @@ class WeightGradients(RecordingCallback):
             self._interval = counter.interval
             steps = counter.window(self._schedule)
         if steps:
-            length = self._execution + -(-steps // self.model.steps_per_execution)
+            per_call = 1 if isinstance(self.params, LoopParams) else self.model.steps_per_execution
+            length = self._execution + -(-steps // per_call)
         else:
             length = (tap.calls - self._calls_before) or None  # as many as in the last epoch
         self._sampling.begin(self._team.agreed(length), tap.repeats_steps)

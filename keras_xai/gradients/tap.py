@@ -1,5 +1,7 @@
 """A stand-in for the train function of a running `fit`, through which sampled steps are recorded.
 
+In a loop of the user's own it records the calls of the optimizers that the loop makes, too.
+
 At each call it chooses between two functions: for a sampled step the one that records (`backend.recorder`), for all others
 the model's own, so that these cost nothing.
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -17,15 +19,27 @@ from numpy.typing import NDArray
 
 from keras_xai.backend import get_backend
 from keras_xai.backend.gradient_table import WIDTH, Variable, merge_tables
-from keras_xai.backend.recorder import GradientRecorder, TrainFunction
+from keras_xai.backend.recorder import GradientRecorder, Tensor, TrainFunction
 from keras_xai.backend.team import ALONE, Team
 from keras_xai.gradients.cost import CallTimes, RecordingCost
 from keras_xai.gradients.selection import Selection
 from keras_xai.gradients.variables import is_recordable, variable_path
-from keras_xai.running import is_running
+from keras_xai.running import LoopParams, is_running
 
+T = TypeVar("T")
 clock = time.perf_counter
 ANNOUNCED_VARIABLES = 100  # with so many or more the compilation takes seconds, and is announced
+
+# Reasons why nothing is recorded in a loop of the user's own.
+UNHEARD = (
+    "the loop calls no optimizer's apply() that can be heard: it updates the weights in a compiled function, by stateless_apply()"
+    " or by an optimizer that is not of Keras"
+)
+IN_TRACE = "the loop calls its optimizer inside a compiled function, which runs the Python code around it only once"
+WITHOUT_WATCH = (
+    "step() of a callback hears train_on_batch() alone, and no optimizer: put the loop into a block of"
+    " kx.watch(model, callback), which hears what trains the model"
+)
 
 
 @dataclass
@@ -68,6 +82,7 @@ class TrainFunctionTap:
     Attributes:
         plain: the model's own train function.
         calls: of the train function, in fits that are recorded. The last one of an epoch may find no more data.
+        is_traced: a loop's optimizer was called while its Python code was traced.
         announce: prints a sentence before something that takes long; None for silence.
         team: the processes that train the model together: all record a step, or none does.
     """
@@ -77,12 +92,17 @@ class TrainFunctionTap:
         self.fit = fit
         self.plain: TrainFunction = getattr(model.train_function, "plain", model.train_function)
         self.calls = 0
+        self.is_traced = False
         self.announce: Callable[[str], None] | None = None
         self.team: Team = ALONE
         self._selections: dict[Hashable, Selection] = {}  # by subscriber
         self._expected: dict[Hashable, bool] = {}  # by subscriber: True where the next step is to be recorded
         self._executions = 0
         self._collected: RecordedGradients | None = None
+        # In a loop of the user's own:
+        self._ran_in_step = False  # the train function
+        self._recorded_in_step = False  # a call of an optimizer
+        self._was_called = False  # in this epoch, an optimizer that can be heard or the train function
         self._pending: dict[Hashable, list[RecordedGradients]] = {}  # by subscriber, since its window began
         self._times = CallTimes()
         self._recorder = self._new_recorder()
@@ -121,6 +141,7 @@ class TrainFunctionTap:
         self._expected.clear()
         self._recorder.reset()
         self._collected, self._executions = None, 0
+        self._ran_in_step = self._recorded_in_step = self._was_called = self.is_traced = False
         self._times.start_fit()
         self.attach()
 
@@ -165,7 +186,7 @@ class TrainFunctionTap:
             table = self._recorder.read()
             self._recorder.reset()
             collected = RecordedGradients(update, executions=self._executions, reason=self._reason, **table._asdict())
-            self._collected, self._executions = collected, 0
+            self._collected, self._executions, self._was_called = collected, 0, False
             for parts in self._pending.values():
                 parts.append(collected)
         return joined(self._pending.pop(subscriber, []) or [self._collected])
@@ -178,6 +199,42 @@ class TrainFunctionTap:
     def take_cost(self) -> RecordingCost:
         """Return the seconds since the last call that a plain fit would not have spent."""
         return self._times.take(self._recorder.relative_size)
+
+    # For a loop of the user's own.
+
+    def record_call(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        gradients: list[Tensor | None],
+        variables: Sequence[Variable],
+        update: Callable[[], T],
+    ) -> T:
+        """Make a call of an optimizer, and record it where its step is to be recorded: an `ApplyHook`."""
+        self._was_called = True
+        if not any(self._expected.values()) or self._reason:
+            return update()
+        self._select()
+        self._recorded_in_step = True
+        seconds_of_update = 0.0
+
+        def timed_update() -> T:
+            nonlocal seconds_of_update
+            start = clock()
+            result = update()
+            seconds_of_update = clock() - start
+            return result
+
+        start = clock()
+        result: T = self._recorder.record_call(optimizer, gradients, variables, timed_update)
+        self._times.add_apply(clock() - start - seconds_of_update)
+        return result
+
+    def end_step(self) -> None:
+        """Count a step of the loop, however it was made."""
+        if not self._ran_in_step:
+            self.calls += 1
+            self._executions += self._recorded_in_step
+        self._ran_in_step = self._recorded_in_step = False
 
     # For Keras.
 
@@ -204,6 +261,7 @@ class TrainFunctionTap:
         self._times.add_build(self._recorder.seconds_built - built_before)
         self.calls += 1
         self._executions += recording is not None
+        self._ran_in_step = self._was_called = True
         return result
 
     def _recording_function(self, arguments: Sequence[Any]) -> TrainFunction | None:
@@ -219,17 +277,27 @@ class TrainFunctionTap:
     @property
     def _reason(self) -> str:
         """The reason why gradients cannot be recorded, "" while they can."""
-        return self._recorder.reason or (
-            "another process of the training cannot record them" if self._is_given_up else ""
-        )
+        if self._recorder.reason:
+            return self._recorder.reason
+        if self._is_given_up:
+            return "another process of the training cannot record them"
+        if not isinstance(self.fit, LoopParams) or self._was_called:
+            return ""
+        if self.is_traced:
+            return IN_TRACE
+        return WITHOUT_WATCH if self.fit.began_late else UNHEARD
 
     def _own_recording_function(self, arguments: Sequence[Any]) -> TrainFunction | None:
         """Return the function that records in this process, for these arguments; None where gradients cannot be recorded."""
+        self._select()
+        return self._recorder.recording_function(arguments)
+
+    def _select(self) -> None:
+        """Let the recorder know which variables are recorded, where that has changed."""
         selections = frozenset(self._selections.values())
         if not selections <= self._recorded_for:  # the union is recorded; each subscriber takes its own rows out of it
             self._recorded_for = selections
             self._recorder.select(self._is_selected)
-        return self._recorder.recording_function(arguments)
 
     def _is_selected(self, variable: Variable) -> bool:
         path = variable_path(variable)

@@ -12,6 +12,13 @@ from keras_xai.backend.jax.loops import fori_loop, map
 from keras_xai.backend.jax.lrp import lrp_multipliers
 from keras_xai.backend.jax.program import compiled, compiles, constant, dense_tensor, has_text, numpy
 from keras_xai.backend.jax.scopes import sync_model
+from keras_xai.backend.jax.user_loop import (
+    begin_train_call,
+    finish_train_call,
+    free_for_passes,
+    obstacle_to_passes,
+    trace_state,
+)
 
 if TYPE_CHECKING:
     from keras_xai.backend import jax as module
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GradientSums",
+    "begin_train_call",
     "compiled",
     "compiles",
     "constant",
@@ -28,8 +36,10 @@ __all__ = [
     "dense_tensor",
     "embedding_outputs",
     "find_logits",
+    "finish_train_call",
     "fori_loop",
     "forward_with_vjp",
+    "free_for_passes",
     "gradient",
     "gradient_recorder",
     "has_text",
@@ -37,8 +47,10 @@ __all__ = [
     "lrp_multipliers",
     "map",
     "numpy",
+    "obstacle_to_passes",
     "sync_model",
     "take_target",
     "team",
     "trace_activations",
+    "trace_state",
 ]

@@ -88,6 +88,19 @@ class StepRecorder(ApplyRecorder):
             self._absorb([table.take() for table in self._sums_tables()])
         return result
 
+    def _record_eager_call(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        gradients: list[Any],
+        variables: Sequence[Variable],
+        update: Callable[[], Any],
+    ) -> Any:
+        self._trace_state = jex.get_opaque_trace_state()
+        result = self._record_apply(optimizer, gradients, variables, update)
+        with self._faults_noted():
+            self._absorb([table.take() for table in self._sums_tables()])
+        return result
+
     # Steps that are compiled.
 
     def _run_compiled(self, state: Any, iterator: Iterator[Any]) -> Any:

@@ -11,6 +11,13 @@ from keras_xai.backend.tensorflow.gradient_sums import GradientSums
 from keras_xai.backend.tensorflow.loops import fori_loop, map
 from keras_xai.backend.tensorflow.lrp import lrp_multipliers
 from keras_xai.backend.tensorflow.program import compiled, compiles, constant, dense_tensor, has_text, numpy
+from keras_xai.backend.tensorflow.user_loop import (
+    begin_train_call,
+    finish_train_call,
+    free_for_passes,
+    obstacle_to_passes,
+    trace_state,
+)
 
 if TYPE_CHECKING:
     from keras_xai.backend import tensorflow as module
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GradientSums",
+    "begin_train_call",
     "compiled",
     "compiles",
     "constant",
@@ -27,8 +35,10 @@ __all__ = [
     "dense_tensor",
     "embedding_outputs",
     "find_logits",
+    "finish_train_call",
     "fori_loop",
     "forward_with_vjp",
+    "free_for_passes",
     "gradient",
     "gradient_recorder",
     "has_text",
@@ -36,8 +46,10 @@ __all__ = [
     "lrp_multipliers",
     "map",
     "numpy",
+    "obstacle_to_passes",
     "sync_model",
     "take_target",
     "team",
     "trace_activations",
+    "trace_state",
 ]

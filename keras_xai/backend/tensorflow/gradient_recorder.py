@@ -9,9 +9,10 @@ no step, so that a function which turns out not to be usable has changed nothing
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import keras
@@ -30,6 +31,7 @@ from keras_xai.backend.tensorflow.train_step import (
     StepTraces,
     compiled_part,
     has_strategy,
+    part_for_a_batch,
     rebuild,
     runs_eagerly,
     trace,
@@ -37,6 +39,8 @@ from keras_xai.backend.tensorflow.train_step import (
 )
 
 T = TypeVar("T")
+Part = Callable[[TrainFunction], Any]  # of a train function, one that is compiled
+ITERATORS = tf.data.Iterator, tf.distribute.DistributedIterator
 logger = logging.getLogger("keras_xai")
 clock = time.perf_counter
 
@@ -74,19 +78,41 @@ class StepRecorder(ApplyRecorder):
 
     def recording_function(self, arguments: Sequence[Any]) -> TrainFunction | None:
         """Return the train function that records, traced for these arguments; see `GradientRecorder`."""
-        signature = getattr(arguments[0], "element_spec", None)
-        if self._recording is not None and signature == self._signature:
-            return self._recording
         if type(self._model).make_train_function is not keras.Model.make_train_function:
             self.reason = OWN_TRAIN_FUNCTION
             return None
+        (iterator,) = arguments
+        if runs_eagerly(self._model) or isinstance(iterator, ITERATORS):
+            return self._built_for(getattr(iterator, "element_spec", None), arguments, compiled_part)
+        return self._run_on_arrays
+
+    def _run_on_arrays(self, iterator: Iterator[Any]) -> Any:
+        """Run a step on a batch of arrays, as `train_on_batch` does: what is traced for it is known once the batch is."""
+        batch = next(iterator)
+        recording = None
+        if not self.reason:
+            tensors = [(array.dtype, tuple(array.shape)) for array in tf.nest.flatten(batch) if hasattr(array, "dtype")]
+            signature = type(batch), tuple(tensors)
+            recording = self._built_for(signature, [batch], part_for_a_batch)
+        return (recording or self._plain)(itertools.chain([batch], iterator))
+
+    def _built_for(self, signature: Any, arguments: Sequence[Any], part: Part) -> TrainFunction | None:
+        """Return the recording function, traced for these arguments of a part of it; None where `reason` says why.
+
+        Args:
+            signature: of the data.
+            arguments: of the part.
+            part: returns the `tf.function` that is traced, of a train function.
+        """
+        if self._recording is not None and signature == self._signature:
+            return self._recording
         has_graph = not runs_eagerly(self._model)
-        if has_graph and not self._trace_plain(arguments):
+        if has_graph and not self._trace_plain(arguments, part):
             return None
         start = clock()
         try:
             recording = self._recording or self._make()
-            self._recording = self._trace_recording(recording, arguments) if has_graph else recording
+            self._recording = self._trace_recording(recording, arguments, part) if has_graph else recording
             self._signature = signature
         except Exception as fault:
             self._recording = None
@@ -94,7 +120,7 @@ class StepRecorder(ApplyRecorder):
         self.seconds_built += clock() - start
         return self._recording
 
-    def _trace_plain(self, arguments: Sequence[Any]) -> bool:
+    def _trace_plain(self, arguments: Sequence[Any], part: Part) -> bool:
         """Trace the model's own function, which creates its variables, and note where its optimizers are called.
 
         An exception of the model's code is raised: it would be without recording, too.
@@ -102,7 +128,7 @@ class StepRecorder(ApplyRecorder):
         Returns:
             False where the trace shows that gradients cannot be recorded; `reason` says why.
         """
-        function = compiled_part(self._plain)
+        function = part(self._plain)
         if function is None:
             self.reason = NOT_TRACEABLE
             return False
@@ -121,16 +147,16 @@ class StepRecorder(ApplyRecorder):
         self._start_tables()
         return train_function(self._model, self._recording_step)
 
-    def _trace_recording(self, recording: TrainFunction, arguments: Sequence[Any]) -> TrainFunction:
+    def _trace_recording(self, recording: TrainFunction, arguments: Sequence[Any], part: Part) -> TrainFunction:
         """Trace the recording function without running it: from the plain function's graph, else from the model's code."""
         with python_state_kept(self._model):
             try:
-                trace(compiled_part(recording), arguments)
+                trace(part(recording), arguments)
             except NotRebuilt as fault:
                 logger.debug("the train step's graph is not used: %s", fault)
                 self._uses_graph = False
                 recording = train_function(self._model, self._recording_step)
-                trace(compiled_part(recording), arguments)
+                trace(part(recording), arguments)
         return recording
 
     def _recording_step(self, data: Any) -> Any:

@@ -70,6 +70,20 @@ def compiled_part(function: TrainFunction) -> Any:
     return cell.cell_contents if cell is not None and hasattr(cell.cell_contents, "get_concrete_function") else None
 
 
+def part_for_a_batch(function: TrainFunction) -> Any:
+    """Return the `tf.function` that a train function calls with a batch of arrays, None where there is none.
+
+    Up to Keras 3.7 there is none: a step on arrays is traced at each call.
+    """
+    names = getattr(getattr(function, "__code__", None), "co_freevars", ())
+    cells = dict(zip(names, getattr(function, "__closure__", None) or (), strict=True))
+    cell = cells.get("one_step_on_data")
+    part = None if cell is None else cell.cell_contents
+    while part is not None and not hasattr(part, "get_concrete_function"):  # inside a wrapper for absent values
+        part = getattr(part, "__wrapped__", None)
+    return part
+
+
 def trace(function: Any, arguments: Sequence[Any]) -> bool:
     """Trace a `tf.function` for these arguments; nothing of it is run but the initializers of variables that it creates.
 
