@@ -217,6 +217,7 @@ class ImportanceDrift(RecordingCallback):
         self._explainers: dict[Explained, ProbeExplainer] = {}
         self._live_rows = self.live  # None once they cannot be read any more
         self._read_rows: Probe | None = None  # of this epoch
+        self._is_early = False  # this update is inside an epoch and in the burn-in
         self._collected: dict[str, PooledMargins] = {}  # of this epoch, by the set of rows
         self._first_rows: Probe | None = None
         self._reliance: RelianceWatch | None = RelianceWatch(self._checked_rules(), gap=self.gap, live=self.live)
@@ -338,6 +339,7 @@ class ImportanceDrift(RecordingCallback):
         return {**super().common_inputs(), **inputs, "per_class": str(self.settings.per_class)}
 
     def on_run_start(self, epoch: int, past: Log | None) -> None:
+        self._monitor.inside_epochs = self._session is not None and self._session.counter is not None
         if past is None:
             return
         updates = {source: past.shares(source) for source in SOURCES}
@@ -426,6 +428,8 @@ class ImportanceDrift(RecordingCallback):
     def _updates(self, update: int) -> list[Record]:
         """Return the records of an epoch; its alerts are kept for `on_update_written` as well."""
         monitor, explainer = self._monitor, self._explainers["clean"]
+        ends_epoch = self._session is None or self._session.ends_epoch
+        self._is_early = monitor.is_burning_in and not ends_epoch
         monitor.begin_update()
         self._read_rows = None
         self._collected = {}
@@ -481,7 +485,9 @@ class ImportanceDrift(RecordingCallback):
         slices = next((record for record in records if isinstance(record, Slices)), None)
         try:
             with self._team.together():
-                measured = self._reliance.update(update, self._read_rows, region, slices, self._collected)
+                measured = self._reliance.update(
+                    update, self._read_rows, region, slices, self._collected, is_early=self._is_early
+                )
         except Exception as fault:
             self._lose_reliance(fault)
             return []

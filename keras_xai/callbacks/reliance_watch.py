@@ -115,6 +115,8 @@ class RelianceWatch:
         region: RegionShare | None,
         slices: Slices | None,
         collected: Mapping[str, PooledMargins],
+        *,
+        is_early: bool = False,
     ) -> RelianceUpdate:
         """Measure everything at one update.
 
@@ -124,6 +126,7 @@ class RelianceWatch:
             region: the share of attribution inside the probe's region; None without a region.
             slices: the record of the probe's slices; None without.
             collected: contributions that were measured together with the importance, by the set of rows.
+            is_early: the update is inside an epoch and in the burn-in: it does not count for rules.
         """
         if self._gap is None:
             return RelianceUpdate(None, [])
@@ -134,7 +137,7 @@ class RelianceWatch:
         measured = of_slices(self._rules.rules, slices)
         if region is not None:
             measured[REGION] = self._of_region(region)
-        alerts = [*compared.alerts, *self._rules.update(update, compared.evidence, measured)]
+        alerts = [*compared.alerts, *self._rules.update(update, compared.evidence, measured, is_early=is_early)]
         if "xai_gap" in self.figures:
             is_alarm = any(alert.is_alarm for alert in compared.alerts)
             self.figures |= {"xai_gap": self._gap.largest, "xai_gap_alarm": float(is_alarm)}

@@ -38,6 +38,8 @@ class RuleWatch:
         update: int,
         evidence: Mapping[str, NDArray[np.float64]],
         others: Mapping[str, Measured],
+        *,
+        is_early: bool = False,
     ) -> list[Alert]:
         """Return the alert of an update, none where no rule breaks at it.
 
@@ -45,6 +47,7 @@ class RuleWatch:
             update: its number.
             evidence: (n, F) contributions to the margin, "live" and "probe".
             others: what was measured for rules of a region or a slice, by the rule's name.
+            is_early: the update is inside an epoch and in the burn-in, and does not count.
         """
         broken: list[tuple[Rule, Measured]] = []
         for rule in self.rules:
@@ -52,7 +55,7 @@ class RuleWatch:
             if measured is None:
                 continue
             is_broken = present_team().agreed(rule.is_broken(measured.value, measured.error))
-            if self._chart.update(rule.name, is_broken=is_broken):
+            if self._chart.update(rule.name, is_broken=is_broken, is_early=is_early):
                 broken.append((rule, measured))
         return [_alert(update, broken)] if broken else []
 

@@ -296,6 +296,11 @@ class RunSession:
         self._update = _OpenUpdate(self.counter.epoch, number, ends_epoch=False, has_begun=True, logs=logs)
 
     @property
+    def ends_epoch(self) -> bool:
+        """True where the present update is the end of an epoch."""
+        return self._update is None or self._update.ends_epoch
+
+    @property
     def logs(self) -> dict[str, Any]:
         """The metrics of the present update inside an epoch."""
         return {} if self._update is None else dict(self._update.logs)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 MAX_HISTORY = 12  # past moves from which the usual deviation is estimated, at most
 MIN_HISTORY = 6  # from fewer it is not estimated: no score
+RECENT_MOVES = 3  # of the history, which count by themselves inside an epoch: moves come in bursts there
 MOVE_LAGS = (1, 2)  # updates between the two shares of a move: some changes take two updates to show in full
 MIN_DEVIATION = 1e-4  # added to the usual deviation, which is 0 for a feature that never moved
 MIN_MOVE = 0.002  # of a share: a smaller move is no alarm, however rare
@@ -81,13 +82,16 @@ class ControlChart:
         self._updates = 0
         self._timer = AlarmTimer(burn_in, cooldown)
 
-    def update(self, share: NDArray[np.floating], learning_rate: float = 1.0) -> ChartUpdate:
+    def update(
+        self, share: NDArray[np.floating], learning_rate: float = 1.0, *, inside_epochs: bool = False
+    ) -> ChartUpdate:
         """Score the move from the shares before.
 
         Args:
             share: (F) non-negative; normalised to a sum of 1 here. One that is not finite or all zero is not scored and leaves
                 the chart as it was.
-            learning_rate: of the epoch; NaN where it is not known.
+            learning_rate: of the update; NaN where it is not known.
+            inside_epochs: updates are made inside epochs, too: the usual move is never below that of the last three.
         """
         share = np.asarray(share, np.float64)
         total = share.sum()
@@ -113,7 +117,8 @@ class ControlChart:
             factor = max(1.0, float(rates[-lag:].mean()) / max(usual_rate, 1e-12))
             rising |= factor > 1.0
             centre = history.mean(0) / 2
-            z_of_lag = (moves[-1] - centre) / (usual_deviation(history, centre) * factor)
+            recent = RECENT_MOVES if inside_epochs else 0
+            z_of_lag = (moves[-1] - centre) / (usual_deviation(history, centre, recent) * factor)
             larger = np.abs(z_of_lag) > np.abs(z)
             z, moved = np.where(larger, z_of_lag, z), np.where(larger, moves[-1], moved)
             scored = True
@@ -129,12 +134,14 @@ class ControlChart:
             rising=rising,
         )
 
-    def update_measured(self, share: NDArray[np.floating], learning_rate: float = 1.0) -> ChartUpdate:
+    def update_measured(
+        self, share: NDArray[np.floating], learning_rate: float = 1.0, *, inside_epochs: bool = False
+    ) -> ChartUpdate:
         """Score the features that are measured; those that are NaN in `share` (F) have z = 0 and shares of 0."""
         measured = ~np.isnan(share)
         if measured.all() or not measured.any():
-            return self.update(share, learning_rate)
-        update = self.update(share[measured], learning_rate)
+            return self.update(share, learning_rate, inside_epochs=inside_epochs)
+        update = self.update(share[measured], learning_rate, inside_epochs=inside_epochs)
 
         def of_all_features(values: NDArray[Any]) -> NDArray[Any]:
             zero_filled = np.zeros(share.shape, values.dtype)
@@ -150,15 +157,19 @@ class ControlChart:
         )
 
 
-def usual_deviation(history: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float64]:
+def usual_deviation(history: NDArray[np.float64], centre: NDArray[np.float64], recent: int = 0) -> NDArray[np.float64]:
     """Return the usual deviation of each feature: the root of the mean of its own variance and the pooled one.
 
     Args:
         history: (moves, F) past moves.
         centre: (F) from which they deviate.
+        recent: a feature's own variance is at least that of so many last moves; 0 for no such floor.
 
     Returns:
         (F) above 0.
     """
-    variance = ((history - centre) ** 2).mean(0)
+    squares = (history - centre) ** 2
+    variance = squares.mean(0)
+    if recent:
+        variance = np.maximum(variance, squares[-recent:].mean(0))
     return np.sqrt((variance + variance.mean()) / 2) + MIN_DEVIATION

@@ -83,6 +83,7 @@ class DriftMonitor:
 
     Attributes:
         last_alarm: the number of the update with the last alarm, −1 before any.
+        inside_epochs: updates are made inside epochs, too, where moves come in bursts; set before the first update.
 
     Example:
         >>> import numpy as np
@@ -120,6 +121,7 @@ class DriftMonitor:
         if live:
             self._log |= {"xai_drift_score_live": math.nan, "xai_drift_alarm_live": 0.0}
         self.last_alarm = -1
+        self.inside_epochs = False
         self._update = 0  # number of the present one
         self._last_input_alarm: int | None = None  # update
         self._last_change: int | None = None  # update at which changed rows were an alert
@@ -137,6 +139,11 @@ class DriftMonitor:
     @property
     def _suffixes(self) -> list[str]:
         return [f", class {name}" for name in self.classes]
+
+    @property
+    def is_burning_in(self) -> bool:
+        """True until as many updates are over as the burn-in has."""
+        return self._update < self.settings.burn_in
 
     # One update.
 
@@ -191,7 +198,7 @@ class DriftMonitor:
         # The chart gets float32 as the file does: replaying the file then gives the same chart bit for bit.
         share = (self.top_features.sum_others(by_class).ravel() / total).astype(np.float32)
         direction = self.top_features.signs(direction.reshape(by_class.shape)).ravel()
-        update = self._charts[source].update_measured(share, learning_rate)
+        update = self._charts[source].update_measured(share, learning_rate, inside_epochs=self.inside_epochs)
         if source == "clean":
             last = self._last_shares.get(source)
             self._log["xai_drift"] = math.nan if last is None else total_variation(share, last)
@@ -331,7 +338,8 @@ class DriftMonitor:
             self.top_features.restore(clean[0].names, suffixes[0])
         for source in ROWS_OF_SOURCE:
             for shares in () if source in start_anew else past.get(source, ()):
-                self._charts[source].update_measured(shares.share, learning_rates.get(shares.update, math.nan))
+                rate = learning_rates.get(shares.update, math.nan)
+                self._charts[source].update_measured(shares.share, rate, inside_epochs=self.inside_epochs)
                 if np.isfinite(shares.share).any():
                     self._last_shares[source] = shares.share
         for shares in past.get("data", ()):

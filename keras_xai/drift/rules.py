@@ -103,8 +103,17 @@ class RuleChart:
         self._running: dict[str, int] = {}
         self._alarmed: set[str] = set()
 
-    def update(self, name: str, *, is_broken: bool) -> bool:
-        """Add an update of a rule, and return True where it is an alarm."""
+    def update(self, name: str, *, is_broken: bool, is_early: bool = False) -> bool:
+        """Add an update of a rule, and return True where it is an alarm.
+
+        Args:
+            name: of the rule.
+            is_broken: at this update.
+            is_early: the update is inside an epoch and in the burn-in. It does not count: a net with random weights relies on
+                everything alike.
+        """
+        if is_early:
+            return False
         self._running[name] = self._running.get(name, 0) + 1 if is_broken else 0
         if self._running[name] < RULE_UPDATES or name in self._alarmed:
             return False

@@ -8,7 +8,7 @@ import pytest
 from keras_xai.drift.control_chart import ControlChart
 
 
-def slow_score(shares, rates, limit=6.0):
+def slow_score(shares, rates, limit=6.0, recent=None):
     """The definition, one feature and one lag at a time, in plain Python: (score, z of each feature, which exceed)."""
     now, features = len(shares) - 1, len(shares[0])
     best, moved = [0.0] * features, [0.0] * features
@@ -21,6 +21,9 @@ def slow_score(shares, rates, limit=6.0):
         history = [[shares[k][f] - shares[k - lag][f] for f in range(features)] for k in ends]
         centre = [sum(h[f] for h in history) / len(history) / 2 for f in range(features)]
         variance = [sum((h[f] - centre[f]) ** 2 for h in history) / len(history) for f in range(features)]
+        if recent is not None:
+            last = [sum((h[f] - centre[f]) ** 2 for h in history[-recent:]) / recent for f in range(features)]
+            variance = [max(pair) for pair in zip(variance, last, strict=True)]
         pooled = sum(variance) / features
         usual = sorted(rates[: now - lag + 1][-len(history) :])
         middle = (usual[(len(usual) - 1) // 2] + usual[len(usual) // 2]) / 2
@@ -35,7 +38,8 @@ def slow_score(shares, rates, limit=6.0):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_chart_equals_its_slow_twin(seed):
+@pytest.mark.parametrize("inside_epochs", [False, True])
+def test_the_chart_equals_its_slow_twin(seed, inside_epochs):
     """40 updates of random shares under a changing learning rate: the same scores, features over the limit and alarms."""
     r = np.random.default_rng(seed)
     shares = r.dirichlet(np.full(5, 5000.0), 40)
@@ -43,8 +47,9 @@ def test_the_chart_equals_its_slow_twin(seed):
     rates = np.where(np.arange(40) < 20, 1e-3, 3e-3)
     chart, last = ControlChart(), -100
     for t in range(40):
-        update = chart.update(shares[t], rates[t])
-        score, z, exceeds = slow_score(shares[: t + 1].tolist(), rates[: t + 1].tolist())
+        update = chart.update(shares[t], rates[t], inside_epochs=inside_epochs)
+        recent = 3 if inside_epochs else None
+        score, z, exceeds = slow_score(shares[: t + 1].tolist(), rates[: t + 1].tolist(), recent=recent)
         np.testing.assert_allclose(update.score, score, rtol=1e-9)
         np.testing.assert_allclose(update.z, z, rtol=1e-9)
         assert update.exceeds.tolist() == exceeds
@@ -65,6 +70,22 @@ def test_a_jump_out_of_stillness_has_a_closed_form():
     assert update.alarm
     assert update.features_over_limit().tolist() == [0, 1]
     np.testing.assert_allclose(update.after - update.before, [0.01, -0.01])
+
+
+@pytest.mark.parametrize(("inside_epochs", "score"), [(False, 13.40), (True, 7.08)])
+def test_inside_epochs_a_burst_is_its_own_yardstick(inside_epochs, score):
+    """Twelve moves, the last three of 0.004 and the others 0, and then one of 0.026.
+
+    The centre is half their mean, 0.0005; both features move alike, so that the pooled variance is each one's own: the mean of
+    twelve squares, or inside epochs of the last three.
+    """
+    chart = ControlChart()
+    for share in [0.5] * 10 + [0.504, 0.508, 0.512]:
+        chart.update(np.array([share, 1 - share]), inside_epochs=inside_epochs)
+    update = chart.update(np.array([0.538, 0.462]), inside_epochs=inside_epochs)
+    variance = 0.0035**2 if inside_epochs else (3 * 0.0035**2 + 9 * 0.0005**2) / 12
+    assert update.score == pytest.approx(0.0255 / (math.sqrt(variance) + 1e-4), rel=1e-9)
+    assert update.score == pytest.approx(score, abs=0.01)
 
 
 def test_a_move_too_small_to_matter_is_no_alarm():

@@ -132,3 +132,41 @@ def test_settings_that_cannot_work_are_refused(options, text):
 def test_total_variation_is_the_mass_that_moved(p, q):
     """Half of Σ|p − q|, summed one by one; it equals what must be carried from p to q."""
     assert total_variation(p, q) == pytest.approx(sum(max(0.0, a - b) for a, b in zip(p, q, strict=True)))
+
+
+def test_updates_inside_epochs_have_a_yardstick_of_their_own_also_when_a_run_goes_on():
+    """The same importances: a burst just before lowers the score, and replaying the records gives the unbroken run's."""
+
+    def values(update: int) -> np.ndarray:
+        burst = 0.05 * (9 <= update < 12) * (-1) ** update
+        return np.array([1 + burst, 1.0, 1 + 2.0 * (update == 12)])
+
+    def scores(monitor: DriftMonitor, updates: range) -> list[Shares]:
+        records = []
+        for update in updates:
+            monitor.begin_update()
+            records.append(monitor.update(update, "clean", values(update), np.ones(3, np.int8)).shares)
+            monitor.end_update(update)
+        return records
+
+    by_unit = {}
+    for inside_epochs in (False, True):
+        monitor = DriftMonitor(FEATURES, DriftSettings.of())
+        monitor.inside_epochs = inside_epochs
+        by_unit[inside_epochs] = scores(monitor, range(13))
+    assert by_unit[True][-1].score < by_unit[False][-1].score
+    continued = DriftMonitor(FEATURES, DriftSettings.of())
+    continued.inside_epochs = True
+    continued.replay({"clean": by_unit[True][:11]}, [], dict.fromkeys(range(11), 1.0))
+    assert [r.score for r in scores(continued, range(11, 13))] == [r.score for r in by_unit[True][11:]]
+
+
+def test_the_burn_in_is_over_after_as_many_updates():
+    """Counted by `end_update`."""
+    monitor = DriftMonitor(FEATURES, DriftSettings.of(burn_in=3))
+    burning = []
+    for update in range(5):
+        burning.append(monitor.is_burning_in)
+        monitor.begin_update()
+        monitor.end_update(update)
+    assert burning == [True, True, True, False, False]

@@ -51,10 +51,13 @@ def test_a_rule_is_broken_by_two_standard_errors():
 
 
 def test_an_alarm_at_the_second_update_running_and_once():
-    """A pause begins anew."""
+    """A pause begins anew, and early updates do not count."""
     chart = RuleChart()
     broken = [True, False, True, True, True, False, True, True]
     assert [chart.update("age", is_broken=b) for b in broken] == [False, False, False, True, False, False, False, False]
+    burning_in = RuleChart()
+    assert not any(burning_in.update("age", is_broken=True, is_early=True) for _ in range(3))
+    assert [burning_in.update("age", is_broken=True) for _ in range(2)] == [False, True]
     continued = RuleChart()
     continued.restore(["age"])
     assert not any(continued.update("age", is_broken=True) for _ in range(3))
