@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -326,11 +326,23 @@ class Attribution(AtUpdate):
     layer: str = ""  # of whose units the values are, "" where they are of the input, or a map
 
 
-@dataclass(frozen=True, eq=False)
-class BeforeTraining:
-    """The gallery of the untrained model, recorded before the first training step."""
+@dataclass(frozen=True, eq=False, repr=False)
+class BeforeTraining(Mapping[str, Attribution]):
+    """The gallery of the untrained model, recorded before the first training step: a mapping from method to `Attribution`."""
 
     attributions: Mapping[str, Attribution]  # by method; `epoch` and `step` are None
+
+    def __repr__(self) -> str:
+        return f"BeforeTraining({', '.join(self.attributions)})"
+
+    def __getitem__(self, method: str) -> Attribution:
+        return self.attributions[method]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.attributions)
+
+    def __len__(self) -> int:
+        return len(self.attributions)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_xai.analysis.formatting import count
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.records import in_words
 from keras_xai.summary.reader import Log
@@ -54,8 +55,8 @@ class Run(Log):
     """
 
     def __repr__(self) -> str:
-        updates = f"{len(self.updates)} updates in " if self.unit == "step" else ""
-        return f"Run({updates}{len(self.epochs)} epochs, {len(self.alerts)} alerts)"
+        updates = f"{count(len(self.updates), 'update')} in " if self.unit == "step" else ""
+        return f"Run({updates}{count(len(self.epochs), 'epoch')}, {count(len(self.alerts), 'alert')})"
 
     def figure(self, name: str, **options: Any) -> Figure:
         """Return the Plotly figure that the tab shows, for a notebook.

@@ -78,7 +78,7 @@ LAW = {
         "labels",
         "records",
     },
-    "run": {"summary", "figures", "records", "probe"},
+    "run": {"analysis", "summary", "figures", "records", "probe"},
     "plugin": {"analysis", "events", "run", "summary", "figures", "judgement", "records", "probe"},
     "page": {"analysis", "run", "events", "figures", "judgement", "records"},
     "demo": {"run", "records", ""},

@@ -90,7 +90,8 @@ def test_the_gallery_of_the_untrained_model_is_no_epoch(tmp_path, records):
     writer.write(records(0))
     writer.close()
     run = Run(FileStore(tmp_path / "keras_xai"))
-    untrained = run.before.attributions["saliency"]
+    untrained = run.before["saliency"]
+    assert (list(run.before), repr(run.before)) == (["saliency"], "BeforeTraining(saliency)")
     assert (untrained.epoch, untrained.step) == (None, None)
     np.testing.assert_allclose(untrained.values, 2 * run.attributions("saliency")[0].values, rtol=1e-2)
     assert run.attribution("saliency", BEFORE) is untrained
