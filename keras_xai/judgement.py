@@ -11,7 +11,7 @@ import numpy as np
 from keras_xai.alert_words import BLIND_WORDS
 from keras_xai.events import events, line
 from keras_xai.recorded import Recorded, moment
-from keras_xai.records import Importance, Note, in_words
+from keras_xai.records import Importance, Note, listed
 from keras_xai.updates import UPDATES, named
 
 UPDATES_OF_GAP = 3  # that a gap must last to be an alarm
@@ -159,7 +159,7 @@ def _missing_epochs(run: Recorded, until: float) -> list[str]:
     if not missing:
         return []
     verb = "was" if len(missing) == 1 else "were"
-    return [f"{in_words(missing)} {verb} not recorded"]
+    return [f"{listed(missing)} {verb} not recorded"]
 
 
 def _not_captured(run: Recorded, until: float) -> list[str]:
@@ -168,7 +168,7 @@ def _not_captured(run: Recorded, until: float) -> list[str]:
         if record.missing and record.update <= until:
             updates.setdefault(record.missing, []).append(record.update)
     return [
-        f"gradients were not captured {'in' if run.unit == 'epoch' else 'at'} {in_words(missing, run.unit)}: {reason}"
+        f"gradients were not captured {'in' if run.unit == 'epoch' else 'at'} {listed(missing, run.unit)}: {reason}"
         for reason, missing in updates.items()
     ]
 

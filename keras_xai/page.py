@@ -23,7 +23,7 @@ from keras_xai.judgement import noted
 from keras_xai.printed import printable
 from keras_xai.records import Alert, FeatureMove
 from keras_xai.run import Run, load
-from keras_xai.updates import in_words
+from keras_xai.updates import moment_of
 
 STYLE = """
 :root { color-scheme: light; }
@@ -141,7 +141,7 @@ def _run(index: int, name: str, run: Run) -> str:
         title = view_title(figure)
         words_of_score = _explained(run) if figure == "probe_attributions" else ""
         parts.append(f"<h3>{_text(title)}</h3>\n{words_of_score}{_figure(run, figure, title, f'run{index}-{figure}')}")
-    notes = [f"{in_words(note.epoch, note.step)}: {noted(note)}" for note in run.notes]
+    notes = [f"{moment_of(note.epoch, note.step)}: {noted(note)}" for note in run.notes]
     notes += [damage for damage in run.passed_over.values() if damage not in run.doubts]  # which are among the faults
     if notes:
         parts.append("<h3>Notes</h3>\n" + "".join(f"<p>{_text(note)}</p>" for note in notes))

@@ -22,7 +22,7 @@ from keras_xai.records import (
     Slices,
     Stop,
 )
-from keras_xai.updates import BEFORE, Unit, in_words
+from keras_xai.updates import BEFORE, Unit, moment_of
 
 
 class Recorded(Protocol):
@@ -81,4 +81,4 @@ class Recorded(Protocol):
 
 def moment(run: Recorded, update: int) -> str:
     """Return the moment of an update of a run in words: "epoch 3", "step 400 of epoch 0", or "before training"."""
-    return in_words(update) if run.unit == "epoch" or update == BEFORE else in_words(run.epoch_of(update), update)
+    return moment_of(update) if run.unit == "epoch" or update == BEFORE else moment_of(run.epoch_of(update), update)

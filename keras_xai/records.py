@@ -149,7 +149,7 @@ def missing_epochs(epochs: Sequence[int]) -> list[int]:
     return sorted(set(range(min(epochs), max(epochs))) - set(epochs)) if epochs else []
 
 
-def in_words(epochs: Sequence[int], unit: Unit = "epoch") -> str:
+def listed(epochs: Sequence[int], unit: Unit = "epoch") -> str:
     """Return sorted epochs as text: "epoch 3", "epochs 3 to 5 and 9"; or steps: "steps 20, 40 and 60"."""
     stretches: list[list[int]] = []
     for epoch in epochs:

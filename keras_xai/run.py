@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_xai.analysis.formatting import count
 from keras_xai.errors import InvalidInput, unknown
-from keras_xai.records import in_words
+from keras_xai.records import listed
 from keras_xai.summary.reader import Log
 from keras_xai.summary.runs import directories
 from keras_xai.summary.store import FileStore
@@ -114,7 +114,7 @@ class Run(Log):
 
     @property
     def _recorded_epochs(self) -> str:
-        return f"recorded: {in_words(self.epochs)}" if self.epochs else "none was recorded yet"
+        return f"recorded: {listed(self.epochs)}" if self.epochs else "none was recorded yet"
 
 
 def load(log_dir: str | os.PathLike[str]) -> dict[str, Run]:

@@ -19,18 +19,20 @@ BEFORE = -1  # the number of the update before the first training step
 
 
 def number_of(epoch: int | None, step: int | None) -> int:
-    """Return the number of an update: its step, or its epoch where it has none."""
-    return int((epoch or 0) if step is None else step)
+    """Return the number of an update: its step, or its epoch where it has none; `BEFORE` where it has neither."""
+    if step is not None:
+        return int(step)
+    return BEFORE if epoch is None else int(epoch)
 
 
-def in_words(epoch: int, step: int | None = None) -> str:
-    """Return the moment of an update as text, in the unit of its run.
+def moment_of(epoch: int | None, step: int | None = None) -> str:
+    """Return the moment of an update as text, in the unit of its run; one that belongs to no epoch was before training.
 
     Example:
-        >>> in_words(3), in_words(0, 400)
-        ('epoch 3', 'step 400 of epoch 0')
+        >>> moment_of(3), moment_of(0, 400), moment_of(None)
+        ('epoch 3', 'step 400 of epoch 0', 'before training')
     """
-    if BEFORE in (epoch, step):
+    if epoch is None or BEFORE in (epoch, step):
         return "before training"
     return f"epoch {epoch}" if step is None else f"step {step} of epoch {epoch}"
 
@@ -46,7 +48,10 @@ def named(unit: Unit, number: int) -> str:
 
 
 class AtUpdate:
-    """A record of one update: `epoch` as Keras counts, and `step`, the training steps done, in a run that counts in steps."""
+    """A record of one update: `epoch` as Keras counts, and `step`, the training steps done, in a run that counts in steps.
+
+    One of the untrained model has neither.
+    """
 
     epoch: Any
     step: Any
@@ -59,7 +64,7 @@ class AtUpdate:
     @property
     def moment(self) -> str:
         """The moment of the update in words: "epoch 3", or "step 400 of epoch 0"."""
-        return in_words(self.epoch or 0, self.step)
+        return moment_of(self.epoch, self.step)
 
 
 class OverUpdates:
@@ -75,7 +80,7 @@ class OverUpdates:
 
     def moment(self, index: int) -> str:
         """Return the moment of the update at an index in words: "epoch 3", or "step 400 of epoch 0"."""
-        return in_words(int(self.epochs[index]), None if self.steps is None else int(self.steps[index]))
+        return moment_of(int(self.epochs[index]), None if self.steps is None else int(self.steps[index]))
 
     @property
     def updates(self) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from keras_xai.events import events, line
 from keras_xai.gradients.flags import sentence
 from keras_xai.judgement import QUIET, UNWATCHED, judge
 from keras_xai.page import report
-from keras_xai.records import Flag, Stop, in_words
+from keras_xai.records import Flag, Stop, listed
 from keras_xai.run import Run, load
 from keras_xai.summary.store import FileStore
 from keras_xai.summary.writer import Writer
@@ -94,9 +94,9 @@ def test_stops_are_told_by_their_step(tmp_path, told_directory):
 
 def test_steps_are_listed_one_by_one():
     """Numbers of updates do not follow each other as epochs do."""
-    assert in_words([20, 21, 40], "step") == "steps 20, 21 and 40"
-    assert in_words([20], "step") == "step 20"
-    assert in_words([3, 4, 5, 9]) == "epochs 3 to 5 and 9"
+    assert listed([20, 21, 40], "step") == "steps 20, 21 and 40"
+    assert listed([20], "step") == "step 20"
+    assert listed([3, 4, 5, 9]) == "epochs 3 to 5 and 9"
 
 
 def test_the_command_and_the_report_speak_in_steps(stepped_directory, tmp_path, capsys):

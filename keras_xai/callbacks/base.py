@@ -20,7 +20,7 @@ from keras_xai.callbacks.overhead import Stopwatch
 from keras_xai.callbacks.run_directory import checked_directory
 from keras_xai.callbacks.schedule import Every, Schedule
 from keras_xai.callbacks.session import RunSession
-from keras_xai.callbacks.step_counter import USUAL_BATCH, batch_rows, words_on_interval
+from keras_xai.callbacks.step_counter import USUAL_BATCH, rows_counted, words_on_interval
 from keras_xai.callbacks.stepping import Stepping
 from keras_xai.errors import Alarm, FailedElsewhere, InvalidInput, named_fault
 from keras_xai.probe import Probe
@@ -234,14 +234,14 @@ class RecordingCallback(Stepping):
         All processes of a training have the chief's, to the last bit: another callback may stop at one of them. Keras reads them
         at the end of an epoch: an alarm inside it is one of the epoch.
         """
-        figures = self._with_alarms_of_epoch(self._team.agreed(dict(figures)))
-        for name, value in figures.items():
+        figures = self._team.agreed(dict(figures))
+        for name, value in self._with_alarms_of_epoch(figures).items():
             if self.log == "all" or name in self.default_figures:
                 logs[name] = value
         if self._session is not None:
             self._session.add_figures(figures)
 
-    def _with_alarms_of_epoch(self, figures: dict[str, float]) -> dict[str, float]:
+    def _with_alarms_of_epoch(self, figures: Mapping[str, float]) -> Mapping[str, float]:
         alarms = {name: value for name, value in figures.items() if name in self.alarm_figures}
         merged = {name: max(value, self._alarms.get(name, 0.0)) for name, value in alarms.items()}
         self._alarms = merged if self._is_inside else {}
@@ -380,7 +380,8 @@ class RecordingCallback(Stepping):
         session = self._joined_session()
         assert session.counter is not None
         backend.get_backend().sync_model(self.model)
-        rows = self._team.agreed(batch_rows(self.model, batch))
+        session.counter.begin_batch(batch)
+        rows = self._team.agreed(session.counter.rows_of_batch(rows_counted(self.model)))
         rows_per_update = session.rows_per_update()
         interval = session.counter.choose_interval(rows_per_update, rows or USUAL_BATCH)
         self.note(words_on_interval(interval, rows_per_update, rows, session.counter.length))

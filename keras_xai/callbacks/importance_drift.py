@@ -65,7 +65,7 @@ class ImportanceDrift(RecordingCallback):
     - `xai_quiet_epochs`: epochs since the last alarm of any kind, with a fraction where that was inside an epoch;
     - `xai_gap`, with live rows and a labelled probe: the largest gap between the two, in normal deviates, 0 or more; NaN where
       they could not be compared;
-    - `xai_gap_alarm`, beside it: 1 at an alarm of the gap, else 0;
+    - `xai_gap_alarm`, beside it: 1 in an epoch with an alarm of the gap, else 0;
     - `xai_inside`, where the probe has a region: the share of attribution inside it, 0 to 1 (relevance mass accuracy);
     - `xai_worst_slice`, where the probe has slices: the accuracy of the value with the lowest over 8 rows or more; NaN where
       there is none;
@@ -339,7 +339,7 @@ class ImportanceDrift(RecordingCallback):
         return {**super().common_inputs(), **inputs, "per_class": str(self.settings.per_class)}
 
     def on_run_start(self, epoch: int, past: Log | None) -> None:
-        self._monitor.inside_epochs = self._session is not None and self._session.counter is not None
+        self._monitor.inside_epochs = self._schedule.counts_steps
         if past is None:
             return
         updates = {source: past.shares(source) for source in SOURCES}

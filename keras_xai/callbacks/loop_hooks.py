@@ -18,7 +18,7 @@ Sync = Callable[[], object]  # writes the state of a loop into its model
 class LoopHooks:
     """Calls the hooks of callbacks as `fit` does, from a loop that says when a step and when an epoch ends.
 
-    An epoch begins with its first step, so that none is begun after the last one.
+    The first epoch begins with the training, any other with its first step: none is begun after the last one.
 
     Args:
         model: in training.
@@ -85,13 +85,18 @@ class LoopHooks:
                 callback.on_epoch_begin(self.epoch, {})
             self._begin_batch()
 
-    def end_step(self, logs: Mapping[str, Any]) -> None:
-        """End a step, and begin the next one, in which callbacks may look at the model; or the epoch, if it was the last."""
+    def end_step(self, logs: Mapping[str, Any], *, run_on: bool = False) -> None:
+        """End a step, and begin the next one, in which callbacks may look at the model; or end the epoch, if it was the last.
+
+        Args:
+            logs: numbers of the step.
+            run_on: they are metrics over all batches since they were reset.
+        """
         if not self._epoch_is_open:
             self.params.is_late = True
             self.begin_epoch()
             self.params.is_late = False
-        self._step_logs.add(logs)
+        (self._step_logs.replace if run_on else self._step_logs.add)(logs)
         self.batch += 1
         self.params.steps_of_epoch = self.batch
         self.steps += 1
@@ -106,9 +111,9 @@ class LoopHooks:
         with backend.get_backend().free_for_passes():
             self._begin_batch()
 
-    def add_logs(self, logs: Mapping[str, Any]) -> None:
-        """Add logs to those of a step that has ended."""
-        self._step_logs.add(logs)
+    def replace_logs(self, logs: Mapping[str, Any]) -> None:
+        """Take the logs that a user gives for those of the first step of an epoch, which has ended."""
+        self._step_logs.replace(logs)
 
     def end_epoch(self, logs: Mapping[str, Any] | None = None) -> None:
         """End the open epoch, with these logs beside the means of its steps' ones."""

@@ -13,7 +13,7 @@ from keras_xai.callbacks.directory_lock import DirectoryLock
 from keras_xai.callbacks.model_parts import ModelParts
 from keras_xai.callbacks.step_counter import resumed_step
 from keras_xai.errors import InvalidInput
-from keras_xai.records import in_words, missing_epochs
+from keras_xai.records import listed, missing_epochs
 from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.reader import Log
 from keras_xai.summary.store import FileStore
@@ -108,21 +108,22 @@ def choose_run(
         The choice; its directory stays locked until `lock` is released.
     """
     epoch = beginning.epoch
+    start = epoch if beginning.unit == "epoch" else 0  # of a new run
     runs = run_directories(log_dir)
     newest = runs[-1] if runs else log_dir / PLUGIN_NAME
     if epoch > 0 and len(preferred) == 1 and preferred[0] in runs:
         newest = preferred[0]
     lock = DirectoryLock.acquire(newest)
     if lock is None:
-        return _new_run(newest, epoch, f"{newest.name} is being written by another training: this one is {{}}.")
+        return _new_run(newest, start, f"{newest.name} is being written by another training: this one is {{}}.")
     past = Log(FileStore(newest))
     if not past.epochs:
         is_lost = epoch > 0 and any(newest.iterdir())  # there are files, and no epoch can be read from them
-        return ChosenRun(newest, lock, None, _notes_of_missing(None, epoch) if is_lost else (), epoch)
+        return ChosenRun(newest, lock, None, _notes_of_missing(None, epoch) if is_lost else (), start)
     reason = _reason_for_new_run(newest.name, past, beginning, identity)
     if reason:
         lock.release()
-        return _new_run(newest, epoch, reason)
+        return _new_run(newest, start, reason)
     if beginning.unit == "epoch":
         past = past.until(epoch)
         return ChosenRun(newest, lock, past, _notes_of_missing(past, epoch), epoch)
@@ -174,12 +175,12 @@ def _notes_of_missing(past: Log | None, epoch: int) -> tuple[str, ...]:
         return ()
     verb = "is" if len(missing) == 1 else "are"
     return (
-        f"{in_words(missing).capitalize()} {verb} not in this record: the training goes on from epoch {epoch}. Nothing is lost "
+        f"{listed(missing).capitalize()} {verb} not in this record: the training goes on from epoch {epoch}. Nothing is lost "
         f"where a callback that saves the model stands behind those of keras_xai.",
     )
 
 
-def _new_run(newest: Path, epoch: int, reason: str) -> ChosenRun:
+def _new_run(newest: Path, start: int, reason: str) -> ChosenRun:
     """Return a new run directory; another process may choose the same one at that time, so the first to lock it has it."""
     number = int(newest.name.removeprefix(PLUGIN_NAME).removeprefix("-") or 1)
     while True:
@@ -189,5 +190,5 @@ def _new_run(newest: Path, epoch: int, reason: str) -> ChosenRun:
         if lock is None:
             continue
         if not any(directory.iterdir()):
-            return ChosenRun(directory, lock, None, (reason.format(directory.name),), epoch)
+            return ChosenRun(directory, lock, None, (reason.format(directory.name),), start)
         lock.release()

@@ -10,8 +10,8 @@ from keras_xai.errors import InvalidInput, check_int
 
 AUTO = "auto"
 EXPECTED = (
-    "a positive integer (every n-th epoch), a function epoch -> bool, 'n steps' or kx.steps(n) (every n training steps), or "
-    "'auto' (about 30 updates over the whole training)"
+    "a positive integer or 'n epochs' (every n-th epoch), a function epoch -> bool, 'n steps' or kx.steps(n) (every n training "
+    "steps), or 'auto' (at most 30 updates over the whole training, beside the ends of epochs)"
 )
 
 
@@ -64,7 +64,7 @@ class Schedule:
         if isinstance(every, Steps):
             self.interval = steps(every.count).count
         elif isinstance(every, str) and not self.is_auto:
-            match = re.fullmatch(r"\s*(\d[\d_]*)\s+(step|epoch)s?\s*", every)
+            match = re.fullmatch(r"\s*(\d+)\s+(step|epoch)s?\s*", every)
             if match is None or not int(match.group(1)):
                 raise InvalidInput(f"every={every!r}: expected {EXPECTED}.")
             count = int(match.group(1))

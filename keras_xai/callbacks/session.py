@@ -22,7 +22,7 @@ from keras_xai.callbacks.directory_lock import DirectoryLock
 from keras_xai.callbacks.overhead import OverheadLedger, TimeSpent
 from keras_xai.callbacks.run_directory import Beginning, check_writable, choose_run
 from keras_xai.callbacks.schedule import Schedule
-from keras_xai.callbacks.step_counter import StepCounter, iterations_of
+from keras_xai.callbacks.step_counter import StepCounter, iterations_of, rows_counted
 from keras_xai.probe import Probe
 from keras_xai.records import Epoch, Slices, Stop
 from keras_xai.running import LoopParams, is_running
@@ -239,7 +239,8 @@ class RunSession:
         self._last_begun, self._batch = epoch, -1
         self._update = _OpenUpdate(epoch)
         if self.counter is not None:
-            self.counter.begin_epoch(epoch, iterations_of(model))
+            needs_rows = any(schedule.is_auto for schedule in self._schedules)
+            self.counter.begin_epoch(epoch, iterations_of(model), rows_counted(model) if needs_rows else 0.0)
 
     def _open_file(self, epoch: int, model: keras.Model) -> None:
         if any(schedule.counts_steps for schedule in self._schedules):

@@ -43,6 +43,7 @@ class StepCounter:
         self._first_step = 0  # steps done when this epoch began, or went on
         self._batch = 0  # steps of it that are done
         self._last_batch = 0  # the same at the announcement before
+        self._rows = 0.0  # that Keras' loss had counted when this epoch began
         self._last_run = -1  # the last batch of the epoch that was trained on
         self._starts: dict[int, int] = {}  # steps done when an epoch began
         self._iterations: int | None = None  # of the optimizer, when the epoch began
@@ -77,8 +78,15 @@ class StepCounter:
         self._starts = dict(zip(epochs, starts, strict=True))
         self._first_step = self.done
 
-    def begin_epoch(self, epoch: int, iterations: int | None) -> None:
-        """Begin an epoch, before which the optimizer has counted so many iterations."""
+    def begin_epoch(self, epoch: int, iterations: int | None, rows: float = 0.0) -> None:
+        """Begin an epoch.
+
+        Args:
+            epoch: its number.
+            iterations: that the optimizer has counted before it.
+            rows: that Keras' loss has counted before it: a loop of the user's own may never set it back.
+        """
+        self._rows = rows
         self.epoch, self._iterations = epoch, iterations
         self._first_step = self.done
         self._batch, self._last_batch, self._last_run = 0, 0, -1
@@ -148,11 +156,15 @@ class StepCounter:
         steps = interval - position % interval
         return steps if remaining is None else min(steps, remaining)
 
+    def rows_of_batch(self, rows: float) -> int | None:
+        """Return the rows of a step of this epoch, of those that Keras' loss has counted; None where it counts none."""
+        return round((rows - self._rows) / self._batch) or None if self._batch else None
+
     def choose_interval(self, rows_of_update: float, batch_size: int) -> int:
-        """Choose the interval of "auto": about 30 updates a training, and no more than 5 % of its rows.
+        """Choose the interval of "auto": at most 30 updates a training, beside the end of each epoch, and 5 % of its rows.
 
         It depends on counts alone, so that it is the same in every run. Where the length of an epoch is not known, only the
-        second bound is: the interval is doubled after each 30 updates.
+        second bound is: the interval is doubled after each 30 updates of the epoch.
 
         Args:
             rows_of_update: rows that an update passes through the model, forwards and backwards.
@@ -165,7 +177,7 @@ class StepCounter:
             while self._batch // self.interval >= AUTO_UPDATES:
                 self.interval *= 2
             return self.interval
-        updates_of_epoch = max(1, round(AUTO_UPDATES / (self._epochs or 1)))
+        updates_of_epoch = max(1, AUTO_UPDATES // (self._epochs or 1))
         updates_of_epoch = max(1, min(updates_of_epoch, self._length // least))
         self.interval = math.ceil(self._length / updates_of_epoch)
         return self.interval
@@ -196,14 +208,13 @@ def iterations_of(model: keras.Model) -> int | None:
     return int(np.asarray(keras.ops.convert_to_numpy(getattr(count, "value", count) + 0)))
 
 
-def batch_rows(model: keras.Model, steps: int) -> int | None:
-    """Return the rows of a training step, by the count of the loss that Keras keeps; None where it keeps none."""
+def rows_counted(model: keras.Model) -> float:
+    """Return the rows over which Keras' own loss is a mean at present, 0 where it keeps no count."""
     for metric in getattr(model, "metrics", ()):
         count = getattr(metric, "count", None)
-        if metric.name == "loss" and count is not None and steps:
-            rows = round(float(keras.ops.convert_to_numpy(count)) / steps)
-            return rows or None
-    return None
+        if metric.name == "loss" and count is not None:
+            return float(keras.ops.convert_to_numpy(count))
+    return 0.0
 
 
 def words_on_interval(interval: int, rows_of_update: float, batch: int | None, length: int | None) -> str:
@@ -222,8 +233,8 @@ def words_on_interval(interval: int, rows_of_update: float, batch: int | None, l
     if rows_of_update > allowed / 2:
         return (
             f'every="auto": updates at the ends of epochs alone, since one passes {rows_of_update:.0f} rows through the model, '
-            f"and {AUTO_SHARE:.0%} of an epoch are {allowed:.0f}{guess}. Fewer rows of probe and live, a method with fewer "
-            f'passes, or every="n steps" make some inside.'
+            f"and {AUTO_SHARE:.0%} of an epoch are {allowed:.0f}{guess}. For updates inside an epoch give fewer probe or live "
+            f'rows, a method with fewer passes, or every="n steps".'
         )
     return f'every="auto": updates at the ends of epochs{guess}.'
 

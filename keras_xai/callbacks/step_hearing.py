@@ -1,4 +1,4 @@
-"""The ear of a watched loop: it hears the steps of a training that calls no hook of Keras."""
+"""The steps of a training that calls no hook of Keras, as they are heard in a watched loop."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from keras_xai.backend.apply_hook import HeldHook
 from keras_xai.backend.gradient_table import Variable
 from keras_xai.backend.recorder import Tensor, TrainFunction
 from keras_xai.callbacks.loop_hooks import LoopHooks
+from keras_xai.callbacks.step_counter import rows_counted
 from keras_xai.running import LoopParams
 
 T = TypeVar("T")
@@ -22,14 +23,14 @@ class StepHearing:
     """Hears the calls of a model's train function, and of the optimizers that train it, in the thread that began to listen.
 
     A step is a call of the train function (`train_on_batch`), or a call of `apply` of one optimizer: the one that the user names,
-    that the model is compiled with, or else the first that is heard. An optimizer that is called twice with no call of that one
-    in between takes its place.
+    that the model is compiled with, or else the first that is heard. Where another optimizer is called twice running, steps are
+    counted by that one from then on.
 
     Args:
         model: in training.
         params: of the loop.
         hooks: of the loop: its epoch begins before the weights change.
-        on_step: called with the logs of a step, after it.
+        on_step: called with the logs of a step, after it; `run_on=True` where they are metrics over all batches so far.
 
     Attributes:
         obstacle: surrounded a call of the optimizer, so that it could not be taken for the end of a step; "" without one.
@@ -42,7 +43,7 @@ class StepHearing:
         params: LoopParams,
         hooks: LoopHooks,
         *,
-        on_step: Callable[[Mapping[str, Any]], None],
+        on_step: Callable[..., None],
     ) -> None:
         self.obstacle = ""
         self.is_traced = False
@@ -56,6 +57,7 @@ class StepHearing:
         self._is_named = params.optimizer is not None  # a call of another one is no step
         self._other: keras.optimizers.Optimizer | None = None  # that was called last
         self._variables: set[int] = set()  # ids of the model's
+        self._metrics_run_on: bool | None = None  # those of `train_on_batch`; None before its second call
 
     def start(self) -> None:
         """Listen. Idempotent."""
@@ -101,11 +103,14 @@ class StepHearing:
             framework = backend.get_backend()
             framework.begin_train_call(self._model, arguments)
             self._hooks.begin_epoch()
+            # Newer versions of Keras reset the metrics in each `train_on_batch`: then they are not those of the step before.
+            if self._metrics_run_on is None and self._hooks.steps:
+                self._metrics_run_on = rows_counted(self._model) > 0
             # That of the callbacks, where one of them records.
             function = self._model.train_function or plain
             result = function(*arguments)
             logs = framework.finish_train_call(self._model, result)
-            self._on_step(logs if isinstance(logs, Mapping) else {})
+            self._on_step(logs if isinstance(logs, Mapping) else {}, run_on=bool(self._metrics_run_on))
         return result
 
     def _hear_apply(

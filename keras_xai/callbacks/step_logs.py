@@ -1,7 +1,8 @@
-"""The logs of an epoch of a user's own loop: the means over its steps."""
+"""The logs of an epoch of a user's own loop: means over its steps, or what Keras' own metrics say at its end."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ READ_AT_ONCE = 64
 
 
 class StepLogs:
-    """The running means of the numbers that the steps of an epoch report."""
+    """The means of the numbers that the steps of an epoch report; of metrics that are means already, the last ones."""
 
     def __init__(self) -> None:
         self._unread: list[Mapping[str, Any]] = []
@@ -29,6 +30,10 @@ class StepLogs:
         self._unread.append(logs)
         if len(self._unread) >= READ_AT_ONCE:
             self._read()
+
+    def replace(self, logs: Mapping[str, Any]) -> None:
+        """Take these logs in place of those so far."""
+        self._unread, self._sums, self._counts = [logs], {}, {}
 
     def means(self) -> dict[str, float]:
         """Return the mean of each number over the steps that reported it."""
@@ -57,7 +62,7 @@ def checked_logs(logs: Any) -> Mapping[str, Any]:
     """Return logs that a user gave; {} for None.
 
     Raises:
-        InvalidInput: no dict.
+        InvalidInput: no dict, or an entry that is no single number.
     """
     if logs is None:
         return {}
@@ -65,4 +70,12 @@ def checked_logs(logs: Any) -> Mapping[str, Any]:
         raise InvalidInput(
             f"logs: got a {type(logs).__name__}, expected a dict of numbers by name, like {{'loss': loss}}."
         )
+    for name, value in logs.items():
+        shape = getattr(value, "shape", None)
+        is_single = isinstance(value, (int, float)) if shape is None else math.prod(shape) == 1
+        if not is_single:
+            received = type(value).__name__ if shape is None else f"the shape {tuple(shape)}"
+            raise InvalidInput(
+                f"logs: {name!r} has {received}, expected a single number: a float, or an array of one entry."
+            )
     return logs

@@ -86,10 +86,21 @@ class Stepping(keras.callbacks.Callback):
 
         Args:
             logs: numbers of the last epoch, such as {"val_loss": 0.3}.
+
+        Raises:
+            InvalidInput: logs where no epoch with steps is open.
         """
-        loop, self._loop = self._loop, None
-        if loop is not None and loop.params is self.params:
-            loop.add_logs(checked_logs(logs))
+        logs = checked_logs(logs)
+        loop = self._loop
+        is_present = loop is not None and loop.params is self.params
+        if logs and not (loop is not None and is_present and loop.batch):
+            raise InvalidInput(
+                f"finish({dict(logs)!r}): no epoch with steps is open; give its logs to the end_epoch() before."
+            )
+        self._loop = None
+        if loop is not None and is_present:
+            if loop.batch:
+                loop.end_epoch(logs)
             loop.end()
 
     def _present_loop(self, model: keras.Model) -> LoopHooks | None:

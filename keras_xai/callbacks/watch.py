@@ -82,7 +82,7 @@ class Loop:
             InvalidInput: outside of the block, inside compiled code or a GradientTape, or after several steps that were heard.
         """
         logs = checked_logs(logs)
-        hearing = self._open("loop.step()")
+        hearing = self._checked_hearing("loop.step()")
         is_first_call, self._counts_calls = not self._counts_calls, True
         if is_first_call and self._steps_heard > 1:
             raise InvalidInput(
@@ -91,7 +91,7 @@ class Loop:
                 f"call ends a step, as in kx.watch(model, callbacks, optimizer=...)."
             )
         if is_first_call and self._steps_heard == 1:  # the very step
-            self._hooks.add_logs(logs)
+            self._hooks.replace_logs(logs)
             return
         with hearing.paused():
             self._hooks.end_step(logs)
@@ -100,13 +100,14 @@ class Loop:
         """End the epoch: the callbacks look at the model. The next one begins with its first step.
 
         Args:
-            logs: numbers of this epoch, such as {"val_loss": 0.3}, beside the means of its steps' logs.
+            logs: numbers of this epoch, such as {"val_loss": 0.3}, beside the means of its steps' logs. Of
+                `train_on_batch` these are Keras' metrics: in versions that do not reset them at each call, as they run on.
 
         Raises:
             InvalidInput: outside of the block, inside compiled code or a GradientTape, or where `steps_per_epoch` has ended it.
         """
         logs = checked_logs(logs)
-        hearing = self._open("loop.end_epoch()")
+        hearing = self._checked_hearing("loop.end_epoch()")
         if self._params["steps"] and not self._hooks.batch and self._hooks.ended_epochs:
             raise InvalidInput(
                 f"loop.end_epoch() right after an epoch that steps_per_epoch={self._params['steps']} has ended: leave "
@@ -129,7 +130,7 @@ class Loop:
         if kind is None:
             self._end()
         else:
-            self._abort()
+            self._release()
 
     def _begin(self) -> None:
         """Begin the training, and listen."""
@@ -144,7 +145,7 @@ class Loop:
         try:
             self._hooks.begin()
         except BaseException:
-            self._abort()
+            self._release()
             raise
         self._hearing.start()
 
@@ -157,11 +158,11 @@ class Loop:
         try:
             self._hooks.end()
         finally:
-            self._abort()
+            self._release()
         self._warn_of_silence(hearing)
 
-    def _abort(self) -> None:
-        """Leave the model as it was; callbacks hear nothing, as in a `fit` that ends with an exception."""
+    def _release(self) -> None:
+        """Leave the model as it was. After an exception this is all, as at the end of such a `fit`: callbacks hear nothing."""
         self._has_ended, self._params.is_open = True, False
         if self._hearing is not None:
             self._hearing.stop()
@@ -170,14 +171,14 @@ class Loop:
         if self._lends_loss and vars(self.model).get("loss") is self._loss:
             vars(self.model)["loss"] = None
 
-    def _hear_step(self, logs: Mapping[str, Any]) -> None:
+    def _hear_step(self, logs: Mapping[str, Any], *, run_on: bool = False) -> None:
         if self._counts_calls:
             return
         self._steps_heard += 1
-        self._hooks.end_step(logs)
+        self._hooks.end_step(logs, run_on=run_on)
 
-    def _open(self, call: str) -> StepHearing:
-        """Return the ear, where a call of the user may run hooks.
+    def _checked_hearing(self, call: str) -> StepHearing:
+        """Return what hears the steps, where a call of the user may run hooks.
 
         Raises:
             InvalidInput: it may not.
@@ -247,7 +248,8 @@ def watch(
             whether outputs are logits, probabilities or numbers; the loss itself is never computed.
         epochs: the number at which the loop ends, so that the last epoch is looked at whatever `every` says. None: it is looked
             at when the block ends.
-        steps_per_epoch: ends an epoch after so many steps, and spreads the samples of gradients over the first one, too.
+        steps_per_epoch: ends an epoch after so many steps; the samples of gradients are then spread over the first epoch, too.
+            With `every="auto"` it decides the interval, together with `epochs`.
         initial_epoch: the number of the first epoch: above 0 for a run that is continued.
         sync: called before callbacks look at the model; writes the state of a loop that holds it outside of the model, as those
             of JAX do, into the model's variables.

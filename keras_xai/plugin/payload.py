@@ -38,7 +38,7 @@ from keras_xai.records import Alert, Attribution, Epoch, Importance
 from keras_xai.run import Run
 from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, kind_of_input
 from keras_xai.summary.codec.probe import coded_texts
-from keras_xai.updates import BEFORE, in_words
+from keras_xai.updates import BEFORE, moment_of
 
 MAX_SUSPECTS = 16
 WATCHED_LOSSES = ("loss", "val_loss")
@@ -179,7 +179,7 @@ def notes(run: Run) -> list[dict[str, Any]]:
     """Return the notes of the callbacks, and sentences on what could not be read."""
     entries: list[dict[str, Any]] = []
     for note in run.notes:
-        moment = in_words(note.epoch, note.step)
+        moment = moment_of(note.epoch, note.step)
         entries.append({"epoch": note.update, "moment": moment, "text": noted(note), "stopped": note.stopped})
     for damage in run.passed_over.values():
         entries.append({"epoch": None, "moment": "", "text": damage, "stopped": False})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import warnings
 
 import keras
@@ -16,6 +17,8 @@ from tests.frameworks import BACKEND, apply, array, generator_states, noise_of, 
 from tests.gradients import by_hand
 
 BATCH, STEPS = 32, 3  # of an epoch
+# Older versions do not reset the metrics in `train_on_batch`.
+METRICS_RUN_ON = "reset_metrics()" not in inspect.getsource(keras.Model.train_on_batch)
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 pytestmark = [pytest.mark.filterwarnings("ignore:The probe")]
@@ -252,8 +255,12 @@ def test_updates_inside_an_epoch_are_those_of_fit(tmp_path, rows, fitted_steps, 
     for record, expected in zip(run.weight_gradients, fitted_steps.weight_gradients, strict=True):
         assert (record.update, record.steps, record.missing) == (expected.update, expected.steps, "")
         np.testing.assert_allclose(record.statistics["rms"], expected.statistics["rms"], rtol=1e-3)
-    means = [np.mean(losses[:2]), np.mean(losses[:3]), losses[3], np.mean(losses[3:])]
-    np.testing.assert_allclose([record.logs["loss"] for record in run.history], means, rtol=1e-5)
+    logged = [record.logs["loss"] for record in run.history]
+    expected = [losses[1], losses[2], losses[3], losses[-1]]
+    if not METRICS_RUN_ON:
+        expected = [np.mean(losses[:2]), np.mean(losses[:3]), losses[3], np.mean(losses[3:])]
+    np.testing.assert_allclose(logged, expected, rtol=1e-5)
+    np.testing.assert_allclose(logged[:2], [record.logs["loss"] for record in fitted_steps.history[:2]], rtol=1e-5)
 
 
 @pytest.mark.every_backend
@@ -368,7 +375,7 @@ def test_a_step_that_is_heard_and_marked_counts_once(tmp_path, rows):
     with kx.watch(model, diary) as loop:
         for number, (x, y) in enumerate(batches(rows)):
             step_by_hand(model, optimizer, x, y)
-            loop.step({"loss": number, "text": "ignored"})
+            loop.step({"loss": number})
         loop.end_epoch({"val_loss": keras.ops.convert_to_tensor(0.5)})
     assert loop.steps == STEPS
     assert diary.hooks.count("step 2 ends") == 1
@@ -384,12 +391,54 @@ def test_train_on_batch_with_marked_steps_counts_once(rows):
             losses.append(model.train_on_batch(x, y))
             loop.step({"accuracy": 0.25})
     assert loop.steps == STEPS
-    assert marked.logs[0]["accuracy"] == 0.25
-    losses = []
+    assert marked.logs == [{"accuracy": 0.25}]
     with kx.watch(model, by_itself) as loop:
         for x, y in batches(rows):
             losses.append(np.mean(model.train_on_batch(x, y)))
-    assert by_itself.logs[0]["loss"] == pytest.approx(np.mean(losses), rel=1e-6)
+    expected = losses[-1] if METRICS_RUN_ON else np.mean(losses[STEPS:])
+    assert by_itself.logs[0]["loss"] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("logs", "words"),
+    [
+        ({"loss": "0.5"}, "'loss' has str"),
+        ({"losses": [0.5, 0.1]}, "'losses' has list"),
+        ({"losses": np.zeros(2)}, r"'losses' has the shape \(2,\)"),
+        ([0.5], "got a list, expected a dict"),
+    ],
+)
+def test_logs_that_are_no_numbers_are_refused(rows, logs, words):
+    """What came is in the message; nothing is left out in silence."""
+    with kx.watch(network("sgd"), Diary()) as loop:
+        with pytest.raises(kx.InvalidInput, match=words):
+            loop.step(logs)
+        loop.step({"loss": 1.0})
+
+
+def test_auto_counts_the_rows_of_its_epoch_in_a_loop_that_never_resets_metrics(tmp_path, rows):
+    """Keras' loss then counts on: the interval is chosen in each epoch, and is the same."""
+    watch = kx.WeightGradients(tmp_path, every="auto")
+    with kx.watch(network("sgd"), watch) as loop:
+        for _ in range(3):
+            for x, y in batches(rows):
+                loop.model.train_on_batch(x, y)
+            loop.end_epoch()
+    notes = [note.text for note in kx.load(tmp_path)["."].notes if "auto" in note.text]
+    assert set(notes) == {'every="auto": an update every 1 steps.'}
+
+
+def test_the_last_logs_of_a_callbacks_own_loop(tmp_path, rows):
+    watch = kx.ImportanceDrift(tmp_path, rows, on_drift=lambda alert: None)
+    model = network("sgd")
+    watch.step(model, {"loss": 1.0})
+    watch.finish({"loss": 0.3})
+    watch.step(model)
+    watch.end_epoch()
+    with pytest.raises(kx.InvalidInput, match=r"finish\(.*no epoch with steps is open"):
+        watch.finish({"loss": 0.3})
+    watch.finish()
+    assert [record.logs["loss"] for record in kx.load(tmp_path)["."].history] == [0.3]
 
 
 def test_a_model_that_is_compiled_again_is_heard(rows):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
-from keras_xai.records import Note, in_words, missing_epochs
+from keras_xai.records import Note, listed, missing_epochs
 from tests.callbacks.small_training import small_data, small_model
 from tests.trust.planting import planted
 from tests.trust.trainings import PARTS, At, callback, parts, trained, with_warnings
@@ -167,7 +167,7 @@ def test_behind_ours_a_checkpoint_leaves_no_hole(tmp_path):
 def test_missing_epochs_in_words(epochs, missing, words):
     """Stretches, commas, one "and"."""
     assert missing_epochs(epochs) == missing
-    assert not missing or in_words(missing) == words
+    assert not missing or listed(missing) == words
 
 
 def test_notes_are_in_order_and_say_whose_they_are(tmp_path):
