@@ -1,7 +1,7 @@
 """The records that callbacks write and viewers read: frozen dataclasses of numbers, text and NumPy arrays.
 
 Axis letters, here and everywhere: B probe sample, H W C image, T time or token, F feature (after pooling),
-V variable, S statistic, L layer, E epoch, K class. Epochs count from 0, as Keras counts them in callbacks.
+V variable, S statistic, L layer, E update, K class. Epochs count from 0, as Keras counts them in callbacks.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Digest(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Epoch(AtUpdate):
-    """One epoch as seen by the callbacks of one log directory."""
+    """One update as seen by the callbacks of one log directory: the end of an epoch, or a moment inside it."""
 
     epoch: int
     wall_time: float  # seconds since 1970, at its end
@@ -192,7 +192,7 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Gradients(AtUpdate):
-    """Statistics of the gradients that trained the model in one epoch, over its sampled steps.
+    """Statistics of the gradients that trained the model since the update before, over the sampled steps.
 
     The gradient is the one given to the optimizer, before any clipping and after loss scaling is undone. `histogram`
     (V, bins) counts |gradient| between the log2-spaced `bin_edges` (bins + 1); zeros and non-finite values are not in it.
@@ -347,7 +347,7 @@ class BeforeTraining(Mapping[str, Attribution]):
 
 @dataclass(frozen=True, eq=False)
 class Outputs(OverUpdates):
-    """The fields of an `Attribution` but for its maps, over epochs."""
+    """The fields of an `Attribution` but for its maps, over updates."""
 
     method: str
     epochs: NDArray[np.int64]  # (E)
@@ -367,7 +367,7 @@ class Outputs(OverUpdates):
 
 @dataclass(frozen=True, eq=False)
 class Shares(AtUpdate):
-    """Global importance at one epoch: each feature's share of the total, and how unusual its move is.
+    """Global importance at one update: each feature's share of the total, and how unusual its move is.
 
     For the source "data" `share` is how far the values of each feature moved since the reads before, in units of its usual
     range; these do not sum to 1. An importance that was not finite or all zero is a row of NaN, which is not scored. A single
@@ -394,11 +394,11 @@ class Shares(AtUpdate):
 
 @dataclass(frozen=True, eq=False)
 class Importance(OverUpdates):
-    """Global importance of one source over epochs: see `Shares` for each figure.
+    """Global importance of one source over updates: see `Shares` for each figure.
 
-    `share` (E, F) is 0 to 1 and sums to 1 in each row; a row of NaN is an epoch whose importance was not finite or all zero, a
+    `share` (E, F) is 0 to 1 and sums to 1 in each row; a row of NaN is an update whose importance was not finite or all zero, a
     column of NaN a feature that the method cannot measure. `score` (E) is the largest |z| of a move; NaN before there are six
-    moves to compare with, and in epochs that could not be scored.
+    moves to compare with, and at updates that could not be scored.
     """
 
     epochs: NDArray[np.int64]  # (E)
@@ -412,7 +412,7 @@ class Importance(OverUpdates):
 
     @property
     def unmeasured(self) -> tuple[str, ...]:
-        """The features that no epoch could measure: nothing is known of them, which is not 0 %."""
+        """The features that no update could measure: nothing is known of them, which is not 0 %."""
         return _unmeasured(self.names, self.share)
 
 
@@ -428,7 +428,7 @@ def _unmeasured(names: tuple[str, ...], share: NDArray[np.floating[Any]]) -> tup
 
 @dataclass(frozen=True, eq=False)
 class Reliance(AtUpdate):
-    """Reliance on each feature in the training rows and in the probe, at one epoch, with the same weights.
+    """Reliance on each feature in the training rows and in the probe, at one update, with the same weights.
 
     A row's evidence is Σ|a| over features of the contributions a = (x − x̄) · ∂m/∂x to the margin m of its own label, where x̄ is
     the probe's mean row (see `drift.reliance_gap`). `live` and `probe` are the mean signed share of a row's evidence, −1 to 1:
@@ -461,7 +461,7 @@ class Reliance(AtUpdate):
 
 @dataclass(frozen=True, eq=False)
 class RelianceGap(OverUpdates):
-    """`Reliance` over epochs: see there for each figure. NaN where a feature was not recorded."""
+    """`Reliance` over updates: see there for each figure. NaN where a feature was not recorded."""
 
     epochs: NDArray[np.int64]  # (E)
     names: tuple[str, ...]  # (F)
@@ -550,12 +550,12 @@ class SliceReadout:
 
 @dataclass(frozen=True, eq=False)
 class Slices(AtUpdate):
-    """Figures of the parts of the probe, at one epoch: slice after slice one entry for each of its values (V).
+    """Figures of the parts of the probe, at one update: slice after slice one entry for each of its values (V).
 
     `accuracy` is the share of a value's rows that are predicted right (of several labels a row, the mean share of them), and
     `confidence` the mean probability given to the true class. Both are NaN without labels, and where the model predicts numbers.
 
-    The other figures are None where nobody measured them in this epoch: importance and gaps are `ImportanceDrift`'s, the readout
+    The other figures are None where nobody measured them at this update: importance and gaps are `ImportanceDrift`'s, the readout
     is `ProbeMappings`'.
     """
 
@@ -810,7 +810,7 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Mappings(AtUpdate):
-    """The mappings data → features → decision → result of a model on the probe, at the end of one epoch."""
+    """The mappings data → features → decision → result of a model on the probe, at one update."""
 
     epoch: int
     features: Features
@@ -828,9 +828,9 @@ class Mappings(AtUpdate):
 
 @dataclass(frozen=True, eq=False)
 class Samples(OverUpdates):
-    """Training dynamics of each probe sample over the recorded epochs: how easily it was learned, how often it was forgotten.
+    """Training dynamics of each probe sample over the recorded updates: how easily it was learned, how often it was forgotten.
 
-    `mean_confidence` and `variability` are mean and standard deviation over epochs of the probability given to the true
+    `mean_confidence` and `variability` are mean and standard deviation over updates of the probability given to the true
     class, the axes of the data map (Swayamdipta et al. 2020). `forgetting` counts the changes from right to wrong between two
     records (Toneva et al. 2019). NaN, and −1 for whole numbers, where there is no label.
     """
@@ -838,7 +838,7 @@ class Samples(OverUpdates):
     epochs: NDArray[np.int64]  # (E)
     mean_confidence: Float  # (B)
     variability: Float  # (B)
-    correctness: Float  # (B) share of epochs
+    correctness: Float  # (B) share of updates
     forgetting: NDArray[np.int64]  # (B)
     first_learned: NDArray[np.int64]  # (B) the number of the first update at which it was right, −1: never
     churn: Float  # (E) share of samples whose prediction is another one than in the record before; the first is NaN
