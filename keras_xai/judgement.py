@@ -198,7 +198,9 @@ def _gaps(run: Recorded, until: float) -> list[str]:
     if not is_scored(run.importance, until):
         is_finite = np.isfinite(run.importance.share).any(1)
         updates, burn_in = int((is_finite & (run.importance.updates <= until)).sum()), run.importance.burn_in
-        gaps.append(f"{updates} updates are not long enough to watch: the burn-in takes {burn_in}")
+        gaps.append(
+            f"{updates} update{' is' if updates == 1 else 's are'} not long enough to watch: the burn-in takes {burn_in}"
+        )
     return gaps
 
 

@@ -14,7 +14,7 @@ import pytest
 from keras_xai.alert_words import BLIND_WORDS, HOW_TOS
 from keras_xai.cli import main
 from tests import reader
-from tests.callbacks.test_loops_page import check_loops_of_this_framework
+from tests.helpers.loops_page import check_loops_of_this_framework
 from tests.helpers.pages import DOCS, ROOT, blocks
 
 TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]

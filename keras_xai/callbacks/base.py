@@ -145,6 +145,9 @@ class RecordingCallback(Stepping):
         self._last_update: int | None = None  # number of the last end of an epoch
         self._last_recorded: int | None = None  # number of an update
         self._is_inside = False  # the present update is inside an epoch
+        self._is_owed = (
+            False  # the present update was missing in a run that broke off: no step of this training is before it
+        )
         self._is_last_epoch = False  # the present update is the end of the last epoch
         self._alarms: dict[str, float] = {}  # alarm figures of the updates inside this epoch
 
@@ -394,13 +397,14 @@ class RecordingCallback(Stepping):
         self._prepare_once()
         self._is_inside, self._is_last_epoch = True, False
         assert session.counter is not None
+        self._is_owed = session.counter.owes_update
         self._make_update(session, None, is_scheduled=session.counter.is_due(self._schedule))
 
     @fault_isolated
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         session, logs = self._joined_session(), {} if logs is None else logs
         self._prepare_once()  # after an epoch of one batch
-        self._is_inside = False
+        self._is_inside = self._is_owed = False
         self._is_last_epoch = epoch + 1 == (self.params or {}).get("epochs")
         is_made = session.end_epoch(self.model) and self._last_recorded == session.number
         self._last_update = session.number

@@ -46,7 +46,7 @@ logger = logging.getLogger("keras_xai")
 
 SURROGATES = ("linear", "svm")
 MIN_PROBE_ROWS, MAX_PROBE_ROWS = 128, 1024  # below, an accuracy is noisy; above, an epoch takes long
-RECORDS_BETWEEN_SVMS = 5
+EPOCHS_BETWEEN_SVMS = 5
 UNREADABLE_LAYER = "its output could not be made a row of features for each sample"
 
 
@@ -88,7 +88,7 @@ class ProbeMappings(RecordingCallback):
             compared with the training metric.
         every: look at every n-th epoch, or a function epoch -> bool, the first and the last always; or "200 steps"
             (`kx.steps(200)`), or "auto", about 30 times in the whole training, and at the end of each epoch.
-        surrogates: of "linear" and "svm"; the SVM is fitted at every fifth record, from the first, and at the end of training.
+        surrogates: of "linear" and "svm"; the SVM is fitted at the first record and at the end of every fifth and the last epoch.
         coordinates: how many principal coordinates a layer keeps.
         on_flag: when a flag is raised that did not stand before: "warn", "stop" (and warn), "raise" a `MappingAlarm`, or a
             function of the `records.Mappings`. The flags: `keras_xai.mapping.flags.Flags`.
@@ -179,7 +179,6 @@ class ProbeMappings(RecordingCallback):
         self._active_flags: frozenset[tuple[str, str]] = frozenset()
         self._new_flags: list[Flag] = []
         self._record: Mappings | None = None
-        self._records = 0  # of the run so far
         self._previous: Sequence[GramDecomposition | None] | None = None
         self._earliest: Sequence[GramDecomposition | None] | None = None
         self._last_prediction: NDArray[Any] | None = None
@@ -275,7 +274,6 @@ class ProbeMappings(RecordingCallback):
             if gap is not None:
                 gaps[record.update] = gap
         self._flags.replay(records, gaps)
-        self._records = len(records)
         last = records[-1]
         self._active_flags = frozenset((flag.name, flag.kind) for flag in last.flags)
         self._previous, self._earliest = restored(last.features), restored(records[0].features)
@@ -287,7 +285,6 @@ class ProbeMappings(RecordingCallback):
         self._new_flags = [flag for flag in record.flags if (flag.name, flag.kind) not in self._active_flags]
         self._active_flags = frozenset((flag.name, flag.kind) for flag in record.flags)
         self._record = self.stamped(record)
-        self._records += 1
         records: list[Record] = [record] if slices is None else [record, slices]
         self.log_figures(logs, {**self._figures, **self.slice_figures(self.probe, records)})
         return records
@@ -418,7 +415,9 @@ class ProbeMappings(RecordingCallback):
         surrogates: dict[str, Surrogate] = {}
         if "linear" in self.surrogates:
             surrogates["linear"] = linear(columns, predictions)
-        is_due = self._is_last_epoch or self._records % RECORDS_BETWEEN_SVMS == 0
+        is_due = self._earliest is None or self._is_last_epoch
+        if not self._is_inside:
+            is_due |= self._epoch % EPOCHS_BETWEEN_SVMS == 0
         if "svm" in self.surrogates and is_due:
             fitted = svm(columns, predictions)
             if fitted is not None:

@@ -129,7 +129,11 @@ def choose_run(
         return ChosenRun(newest, lock, past, _notes_of_missing(past, epoch), epoch)
     done = resumed_step(past.history, epoch, beginning.iterations)
     past = past.until(done + 1)
-    return ChosenRun(newest, lock, past, _notes_of_missing(past, epoch), done + 1, done)
+    notes = _notes_of_missing(past, epoch)
+    begun = max((record.step or 0 for record in past.history if record.epoch < epoch), default=0)
+    if done > begun:
+        notes += (f"The run goes on after step {done}, inside epoch {epoch}: so far had the optimizer counted.",)
+    return ChosenRun(newest, lock, past, notes, done + 1, done)
 
 
 def _reason_for_new_run(name: str, past: Log, beginning: Beginning, identity: Mapping[str, Any]) -> str:
@@ -152,11 +156,8 @@ def _goes_on_in_first_epoch(past: Log, beginning: Beginning) -> bool:
     """Return True where a run broke off inside an epoch, and the optimizer goes on from an update inside its first one."""
     if beginning.unit != past.unit or past.unit == "epoch" or past.history[-1].ends_epoch:
         return False
-    iterations = beginning.iterations
-    earlier = [
-        record for record in past.history if iterations is not None and 0 < (record.iterations or 0) <= iterations
-    ]
-    return bool(earlier) and earlier[-1].epoch == 0 and not earlier[-1].ends_epoch
+    done = resumed_step(past.history, 0, beginning.iterations)
+    return bool(past.until(done + 1).history)
 
 
 def _differs(past: Log, key: str, value: Any) -> bool:

@@ -505,6 +505,8 @@ def _metrics(model: keras.Model) -> dict[str, NDArray[Any]]:
     """Return the metrics so far of the epoch that runs, as Keras' `logs` have them at its end; none where they cannot be read."""
     try:
         results = model.get_metrics_result()
+        if not rows_counted(model):  # a train step of the user's own leaves Keras' loss at 0
+            results.pop("loss", None)
         return {name: keras.ops.convert_to_numpy(value) for name, value in results.items()}
     except Exception:  # a metric of the user's own may not be ready for it
         logger.debug("the metrics inside the epoch could not be read", exc_info=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
@@ -31,12 +32,14 @@ class StepCounter:
         done: steps of the run so far.
         epoch: the present one.
         interval: of "auto", in steps; None before it is chosen.
+        owes_update: the run broke off where an update was to be made, before the batch that comes now.
     """
 
     def __init__(self, length: int | None, epochs: int | None) -> None:
         self.done = 0
         self.epoch = 0
         self.interval: int | None = None
+        self.owes_update = False
         self._is_of_unknown_length = False  # the interval was chosen before the length of an epoch was known
         self._length = length
         self._epochs = epochs
@@ -64,17 +67,20 @@ class StepCounter:
 
     def restore(self, history: Iterable[Epoch], done: int) -> None:
         """Go on from the records of a run, of which so many steps are done."""
-        self.done, start = done, 0
+        self.done, start, last = done, 0, 0
         for record in history:
+            last = record.step or 0
             self._starts.setdefault(record.epoch, start)
             if record.ends_epoch and record.step is not None:
                 start = record.step
                 self._starts[record.epoch + 1] = start
+        self.owes_update = last < done
 
     def agree(self, team: Team) -> None:
         """Take over the chief's count, who alone has the records of a run that is continued."""
-        state: list[list[int]] = [[self.done], list(self._starts), list(self._starts.values())]
-        (self.done,), epochs, starts = team.agreed(state)
+        state: list[list[int]] = [[self.done, self.owes_update], list(self._starts), list(self._starts.values())]
+        (self.done, owes), epochs, starts = team.agreed(state)
+        self.owes_update = bool(owes)
         self._starts = dict(zip(epochs, starts, strict=True))
         self._first_step = self.done
 
@@ -94,6 +100,7 @@ class StepCounter:
 
     def begin_batch(self, batch: int) -> None:
         """Count the steps before this one of the epoch."""
+        self.owes_update &= batch == 0
         self._last_batch, self._batch = self._batch, batch
         self.done = self._first_step + batch
 
@@ -121,6 +128,7 @@ class StepCounter:
 
     def _steps_by(self, iterations: int | None, steps_per_execution: int) -> int:
         """Return the steps of the epoch that ends, by what Keras has announced and what it has run."""
+        self.owes_update = False
         end = self._batch + steps_per_execution
         if self._length is not None and self._batch < self._length:
             end = min(end, self._length)
@@ -134,6 +142,8 @@ class StepCounter:
 
     def is_due(self, schedule: Schedule) -> bool:
         """Return True where an update inside this epoch is due, by a schedule of steps, before the batch that was announced."""
+        if self.owes_update and schedule.interval is not None:
+            return self.done % schedule.interval == 0
         if self._batch <= self._last_batch:
             return False
         if schedule.is_auto:
@@ -239,24 +249,41 @@ def words_on_interval(interval: int, rows_of_update: float, batch: int | None, l
     return f'every="auto": updates at the ends of epochs{guess}.'
 
 
-def resumed_step(history: Iterable[Epoch], epoch: int, iterations: int | None) -> int:
+def resumed_step(history: Sequence[Epoch], epoch: int, iterations: int | None) -> int:
     """Return how many steps of a run were done when a training goes on with it.
 
-    Where the optimizer has counted more than at the end of the epoch before, the training goes on in the middle of an epoch, as
-    from a backup that was made there.
+    That is the end of the epoch before. Where the optimizer has counted as far as the run went inside this epoch, the training
+    goes on in the middle of it, as from a backup that was made there.
 
     Args:
         history: of the run.
         epoch: the first one of the training.
         iterations: that the optimizer has counted; None where it counts none.
     """
+    counts = [record for record in history if record.step is not None and record.iterations is not None]
+    earlier = [record for record in counts if record.epoch < epoch]
     done = counted = 0
-    for record in history:
-        if record.step is None:
-            continue
-        is_before = record.epoch < epoch
-        if record.epoch == epoch and record.iterations is not None and iterations is not None:
-            is_before = counted < record.iterations <= iterations
-        if is_before:
-            done, counted = record.step, record.iterations or 0
-    return done if iterations is None or not counted else done + max(0, iterations - counted)
+    if earlier:
+        done, counted = earlier[-1].step or 0, earlier[-1].iterations or 0
+    inside = [record for record in counts if record.epoch == epoch]
+    if iterations is None or not inside or not counted < iterations < _end_of(counts, inside):
+        return done
+    before = [record for record in inside if (record.iterations or 0) <= iterations]
+    if before:
+        done, counted = before[-1].step or 0, before[-1].iterations or 0
+    return done + iterations - counted
+
+
+def _end_of(counts: Sequence[Epoch], inside: Sequence[Epoch]) -> float:
+    """Return what the optimizer had counted where an epoch ended, or a bound on it where the run broke off inside.
+
+    Args:
+        counts: the records of a run.
+        inside: those of the epoch.
+    """
+    last = inside[-1]
+    if last.ends_epoch or last is not counts[-1]:
+        return last.iterations or 0
+    numbers = [0, *(record.iterations or 0 for record in counts)]
+    longest = max(after - before for before, after in itertools.pairwise(numbers))
+    return numbers[-1] + longest + 1  # one update may be missing: the one that was to be made where it broke off

@@ -59,6 +59,11 @@ class StepHearing:
         self._variables: set[int] = set()  # ids of the model's
         self._metrics_run_on: bool | None = None  # those of `train_on_batch`; None before its second call
 
+    @staticmethod
+    def hears(model: keras.Model) -> bool:
+        """Return True for a model that is listened to."""
+        return "make_train_function" in vars(model)
+
     def start(self) -> None:
         """Listen. Idempotent."""
         self._hook.place()

@@ -83,13 +83,14 @@ class Loop:
         """
         logs = checked_logs(logs)
         hearing = self._checked_hearing("loop.step()")
-        is_first_call, self._counts_calls = not self._counts_calls, True
+        is_first_call = not self._counts_calls
         if is_first_call and self._steps_heard > 1:
             raise InvalidInput(
                 f"loop.step() came after {self._steps_heard} steps that were heard without it: call it after every step, from "
                 f"the first on. If a step of yours calls several optimizers, or one of them several times, name the one whose "
                 f"call ends a step, as in kx.watch(model, callbacks, optimizer=...)."
             )
+        self._counts_calls = True
         if is_first_call and self._steps_heard == 1:  # the very step
             self._hooks.replace_logs(logs)
             return
@@ -135,6 +136,10 @@ class Loop:
     def _begin(self) -> None:
         """Begin the training, and listen."""
         model = self.model
+        if StepHearing.hears(model):
+            raise InvalidInput(
+                f"The model {model.name!r} is watched by a block around this one: give all callbacks to one kx.watch()."
+            )
         self._lends_loss = self._loss is not None and getattr(model, "loss", None) is None
         if self._lends_loss:
             vars(model)["loss"] = self._loss  # where callbacks look for it; no attribute that a framework would track

@@ -201,6 +201,9 @@ class WeightGradients(RecordingCallback):
     def record_update(self, update: int, logs: dict[str, Any]) -> Iterable[Record]:
         if self._tap is None or self._rows is None:
             raise RuntimeError("on_train_begin was not called before this hook")
+        if self._is_owed:  # what was recorded before the run broke off is lost
+            self.carry_forward(update, logs)
+            return []
         recorded = self._tap.collect(update, self)
         self._note_cost(recorded, self._tap.take_cost())
         self._decide_rows(self._rows, recorded)

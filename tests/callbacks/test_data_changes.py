@@ -123,10 +123,10 @@ def test_a_late_alarm_is_put_down_to_the_change(tmp_path, monkeypatch):
 
     plain = ControlChart.update
 
-    def late(self, share, learning_rate=1.0):
+    def late(self, share, learning_rate=1.0, **options):
         import dataclasses
 
-        update = plain(self, share, learning_rate)
+        update = plain(self, share, learning_rate, **options)
         alarm = self._updates == CHANGE + 3
         exceeds = (np.arange(len(update.z)) == 1) & alarm
         return dataclasses.replace(update, alarm=alarm, exceeds=exceeds)

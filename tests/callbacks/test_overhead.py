@@ -120,7 +120,7 @@ class Slow(RecordingCallback):
         return ()
 
     def close(self):
-        self.now[0] += 1.0 if self._last_epoch else 0.0
+        self.now[0] += 1.0 if self._last_update else 0.0
 
 
 def slow_fit(tmp_path, fit, model, monkeypatch, **options):

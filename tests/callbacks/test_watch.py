@@ -428,6 +428,26 @@ def test_auto_counts_the_rows_of_its_epoch_in_a_loop_that_never_resets_metrics(t
     assert set(notes) == {'every="auto": an update every 1 steps.'}
 
 
+def test_a_refused_mark_leaves_the_steps_that_are_heard(rows):
+    with kx.watch(network("sgd"), Diary()) as loop:
+        for x, y in batches(rows):
+            loop.model.train_on_batch(x, y)
+        with pytest.raises(InvalidInput, match="after 3 steps that were heard"):
+            loop.step()
+        loop.model.train_on_batch(*rows)
+    assert loop.steps == STEPS + 1
+
+
+def test_a_block_inside_a_block_is_refused(rows):
+    """It would hear nothing: the one around it listens."""
+    model = network("sgd")
+    with kx.watch(model, Diary()) as loop:
+        with pytest.raises(InvalidInput, match="watched by a block around this one"), kx.watch(model, Diary()):
+            pass
+        model.train_on_batch(*rows)
+    assert loop.steps == 1
+
+
 def test_the_last_logs_of_a_callbacks_own_loop(tmp_path, rows):
     watch = kx.ImportanceDrift(tmp_path, rows, on_drift=lambda alert: None)
     model = network("sgd")

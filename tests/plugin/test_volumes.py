@@ -157,8 +157,8 @@ def test_routes_send_volumes_slice_by_slice(scans, wsgi):
 
     film = {"run": name, "method": "saliency", "sample": 2}
     header, frames = arrays(client.get(HOME + "film", query_string={**film, "depth": 3}).data)
-    assert header["epochs"] == [0, 1]
-    np.testing.assert_allclose(frames["maps"][1], recorded[2, 3], atol=1e-6)
+    assert header["epochs"] == [-1, 0, 1]  # the first one before training
+    np.testing.assert_allclose(frames["maps"][2], recorded[2, 3], atol=1e-6)
     answer = client.get(HOME + "film", query_string={**film, "depth": 5})
     assert answer.status_code == 404
     assert "no slice 5 of 5" in answer.text
@@ -196,7 +196,7 @@ def test_the_tab_goes_through_the_slices(scans, browser, serve):
     assert automatic.get_attribute("aria-pressed") == "true"
 
     tab.key("c")
-    tab.frame.get_by_text("Saliency: epoch 0 against 1").wait_for()
+    tab.frame.get_by_text("Saliency: before training against epoch 1").wait_for()
     tab.frame.get_by_text("Attribution rose most in depth").wait_for()
     tab.show("Importance & drift")
     tab.frame.get_by_text("Cells by depth: from left to right, row by row.").wait_for()

@@ -119,7 +119,7 @@ CRAFTS = {
     "a method": (broken("keras_xai.attribution.engine.Engine._run"), PARTS[1:], "planted"),
     "a statistic": (broken("keras_xai.gradients.rows.derived"), PARTS[:1], "planted"),
     "the detector": (broken("keras_xai.drift.control_chart.ControlChart.update"), PARTS[2:], "planted"),
-    "the sampling": (broken("keras_xai.gradients.sampling.Sampling.due"), PARTS[:1], "on_train_batch_begin"),
+    "the sampling": (broken("keras_xai.gradients.sampling.Sampling.due"), PARTS[:1], "expect_step"),
     "reading the sums": (
         broken("keras_xai.gradients.tap.TrainFunctionTap.collect", "MemoryError"),
         PARTS[:1],

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import keras_xai as kx
+from keras_xai.callbacks.schedule import Schedule
 from keras_xai.callbacks.session import RunSession
 from tests.callbacks.small_training import small_data, small_model
 from tests.trust.planting import planted
@@ -363,7 +364,7 @@ def test_a_process_that_is_gone_stops_nobody(tmp_path, monkeypatch):
 def test_a_session_that_writes_nothing_makes_no_directory(tmp_path):
     """That of another process than the chief."""
     session = RunSession.of(tmp_path / "run", {"epochs": 1}, writes=False)
-    session.join(object(), {}, None)
-    session.begin_epoch(0)
+    session.join(object(), {}, None, Schedule(1))
+    session.begin_epoch(0, None)
     session.close()
     assert not (tmp_path / "run").exists()

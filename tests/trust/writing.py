@@ -11,6 +11,7 @@ from pathlib import Path
 
 from keras_xai.callbacks.overhead import TimeSpent
 from keras_xai.callbacks.run_directory import checked_directory
+from keras_xai.callbacks.schedule import Schedule
 from keras_xai.callbacks.session import RunSession
 from tests.summary.epoch_records import epoch_of_records
 
@@ -26,11 +27,11 @@ def main(log_dir: str, start: int, count: int) -> None:
     session = RunSession.of(checked_directory(log_dir), fit)
     print("ready", flush=True)
     sys.stdin.readline()
-    session.join(member, {}, None)
+    session.join(member, {}, None, Schedule(1))
     for epoch in range(start, start + count):
-        session.begin_epoch(epoch)
+        session.begin_epoch(epoch, None)
         session.write(epoch_of_records(epoch)[:-1])
-        session.complete_epoch(member, "member", TimeSpent(0.1), {"loss": 1.0})
+        session.complete_update(member, "member", TimeSpent(0.1), {"loss": 1.0}, None)
         assert session._writer is not None
         print(epoch, Path(session._writer.path).parent.name, flush=True)
         sys.stdin.readline()
