@@ -31,7 +31,7 @@ _HOMES = {
     "outputs": "outputs",
     "steps": "callbacks.schedule",
     "load": "run",
-    "watch": "callbacks.watch",
+    "watch": "callbacks.loops.watch",
     "report": "page",
     "DriftAlarm": "errors",
     "GradientAlarm": "errors",

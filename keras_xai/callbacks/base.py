@@ -16,16 +16,17 @@ from typing import Any, ClassVar, Concatenate, NamedTuple, ParamSpec, TypeVar
 from keras_xai import backend
 from keras_xai.backend.building_time import seconds_built
 from keras_xai.backend.team import ALONE, Team, in_team
+from keras_xai.callbacks.loops.stepping import Stepping
 from keras_xai.callbacks.overhead import Stopwatch
 from keras_xai.callbacks.run_directory import checked_directory
 from keras_xai.callbacks.schedule import Every, Schedule
 from keras_xai.callbacks.session import RunSession
 from keras_xai.callbacks.step_counter import USUAL_BATCH, rows_counted, words_on_interval
-from keras_xai.callbacks.stepping import Stepping
 from keras_xai.errors import Alarm, FailedElsewhere, InvalidInput, named_fault
+from keras_xai.loop_params import LoopParams
 from keras_xai.probe import Probe
 from keras_xai.records import Flag, Slices
-from keras_xai.running import LoopParams, is_running
+from keras_xai.running import is_running
 from keras_xai.slice_accuracy import worst_slice
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log

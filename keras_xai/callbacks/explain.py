@@ -10,12 +10,12 @@ from typing import Any
 import keras
 
 from keras_xai.callbacks.importance_drift import ImportanceDrift
+from keras_xai.callbacks.loops.stepping import Stepping
 from keras_xai.callbacks.memory import collected_needs, warn_of_memory
 from keras_xai.callbacks.probe_attributions import Methods, ProbeAttributions, method_options
 from keras_xai.callbacks.probe_mappings import ProbeMappings
 from keras_xai.callbacks.response import Response
 from keras_xai.callbacks.schedule import Every
-from keras_xai.callbacks.stepping import Stepping
 from keras_xai.callbacks.weight_gradients import WeightGradients
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.probe import Probe

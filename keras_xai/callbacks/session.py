@@ -23,9 +23,10 @@ from keras_xai.callbacks.overhead import OverheadLedger, TimeSpent
 from keras_xai.callbacks.run_directory import Beginning, check_writable, choose_run
 from keras_xai.callbacks.schedule import Schedule
 from keras_xai.callbacks.step_counter import StepCounter, iterations_of, rows_counted
+from keras_xai.loop_params import LoopParams
 from keras_xai.probe import Probe
 from keras_xai.records import Epoch, Slices, Stop
-from keras_xai.running import LoopParams, is_running
+from keras_xai.running import is_running
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 from keras_xai.summary.writer import Writer

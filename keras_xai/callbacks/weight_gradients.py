@@ -18,8 +18,8 @@ from keras_xai.gradients.sampling import Samples, Sampling
 from keras_xai.gradients.selection import Patterns, Selection
 from keras_xai.gradients.statistics import Overall
 from keras_xai.gradients.tap import RecordedGradients, TrainFunctionTap
+from keras_xai.loop_params import LoopParams
 from keras_xai.records import Flag, Gradients
-from keras_xai.running import LoopParams
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 from keras_xai.updates import Unit

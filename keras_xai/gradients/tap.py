@@ -24,7 +24,8 @@ from keras_xai.backend.team import ALONE, Team
 from keras_xai.gradients.cost import CallTimes, RecordingCost
 from keras_xai.gradients.selection import Selection
 from keras_xai.gradients.variables import is_recordable, variable_path
-from keras_xai.running import LoopParams, is_running
+from keras_xai.loop_params import LoopParams
+from keras_xai.running import is_running
 
 T = TypeVar("T")
 clock = time.perf_counter

@@ -494,6 +494,7 @@ def test_another_model_is_not_taken_for_the_one_of_a_run_that_broke_off(tmp_path
     assert (first.updates, second.updates) == ([2, 4], [2, 4, 6, 8, 10, 12])
 
 
+@pytest.mark.skipif(BACKEND == "jax", reason="a train step of JAX has no metric that it could reset")
 def test_a_loss_that_keras_did_not_compute_is_not_recorded(tmp_path, data):
     """A train step of the user's own leaves Keras' loss at 0: inside an epoch nothing is known of it."""
 

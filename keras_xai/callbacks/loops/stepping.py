@@ -8,10 +8,11 @@ from typing import Any
 import keras
 
 from keras_xai import backend
-from keras_xai.callbacks.loop_hooks import LoopHooks
-from keras_xai.callbacks.step_logs import checked_logs
+from keras_xai.callbacks.loops.hooks import LoopHooks
+from keras_xai.callbacks.loops.step_logs import checked_logs
 from keras_xai.errors import InvalidInput, check_int
-from keras_xai.running import LoopParams, is_running
+from keras_xai.loop_params import LoopParams
+from keras_xai.running import is_running
 
 
 class Stepping(keras.callbacks.Callback):

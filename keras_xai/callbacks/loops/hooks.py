@@ -8,9 +8,9 @@ from typing import Any
 import keras
 
 from keras_xai import backend
-from keras_xai.callbacks.step_logs import StepLogs, single_numbers
+from keras_xai.callbacks.loops.step_logs import StepLogs, single_numbers
 from keras_xai.errors import InvalidInput
-from keras_xai.running import LoopParams
+from keras_xai.loop_params import LoopParams
 
 Sync = Callable[[], object]  # writes the state of a loop into its model
 

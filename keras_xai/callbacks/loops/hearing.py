@@ -12,9 +12,9 @@ from keras_xai import backend
 from keras_xai.backend.apply_hook import HeldHook
 from keras_xai.backend.gradient_table import Variable
 from keras_xai.backend.recorder import Tensor, TrainFunction
-from keras_xai.callbacks.loop_hooks import LoopHooks
+from keras_xai.callbacks.loops.hooks import LoopHooks
 from keras_xai.callbacks.step_counter import rows_counted
-from keras_xai.running import LoopParams
+from keras_xai.loop_params import LoopParams
 
 T = TypeVar("T")
 

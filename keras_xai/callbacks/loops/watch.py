@@ -10,11 +10,11 @@ from typing import Any
 import keras
 
 from keras_xai import backend
-from keras_xai.callbacks.loop_hooks import LoopHooks, Sync
-from keras_xai.callbacks.step_hearing import StepHearing
-from keras_xai.callbacks.step_logs import checked_logs
+from keras_xai.callbacks.loops.hearing import StepHearing
+from keras_xai.callbacks.loops.hooks import LoopHooks, Sync
+from keras_xai.callbacks.loops.step_logs import checked_logs
 from keras_xai.errors import InvalidInput, check_int
-from keras_xai.running import LoopParams
+from keras_xai.loop_params import LoopParams
 
 
 class Loop:
