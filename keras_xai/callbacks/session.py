@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -41,6 +41,16 @@ clock = time.perf_counter
 _open: weakref.WeakValueDictionary[tuple[Path, int], RunSession] = weakref.WeakValueDictionary()
 
 
+class Member(Protocol):
+    """A callback, as far as a session needs it."""
+
+    name: str
+    cost_hint: str  # what makes it cost less, in words for the user
+
+    def rows_per_update(self) -> float:
+        """Return how many rows an update passes through the model, forwards and backwards."""
+
+
 @dataclass
 class _OpenUpdate:
     """The update whose record is still to be written."""
@@ -49,7 +59,7 @@ class _OpenUpdate:
     number: int = 0
     ends_epoch: bool = True
     has_begun: bool = False  # the training has come to it
-    finished: list[object] = field(default_factory=list)  # members that have nothing to add
+    finished: list[Member] = field(default_factory=list)  # members that have nothing to add
     logs: Mapping[str, Any] = field(default_factory=dict)  # Keras' own
     iterations: int | None = None  # that the optimizer has counted, in a run that counts in steps
     figures: dict[str, float] = field(default_factory=dict)  # ours, whether Keras' logs get them or not
@@ -97,7 +107,7 @@ class RunSession:
         self.slices: Slices | None = None
         self.counter: StepCounter | None = None
         self._slices_are_written = True
-        self._members: list[object] = []
+        self._members: list[Member] = []
         self._schedules: list[Schedule] = []
         self._batch = -1  # that was announced last
         self._is_update = False  # the announced batch comes after an update
@@ -134,7 +144,7 @@ class RunSession:
 
     def join(
         self,
-        member: object,
+        member: Member,
         identity: Mapping[str, Any],
         probe: Probe | None,
         schedule: Schedule,
@@ -164,7 +174,7 @@ class RunSession:
         if self.writes:
             check_writable(self.log_dir)
 
-    def leave(self, member: object) -> None:
+    def leave(self, member: Member) -> None:
         """Remove a callback: the others' epochs go on without it, and its notes are written."""
         pairs = zip(self._members, self._schedules, strict=True)
         others = [(other, schedule) for other, schedule in pairs if other is not member]
@@ -180,7 +190,7 @@ class RunSession:
             if self.is_over:
                 self.close()
 
-    def others(self, member: object) -> list[object]:
+    def others(self, member: Member) -> list[Member]:
         """Return the other members."""
         return [other for other in self._members if other is not member]
 
@@ -310,7 +320,7 @@ class RunSession:
     def rows_per_update(self) -> float:
         """Return how many rows an update by "auto" passes through the model, of all members that have it."""
         pairs = zip(self._members, self._schedules, strict=True)
-        return sum(float(getattr(member, "rows_per_update", float)()) for member, schedule in pairs if schedule.is_auto)
+        return sum(member.rows_per_update() for member, schedule in pairs if schedule.is_auto)
 
     def end_epoch(self, model: keras.Model) -> bool:
         """Count the steps of the epoch that has ended; return True where an update was made at its last step already."""
@@ -386,7 +396,7 @@ class RunSession:
             self._notes.append(text)
 
     def complete_update(
-        self, member: object, name: str, spent: TimeSpent, logs: Mapping[str, Any] | None, model: keras.Model
+        self, member: Member, name: str, spent: TimeSpent, logs: Mapping[str, Any] | None, model: keras.Model
     ) -> None:
         """Note that one callback has finished the update, at this cost; the last one's call writes the record.
 
@@ -457,7 +467,7 @@ class RunSession:
         self._record_start, self._costs, self._once = clock(), {}, {}
 
     def _note_overhead(self) -> None:
-        hints = {getattr(m, "name", ""): getattr(m, "cost_hint", "") for m in self._members}
+        hints = {member.name: member.cost_hint for member in self._members}
         notice = self.ledger.notice(hints)
         if notice and self.writes:
             self.note(notice)

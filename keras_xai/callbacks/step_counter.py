@@ -121,6 +121,7 @@ class StepCounter:
             steps_per_execution: of the model.
             steps_of_epoch: where they are counted otherwise, as in a loop of the user's own; else None.
         """
+        self.owes_update = False
         steps = self._steps_by(iterations, steps_per_execution) if steps_of_epoch is None else steps_of_epoch
         self.done = self._first_step + steps
         self._length = steps if self._length is None else self._length
@@ -128,7 +129,6 @@ class StepCounter:
 
     def _steps_by(self, iterations: int | None, steps_per_execution: int) -> int:
         """Return the steps of the epoch that ends, by what Keras has announced and what it has run."""
-        self.owes_update = False
         end = self._batch + steps_per_execution
         if self._length is not None and self._batch < self._length:
             end = min(end, self._length)
@@ -196,10 +196,10 @@ class StepCounter:
 
     def position(self, done: int) -> float:
         """Return how many epochs are over after so many steps: 1.5 in the middle of epoch 1; NaN where that is not known."""
-        epochs = [epoch for epoch, start in self._starts.items() if start < done]
-        if not epochs:
+        # From the last one back: a training may have very many epochs.
+        epoch = next((epoch for epoch, start in reversed(self._starts.items()) if start < done), None) if done > 0 else None
+        if epoch is None:
             return 0.0
-        epoch = max(epochs)
         start, end = self._starts[epoch], self._starts.get(epoch + 1)
         if end is None and self._length is not None:
             end = start + self._length

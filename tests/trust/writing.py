@@ -19,7 +19,7 @@ from tests.summary.epoch_records import epoch_of_records
 class Member:
     """A member of a session, as far as a session needs it."""
 
-    name = "member"
+    name, cost_hint = "member", ""
 
 
 def main(log_dir: str, start: int, count: int) -> None:
