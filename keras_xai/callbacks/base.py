@@ -103,9 +103,7 @@ class RecordingCallback(Stepping):
 
     name: ClassVar[str]
     default_figures: ClassVar[frozenset[str]] = frozenset()  # the figures that `logs` get by default
-    alarm_figures: ClassVar[frozenset[str]] = (
-        frozenset()
-    )  # figures that are 1 for an epoch in which any update was an alarm
+    alarm_figures: ClassVar[frozenset[str]] = frozenset()  # those that are 1 for an epoch with an alarm anywhere in it
     cost_hint: ClassVar[str] = ""  # what makes it cost less, in words for the user
     # Attributes that belong to one fit and hold its model, its file or its graphs, and what they are outside of one: a copy
     # of a callback, as search tools make them, has these.
@@ -146,9 +144,7 @@ class RecordingCallback(Stepping):
         self._last_update: int | None = None  # number of the last end of an epoch
         self._last_recorded: int | None = None  # number of an update
         self._is_inside = False  # the present update is inside an epoch
-        self._is_owed = (
-            False  # the present update was missing in a run that broke off: no step of this training is before it
-        )
+        self._is_owed = False  # it was missing in a run that broke off: no step of this training comes before it
         self._is_last_epoch = False  # the present update is the end of the last epoch
         self._alarms: dict[str, float] = {}  # alarm figures of the updates inside this epoch
 
