@@ -196,8 +196,9 @@ class StepCounter:
 
     def position(self, done: int) -> float:
         """Return how many epochs are over after so many steps: 1.5 in the middle of epoch 1; NaN where that is not known."""
-        # From the last one back: a training may have very many epochs.
-        epoch = next((epoch for epoch, start in reversed(self._starts.items()) if start < done), None) if done > 0 else None
+        epoch: int | None = None
+        if done > 0:  # from the last one back: a training may have very many epochs
+            epoch = next((number for number, start in reversed(self._starts.items()) if start < done), None)
         if epoch is None:
             return 0.0
         start, end = self._starts[epoch], self._starts.get(epoch + 1)
