@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from keras_xai.callbacks.base import RecordingCallback, fault_isolated
+from keras_xai.callbacks.base import RecordingCallback
+from keras_xai.callbacks.fault_isolation import fault_isolated
 from keras_xai.callbacks.model_parts import ModelParts
 from keras_xai.callbacks.response import Response, check_response, common_response, respond
 from keras_xai.callbacks.schedule import Every
