@@ -15,10 +15,11 @@ from keras_xai import backend
 from keras_xai.backend.building_time import seconds_built
 from keras_xai.backend.team import ALONE
 from keras_xai.callbacks.fault_isolation import IsolatedCallback, fault_isolated
+from keras_xai.callbacks.model_reading import ModelReading
 from keras_xai.callbacks.run_directory import checked_directory
 from keras_xai.callbacks.schedule import Every, Schedule
 from keras_xai.callbacks.session import RunSession
-from keras_xai.callbacks.step_counter import USUAL_BATCH, rows_counted, words_on_interval
+from keras_xai.callbacks.step_counter import USUAL_BATCH, words_on_interval
 from keras_xai.errors import InvalidInput
 from keras_xai.loop_params import LoopParams
 from keras_xai.probe import Probe
@@ -268,7 +269,7 @@ class RecordingCallback(IsolatedCallback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         session = self._joined_session()
         self._epoch = epoch
-        session.begin_epoch(epoch, self.model)
+        session.begin_epoch(epoch, ModelReading(self.model))
         if self._first_epoch is None:
             if session.counter is not None:
                 session.counter.agree(self._team)
@@ -318,7 +319,7 @@ class RecordingCallback(IsolatedCallback):
         assert session.counter is not None
         backend.get_backend().sync_model(self.model)
         session.counter.begin_batch(batch)
-        rows = self._team.agreed(session.counter.rows_of_batch(rows_counted(self.model)))
+        rows = self._team.agreed(session.counter.rows_of_batch(ModelReading(self.model).rows()))
         rows_per_update = session.rows_per_update()
         interval = session.counter.choose_interval(rows_per_update, rows or USUAL_BATCH)
         self.note(words_on_interval(interval, rows_per_update, rows, session.counter.length))
@@ -327,7 +328,7 @@ class RecordingCallback(IsolatedCallback):
     def on_update(self) -> None:
         """Look at the model inside an epoch, after the steps that were announced before the present one."""
         session = self._joined_session()
-        session.begin_update(self.model)
+        session.begin_update(ModelReading(self.model))
         self._prepare_once()
         self._is_inside, self._is_last_epoch = True, False
         assert session.counter is not None
@@ -340,7 +341,7 @@ class RecordingCallback(IsolatedCallback):
         self._prepare_once()  # after an epoch of one batch
         self._is_inside = self._is_owed = False
         self._is_last_epoch = epoch + 1 == (self.params or {}).get("epochs")
-        is_made = session.end_epoch(self.model) and self._last_recorded == session.number
+        is_made = session.end_epoch(ModelReading(self.model)) and self._last_recorded == session.number
         self._last_update = session.number
         self._make_update(session, logs, is_scheduled=self.is_scheduled(epoch) and not is_made)
 
@@ -374,7 +375,7 @@ class RecordingCallback(IsolatedCallback):
             self._last_recorded = update
         else:
             self.carry_forward(update, figures)
-        session.complete_update(self, self.name, self.cost.take(), logs, self.model)
+        session.complete_update(self, self.name, self.cost.take(), logs, ModelReading(self.model))
         self.on_update_written()
 
     def _check_others_have_this_callback(self) -> None:

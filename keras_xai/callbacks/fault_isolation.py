@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Concatenate, NamedTuple, ParamSpec
 from keras_xai import backend
 from keras_xai.backend.team import ALONE, Team, in_team
 from keras_xai.callbacks.loops.stepping import Stepping
+from keras_xai.callbacks.model_reading import ModelReading
 from keras_xai.callbacks.overhead import Stopwatch
 from keras_xai.callbacks.session import RunSession
 from keras_xai.errors import Alarm, FailedElsewhere, InvalidInput, named_fault
@@ -235,7 +236,7 @@ class IsolatedCallback(Stepping):
         """Write into the run that this callback has ended, where that could not be written at once."""
         try:
             if self._session is not None and hook == "on_epoch_begin":
-                self._session.begin_epoch(args[0], self.model)
+                self._session.begin_epoch(args[0], ModelReading(self.model))
             if self._failed_session is not None and hook == "on_train_end":
                 self._failed_session.write_last_stops()
         except Exception:

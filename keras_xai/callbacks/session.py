@@ -11,18 +11,15 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import keras
 import numpy as np
-from numpy.typing import NDArray
 
-from keras_xai.backend import get_backend
 from keras_xai.callbacks.directory_lock import DirectoryLock
 from keras_xai.callbacks.overhead import OverheadLedger, TimeSpent
 from keras_xai.callbacks.run_directory import Beginning, check_writable, choose_run
 from keras_xai.callbacks.schedule import Schedule
-from keras_xai.callbacks.step_counter import StepCounter, iterations_of, rows_counted
+from keras_xai.callbacks.step_counter import StepCounter
 from keras_xai.loop_params import LoopParams
 from keras_xai.probe import Probe
 from keras_xai.records import Epoch, Slices, Stop
@@ -31,6 +28,9 @@ from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 from keras_xai.summary.writer import Writer
 from keras_xai.updates import BEFORE, AtUpdate, Unit
+
+if TYPE_CHECKING:
+    from keras_xai.callbacks.model_reading import ModelReading
 
 logger = logging.getLogger("keras_xai")
 clock = time.perf_counter
@@ -239,7 +239,7 @@ class RunSession:
         """The number of the present update: the training steps done, or the epoch."""
         return self._last_begun if self.counter is None else self.counter.done
 
-    def begin_epoch(self, epoch: int, model: keras.Model) -> None:
+    def begin_epoch(self, epoch: int, model: ModelReading) -> None:
         """Begin an epoch; the first one decides which run is written."""
         if not self.has_begun:
             with self._failing_for_all():
@@ -251,9 +251,9 @@ class RunSession:
         self._update = _OpenUpdate(epoch)
         if self.counter is not None:
             needs_rows = any(schedule.is_auto for schedule in self._schedules)
-            self.counter.begin_epoch(epoch, iterations_of(model), rows_counted(model) if needs_rows else 0.0)
+            self.counter.begin_epoch(epoch, model.iterations(), model.rows() if needs_rows else 0.0)
 
-    def _open_file(self, epoch: int, model: keras.Model) -> None:
+    def _open_file(self, epoch: int, model: ModelReading) -> None:
         if any(schedule.counts_steps for schedule in self._schedules):
             self.counter = StepCounter(_positive(self.fit, "steps"), _positive(self.fit, "epochs"))
             self.ledger.counts_epochs = False
@@ -262,7 +262,7 @@ class RunSession:
         self._last_begun = epoch
         if not self.writes:
             return
-        beginning = Beginning(epoch, unit, None if self.counter is None else iterations_of(model))
+        beginning = Beginning(epoch, unit, None if self.counter is None else model.iterations())
         run = choose_run(self.log_dir, beginning, self._identity, self._preferred)
         self._lock, self.past = run.lock, run.past
         self._is_resumed = run.past is not None
@@ -294,17 +294,17 @@ class RunSession:
         if self.counter is not None:
             self.counter.end_batch(batch)
 
-    def begin_update(self, model: keras.Model) -> None:
+    def begin_update(self, model: ModelReading) -> None:
         """Begin the update inside an epoch that is due: bring the model's weights up to date, and read its metrics."""
         assert self.counter is not None
         update, number = self._update, self.counter.done
         if update is not None and update.has_begun and update.number == number:  # another callback has begun it
             return
-        get_backend().sync_model(model)
+        model.sync()
         loop = self.fit if isinstance(self.fit, LoopParams) else None
         if loop is not None and loop.sync is not None:
             loop.sync()
-        logs = _metrics(model) if loop is None else loop.means()
+        logs = model.metrics() if loop is None else loop.means()
         self._update = _OpenUpdate(self.counter.epoch, number, ends_epoch=False, has_begun=True, logs=logs)
 
     @property
@@ -322,7 +322,7 @@ class RunSession:
         pairs = zip(self._members, self._schedules, strict=True)
         return sum(member.rows_per_update() for member, schedule in pairs if schedule.is_auto)
 
-    def end_epoch(self, model: keras.Model) -> bool:
+    def end_epoch(self, model: ModelReading) -> bool:
         """Count the steps of the epoch that has ended; return True where an update was made at its last step already."""
         if self._update is None or not self._update.ends_epoch:
             self._update = _OpenUpdate(self._last_begun)
@@ -330,8 +330,7 @@ class RunSession:
             return False
         if not self._update.has_begun:
             steps_of_epoch = self.fit.steps_of_epoch if isinstance(self.fit, LoopParams) else None
-            steps_per_execution = getattr(model, "steps_per_execution", 1) or 1
-            self.counter.end_epoch(iterations_of(model), steps_per_execution, steps_of_epoch=steps_of_epoch)
+            self.counter.end_epoch(model.iterations(), model.steps_per_execution, steps_of_epoch=steps_of_epoch)
         self._update.has_begun = True
         last = self._last_written
         return last is not None and last.step == self.counter.done and not last.ends_epoch
@@ -396,7 +395,7 @@ class RunSession:
             self._notes.append(text)
 
     def complete_update(
-        self, member: Member, name: str, spent: TimeSpent, logs: Mapping[str, Any] | None, model: keras.Model
+        self, member: Member, name: str, spent: TimeSpent, logs: Mapping[str, Any] | None, model: ModelReading
     ) -> None:
         """Note that one callback has finished the update, at this cost; the last one's call writes the record.
 
@@ -414,7 +413,7 @@ class RunSession:
         if logs is not None:
             self._update.logs = logs
         if self.counter is not None:
-            self._update.iterations = iterations_of(model)
+            self._update.iterations = model.iterations()
         with self._failing_for_all():
             self._write_complete_update()
 
@@ -510,18 +509,6 @@ def _positive(fit: Any, name: str) -> int | None:
     """Return a number of Keras' `params`, None where it is not known."""
     value = fit.get(name) if isinstance(fit, Mapping) else None
     return int(value) if value else None
-
-
-def _metrics(model: keras.Model) -> dict[str, NDArray[Any]]:
-    """Return the metrics so far of the epoch that runs, as Keras' `logs` have them at its end; none where they cannot be read."""
-    try:
-        results = model.get_metrics_result()
-        if not rows_counted(model):  # a train step of the user's own leaves Keras' loss at 0
-            results.pop("loss", None)
-        return {name: keras.ops.convert_to_numpy(value) for name, value in results.items()}
-    except Exception:  # a metric of the user's own may not be ready for it
-        logger.debug("the metrics inside the epoch could not be read", exc_info=True)
-        return {}
 
 
 def _joined(earlier: Epoch | None, record: Epoch) -> Epoch:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-import keras
-import numpy as np
-
-from keras_xai.backend.team import Team
 from keras_xai.callbacks.schedule import Schedule
 from keras_xai.records import Epoch
+
+if TYPE_CHECKING:
+    from keras_xai.backend.team import Team
 
 AUTO_UPDATES = 30  # of a whole training, where the interval is chosen automatically
 AUTO_SHARE = 0.05  # of the rows that the training passes through the model, at most so many are ours
@@ -207,25 +207,6 @@ class StepCounter:
         if end is None or end <= start:
             return float("nan")
         return epoch + min(1.0, (done - start) / (end - start))
-
-
-def iterations_of(model: keras.Model) -> int | None:
-    """Return how many steps the optimizer has counted, those of accumulation among them; None without an optimizer."""
-    optimizer = getattr(model, "optimizer", None)
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    count = getattr(optimizer, "_iterations", None)
-    if count is None:
-        return None
-    return int(np.asarray(keras.ops.convert_to_numpy(getattr(count, "value", count) + 0)))
-
-
-def rows_counted(model: keras.Model) -> float:
-    """Return the rows over which Keras' own loss is a mean at present, 0 where it keeps no count."""
-    for metric in getattr(model, "metrics", ()):
-        count = getattr(metric, "count", None)
-        if metric.name == "loss" and count is not None:
-            return float(keras.ops.convert_to_numpy(count))
-    return 0.0
 
 
 def words_on_interval(interval: int, rows_of_update: float, batch: int | None, length: int | None) -> str:

@@ -13,7 +13,7 @@ from keras_xai.backend.apply_hook import HeldHook
 from keras_xai.backend.gradient_table import Variable
 from keras_xai.backend.recorder import Tensor, TrainFunction
 from keras_xai.callbacks.loops.hooks import LoopHooks
-from keras_xai.callbacks.step_counter import rows_counted
+from keras_xai.callbacks.model_reading import ModelReading
 from keras_xai.loop_params import LoopParams
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ class StepHearing:
             self._hooks.begin_epoch()
             # Newer versions of Keras reset the metrics in each `train_on_batch`: then they are not those of the step before.
             if self._metrics_run_on is None and self._hooks.steps:
-                self._metrics_run_on = rows_counted(self._model) > 0
+                self._metrics_run_on = ModelReading(self._model).rows() > 0
             # That of the callbacks, where one of them records.
             function = self._model.train_function or plain
             result = function(*arguments)
