@@ -104,10 +104,12 @@ def stylesheet():
 
 def test_motion_stands_under_the_wish_for_it():
     """Nothing moves unless the person has not asked for less of it."""
-    text = (Path(keras_xai.plugin.__file__).parent / "static" / "style.css").read_text()
-    still, moving = text.split("@media (prefers-reduced-motion: no-preference) {")
-    for word in ("transition", "animation", "scroll-behavior"):
-        assert word not in still
+    folder = Path(keras_xai.plugin.__file__).parent / "static"
+    texts = {path.name: path.read_text() for path in (folder / "style.css", *sorted((folder / "styles").iterdir()))}
+    still, moving = texts.pop("motion.css").split("@media (prefers-reduced-motion: no-preference) {")
+    for text in (still, *texts.values()):
+        for word in ("transition", "animation", "scroll-behavior"):
+            assert word not in text
     assert "transition" in moving
 
 

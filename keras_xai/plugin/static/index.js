@@ -5,6 +5,21 @@
 import { fetchAnswer } from "./core/api.js";
 import { lastFocus } from "./core/state.js";
 
+/** Every stylesheet, in the order in which they apply: the page never shows without them. */
+const STYLES = [
+  "style",
+  "styles/bar",
+  "styles/rail",
+  "styles/panels",
+  "styles/attributions",
+  "styles/mappings",
+  "styles/alerts",
+  "styles/states",
+  "styles/transport",
+  "styles/narrow",
+  "styles/motion",
+];
+
 /** Every module behind this one: those that only others name would be discovered late. */
 export const MODULES = [
   "core/alerts",
@@ -48,13 +63,12 @@ function link(attributes) {
   return new Promise((done) => Object.assign(node, { onload: done, onerror: done }));
 }
 
-// The server's answers first, with those on the run that was looked at last: they are what the page waits for longest. The
-// page never shows without its stylesheet.
+// The server's answers first, with those on the run that was looked at last: they are what the page waits for longest.
 const focus = new URLSearchParams(lastFocus().map((name) => ["focus", name]));
 const requests = {
   index: fetchAnswer(`./index?${focus}`),
   theme: fetchAnswer("./theme"),
-  style: link({ rel: "stylesheet", href: beside("./style.css") }),
+  style: Promise.all(STYLES.map((name) => link({ rel: "stylesheet", href: beside(`./${name}.css`) }))),
 };
 for (const request of Object.values(requests)) request.catch(() => {}); // a fault is said where the answer is awaited
 for (const name of MODULES) link({ rel: "modulepreload", href: beside(`./${name}.js`) });
