@@ -29,7 +29,7 @@ from keras_xai.analysis.outputs import (
 from keras_xai.analysis.reliance_gap import carriers_in_words
 from keras_xai.analysis.vocabulary import vocabulary
 from keras_xai.events import event_key, events
-from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, ramp
+from keras_xai.figures.colour import MAPS, RUN_DASHES, RUNS, THEMES, TOKENS, ramp
 from keras_xai.figures.mappings import class_colours
 from keras_xai.judgement import not_finite_since, noted, part_name
 from keras_xai.plugin.framing import LEVELS, Quantized, framed, means, quantized
@@ -50,7 +50,7 @@ def theme() -> dict[str, Any]:
     for name in THEMES:
         maps = {map_name: ramp(name, map_name) for map_name in MAPS}
         themes[name] = {"tokens": TOKENS[name], "runs": RUNS[name], "maps": maps}
-    return {**themes, "vocabulary": vocabulary()}
+    return {**themes, "dashes": RUN_DASHES, "vocabulary": vocabulary()}
 
 
 def card(name: str, run: Run) -> dict[str, Any]:

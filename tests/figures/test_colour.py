@@ -10,7 +10,19 @@ import numpy as np
 import pytest
 
 import keras_xai.plugin
-from keras_xai.figures.colour import MAPS, RUNS, STOPS, THEMES, TOKENS, oklab, ramp, run_colour, srgb
+from keras_xai.figures.colour import (
+    MAPS,
+    RUN_DASHES,
+    RUNS,
+    STOPS,
+    THEMES,
+    TOKENS,
+    oklab,
+    ramp,
+    run_colour,
+    run_dash,
+    srgb,
+)
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -120,5 +132,52 @@ def test_the_stylesheet_agrees():
 
 
 def test_run_colours_come_round():
-    """Six colours, then again from the first."""
-    assert [run_colour("light", i) for i in (0, 6, 7)] == [RUNS["light"][0], RUNS["light"][0], RUNS["light"][1]]
+    """Twelve colours, then again from the first with another dash, and after four turns with the first dash."""
+    assert len(RUNS["light"]) == len(RUNS["dark"]) == 12
+    assert [run_colour("light", i) for i in (0, 12, 13)] == [RUNS["light"][0], RUNS["light"][0], RUNS["light"][1]]
+    assert [run_dash(i) for i in (0, 11, 12, 24, 48)] == [
+        RUN_DASHES[0],
+        RUN_DASHES[0],
+        RUN_DASHES[1],
+        RUN_DASHES[2],
+        RUN_DASHES[0],
+    ]
+    looks = {(run_colour("light", i), run_dash(i)) for i in range(48)}
+    assert len(looks) == 48
+    assert len({*RUN_DASHES, *(run_dash(i, dotted=True) for i in (0, 12, 24, 36))}) == 8
+
+
+# Machado, Oliveira & Fernandes 2009, "A physiologically-based model for simulation of color vision deficiency", severity 1.0.
+SEEN_WITHOUT = {
+    "red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def distances(colours, others, cone=None):
+    """Distances in OKLab of colours from others, as people see them who lack a cone."""
+
+    def lab(hexes):
+        if cone is None:
+            return oklab(hexes)
+        values = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in hexes]) / 255
+        linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+        linear = np.clip(linear @ np.transpose(SEEN_WITHOUT[cone]), 0, 1)
+        coded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+        return oklab(tuple(f"#{row.tobytes().hex()}" for row in np.rint(255 * coded).astype(np.uint8)))
+
+    return np.linalg.norm(lab(colours)[:, None] - lab(others)[None], axis=-1)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("cone", [None, *SEEN_WITHOUT])
+def test_run_colours_can_be_told_apart(theme, cone):
+    """Twelve runs from each other, and from the colours of the alarm and of what is selected, whatever cone a person lacks.
+
+    0.02 is the difference that is just noticed between two fields; the bars here are for thin lines.
+    """
+    apart = distances(RUNS[theme], RUNS[theme], cone) + np.eye(12)
+    assert apart.min() >= (0.12 if cone is None else 0.07)
+    marks = distances(RUNS[theme], (TOKENS[theme]["alarm"], TOKENS[theme]["accent"]), cone)
+    assert marks.min() >= (0.085 if cone is None else 0.05)
