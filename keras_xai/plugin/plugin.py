@@ -61,6 +61,7 @@ READ_FOR_RUN = ("probe", "weight_gradients", "importance", "importance_live", "d
 # Options of a panel that a request may give, as text and as whole numbers.
 TEXT_OPTIONS = ("source", "statistic", "variable", "method", "by", "layer")
 NUMBER_OPTIONS = ("epoch", "sample")
+MAX_ROWS = 5000  # of a panel that a request may choose
 COMPACT = {"compact": True, "kernels_only": True, "labels": 16}
 
 
@@ -342,7 +343,23 @@ def _options(request: Request) -> dict[str, Any]:
         number = _integer(request, key)
         if number is not None:
             options[key] = number
+    if request.args.get("only"):
+        options["only"] = _numbers(request.args["only"])
     return options | COMPACT if "compact" in request.args else options
+
+
+def _numbers(text: str) -> list[int]:
+    """Return numbers that are given as ranges: "0-2.7" is [0, 1, 2, 7]."""
+    numbers: list[int] = []
+    for part in text.split("."):
+        first, _, last = part.partition("-")
+        ends = (first, last or first)
+        if not all(end.isascii() and end.isdecimal() and len(end) < 6 for end in ends):
+            raise InvalidInput(f"only={text[:40]!r}: expected numbers and ranges, as in 0-2.7.")
+        if len(numbers) + int(ends[1]) - int(ends[0]) >= MAX_ROWS:
+            raise InvalidInput(f"only={text[:40]!r}: more than {MAX_ROWS} numbers.")
+        numbers += range(int(ends[0]), int(ends[1]) + 1)
+    return numbers
 
 
 def _film_updates(run: Run, method: str) -> list[int]:
