@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
+
+Name = list[list[str]]  # parts, in sections
+Stretch = tuple[int, range]  # of parts of a section
 
 CUT = "…"
 MIN_CUT = 3  # letters; fewer are not worth a mark
@@ -28,9 +32,9 @@ def distinct(names: Iterable[str], length: int) -> list[str]:
     wholes = list(dict.fromkeys(names))
     cut = [name for name in wholes if len(name) > length]
     long = list(cut)
-    for parts_of in (_folders, _words):
+    for sections_of in (_by_folder, _by_word):
         if len(cut) > 1 and any(len(label) > length for label in cut):
-            cut = _without_common([parts_of(label) for label in cut], length)
+            cut = _without_common(sections_of(cut), length)
     labels = {name: name for name in wholes}
     labels |= {name: clip(label, length) for name, label in zip(long, cut, strict=True)}
     _keep_apart(labels, dict(zip(long, cut, strict=True)), length)
@@ -50,48 +54,59 @@ def _folders(name: str) -> list[str]:
     return re.findall(r"[^/]*/|[^/]+$", name)
 
 
-def _words(name: str) -> list[str]:
-    return _WORDS.findall(name)
+def _by_folder(names: Sequence[str]) -> list[Name]:
+    """Return names as one section of folders each."""
+    return [[_folders(name)] for name in names]
 
 
-def _without_common(names: Sequence[Sequence[str]], length: int) -> list[str]:
-    """Return names, as lists of parts, without parts that all of them share: at the same place, or at start and end.
+def _by_word(names: Sequence[str]) -> list[Name]:
+    """Return names as words: a section for each folder where all names have as many, else one."""
+    folders = [_folders(name) for name in names]
+    if len(set(map(len, folders))) > 1:
+        return [[_WORDS.findall(name)] for name in names]
+    return [[_WORDS.findall(folder) for folder in parts] for parts in folders]
+
+
+def _without_common(names: Sequence[Name], length: int) -> list[str]:
+    """Return names without parts that all of them share in a section: at the same place, or at its start and end.
 
     The longest stretches of such parts are left out first, and no more than needed.
     """
-    shortest = min(map(len, names))
-    head = next((k for k in range(shortest) if len({parts[k] for parts in names}) > 1), shortest - 1)
-    tail = next((k for k in range(shortest - head) if len({parts[-1 - k] for parts in names}) > 1), shortest - head - 1)
-    stretches = [range(head), range(-tail, 0)]
-    if all(len(parts) == shortest for parts in names):
-        is_common = [len({parts[k] for parts in names}) == 1 for k in range(shortest)]
-        stretches = _stretches(is_common)
-    stretches.sort(key=lambda stretch: -sum(len(names[0][k]) for k in stretch))
-    labels = ["".join(parts) for parts in names]
+    stretches: list[Stretch] = []
+    for section in range(len(names[0])):
+        stretches += [(section, stretch) for stretch in _common_stretches([name[section] for name in names])]
+    stretches.sort(key=lambda stretch: -sum(len(names[0][stretch[0]][k]) for k in stretch[1]))
+    labels = ["".join(itertools.chain.from_iterable(name)) for name in names]
     for count in range(1, len(stretches) + 1):
         if max(map(len, labels)) <= length:
             break
-        labels = [_marked(parts, stretches[:count]) for parts in names]
+        labels = [_marked(name, stretches[:count]) for name in names]
     return labels
 
 
-def _stretches(is_common: Sequence[bool]) -> list[range]:
-    """Return the unbroken stretches of parts that are common."""
-    stretches, start = [], 0
-    for k, common in enumerate([*is_common, False]):
-        if common:
-            continue
-        if k > start:
-            stretches.append(range(start, k))
-        start = k + 1
-    return stretches
+def _common_stretches(names: Sequence[Sequence[str]]) -> list[range]:
+    """Return the stretches of parts that names share; those at their ends are counted from there."""
+    shortest = min(map(len, names))
+    is_common = [len({parts[k] for parts in names}) == 1 for k in range(shortest)]
+    if all(len(parts) == shortest for parts in names):
+        stretches, start = [], 0
+        for k, common in enumerate([*is_common, False]):
+            if not common:
+                stretches.append(range(start, k))
+                start = k + 1
+        return stretches
+    head = next((k for k, common in enumerate(is_common) if not common), shortest - 1)
+    tail = next((k for k in range(shortest - head) if len({parts[-1 - k] for parts in names}) > 1), shortest - head - 1)
+    return [range(head), range(-tail, 0)]
 
 
-def _marked(parts: Sequence[str], stretches: Sequence[range]) -> str:
+def _marked(name: Name, stretches: Sequence[Stretch]) -> str:
     """Return the parts of a name with a mark in place of each stretch that is long enough; slashes at its ends stay."""
+    parts = list(itertools.chain.from_iterable(name))
     texts = list(parts)
-    for stretch in stretches:
-        places = [k % len(parts) for k in stretch]
+    for section, stretch in stretches:
+        first = sum(map(len, name[:section]))
+        places = [first + k % len(name[section]) for k in stretch]
         whole = "".join(parts[k] for k in places)
         inner = whole.strip("/")
         if len(inner) < MIN_CUT:

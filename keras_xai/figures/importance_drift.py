@@ -102,8 +102,8 @@ def _other_scores(run: Recorded, look: Look) -> list[dict[str, Any]]:
         if choice is not None:
             source, importance = choice
             name = f"{other.name} {SOURCES[source]}"
-            style = {"width": 1.25, "dash": other.dash()}
-            lines.append(line(name, importance.updates, importance.score, look.colour_of(other), **style))
+            colour, dash = look.colour_of(other), other.dash()
+            lines.append(line(name, importance.updates, importance.score, colour, width=1.25, dash=dash))
     return lines
 
 

@@ -2,6 +2,7 @@
  * What TensorBoard imports. It asks for everything at once: the other modules, the stylesheet, and the server's first answers,
  * which would else be asked for one after the other.
  */
+import { address } from "./core/address.js";
 import { fetchAnswer } from "./core/api.js";
 import { lastFocus } from "./core/state.js";
 
@@ -10,6 +11,8 @@ const STYLES = [
   "style",
   "styles/bar",
   "styles/rail",
+  "styles/find",
+  "styles/runs_table",
   "styles/panels",
   "styles/attributions",
   "styles/mappings",
@@ -22,19 +25,28 @@ const STYLES = [
 
 /** Every module behind this one: those that only others name would be discovered late. */
 export const MODULES = [
+  "core/address",
+  "core/ago",
   "core/alerts",
   "core/chart",
   "core/colour",
   "core/controls",
+  "core/copy_link",
   "core/dom",
+  "core/filter",
   "core/gallery",
   "core/image",
   "core/memo",
+  "core/names",
+  "core/run_groups",
+  "core/run_rows",
   "core/updates",
+  "core/windowed",
   "epoch_slider",
   "marks/importance",
   "marks/slopes",
   "marks/tiles",
+  "rail_edge",
   "runs",
   "shell",
   "views/alert_list",
@@ -46,6 +58,7 @@ export const MODULES = [
   "views/overview",
   "views/probe_attributions",
   "views/reliance_gap",
+  "views/runs_table",
   "views/view",
   "views/weight_gradients",
 ];
@@ -64,7 +77,8 @@ function link(attributes) {
 }
 
 // The server's answers first, with those on the run that was looked at last: they are what the page waits for longest.
-const focus = new URLSearchParams(lastFocus().map((name) => ["focus", name]));
+const names = [address.linked?.focus ?? "", ...lastFocus()];
+const focus = new URLSearchParams(names.map((name) => ["focus", name]));
 const requests = {
   index: fetchAnswer(`./index?${focus}`),
   theme: fetchAnswer("./theme"),

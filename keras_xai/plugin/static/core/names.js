@@ -19,8 +19,8 @@ export function distinct(names, length) {
   const wholes = [...new Set(names)];
   const long = wholes.filter((name) => lengthOf(name) > length);
   let cut = long;
-  for (const partsOf of [foldersOf, wordsOf]) {
-    if (long.length > 1 && isLonger(cut, length)) cut = withoutCommon(cut.map(partsOf), length);
+  for (const sectionsOf of [byFolder, byWord]) {
+    if (long.length > 1 && isLonger(cut, length)) cut = withoutCommon(sectionsOf(cut), length);
   }
   const labels = new Map(wholes.map((name) => [name, name]));
   long.forEach((name, i) => labels.set(name, clip(cut[i], length)));
@@ -60,29 +60,44 @@ const foldersOf = (name) => name.match(/[^/]*\/|[^/]+$/gu) ?? [];
  */
 const wordsOf = (name) => name.match(WORDS) ?? [];
 
+/** A name as parts, in sections. @typedef {string[][]} Name */
+/** Parts of a section. @typedef {{section: number, places: number[]}} Stretch */
+
 /**
- * Names, as lists of parts, without parts that all of them share: at the same place, or at start and end. The longest stretches
+ * Names as one section of folders each.
+ * @param {string[]} names
+ * @returns {Name[]}
+ */
+const byFolder = (names) => names.map((name) => [foldersOf(name)]);
+
+/**
+ * Names as words: a section for each folder where all names have as many, else one.
+ * @param {string[]} names
+ * @returns {Name[]}
+ */
+function byWord(names) {
+  const folders = names.map(foldersOf);
+  const alike = folders.every((parts) => parts.length === folders[0].length);
+  return alike ? folders.map((parts) => parts.map(wordsOf)) : names.map((name) => [wordsOf(name)]);
+}
+
+/**
+ * Names without parts that all of them share in a section: at the same place, or at its start and end. The longest stretches
  * of such parts are left out first, and no more than needed.
- * @param {string[][]} names
+ * @param {Name[]} names
  * @param {number} length
  */
 function withoutCommon(names, length) {
-  const shortest = Math.min(...names.map((parts) => parts.length));
   const [first] = names;
-  /** @param {number} k @returns {boolean} */
-  const agreeAt = (k) => names.every((parts) => parts.at(k) === first.at(k));
-  let head = 0;
-  while (head < shortest - 1 && agreeAt(head)) head++;
-  let tail = 0;
-  while (tail < shortest - head - 1 && agreeAt(-1 - tail)) tail++;
-  let found = [span(0, head), span(-tail, 0)];
-  if (names.every((parts) => parts.length === shortest)) found = stretches(first.map((_, k) => agreeAt(k)));
-  /** @param {number[]} stretch */
-  const size = (stretch) => stretch.reduce((sum, k) => sum + lengthOf(first.at(k) ?? ""), 0);
+  const found = first.flatMap((_, section) =>
+    commonStretches(names.map((name) => name[section])).map((places) => ({ section, places })),
+  );
+  /** @param {Stretch} stretch */
+  const size = ({ section, places }) => places.reduce((sum, k) => sum + lengthOf(first[section].at(k) ?? ""), 0);
   found.sort((a, b) => size(b) - size(a));
-  let labels = names.map((parts) => parts.join(""));
+  let labels = names.map((name) => name.flat().join(""));
   for (let count = 1; count <= found.length && isLonger(labels, length); count++) {
-    labels = names.map((parts) => marked(parts, found.slice(0, count)));
+    labels = names.map((name) => marked(name, found.slice(0, count)));
   }
   return labels;
 }
@@ -94,30 +109,43 @@ function withoutCommon(names, length) {
 const span = (start, end) => Array.from({ length: end - start }, (_, k) => start + k);
 
 /**
- * The unbroken stretches of parts that are common.
- * @param {boolean[]} common
+ * The stretches of parts that names share; those at their ends are counted from there.
+ * @param {string[][]} names
  */
-function stretches(common) {
-  /** @type {number[][]} */
-  const out = [];
-  let start = 0;
-  for (let k = 0; k <= common.length; k++) {
-    if (common[k]) continue;
-    if (k > start) out.push(span(start, k));
-    start = k + 1;
+function commonStretches(names) {
+  const shortest = Math.min(...names.map((parts) => parts.length));
+  const [first] = names;
+  /** @param {number} k @returns {boolean} */
+  const agreeAt = (k) => names.every((parts) => parts.at(k) === first.at(k));
+  if (names.every((parts) => parts.length === shortest)) {
+    const out = [];
+    let start = 0;
+    for (let k = 0; k <= shortest; k++) {
+      if (k < shortest && agreeAt(k)) continue;
+      out.push(span(start, k));
+      start = k + 1;
+    }
+    return out;
   }
-  return out;
+  let head = 0;
+  while (head < shortest - 1 && agreeAt(head)) head++;
+  let tail = 0;
+  while (tail < shortest - head - 1 && agreeAt(-1 - tail)) tail++;
+  return [span(0, head), span(-tail, 0)];
 }
 
 /**
  * The parts of a name with a mark in place of each stretch that is long enough; slashes at its ends stay.
- * @param {string[]} parts
- * @param {number[][]} found
+ * @param {Name} name
+ * @param {Stretch[]} found
  */
-function marked(parts, found) {
+function marked(name, found) {
+  const parts = name.flat();
   const texts = [...parts];
   for (const stretch of found) {
-    const places = stretch.map((k) => (k + parts.length) % parts.length);
+    const first = name.slice(0, stretch.section).reduce((sum, section) => sum + section.length, 0);
+    const { length } = name[stretch.section];
+    const places = stretch.places.map((k) => first + ((k + length) % length));
     const whole = places.map((k) => parts[k]).join("");
     const inner = whole.replace(/^\/+|\/+$/g, "");
     if (lengthOf(inner) < MIN_CUT) continue;
