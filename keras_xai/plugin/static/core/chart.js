@@ -4,6 +4,7 @@
  */
 import { runColour, themeName, token } from "./colour.js";
 import { clamp, h, key, position, s } from "./dom.js";
+import { runKeys } from "../marks/run_keys.js";
 import { set } from "./state.js";
 import { BEFORE } from "./updates.js";
 
@@ -220,7 +221,6 @@ function figureParameters(context, overlays) {
 }
 
 const DASHES = { live: "solid", clean: "dotted", data: "dashed" };
-const RUNS_NAMED = 4;
 
 /**
  * Which line of the drift score is which: the sources of a run that stands alone, or the runs.
@@ -231,10 +231,9 @@ export function scoreKeys(context, both = false) {
   const sources = /** @type {Source[]} */ (Object.keys(context.run.sources));
   const colour = runColour(context.place(context.name));
   const namesSources = sources.length > 1 && (both || context.picked.length === 1);
-  const runs = context.picked.filter((name) => !namesSources || name !== context.name).slice(0, RUNS_NAMED);
+  const runs = context.picked.filter((name) => !namesSources || name !== context.name);
   const sourceKeys = sources.map((source) => key(context.vocabulary.sources[source], colour, DASHES[source]));
-  const runKeys = runs.map((name) => key(name, runColour(context.place(name))));
-  return namesSources ? [...sourceKeys, ...runKeys] : runKeys;
+  return [...(namesSources ? sourceKeys : []), ...runKeys(context, runs, namesSources ? 2 : 4)];
 }
 
 /** After the next frame, when nothing else is to be done; not every browser tells when that is. */

@@ -118,6 +118,34 @@ class FilterBox {
 }
 
 /**
+ * One of a few, which narrows a list.
+ * @param {"alertVerdict" | "alertSource" | "alertWhen" | "sampleClass"} name of the selection
+ * @param {string} label
+ * @param {[value: string, text: string][]} options
+ */
+export function choice(name, label, options) {
+  const node = h(
+    "select",
+    { "aria-label": label, "data-key": `choice ${name}`, onchange: () => set({ [name]: node.value }) },
+    options.map(([value, text]) => h("option", { value }, text)),
+  );
+  node.value = state[name];
+  return node;
+}
+
+/**
+ * The names that a filter finds, by their numbers; null where nothing is typed.
+ * @param {"layerFilter" | "featureFilter"} filter
+ * @param {string[]} names
+ * @returns {number[] | null}
+ */
+export function foundRows(filter, names) {
+  if (!state[filter]) return null;
+  const { test } = matcher(state[filter]);
+  return [...names.keys()].filter((row) => test(names[row]));
+}
+
+/**
  * Rows by their numbers, as the server takes them: 0-2.7 for 0, 1, 2 and 7.
  * @param {number[]} numbers in their order
  */

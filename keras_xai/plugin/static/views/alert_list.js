@@ -4,6 +4,7 @@ import { h, percent, signed, signedPercent } from "../core/dom.js";
 import { set } from "../core/state.js";
 import { named } from "../core/updates.js";
 import { measuredAt, row, shareWords } from "../marks/importance.js";
+import { findAlerts } from "./alert_finder.js";
 import { linkToSamples } from "./links.js";
 
 const FEATURES_OF_ALERT = 3;
@@ -13,12 +14,12 @@ const FEATURES_OF_ALERT = 3;
  * @param {RunContext} context
  * @param {AlertRecord[]} alerts
  */
-export const alertList = (context, alerts) =>
-  h(
-    "ul",
-    { class: "alerts" },
-    eventsOf(alerts).map((event) => eventEntry(context, event)),
-  );
+export function alertList(context, alerts) {
+  const { finder, found } = findAlerts(context, eventsOf(alerts));
+  const none = found.length ? null : h("p", { class: "note" }, "No alert is found.");
+  const entries = found.map((event) => eventEntry(context, event));
+  return h("div", {}, finder, none, h("ul", { class: "alerts" }, entries));
+}
 
 /**
  * @param {RunContext} context
