@@ -80,7 +80,7 @@ const TITLES_OF_CHANGES = ["feature", "share", "now", "z"];
 function movesTable(context, event) {
   const rows = event.flatMap((alert) => moveRows(context, alert));
   if (!rows.length) return null;
-  const titles = TITLES[event[0].source] ?? [...TITLES_OF_CHANGES, `seen by, ${context.run.unit}`];
+  const titles = TITLES[event[0].source] ?? [...TITLES_OF_CHANGES, `seen on, ${context.run.unit}`];
   const head = titles.map((title) => h("th", { scope: "col" }, title));
   return h("table", {}, h("tr", {}, head), rows);
 }
