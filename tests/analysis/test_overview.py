@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_xai.analysis.formatting import count, percent, power, short
 from keras_xai.analysis.event_sentence import event_sentence
+from keras_xai.analysis.formatting import count, percent, power, short
 from keras_xai.analysis.overview import summary
 from keras_xai.events import events
 from keras_xai.records import Alert, Importance
