@@ -88,7 +88,8 @@ def event_sentence(event: Event) -> str:
         return f"{changed.moment.capitalize()}: {start}{rate}."
     if moved.update < changed.update:
         return f"{moved.moment.capitalize()}: {_move(moved)}, and at {changed.moment} {start}{rate}."
-    return f"{changed.moment.capitalize()}: {start}, and by {moved.moment} {_answer(event, moved)}{rate}."
+    when = "at once" if moved.update == changed.update else f"by {moved.moment}"
+    return f"{changed.moment.capitalize()}: {start}, and {when} {_answer(event, moved)}{rate}."
 
 
 def _seen_on_probe(alert: Alert) -> str:

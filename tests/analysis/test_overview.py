@@ -37,6 +37,10 @@ SENTENCES = [
         [alert(16, "live", CHANGED), alert(15, "clean", MOVED, name="age")],
         "Epoch 15: the model moved its reliance to age, and at epoch 16 the training data changed in dose.",
     ),
+    (
+        [alert(14, "live", CHANGED), alert(14, "clean", MOVED)],
+        "Epoch 14: the training data changed in dose, and at once the model relies on it.",
+    ),
     ([alert(14, "live", CHANGED)], "Epoch 14: the training data changed in dose."),
     ([alert(9, "clean", MOVED)], "Epoch 9: the model moved its reliance to dose."),
     (

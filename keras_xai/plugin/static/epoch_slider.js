@@ -6,8 +6,8 @@ import { clamp, h, hideTip, linear, position, s, tip } from "./core/dom.js";
 import { set, state } from "./core/state.js";
 import { BEFORE, capitalized, moment, named } from "./core/updates.js";
 
-const HEIGHT = 62;
-const BASE = 36; // where the rule stands
+const HEIGHT = 50;
+const BASE = 28; // where the rule stands
 const ALERT_REACH = 6; // pixels from an alert that are still meant for it
 const STEP_MILLISECONDS = 420; // of the play button
 const PLAYED_STEPS = 60; // of a long run
@@ -238,9 +238,17 @@ export class EpochSlider {
     setAttributes(this.#knob, { cx: x, fill: token("accent"), stroke: token("rail") });
   }
 
+  /** Where there is no run. */
+  showNothing() {
+    this.#background.replaceChildren();
+    this.#knob.style.display = this.#done.style.display = "none";
+    this.#latest.setAttribute("aria-pressed", String(state.epoch === null));
+    this.#showNone();
+  }
+
   #showNone() {
     this.#title.textContent = "No epoch yet";
-    this.#time.textContent = "waiting for the first";
+    this.#time.textContent = this.#context ? "waiting for the first" : "";
     this.#time.title = "";
     this.#setValue(0, 0, 0);
   }
@@ -320,7 +328,7 @@ function ridge(run, x) {
     return score === null ? [] : [{ epoch, score }];
   });
   if (points.length < 2) return [];
-  const y = linear(0, Math.max(2.1 * source.limit, ...points.map(({ score }) => score)), BASE - 1, 10);
+  const y = linear(0, Math.max(2.1 * source.limit, ...points.map(({ score }) => score)), BASE - 1, 6);
   const line = points.map(({ epoch, score }) => `L${x(epoch).toFixed(1)} ${y(score).toFixed(1)}`).join("");
   const [from, to] = [x(points[0].epoch), x(points[points.length - 1].epoch)];
   const d = `M${from} ${BASE}${line}L${to} ${BASE}z`;
@@ -394,7 +402,7 @@ function epochMarks(epochs, x, width) {
   const labels = epochLabels(epochs[0], epochs[epochs.length - 1], Math.max(5, Math.floor(width / LABEL_ROOM)));
   const texts = labels.flatMap((epoch) => [
     tick(epoch, 4),
-    s("text", { x: x(epoch), y: BASE + 21, "text-anchor": "middle" }, String(epoch)),
+    s("text", { x: x(epoch), y: BASE + 18, "text-anchor": "middle" }, String(epoch)),
   ]);
   return [...ticks, ...texts];
 }

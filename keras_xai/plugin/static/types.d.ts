@@ -168,6 +168,8 @@ interface Summary {
   facts: Fact[];
   alarm: boolean;
   before: number;
+  /** that moved, or the most important one; "" without an importance */
+  feature: string;
   faults: string[];
   watch: string;
   health: string;
