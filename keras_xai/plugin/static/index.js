@@ -33,6 +33,7 @@ export const MODULES = [
   "core/memo",
   "core/updates",
   "epoch_slider",
+  "marks/change_tile",
   "marks/importance",
   "marks/input_pixels",
   "marks/slopes",
