@@ -274,17 +274,17 @@ def fit_volumes(log_dir: Path, quiet: Any) -> None:
     import keras_xai as kx
 
     generator = np.random.default_rng(0)
-    x, y = generator.normal(0, 0.3, (400, 8, 16, 16, 1)).astype("float32"), np.arange(400) % 2
-    grid = np.stack(np.meshgrid(np.arange(8), np.arange(16), np.arange(16), indexing="ij"), -1)
+    x, y = generator.normal(0, 0.3, (256, 6, 12, 12, 1)).astype("float32"), np.arange(256) % 2
+    grid = np.stack(np.meshgrid(np.arange(6), np.arange(12), np.arange(12), indexing="ij"), -1)
     for scan, has_nodule in zip(x, y, strict=True):
-        body = np.exp(-(((grid - [4, 8, 8]) / [4, 6, 6]) ** 2).sum(-1))
-        at = generator.integers([2, 4, 4], [6, 12, 12])
+        body = np.exp(-(((grid - [3, 6, 6]) / [3, 5, 5]) ** 2).sum(-1))
+        at = generator.integers([1, 3, 3], [5, 9, 9])
         nodule = np.exp(-((grid - at) ** 2).sum(-1) / 3) if has_nodule else 0.0
         scan[..., 0] += body + 1.5 * nodule
     layers = keras.layers
     model = keras.Sequential(
         [
-            keras.Input((8, 16, 16, 1)),
+            keras.Input((6, 12, 12, 1)),
             layers.Conv3D(8, 3, activation="relu", padding="same"),
             layers.MaxPooling3D(2),
             layers.Conv3D(8, 3, activation="relu", padding="same"),
@@ -292,9 +292,9 @@ def fit_volumes(log_dir: Path, quiet: Any) -> None:
             layers.Dense(2),
         ]
     )
-    probe = kx.Probe(x[240:], y[240:], kind="volume", class_names=["clear", "nodule"])
-    watch = [kx.Explain(log_dir, probe, live=(x[:240], y[:240]), mappings=True, **quiet)]
-    fit(model, (x[:240], y[:240]), (x[240:], y[240:]), watch, epochs=12)
+    probe = kx.Probe(x[128:], y[128:], kind="volume", class_names=["clear", "nodule"])
+    watch = [kx.Explain(log_dir, probe, live=(x[:128], y[:128]), **quiet)]
+    fit(model, (x[:128], y[:128]), (x[128:], y[128:]), watch, epochs=10)
 
 
 def write_long(log_dir: Path, epochs: int = 300) -> None:

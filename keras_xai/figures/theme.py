@@ -24,7 +24,8 @@ from keras_xai.updates import named
 
 Figure = dict[str, Any]
 
-ALERT_ROOM = 0.02  # of the axis: marks of alerts that are nearer would touch
+ALERT_ROOM = 0.025  # of the axis: marks of alerts that are nearer would touch
+WORDS_ROOM = 0.15  # of the axis, to the next mark: room for words beside a mark
 MAX_EPOCH_ENDS = 30  # of more the lines would be a grey wall
 
 
@@ -233,7 +234,8 @@ def line(
 def mark_alerts(look: Look, panel: Figure, updates: Sequence[int]) -> None:
     """Mark the updates of alerts with a thin red line and a small triangle; those that would touch are one span."""
     first, last = panel["layout"].get("xaxis", {}).get("range", (0, 0))
-    for group in _near(updates, ALERT_ROOM * (last - first)):
+    groups = _near(updates, ALERT_ROOM * (last - first))
+    for at, group in enumerate(groups):
         start, end = group[0], group[-1]
         shape: dict[str, Any] = {"type": "line", "opacity": 0.35}
         if end > start:
@@ -241,7 +243,11 @@ def mark_alerts(look: Look, panel: Figure, updates: Sequence[int]) -> None:
         width = 1 if start == end else 0
         shape |= {"x0": start, "x1": end, "yref": "paper", "y0": 0, "y1": 1}
         panel["layout"]["shapes"].append(shape | {"line": {"color": look["alarm"], "width": width}})
-        label = f"▼ {count(len(group), 'alert')}" if len(group) > 1 else "▼"
+        label = "▼"
+        if len(group) > 1:
+            neighbours = [abs(other[0] - start) for other in (*groups[max(0, at - 1) : at], *groups[at + 1 : at + 2])]
+            is_alone = min(neighbours, default=last - first) > WORDS_ROOM * (last - first)
+            label = f"▼ {count(len(group), 'alert')}" if is_alone else f"▼{len(group)}"
         panel["layout"]["annotations"].append(
             {
                 "x": (start + end) / 2 if end > start else start,

@@ -38,7 +38,7 @@ export function markedSample(inputs, cells, marked, size, label) {
   const pixels = pixelsOf(inputs, 0, cells.length > 2 ? (slice + 0.5) / cells[0] : 0.5);
   if (!pixels) return null;
   const ratio = pixels.height / pixels.width;
-  const canvas = h("canvas", { class: "thumb" });
+  const canvas = h("canvas", {});
   draw(canvas, { input: pixels, size, ratio });
   const frames = marked
     .filter((cell) => Math.floor(cell / area) === slice)

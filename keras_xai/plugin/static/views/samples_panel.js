@@ -139,7 +139,7 @@ function sampleRow({ run, epoch }, course, sample, inputs, deferred) {
     return spark(run, course.outputs.epochs, course.values(sample), course.at, alert, width, 20, extent);
   });
   const pixels = inputs && pixelsOf(inputs, sample);
-  const thumbnail = pixels ? h("canvas", { class: "thumb" }) : null;
+  const thumbnail = pixels ? h("canvas", {}) : null;
   if (thumbnail && pixels) draw(thumbnail, { input: pixels, size: THUMBNAIL, ratio: pixels.height / pixels.width });
   const attributes = {
     type: "button",
