@@ -236,7 +236,8 @@ def fit_categories(log_dir: Path, quiet: Any) -> None:
             parts.append(scale(inputs[name]))
     hidden = keras.layers.Dense(16, "relu")(keras.layers.Concatenate()(parts))
     model = keras.Model(inputs, keras.layers.Dense(1, "sigmoid")(hidden))
-    train, held = ({name: values[rows, None] for name, values in x.items()} for rows in (slice(640), slice(640, None)))
+    train = {name: values[:640, None] for name, values in x.items()}
+    held = {name: values[640:, None] for name, values in x.items()}
     probe = kx.Probe(held, y[640:], class_names=["stays", "leaves"])
     watch = [kx.Explain(log_dir, probe, live=(train, y[:640]), mappings=True, **quiet)]
     tensors = _dataset(train, y[:640]), _dataset(held, y[640:])

@@ -153,8 +153,8 @@ def take_all(camera: Camera, kinds: Mapping[str, State], more: Mapping[str, Stat
 def is_wanted(scene: str, options: Any, *, prefix: bool = False) -> bool:
     """True where a scene was asked for, by its name or its kind; of a kind, where any of its scenes was."""
     kind = scene.partition("-")[0]
-    wanted = options.scene or [scene]
-    return any(name in (scene, kind) or (prefix and name.partition("-")[0] == kind) for name in wanted)
+    names = options.scene or [scene]
+    return any(name in (scene, kind) or (prefix and name.partition("-")[0] == kind) for name in names)
 
 
 SHEET = """<!doctype html><style>
@@ -190,9 +190,9 @@ def sheets_of(paths: list[Path]) -> dict[str, list[Path]]:
 def photograph(url: str, browser: Any, directory: Path, options: argparse.Namespace) -> list[str]:
     """Write screenshots and sheets; return what the page complained of."""
     complaints: list[str] = []
-    chosen = {"focus": options.run, "runs": [options.run] if options.run else None, "epoch": options.epoch}
-    selected = {key: value for key, value in chosen.items() if value is not None}
-    kinds = {"run": selected} if options.logs else {kind: {**state, **selected} for kind, state in KINDS.items()}
+    selection = {"focus": options.run, "runs": [options.run] if options.run else None, "epoch": options.epoch}
+    state = {key: value for key, value in selection.items() if value is not None}
+    kinds = {"run": state} if options.logs else {kind: {**of_kind, **state} for kind, of_kind in KINDS.items()}
     paths: list[Path] = []
     for theme in options.theme or THEMES:
         context = browser.new_context()
@@ -203,16 +203,16 @@ def photograph(url: str, browser: Any, directory: Path, options: argparse.Namesp
         camera = Camera(page, url, directory, theme, options.out)
         paths += take_all(camera, kinds, {} if options.logs else MORE, options)
         context.close()
-    for name, shown in sheets_of(paths).items():
-        write_sheet(browser, shown, options.out / f"{name}.png")
+    for name, pictures in sheets_of(paths).items():
+        write_sheet(browser, pictures, options.out / f"{name}.png")
     if not paths:
         complaints.append(f"nothing to see of {', '.join(options.scene)}")
     return complaints
 
 
-def foreign(asked: str, url: str) -> list[str]:
+def foreign(address: str, url: str) -> list[str]:
     """A complaint where a request goes to another host."""
-    return [] if asked.startswith((url, "data:", "blob:")) else [f"asked {asked}"]
+    return [] if address.startswith((url, "data:", "blob:")) else [f"asked {address}"]
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_xai.alert_words import VERDICT_WORDS
+from keras_xai.analysis.formatting import called
 from keras_xai.events import CHANGES
 from keras_xai.printed import printable
 from keras_xai.records import Alert, FeatureMove
@@ -14,7 +15,7 @@ Event = Sequence[Alert]  # alerts of one cause
 
 
 @dataclass(frozen=True)
-class Told:
+class EventGroup:
     """Events that one sentence tells: the first of them, and later ones in which the same features move the same way."""
 
     alerts: tuple[Alert, ...]
@@ -26,7 +27,7 @@ class Told:
         return event_sentence(self.alerts)
 
 
-def told_together(events: Sequence[Event]) -> list[Told]:
+def grouped_by_feature(events: Sequence[Event]) -> list[EventGroup]:
     """Return events as they are told: a later one joins the first in which the feature that it names moved the same way.
 
     So the reliance that follows a change of the data is told with it, however many updates lie between them.
@@ -34,17 +35,17 @@ def told_together(events: Sequence[Event]) -> list[Told]:
     Args:
         events: in the order in which they are told.
     """
-    together: list[Told] = []
+    together: list[EventGroup] = []
     for event in events:
-        at = next((i for i, told in enumerate(together) if _recurs(event, told.alerts)), None)
+        at = next((i for i, group in enumerate(together) if _recurs(event, group.alerts)), None)
         if at is None:
-            together.append(Told(tuple(event)))
+            together.append(EventGroup(tuple(event)))
             continue
         earlier = together[at]
         alerts = (*earlier.alerts, *event)
         is_news = event_sentence(alerts) != earlier.sentence
         again = () if is_news else (event[0].moment,)
-        together[at] = Told(alerts, (*earlier.again, *again))
+        together[at] = EventGroup(alerts, (*earlier.again, *again))
     return together
 
 
@@ -103,7 +104,7 @@ def _change(event: Event, changed: Alert) -> str:
     if rows is not None and rows.labels and not rows.rows:
         return "the training labels changed"
     where = first_feature(telling_alert(event))
-    return f"{VERDICT_WORDS['data changed']} in {where}" if where else VERDICT_WORDS["data changed"]
+    return f"{VERDICT_WORDS['data changed']} in {called(where)}" if where else VERDICT_WORDS["data changed"]
 
 
 def _move(alert: Alert) -> str:
@@ -119,7 +120,7 @@ def _answer(event: Event, moved: Alert) -> str:
     changed_too = {move.name for alert in event if alert.source != "clean" for move in alert.features}
     name = first_feature(moved)
     if name in changed_too and moved.features[0].after >= moved.features[0].before:
-        return f"the model relies on {name}, which changed too"
+        return f"the model relies on {called(name)}, which changed too"
     return _move(moved)
 
 
@@ -140,7 +141,7 @@ def _direction(alert: Alert) -> str:
     if not alert.features:
         return "elsewhere"
     move = alert.features[0]
-    return f"{'to' if _rose(alert, move) else 'away from'} {move.name}"
+    return f"{'to' if _rose(alert, move) else 'away from'} {called(move.name)}"
 
 
 def as_sentence(clause: str) -> str:

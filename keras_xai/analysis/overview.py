@@ -8,8 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_xai.analysis.epochs import position
-from keras_xai.analysis.event_sentence import Event, Told, as_sentence, first_feature, telling_alert, told_together
-from keras_xai.analysis.formatting import count, percent, short, signed_percent
+from keras_xai.analysis.event_sentence import (
+    Event,
+    EventGroup,
+    as_sentence,
+    first_feature,
+    grouped_by_feature,
+    telling_alert,
+)
+from keras_xai.analysis.formatting import called, count, percent, short, signed_percent
 from keras_xai.analysis.importance import burn_in_end, importance_of, measured_at, unmeasured_at
 from keras_xai.analysis.reliance_gap import compared_at
 from keras_xai.analysis.slices import points, slices_at, why_no_accuracy
@@ -65,7 +72,7 @@ def summary(run: Recorded, epoch: int | None = None) -> Summary:
         return _without_updates(run)
     current = updates[position(updates, epoch)]
     alarms = [alert for alert in run.alerts if alert.update <= current and alert.is_alarm]
-    past = told_together(_leading_event_first(events(alarms)))
+    past = grouped_by_feature(_leading_event_first(events(alarms)))
     importance = _importance_for(run, past)
     before = _update_before(updates, past)
     feature = first_feature(telling_alert(past[0].alerts)) if past else _leading_feature(importance, current)
@@ -98,23 +105,23 @@ def _leading_event_first(past: Sequence[Event]) -> list[Event]:
     return sorted(past, key=lambda event: event[0].source != "gap")
 
 
-def _is_gap(past: Sequence[Told]) -> bool:
+def _is_gap(past: Sequence[EventGroup]) -> bool:
     """Return True where the first of some events is a shortcut of the training rows."""
     return bool(past) and past[0].alerts[0].source == "gap"
 
 
-def _is_change(past: Sequence[Told]) -> bool:
+def _is_change(past: Sequence[EventGroup]) -> bool:
     """Return True where the first of some events is a change, which has a before."""
     return bool(past) and past[0].alerts[0].source in CHANGES
 
 
 def _drift_facts(
-    run: Recorded, past: Sequence[Told], importance: Importance | None, feature: str, current: int, before: int
+    run: Recorded, past: Sequence[EventGroup], importance: Importance | None, feature: str, current: int, before: int
 ) -> tuple[Fact, Fact]:
     return _score(importance, current), _share(importance, feature, current, before, alarm=bool(past))
 
 
-def _gap_facts(run: Recorded, past: Sequence[Told], feature: str, current: int) -> tuple[Fact, ...]:
+def _gap_facts(run: Recorded, past: Sequence[EventGroup], feature: str, current: int) -> tuple[Fact, ...]:
     """Return the z of the gap and what its feature says on both sides; () where the first event is no gap."""
     gap = run.gap if _is_gap(past) else None
     at = compared_at(gap, current)
@@ -153,14 +160,14 @@ def _without_updates(run: Recorded) -> Summary:
     return Summary(sentence, detail, (), False, 0, "", _as_sentences(judge(run).faults))
 
 
-def _importance_for(run: Recorded, past: Sequence[Told]) -> Importance | None:
+def _importance_for(run: Recorded, past: Sequence[EventGroup]) -> Importance | None:
     """Return the importance of the source of the first event; without events that of `importance_of`."""
     source = past[0].alerts[0].source if past else None
     choice = importance_of(run, source if source in ("live", "clean") else None)
     return choice[1] if choice else None
 
 
-def _update_before(updates: Sequence[int], past: Sequence[Told]) -> int:
+def _update_before(updates: Sequence[int], past: Sequence[EventGroup]) -> int:
     """Return the last update before the first event; the first update where it is no change, or there is none."""
     earlier = [update for update in updates if _is_change(past) and update < past[0].alerts[0].update]
     return earlier[-1] if earlier else updates[0]
@@ -182,7 +189,7 @@ def _as_sentences(clauses: Iterable[str]) -> tuple[str, ...]:
     return tuple(as_sentence(clause) for clause in clauses)
 
 
-def _sentence(run: Recorded, past: Sequence[Told], current: int, *, watched: bool) -> str:
+def _sentence(run: Recorded, past: Sequence[EventGroup], current: int, *, watched: bool) -> str:
     if past:
         return past[0].sentence
     flagged = _flagged(run, current)
@@ -205,7 +212,7 @@ def _sentence(run: Recorded, past: Sequence[Told], current: int, *, watched: boo
     return "No alert so far: the model goes on relying on what it relied on before."
 
 
-def _detail(run: Recorded, past: Sequence[Told], importance: Importance | None, current: int, before: int) -> str:
+def _detail(run: Recorded, past: Sequence[EventGroup], importance: Importance | None, current: int, before: int) -> str:
     parts = []
     if importance is not None:
         parts += _highest_score(importance, current, past)
@@ -222,42 +229,42 @@ def _detail(run: Recorded, past: Sequence[Told], importance: Importance | None, 
     return " ".join(parts)
 
 
-def _other_events(past: Sequence[Told]) -> list[str]:
+def _other_events(past: Sequence[EventGroup]) -> list[str]:
     """Return sentences on the events that the summary's sentence does not tell, each of one moment."""
     parts = _again(past[0]) if past else []
     others = list(past[1:])
     if _is_gap(past):
-        gaps = [told for told in others if _is_gap([told])]
-        others = [told for told in others if told not in gaps]
-        names = list(dict.fromkeys(move.name for told in gaps for alert in told.alerts for move in alert.features))
+        gaps = [group for group in others if _is_gap([group])]
+        others = [group for group in others if group not in gaps]
+        names = list(dict.fromkeys(move.name for group in gaps for alert in group.alerts for move in alert.features))
         if names:
             parts.append(f"Later the same is so of {_listed(names)}.")
-    for told in others[:LATER_EVENTS_LISTED]:
-        when = "Later" if told.alerts[0].update >= past[0].alerts[0].update else "Before"
-        parts += [f"{when}, {told.sentence[0].lower()}{told.sentence[1:]}", *_again(told)]
+    for group in others[:LATER_EVENTS_LISTED]:
+        when = "Later" if group.alerts[0].update >= past[0].alerts[0].update else "Before"
+        parts += [f"{when}, {group.sentence[0].lower()}{group.sentence[1:]}", *_again(group)]
     untold = len(others) - LATER_EVENTS_LISTED
     if untold > 0:
         parts.append(f"And {count(untold, 'later alert')}.")
     return parts
 
 
-def _again(told: Told) -> list[str]:
-    """Return when events came again that add nothing to what is told of the first."""
-    if not told.again:
+def _again(group: EventGroup) -> list[str]:
+    """Return when events came again that add nothing to the sentence of the first."""
+    if not group.again:
         return []
-    return [f"The same again at {_listed(told.again, MOMENTS_LISTED)}."]
+    return [f"The same again at {_listed(group.again, MOMENTS_LISTED)}."]
 
 
-def _score_of(told: Told, unit: Unit) -> list[str]:
+def _score_of(group: EventGroup, unit: Unit) -> list[str]:
     """Return the score of an event at its own moment; nothing where it has none."""
-    scored = [alert for alert in told.alerts if alert.source in ("live", "clean") and np.isfinite(alert.score)]
+    scored = [alert for alert in group.alerts if alert.source in ("live", "clean") and np.isfinite(alert.score)]
     if not scored:
         return []
     first = scored[0]
     return [f"Score {first.score:.1f} at {named(unit, first.update)}, limit {first.limit:g}."]
 
 
-def _highest_score(importance: Importance, current: int, past: Sequence[Told]) -> list[str]:
+def _highest_score(importance: Importance, current: int, past: Sequence[EventGroup]) -> list[str]:
     if past and _is_change(past):
         return _score_of(past[0], importance.unit)
     score = np.where(importance.updates <= current, importance.score, np.nan)
@@ -367,7 +374,7 @@ def _share(importance: Importance | None, feature: str, current: int, before: in
     rank, measured = 1 + int(np.sum(share > share[f])), int(np.isfinite(share).sum())
     since = not_finite_since(importance, current)
     when = "" if since is None else f"at {named(importance.unit, int(importance.updates[at]))}: "
-    return Fact(percent(float(share[f])), was, f"{when}{feature}, rank {rank} of {measured}", alarm=alarm)
+    return Fact(percent(float(share[f])), was, f"{when}{called(feature)}, rank {rank} of {measured}", alarm=alarm)
 
 
 def _slices(record: Slices | None) -> tuple[Fact, ...]:

@@ -47,6 +47,7 @@ SENTENCES = [
         [alert(9, "clean", MOVED, before=0.5, after=0.1, rising=True)],
         "Epoch 9: the model moved its reliance away from dose while the learning rate was rising.",
     ),
+    ([alert(9, "clean", MOVED, name=",")], "Epoch 9: the model moved its reliance to “,”."),
     ([Alert(3, "live", CHANGED, False, ())], "Epoch 3: the training data changed."),
     ([Alert(3, "clean", MOVED, False, ())], "Epoch 3: the model moved its reliance elsewhere."),
 ]

@@ -1,4 +1,4 @@
-"""What a person sees: nothing cut, nothing twice, long runs legible, and no fault that axe-core finds."""
+"""The looks of the tab: nothing cut, nothing twice, long runs legible, and no fault that axe-core finds."""
 
 from __future__ import annotations
 
@@ -249,8 +249,8 @@ FAULTS = """async (rules) => {
 }"""
 
 
-def test_axe_finds_no_fault(tab):
-    """No fault of any weight in any view; the colours in both themes."""
+def faults_of(tab):
+    """The faults that axe-core names in every view, and in its colours in the dark theme."""
     if not AXE.exists():
         words = "no axe-core: `apt-get install nodejs npm`, then `npm ci` in tools/javascript"
         if os.environ.get("KERAS_XAI_REQUIRE_NODE") == "1":
@@ -268,4 +268,19 @@ def test_axe_finds_no_fault(tab):
         faults[f"{view}, dark"] = tab.page.evaluate(FAULTS, ["color-contrast"])
         tab.page.evaluate("() => document.documentElement.classList.remove('dark')")
         tab.key("End")
-    assert {view: found for view, found in faults.items() if found} == {}
+    return {view: fault for view, fault in faults.items() if fault}
+
+
+def test_axe_finds_no_fault(tab):
+    """No fault of any weight in any view; the colours in both themes."""
+    assert faults_of(tab) == {}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("run", ["columns", "words", "sensors", "long", "waiting"])
+@pytest.mark.parametrize("size", [LAPTOP, HALF], ids=["laptop", "half"])
+def test_axe_finds_no_fault_of_other_kinds(tab, run, size):
+    """Tables, texts, series, a long run and one that waits, in a narrow window too."""
+    tab.focus(run)
+    tab.page.set_viewport_size(size)
+    assert faults_of(tab) == {}

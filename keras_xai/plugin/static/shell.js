@@ -538,6 +538,7 @@ class Frame {
   showTab(name) {
     for (const node of /** @type {Iterable<HTMLElement>} */ (this.#tabs.children)) {
       const selected = node.id === `tab-${name}`;
+      if (selected && node.tabIndex) node.scrollIntoView({ block: "nearest", inline: "nearest" });
       node.setAttribute("aria-selected", String(selected));
       node.tabIndex = selected ? 0 : -1;
     }
