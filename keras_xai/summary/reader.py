@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from keras_xai.events import with_events
 from keras_xai.probe import Probe
+from keras_xai.provenance import Provenance
 from keras_xai.records import (
     Alert,
     Attribution,
@@ -47,6 +48,7 @@ from keras_xai.summary.codec import (
     importance,
     mappings,
     probe,
+    provenance,
     reliance,
     slices,
     stop,
@@ -172,6 +174,11 @@ class Log:
         notes = [Note(record.epoch, text, step=record.step) for record in self.history for text in record.notes]
         notes += [Note(r.epoch, r.reason, r.part, stopped=True, step=r.step) for r in self.stops]
         return sorted(notes, key=lambda note: note.update)
+
+    @functools.cached_property
+    def provenance(self) -> list[Provenance]:
+        """One `provenance.Provenance` of how the training was begun, and one of each restart; [] in files of older versions."""
+        return self._decoded(provenance.TAG, no_constants, provenance.decode)
 
     # Weight gradients.
 
