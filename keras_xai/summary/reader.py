@@ -80,6 +80,7 @@ class Log:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._end: float = math.inf  # the number of the first update that is left out, see `until`
+        self._outputs_of: dict[str, Outputs | None] = {}  # by tag: they are asked for with every map
 
     @property
     def passed_over(self) -> dict[str, str]:
@@ -307,6 +308,11 @@ class Log:
         return self._outputs(attribution.tags_of(method)[1], method)
 
     def _outputs(self, tag: str, method: str) -> Outputs | None:
+        if tag not in self._outputs_of:
+            self._outputs_of[tag] = self._read_outputs(tag, method)
+        return self._outputs_of[tag]
+
+    def _read_outputs(self, tag: str, method: str) -> Outputs | None:
         constants = self._constants_of(tag, attribution.OutputConstants.of)
         tables = self._decoded(tag, attribution.OutputConstants.of, attribution.decode_outputs)
         rows = self._of_one_shape(tag, tables, lambda row: len(row[1]))
