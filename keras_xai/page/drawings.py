@@ -24,7 +24,7 @@ MAX_STOPS = 20  # of the gallery's slider
 STOP_BYTES = 4_000_000  # of all sliders of a page together
 ROOM_OF_TITLE = 32  # pixels that a grid keeps for a title of one line
 DEFAULT_HEIGHT = 450  # pixels, plotly's own
-PRINTED_SCALE = 0.65  # with which the width of a figure fits on a page of A4 or letter paper
+PRINTED_SCALE = 0.6  # with which the width of a figure fits on a page of A4 or letter paper
 PRINTED_HEIGHT = 880  # pixels of a figure on paper, at most
 
 
