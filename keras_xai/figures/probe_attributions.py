@@ -22,7 +22,7 @@ from keras_xai.analysis.outputs import (
     probabilities,
     target_name,
 )
-from keras_xai.errors import InvalidInput, unknown
+from keras_xai.errors import InvalidInput, check_int, unknown
 from keras_xai.figures.attribution.gallery import Drawing, gallery_figure
 from keras_xai.figures.attribution.maps import Display
 from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, line, mark_alerts, nothing, text, update_axis
@@ -234,17 +234,21 @@ def figure(
     return gallery_figure(look, gallery, rows_of_gallery(samples, gallery.size), drawing)
 
 
-def rows_of_gallery(samples: int | Sequence[int], size: int) -> list[int]:
+def rows_of_gallery(samples: int | Sequence[int], size: int, name: str = "samples") -> list[int]:
     """Return the rows that are drawn: the first ones, or those that are named.
+
+    Args:
+        samples: how many, or which.
+        size: of the gallery.
+        name: of the option, for error messages.
 
     Raises:
         InvalidInput: there is no such row.
     """
     if isinstance(samples, (int, np.integer)):
-        return list(range(min(int(samples), size)))
-    for sample in samples:
-        if not 0 <= sample < size:
-            raise InvalidInput(
-                f"samples={list(samples)!r}: there is no sample {sample}; the gallery has 0 to {size - 1}."
-            )
-    return [int(sample) for sample in samples]
+        return list(range(min(check_int(name, samples), size)))
+    rows = [check_int(name, sample, 0, "rows of the gallery, from 0") for sample in samples]
+    for row in rows:
+        if row >= size:
+            raise InvalidInput(f"{name}: there is no sample {row}; there are {size}, 0 to {size - 1}.")
+    return rows

@@ -99,11 +99,11 @@ def bars_tile(look: Look, rows: Sequence[Row], reach: tuple[float, float], left:
         "hovertemplate": "%{hovertext}<extra></extra>",
     }
     panel = chart(look, [bars], **row_axes(look, rows, reach, left))
-    panel["layout"]["annotations"] += [_unmeasured(look, k) for k, share in enumerate(shares) if np.isnan(share)]
+    panel["layout"]["annotations"] += [not_measured(look, k) for k, share in enumerate(shares) if np.isnan(share)]
     return panel
 
 
-def _unmeasured(look: Look, row: int) -> dict[str, Any]:
+def not_measured(look: Look, row: int) -> dict[str, Any]:
     """Return the words in the place of a bar that is not there: plotly draws none."""
     words = {"text": "not measured", "showarrow": False, "font": {"color": look["text-3"]}}
     return {**words, "x": 0, "y": row, "xanchor": "left", "xshift": 4}

@@ -12,20 +12,20 @@ from keras_xai.analysis.attributions import reach_of, slice_magnitudes
 from keras_xai.analysis.gallery import Gallery
 from keras_xai.analysis.parts import Part, words_of
 from keras_xai.analysis.table_rows import TABLE_ROWS, Row, rows_of
-from keras_xai.figures.attribution.bars import ROW_HEIGHT, bars_tile, label_margin, signed_colours
+from keras_xai.figures.attribution.bars import ROW_HEIGHT, bars_tile, label_margin
 from keras_xai.figures.attribution.lanes import LANE_HEIGHT, LANES, lanes_tile
 from keras_xai.figures.attribution.maps import Display, image_tile
+from keras_xai.figures.attribution.title import small, title_of
 from keras_xai.figures.attribution.volumes import add_slice_slider, volume_tile
 from keras_xai.figures.attribution.words import LINE_HEIGHT, words_tile
-from keras_xai.figures.colour import ramp
 from keras_xai.figures.grid import grid
 from keras_xai.figures.theme import Figure, Look, text
 from keras_xai.records import Float
-from keras_xai.spatial import SPATIAL_KINDS
 
 PICTURES_IN_A_ROW, TABLES_IN_A_ROW, SERIES_IN_A_ROW = 6, 2, 2
-PICTURE_HEIGHT = 180  # pixels
-LARGE_PICTURES, LARGE_PICTURE_HEIGHT = 3, 300  # so few are drawn so high
+LARGE_PICTURES = 3  # so few stand in one row
+MAX_PICTURE_HEIGHT = 320  # pixels of a row
+PICTURES_WIDTH = 800  # pixels of all pictures of a row
 MAP_NUMBERS = 30_000  # of all maps of a figure
 MIN_PIXELS, MAX_PIXELS = 40, 256  # longer side of a map
 ABOVE_TILE = 56  # pixels of a tile's title and of the axis of the tile above
@@ -72,7 +72,7 @@ def gallery_figure(look: Look, gallery: Gallery, samples: Sequence[int], drawing
         for part in gallery.parts:
             panels += sheet.tiles(part, sample)
     columns, height = sheet.layout(panels)
-    figure = grid(look, panels, columns=columns, row_height=height, title=sheet.title())
+    figure = grid(look, panels, columns=columns, row_height=height, title=title_of(look, gallery, sheet.samples))
     return add_slice_slider(look, figure)
 
 
@@ -150,16 +150,17 @@ class _Sheet:
         lines = [text(gallery.title(sample), WIDE_TITLE_LETTERS)]
         if is_picture:  # there is room for its name alone: the number stands below it
             name, _, value = gallery.title(sample).partition(", ")
-            lines = [text(name, TITLE_LETTERS), _small(text(value, VALUE_LETTERS), look["text-2"], 12)]
+            is_zero = "" if np.any(part.values[sample]) else ", zero everywhere"
+            lines = [text(name, TITLE_LETTERS), small(text(value + is_zero, VALUE_LETTERS), look["text-2"], 12)]
         if part.title:
-            lines.append(_small(text(part.title, TITLE_LETTERS), look["text-2"], 11))
+            lines.append(small(text(part.title, TITLE_LETTERS), look["text-2"], 11))
         if part is gallery.parts[0]:
             names_side = not is_picture or gallery.explains_another(sample)
             if names_side and self._names_sides:
-                lines.append(_small(text(self._side(sample, is_picture), WIDE_TITLE_LETTERS), look["text-2"], 11))
+                lines.append(small(text(self._side(sample, is_picture), WIDE_TITLE_LETTERS), look["text-2"], 11))
             warning = gallery.warning(sample)
             if warning:
-                lines.append(_small(warning, look["alarm"], 11))
+                lines.append(small(warning, look["alarm"], 11))
         return "<br>".join(lines)
 
     @property
@@ -175,35 +176,6 @@ class _Sheet:
             return f"score of {self.gallery.target(sample)}"
         return high if is_picture else f"{low} / {high}"
 
-    def title(self) -> str:
-        """Return the method and the moment, the meaning of the colours, and what cannot be shown."""
-        look, gallery = self.look, self.gallery
-        head = text(gallery.method_title)
-        lines = [f"{head}, {gallery.when}" if gallery.when else head]
-        if self.samples:
-            lines.append(_small(self._legend(), look["text-2"], 13))
-        if gallery.not_finite:
-            lines.append(_small(f"The scores are not finite since {gallery.not_finite}.", look["alarm"], 13))
-        if gallery.missing():
-            lines.append(_small(text(gallery.missing()), look["text-2"], 13))
-        return "<br>".join(lines)
-
-    def _legend(self) -> str:
-        """Return the meaning of the colours, each beside a square of its colour."""
-        gallery, look = self.gallery, self.look
-        low, high = (text(side, 60) for side in gallery.sides(self.samples))
-        is_picture = gallery.kind in SPATIAL_KINDS and gallery.parts[0].form in ("map", "volume")
-        if gallery.magnitudes:
-            return _swatch(ramp(look.theme, "sequential")[200], "strong")
-        if is_picture and (gallery.quantity != "contribution" or not self._has_negative):
-            return _swatch(ramp(look.theme, "ember")[150], f"strong {high}" if high.startswith("for ") else "strong")
-        negative, positive = signed_colours(look)
-        return f"{_swatch(negative, low)}\u2003{_swatch(positive, high)}"
-
-    @property
-    def _has_negative(self) -> bool:
-        return any(bool((np.asarray(part.values[self.samples]) < 0).any()) for part in self.gallery.parts)
-
     def layout(self, panels: Sequence[tuple[str, Figure]]) -> tuple[int, int]:
         """Return how many panels stand in a row, and the height of a row in pixels."""
         forms = {part.form for part in self.gallery.parts}
@@ -218,20 +190,10 @@ class _Sheet:
         if forms == {"series"}:
             lanes = max((panel["layout"]["meta"]["lanes"] for _, panel in panels), default=1)
             return min(SERIES_IN_A_ROW, max(1, len(panels))), ABOVE_TILE + LANE_HEIGHT * lanes
-        is_large = len(panels) <= LARGE_PICTURES
-        height = LARGE_PICTURE_HEIGHT if is_large else PICTURE_HEIGHT
-        if len(self.gallery.parts) > 1:
-            height = max(bars, height)
-        in_a_row = max(1, len(panels)) if is_large else PICTURES_IN_A_ROW
-        return (in_a_row if wide == 1 else max(wide, in_a_row // wide * wide)), height
-
-
-def _small(words: str, colour: str, size: int) -> str:
-    return f'<span style="font-size:{size}px;color:{colour}">{words}</span>'
-
-
-def _swatch(colour: str, words: str) -> str:
-    return f'<span style="color:{colour}">■</span> {words}'
+        in_a_row = PICTURES_IN_A_ROW if len(panels) > LARGE_PICTURES else max(1, len(panels))
+        columns = in_a_row if wide == 1 else max(wide, in_a_row // wide * wide)
+        height = min(MAX_PICTURE_HEIGHT, ABOVE_TILE + int(PICTURES_WIDTH / columns))
+        return columns, max(bars, height) if len(self.gallery.parts) > 1 else height
 
 
 def _strongest_slice(volumes: Any) -> int:
