@@ -26,6 +26,13 @@ from keras_xai.records import (
 from keras_xai.updates import BEFORE, Unit, moment_of
 
 
+class OfProbe(Protocol):
+    """Something that was recorded or computed of samples: a run, or a gallery."""
+
+    @property
+    def probe(self) -> Probe | None: ...
+
+
 class Recorded(Protocol):
     """One run read back; every member is lazy and may be empty or None."""
 

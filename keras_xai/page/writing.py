@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_xai.errors import InvalidInput
 from keras_xai.page.document import html_of
-from keras_xai.run import load
+from keras_xai.run import Run, load
 
 
 def report(
@@ -36,7 +36,7 @@ def report(
         >>> kx.report("logs", "report.html").name
         'report.html'
     """
-    runs = load(log_dir)
+    runs: dict[str, Run] = load(log_dir)
     if not runs:
         raise InvalidInput(
             f"Nothing was recorded below {str(log_dir)!r}: give the log_dir of a callback, or one above it."

@@ -346,7 +346,12 @@ class Log:
 
         kind = "" if self.probe is None else self.probe.kind
         maps = self._decoded(tag, inputs_of, decode, selects)
-        facts = {"kind": kind, "quantity": self.method_quantity(method), "layer": self.method_layer(method)}
+        facts = {
+            "kind": kind,
+            "quantity": self.method_quantity(method),
+            "layer": self.method_layer(method),
+            "samples": self.probe,
+        }
         return [_attribution(outputs, index[step], values, **facts) for step, values in maps if step in index]
 
     @property

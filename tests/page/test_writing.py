@@ -44,6 +44,10 @@ def test_the_page_stands_alone_and_names_are_text(logs, tmp_path, browser):
     assert tab.locator("table.runs td.feature").inner_text() == HOSTILE
     assert HOSTILE in tab.locator("body").inner_text()
     assert tab.locator("img").count() == 0
+    buttons = tab.locator(".modebar-btn").evaluate_all(
+        "(all) => [...new Set(all.map((button) => button.dataset.title))]"
+    )
+    assert buttons == ["Download plot as a PNG"]  # not plotly's own, which sends the chart to its makers
     assert (requests, errors) == ([], [])
     tab.close()
 

@@ -9,7 +9,7 @@
 
 (() => {
   const plotly = /** @type {{Plotly: Plotly}} */ (/** @type {unknown} */ (window)).Plotly;
-  const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+  const CONFIG = { responsive: true, displaylogo: false, modeBarButtons: [["toImage"]] };
   const darkScheme = matchMedia("(prefers-color-scheme: dark)");
   const figures = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(".figure")]);
 
