@@ -17,6 +17,7 @@ from keras_xai.figures.colour import (
     STOPS,
     THEMES,
     TOKENS,
+    class_colours,
     oklab,
     ramp,
     run_colour,
@@ -131,6 +132,51 @@ def test_the_stylesheet_agrees():
         assert TOKENS[theme].items() <= stylesheet()[theme].items()
 
 
+# Machado, Oliveira and Fernandes 2009, "A physiologically-based model for simulation of color vision deficiency", severity 1:
+# linear sRGB as seen by eyes without one kind of cone.
+SIGHTS = {
+    "normal": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def seen(colours, sight):
+    """OKLab of hex colours as an eye sees them."""
+    values = np.array([list(bytes.fromhex(colour[1:])) for colour in colours]) / 255
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(linear @ np.asarray(SIGHTS[sight]).T, 0, 1)
+    values = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return oklab(tuple(f"#{row.tobytes().hex()}" for row in np.rint(255 * values).astype(np.uint8)))
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_classes_can_be_told_apart_by_all_eyes(theme, sight):
+    """Ten classes from each other and from the alarm, which marks samples among them; the first six further apart.
+
+    A distance of 0.02 in OKLab is just seen.
+    """
+    colours = seen(class_colours(theme, 10), sight)
+    distance = np.linalg.norm(colours[:, None] - colours[None], axis=-1)
+    pairs = np.triu_indices(10, 1)
+    assert distance[pairs].min() > 0.06
+    assert distance[:6, :6][np.triu_indices(6, 1)].min() > 0.085
+    alarm = seen([TOKENS[theme]["alarm"]], sight)
+    assert np.linalg.norm(colours - alarm, axis=-1).min() > (0.15 if sight == "normal" else 0.08)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_a_class_keeps_its_colour(theme):
+    """Thirty have one each, visible on the page, whatever the number of classes."""
+    assert class_colours(theme, 3) == class_colours(theme, 40)[:3]
+    assert class_colours(theme, 40, np.array([2.0, 33.0])) == [class_colours(theme, 40)[k] for k in (2, 3)]
+    colours = class_colours(theme, 30)
+    assert len(set(colours)) == 30
+    assert min(contrast(colour, TOKENS[theme]["page"]) for colour in colours[:10]) >= 2.8
+
+
 def test_run_colours_come_round():
     """Twelve colours, then again from the first with another dash, and after four turns with the first dash."""
     assert len(RUNS["light"]) == len(RUNS["dark"]) == 12
@@ -147,37 +193,12 @@ def test_run_colours_come_round():
     assert len({*RUN_DASHES, *(run_dash(i, dotted=True) for i in (0, 12, 24, 36))}) == 8
 
 
-# Machado, Oliveira & Fernandes 2009, "A physiologically-based model for simulation of color vision deficiency", severity 1.0.
-SEEN_WITHOUT = {
-    "red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-    "blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
-}
-
-
-def distances(colours, others, cone=None):
-    """Distances in OKLab of colours from others, as people see them who lack a cone."""
-
-    def lab(hexes):
-        if cone is None:
-            return oklab(hexes)
-        values = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in hexes]) / 255
-        linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-        linear = np.clip(linear @ np.transpose(SEEN_WITHOUT[cone]), 0, 1)
-        coded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-        return oklab(tuple(f"#{row.tobytes().hex()}" for row in np.rint(255 * coded).astype(np.uint8)))
-
-    return np.linalg.norm(lab(colours)[:, None] - lab(others)[None], axis=-1)
-
-
 @pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("cone", [None, *SEEN_WITHOUT])
-def test_run_colours_can_be_told_apart(theme, cone):
-    """Twelve runs from each other, and from the colours of the alarm and of what is selected, whatever cone a person lacks.
-
-    0.02 is the difference that is just noticed between two fields; the bars here are for thin lines.
-    """
-    apart = distances(RUNS[theme], RUNS[theme], cone) + np.eye(12)
-    assert apart.min() >= (0.12 if cone is None else 0.07)
-    marks = distances(RUNS[theme], (TOKENS[theme]["alarm"], TOKENS[theme]["accent"]), cone)
-    assert marks.min() >= (0.085 if cone is None else 0.05)
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_run_colours_can_be_told_apart(theme, sight):
+    """Twelve runs from each other, and from the colours of the alarm and of what is selected, by all eyes."""
+    colours = seen(RUNS[theme], sight)
+    apart = np.linalg.norm(colours[:, None] - colours[None], axis=-1) + np.eye(12)
+    assert apart.min() >= (0.12 if sight == "normal" else 0.07)
+    marks = seen((TOKENS[theme]["alarm"], TOKENS[theme]["accent"]), sight)
+    assert np.linalg.norm(colours[:, None] - marks[None], axis=-1).min() >= (0.085 if sight == "normal" else 0.05)

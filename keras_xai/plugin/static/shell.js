@@ -6,11 +6,12 @@ import { Charts } from "./core/chart.js";
 import { followHost, setColours, themeName } from "./core/colour.js";
 import { SettingsRail } from "./core/controls.js";
 import { copyLink } from "./core/copy_link.js";
-import { count, h, hideTip, message, percent, position } from "./core/dom.js";
+import { clamp, count, h, hideTip, message, percent, position } from "./core/dom.js";
 import { open, set, state, subscribe } from "./core/state.js";
 import { EpochSlider } from "./epoch_slider.js";
 import { BEFORE, moment } from "./core/updates.js";
 import { railEdge } from "./rail_edge.js";
+import { RailToggle } from "./rail_toggle.js";
 import { drawnOf, missingOfLink, place, registerRuns, RunList } from "./runs.js";
 import { ImportanceDriftView } from "./views/importance_drift.js";
 import { MappingsView } from "./views/mappings.js";
@@ -117,7 +118,7 @@ class Shell {
   async start(requests) {
     this.#load(); // the server reads while the page is still being made
     // Plotly keeps the server from its maps where these come first.
-    if (state.view !== "probe_attributions") requests.preloadPlotly();
+    if (state.view !== "probe_attributions" && state.view !== "runs") requests.preloadPlotly();
     const [theme] = await Promise.all([requests.theme, requests.style]);
     setColours(theme);
     this.#vocabulary = theme.vocabulary;
@@ -162,8 +163,8 @@ class Shell {
       figureStamp: drawn.map(stampOf).join("|"),
       now: this.#index.now + (performance.now() - this.#index.at) / 1000,
       theme: themeName(),
-      // A tall window gives its charts more height, a row at a time.
-      spare: Math.round(Math.max(0, Math.min(120, (innerHeight - 800) / 2))),
+      // A tall window gives its charts more height, a row at a time; in one of a laptop both rows are to be seen.
+      spare: Math.round(clamp((innerHeight - 800) / 2, -32, 120)),
       epoch: stop === BEFORE && !this.#showsBefore ? (run?.epochs[0] ?? null) : stop,
       stop,
       apart: ticked.filter((other) => other !== name && !laid.has(other)),
@@ -222,19 +223,20 @@ class Shell {
   #drawView(frame, context) {
     const words = this.#view.ofRuns ? null : wordsInstead(context);
     if (words) {
-      frame.view.replaceChildren(words);
+      frame.view.replaceChildren(...headings(context), words);
       frame.rail.clear();
       return;
     }
     const drawn = /** @type {RunContext} */ (context);
     const view = this.#view;
-    const scroll = frame.view.scrollTop;
+    const scroll = frame.main.scrollTop;
     const key = [state.view, context.name, view.settingsKey(drawn)].join("|");
     frame.rail.show(key, () => view.settings(drawn, frame.rail));
     const lines = [...missingOfLink(context.cards, context.run, this.#index.log_dir), ...remarks(context, view)];
-    frame.view.replaceChildren(...lines.map((remark) => h("p", { class: "note remark" }, remark)));
+    const notes = lines.map((remark) => h("p", { class: "note remark" }, remark));
+    frame.view.replaceChildren(...headings(context), ...notes);
     view.draw(frame.view, drawn);
-    frame.view.scrollTop = scroll;
+    frame.main.scrollTop = scroll;
   }
 
   /** Draws at the next frame. */
@@ -393,6 +395,16 @@ function wordsInstead({ card, run, name, server, epoch }) {
 }
 
 /**
+ * The headings of a view, for those who listen; the overview has one of its own to see.
+ * @param {Context} context
+ */
+function headings(context) {
+  if (state.view === "overview" && !wordsInstead(context)) return [];
+  const title = h("h1", { class: "hidden" }, context.vocabulary.views[state.view]);
+  return [title, h("h2", { class: "hidden" }, `Run ${context.name}`)];
+}
+
+/**
  * What has to be known of all that a view shows.
  * @param {Context} context
  * @param {View} view
@@ -474,6 +486,7 @@ class Frame {
   #runsKey = /** @type {unknown[]} */ ([]);
   #settings = h("section", { class: "settings", "aria-label": "Settings" });
   #transport = h("footer", { class: "transport", "aria-label": "Epoch" });
+  #toggle = new RailToggle();
   #hints = h("div", { class: "hints" });
   #allHints = h("div", { class: "hints" });
   #unit = "";
@@ -486,10 +499,11 @@ class Frame {
   #announcements = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
 
   view = h(
-    "main",
-    { id: "view", tabindex: -1, role: "tabpanel" },
+    "div",
+    { id: "view", role: "tabpanel" },
     message("Reading the runs", "Attributions first, charts a moment later."),
   );
+  main = h("main", { tabindex: -1 }, this.view);
   rail = new SettingsRail(this.#settings);
   slider = new EpochSlider(this.#transport);
 
@@ -517,9 +531,16 @@ class Frame {
     const status = h("div", { class: "status" }, this.#words, this.#cost, this.#notesButton, button, help);
     document.body.append(
       h("header", { class: "bar" }, this.#tabs, status),
-      h("aside", { class: "rail", "aria-label": "Runs and settings" }, this.#runs.node, this.#settings, this.#hints),
+      h(
+        "aside",
+        { class: "rail", "aria-label": "Runs and settings" },
+        this.#toggle.node,
+        this.#runs.node,
+        this.#settings,
+        this.#hints,
+      ),
       railEdge(),
-      this.view,
+      this.main,
       this.#transport,
       this.#keys,
       this.#notes,
@@ -569,6 +590,7 @@ class Frame {
   showTab(name) {
     for (const node of /** @type {Iterable<HTMLElement>} */ (this.#tabs.children)) {
       const selected = node.id === `tab-${name}`;
+      if (selected && node.tabIndex) node.scrollIntoView({ block: "nearest", inline: "nearest" });
       node.setAttribute("aria-selected", String(selected));
       node.tabIndex = selected ? 0 : -1;
     }
@@ -585,6 +607,7 @@ class Frame {
     if (!scroll && key.every((part, i) => part === this.#runsKey[i])) return;
     this.#runsKey = key;
     document.body.style.setProperty("--rail-width", `${railWidth}px`);
+    this.#toggle.show(focus, cards.length);
     this.#runs.show(cards, scroll);
   }
 
@@ -629,7 +652,9 @@ class Frame {
     const words = `Nothing below ${directory || "the log directory"} was written by keras_xai.`;
     const advice = "Add the callback to fit() and this page fills as it trains.";
     const code = "model.fit(x, y, callbacks=[kx.Explain(log_dir, probe)])";
-    this.view.replaceChildren(message("No explanations here yet", `${words} ${advice}`, code));
+    const titles = [h("h1", { class: "hidden" }, "Explain"), h("h2", { class: "hidden" }, "Runs")];
+    this.slider.showNothing();
+    this.view.replaceChildren(...titles, message("No explanations here yet", `${words} ${advice}`, code));
   }
 }
 

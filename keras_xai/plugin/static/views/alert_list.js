@@ -8,6 +8,7 @@ import { findAlerts } from "./alert_finder.js";
 import { linkToSamples } from "./links.js";
 
 const FEATURES_OF_ALERT = 3;
+const ENTRIES = 14; // shown without being asked for
 
 /**
  * One entry an event; a click leads to what shows it.
@@ -18,7 +19,27 @@ export function alertList(context, alerts) {
   const { finder, found } = findAlerts(context, eventsOf(alerts));
   const none = found.length ? null : h("p", { class: "note" }, "No alert is found.");
   const entries = found.map((event) => eventEntry(context, event));
-  return h("div", {}, finder, none, h("ul", { class: "alerts" }, entries));
+  const folded = entries.slice(ENTRIES);
+  const rest = folded.length ? fold(context.name, folded) : null;
+  return h("div", {}, finder, none, h("ul", { class: "alerts" }, entries.slice(0, ENTRIES), rest));
+}
+
+/** The run whose folded alerts are shown: the list is made anew at every drawing. */
+let unfolded = "";
+
+/**
+ * What of a long list is shown when one asks for it.
+ * @param {string} run
+ * @param {HTMLElement[]} entries
+ */
+function fold(run, entries) {
+  const ontoggle = () => {
+    if (details.open) unfolded = run;
+    else if (unfolded === run) unfolded = "";
+  };
+  const title = h("summary", {}, `${entries.length} more`);
+  const details = h("details", { open: unfolded === run, ontoggle }, title, h("ul", {}, entries));
+  return h("li", {}, details);
 }
 
 /**
@@ -81,7 +102,7 @@ const TITLES_OF_CHANGES = ["feature", "share", "now", "z"];
 function movesTable(context, event) {
   const rows = event.flatMap((alert) => moveRows(context, alert));
   if (!rows.length) return null;
-  const titles = TITLES[event[0].source] ?? [...TITLES_OF_CHANGES, `seen by, ${context.run.unit}`];
+  const titles = TITLES[event[0].source] ?? [...TITLES_OF_CHANGES, `seen on, ${context.run.unit}`];
   const head = titles.map((title) => h("th", { scope: "col" }, title));
   return h("table", {}, h("tr", {}, head), rows);
 }
