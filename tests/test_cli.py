@@ -43,7 +43,7 @@ def test_a_quiet_run_is_zero(log, capsys):
     """Watched beyond the burn-in, and no alarm."""
     assert main(["check", log("run", 12)]) == 0
     assert (
-        "no change seen in 12 epochs, highest drift score 1.5 of 6; shortcuts present from the start were"
+        "no change seen in 12 epochs, highest drift score 1.5, limit 6; shortcuts present from the start were"
         in capsys.readouterr().out
     )
 

@@ -29,8 +29,7 @@ from keras_xai.analysis.outputs import (
 from keras_xai.analysis.reliance_gap import carriers_in_words
 from keras_xai.analysis.vocabulary import vocabulary
 from keras_xai.events import event_key, events
-from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, ramp
-from keras_xai.figures.mappings import class_colours
+from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, class_colours, ramp
 from keras_xai.judgement import not_finite_since, noted, part_name
 from keras_xai.plugin.framing import LEVELS, Quantized, framed, means, quantized
 from keras_xai.probe import Probe
