@@ -17,6 +17,7 @@ from keras_xai.updates import UPDATES, named
 UPDATES_OF_GAP = 3  # that a gap must last to be an alarm
 
 QUIET, ALARM, UNWATCHED = 0, 1, 2  # the exit statuses of `keras-xai check`
+STATUS_WORDS = {QUIET: "quiet", ALARM: "ALARM", UNWATCHED: "not watched"}
 
 # What makes a training long enough to be watched.
 FINER = {

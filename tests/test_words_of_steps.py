@@ -110,5 +110,5 @@ def test_the_command_and_the_report_speak_in_steps(stepped_directory, tmp_path, 
     page = report(stepped_directory, tmp_path / "report.html").read_text()
     assert '<td class="alarm">step 70 of epoch 1</td>' in page
     assert "live rows, step 70 of epoch 1: age" in page
-    assert "<p>Training has begun.</p>" in page
+    assert '<p class="sentence">Training has begun.</p>' in page
     assert "Integrated gradients, before training" in page

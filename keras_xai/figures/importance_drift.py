@@ -378,7 +378,7 @@ def _not_measured(
     return bars
 
 
-def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, source: str | None = None) -> Figure:
+def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, source: Source | None = None) -> Figure:
     """Draw score, ranks and importance over epochs in one figure.
 
     Args:

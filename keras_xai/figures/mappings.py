@@ -6,7 +6,7 @@ Each panel has a title and a sentence on how to read it in `layout.meta` (`title
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -641,7 +641,12 @@ OMITTED_PANELS = ("layer_saturation", "layer_spread")
 
 
 def figure(
-    run: Recorded, look: Look = LIGHT, *, layer: str | None = None, epoch: int | None = None, source: str | None = None
+    run: Recorded,
+    look: Look = LIGHT,
+    *,
+    layer: str | None = None,
+    epoch: int | None = None,
+    source: Literal["label", "prediction", "held_out", "correct"] | None = None,
 ) -> Figure:
     """Draw every panel for which the run has records, each under its title and a sentence on how to read it.
 

@@ -326,7 +326,7 @@ def test_binning_keeps_the_largest(epochs, most):
 
 def test_every_figure_draws_with_what_the_tab_loads(runs):
     """The tab's plotly is cut to these kinds of traces: a figure with another one would not be drawn."""
-    from keras_xai.plugin.workarounds.plotly_subset import TRACES
+    from keras_xai.figures.plotly_script import TRACES
 
     kinds = {
         trace["type"]
