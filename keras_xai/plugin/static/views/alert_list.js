@@ -115,7 +115,7 @@ function moveRows(context, alert, first) {
   const { source } = alert;
   if (source === "rule") return alert.features.map(([name, limit, value]) => plainRow(name, [value, limit], []));
   if (source === "gap" && first !== "gap") {
-    const seenOn = `beside the probe, ${alert.epoch}`;
+    const seenOn = `gap, ${alert.epoch}`;
     return alert.features.map(([name, probe, live, , z]) =>
       plainRow(name, [], [`${signedPercent(probe)} → ${signedPercent(live)}`, "–", signed(z, 1), seenOn]),
     );
