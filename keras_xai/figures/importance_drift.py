@@ -58,8 +58,8 @@ DASHES: dict[Source, str] = {"live": "solid", "clean": "2px,3px", "data": "6px,3
 RANKED_FEATURES = 10
 MAP_ROWS = 13
 MAX_RANKED_UPDATES = 60  # of more the lines of ranks would be a tangle:
-MAX_BOLD_LINES = 5  # of more the chart would be one red tangle
 RANK_ANCHORS = 12  # then ranks are drawn at so many of them
+MAX_BOLD_LINES = 5  # features of alerts: of more the chart would be one red tangle
 DEFAULT_LIMIT = 6.0  # for the scale of an empty chart
 
 
