@@ -4,6 +4,7 @@ import { Charts } from "./core/chart.js";
 import { followHost, setColours, themeName } from "./core/colour.js";
 import { SettingsRail } from "./core/controls.js";
 import { count, h, hideTip, message, percent, position } from "./core/dom.js";
+import { PanelTools } from "./core/panel_tools.js";
 import { open, set, state, subscribe } from "./core/state.js";
 import { EpochSlider } from "./epoch_slider.js";
 import { BEFORE, moment } from "./core/updates.js";
@@ -77,6 +78,7 @@ export async function start(requests) {
 class Shell {
   #server = new Server(() => this.#answered());
   #charts = new Charts(this.#server);
+  #tools = new PanelTools();
   /** @type {Record<string, View>} */
   #views = Object.fromEntries(Object.entries(VIEWS).map(([name, ViewClass]) => [name, new ViewClass()]));
   #index;
@@ -187,6 +189,7 @@ class Shell {
     frame.showStatus(context, this.#index, this.#lost);
     frame.slider.update(context);
     this.#drawView(frame, context);
+    this.#tools.follow(context);
     if (focusedKey) refocus(focusedKey);
     this.#charts.draw().catch((error) => frame.announce(String(error.message)));
   }

@@ -232,20 +232,49 @@ export class Deferred {
   }
 }
 
+/** What the panels on the page say of themselves: read by their menus and by their help. @type {WeakMap<Element, PanelAbout>} */
+export const panelsOnPage = new WeakMap();
+
 /**
- * A panel: a rule, a title that says what it shows, a note at its right.
+ * A panel: a rule, a title that says what it shows, its help, a note at its right, and a menu of what can be taken out of it.
  * @param {string} span
  * @param {Child} title
- * @param {Child} note
+ * @param {Child | PanelAbout} about the note alone, or all that it says of itself: `panel("c7", "Loss", {help: "loss", note})`
  * @param {Child[]} children
  */
-export const panel = (span, title, note, ...children) =>
-  h(
-    "section",
-    { class: `panel ${span}` },
-    h("header", {}, h("h3", {}, title), h("span", { class: "note" }, note)),
-    ...children,
-  );
+export function panel(span, title, about, ...children) {
+  const { note = "", ...words } = isAbout(about) ? about : { note: about };
+  const heading = h("h3", {}, title);
+  const name = words.help ?? heading.textContent ?? "";
+  const help = words.help && panelButton(`help ${name}`, "i", `About: ${heading.textContent}`, "panel-help");
+  const menu = panelButton(`menu ${name}`, "⋯", `Take out: ${heading.textContent}`, "panel-menu");
+  const header = h("header", {}, heading, help, h("span", { class: "note" }, note), menu);
+  const section = h("section", { class: `panel ${span}` }, header, ...children);
+  panelsOnPage.set(section, words);
+  return section;
+}
+
+/**
+ * @param {Child | PanelAbout} about
+ * @returns {about is PanelAbout}
+ */
+const isAbout = (about) =>
+  typeof about === "object" && about !== null && Object.getPrototypeOf(about) === Object.prototype;
+
+/**
+ * A button of a panel's header: whoever opens what it stands for listens to the event on the document.
+ * @param {string} key that it is found by after the next drawing
+ * @param {string} sign
+ * @param {string} label
+ * @param {"panel-help" | "panel-menu"} event also its class
+ */
+function panelButton(key, sign, label, event) {
+  const kind = event === "panel-menu" ? "menu" : "dialog";
+  const attributes = { class: event, type: "button", "aria-label": label, title: label, "data-key": key };
+  const onclick = () => button.dispatchEvent(new CustomEvent(event, { bubbles: true }));
+  const button = h("button", { ...attributes, "aria-haspopup": kind, "aria-expanded": "false", onclick }, sign);
+  return button;
+}
 
 /**
  * Words where a view would stand: what is missing, why, and the line that would help.

@@ -6,6 +6,7 @@ import { group } from "../core/controls.js";
 import { absent, Deferred, h, message, panel, percent, position } from "../core/dom.js";
 import { GalleryReader } from "../core/gallery.js";
 import { clipAt, draw, drawKept } from "../core/image.js";
+import { galleryNumbers } from "../core/panel_numbers.js";
 import { set, state } from "../core/state.js";
 import { BEFORE, capitalized, moment, named } from "../core/updates.js";
 import { alertedFeatures } from "../marks/importance.js";
@@ -120,7 +121,7 @@ export class ProbeAttributionsView extends BaseView {
    * @param {Deferred} deferred
    */
   #gallerySection(context, gallery, deferred) {
-    const section = panel("c12", title(gallery, context), notes(gallery), notFinite(gallery));
+    const section = panel("c12", title(gallery, context), aboutGallery(gallery, context), notFinite(gallery));
     if (!gallery.input && gallery.kind !== "table") {
       section.append(h("p", { class: "note" }, 'The samples themselves were not written (store="none").'));
     }
@@ -164,11 +165,13 @@ export class ProbeAttributionsView extends BaseView {
     const { truth } = gallery.judge(sample);
     const name = truth === null ? "" : `: true class ${gallery.className(truth)}`;
     const quality = gallery.quality(sample);
-    const section = panel("c12", `Sample ${sample}${name}`, [
+    const note = [
       quality && h("span", { class: gallery.warning(sample) ? "alarm" : "" }, quality),
       gallery.courseEpochs.length > 0 && h("span", {}, followedWords(context.run, gallery, sample)),
       legendOf(gallery, [sample]),
-    ]);
+    ];
+    const files = () => [mapFile(gallery, context, sample)];
+    const section = panel("c12", `Sample ${sample}${name}`, { help: "sample", file: `sample_${sample}`, note, files });
     const lines = outputsChart(context, gallery, sample);
     if (!gallery.isPictured) {
       section.append(lines);
@@ -298,6 +301,38 @@ function waiting({ server, name }, { method, parameters }) {
 function title(gallery, context) {
   const same = gallery.epoch === context.epoch || gallery.notFiniteSince !== null;
   return `${gallery.method.title} · ${moment(context.run, gallery.epoch)}${same ? "" : " (the nearest earlier one)"}`;
+}
+
+/**
+ * What the gallery says of itself, and what can be taken out of it.
+ * @param {Gallery} gallery
+ * @param {RunContext} context
+ * @returns {PanelAbout}
+ */
+const aboutGallery = (gallery, context) => ({
+  help: "attributions",
+  file: `attributions_${gallery.method.name}`,
+  note: notes(gallery),
+  csv: () => galleryNumbers(gallery),
+  files: () => [mapFile(gallery, context)],
+  figure: { name: "probe_attributions", method: gallery.method.name },
+});
+
+/**
+ * The recorded maps as a NumPy file: of all samples, or of one.
+ * @param {Gallery} gallery
+ * @param {RunContext} context
+ * @param {number} [sample]
+ * @returns {ServerFile}
+ */
+function mapFile(gallery, context, sample) {
+  const { method, epoch, part } = gallery;
+  return {
+    title: sample === undefined ? "Maps (NumPy)" : "Map (NumPy)",
+    route: "attribution.npy",
+    parameters: { run: context.name, method: method.name, epoch, input: part, sample },
+    suffix: ".npy",
+  };
 }
 
 /**
