@@ -5,6 +5,7 @@ Each panel has a title and a sentence on how to read it in `layout.meta` (`title
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,6 +40,7 @@ from keras_xai.figures.heat_map import (
     row_names,
 )
 from keras_xai.figures.options import accepted
+from keras_xai.figures.tables import named_axes, tabulated
 from keras_xai.figures.theme import (
     LIGHT,
     Figure,
@@ -124,6 +126,14 @@ STATISTICS: dict[str, Callable[[Mappings], Float]] = {
     "layer_saturation": lambda record: record.features.saturation,
     "layer_participation": lambda record: record.features.participation,
     "layer_spread": lambda record: record.features.spread,
+}
+QUANTITIES = {  # of heat maps of layers, in their tables
+    "layer_stability": "1 - CKA",
+    "layer_dead": "share of dead units",
+    "layer_saturation": "share of saturated activations",
+    "layer_participation": "participation ratio",
+    "layer_spread": "spread",
+    "readability": "accuracy",
 }
 COLOURINGS = ("label", "prediction", "held_out", "correct")
 
@@ -300,7 +310,12 @@ def _layer_cells(
         yaxis=row_axis(look, [text(layer, label_length(left)) for layer in names]),
         margin={"l": left, "r": 4, "t": 4, "b": 22},
         hovermode="closest",
-        meta={"cells": True, "rows": list(names), "scale": {"map": "sequential", "low": pale, "high": dark}},
+        meta={
+            "cells": True,
+            "rows": list(names),
+            "columns": {"x": run.unit, "y": "layer", "z": QUANTITIES[name]},
+            "scale": {"map": "sequential", "low": pale, "high": dark},
+        },
     )
 
 
@@ -342,8 +357,15 @@ def _square(
     }
 
 
-def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
-    """Draw CKA between all layers at one epoch."""
+def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, exact: bool = False) -> Figure:
+    """Draw CKA between all layers at one epoch.
+
+    Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
+        epoch: by default the last.
+        exact: with its numbers as a table in `layout.meta`.
+    """
     records = run.mappings
     if not records:
         return _panel(look, run, "layer_likeness", [])
@@ -352,13 +374,18 @@ def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = Non
     rows = [f"{k + 1} {text(name, label_length(left))}" for k, name in enumerate(names)]
     numbers = [str(k + 1) for k in range(len(names))]
     hover = {"customdata": _pairs(names), "hovertemplate": "%{customdata}: %{z:.2f}<extra></extra>"}
-    return _panel(
+    panel = _panel(
         look,
         run,
         "layer_likeness",
         **_square(look, record.features.cka_layers, rows, numbers, left + 14, hover),
-        meta={"scale": {"map": "sequential", "low": "0", "high": "1"}, "epoch": record.update},
+        meta={
+            "scale": {"map": "sequential", "low": "0", "high": "1"},
+            "epoch": record.update,
+        },
     )
+    alike = record.features.cka_layers
+    return tabulated(panel, ["layer", *names], lambda: zip(names, *alike.T, strict=True), exact=exact)
 
 
 def _pairs(names: Sequence[str]) -> list[list[str]]:
@@ -429,7 +456,7 @@ def surrogates(run: Recorded, look: Look = LIGHT) -> Figure:
         margin={"l": 44, "r": 10, "t": 30, "b": 22},
     )
     mark_alerts(look, panel, [flag.since for record in records for flag in record.flags if flag.kind == "memorising"])
-    return panel
+    return named_axes(look, panel, y="R², share", x_column=run.unit)
 
 
 def _surrogate_figure(records: Sequence[Mappings], name: str, figure_name: str) -> list[float]:
@@ -439,7 +466,12 @@ def _surrogate_figure(records: Sequence[Mappings], name: str, figure_name: str) 
 
 
 def surrogate_coefficients(
-    run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, method: str | None = None
+    run: Recorded,
+    look: Look = LIGHT,
+    *,
+    epoch: int | None = None,
+    method: str | None = None,
+    exact: bool = False,
 ) -> Figure:
     """Draw the coefficients by class of the features with the largest ones at an epoch.
 
@@ -448,6 +480,7 @@ def surrogate_coefficients(
         look: theme, name and colour of the run.
         epoch: by default the last.
         method: the surrogate, "linear" or "svm"; by default, and for any other name, the linear one.
+        exact: with the coefficients of all features as a table in `layout.meta`.
     """
     name = method if method in ("linear", "svm") else "linear"
     records = [record for record in run.mappings if name in record.decision.surrogates]
@@ -472,7 +505,7 @@ def surrogate_coefficients(
         customdata=[_prefixed(f"{text(name)}, ", classes) for name in names],
         hovertemplate="%{customdata}: %{z:.3g}<extra></extra>",
     )
-    return _panel(
+    panel = _panel(
         look,
         run,
         "surrogate_coefficients",
@@ -481,15 +514,32 @@ def surrogate_coefficients(
         yaxis=row_axis(look, [text(name, label_length(left)) for name in names]),
         margin={"l": left, "r": 4, "t": 4, "b": 22},
         hovermode="closest",
-        meta={"scale": {"map": "diverging", "low": f"−{short(high)}", "high": short(high)}, "epoch": record.update},
+        meta={
+            "scale": {"map": "diverging", "low": f"−{short(high)}", "high": short(high)},
+            "epoch": record.update,
+        },
+    )
+    whole = [class_name(run, c) for c in surrogate.classes]
+    return tabulated(
+        panel,
+        ["feature", *whole],
+        lambda: zip(surrogate.features, *surrogate.coefficients.T, strict=True),
+        exact=exact,
     )
 
 
 # Decision → result.
 
 
-def data_map(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
-    """Draw mean confidence in the label against its variability over the epochs so far; suspicious samples in red."""
+def data_map(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, exact: bool = False) -> Figure:
+    """Draw mean confidence in the label against its variability over the epochs so far; suspicious samples in red.
+
+    Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
+        epoch: up to which it is; by default the last.
+        exact: with its numbers as a table in `layout.meta`.
+    """
     samples = samples_until(run, epoch)
     if samples is None or not np.isfinite(samples.mean_confidence).any():
         return _panel(look, run, "data_map", [])
@@ -511,17 +561,21 @@ def data_map(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> 
         "text": words,
         "hovertemplate": "%{text}<extra></extra>",
     }
-    return _panel(
+    panel = _panel(
         look,
         run,
         "data_map",
         [points],
-        xaxis=axis(look, range=[-0.01, 0.51], nticks=6, title={"text": "variability", "font": {"size": 11}}),
+        xaxis=axis(look, range=[-0.01, 0.51], nticks=6),
         yaxis=axis(look, range=[-0.03, 1.03], tickformat=".0%", nticks=5),
-        margin={"l": 44, "r": 10, "t": 12, "b": 38},
+        margin={"l": 44, "r": 10, "t": 12, "b": 22},
         hovermode="closest",
         meta={"suspects": suspects},
     )
+    named_axes(look, panel, y="mean confidence", x="variability of the confidence")
+    figures = (samples.mean_confidence, samples.variability, samples.correctness)
+    columns = ["sample", "mean confidence", "variability", "correctness"]
+    return tabulated(panel, columns, lambda: zip(range(len(words)), *figures, strict=True), exact=exact)
 
 
 def trajectories(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, sample: int | None = None) -> Figure:
@@ -540,7 +594,7 @@ def trajectories(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None,
     hover = "%{y:.1%}"
     data = [line(f"sample {b}", epochs, confidence[:, b], look["alarm"], width=1, hovertemplate=hover) for b in rows]
     median = line("median of all", epochs, medians, look["text-3"], width=2, dash="2px,3px", hovertemplate=hover)
-    return _panel(
+    panel = _panel(
         look,
         run,
         "trajectories",
@@ -549,10 +603,18 @@ def trajectories(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None,
         yaxis=axis(look, range=[-0.03, 1.03], tickformat=".0%", nticks=5),
         meta={"samples": rows},
     )
+    return named_axes(look, panel, y="confidence", x_column=run.unit)
 
 
-def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
-    """Draw true against predicted classes at one epoch; of many classes those that are most often confused."""
+def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, exact: bool = False) -> Figure:
+    """Draw true against predicted classes at one epoch; of many classes those that are most often confused.
+
+    Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
+        epoch: by default the last.
+        exact: with its numbers as a table in `layout.meta`.
+    """
     result = _result_at(run, epoch)
     if result is None or result.answer != "class" or result.label is None or not has_prediction(result).any():
         return _panel(look, run, "confusion", [])
@@ -563,17 +625,33 @@ def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) ->
     for true, row in zip(names, counts.tolist(), strict=True):
         words.append([f"{true} read as {read}: {n}" for read, n in zip(names, row, strict=True)])
     hover = {"customdata": words, "hovertemplate": "%{customdata} (%{z:.0%})<extra></extra>"}
-    return _panel(
+    panel = _panel(
         look,
         run,
         "confusion",
         **_square(look, share, names, names, left_margin(names, 120), hover),
         meta={"scale": {"map": "sequential", "low": "0 %", "high": "100 %"}},
     )
+    named_axes(look, panel, y="true class", x="predicted class")
+    whole = [class_name(run, int(k)) for k in classes]
+    pairs = list(itertools.product(range(len(whole)), repeat=2))
+    return tabulated(
+        panel,
+        ["true class", "predicted class", "samples", "share of the true class"],
+        lambda: ([whole[i], whole[j], counts[i, j], share[i, j]] for i, j in pairs),
+        exact=exact,
+    )
 
 
-def reliability(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
-    """Draw accuracy against certainty at one epoch, in ten bins of equal width; a dot's area is the number of samples."""
+def reliability(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, exact: bool = False) -> Figure:
+    """Draw accuracy against certainty at one epoch, in ten bins of equal width; a dot's area is the number of samples.
+
+    Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
+        epoch: by default the last.
+        exact: with its numbers as a table in `layout.meta`.
+    """
     result = _result_at(run, epoch)
     if result is None or result.correct is None or result.answer != "class" or not np.isfinite(result.certainty).all():
         return _panel(look, run, "reliability", [])
@@ -613,7 +691,9 @@ def reliability(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) 
             "font": {"color": look["text-2"]},
         }
     )
-    return panel
+    named_axes(look, panel, y="accuracy", x="certainty")
+    columns = ["mean certainty", "accuracy", "samples"]
+    return tabulated(panel, columns, lambda: zip(bins.certainty, bins.accuracy, bins.samples, strict=True), exact=exact)
 
 
 PANELS: dict[str, Callable[..., Figure]] = {

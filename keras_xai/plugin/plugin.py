@@ -382,6 +382,8 @@ def _options(request: Request) -> dict[str, Any]:
         number = _integer(request, key)
         if number is not None:
             options[key] = number
+    if "exact" in request.args:
+        options["exact"] = True
     return options | COMPACT if "compact" in request.args else options
 
 

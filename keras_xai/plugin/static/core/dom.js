@@ -108,15 +108,44 @@ export function signedPercent(share) {
  */
 export const signed = (x, digits) => (x === null ? "–" : `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(digits)}`);
 
+const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+
 /**
- * Three digits, whatever the size.
+ * A number with three significant digits, and from 1,000 on as a whole one; below 0.001 and from a million on a power of ten.
+ * As `short` of `keras_xai.analysis.formatting`.
  * @param {number} x
  */
 export function short(x) {
   if (!Number.isFinite(x)) return "–";
   const size = Math.abs(x);
-  const plain = size === 0 || (size >= 1e-3 && size < 1e5);
-  return (plain ? String(Number(x.toPrecision(4))) : x.toExponential(1)).replace("-", "−");
+  const rounded = Number(size.toPrecision(3));
+  if (!rounded) return "0";
+  const sign = x < 0 ? "−" : "";
+  if (rounded >= 1e-3 && rounded < 1e3) return sign + String(rounded);
+  if (rounded >= 1e3 && rounded < 1e6) return sign + Number(size.toFixed(0)).toLocaleString("en");
+  const [mantissa, exponent] = rounded.toExponential().split("e");
+  const digits = Math.abs(Number(exponent))
+    .toString()
+    .replace(/\d/g, (digit) => SUPERSCRIPTS[Number(digit)]);
+  const power = `10${Number(exponent) < 0 ? "⁻" : ""}${digits}`;
+  return sign + (mantissa === "1" ? power : `${mantissa}×${power}`);
+}
+
+/**
+ * Formatted numbers with their decimal points below each other where all are set flush right.
+ * As `aligned` of `keras_xai.analysis.formatting`.
+ * @param {string[]} numbers
+ */
+export function aligned(numbers) {
+  const decimals = numbers.map((number) =>
+    /^−?[\d,]+(\.\d+)?$/.test(number) ? (number.split(".")[1]?.length ?? 0) : null,
+  );
+  const most = Math.max(0, ...decimals.map(Number));
+  return numbers.map((number, i) => {
+    const count = decimals[i];
+    if (count === null || count === most) return number;
+    return number + (count === 0 ? "\u2008" : "") + "\u2007".repeat(most - count);
+  });
 }
 
 /**

@@ -41,11 +41,11 @@ export function figureNumbers(figure) {
  * @param {Record<string, string>} names
  */
 function cellsOf(map, layout, names) {
-  const values = valuesOf(map.customdata?.bdata ? map.customdata : map.z);
+  const values = valuesOf(map.z);
   const sides = String(map.z.shape ?? "").split(",");
   const [height, width] = sides.map(Number);
-  const columns = valuesOf(map.x ?? layout.xaxis.ticktext);
-  const rowNames = layout.meta?.rows ?? valuesOf(map.y ?? layout.yaxis.ticktext);
+  const columns = valuesOf(map.x);
+  const rowNames = layout.meta?.rows ?? [];
   /** @type {NumberTable["rows"]} */
   const rows = [];
   for (let row = 0; row < height; row++) {
@@ -83,7 +83,7 @@ function linesOf(traces, names) {
   });
   const epochs = [...new Set(series.flatMap((line) => [...line.keys()]))].sort((a, b) => a - b);
   const rows = epochs.map((epoch) => [epoch, ...series.map((line) => line.get(epoch) ?? null)]);
-  return { columns: [names.x, ...traces.map(({ name }) => plain(name ?? names.y))], rows };
+  return { columns: [names.x, ...traces.map(({ name, meta }) => plain(meta?.name ?? name ?? names.y))], rows };
 }
 
 /**
