@@ -5,7 +5,6 @@ Each panel has a title and a sentence on how to read it in `layout.meta` (`title
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -606,15 +605,8 @@ def trajectories(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None,
     return named_axes(look, panel, y="confidence", x_column=run.unit)
 
 
-def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, exact: bool = False) -> Figure:
-    """Draw true against predicted classes at one epoch; of many classes those that are most often confused.
-
-    Args:
-        run: read back from a log directory.
-        look: theme, name and colour of the run.
-        epoch: by default the last.
-        exact: with its numbers as a table in `layout.meta`.
-    """
+def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
+    """Draw true against predicted classes at one epoch; of many classes those that are most often confused."""
     result = _result_at(run, epoch)
     if result is None or result.answer != "class" or result.label is None or not has_prediction(result).any():
         return _panel(look, run, "confusion", [])
@@ -625,33 +617,17 @@ def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, ex
     for true, row in zip(names, counts.tolist(), strict=True):
         words.append([f"{true} read as {read}: {n}" for read, n in zip(names, row, strict=True)])
     hover = {"customdata": words, "hovertemplate": "%{customdata} (%{z:.0%})<extra></extra>"}
-    panel = _panel(
+    return _panel(
         look,
         run,
         "confusion",
         **_square(look, share, names, names, left_margin(names, 120), hover),
         meta={"scale": {"map": "sequential", "low": "0 %", "high": "100 %"}},
     )
-    named_axes(look, panel, y="true class", x="predicted class")
-    whole = [class_name(run, int(k)) for k in classes]
-    pairs = list(itertools.product(range(len(whole)), repeat=2))
-    return tabulated(
-        panel,
-        ["true class", "predicted class", "samples", "share of the true class"],
-        lambda: ([whole[i], whole[j], counts[i, j], share[i, j]] for i, j in pairs),
-        exact=exact,
-    )
 
 
-def reliability(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, exact: bool = False) -> Figure:
-    """Draw accuracy against certainty at one epoch, in ten bins of equal width; a dot's area is the number of samples.
-
-    Args:
-        run: read back from a log directory.
-        look: theme, name and colour of the run.
-        epoch: by default the last.
-        exact: with its numbers as a table in `layout.meta`.
-    """
+def reliability(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
+    """Draw accuracy against certainty at one epoch, in ten bins of equal width; a dot's area is the number of samples."""
     result = _result_at(run, epoch)
     if result is None or result.correct is None or result.answer != "class" or not np.isfinite(result.certainty).all():
         return _panel(look, run, "reliability", [])
@@ -691,9 +667,7 @@ def reliability(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, 
             "font": {"color": look["text-2"]},
         }
     )
-    named_axes(look, panel, y="accuracy", x="certainty")
-    columns = ["mean certainty", "accuracy", "samples"]
-    return tabulated(panel, columns, lambda: zip(bins.certainty, bins.accuracy, bins.samples, strict=True), exact=exact)
+    return panel
 
 
 PANELS: dict[str, Callable[..., Figure]] = {

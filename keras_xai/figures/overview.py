@@ -11,7 +11,7 @@ from keras_xai.analysis.importance import alarm_epochs, importance_of
 from keras_xai.analysis.overview import summary
 from keras_xai.figures.grid import grid
 from keras_xai.figures.importance_drift import drift_score, importance_map
-from keras_xai.figures.tables import named_axes
+from keras_xai.figures.tables import log_ticks, named_axes
 from keras_xai.figures.theme import (
     LIGHT,
     Figure,
@@ -31,7 +31,6 @@ from keras_xai.recorded import Recorded
 from keras_xai.records import Epoch
 
 LOSSES = {"loss": ("training", "solid"), "val_loss": ("validation", "2px,3px")}
-FEW_DECADES = 1e3
 LOGARITHMIC_ABOVE = 10  # factor between the smallest and the largest loss, from which on the axis is logarithmic
 FAULTS_IN_TITLE = 2
 
@@ -55,10 +54,9 @@ def loss(run: Recorded, look: Look = LIGHT) -> Figure:
     values = [value for trace in data for value in trace["y"] if value is not None]
     logarithmic = bool(values) and min(values) > 0 and max(values) / min(values) > LOGARITHMIC_ABOVE
     scale: dict[str, Any] = {"type": "linear"}
-    if logarithmic:  # of few decades 1, 2 and 5 are labelled, of many each power of ten
-        few = max(values) / min(values) < FEW_DECADES
-        scale = {"type": "log", "dtick": "D2" if few else 1, "exponentformat": "power", "tickformat": ""}
-    panel = chart(look, data, xaxis=update_axis(look, run, run.updates), yaxis=axis(look, nticks=5, **scale))
+    if logarithmic:
+        scale = {"type": "log", **log_ticks(min(values), max(values))}
+    panel = chart(look, data, xaxis=update_axis(look, run, run.updates), yaxis=axis(look, **({"nticks": 5} | scale)))
     mark_resumed(look, panel, run.history)
     mark_alerts(look, panel, alarm_epochs(run))
     mark_apart(look, panel, run)

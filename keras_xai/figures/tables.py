@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_xai.analysis.formatting import short
 from keras_xai.figures.theme import Figure, Look
 
 TITLE_WIDTH = 15  # pixels beside a value axis
 TITLE_SIZE = 11
+FEW_DECADES, MANY_DECADES = 2, 6  # of a logarithmic axis
 
 
 def tabulated(
@@ -33,9 +35,9 @@ def tabulated(
 
 
 def _cell(value: Any) -> Any:
-    """Return a number as Python's; of 32 bits the shortest decimal one that is read back as the same."""
-    if isinstance(value, np.floating):
-        return float(str(value))
+    """Return a number as Python's; of 32 bits the shortest decimal one that is read back as the same: 0.1, not 0.10000000149."""
+    if isinstance(value, np.floating) and np.float32(value) == value:
+        return float(str(np.float32(value)))
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -59,3 +61,22 @@ def named_axes(look: Look, panel: Figure, *, y: str, x: str = "", x_column: str 
         layout["margin"]["b"] += TITLE_WIDTH
     layout.setdefault("meta", {})["columns"] = {"x": x_column or x, "y": y}
     return panel
+
+
+def log_ticks(low: float, high: float) -> dict[str, Any]:
+    """Return the labels of a logarithmic axis: 1, 2 and 5 of few decades, each power of ten of more, every other of many.
+
+    Args:
+        low: least value, above 0.
+        high: largest value.
+
+    Example:
+        >>> log_ticks(0.3, 4.0)["ticktext"], log_ticks(0.002, 400.0)["ticktext"]
+        (['0.5', '1', '2'], ['0.01', '0.1', '1', '10', '100'])
+    """
+    first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
+    digits = (1, 2, 5) if np.log10(high / low) <= FEW_DECADES else (1,)
+    step = 1 if last - first <= MANY_DECADES else 2
+    values = [digit * 10.0**exponent for exponent in range(first, last + 1, step) for digit in digits]
+    inside = [value for value in values if low <= value <= high]
+    return {"tickmode": "array", "tickvals": inside, "ticktext": [short(value) for value in inside]}

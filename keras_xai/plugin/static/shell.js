@@ -118,6 +118,7 @@ class Shell {
     new ResizeObserver(() => this.schedule()).observe(document.body);
     this.#update();
     this.#poll(FIRST_POLL);
+    if (this.#index.runs.length) afterCharts(async () => (await import("./core/tour.js")).welcome());
   }
 
   /** @returns {Context} */
@@ -379,6 +380,17 @@ function remarks({ run, card, apart, epoch, stop }) {
   return lines;
 }
 
+async function showTour() {
+  const { Tour } = await import("./core/tour.js");
+  new Tour().open();
+}
+
+/**
+ * After what the page opens with: nothing that comes later waits for this.
+ * @param {() => void} task
+ */
+const afterCharts = (task) => setTimeout(task, 1000);
+
 /** @param {string} key */
 const stepOf = (key) => ({ ArrowLeft: -1, ArrowRight: 1 })[key] ?? 0;
 
@@ -450,6 +462,7 @@ class Frame {
     { "aria-label": "Keyboard", onclick: () => this.#keys.close() },
     h("h3", {}, "Keyboard"),
     this.#allHints,
+    h("button", { type: "button", class: "link tour-again", onclick: showTour }, "Show the tour"),
   );
   #announcements = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
 

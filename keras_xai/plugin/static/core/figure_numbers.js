@@ -44,8 +44,8 @@ function cellsOf(map, layout, names) {
   const values = valuesOf(map.z);
   const sides = String(map.z.shape ?? "").split(",");
   const [height, width] = sides.map(Number);
-  const columns = valuesOf(map.x);
-  const rowNames = layout.meta?.rows ?? [];
+  const columns = valuesOf(map.x ?? layout.xaxis.ticktext);
+  const rowNames = layout.meta?.rows ?? Array.from(valuesOf(layout.yaxis.ticktext), plain);
   /** @type {NumberTable["rows"]} */
   const rows = [];
   for (let row = 0; row < height; row++) {

@@ -4,8 +4,8 @@ import { context2d, h } from "./dom.js";
 
 const SCALE = 2;
 const PADDING = 16; // pixels around a panel
-const CAPTION_HEIGHT = 52; // above a chart
-const LEGEND_HEIGHT = 28; // below it
+const CAPTION_HEIGHT = 56; // above a chart
+const LEGEND_HEIGHT = 36; // below it
 /** What of its computed style an element needs to look the same outside its page. */
 const STYLE = [
   ...["align-items", "align-self", "aspect-ratio", "background-color", "background-image", "background-size", "border"],
@@ -75,7 +75,7 @@ function titleOf({ title, words }) {
   const below = `<span style="font-size:11px;color:${token("text-2")}">${escaped(words)}</span>`;
   const place = { x: 0, xref: "container", xanchor: "left", y: 1, yref: "container", yanchor: "top" };
   const font = { size: 14, color: token("text") };
-  return { text: `${escaped(title)}<br>${below}`, font, ...place, pad: { l: 8, t: 12 } };
+  return { text: `${escaped(title)}<br>${below}`, font, ...place, pad: { l: 8, t: 20 } };
 }
 
 /**

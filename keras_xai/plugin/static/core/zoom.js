@@ -2,7 +2,7 @@
  * Zooming into a chart: the pointer is dragged with the shift key held; a double click, or the button, shows all of it again.
  * What was zoomed into stays through every drawing, and while new epochs arrive.
  */
-import { clamp, h, hideTip } from "./dom.js";
+import { clamp, h, hideTip, short } from "./dom.js";
 
 const LEAST = 6; // pixels of a drag; less is a click
 /** @typedef {{xaxis: [any, any], yaxis: [any, any]}} Ranges */
@@ -50,7 +50,7 @@ export class Zoom {
    */
   applied(layout) {
     if (!this.#ranges) return layout;
-    const axes = Object.entries(this.#ranges).map(([name, range]) => [name, { ...layout[name], range }]);
+    const axes = Object.entries(this.#ranges).map(([name, range]) => [name, zoomedAxis(layout[name], range)]);
     return { ...layout, ...Object.fromEntries(axes) };
   }
 
@@ -139,6 +139,28 @@ export class Zoom {
       yaxis: reversed ? [Math.max(...ends), Math.min(...ends)] : [Math.min(...ends), Math.max(...ends)],
     });
   }
+}
+
+const ROUND = [1, 2, 5]; // digits of a logarithmic axis with a label
+
+/**
+ * An axis as far as it is zoomed into, with labels of its own where those of the whole may lie outside.
+ * @param {Record<string, any>} axis
+ * @param {[number, number]} range
+ */
+function zoomedAxis(axis, range) {
+  if (axis.type === "log") {
+    const [low, high] = range;
+    const exponents = Array.from({ length: Math.ceil(high) - Math.floor(low) + 1 }, (_, i) => Math.floor(low) + i);
+    const values = exponents.flatMap((exponent) => ROUND.map((digit) => digit * 10 ** exponent));
+    const inside = values.filter((value) => Math.log10(value) >= low && Math.log10(value) <= high);
+    if (inside.length > 1) return { ...axis, range, tickmode: "array", tickvals: inside, ticktext: inside.map(short) };
+    return { ...axis, range, tickmode: "auto", tickvals: undefined, ticktext: undefined, nticks: 5 };
+  }
+  if (!axis.unifiedhovertitle) return { ...axis, range }; // rows, and axes whose labels plotly chooses
+  const unit = axis.ticktext?.[0]?.split(" ")[0] ?? "";
+  const ticks = { tickmode: "auto", tickvals: undefined, ticktext: undefined, nticks: 6, tickformat: ",d" };
+  return { ...axis, ...ticks, range, tickprefix: `${unit} `, showtickprefix: "first" };
 }
 
 /**

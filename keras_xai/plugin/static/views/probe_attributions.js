@@ -7,6 +7,7 @@ import { absent, Deferred, h, message, panel, percent, position } from "../core/
 import { GalleryReader } from "../core/gallery.js";
 import { clipAt, draw, drawKept } from "../core/image.js";
 import { galleryNumbers } from "../core/panel_numbers.js";
+import { mapHint } from "../core/map_hint.js";
 import { set, state } from "../core/state.js";
 import { BEFORE, capitalized, moment, named } from "../core/updates.js";
 import { alertedFeatures } from "../marks/importance.js";
@@ -593,11 +594,21 @@ function tokensList(context, gallery, samples, deferred) {
   return h("div", { class: "texts" }, rows);
 }
 
+/**
+ * A canvas with what it shows.
+ * @typedef {object} KeptImage
+ * @property {HTMLCanvasElement} canvas
+ * @property {Gallery} gallery
+ * @property {number} sample
+ * @property {number} size
+ * @property {any[]} look
+ */
+
 /** The gallery's canvases outlive a drawing: a step of the slider paints the maps again, and nothing else. */
 class Images {
-  /** @type {Map<string, {canvas: HTMLCanvasElement, sample: number, size: number, look: any[]}>} by size and sample */
+  /** @type {Map<string, KeptImage>} by size and sample */
   #inputs = new Map();
-  /** @type {Map<string, {canvas: HTMLCanvasElement, sample: number, size: number, look: any[]}>} by size and sample */
+  /** @type {Map<string, KeptImage>} by size and sample */
   #maps = new Map();
 
   /**
@@ -607,7 +618,7 @@ class Images {
    * @param {number} size
    */
   input(gallery, sample, size) {
-    const entry = Images.#entry(this.#inputs, sample, size);
+    const entry = Images.#entry(this.#inputs, gallery, sample, size);
     const look = [gallery.input?.data, gallery.sliceOf(sample), themeName()];
     if (Images.#changed(entry, look)) draw(entry.canvas, gallery.inputImage(sample, size));
     entry.look = look;
@@ -621,7 +632,7 @@ class Images {
    * @param {number} size
    */
   map(gallery, sample, size) {
-    const entry = Images.#entry(this.#maps, sample, size);
+    const entry = Images.#entry(this.#maps, gallery, sample, size);
     const look = gallery.look(sample, size);
     if (Images.#changed(entry, look)) {
       drawKept(entry.canvas, gallery.maps, `${size} ${sample}`, look, () => gallery.mapImage(sample, size));
@@ -642,14 +653,22 @@ class Images {
   }
 
   /**
-   * @param {Map<string, {canvas: HTMLCanvasElement, sample: number, size: number, look: any[]}>} entries
+   * @param {Map<string, KeptImage>} entries
+   * @param {Gallery} gallery
    * @param {number} sample
    * @param {number} size
+   * @returns {KeptImage}
    */
-  static #entry(entries, sample, size) {
+  static #entry(entries, gallery, sample, size) {
     const key = `${size} ${sample}`;
-    const entry = entries.get(key) ?? { canvas: h("canvas", { class: "thumb" }), sample, size, look: [] };
-    entries.set(key, entry);
+    let entry = entries.get(key);
+    if (!entry) {
+      const made = { canvas: h("canvas", { class: "thumb" }), gallery, sample, size, look: [] };
+      mapHint(made.canvas, () => made);
+      entries.set(key, made);
+      entry = made;
+    }
+    entry.gallery = gallery;
     return entry;
   }
 
