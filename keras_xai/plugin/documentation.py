@@ -93,7 +93,7 @@ def page(name: str, theme: Theme = "light") -> str:
             token.attrSet("id", anchor(following.content))
             title = following.content if token.tag == "h1" else title
         for child in token.children or []:
-            _lead(child, theme)
+            _lead(child, name, theme)
     body = parser.renderer.render(tokens, parser.options, {})
     body = body.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
     up = posixpath.relpath(START, posixpath.dirname(name) or ".")
@@ -106,8 +106,8 @@ def page(name: str, theme: Theme = "light") -> str:
     )
 
 
-def _lead(token: Any, theme: str) -> None:
-    """Lead a link to another page there, in the same theme; open any other one apart."""
+def _lead(token: Any, name: str, theme: str) -> None:
+    """Lead a link to another page there, in the same theme; one off the host opens apart, one out of the folder is text."""
     if token.type != "link_open":
         return
     target = str(token.attrGet("href") or "")
@@ -116,5 +116,8 @@ def _lead(token: Any, theme: str) -> None:
         token.attrSet("rel", "noopener noreferrer")
         return
     path, _, heading = target.partition("#")
-    if path.endswith(".md"):
+    page_name = posixpath.normpath(posixpath.join(posixpath.dirname(name), path.removesuffix(".md")))
+    if page_name in pages():
         token.attrSet("href", f"{path.removesuffix('.md')}?theme={theme}{'#' + heading if heading else ''}")
+    elif path:
+        token.attrs.pop("href")

@@ -8,7 +8,7 @@ import itertools
 import logging
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -244,7 +244,7 @@ class Plugin(base_plugin.TBPlugin):
         about = self._provider.experiment_metadata(context, experiment_id=experiment)
         paths = {run_name: listed.path for run_name, listed in self._runs(request).items()}
         figure = request.args.get("name", "")
-        options = _options(request) | {"epoch": _update(request)}
+        options = _options(request, ["sample"]) | {"epoch": _update(request)}
         line = notebook_line(about.data_location, paths.values(), paths[name], run, figure, options)
         return http_util.Respond(request, line, "text/plain")
 
@@ -375,10 +375,10 @@ class Plugin(base_plugin.TBPlugin):
         return tuple(overlays)
 
 
-def _options(request: Request) -> dict[str, Any]:
+def _options(request: Request, numbers: Sequence[str] = NUMBER_OPTIONS) -> dict[str, Any]:
     """Return the options of panels in a request, also those that its panel does not take."""
     options: dict[str, Any] = {key: request.args[key] for key in TEXT_OPTIONS if request.args.get(key)}
-    for key in NUMBER_OPTIONS:
+    for key in numbers:
         number = _integer(request, key)
         if number is not None:
             options[key] = number

@@ -5,6 +5,7 @@
 import { clamp, h, hideTip, short } from "./dom.js";
 
 const LEAST = 6; // pixels of a drag; less is a click
+const DOUBLE = 500; // milliseconds between two clicks that are one double click
 /** @typedef {{xaxis: [any, any], yaxis: [any, any]}} Ranges */
 
 export class Zoom {
@@ -13,6 +14,7 @@ export class Zoom {
   #subject = "";
   /** @type {Ranges | null} */
   #ranges = null;
+  #last = { timeStamp: -Infinity, clientX: 0, clientY: 0 };
   #frame = h("div", { class: "zoom-frame", hidden: true });
   #button = h(
     "button",
@@ -30,7 +32,7 @@ export class Zoom {
     node.append(this.#frame, this.#button);
     // Before plotly, which takes hold of the pointer where it is pressed.
     node.addEventListener("pointerdown", (event) => this.#pressed(event), true);
-    node.addEventListener("dblclick", () => this.#ranges && this.#to(null));
+    node.addEventListener("click", (event) => this.#clicked(event));
   }
 
   /**
@@ -57,6 +59,18 @@ export class Zoom {
   /** @param {EventTarget | null} target */
   isButton(target) {
     return target === this.#button;
+  }
+
+  /**
+   * A double click by the clock: the first click draws the page again, and the browser counts from one.
+   * @param {MouseEvent} event
+   */
+  #clicked({ timeStamp, clientX, clientY, target }) {
+    const last = this.#last;
+    this.#last = { timeStamp, clientX, clientY };
+    if (!this.#ranges || target === this.#button) return;
+    const near = Math.abs(clientX - last.clientX) < LEAST && Math.abs(clientY - last.clientY) < LEAST;
+    if (near && timeStamp - last.timeStamp < DOUBLE) this.#to(null);
   }
 
   /** @param {Ranges | null} ranges */

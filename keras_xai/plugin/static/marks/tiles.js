@@ -319,7 +319,10 @@ export function seriesTile(gallery, sample, width, reach = commonReach(gallery, 
     const share = Math.max(0, Math.min(0.999999, (event.clientX - box.left) / box.width));
     const t = Math.floor(share * mapSteps);
     if (ofLayer) return `step ${t} of ${mapSteps}\n${printed(values[t])}`;
-    const lines = Array.from({ length: channels }, (_, c) => `${name(c)}  ${printed(values[t * channels + c])}`);
+    const lines = Array.from({ length: channels }, (_, c) => {
+      const value = gallery.input ? ` = ${short(gallery.input.data[(sample * steps + t) * channels + c])}` : "";
+      return `${name(c)}${value}  ${printed(values[t * channels + c])}`;
+    });
     return [`step ${t}`, ...lines.slice(0, LINES_UNDER_POINTER)].join("\n");
   });
 }
