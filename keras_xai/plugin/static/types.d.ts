@@ -317,6 +317,8 @@ interface Vocabulary {
   verdicts: Record<Verdict, string>;
   statistics: Record<string, string>;
   help: Record<string, PanelHelp>;
+  /** what `run.figure` draws */
+  figures: string[];
 }
 
 /** `PanelHelp` of `keras_xai.analysis.panel_help`. */

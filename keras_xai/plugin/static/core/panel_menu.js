@@ -31,8 +31,10 @@ export class PanelMenu {
       const onclick = () => this.#taken(take);
       return h("button", { type: "button", role: "menuitem", tabindex: -1, onclick }, title);
     });
-    const notebook = h("button", { type: "button", role: "menuitem", tabindex: -1 }, "Copy line for a notebook");
-    notebook.addEventListener("click", () => this.#showLine(section, context));
+    const onclick = () => this.#showLine(section, context);
+    const drawn = context.vocabulary.figures.includes(String(notebookParameters(section, context).name));
+    const line = "Copy line for a notebook";
+    const notebook = drawn && h("button", { type: "button", role: "menuitem", tabindex: -1, onclick }, line);
     this.#popup.toggle(button, button.title, items, notebook);
   }
 
