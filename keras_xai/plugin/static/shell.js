@@ -36,7 +36,12 @@ const KEYS = [
   [["C"], "compare"],
 ];
 /** @type {[keys: string[], text: string][]} */
-const ALL_KEYS = [...KEYS, [["Home", "End"], "first, last epoch"], [["⇧", "drag"], "zoom into a chart"], [["?"], "this list"]];
+const ALL_KEYS = [
+  ...KEYS,
+  [["Home", "End"], "first, last epoch"],
+  [["⇧", "drag"], "zoom into a chart"],
+  [["?"], "this list"],
+];
 const FIRST_POLL = 1500; // milliseconds
 const SLOWEST_POLL = 10_000;
 const POLL_GROWTH = 1.25;
