@@ -32,6 +32,7 @@ from keras_xai.figures.heat_map import (
     row_axis,
     row_names,
 )
+from keras_xai.figures.tables import named_axes
 from keras_xai.figures.theme import (
     LIGHT,
     Figure,
@@ -61,6 +62,7 @@ RANKED_FEATURES = 10
 MAP_ROWS = 13
 MAX_RANKED_UPDATES = 60  # of more the lines of ranks would be a tangle:
 RANK_ANCHORS = 12  # then ranks are drawn at so many of them
+MAX_BOLD_LINES = 5  # features of alerts: of more the chart would be one red tangle
 DEFAULT_LIMIT = 6.0  # for the scale of an empty chart
 
 
@@ -92,7 +94,7 @@ def drift_score(run: Recorded, look: Look = LIGHT) -> Figure:
     mark_resumed(look, panel, run.history)
     _add_learning_rate(run, look, panel)
     mark_apart(look, panel, run)
-    return panel
+    return named_axes(look, panel, y="drift score, |z|", x_column=run.unit)
 
 
 def _other_scores(run: Recorded, look: Look) -> list[dict[str, Any]]:
@@ -103,8 +105,9 @@ def _other_scores(run: Recorded, look: Look) -> list[dict[str, Any]]:
         if choice is not None:
             source, importance = choice
             name = f"{other.name} {SOURCES[source]}"
-            colour, dash = look.colour_of(other), other.dash()
-            lines.append(line(name, importance.updates, importance.score, colour, width=1.25, dash=dash))
+            colour, hover = look.colour_of(other), _score_hover(importance)
+            style: dict[str, Any] = {"width": 1.25, "dash": other.dash(), "hovertemplate": hover}
+            lines.append(line(name, importance.updates, importance.score, colour, **style))
     return lines
 
 
@@ -121,10 +124,14 @@ def _scores(look: Look, recorded: dict[Source, Importance]) -> list[dict[str, An
                 look.run_colour,
                 width=2.25 if solid else 1.75,
                 dash=look.dash() if solid else DASHES[source],
-                hovertemplate="%{y:.1f}",
+                hovertemplate=_score_hover(importance),
             )
         )
     return lines
+
+
+def _score_hover(importance: Importance) -> str:
+    return f"%{{y:.1f}} of its limit {importance.limit:g}"
 
 
 def _mark_burn_in(run: Recorded, look: Look, panel: Figure, importances: Sequence[Importance]) -> None:
@@ -250,6 +257,8 @@ def rank_bump(
         ]
     mark_not_finite(look, panel, run, *_not_finite(run, importance))
     mark_alerts(look, panel, alarm_epochs(run))
+    named_axes(look, panel, y="rank", x_column=run.unit)
+    panel["layout"]["meta"]["labelled"] = True
     return panel
 
 
@@ -277,6 +286,7 @@ def _rank_lines(
     """Return a line for each feature, those of alerts on top."""
     below = lowest + 0.7
     lines = []
+    width = 3.0 if sum(importance.names[f] in alerted for f in features) <= MAX_BOLD_LINES else 1.75
     for f in sorted(features, key=lambda f: importance.names[f] in alerted):
         name, is_alerted = importance.names[f], importance.names[f] in alerted
         x, y = s_curve(importance.updates[anchors], np.minimum(rank[anchors, f], below))
@@ -289,7 +299,10 @@ def _rank_lines(
                 "y": packed(y),
                 "name": text(name),
                 "hoverinfo": "skip",
-                "line": {"color": look["alarm"] if is_alerted else look["text-3"], "width": 3 if is_alerted else 1.25},
+                "line": {
+                    "color": look["alarm"] if is_alerted else look["text-3"],
+                    "width": width if is_alerted else 1.25,
+                },
                 "opacity": 1 if is_alerted else 0.5,
                 "meta": {"follows": True},
             }

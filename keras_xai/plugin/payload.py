@@ -30,6 +30,7 @@ from keras_xai.analysis.reliance_gap import carriers_in_words
 from keras_xai.analysis.run_row import run_row
 from keras_xai.analysis.vocabulary import vocabulary
 from keras_xai.events import event_key, events
+from keras_xai.figures import FIGURES, PANELS
 from keras_xai.figures.colour import MAPS, RUN_DASHES, RUNS, THEMES, TOKENS, class_colours, ramp
 from keras_xai.judgement import not_finite_since, noted, part_name
 from keras_xai.plugin.framing import LEVELS, Quantized, framed, means, quantized
@@ -46,12 +47,15 @@ WATCHED_LOSSES = ("loss", "val_loss")
 
 
 def theme() -> dict[str, Any]:
-    """Return the colours of both themes (each colour map as 256 hex colours), and the vocabulary of the tab."""
+    """Return the colours of both themes (each colour map as 256 hex colours), and the vocabulary of the tab.
+
+    To that belong the names of the figures that a notebook can draw.
+    """
     themes: dict[str, Any] = {}
     for name in THEMES:
         maps = {map_name: ramp(name, map_name) for map_name in MAPS}
         themes[name] = {"tokens": TOKENS[name], "runs": RUNS[name], "maps": maps}
-    return {**themes, "dashes": RUN_DASHES, "vocabulary": vocabulary()}
+    return {**themes, "dashes": RUN_DASHES, "vocabulary": {**vocabulary(), "figures": [*FIGURES, *PANELS]}}
 
 
 def card(name: str, run: Run) -> dict[str, Any]:
@@ -88,7 +92,9 @@ def row(run: Run) -> dict[str, Any]:
 def _number_or_words(value: Any) -> Any:
     if not isinstance(value, float) or math.isfinite(value):
         return value
-    return "NaN" if math.isnan(value) else f"{'−' if value < 0 else ''}∞"
+    if math.isnan(value):
+        return "NaN"
+    return "∞" if value > 0 else "−∞"
 
 
 def _last(record: Epoch) -> dict[str, Any]:

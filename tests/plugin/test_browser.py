@@ -498,7 +498,7 @@ def test_columns_by_name_are_one_tile(browser, serve, tmp_path):
     tab.show("Attributions")
     tile = tab.frame.locator("svg[aria-label^='dose']").first
     tile.wait_for()
-    assert tile.locator("text:not(.head)").all_text_contents() == [
+    assert [words.strip() for words in tile.locator("text:not(.head)").all_text_contents()] == [
         *("dose", "2.5", "−0.500"),
         *("town", "Oslo", "+0.300"),
         *("age", "30", "+0.100"),

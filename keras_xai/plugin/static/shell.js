@@ -7,6 +7,7 @@ import { followHost, setColours, themeName } from "./core/colour.js";
 import { SettingsRail } from "./core/controls.js";
 import { copyLink } from "./core/copy_link.js";
 import { clamp, count, h, hideTip, message, percent, position } from "./core/dom.js";
+import { PanelTools } from "./core/panel_tools.js";
 import { open, set, state, subscribe } from "./core/state.js";
 import { EpochSlider } from "./epoch_slider.js";
 import { BEFORE, moment } from "./core/updates.js";
@@ -43,7 +44,13 @@ const KEYS = [
 ];
 const FIRST_VIEW = "overview";
 /** @type {[keys: string[], text: string][]} */
-const ALL_KEYS = [...KEYS, [["Home", "End"], "first, last epoch"], [["/"], "filter"], [["?"], "this list"]];
+const ALL_KEYS = [
+  ...KEYS,
+  [["Home", "End"], "first, last epoch"],
+  [["⇧", "drag"], "zoom into a chart"],
+  [["/"], "filter"],
+  [["?"], "this list"],
+];
 /** What changes the list of runs, and nothing else but the table of runs. */
 const OF_RUN_LIST = ["runFilter", "folded", "runSort", "runsDown"];
 const FIRST_POLL = 1500; // milliseconds
@@ -88,6 +95,7 @@ export async function start(requests) {
 class Shell {
   #server = new Server(() => this.#answered());
   #charts = new Charts(this.#server);
+  #tools = new PanelTools();
   /** @type {Record<string, View>} */
   #views = Object.fromEntries(Object.entries(VIEWS).map(([name, ViewClass]) => [name, new ViewClass()]));
   #index;
@@ -129,6 +137,7 @@ class Shell {
     new ResizeObserver(() => this.schedule()).observe(document.body);
     this.#update();
     this.#poll(waitAfter(this.#index.runs));
+    if (this.#index.runs.length) afterCharts(async () => (await import("./core/tour.js")).welcome());
   }
 
   /** @returns {Context} */
@@ -211,6 +220,7 @@ class Shell {
     frame.showStatus(context, this.#lost);
     frame.slider.update(context);
     this.#drawView(frame, context);
+    this.#tools.follow(context);
     if (focusedKey) refocus(focusedKey);
     this.#charts.draw().catch((error) => frame.announce(String(error.message)));
   }
@@ -428,6 +438,17 @@ function remarks({ run, card, apart, epoch, stop, undrawn, picked }, view) {
   return lines;
 }
 
+async function showTour() {
+  const { Tour } = await import("./core/tour.js");
+  new Tour().open();
+}
+
+/**
+ * After what the page opens with: nothing that comes later waits for this.
+ * @param {() => void} task
+ */
+const afterCharts = (task) => setTimeout(task, 1000);
+
 /** @param {string} key */
 const stepOf = (key) => ({ ArrowLeft: -1, ArrowRight: 1 })[key] ?? 0;
 
@@ -495,12 +516,13 @@ class Frame {
     { "aria-label": "Keyboard", onclick: () => this.#keys.close() },
     h("h3", {}, "Keyboard"),
     this.#allHints,
+    h("button", { type: "button", class: "link tour-again", onclick: showTour }, "Show the tour"),
   );
   #announcements = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
 
   view = h(
     "div",
-    { id: "view", role: "tabpanel" },
+    { id: "view", role: "tabpanel", tabindex: 0 },
     message("Reading the runs", "Attributions first, charts a moment later."),
   );
   main = h("main", { tabindex: -1 }, this.view);

@@ -7,6 +7,7 @@ import { absent, h, panel, percent, position, short } from "../core/dom.js";
 import { filterBox, foundRows, matcher, ranges } from "../core/filter.js";
 import { draw } from "../core/image.js";
 import { distinct } from "../core/names.js";
+import { alertNumbers, ranksOverTime, sharesOfRuns, sharesOverTime } from "../core/panel_numbers.js";
 import { set, state } from "../core/state.js";
 import { moment, named } from "../core/updates.js";
 import {
@@ -98,7 +99,7 @@ function scorePanel(context) {
   });
   const meaning = " Score: the largest move of one feature in units of its own usual step.";
   const note = h("p", { class: "note" }, rateWords(context.run, context.epoch), meaning);
-  return panel("c7", "Drift score", scoreKeys(context, true), score, note);
+  return panel("c7", "Drift score", { help: "drift_score", note: scoreKeys(context, true) }, score, note);
 }
 
 /**
@@ -118,10 +119,11 @@ function alertsPanel(context) {
   const { run, name, epoch, server } = context;
   if (!run.alerts.length) {
     const watch = server.read("summary", { run: name, epoch }, run.stamp)?.watch ?? "…";
-    return panel("c5", "Alerts", "", h("p", { class: "note" }, watch));
+    return panel("c5", "Alerts", { help: "alerts" }, h("p", { class: "note" }, watch));
   }
+  const csv = () => alertNumbers(run.alerts, context.vocabulary, run.unit);
   const note = run.methods.length ? "click: see what shows it" : "";
-  return panel("c5", "Alerts", note, alertList(context, run.alerts));
+  return panel("c5", "Alerts", { help: "alerts", note, csv }, alertList(context, run.alerts));
 }
 
 /**
@@ -142,10 +144,11 @@ function ranksPanel(context, source, importance) {
     height: 296 + context.spare,
     label: `Rank of the ten most important features over ${context.run.unit}s`,
   });
+  const csv = importance && (() => ranksOverTime(importance, run.unit));
   const anchors = figureBehind(context, "rank_bump", { source, epoch, only }, false)?.layout.meta?.anchors;
   const some = anchors ? `, at ${anchors} of ${importance?.epochs.length ?? run.epochs.length} ${run.unit}s` : "";
   const gaps = importance ? lacking(run, importance, epoch) : null;
-  return panel("c7", title, `${note}${some}`, finder, ranks, gaps);
+  return panel("c7", title, { help: "rank_bump", note: `${note}${some}`, csv }, finder, ranks, gaps);
 }
 
 /**
@@ -184,8 +187,14 @@ function mapsPanel(context, source, importance) {
   const parameters = { source, epoch: context.epoch, only };
   const scale = figureBehind(context, "importance_map", parameters, false)?.layout.meta?.scale;
   const options = { parameters, overlays: false, height: 286 + context.spare, label: title };
+  const csv = importance && (() => sharesOverTime(importance, context.run.unit));
   const scaleLegend = scale ? legend(scale.map, scale.low, scale.high) : "";
-  return panel("c5", title, scaleLegend, chart(context, "importance_map", options));
+  return panel(
+    "c5",
+    title,
+    { help: "importance_map", note: scaleLegend, csv },
+    chart(context, "importance_map", options),
+  );
 }
 
 /**
@@ -218,7 +227,7 @@ function imageMaps(context, importance, cells) {
   return panel(
     "c5",
     "Importance as a map of the input",
-    "",
+    { help: "importance_cells", csv: () => sharesOverTime(importance, run.unit) },
     maps,
     legends,
     sliceOrder(cells),
@@ -307,8 +316,9 @@ function differencesPanel(context, source, importance) {
     largestFirst.map((i) => features[i]),
     difference,
   );
+  const csv = () => sharesOfRuns([focus, ...comparable]);
   const note = `share of importance, ${context.vocabulary.sources[source]}, ${named(context.run, context.epoch)}`;
-  return panel("c12", "Where the ticked runs differ most", note, table);
+  return panel("c12", "Where the ticked runs differ most", { help: "run_differences", note, csv }, table);
 }
 
 /** @typedef {{name: string, epoch: number, shares: Map<string, number>}} Column */

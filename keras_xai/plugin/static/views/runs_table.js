@@ -12,8 +12,8 @@ import { focusRun, tickBox, tickButtons } from "../runs.js";
 import { BaseView } from "./view.js";
 
 const ROW = 32; // pixels
-const LETTER = 6.8; // pixels of a letter of a name
-const OTHER_COLUMNS = 776; // pixels of all but the first
+const LETTER = 7; // pixels of a letter of a name
+const OTHER_COLUMNS = 848; // pixels of all but the first
 
 /** The severest first. @type {RunRow["verdict"][]} */
 const VERDICTS = ["alarm", "not watched", "quiet"];
