@@ -136,15 +136,15 @@ def _marked(name: Name, stretches: Sequence[Stretch]) -> str:
 
 def _keep_apart(labels: dict[str, str], cut: Mapping[str, str], length: int) -> None:
     """Replace labels that are alike: by the part in which they differ, else by all that was cut from their names, or by these."""
-    for names in _alike(labels):
+    for names in _sharing_labels(labels):
         cut_names = [name for name in names if name in cut]
         labels |= dict(zip(cut_names, _windows([cut[name] for name in cut_names], length), strict=True))
     for longer in (cut, {name: name for name in labels}):
-        for names in _alike(labels):
+        for names in _sharing_labels(labels):
             labels |= {name: longer.get(name, name) for name in names}
 
 
-def _alike(labels: Mapping[str, str]) -> list[list[str]]:
+def _sharing_labels(labels: Mapping[str, str]) -> list[list[str]]:
     """Return the names that share a label."""
     sharing: dict[str, list[str]] = {}
     for name, label in labels.items():
