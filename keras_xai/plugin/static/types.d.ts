@@ -61,13 +61,44 @@ interface Card {
   probe: { kind: Kind; size: number; hash: string } | null;
   faults: number;
   not_finite?: boolean;
+  /** listed, and not read yet */
+  pending?: boolean;
   stamp: string;
 }
 
 interface Index {
   log_dir: string;
+  /** the log directory from the root, or its address: no other one has this name */
+  place: string;
   now: number;
   runs: Card[];
+}
+
+/** What is null was not recorded; a number that is not finite is in words. */
+type Recorded = number | string | null;
+
+/** A run in the table of runs. */
+interface RunRow {
+  name: string;
+  /** of the card that it belongs to */
+  stamp: string;
+  /** why the run cannot be read; nothing else is there then */
+  error?: string;
+  verdict: "alarm" | "quiet" | "not watched";
+  /** of the verdict, a sentence */
+  reason: string;
+  since: number | null;
+  moment: string;
+  guilty: string;
+  score: Recorded;
+  limit: Recorded;
+  metric_name: string;
+  metric: Recorded;
+  loss: Recorded;
+  flags: string[];
+  updates: number;
+  unit: Unit;
+  written: number | null;
 }
 
 /** `FeatureMove` of `keras_xai.records`. */
@@ -335,6 +366,8 @@ interface PanelHelp {
 }
 
 interface Presentation extends Record<Theme, ThemeColours> {
+  /** of the lines of runs, one for each turn of their colours */
+  dashes: string[];
   vocabulary: Vocabulary;
 }
 
@@ -342,6 +375,7 @@ interface Presentation extends Record<Theme, ThemeColours> {
 interface Answers {
   index: Index;
   run: Run;
+  rows: RunRow[];
   summary: Summary;
   figure: Figure;
   importance: Importance;
@@ -380,8 +414,12 @@ interface Context {
   epoch: number | null;
   /** where the slider stands: as above, or before training */
   stop: number | null;
+  /** seconds since 1970, by the server's clock */
+  now: number;
   /** names of picked runs that cannot be laid over this one: they count in another unit */
   apart: string[];
+  /** how many ticked runs are not drawn, since they are too many */
+  undrawn: number;
 }
 /** The context of a run that was read and has epochs. */
 type RunContext = Context & { run: Run; epoch: number };
@@ -396,6 +434,8 @@ interface View {
   draw(root: HTMLElement, context: RunContext): void;
   /** Shows another epoch without drawing anew, and says whether that was enough. */
   step(context: RunContext): boolean;
+  /** Whether it shows all runs: then it is drawn whatever the one in focus has recorded. */
+  ofRuns?: boolean;
 }
 
 /** Numbers as a table of named columns, in full: what a CSV file is made of. A null is an empty cell. */

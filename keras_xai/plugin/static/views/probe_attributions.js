@@ -14,6 +14,7 @@ import { alertedFeatures } from "../marks/importance.js";
 import { spark } from "../marks/slopes.js";
 import { barsTile, seriesTile, tokensRow } from "../marks/tiles.js";
 import { compare, comparableRuns } from "./compare.js";
+import { foundGroups } from "./sample_finder.js";
 import { BaseView } from "./view.js";
 
 /** @typedef {import("../core/gallery.js").Gallery} Gallery */
@@ -130,7 +131,7 @@ export class ProbeAttributionsView extends BaseView {
     if (explained) section.append(h("p", { class: "note" }, `Explained: ${explained}.`));
     const words = clusterWords(gallery);
     if (words) section.append(h("p", { class: "note" }, words));
-    for (const { title: name, samples } of gallery.grouped()) {
+    for (const { title: name, samples } of foundGroups(gallery, section)) {
       if (name) section.append(h("h4", {}, name));
       if (gallery.isPictured) section.append(this.#imageGrid(context, gallery, samples, deferred));
       else if (gallery.kind === "tokens") section.append(tokensList(context, gallery, samples, deferred));
