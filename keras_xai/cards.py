@@ -22,8 +22,7 @@ from keras_xai.updates import UPDATES
 ROWS = 8  # samples of an attribution that are listed
 # White letters on these can be read on light and on dark pages.
 COLOURS = {"alarm": "#c62828", "quiet": "#2e7d32", NOT_WATCHED: "#8a6100"}
-WARNED = "font-weight:600;color:#c62828"
-REASONS = 3  # of a verdict
+REASONS, REASON_LETTERS = 3, 90  # of a verdict
 _FAINT = "opacity:.7"
 
 
@@ -46,7 +45,7 @@ def runs_card(runs: Mapping[str, Recorded]) -> str:
     """Return a table of runs; one that cannot be read says why, and the others are shown."""
     if not runs:
         return _card("No run: nothing was recorded below this directory.", [])
-    head = ("run", "verdict", "since", "feature", "recorded", "metric", "alerts")
+    head = ("run", "verdict", "since", "feature", "recorded", "metric", "why")
     rows = [_row_of_run(name, run) for name, run in runs.items()]
     return _card(count(len(runs), "run"), [_table(head, rows)])
 
@@ -85,14 +84,15 @@ def _row_of_run(name: str, run: Recorded) -> list[str]:
     try:
         row = row_of(run)
     except Exception as error:  # a fault of one run's files hides no other run
-        return [_escaped(name), _chip(NOT_WATCHED), "", _escaped(f"{type(error).__name__}: {error}"), "", "", ""]
-    alerts = str(row.alerts) if row.alerts else ""
-    return [
-        _escaped(name),
-        _chip(row.verdict),
-        *map(_escaped, (row.since, row.feature, _recorded(run), row.metric)),
-        alerts,
-    ]
+        return [_escaped(name), _chip(NOT_WATCHED), "", "", "", "", _why(f"{type(error).__name__}: {error}")]
+    cells = map(_escaped, (row.since, row.feature, _recorded(run), row.metric))
+    return [_escaped(name), _chip(row.verdict), *cells, _why(row.judgement.reasons[0])]
+
+
+def _why(reason: str) -> str:
+    """Return the first reason of a verdict, cut, and whole where the pointer rests."""
+    words = reason if len(reason) <= REASON_LETTERS else f"{reason[: REASON_LETTERS - 1]}…"
+    return f'<span style="{_FAINT}" title="{_escaped(reason)}">{_escaped(words)}</span>'
 
 
 def _recorded(run: Recorded) -> str:
@@ -108,7 +108,7 @@ def _blame(row: RunRow) -> str:
 
 
 def _number(values: Any, sample: int) -> str:
-    return "" if values is None else short(float(values[sample]))
+    return "" if values is None else short(float(values[sample])).replace("-", "−")
 
 
 def _error(errors: Any, sample: int) -> str:
@@ -116,12 +116,13 @@ def _error(errors: Any, sample: int) -> str:
     if errors is None:
         return ""
     words = percent(float(errors[sample]))
-    return f'<span style="{WARNED}">{words}</span>' if errors[sample] > LARGE_COMPLETENESS_ERROR else words
+    return _chip(words, COLOURS["alarm"]) if errors[sample] > LARGE_COMPLETENESS_ERROR else words
 
 
-def _chip(verdict: str) -> str:
-    style = f"background:{COLOURS[verdict]};color:#fff;border-radius:3px;padding:1px 8px;white-space:nowrap"
-    return f'<span style="{style}">{verdict}</span>'
+def _chip(words: str, colour: str = "") -> str:
+    """Return a verdict, or other words in a colour."""
+    style = f"background:{colour or COLOURS[words]};color:#fff;border-radius:3px;padding:1px 8px;white-space:nowrap"
+    return f'<span style="{style}">{words}</span>'
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
