@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from keras_xai.probe import Probe
+from keras_xai.provenance import Provenance
 from keras_xai.records import (
     Alert,
     Attribution,
@@ -43,6 +44,8 @@ class Recorded(Protocol):
     def epochs(self) -> Sequence[int]: ...
     @property
     def history(self) -> Sequence[Epoch]: ...
+    @property
+    def provenance(self) -> Sequence[Provenance]: ...
     @property
     def stops(self) -> Sequence[Stop]: ...
     @property

@@ -33,6 +33,7 @@ class Run(Log):
     | `epochs`, `updates` | the epochs, and the numbers of the updates: the same, or steps, as `unit` says |
     | `history` | for each update its time, cost, learning rate and logs |
     | `before` | the gallery of the untrained model |
+    | `provenance` | how the training was begun: versions, model, probe, seed, command; and its restarts |
     | `weight_gradients` | statistics, histograms and flags by variable |
     | `probe`, `attributions(method)`, `outputs(method)` | the gallery, its attribution maps, and the model's outputs for it |
     | `importance`, `importance_live`, `data_score` | shares of the features over epochs, and how unusual their move is |

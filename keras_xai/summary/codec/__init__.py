@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_xai.probe import Probe
+from keras_xai.provenance import Provenance
 from keras_xai.records import Alert, Attribution, Epoch, Gradients, Mappings, Reliance, Shares, Slices, Stop
 from keras_xai.summary.codec import (
     alert,
@@ -20,6 +21,7 @@ from keras_xai.summary.codec import (
     importance,
     mappings,
     probe,
+    provenance,
     reliance,
     slices,
     stop,
@@ -37,4 +39,5 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     Slices: slices.encode,
     Probe: probe.encode,
     Stop: stop.encode,
+    Provenance: provenance.encode,
 }
