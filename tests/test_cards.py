@@ -22,13 +22,13 @@ def test_a_table_of_runs_has_the_verdict_of_each(runs):
     assert isinstance(runs, dict)
     html = runs._repr_html_()
     lines = dict(zip(runs, re.findall(r"<tr>(.*?)</tr>", html)[1:], strict=True))
-    verdicts = {0: ">quiet<", 1: ">alarm<", 2: ">not watched<"}
+    verdicts = {0: ">quiet<", 1: ">ALARM<", 2: ">not watched<"}
     for name, run in runs.items():
         assert name in lines[name]
         assert verdicts[judge(run).status] in lines[name]
     assert "epoch 6" in lines["columns"]
     assert ">age<" in lines["columns"]
-    assert "val_accuracy 0.40" in lines["columns"]
+    assert "val_accuracy 40" in lines["columns"]
     assert "since" in html
 
 
@@ -39,7 +39,7 @@ def test_a_run_shows_its_verdict_and_the_reasons(runs):
     assert "12 epochs" in html
     assert "gallery of 6 samples" in html
     calm = runs["pictures/clean"]._repr_html_()
-    assert "head/kernel (dead)" in calm
+    assert "since epoch 9: head/kernel" in calm
     assert "not watched" in runs["waiting"]._repr_html_()
 
 
