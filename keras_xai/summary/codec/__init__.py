@@ -11,11 +11,24 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_xai.probe import Probe
-from keras_xai.records import Alert, Attribution, Epoch, Gradients, Mappings, Reliance, Shares, Slices, Stop
+from keras_xai.records import (
+    Alert,
+    Attribution,
+    ChosenRows,
+    Epoch,
+    Gradients,
+    Mappings,
+    Reliance,
+    Shares,
+    Slices,
+    Stop,
+    StoredSamples,
+)
 from keras_xai.summary.codec import (
     alert,
     attribution,
     epoch,
+    gallery,
     gradients,
     importance,
     mappings,
@@ -37,4 +50,6 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     Slices: slices.encode,
     Probe: probe.encode,
     Stop: stop.encode,
+    ChosenRows: gallery.encode,
+    StoredSamples: gallery.encode_samples,
 }
