@@ -44,6 +44,7 @@ Blindness = Literal[
 ]
 Answer = Literal["class", "labels", "value"]
 Target = Literal["label", "prediction"]
+Part = Literal["chosen", "suspects"]
 
 # The values of these types, in the order in which viewers show them.
 SPACES: tuple[Space, ...] = get_args(Space)
@@ -56,6 +57,7 @@ ALERT_SOURCES: tuple[AlertSource, ...] = get_args(AlertSource)
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
 TARGETS: tuple[Target, ...] = get_args(Target)
+PARTS: tuple[Part, ...] = get_args(Part)
 
 STATISTICS = ("rms", "mean", "std", "max", "zero_fraction", "nonfinite", "update_ratio", "weight_norm")
 FLAGS = tuple(CONDITIONS)  # of gradients
@@ -716,6 +718,7 @@ class StoredSamples(AtUpdate):
     """
 
     epoch: int  # of the update with which they were written
+    part: Part  # what the rows were written for
     rows: Integer  # (n) row numbers of the probe
     x: Any  # (n, ...) an array, or a list or dict of arrays where the model takes several inputs
     y: NDArray[Any] | None  # (n, ...) labels as the probe has them; None without, and of a dense output

@@ -227,7 +227,7 @@ class ProbeAttributions(RecordingCallback):
         attributions = {name: self._as_recorded(record, update) for name, record in chosen.attributions.items()}
         samples = None
         if self._session is not None:
-            samples = self._session.stored_rows(self.probe).record(update, chosen.rows.tolist())
+            samples = self._session.stored_rows(self.probe).record(update, "chosen", chosen.rows.tolist())
         record = dataclasses.replace(chosen, attributions=attributions)
         return [record] if samples is None else [record, samples]
 

@@ -301,7 +301,9 @@ class ProbeMappings(RecordingCallback):
         if record.result.answer != "class" or self._session is None:
             return []
         self._confidence.add(record.result.confidence)
-        samples = self._session.stored_rows(self.probe).record(update, self._confidence.lowest(STORED_SUSPECTS))
+        samples = self._session.stored_rows(self.probe).record(
+            update, "suspects", self._confidence.lowest(STORED_SUSPECTS)
+        )
         return [] if samples is None else [samples]
 
     def carry_forward(self, update: int, logs: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from keras_xai.outputs.dense import Dense
 from keras_xai.probe import Probe
-from keras_xai.records import StoredSamples
+from keras_xai.records import Part, StoredSamples
 from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, box_means, kind_of_input
 from keras_xai.summary.codec.probe import coded_texts
 from keras_xai.summary.reader import Log
@@ -47,11 +47,12 @@ class StoredRows:
         if stored is not None:
             self._written |= set(stored.rows.tolist())
 
-    def record(self, update: int, rows: Iterable[int]) -> StoredSamples | None:
+    def record(self, update: int, part: Part, rows: Iterable[int]) -> StoredSamples | None:
         """Return a record of those of some rows that are not written yet; None where there are none, or no room.
 
         Args:
             update: its number.
+            part: what they are written for.
             rows: row numbers of the probe, the most important first.
         """
         new = [int(row) for row in rows if int(row) not in self._written][: MAX_ROWS - len(self._written)]
@@ -72,6 +73,7 @@ class StoredRows:
         has_maps = isinstance(probe.output, Dense)
         return StoredSamples(
             epoch=update,
+            part=part,
             rows=numbers,
             x=like(probe.x, arrays),
             y=None if probe.y is None or has_maps else probe.y[numbers],

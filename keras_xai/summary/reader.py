@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from keras_xai.events import with_events
 from keras_xai.probe import Probe
 from keras_xai.records import (
+    PARTS,
     Alert,
     Attribution,
     BeforeTraining,
@@ -35,6 +36,7 @@ from keras_xai.records import (
     Source,
     Stop,
     StoredSamples,
+    TaskKind,
     epochs_of,
     missing_epochs,
     steps_of,
@@ -274,6 +276,11 @@ class Log:
         constants = self._output_constants(method)
         return "contribution" if constants is None else constants.quantity
 
+    def method_task(self, method: str) -> TaskKind | None:
+        """Return the kind of output that a method explains; None in an older file."""
+        constants = self._output_constants(method)
+        return None if constants is None else constants.task
+
     def method_layer(self, method: str) -> str:
         """Return the layer whose units the values of a method are of; "" for values of the input, and for maps."""
         constants = self._output_constants(method)
@@ -391,8 +398,11 @@ class Log:
 
         They are written as far as they stay below 8 MiB, and not at all where `store="none"`.
         """
-        constants = gallery.SampleConstants.of
-        return gallery.joined(self._decoded(gallery.TAG_OF_SAMPLES, constants, gallery.decode_samples))
+        records: list[StoredSamples] = []
+        for part in PARTS:
+            decode = functools.partial(gallery.decode_samples, part=part)
+            records += self._decoded(gallery.TAG_OF_SAMPLES + part, gallery.SampleConstants.of, decode)
+        return gallery.joined(records)
 
     def samples_of(self, rows: Sequence[int]) -> Probe | None:
         """Return rows of the probe with their inputs, as far as they were written; None where none of them was.

@@ -230,3 +230,17 @@ def test_private_samples_stay_private(tmp_path, model, fit, data):
     assert run.stored_samples is None
     assert run.samples_of(run.chosen_rows[0].rows) is None
     assert run.chosen_attribution("saliency", 0).values.shape == (16, 4)
+
+
+@pytest.mark.filterwarnings("ignore:The probe has 96 rows")
+def test_inputs_of_chosen_rows_and_of_suspects_are_written_beside_each_other(tmp_path, model, fit, data):
+    """Of one update by two callbacks, each row once: those of every chosen row and of the suspects can be read."""
+    attributions = {"gallery": "worst loss", "samples": 6}
+    fit(model, kx.Explain(tmp_path, data, method="saliency", mappings=True, attributions=attributions, on_error="raise"))
+    run = kx.load(tmp_path)["."]
+    for rows in (*(record.rows for record in run.chosen_rows), run.samples.suspects(16)):
+        samples = run.samples_of(rows.tolist())
+        np.testing.assert_array_equal(samples.rows, rows)
+        np.testing.assert_array_equal(samples.x, data[0][rows])
+        np.testing.assert_array_equal(samples.classes, data[1][rows])
+    assert run.samples_of([int(np.setdiff1d(np.arange(96), [*run.stored_samples.rows, *run.probe.rows])[0])]) is None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from keras_xai.probe import Probe
 from keras_xai.probe.gallery import CHANGING_RULES
-from keras_xai.records import ChosenRows, StoredSamples
+from keras_xai.records import ChosenRows, Part, StoredSamples
 from keras_xai.spatial import SPATIAL_KINDS
 from keras_xai.summary import checks
 from keras_xai.summary.arrays import pack, unpacked
@@ -31,7 +31,7 @@ from keras_xai.summary.tensors import Value
 from keras_xai.tree import leaves, like
 
 TAG = f"{PLUGIN_NAME}/gallery/rows"
-TAG_OF_SAMPLES = f"{PLUGIN_NAME}/gallery/samples"
+TAG_OF_SAMPLES = f"{PLUGIN_NAME}/gallery/samples/"  # and the part: of one update each part is one record
 CHOSEN = f"{PLUGIN_NAME}/gallery"  # the beginning of the tags of an attribution of chosen rows
 MAX_ROWS = 1 << 31
 
@@ -88,7 +88,11 @@ def encode_samples(record: StoredSamples) -> Iterator[Value]:
     for name in ("y", "classes"):
         labels = getattr(record, name)
         body[name] = None if labels is None else labels.tolist()
-    yield TAG_OF_SAMPLES, plugin_data(PluginData.STORED_SAMPLES, options=constants), [json_of(body), *blobs]
+    yield (
+        TAG_OF_SAMPLES + record.part,
+        plugin_data(PluginData.STORED_SAMPLES, options=constants),
+        [json_of(body), *blobs],
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +115,7 @@ class SampleConstants:
         return cls(inputs, checks.several(texts, of_input, count_of(inputs)))
 
 
-def decode_samples(epoch: int, constants: SampleConstants, blobs: Any) -> StoredSamples:
+def decode_samples(epoch: int, constants: SampleConstants, blobs: Any, part: Part) -> StoredSamples:
     """Decode the samples that were written with an update."""
     if not isinstance(blobs, list) or not blobs:
         raise Unreadable("expected a JSON object and arrays")
@@ -132,7 +136,7 @@ def decode_samples(epoch: int, constants: SampleConstants, blobs: Any) -> Stored
     if classes is not None:
         numbers = checks.several(classes, lambda number: checks.whole(number, 0, MAX_ROWS), len(rows))
         classes = np.asarray(numbers, np.int64)
-    return StoredSamples(checks.epoch(epoch), rows, values, labels, classes, constants.words)
+    return StoredSamples(checks.epoch(epoch), part, rows, values, labels, classes, constants.words)
 
 
 def _labels(labels: Any, size: int) -> NDArray[Any]:
@@ -153,29 +157,28 @@ def joined(records: list[StoredSamples]) -> StoredSamples | None:
     if not records:
         return None
     last = records[-1]
-    shapes = [array.shape[1:] for array in leaves(last.x)]
-    fitting = [record for record in records if [array.shape[1:] for array in leaves(record.x)] == shapes]
+    fitting = [record for record in records if _shapes(record) == _shapes(last)]
     rows = np.concatenate([record.rows for record in fitting])
     _, first = np.unique(rows, return_index=True)
 
     def stacked(parts: list[Any]) -> Any:
         return None if any(part is None for part in parts) else np.concatenate(parts)[first]
 
-    arrays = [stacked([leaves(record.x)[k] for record in fitting]) for k in range(len(shapes))]
-    x: Any = arrays[0]
-    if isinstance(last.x, dict):
-        x = dict(zip(last.x, arrays, strict=True))
-    elif isinstance(last.x, list):
-        x = arrays
+    parts_by_input = zip(*(leaves(record.x) for record in fitting), strict=True)
+    arrays = [stacked(list(parts)) for parts in parts_by_input]
     labels = [record.y for record in fitting]
     has_one_shape = len({None if y is None else y.shape[1:] for y in labels}) == 1
     return dataclasses.replace(
         last,
         rows=rows[first],
-        x=x,
+        x=like(last.x, arrays),
         y=stacked(labels) if has_one_shape else None,
         classes=stacked([record.classes for record in fitting]),
     )
+
+
+def _shapes(record: StoredSamples) -> list[tuple[int, ...]]:
+    return [array.shape[1:] for array in leaves(record.x)]
 
 
 def probe_of(described: Probe, stored: StoredSamples, places: Sequence[int]) -> Probe:
