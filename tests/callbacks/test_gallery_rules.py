@@ -236,7 +236,9 @@ def test_private_samples_stay_private(tmp_path, model, fit, data):
 def test_inputs_of_chosen_rows_and_of_suspects_are_written_beside_each_other(tmp_path, model, fit, data):
     """Of one update by two callbacks, each row once: those of every chosen row and of the suspects can be read."""
     attributions = {"gallery": "worst loss", "samples": 6}
-    fit(model, kx.Explain(tmp_path, data, method="saliency", mappings=True, attributions=attributions, on_error="raise"))
+    fit(
+        model, kx.Explain(tmp_path, data, method="saliency", mappings=True, attributions=attributions, on_error="raise")
+    )
     run = kx.load(tmp_path)["."]
     for rows in (*(record.rows for record in run.chosen_rows), run.samples.suspects(16)):
         samples = run.samples_of(rows.tolist())
