@@ -370,7 +370,7 @@ def outputs(run: Run, method: str, *, before: bool = False, chosen_at: int | Non
         arrays["r2"] = table.r2
     if table.outputs.size:
         arrays["outputs"] = probabilities(table)
-    header = {
+    header: dict[str, Any] = {
         "epochs": table.updates,
         "task": table.task,
         "percent": is_percent(table),

@@ -148,6 +148,7 @@ export function cardButton(context, row) {
     if (!line) return;
     const open = button.getAttribute("aria-expanded") !== "true";
     button.setAttribute("aria-expanded", String(open));
+    floating().hidden = true;
     if (!open) {
       line.nextElementSibling?.remove();
       return;
