@@ -59,6 +59,16 @@ def short(value: float) -> str:
     return f"{value:#.2g}".rstrip(".") if 1e-3 <= abs(value) < 100 else f"{value:.3g}"
 
 
+def called(name: str) -> str:
+    """Return a name as it stands in a sentence: in quotes where it has neither a letter nor a digit, as tokens may.
+
+    Example:
+        >>> called("dose"), called(",")
+        ('dose', '“,”')
+    """
+    return name if any(letter.isalnum() for letter in name) else f"“{name}”"
+
+
 def count(number: int, noun: str) -> str:
     """Format a count with its noun: 1 alert, 2 alerts.
 

@@ -31,11 +31,11 @@ from keras_xai.analysis.outputs import (
 from keras_xai.analysis.reliance_gap import carriers_in_words
 from keras_xai.analysis.vocabulary import vocabulary
 from keras_xai.events import event_key, events
-from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, ramp
-from keras_xai.figures.mappings import class_colours
+from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, class_colours, ramp
 from keras_xai.judgement import not_finite_since, noted, part_name
 from keras_xai.plugin.framing import LEVELS, Quantized, framed, means, quantized
 from keras_xai.probe import Probe
+from keras_xai.provenance import nested
 from keras_xai.records import Alert, Attribution, Epoch, Importance
 from keras_xai.run import Run
 from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, kind_of_input
@@ -139,6 +139,7 @@ def whole(name: str, run: Run) -> dict[str, Any]:
         "notes": notes(run),
         "stops": {part_name(stop.part): f"Stopped at {stop.moment}: {stop.reason}." for stop in run.stops},
         "passed_over": run.passed_over,
+        "provenance": [{"moment": record.moment, **nested(record)} for record in run.provenance],
         "alerts": [alert(record, run) for record in run.alerts],
         "methods": [_method(run, method) for method in methods_of(run)],
         "opens_with": method_named(run, None),

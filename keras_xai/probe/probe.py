@@ -26,6 +26,7 @@ from keras_xai.probe.kinds import guess_kind
 from keras_xai.probe.names import Groups, Shape, resolve_groups, resolve_names, resolve_segments, unique_names
 from keras_xai.probe.region import Mask, check_region, resolve_region, rows_of_region
 from keras_xai.probe.slices import Slices, check_slices, rows_of_slices
+from keras_xai.probe.source import source_words
 from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, kind_of_input
 from keras_xai.tree import leaves, map_leaves
 
@@ -89,6 +90,7 @@ class Probe:
             that was chosen from no other, and in older files.
         decided_classes: (B,) the true classes as a model decided them, `UNDECIDED` before.
         split_from_frame: a frame was split into its columns, which `fit` takes otherwise.
+        source: the class of the object that the samples came in, as "pandas.DataFrame"; "" of a probe that is read back.
 
     Example:
         >>> import numpy as np
@@ -116,6 +118,7 @@ class Probe:
     split_from_frame: bool
     rows: NDArray[np.int64] | None
     whole_size: int
+    source: str
     decided_classes: Classes | Literal["undecided"]
     _written_words: str  # of a probe that is read back: `explained` as it was
     # As the user gave them; what they come to depends on the kind.
@@ -154,6 +157,7 @@ class Probe:
                     f"A tuple is read as (x, y); got {len(x)} entries{' and a y' if y is not None else ''}."
                 )
             x, y = x
+        source = source_words(x)
         samples = as_arrays(x)
         warn_of_conversion(samples, stacklevel=2)
         x = check_arrays(samples.arrays)
@@ -186,6 +190,7 @@ class Probe:
             split_from_frame=samples.split_from_frame,
             rows=None,
             whole_size=size,
+            source=source,
             decided_classes=UNDECIDED,
             _written_words="",
             _requested_names=None if feature_names is None else unique_names(feature_names),
@@ -294,6 +299,7 @@ class Probe:
             baseline=None,
             background=None,
             split_from_frame=False,
+            source="",
             _requested_names=feature_names,
             _frame_names=[None] * len(shapes),
             _requested_groups=groups,
@@ -330,7 +336,9 @@ class Probe:
             64
         """
         x, y = first_samples(dataset, size, output_name(keywords.get("output")))
-        return cls(x, y, **keywords)
+        probe = cls(x, y, **keywords)
+        probe.__dict__["source"] = f"{source_words(dataset)}, its first {probe.size}"
+        return probe
 
     # The same samples, as a model takes them.
 

@@ -7,6 +7,7 @@ the epoch, or the training steps done where the run counts in steps, which the c
 | tag | kind | tensor |
 |---|---|---|
 | keras_xai/probe | PROBE | blobs, one a gallery sample: a map (below); for several inputs, input after input |
+| keras_xai/provenance | PROVENANCE | one JSON string: how a training was begun, at its first update |
 | keras_xai/epoch | EPOCH | one JSON string |
 | keras_xai/weight_gradients | GRADIENTS | float32 [V, statistics + flags + steps + bins] |
 | keras_xai/weight_gradients/missing | GRADIENTS_NOTE | one string |
@@ -35,6 +36,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keras_xai.probe import Probe
+from keras_xai.provenance import Provenance
 from keras_xai.records import (
     Alert,
     Attribution,
@@ -68,6 +70,7 @@ Record = (
     | Stop
     | ChosenRows
     | StoredSamples
+    | Provenance
 )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from keras_xai.events import with_events
 from keras_xai.probe import Probe
+from keras_xai.provenance import Provenance
 from keras_xai.records import (
     PARTS,
     Alert,
@@ -52,6 +53,7 @@ from keras_xai.summary.codec import (
     importance,
     mappings,
     probe,
+    provenance,
     reliance,
     slices,
     stop,
@@ -83,6 +85,7 @@ class Log:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._end: float = math.inf  # the number of the first update that is left out, see `until`
+        self._outputs_of: dict[str, Outputs | None] = {}  # by tag: they are asked for with every map
 
     @property
     def passed_over(self) -> dict[str, str]:
@@ -177,6 +180,11 @@ class Log:
         notes = [Note(record.epoch, text, step=record.step) for record in self.history for text in record.notes]
         notes += [Note(r.epoch, r.reason, r.part, stopped=True, step=r.step) for r in self.stops]
         return sorted(notes, key=lambda note: note.update)
+
+    @functools.cached_property
+    def provenance(self) -> list[Provenance]:
+        """One `provenance.Provenance` of how the training was begun, and one of each restart; [] in files of older versions."""
+        return self._decoded(provenance.TAG, no_constants, provenance.decode)
 
     # Weight gradients.
 
@@ -310,6 +318,11 @@ class Log:
         return self._outputs(attribution.tags_of(method)[1], method)
 
     def _outputs(self, tag: str, method: str) -> Outputs | None:
+        if tag not in self._outputs_of:
+            self._outputs_of[tag] = self._read_outputs(tag, method)
+        return self._outputs_of[tag]
+
+    def _read_outputs(self, tag: str, method: str) -> Outputs | None:
         constants = self._constants_of(tag, attribution.OutputConstants.of)
         tables = self._decoded(tag, attribution.OutputConstants.of, attribution.decode_outputs)
         rows = self._of_one_shape(tag, tables, lambda row: len(row[1]))
@@ -342,7 +355,7 @@ class Log:
             return number, values
 
         maps = self._decoded(tag, inputs_of, decode, selects)
-        facts = self._facts_of(method)
+        facts = {**self._facts_of(method), "samples": self.probe}
         return [_attribution(outputs, index[step], values, **facts) for step, values in maps if step in index]
 
     def _facts_of(self, method: str) -> dict[str, Any]:
@@ -375,7 +388,10 @@ class Log:
         maps = self._decoded(tag, inputs_of, attribution.decode, lambda number: number == update)
         if not maps or attribution.samples_of(maps[-1][1]) != len(record.rows):
             return None
-        return _attribution(outputs, 0, maps[-1][1], **self._facts_of(method))
+        samples = self.samples_of(record.rows.tolist())
+        if samples is not None and samples.size < len(record.rows):
+            samples = None
+        return _attribution(outputs, 0, maps[-1][1], **self._facts_of(method), samples=samples)
 
     def chosen_outputs(self, method: str, update: int) -> Outputs | None:
         """Return what `outputs` returns, of the rows that were chosen at one update alone (E = 1)."""

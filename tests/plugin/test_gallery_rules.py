@@ -139,7 +139,7 @@ def test_chosen_rows_pins_and_orders(tab):
     ]
     tab.frame.get_by_role("button", name="Pin sample 4").click(force=True)
     tab.frame.locator(".sample.pinned").wait_for()
-    assert tiles(tab).first.get_attribute("aria-label").startswith("sample 4")
+    assert tiles(tab).first.get_attribute("aria-description").startswith("sample 4")
     choose(tab, "Samples", "chosen")
     tab.frame.get_by_text("Read wrongly now: 3 of the 12 rows of the probe").wait_for()
     assert [tile.get_attribute("title") for tile in tiles(tab).all()] == [
@@ -207,6 +207,6 @@ def test_the_samples_that_moved_are_compared_and_the_first_is_chosen(browser, se
     assert shares == sorted(shares, reverse=True)
     assert shares[0] > 0
     assert tiles(tab).first.get_attribute("aria-pressed") == "true"
-    assert tiles(tab).first.get_attribute("aria-label").startswith(title.split(":")[0].lower())
+    assert tiles(tab).first.get_attribute("aria-description").startswith(title.split(":")[0].lower())
     tab.page.close()
     tab.quiet()

@@ -176,6 +176,8 @@ interface Summary {
   facts: Fact[];
   alarm: boolean;
   before: number;
+  /** that moved, or the most important one; "" without an importance */
+  feature: string;
   faults: string[];
   watch: string;
   health: string;
@@ -195,6 +197,8 @@ interface FigureMeta {
   title?: string;
   reading?: string;
   scale?: ScaleInfo;
+  /** of a long run: at so many of its epochs ranks are drawn */
+  anchors?: number | null;
   /** how many rows of bars it has */
   bars?: number;
   /** of several maps */

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_xai.probe import Probe
+from keras_xai.provenance import Provenance
 from keras_xai.records import (
     Alert,
     Attribution,
@@ -33,6 +34,7 @@ from keras_xai.summary.codec import (
     importance,
     mappings,
     probe,
+    provenance,
     reliance,
     slices,
     stop,
@@ -52,4 +54,5 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     Stop: stop.encode,
     ChosenRows: gallery.encode,
     StoredSamples: gallery.encode_samples,
+    Provenance: provenance.encode,
 }

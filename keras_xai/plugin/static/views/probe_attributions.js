@@ -643,7 +643,7 @@ function trajectory(context, gallery, sample, deferred, height = 20) {
 const choosing = (gallery, sample) => ({
   type: "button",
   "aria-pressed": String(sample === gallery.selected),
-  "aria-label": gallery.describe(sample),
+  "aria-description": gallery.describe(sample),
   title: gallery.run.probe?.rows ? `row ${gallery.rows[sample]} of the probe` : null,
   "data-key": `sample ${sample}`,
   onclick: () => set({ sample }),
