@@ -105,9 +105,8 @@ def _other_scores(run: Recorded, look: Look) -> list[dict[str, Any]]:
         if choice is not None:
             source, importance = choice
             name = f"{other.name} {SOURCES[source]}"
-            colour, hover = look.colour_of(other), _score_hover(importance)
-            style: dict[str, Any] = {"width": 1.25, "dash": other.dash(), "hovertemplate": hover}
-            lines.append(line(name, importance.updates, importance.score, colour, **style))
+            style: dict[str, Any] = {"width": 1.25, "dash": other.dash(), "hovertemplate": _score_hover(importance)}
+            lines.append(line(name, importance.updates, importance.score, look.colour_of(other), **style))
     return lines
 
 

@@ -121,8 +121,8 @@ def heat_map(
     kernels_only: bool = False,
     compact: bool = False,
     labels: int = 40,
-    only: Sequence[int] | None = None,
     exact: bool = False,
+    only: Sequence[int] | None = None,
 ) -> Figure:
     """Draw a statistic of every variable at every epoch; hatched where not captured, or zero on a logarithmic scale.
 
@@ -136,8 +136,8 @@ def heat_map(
         kernels_only: leave the biases out.
         compact: for a small chart: labels are layers, and cells have no exact values.
         labels: how many rows are labelled, about.
-        only: the numbers of the rows that are drawn, counted among all variables or layers; by default all.
         exact: with every value as a table in `layout.meta`, which may take megabytes.
+        only: the numbers of the rows that are drawn, counted among all variables or layers; by default all.
     """
     records = run.weight_gradients
     if statistic not in SCALES:

@@ -266,10 +266,12 @@ export function scoreKeys(context, both = false) {
   const namesSources = sources.length > 1 && (both || context.picked.length === 1);
   const runs = context.picked.filter((name) => !namesSources || name !== context.name);
   const sourceKeys = sources.map((source) => key(context.vocabulary.sources[source], colour, DASHES[source]));
-  const keys = runKeys(context, runs, namesSources ? 1 : 2);
-  if (namesSources) return [...sourceKeys, ...keys];
-  const broken = sources.filter((source) => sources.length > 1 && DASHES[source] !== "solid");
-  return [...keys, ...broken.map((source) => key(context.vocabulary.sources[source], colour, DASHES[source]))];
+  const broken = namesSources ? [] : sources.filter((source) => sources.length > 1 && DASHES[source] !== "solid");
+  return [
+    ...(namesSources ? sourceKeys : []),
+    ...runKeys(context, runs, namesSources ? 1 : 2),
+    ...broken.map((source) => key(context.vocabulary.sources[source], colour, DASHES[source])),
+  ];
 }
 
 /** After the next frame, when nothing else is to be done; not every browser tells when that is. */

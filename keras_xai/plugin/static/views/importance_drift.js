@@ -137,7 +137,8 @@ function ranksPanel(context, source, importance) {
   const only = onlyFound(importance);
   const note = `${vocabulary.sources[source]}, rank 1 on top`;
   const title = only ? "Rank of the features that are found" : "Rank of the ten most important features";
-  if (only === "none") return panel("c7", title, note, finder, h("p", { class: "note" }, "No feature is found."));
+  if (only === "none")
+    return panel("c7", title, { help: "rank_bump", note }, finder, h("p", { class: "note" }, "No feature is found."));
   const ranks = chart(context, "rank_bump", {
     parameters: { source, epoch, only },
     overlays: false,
@@ -183,7 +184,8 @@ function mapsPanel(context, source, importance) {
   if (importance && cells) return imageMaps(context, importance, cells);
   const title = `Importance by feature and ${context.run.unit}`;
   const only = onlyFound(importance);
-  if (only === "none") return panel("c5", title, "", h("p", { class: "note" }, "No feature is found."));
+  if (only === "none")
+    return panel("c5", title, { help: "importance_map" }, h("p", { class: "note" }, "No feature is found."));
   const parameters = { source, epoch: context.epoch, only };
   const scale = figureBehind(context, "importance_map", parameters, false)?.layout.meta?.scale;
   const options = { parameters, overlays: false, height: 286 + context.spare, label: title };

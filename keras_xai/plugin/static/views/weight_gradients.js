@@ -121,7 +121,7 @@ function heatMapPanel(context, by, variable) {
   const found = foundRows("layerFilter", run[by]);
   const parameters = heatMapParameters(context, by);
   const finder = layerFinder(run[by], found, variable);
-  if (found && !found.length) return panel("c12", title, "", finder);
+  if (found && !found.length) return panel("c12", title, { help: "heat_map" }, finder);
   const scale = figureBehind(context, "heat_map", parameters, false)?.layout.meta?.scale;
   const recorded = run.gradient_epochs[position(run.gradient_epochs, epoch)];
   const when = recorded === epoch ? "" : `, recorded at ${moment(run, recorded)}`;
