@@ -13,6 +13,7 @@ import { BaseView } from "./view.js";
 
 const ROW = 32; // pixels
 const LETTER = 7; // pixels of a letter of a name
+const FEATURE_LETTERS = 17;
 const OTHER_COLUMNS = 848; // pixels of all but the first
 
 /** The severest first. @type {RunRow["verdict"][]} */
@@ -131,6 +132,8 @@ export class RunsTableView extends BaseView {
   #labels = new Map();
   /** @type {Map<string, string>} */
   #groupLabels = new Map();
+  /** @type {Map<string, string>} the features that are named, cut where they agree */
+  #features = new Map();
   #headKey = "";
 
   /**
@@ -174,6 +177,9 @@ export class RunsTableView extends BaseView {
     const isFlat = state.runRows === "flat";
     this.#labels = isFlat ? flatLabels(cards, letters) : labelsOf(groups, letters);
     this.#groupLabels = groupLabels(groups, 80);
+    const features = [...new Set(cards.map((card) => this.#rows.of(card.name)?.guilty ?? ""))];
+    const cut = distinct(features, FEATURE_LETTERS);
+    this.#features = new Map(features.map((name, i) => [name, cut[i]]));
     const box = filterBox("runFilter", "Filter runs: text or regular expression", "table");
     const order = this.#order();
     const sorted = shown.map(({ name, cards: members }) => ({ name, cards: [...members].sort(order) }));
@@ -242,7 +248,9 @@ export class RunsTableView extends BaseView {
     this.#headKey = key;
     const cells = COLUMNS.map((column) => headCell(column, column.id === "metric" ? metric : column.title));
     const held = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset.key;
-    this.#head.replaceChildren(h("tr", {}, h("th", { scope: "col", class: "tick" }), cells));
+    this.#head.replaceChildren(
+      h("tr", {}, h("th", { scope: "col", class: "tick" }, h("span", { class: "hidden" }, "Overlay")), cells),
+    );
     if (!held?.startsWith("sort ")) return;
     /** @type {HTMLElement | null} */ (this.#head.querySelector(`[data-key="${CSS.escape(held)}"]`))?.focus();
   }
@@ -316,7 +324,7 @@ export class RunsTableView extends BaseView {
     return [
       this.#verdictCell(card, row),
       [row.moment, "number", null],
-      [row.guilty, "text", row.guilty || null],
+      [this.#features.get(row.guilty) ?? row.guilty, "text", row.guilty || null],
       [scoreWords(row), `number ${isOver(row) ? "alarm" : ""}`, null],
       [numberWords(row.metric), `number ${typeof row.metric === "string" ? "alarm" : ""}`, row.metric_name || null],
       [numberWords(row.loss), `number ${typeof row.loss === "string" ? "alarm" : ""}`, null],
