@@ -16,12 +16,13 @@ from keras_xai.attribution.explainer import ProbeExplainer, is_built
 from keras_xai.attribution.method import Method, make_method
 from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.memory import Need, announce_need
+from keras_xai.callbacks.prediction_watch import DensePass, ProbePass
 from keras_xai.callbacks.schedule import Every
-from keras_xai.callbacks.slice_watch import slices_of_outputs, slices_of_positions
+from keras_xai.callbacks.slice_watch import slices_of_figures, slices_of_positions
 from keras_xai.errors import InvalidInput, check_int
 from keras_xai.model.fitting import fit_probe
 from keras_xai.probe import Probe
-from keras_xai.records import Attribution, Slices
+from keras_xai.records import Attribution, ProbePredictions
 from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, box_means, kind_of_input
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
@@ -39,8 +40,8 @@ class ProbeAttributions(RecordingCallback):
     Maps of images and volumes are written as sums over channels, in 8 bits; those of volumes of more than 2¹⁸ voxels as means
     over boxes of them.
 
-    Where the probe has slices, accuracy and confidence of each of their values are recorded, over the whole probe, and `logs`
-    get `xai_worst_slice`, the accuracy of the worst.
+    Where the probe has slices, accuracy and confidence of each of their values are recorded, over the whole probe, with all
+    its predictions, and `logs` get `xai_worst_slice`, the accuracy of the worst.
 
     Args:
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
@@ -158,7 +159,7 @@ class ProbeAttributions(RecordingCallback):
             else:
                 self.note(text)
         records = [self._as_recorded(record, update) for record in attributions.values()]
-        return [*self._late_gallery(), *records, *self._slices(update, logs)]
+        return [*self._late_gallery(), *records, *self._of_whole_probe(update, logs)]
 
     def carry_forward(self, update: int, logs: dict[str, Any]) -> None:
         if self._looks_at_slices:
@@ -174,18 +175,28 @@ class ProbeAttributions(RecordingCallback):
                 return False
         return True
 
-    def _slices(self, update: int, logs: dict[str, Any]) -> list[Slices]:
-        """Return accuracy by slice over the whole probe, of which the gallery is a part; one forward pass."""
+    @property
+    def whole_probe(self) -> Probe | None:
+        return self.probe if self._looks_at_slices else None
+
+    def _of_whole_probe(self, update: int, logs: dict[str, Any]) -> list[Record]:
+        """Return accuracy by slice and predictions over the whole probe, of which the gallery is a part; one forward pass."""
         if not self._looks_at_slices:
             return []
-        assert self._explainer is not None
-        if self._explainer.dense is None:
-            outputs = self._explainer.outputs(self.probe)
-            records = [slices_of_outputs(update, self.probe, self._explainer.task, outputs)]
+        explainer, awaits = self._explainer, self.awaits_predictions
+        assert explainer is not None
+        predictions: ProbePredictions | None = None
+        if explainer.dense is None:
+            rows = ProbePass(self.probe, explainer.task)
+            rows.add(explainer.outputs(self.probe))
+            slices = slices_of_figures(update, self.probe, rows.figures)
+            predictions = rows.record(update) if awaits else None
         else:
-            records = [slices_of_positions(update, self.probe, self._explainer)]
-        self.log_figures(logs, self.slice_figures(self.probe, records))
-        return records
+            dense = DensePass(explainer, self.probe)
+            slices = slices_of_positions(update, self.probe, dense.positions)
+            predictions = dense.record(update) if awaits else None
+        self.log_figures(logs, self.slice_figures(self.probe, [slices]))
+        return [slices] if predictions is None else [slices, predictions]
 
     def _late_gallery(self) -> list[Record]:
         """Return the gallery once more, where it was written before the model was built, which decides what labels mean."""

@@ -19,6 +19,7 @@ the epoch, or the training steps done where the run counts in steps, which the c
 | keras_xai/stop/<part> | STOP | one JSON string: why it ended before the training did |
 | keras_xai/mappings | MAPPINGS | blobs: one JSON string with the single numbers, then a map for each array that it names |
 | keras_xai/slices/<group> | SLICES | blobs: one JSON string, then a map for each array that it names |
+| keras_xai/predictions | PREDICTIONS | blobs: one JSON string, then a map for each array that it names |
 
 After about 32 MiB of one tag a series continues under `<tag>/part-1`, `<tag>/part-2` and so on, with the constants of the
 first part: see `parts`.
@@ -32,7 +33,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keras_xai.probe import Probe
-from keras_xai.records import Alert, Attribution, Epoch, Gradients, Mappings, Reliance, Shares, Slices, Stop
+from keras_xai.records import (
+    Alert,
+    Attribution,
+    Epoch,
+    Gradients,
+    Mappings,
+    ProbePredictions,
+    Reliance,
+    Shares,
+    Slices,
+    Stop,
+)
 from keras_xai.summary.codec import CODECS
 from keras_xai.summary.event_files import masked_crc
 from keras_xai.summary.tag_constants import plugin_data as _data
@@ -40,7 +52,9 @@ from keras_xai.summary.tensors import Content, Value, content_of, value
 
 __all__ = ["Content", "Record", "Value", "_data", "content_of", "encode", "masked_crc", "step", "value"]
 
-Record = Epoch | Gradients | Attribution | Shares | Reliance | Alert | Mappings | Slices | Probe | Stop
+Record = (
+    Epoch | Gradients | Attribution | Shares | Reliance | Alert | Mappings | Slices | ProbePredictions | Probe | Stop
+)
 
 
 def step(record: Record) -> int:

@@ -11,7 +11,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_xai.probe import Probe
-from keras_xai.records import Alert, Attribution, Epoch, Gradients, Mappings, Reliance, Shares, Slices, Stop
+from keras_xai.records import (
+    Alert,
+    Attribution,
+    Epoch,
+    Gradients,
+    Mappings,
+    ProbePredictions,
+    Reliance,
+    Shares,
+    Slices,
+    Stop,
+)
 from keras_xai.summary.codec import (
     alert,
     attribution,
@@ -19,6 +30,7 @@ from keras_xai.summary.codec import (
     gradients,
     importance,
     mappings,
+    predictions,
     probe,
     reliance,
     slices,
@@ -35,6 +47,7 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     Alert: alert.encode,
     Mappings: mappings.encode,
     Slices: slices.encode,
+    ProbePredictions: predictions.encode,
     Probe: probe.encode,
     Stop: stop.encode,
 }
