@@ -832,7 +832,8 @@ class ProbePredictions(AtUpdate):
     more than 4,096 rows so many are recorded, evenly spaced: see `rows`.
 
     `counts` are there where the rows alone do not say it: of a dense output (`unit`), whose figures of a row are means over its
-    positions, of a probe that is not stored, whose labels are not written, and of very many labels a row.
+    positions, of very many labels a row, and of a probe that is not stored, of which nothing is written that would tell the label
+    of a row.
     """
 
     epoch: int

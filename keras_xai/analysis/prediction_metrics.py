@@ -58,6 +58,14 @@ def cells(record: ProbePredictions, label: int = 0) -> Cells | None:
     return Cells(unique[:, 0], unique[:, 1], count.astype(np.int64))
 
 
+def is_whole(record: ProbePredictions) -> bool:
+    """Return True where all cells of the confusion matrix are recorded; of very many classes the largest are."""
+    counted = cells(record)
+    if counted is None or record.counts is None or record.answer != "class":
+        return counted is not None
+    return counted.total == record.counts.total
+
+
 def matrix_classes(counted: Cells, classes: int, most: int = MAX_MATRIX_CLASSES) -> Integers:
     """Return, sorted, at most so many classes: those most often confused, then the first of the rest.
 
@@ -122,20 +130,35 @@ def class_metrics(counted: Cells) -> ClassMetrics:
     return ClassMetrics(occurring, precision, recall, f1, support.astype(np.int64))
 
 
+def label_tables(record: ProbePredictions) -> Integers | None:
+    """Return, of several labels a row, the counts (K, 2, 2) of each by truth and prediction; None where nothing is counted.
+
+    Outputs that are not finite are in none.
+    """
+    if record.answer != "labels":
+        return None
+    tables = np.zeros((record.classes, 2, 2), np.int64)
+    if record.counts is not None:
+        counted = np.asarray(record.counts.cells, np.int64)
+        counted = counted[counted[:, 2] != NOT_FINITE]
+        np.add.at(tables, tuple(counted[:, :3].T), counted[:, 3])
+        return tables
+    if record.true is None or record.prediction is None:
+        return None
+    for true, predicted in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        tables[:, true, predicted] = ((record.true == true) & (record.prediction == predicted)).sum(0)
+    return tables
+
+
 def label_metrics(record: ProbePredictions) -> ClassMetrics | None:
     """Return the metrics of each of several labels, for the rows that have it; None where nothing is counted."""
-    if record.answer != "labels" or cells(record) is None:
+    tables = label_tables(record)
+    if tables is None:
         return None
-    rows = []
-    for label in range(record.classes):
-        counted = cells(record, label)
-        assert counted is not None
-        metrics = class_metrics(counted)
-        at = np.flatnonzero(metrics.classes == 1)
-        values = [float(column[at[0]]) if at.size else np.nan for column in metrics[1:]]
-        rows.append(values)
-    precision, recall, f1, support = np.asarray(rows, np.float64).reshape(-1, 4).T
-    return ClassMetrics(np.arange(record.classes), precision, recall, f1, np.nan_to_num(support).astype(np.int64))
+    right, support, predicted = tables[:, 1, 1], tables[:, 1].sum(1), tables[:, :, 1].sum(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision, recall, f1 = right / predicted, right / support, 2 * right / (predicted + support)
+    return ClassMetrics(np.arange(record.classes), precision, recall, f1, support)
 
 
 class PredictedClasses(NamedTuple):
@@ -150,7 +173,7 @@ def predicted_classes(record: ProbePredictions) -> PredictedClasses | None:
     """Return the predicted classes of rows without labels, whose outputs are finite; None for all others."""
     if record.answer != "class" or record.prediction is None or record.probability is None:
         return None
-    if record.true is not None or np.isfinite(record.true_probability).any():
+    if record.true is not None or record.counts is not None:
         return None
     finite = record.prediction != NOT_FINITE
     classes, inverse = np.unique(record.prediction[finite], return_inverse=True)
@@ -216,10 +239,10 @@ def truth_histogram(record: ProbePredictions) -> TruthHistogram | None:
     """Return how the probability of the true class is distributed; None for numbers, and without labels."""
     if record.answer == "value" or record.margin:
         return None
-    if record.counts is not None and record.unit:
-        return TruthHistogram(np.asarray(record.counts.truth_bins, np.int64), None)
     truth = np.asarray(record.true_probability, np.float64)
     finite = np.isfinite(truth)
+    if record.counts is not None and (record.unit or not finite.any()):
+        return TruthHistogram(np.asarray(record.counts.truth_bins, np.int64), None)
     if not finite.any():
         return None
     number, right = bin_numbers(truth[finite], TRUTH_BINS), np.asarray(record.right)[finite] >= 1

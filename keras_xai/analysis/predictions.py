@@ -11,7 +11,7 @@ from keras_xai.analysis.epochs import position
 from keras_xai.analysis.formatting import count, percent, short
 from keras_xai.analysis.mappings import has_prediction
 from keras_xai.analysis.outputs import class_name
-from keras_xai.analysis.prediction_metrics import NOT_FINITE, Errors, cells, errors
+from keras_xai.analysis.prediction_metrics import NOT_FINITE, Errors, cells, errors, label_tables
 from keras_xai.judgement import why_absent
 from keras_xai.probe.gallery import balanced_rows
 from keras_xai.recorded import Recorded
@@ -195,12 +195,10 @@ def _confused_clause(run: Recorded, record: ProbePredictions) -> str:
 
 
 def _wrong_label_clause(run: Recorded, record: ProbePredictions) -> str:
-    shares = []
-    for label in range(record.classes):
-        counted = cells(record, label)
-        if counted is None or not counted.total:
-            return ""
-        shares.append(float(counted.wrong.counts.sum() / counted.total))
+    tables = label_tables(record)
+    if tables is None or not tables.sum():
+        return ""
+    shares = (tables[:, 0, 1] + tables[:, 1, 0]) / np.maximum(tables.sum((1, 2)), 1)
     worst = int(np.argmax(shares))
     return f"most often wrong is {output_name(run, record, worst)[:MAX_NAME]} ({percent(shares[worst])} of its rows)"
 
@@ -220,7 +218,8 @@ def _errors_clause(run: Recorded, record: ProbePredictions) -> str:
     if measured is None:
         loss = np.asarray(record.loss, np.float64)
         if not np.isfinite(loss).any():
-            return f"{count(len(record.right), 'row')} without labels"
+            is_stored = run.probe is None or run.probe.x is not None
+            return f"{count(len(record.right), 'row')}, {'without labels' if is_stored else 'whose labels are not written'}"
         return f"mean squared error {short(float(np.nanmean(loss)))} over {count(len(loss), 'row')}"
     at = shown_output(run, record) if record.classes > 1 else 0
     of_output = f"{output_name(run, record, at)[:MAX_NAME]}: " if record.classes > 1 else ""

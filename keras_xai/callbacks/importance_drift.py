@@ -440,7 +440,8 @@ class ImportanceDrift(RecordingCallback):
         monitor.begin_update()
         self._read_rows = None
         self._collected = {}
-        rows = ProbePass(self.probe, explainer.task) if explainer.dense is None else None
+        is_read = explainer.dense is None and (self.probe.slices or self.awaits_predictions)
+        rows = ProbePass(self.probe, explainer.task) if is_read else None
         by_method = self._collecting("probe", self.probe, explainer.in_parts(None if rows is None else rows.add))
         parts = (maps[self._methods["clean"]] for maps in by_method)
         region = None if self.probe.region is None else RegionShare(self.probe)
@@ -473,7 +474,7 @@ class ImportanceDrift(RecordingCallback):
         if rows is not None:
             slices = slices_of_figures(update, probe, rows.figures) if probe.slices else None
             predictions = rows.record(update) if awaits else None
-        elif probe.slices or (awaits and not why_not_recorded(probe, explainer.task)):
+        elif explainer.dense is not None and (probe.slices or (awaits and not why_not_recorded(probe, explainer.task))):
             dense = DensePass(explainer)
             slices = slices_of_positions(update, probe, dense.positions) if probe.slices else None
             predictions = dense.record(update) if awaits else None

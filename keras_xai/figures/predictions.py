@@ -20,6 +20,7 @@ from keras_xai.analysis.prediction_metrics import (
     class_metrics,
     confusion_matrix,
     errors,
+    is_whole,
     label_metrics,
     matrix_classes,
     predicted_classes,
@@ -95,7 +96,7 @@ def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, la
     """
     record = at_update(run, epoch)
     counted = None if record is None else cells(record, _checked_label(record, label))
-    if record is None or counted is None or not counted.total:
+    if record is None or counted is None or not counted.total or not is_whole(record):
         return _panel(look, "confusion", [])
     classes = 2 if record.answer == "labels" else record.classes
     drawn = matrix_classes(counted, classes)
@@ -198,7 +199,7 @@ def metrics_of(record: ProbePredictions) -> ClassMetrics | None:
     if record.answer == "labels":
         return label_metrics(record)
     counted = cells(record)
-    return None if counted is None else class_metrics(counted)
+    return None if counted is None or not is_whole(record) else class_metrics(counted)
 
 
 def _table(

@@ -24,7 +24,8 @@ Array = NDArray[np.float64]
 MAX_ROWS = 4096  # that are recorded
 MAX_LABEL_ENTRIES = 2**16  # rows times labels, whose probabilities are recorded one by one
 MAX_NUMBERS = 16  # of a row, each recorded by itself
-MAX_CELLS = 4096  # of a confusion matrix, which a matrix of 64 classes has
+MAX_CELLS = 4096  # of a confusion matrix, as many as one of 64 classes has
+MAX_LABELS = 2**14  # of a row, each of which is counted
 NOT_FINITE = -1  # in the place of a class
 
 
@@ -110,20 +111,25 @@ def predictions_of_rows(
     elif answer == "value":
         has_columns = width <= MAX_NUMBERS
     counts = None
-    if true is not None and answer != "value" and (probe.store != "inputs" or not has_columns):
+    is_counted = answer == "class" or (answer == "labels" and width <= MAX_LABELS)
+    if true is not None and is_counted and (probe.store != "inputs" or not has_columns):
         counts = _counts_of_rows(figures, true)
     if true is not None:
         true = true[:, 0].astype(np.int64) if answer == "class" else true
     rows = np.linspace(0, size - 1, MAX_ROWS).round().astype(np.int64) if size > MAX_ROWS else None
     recorded = slice(None) if rows is None else rows
+    of_truth = [figures.right, figures.true_probability, figures.loss]
+    if probe.store != "inputs":  # beside the prediction they would say what the label is
+        of_truth = [np.full(size, np.nan)] * 3
+    right, true_probability, loss = (_within_float32(figure[recorded]) for figure in of_truth)
     return ProbePredictions(
         epoch=update,
         answer=answer,
         classes=width,
         size=size,
-        right=figures.right[recorded].astype(np.float32),
-        true_probability=figures.true_probability[recorded].astype(np.float32),
-        loss=_within_float32(figures.loss[recorded]),
+        right=right,
+        true_probability=true_probability,
+        loss=loss,
         prediction=_as_recorded(figures.prediction[recorded], answer) if has_columns else None,
         probability=_float32(figures.probability, recorded) if has_columns else None,
         true=None
@@ -258,6 +264,7 @@ def _cells(label: NDArray[Any], true: NDArray[Any], prediction: NDArray[Any]) ->
     code_of_pair, predicted = np.divmod(values, span_predicted)
     of_label, of_true = np.divmod(code_of_pair, span_true)
     cells = np.stack([of_label, of_true, predicted - 1, times], 1)
-    if len(cells) > MAX_CELLS:
-        cells = cells[np.sort(np.argsort(-cells[:, 3], kind="stable")[:MAX_CELLS])]
+    most = MAX_CELLS if not label.any() else 4 * MAX_LABELS
+    if len(cells) > most:
+        cells = cells[np.sort(np.argsort(-cells[:, 3], kind="stable")[:most])]
     return np.asarray(cells, np.int64)

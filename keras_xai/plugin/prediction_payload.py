@@ -13,6 +13,7 @@ from keras_xai.analysis.prediction_metrics import (
     cells,
     confusion_matrix,
     errors,
+    is_whole,
     matrix_classes,
     predicted_classes,
     slice_rows,
@@ -99,7 +100,7 @@ def _occurring(record: ProbePredictions) -> list[int]:
 def _matrix(record: ProbePredictions, label: int) -> dict[str, Any] | None:
     """Return the confusion matrix of some classes, or of one label; None where nothing is counted."""
     counted = cells(record, label)
-    if counted is None or not counted.total:
+    if counted is None or not counted.total or not is_whole(record):
         return None
     classes = matrix_classes(counted, 2 if record.answer == "labels" else record.classes)
     counts, shares = confusion_matrix(counted, classes)

@@ -213,6 +213,7 @@ def test_labels_of_a_probe_that_is_not_stored_are_not_written(tmp_path):
     fit(watched, kx.ImportanceDrift(tmp_path, kx.Probe(X, CLASSES, store="none"), on_error="raise"), epochs=1)
     record = recorded(tmp_path).records[0]
     assert record.true is None
+    assert np.isnan([record.right, record.true_probability, record.loss]).all()  # they would tell it
     assert record.counts.total == SIZE
     assert record.counts.cells[:, 3].sum() == SIZE
 

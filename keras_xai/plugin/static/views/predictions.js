@@ -105,7 +105,7 @@ function panels(context, answer) {
   }
   const matrix = matrixPanel(answer, label, "c7");
   const certainty = [figure("calibration", "c4"), figure("truth_histogram", "c4")];
-  if (!matrix) return [predictedPanel(answer, "c7"), examples, certainty, slices];
+  if (!matrix) return [predictedPanel(answer, "c7") ?? confusionsPanel(answer, "c7"), examples, certainty, slices];
   if (matrixSize(answer) <= SMALL) {
     const stack = h("div", { class: "c7 stack" }, matrix, metricsPanel(answer, label, ""));
     return [stack, examples, figure("calibration", "c5"), figure("truth_histogram", "c7"), slices];
