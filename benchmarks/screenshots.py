@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._browser import OPTIONS, browser_path, served
+from benchmarks._browser import OPTIONS, TOUR_SEEN, browser_path, served
 from keras_xai.summary.writer import Writer
 
 FRAME = "iframe[src*='name=keras_xai']"
@@ -269,6 +269,7 @@ def take_screenshots(
     for theme in options.theme or THEMES:
         context = browser.new_context()
         page = context.new_page()
+        page.add_init_script(TOUR_SEEN)
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(

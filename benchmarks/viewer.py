@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 import keras_xai as kx
-from benchmarks._browser import OPTIONS, browser_path, served
+from benchmarks._browser import OPTIONS, TOUR_SEEN, browser_path, served
 from benchmarks._statistics import median_interval
 from keras_xai.figures import PANELS
 from keras_xai.probe import Probe
@@ -204,6 +204,7 @@ class Tab:
         self.page, self.url = context.new_page(), url
         self.requests: list[str] = []  # all but those for news
         self.page.add_init_script(PAGE)
+        self.page.add_init_script(TOUR_SEEN)
         self.page.set_default_timeout(120_000)
         self.page.on("console", lambda message: self._on_message(message, complaints))
         self.page.on("pageerror", lambda error: complaints.append(str(error)))

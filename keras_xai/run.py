@@ -63,7 +63,7 @@ class Run(Log):
         """Return the Plotly figure that the tab shows, for a notebook.
 
         Args:
-            name: one of `keras_xai.figures.FIGURES`.
+            name: one of `keras_xai.figures.FIGURES`, or of `keras_xai.figures.PANELS`, the charts that they consist of.
             **options: of this figure, as its function in `FIGURES` describes them. All take `look`, a
                 `keras_xai.figures.Look` (theme, name and colour of the run, other runs laid over it). Those of the tab's
                 views take `epoch` (as the run stood at its end; by default the last) or, in a run that counts in steps,
@@ -78,16 +78,17 @@ class Run(Log):
         """
         from plotly.graph_objects import Figure
 
-        from keras_xai.figures import FIGURES, options_of
+        from keras_xai.figures import FIGURES, PANELS, options_of
 
-        if name not in FIGURES:
+        draw = {**PANELS, **FIGURES}.get(name)
+        if draw is None:
             raise unknown("figure", name, FIGURES)
         if "step" in options or (self.unit == "step" and "epoch" in options):
             options["epoch"] = self._update_of(name, options.pop("epoch", None), options.pop("step", None))
         for option in options:
-            if option not in options_of(FIGURES[name]):
-                raise unknown(f"option of the figure {name!r}", option, options_of(FIGURES[name]))
-        return Figure(FIGURES[name](self, **options))
+            if option not in options_of(draw):
+                raise unknown(f"option of the figure {name!r}", option, options_of(draw))
+        return Figure(draw(self, **options))
 
     def _update_of(self, figure: str, epoch: int | None, step: int | None) -> int | None:
         """Return the number of the update that a figure is asked for, by the epoch that it ends or by its step."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from keras_xai.alert_words import VERDICT_WORDS
+from keras_xai.analysis.panel_help import PANEL_HELP
 from keras_xai.records import AlertSource, Source
 
 # The views of the tab, which are also the figures of the report, in the order in which they are shown.
@@ -47,6 +49,12 @@ def view_title(name: str) -> str:
     return VIEWS.get(name, name.replace("_", " ").capitalize())
 
 
-def vocabulary() -> dict[str, Mapping[Any, str]]:
-    """Return all of these words, for the tab."""
-    return {"views": VIEWS, "sources": ALERT_SOURCES, "verdicts": VERDICT_WORDS, "statistics": STATISTICS}
+def vocabulary() -> dict[str, Mapping[Any, Any]]:
+    """Return all of these words and the help of the panels, for the tab."""
+    return {
+        "views": VIEWS,
+        "sources": ALERT_SOURCES,
+        "verdicts": VERDICT_WORDS,
+        "statistics": STATISTICS,
+        "help": {name: asdict(words) for name, words in PANEL_HELP.items()},
+    }

@@ -31,6 +31,7 @@ from keras_xai.figures.heat_map import (
     row_axis,
     row_names,
 )
+from keras_xai.figures.tables import named_axes
 from keras_xai.figures.theme import (
     LIGHT,
     Figure,
@@ -89,7 +90,7 @@ def drift_score(run: Recorded, look: Look = LIGHT) -> Figure:
     mark_resumed(look, panel, run.history)
     _add_learning_rate(run, look, panel)
     mark_apart(look, panel, run)
-    return panel
+    return named_axes(look, panel, y="drift score, |z|", x_column=run.unit)
 
 
 def _other_scores(run: Recorded, look: Look) -> list[dict[str, Any]]:
@@ -100,7 +101,8 @@ def _other_scores(run: Recorded, look: Look) -> list[dict[str, Any]]:
         if choice is not None:
             source, importance = choice
             name = f"{other.name} {SOURCES[source]}"
-            lines.append(line(name, importance.updates, importance.score, look.colour_of(other), width=1.25))
+            style: dict[str, Any] = {"width": 1.25, "hovertemplate": _score_hover(importance)}
+            lines.append(line(name, importance.updates, importance.score, look.colour_of(other), **style))
     return lines
 
 
@@ -117,10 +119,14 @@ def _scores(look: Look, recorded: dict[Source, Importance]) -> list[dict[str, An
                 look.run_colour,
                 width=2.25 if solid else 1.75,
                 dash="solid" if solid else DASHES[source],
-                hovertemplate="%{y:.1f}",
+                hovertemplate=_score_hover(importance),
             )
         )
     return lines
+
+
+def _score_hover(importance: Importance) -> str:
+    return f"%{{y:.1f}} of its limit {importance.limit:g}"
 
 
 def _mark_burn_in(run: Recorded, look: Look, panel: Figure, importances: Sequence[Importance]) -> None:
@@ -217,6 +223,8 @@ def rank_bump(run: Recorded, look: Look = LIGHT, *, source: str | None = None, e
         ]
     mark_not_finite(look, panel, run, *_not_finite(run, importance))
     mark_alerts(look, panel, alarm_epochs(run))
+    named_axes(look, panel, y="rank", x_column=run.unit)
+    panel["layout"]["meta"]["labelled"] = True
     return panel
 
 

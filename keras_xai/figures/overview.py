@@ -11,6 +11,7 @@ from keras_xai.analysis.importance import alarm_epochs, importance_of
 from keras_xai.analysis.overview import summary
 from keras_xai.figures.grid import grid
 from keras_xai.figures.importance_drift import drift_score, importance_map
+from keras_xai.figures.tables import log_ticks, named_axes
 from keras_xai.figures.theme import (
     LIGHT,
     Figure,
@@ -46,18 +47,20 @@ def loss(run: Recorded, look: Look = LIGHT) -> Figure:
             if not np.isfinite(values).any():
                 continue
             label = f"{name} {label}" if look.others else label
-            style: dict[str, Any] = {"width": width, "dash": dash, "hovertemplate": "%{y:.3g}"}
+            style: dict[str, Any] = {"width": width, "dash": dash, "hovertemplate": "%{y:,.3~r}"}
             if len(records) < len(drawn.history):  # the ends of epochs alone: one of them is no line
                 style |= {"mode": "lines+markers", "marker": {"size": 5, "color": colour}, "cliponaxis": False}
             data.append(line(label, [record.update for record in records], values, colour, **style))
     values = [value for trace in data for value in trace["y"] if value is not None]
     logarithmic = bool(values) and min(values) > 0 and max(values) / min(values) > LOGARITHMIC_ABOVE
-    scale = {"type": "log", "dtick": 1} if logarithmic else {"type": "linear"}
-    panel = chart(look, data, xaxis=update_axis(look, run, run.updates), yaxis=axis(look, nticks=5, **scale))
+    scale: dict[str, Any] = {"type": "linear"}
+    if logarithmic:
+        scale = {"type": "log", **log_ticks(min(values), max(values))}
+    panel = chart(look, data, xaxis=update_axis(look, run, run.updates), yaxis=axis(look, **({"nticks": 5} | scale)))
     mark_resumed(look, panel, run.history)
     mark_alerts(look, panel, alarm_epochs(run))
     mark_apart(look, panel, run)
-    return panel
+    return named_axes(look, panel, y="loss", x_column=run.unit)
 
 
 def _with_log(run: Recorded, key: str) -> Sequence[Epoch]:

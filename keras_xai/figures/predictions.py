@@ -272,7 +272,13 @@ def reliability(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) 
         yaxis=axis(look, range=SHARES, tickformat=".0%", nticks=5, title=_axis_title(look, "accuracy")),
         margin={"l": 58, "r": 10, "t": 12, "b": 40},
         hovermode="closest",
-        meta={"epoch": record.update, "reading": f"{READING['calibration'][1]} {_ece_words(record, bins)}"},
+        meta={
+            "epoch": record.update,
+            "reading": f"{READING['calibration'][1]} {_ece_words(record, bins)}",
+            "table": _numbers_of(
+                {"certainty": bins.certainty, "accuracy": bins.accuracy, "predictions": bins.counts}, filled
+            ),
+        },
     )
     dashed = {"color": look["text-3"], "width": 1, "dash": "4px,3px"}
     panel["layout"]["shapes"].append({"type": "line", "x0": 0, "y0": 0, "x1": 1, "y1": 1, "line": dashed})
@@ -294,7 +300,10 @@ def certainty(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) ->
     if record is None or counted is None:
         return _panel(look, "truth_histogram", [])
     bins = len(counted.right)
-    centres = [(k + 0.5) / bins for k in range(bins)]
+    centres, edges = [(k + 0.5) / bins for k in range(bins)], np.linspace(0, 1, bins + 1)
+    columns = (
+        {"right": counted.right, "wrong": counted.wrong} if counted.wrong is not None else {"count": counted.right}
+    )
     name = "right" if counted.wrong is not None else record.unit
     data = [_bars(name, centres, counted.right, look.run_colour, 1 / bins)]
     if counted.wrong is not None:
@@ -323,8 +332,14 @@ def certainty(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) ->
             "font": {"size": 11, "color": look["text-2"]},
         },
         hovermode="x",
-        meta={"epoch": record.update},
+        meta={"epoch": record.update, "table": _numbers_of({"from": edges[:-1], "to": edges[1:], **columns})},
     )
+
+
+def _numbers_of(columns: dict[str, Any], rows: Any = slice(None)) -> dict[str, Any]:
+    """Return what a panel draws as a table, for those who take its numbers out: some rows of columns of numbers."""
+    values = [np.asarray(column)[rows].tolist() for column in columns.values()]
+    return {"columns": list(columns), "rows": [list(row) for row in zip(*values, strict=True)]}
 
 
 def _bars(name: str, centres: Sequence[float], values: Any, colour: str, width: float) -> dict[str, Any]:
@@ -371,6 +386,7 @@ def predicted_against_true(
         "hovertemplate": "%{text}: predicted %{y:.4g}, true %{x:.4g}, residual %{customdata:.3g}<extra></extra>",
     }
     span = [low - edge, high + edge]
+    columns = {"row": record.row_numbers, "true": true, "predicted": predicted}
     panel = _panel(
         look,
         "predicted_against_true",
@@ -380,7 +396,7 @@ def predicted_against_true(
         yaxis=axis(look, range=span, nticks=6, title=_axis_title(look, "predicted")),
         margin={"l": 64, "r": 10, "t": 12, "b": 40},
         hovermode="closest",
-        meta={"epoch": record.update},
+        meta={"epoch": record.update, "table": _numbers_of(columns, finite)},
     )
     dashed = {"color": look["text-3"], "width": 1, "dash": "4px,3px"}
     panel["layout"]["shapes"].append(
@@ -423,18 +439,21 @@ def residuals(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, la
         return _panel(look, "residuals", [])
     reach = float(np.abs(residual).max()) or 1.0
     bins = max(5, min(MAX_RESIDUAL_BINS, 2 * round(len(residual) ** 0.5)) | 1)  # odd: one bin holds 0
-    count, edges = np.histogram(residual, bins, (-reach, reach))
+    rows_in_bin, edges = np.histogram(residual, bins, (-reach, reach))
     centres = ((edges[:-1] + edges[1:]) / 2).tolist()
     panel = _panel(
         look,
         "residuals",
-        [_bars("rows", centres, count, look.run_colour, float(edges[1] - edges[0]))],
+        [_bars("rows", centres, rows_in_bin, look.run_colour, float(edges[1] - edges[0]))],
         title=READING["residuals"][0] + _of_output(run, record, column),
         xaxis=axis(look, showgrid=False, nticks=6, title=_axis_title(look, "predicted − true")),
         yaxis=axis(look, rangemode="tozero", nticks=5, title=_axis_title(look, "rows")),
         margin={"l": 58, "r": 10, "t": 12, "b": 40},
         hovermode="x",
-        meta={"epoch": record.update},
+        meta={
+            "epoch": record.update,
+            "table": _numbers_of({"from": edges[:-1], "to": edges[1:], "rows": rows_in_bin}),
+        },
     )
     dashed = {"color": look["text-3"], "width": 1, "dash": "4px,3px"}
     panel["layout"]["shapes"].append(

@@ -23,6 +23,7 @@ from keras_xai.analysis.reliance_gap import (
 from keras_xai.figures.colour import ramp
 from keras_xai.figures.grid import grid
 from keras_xai.figures.heat_map import heat_map, label_length, left_margin
+from keras_xai.figures.tables import named_axes, tabulated
 from keras_xai.figures.theme import (
     LIGHT,
     Figure,
@@ -51,7 +52,7 @@ MAPS_GAP = 0.18  # between two maps, in units of a map's width
 HALF = 0.5  # of the live share: a feature that says less than it on the probe may be a training-only shortcut
 
 
-def gap_shares(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
+def gap_shares(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, exact: bool = False) -> Figure:
     """Draw for every feature its share of the evidence in the training rows over that in the probe, with the diagonal.
 
     On the diagonal a feature says the same in both. In the shaded part, where it says less than half in the probe, it speaks for
@@ -59,6 +60,7 @@ def gap_shares(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -
 
     Args:
         epoch: of the comparison; by default the last.
+        exact: with its numbers as a table in `layout.meta`.
     """
     gap, at = run.gap, compared_at(run.gap, epoch)
     if gap is None or at is None:
@@ -93,7 +95,15 @@ def gap_shares(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -
     panel["layout"]["shapes"] += _guides(look, low, high)
     colours = {"alarm": alarms, "text": shifts, "text-2": others}
     panel["layout"]["annotations"] += _point_labels(look, gap, at, colours, (low, high))
-    return panel
+    return _with_shares(panel, gap, at, exact=exact)
+
+
+def _with_shares(panel: Figure, gap: RelianceGap, at: int, *, exact: bool) -> Figure:
+    """Add the shares of all features at an update as a table, where they are asked for."""
+    columns = ["feature", "share in the training rows", "share in the probe", "z"]
+    return tabulated(
+        panel, columns, lambda: zip(gap.names, gap.live[at], gap.probe[at], gap.z[at], strict=True), exact=exact
+    )
 
 
 def _range(values: NDArray[Any]) -> tuple[float, float]:
@@ -189,7 +199,9 @@ def _point_label(look: Look, name: str, x: float, y: float, token: str, *, left:
     }
 
 
-def gap_evidence(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, compact: bool = False) -> Figure:
+def gap_evidence(
+    run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, compact: bool = False, exact: bool = False
+) -> Figure:
     """Draw what the features say in the training rows beside what they say in the probe, both on one scale.
 
     Maps of an image, and the difference of the two; else bars of the features that say most.
@@ -197,14 +209,17 @@ def gap_evidence(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None,
     Args:
         epoch: of the comparison; by default the last.
         compact: fewer bars.
+        exact: with its numbers as a table in `layout.meta`.
     """
     gap, at = run.gap, compared_at(run.gap, epoch)
     if gap is None or at is None:
         return nothing(look, "comparison", why_not_compared(run, epoch))
     cells = cells_of(run.probe)
     if cells is not None and len(cells) == 2 and cells[0] * cells[1] == len(gap.names):
-        return _maps(look, gap, at, (cells[0], cells[1]), alarmed_names(run, epoch))
-    return _bars(run, look, gap, at, epoch, COMPACT_FEATURES if compact else BARRED_FEATURES)
+        maps = _maps(look, gap, at, (cells[0], cells[1]), alarmed_names(run, epoch))
+        return _with_shares(maps, gap, at, exact=exact)
+    bars = _bars(run, look, gap, at, epoch, COMPACT_FEATURES if compact else BARRED_FEATURES)
+    return _with_shares(bars, gap, at, exact=exact)
 
 
 def _bars(run: Recorded, look: Look, gap: RelianceGap, at: int, epoch: int | None, most: int) -> Figure:
@@ -397,11 +412,12 @@ def _cell_frame(look: Look, left: float, row: int, column: int) -> dict[str, Any
     return {"type": "rect", **place, "line": {"color": look["alarm"], "width": 1.5}}
 
 
-def gap_z(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
+def gap_z(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, exact: bool = False) -> Figure:
     """Draw how sure the gap is over updates, for the features whose z was largest, with the limit of an alarm.
 
     Args:
         epoch: whose largest z, over all updates until then, choose the features; by default the last.
+        exact: with its numbers as a table in `layout.meta`.
     """
     gap, at = run.gap, compared_at(run.gap, epoch)
     if gap is None or at is None:
@@ -432,7 +448,12 @@ def gap_z(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Fig
     if len(alarms) == 1:  # beside several marks it has no room
         panel["layout"]["annotations"].append(_running(look, alarms[0]))
     panel["layout"]["annotations"] += _line_ends(look, gap, features, alarmed, top)
-    return panel
+    panel["layout"]["meta"]["labelled"] = True
+    named_axes(look, panel, y="z", x_column=run.unit)
+    columns = [run.unit, *gap.names]
+    return tabulated(
+        panel, columns, lambda: ([update, *z] for update, z in zip(gap.updates, gap.z, strict=True)), exact=exact
+    )
 
 
 def _running(look: Look, epoch: int) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from keras_xai.updates import named
 
 Figure = dict[str, Any]
 
+WHOLE_NAME = 10_000  # letters
 MAX_EPOCH_ENDS = 30  # of more the lines would be a grey wall
 
 
@@ -102,8 +103,11 @@ def packed(values: ArrayLike, dtype: str = "f4") -> dict[str, str]:
 
 
 def numbers(values: ArrayLike) -> list[float | None]:
-    """Return a short series as numbers of six digits; None, a gap in a line, where it is not finite."""
-    return [float(f"{v:.6g}") if np.isfinite(v) else None for v in np.asarray(values, np.float64)]
+    """Return a series as numbers in full, of 32 bits in their shortest form; None, a gap in a line, where it is not finite."""
+    array = np.asarray(values)
+    if array.dtype == np.float32:
+        return [float(str(v)) if np.isfinite(v) else None for v in array]
+    return [float(v) if np.isfinite(v) else None for v in np.asarray(values, np.float64)]
 
 
 def chart(look: Look, data: list[dict[str, Any]], **layout: Any) -> Figure:
@@ -150,9 +154,9 @@ def update_axis(look: Look, run: Recorded, updates: Sequence[int], **more: Any) 
     It is linear in epochs, or in the steps of a run that counts in steps: there thin lines mark the ends of epochs.
     """
     out = epoch_axis(look, updates, **more)
+    out["ticktext"][0] = f"{run.unit} {out['ticktext'][0]}"
     if run.unit == "step":
         out["unifiedhovertitle"] = {"text": "step %{x:d}"}
-        out["ticktext"][0] = f"step {out['ticktext'][0]}"
         out |= _epoch_end_marks(look, run, *out["range"])
     return out
 
@@ -223,7 +227,7 @@ def line(
         "x": [int(update) for update in np.asarray(updates)],
         "y": numbers(values),
         "line": {"color": colour, "width": width, "dash": dash, "shape": shape},
-        "meta": {"follows": True},
+        "meta": {"follows": True, "name": text(name, WHOLE_NAME)},
         **more,
     }
 

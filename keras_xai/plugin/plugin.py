@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import io
 import itertools
 import logging
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -28,15 +29,17 @@ from keras_xai.errors import InvalidInput, unknown
 from keras_xai.figures import PANELS, Look, Overlay
 from keras_xai.figures.colour import THEMES
 from keras_xai.figures.options import accepted
-from keras_xai.plugin import payload
+from keras_xai.plugin import documentation, payload
 from keras_xai.plugin.framing import dumps, framed
 from keras_xai.plugin.latest import Latest
 from keras_xai.plugin.listing import ListedRun, list_runs, reason
+from keras_xai.plugin.notebook import notebook_line
 from keras_xai.plugin.prediction_payload import predictions
 from keras_xai.plugin.protos import protos
 from keras_xai.plugin.static_files import files, plotly, plotly_partial, version
 from keras_xai.plugin.workarounds.nagle import without_delay
 from keras_xai.printed import escaped, printable
+from keras_xai.records import Attribution
 from keras_xai.run import Run
 from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.updates import BEFORE
@@ -121,14 +124,17 @@ class Plugin(base_plugin.TBPlugin):
             "inputs": self.inputs,
             "outputs": self.outputs,
             "attribution": self.attribution,
+            "attribution.npy": self.attribution_file,
             "film": self.film,
             "clusters": self.clusters,
             "mapping": self.mapping,
             "predictions": self.predictions,
+            "notebook": self.notebook,
             "theme": self.theme,
             "plotly.min.js": self.plotly,
             "plotly.partial.min.js": self.plotly_partial,
             "static/*": self.static,
+            "docs/*": self.docs,
         }
         return {f"/{name}": Request.application(app) for name, app in routes.items()}
 
@@ -153,6 +159,16 @@ class Plugin(base_plugin.TBPlugin):
 
     def theme(self, request: Request) -> Response:
         return _json(request, payload.theme(), expires=DAY_SECONDS)
+
+    @route
+    def docs(self, request: Request) -> Response:
+        name = request.path.partition("/docs/")[2]
+        if name in documentation.images():
+            return http_util.Respond(request, *documentation.images()[name], expires=DAY_SECONDS)
+        if name not in documentation.pages():
+            raise errors.NotFoundError(f"there is no page {name[:80]!r}")
+        theme = _choice(request, "theme", {t: t for t in THEMES}, default="light")
+        return http_util.Respond(request, documentation.page(name, theme), "text/html")
 
     # What the runs say.
 
@@ -224,12 +240,40 @@ class Plugin(base_plugin.TBPlugin):
         return _bytes(request, payload.outputs(run, _method(request, run), before=before))
 
     @route
-    def attribution(self, request: Request) -> Response:
+    def notebook(self, request: Request) -> Response:
+        name, run = self._run(request)
+        context, experiment = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
+        about = self._provider.experiment_metadata(context, experiment_id=experiment)
+        paths = {run_name: listed.path for run_name, listed in self._runs(request).items()}
+        figure = request.args.get("name", "")
+        options = _options(request, ["sample"]) | {"epoch": _update(request)}
+        line = notebook_line(about.data_location, paths.values(), paths[name], run, figure, options)
+        return http_util.Respond(request, line, "text/plain")
+
+    @route
+    def attribution_file(self, request: Request) -> Response:
+        _, record = self._attribution(request)
+        arrays = arrays_of(record)
+        part, sample = _integer(request, "input") or 0, _integer(request, "sample")
+        if part >= len(arrays):
+            raise errors.NotFoundError("there is no such input")
+        if sample is not None and sample >= len(arrays[part]):
+            raise errors.NotFoundError("there is no map of this sample")
+        file = io.BytesIO()
+        np.save(file, arrays[part] if sample is None else arrays[part][sample], allow_pickle=False)
+        return _bytes(request, file.getvalue())
+
+    def _attribution(self, request: Request) -> tuple[Run, Attribution]:
+        """Return a run, and its record of one method at one update."""
         _, run = self._run(request)
-        method = _method(request, run)
-        record = run.attribution(method, _required_update(request))
+        record = run.attribution(_method(request, run), _required_update(request))
         if record is None:
             raise errors.NotFoundError(f"this method was not recorded at this {run.unit}, or its record is damaged")
+        return run, record
+
+    @route
+    def attribution(self, request: Request) -> Response:
+        _, record = self._attribution(request)
         sample = _integer(request, "sample")
         if sample is not None and sample >= len(arrays_of(record)[0]):
             raise errors.NotFoundError("there is no map of this sample")
@@ -257,11 +301,7 @@ class Plugin(base_plugin.TBPlugin):
 
     @route
     def clusters(self, request: Request) -> Response:
-        _, run = self._run(request)
-        method = _method(request, run)
-        record = run.attribution(method, _required_update(request))
-        if record is None:
-            raise errors.NotFoundError(f"this method was not recorded at this {run.unit}, or its record is damaged")
+        run, record = self._attribution(request)
         return _json(request, asdict(clusters_of_class(run, record, _required(request, "sample"))))
 
     @route
@@ -342,13 +382,15 @@ class Plugin(base_plugin.TBPlugin):
         return tuple(overlays)
 
 
-def _options(request: Request) -> dict[str, Any]:
+def _options(request: Request, numbers: Sequence[str] = NUMBER_OPTIONS) -> dict[str, Any]:
     """Return the options of panels in a request, also those that its panel does not take."""
     options: dict[str, Any] = {key: request.args[key] for key in TEXT_OPTIONS if request.args.get(key)}
-    for key in NUMBER_OPTIONS:
+    for key in numbers:
         number = _integer(request, key)
         if number is not None:
             options[key] = number
+    if "exact" in request.args:
+        options["exact"] = True
     return options | COMPACT if "compact" in request.args else options
 
 

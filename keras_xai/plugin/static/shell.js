@@ -4,6 +4,7 @@ import { Charts } from "./core/chart.js";
 import { followHost, setColours, themeName } from "./core/colour.js";
 import { SettingsRail } from "./core/controls.js";
 import { count, h, hideTip, message, percent, position } from "./core/dom.js";
+import { PanelTools } from "./core/panel_tools.js";
 import { open, set, state, subscribe } from "./core/state.js";
 import { EpochSlider } from "./epoch_slider.js";
 import { BEFORE, moment } from "./core/updates.js";
@@ -79,6 +80,7 @@ export async function start(requests) {
 class Shell {
   #server = new Server(() => this.#answered());
   #charts = new Charts(this.#server);
+  #tools = new PanelTools();
   /** @type {Record<string, View>} */
   #views = Object.fromEntries(Object.entries(VIEWS).map(([name, ViewClass]) => [name, new ViewClass()]));
   #index;
@@ -118,6 +120,7 @@ class Shell {
     new ResizeObserver(() => this.schedule()).observe(document.body);
     this.#update();
     this.#poll(FIRST_POLL);
+    if (this.#index.runs.length) afterCharts(async () => (await import("./core/tour.js")).welcome());
   }
 
   /** @returns {Context} */
@@ -189,6 +192,7 @@ class Shell {
     frame.showStatus(context, this.#index, this.#lost);
     frame.slider.update(context);
     this.#drawView(frame, context);
+    this.#tools.follow(context);
     if (focusedKey) refocus(focusedKey);
     this.#charts.draw().catch((error) => frame.announce(String(error.message)));
   }
@@ -378,6 +382,17 @@ function remarks({ run, card, apart, epoch, stop }) {
   return lines;
 }
 
+async function showTour() {
+  const { Tour } = await import("./core/tour.js");
+  new Tour().open();
+}
+
+/**
+ * After what the page opens with: nothing that comes later waits for this.
+ * @param {() => void} task
+ */
+const afterCharts = (task) => setTimeout(task, 1000);
+
 /** @param {string} key */
 const stepOf = (key) => ({ ArrowLeft: -1, ArrowRight: 1 })[key] ?? 0;
 
@@ -449,6 +464,7 @@ class Frame {
     { "aria-label": "Keyboard", onclick: () => this.#keys.close() },
     h("h3", {}, "Keyboard"),
     this.#allHints,
+    h("button", { type: "button", class: "link tour-again", onclick: showTour }, "Show the tour"),
   );
   #announcements = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
 

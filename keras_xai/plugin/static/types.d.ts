@@ -200,6 +200,14 @@ interface FigureMeta {
   /** what each row stands for: names, or epochs */
   rows?: any[];
   labels?: string[];
+  /** its lines are named where they end: it needs no legend */
+  labelled?: boolean;
+  /** what its values are called in a table: along its axes, and those of its cells */
+  columns?: { x?: string; y?: string; z?: string };
+  /** its numbers are fewer or less exact than what was recorded */
+  coarse?: boolean;
+  /** its numbers, where its traces do not hold them as they are */
+  table?: NumberTable;
 }
 
 /** A plotly figure. Traces and layout are plotly's own, and are handed on as they are. */
@@ -367,6 +375,16 @@ interface Vocabulary {
   sources: Record<AlertSource, string>;
   verdicts: Record<Verdict, string>;
   statistics: Record<string, string>;
+  help: Record<string, PanelHelp>;
+}
+
+/** `PanelHelp` of `keras_xai.analysis.panel_help`. */
+interface PanelHelp {
+  term: string;
+  what: string;
+  good: string;
+  bad: string;
+  page: string;
 }
 
 interface Presentation extends Record<Theme, ThemeColours> {
@@ -434,12 +452,43 @@ interface View {
   step(context: RunContext): boolean;
 }
 
+/** Numbers as a table of named columns, in full: what a CSV file is made of. A null is an empty cell. */
+interface NumberTable {
+  columns: string[];
+  rows: (string | number | null)[][];
+}
+
+/** A file that the server makes: the words of its entry in the menu, its address, and how its name ends. */
+interface ServerFile {
+  title: string;
+  route: string;
+  parameters: Query;
+  suffix: string;
+}
+
+/** What a panel says of itself beside what it shows. */
+interface PanelAbout {
+  /** the name of its help in `keras_xai.analysis.panel_help` */
+  help?: string;
+  /** the name of its files, by default that of its help, else its title */
+  file?: string;
+  /** at the right of its title */
+  note?: Child;
+  /** its numbers, called when somebody takes them out; by default those of its charts */
+  csv?: () => NumberTable | Promise<NumberTable>;
+  /** further files of the server */
+  files?: () => ServerFile[];
+  /** the figure of the notebook that draws it; by default its first chart, else the figure of the view */
+  figure?: Query & { name: string };
+}
+
 type Child = Node | string | number | false | null | undefined | Child[];
 
 /** The part of plotly that is called. */
 interface PlotlyLibrary {
   react(node: HTMLElement, data: object[], layout: object, config: object): Promise<unknown>;
   purge(node: HTMLElement): void;
+  toImage(figure: object, options: object): Promise<string>;
 }
 interface Window {
   Plotly?: PlotlyLibrary;

@@ -31,7 +31,31 @@ export function matrixPanel(answer, label, span) {
   const table = h("table", { class: dense ? "confusion dense" : "confusion" }, h("tr", {}, corner, head), rows);
   const threshold = answer.binary || answer.answer === "labels" ? h("span", {}, "threshold 0.5") : null;
   const note = [threshold, legend("sequential", "0 %", "100 % of the row")];
-  return panel(span, titleOf(answer, label, names.length), note, h("div", { class: "confusion-frame" }, table));
+  const about = { help: "confusion", note, csv: () => cellNumbers(matrix, names), figure: figureOf(answer, label) };
+  return panel(span, titleOf(answer, label, names.length), about, h("div", { class: "confusion-frame" }, table));
+}
+
+/**
+ * The figure of the notebook that draws it.
+ * @param {Predictions} answer
+ * @param {number} label
+ */
+function figureOf(answer, label) {
+  const epoch = answer.epoch ?? undefined;
+  return answer.answer === "labels" ? { name: "confusion", epoch, label } : { name: "confusion", epoch };
+}
+
+/**
+ * One row a cell.
+ * @param {ConfusionMatrix} matrix
+ * @param {string[]} names
+ * @returns {NumberTable}
+ */
+function cellNumbers({ counts, shares }, names) {
+  const rows = counts.flatMap((row, truth) =>
+    row.map((number, predicted) => [names[truth], names[predicted], number, shares[truth][predicted]]),
+  );
+  return { columns: ["true", "predicted", "count", "share of the true class"], rows };
 }
 
 /**

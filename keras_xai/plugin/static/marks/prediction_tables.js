@@ -67,8 +67,28 @@ export function metricsPanel(answer, label, span) {
   });
   const titles = [labels ? "label" : "class", ...METRICS.map(([, title]) => title), "support"];
   const note = rows.length === ROWS_OF_METRICS ? `the lowest ${ROWS_OF_METRICS} F1` : "";
-  return panel(span, "Precision, recall and F1", note, figures(titles, rows));
+  const about = { help: "class_metrics", note, csv: () => metricNumbers(answer, titles) };
+  return panel(span, "Precision, recall and F1", about, figures(titles, rows));
 }
+
+/**
+ * @param {Predictions} answer
+ * @param {string[]} columns
+ * @returns {NumberTable}
+ */
+const metricNumbers = (answer, columns) => ({
+  columns,
+  rows: answer.metrics.map((row) => [answer.names[row.index], row.precision, row.recall, row.f1, row.support]),
+});
+
+/**
+ * @param {Predictions} answer
+ * @returns {NumberTable}
+ */
+const confusionNumbers = (answer) => ({
+  columns: ["true", "predicted", "count"],
+  rows: answer.confusions.map((pair) => [nameOf(answer, 0, pair.true), nameOf(answer, 0, pair.predicted), pair.count]),
+});
 
 /**
  * @param {number} index
@@ -108,10 +128,11 @@ export function confusionsPanel(answer, span) {
     const count = h("td", { class: "counted" }, bar, ` ${counted(confusion.count)}`);
     return h("tr", { class: pressed ? "chosen" : null }, h("td", {}, h("button", button, words)), count);
   });
+  const about = { help: "confusions", csv: () => confusionNumbers(answer) };
   return panel(
     span,
     "Largest confusions",
-    "",
+    about,
     figures(["true → predicted", answer.unit ? `${answer.unit}s` : "rows"], rows),
   );
 }
@@ -128,7 +149,12 @@ export function predictedPanel(answer, span) {
     return line(nameOf(answer, 0, index), [counted(count), shareText(count / total), shareText(certainty)]);
   });
   const titles = ["class", "rows", "share", "mean certainty"];
-  return panel(span, "Predicted classes", "the probe has no labels", figures(titles, rows));
+  const csv = () => ({
+    columns: ["class", "rows", "mean certainty"],
+    rows: answer.predicted.map(({ index, count, certainty }) => [nameOf(answer, 0, index), count, certainty]),
+  });
+  const about = { help: "predicted_classes", note: "the probe has no labels", csv };
+  return panel(span, "Predicted classes", about, figures(titles, rows));
 }
 
 /**
@@ -144,7 +170,11 @@ export function slicesPanel(answer) {
   });
   const titles = ["slice", ...(numbers ? ["mean squared error"] : ["accuracy", "confidence", "loss"]), "rows"];
   const note = numbers ? "" : "confidence: mean probability of the true class; loss: mean −ln of it";
-  return panel("c12", "Slices of the probe", note, figures(titles, rows, "narrow"));
+  const csv = () => ({
+    columns: ["slice", "value", "accuracy", "confidence", "loss", "rows"],
+    rows: answer.slices.map((row) => [row.slice, row.value, row.accuracy, row.confidence, row.loss, row.rows]),
+  });
+  return panel("c12", "Slices of the probe", { help: "slice_metrics", note, csv }, figures(titles, rows, "narrow"));
 }
 
 /**
@@ -165,5 +195,10 @@ export function errorsPanel(answer, label, span) {
       several && index === label,
     );
   });
-  return panel(span, "Errors", "", figures(["output", "RMSE", "MAE", "R²", "rows"], rows));
+  const titles = ["output", "RMSE", "MAE", "R²", "rows"];
+  const csv = () => ({
+    columns: titles,
+    rows: answer.errors.map((row, index) => [answer.names[index], row.rmse, row.mae, row.r2, row.count]),
+  });
+  return panel(span, "Errors", { help: "errors", csv }, figures(titles, rows));
 }

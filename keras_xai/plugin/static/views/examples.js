@@ -1,5 +1,6 @@
 /** The rows of the probe behind the predictions: those of a cell of the confusion matrix, or those that are sure and wrong. */
 import { chosenCell, nameOf } from "../core/cells.js";
+import { shortest } from "../core/csv.js";
 import { clip, h, panel, percent, short } from "../core/dom.js";
 import { set } from "../core/state.js";
 import { figures } from "../marks/prediction_tables.js";
@@ -33,11 +34,38 @@ export function examplesPanel(context, answer, label, span) {
     "← all that are wrong",
   );
   const words = whyNone(answer, rows.length);
-  if (words) return panel(span, title, cell && back, h("p", { class: "note" }, words));
+  if (words) return panel(span, title, { help: "examples", note: cell && back }, h("p", { class: "note" }, words));
   const lines = rows.slice(0, LISTED).map((index) => exampleRow(context, answer, label, index));
   const left = rows.length - lines.length;
   const more = left > 0 ? h("p", { class: "note" }, `and ${left.toLocaleString("en")} more`) : null;
-  return panel(span, title, [cell && back, h("span", {}, order)], figures(columnsOf(answer), lines, "tall"), more);
+  const about = {
+    help: "examples",
+    note: [cell && back, h("span", {}, order)],
+    csv: () => exampleNumbers(answer, label, rows),
+  };
+  return panel(span, title, about, figures(columnsOf(answer), lines, "tall"), more);
+}
+
+/**
+ * All rows of the list, not the drawn ones alone.
+ * @param {Predictions} answer
+ * @param {number} label
+ * @param {number[]} rows
+ * @returns {NumberTable}
+ */
+function exampleNumbers(answer, label, rows) {
+  const numbers = answer.answer === "value";
+  /** @param {number} value */
+  const written = (value) => {
+    if (Number.isNaN(value)) return null;
+    return numbers ? shortest(value) : nameOf(answer, label, value);
+  };
+  const lines = rows.map((index) => {
+    const [truth, predicted] = [answer.true, answer.prediction].map((tensor) => valueOf(tensor, index, label));
+    const row = [answer.row?.data[index] ?? index, written(truth), written(predicted)];
+    return numbers ? row : [...row, shortest(valueOf(answer.probability, index, label))];
+  });
+  return { columns: ["row", "true", "predicted", ...(numbers ? [] : ["probability"])], rows: lines };
 }
 
 /**

@@ -5,6 +5,7 @@ import { legend, runColour } from "../core/colour.js";
 import { group } from "../core/controls.js";
 import { absent, h, panel, percent, position, short } from "../core/dom.js";
 import { draw } from "../core/image.js";
+import { alertNumbers, ranksOverTime, sharesOfRuns, sharesOverTime } from "../core/panel_numbers.js";
 import { set, state } from "../core/state.js";
 import { moment, named } from "../core/updates.js";
 import {
@@ -93,7 +94,7 @@ function scorePanel(context) {
   });
   const meaning = " Score: the largest move of one feature in units of its own usual step.";
   const note = h("p", { class: "note" }, rateWords(context.run, context.epoch), meaning);
-  return panel("c7", "Drift score", scoreKeys(context, true), score, note);
+  return panel("c7", "Drift score", { help: "drift_score", note: scoreKeys(context, true) }, score, note);
 }
 
 /**
@@ -113,10 +114,11 @@ function alertsPanel(context) {
   const { run, name, epoch, server } = context;
   if (!run.alerts.length) {
     const watch = server.read("summary", { run: name, epoch }, run.stamp)?.watch ?? "…";
-    return panel("c5", "Alerts", "", h("p", { class: "note" }, watch));
+    return panel("c5", "Alerts", { help: "alerts" }, h("p", { class: "note" }, watch));
   }
+  const csv = () => alertNumbers(run.alerts, context.vocabulary, run.unit);
   const note = run.methods.length ? "click: see what shows it" : "";
-  return panel("c5", "Alerts", note, alertList(context, run.alerts));
+  return panel("c5", "Alerts", { help: "alerts", note, csv }, alertList(context, run.alerts));
 }
 
 /**
@@ -133,8 +135,9 @@ function ranksPanel(context, source, importance) {
     label: `Rank of the ten most important features over ${context.run.unit}s`,
   });
   const note = `${vocabulary.sources[source]}, rank 1 on top`;
+  const csv = importance && (() => ranksOverTime(importance, run.unit));
   const gaps = importance ? lacking(run, importance, epoch) : null;
-  return panel("c7", "Rank of the ten most important features", note, ranks, gaps);
+  return panel("c7", "Rank of the ten most important features", { help: "rank_bump", note, csv }, ranks, gaps);
 }
 
 /**
@@ -149,8 +152,14 @@ function mapsPanel(context, source, importance) {
   const parameters = { source, epoch: context.epoch };
   const scale = figureBehind(context, "importance_map", parameters, false)?.layout.meta?.scale;
   const options = { parameters, overlays: false, height: 286 + context.spare, label: title };
+  const csv = importance && (() => sharesOverTime(importance, context.run.unit));
   const scaleLegend = scale ? legend(scale.map, scale.low, scale.high) : "";
-  return panel("c5", title, scaleLegend, chart(context, "importance_map", options));
+  return panel(
+    "c5",
+    title,
+    { help: "importance_map", note: scaleLegend, csv },
+    chart(context, "importance_map", options),
+  );
 }
 
 /**
@@ -183,7 +192,7 @@ function imageMaps(context, importance, cells) {
   return panel(
     "c5",
     "Importance as a map of the input",
-    "",
+    { help: "importance_cells", csv: () => sharesOverTime(importance, run.unit) },
     maps,
     legends,
     sliceOrder(cells),
@@ -265,8 +274,9 @@ function differencesPanel(context, source, importance) {
     largestFirst.map((i) => features[i]),
     difference,
   );
+  const csv = () => sharesOfRuns([focus, ...comparable]);
   const note = `share of importance, ${context.vocabulary.sources[source]}, ${named(context.run, context.epoch)}`;
-  return panel("c12", "Where the ticked runs differ most", note, table);
+  return panel("c12", "Where the ticked runs differ most", { help: "run_differences", note, csv }, table);
 }
 
 /** @typedef {{name: string, epoch: number, shares: Map<string, number>}} Column */

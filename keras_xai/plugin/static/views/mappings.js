@@ -2,6 +2,7 @@
 import { dark, themeName, token } from "../core/colour.js";
 import { group } from "../core/controls.js";
 import { absent, clamp, context2d, h, hideTip, hint, key, linear, panel, percent, position } from "../core/dom.js";
+import { placesOverTime, suspectNumbers } from "../core/panel_numbers.js";
 import { Memo } from "../core/memo.js";
 import { set, state } from "../core/state.js";
 import { moment, named } from "../core/updates.js";
@@ -234,7 +235,8 @@ class SampleMap {
       "so that only the training moves a point.";
     const title = `Samples in ${map.layer} (principal components)`;
     const note = h("p", { class: "note" }, reading);
-    return panel("c7", title, drawn, notFinite(run, map, epoch), this.#canvas, legends, note);
+    const about = { help: "layer_map", note: drawn, csv: () => placesOverTime(map, run.unit) };
+    return panel("c7", title, about, notFinite(run, map, epoch), this.#canvas, legends, note);
   }
 
   /**
@@ -381,7 +383,7 @@ function suspectsPanel(run, map) {
     const words = map.label
       ? "No confidence could be measured: there is nobody to suspect."
       : "Without labels that are classes nobody can be suspected.";
-    return panel("c5", title, "", h("p", { class: "note" }, words));
+    return panel("c5", title, { help: "suspects" }, h("p", { class: "note" }, words));
   }
   const largest = Math.max(...map.suspects.map(({ confidence }) => confidence), 1e-9);
   const length = linear(0, largest, 0, 100);
@@ -394,7 +396,7 @@ function suspectsPanel(run, map) {
   return panel(
     "c5",
     title,
-    "believed least; → leads to the attributions",
+    { help: "suspects", note: "believed least; → leads to the attributions", csv: () => suspectNumbers(map) },
     note,
     h("div", { class: "suspects" }, table),
   );

@@ -3,6 +3,7 @@ import { firstChange } from "../core/alerts.js";
 import { chart, figureBehind, scoreKeys } from "../core/chart.js";
 import { legend, token } from "../core/colour.js";
 import { absent, Deferred, h, key, panel, percent } from "../core/dom.js";
+import { sharesOverTime } from "../core/panel_numbers.js";
 import { set } from "../core/state.js";
 import {
   alertedFeatures,
@@ -136,7 +137,7 @@ function facts(summary) {
  * @param {string} span
  */
 function driftPanel(context, source, span) {
-  const out = panel(span, "Drift score", source ? scoreKeys(context) : "");
+  const out = panel(span, "Drift score", { help: "drift_score", note: source ? scoreKeys(context) : "" });
   if (!source) {
     out.append(absent(context.run, "ImportanceDrift", "Not watched", "kx.ImportanceDrift(log_dir, probe)"));
     return out;
@@ -162,14 +163,19 @@ const importanceNote = (run, otherwise) => h("p", { class: "note" }, sourceOf(ru
  */
 function importancePanel(context, importance, summary, deferred) {
   const { run, epoch, spare } = context;
-  if (!importance) return panel("c5", "Importance", "", importanceNote(run, "Not recorded."));
+  if (!importance) return panel("c5", "Importance", { help: "importance" }, importanceNote(run, "Not recorded."));
   const at = measuredAt(importance, epoch);
   const first = measuredAt(importance, importance.epochs[0]);
   const cells = cellsOf(run, importance);
   const gaps = lacking(run, importance, epoch);
   if (!cells) {
     const note = `share, ${run.unit} ${importance.epochs[first]} → ${importance.epochs[at]}`;
-    const out = panel("c5", "Most important features", note, gaps);
+    const out = panel(
+      "c5",
+      "Most important features",
+      { help: "importance", note, csv: () => sharesOverTime(importance, run.unit) },
+      gaps,
+    );
     const features = order(row(importance.share, at)).slice(0, FEATURES);
     return deferred.add(out, slopeBetween(context, importance, first, at, features));
   }
@@ -183,7 +189,14 @@ function importancePanel(context, importance, summary, deferred) {
   const high = Math.max(...maps.map(({ values }) => largest(values)));
   const scale = legend("sequential", "0\u00a0%", percent(high));
   const figures = importanceMaps(run, maps, cells, importance.names, spare);
-  return panel("c5", "Where the importance lies", scale, figures, sliceOrder(cells), gaps);
+  return panel(
+    "c5",
+    "Where the importance lies",
+    { help: "importance_cells", note: scale, csv: () => sharesOverTime(importance, run.unit) },
+    figures,
+    sliceOrder(cells),
+    gaps,
+  );
 }
 
 /**
@@ -204,13 +217,14 @@ function slopeBetween(context, importance, before, after, features) {
 /** @param {RunContext} context */
 function lossPanel(context) {
   const { logs } = context.run;
-  if (!logs.includes("loss")) return panel("c4", "Loss", "", h("p", { class: "note" }, "No loss in the logs."));
+  if (!logs.includes("loss"))
+    return panel("c4", "Loss", { help: "loss" }, h("p", { class: "note" }, "No loss in the logs."));
   const colour = token("text-2");
   const keys = h("span", {}, key("training", colour), logs.includes("val_loss") && key("validation", colour, "dotted"));
   return panel(
     "c4",
     "Loss",
-    keys,
+    { help: "loss", note: keys },
     chart(context, "loss", { height: CHART_HEIGHT + context.spare, label: `Loss over ${context.run.unit}s` }),
   );
 }
@@ -224,14 +238,25 @@ function lossPanel(context) {
  */
 function movedPanel(context, importance, summary, deferred) {
   const title = "What rose and fell";
-  if (!importance) return panel("c4", title, "", importanceNote(context.run, "Importance was not recorded."));
+  if (!importance)
+    return panel(
+      "c4",
+      title,
+      { help: "importance_change" },
+      importanceNote(context.run, "Importance was not recorded."),
+    );
   const before = measuredAt(importance, summary.before);
   const at = measuredAt(importance, context.epoch);
   const [from, to] = [row(importance.share, before), row(importance.share, at)];
   const moved = order(to.map((value, i) => Math.abs(value - from[i])));
   const rise = moved.filter((i) => to[i] > from[i]).slice(0, MOVED);
   const fall = moved.filter((i) => to[i] <= from[i]).slice(0, MOVED);
-  const out = panel("c4", title, `share, ${context.run.unit} ${importance.epochs[before]} → ${importance.epochs[at]}`);
+  const note = `share, ${context.run.unit} ${importance.epochs[before]} → ${importance.epochs[at]}`;
+  const out = panel("c4", title, {
+    help: "importance_change",
+    note,
+    csv: () => sharesOverTime(importance, context.run.unit),
+  });
   return deferred.add(out, slopeBetween(context, importance, before, at, [...rise, ...fall]));
 }
 
@@ -242,13 +267,15 @@ function healthPanel(context) {
     return panel(
       "c4",
       title,
-      "",
+      { help: "gradient_health" },
       absent(context.run, "WeightGradients", "Not recorded", "kx.WeightGradients(log_dir)"),
     );
   }
   const parameters = { compact: 1 };
   const figure = figureBehind(context, "heat_map", parameters, false);
   const rows = figure?.layout.meta?.rows?.length ?? ROWS_UNTIL_KNOWN;
+  const scale = figure?.layout.meta?.scale;
+  const note = scale ? legend(scale.map, `RMS ${scale.low}`, scale.high) : "";
   const heatMap = chart(context, "heat_map", {
     id: "overview health",
     parameters,
@@ -257,5 +284,5 @@ function healthPanel(context) {
     label: `Size of the gradients by layer and ${context.run.unit}`,
     onrow: (variable) => ({ view: "weight_gradients", variable }),
   });
-  return panel("c4", title, `log RMS, layer × ${context.run.unit}`, heatMap);
+  return panel("c4", title, { help: "gradient_health", note }, heatMap);
 }

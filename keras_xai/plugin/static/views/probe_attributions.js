@@ -6,6 +6,8 @@ import { group } from "../core/controls.js";
 import { absent, Deferred, h, message, panel, percent, position } from "../core/dom.js";
 import { GalleryReader } from "../core/gallery.js";
 import { clipAt, draw, drawKept } from "../core/image.js";
+import { galleryNumbers } from "../core/panel_numbers.js";
+import { mapHint } from "../core/map_hint.js";
 import { set, state } from "../core/state.js";
 import { BEFORE, capitalized, moment, named } from "../core/updates.js";
 import { alertedFeatures } from "../marks/importance.js";
@@ -120,7 +122,7 @@ export class ProbeAttributionsView extends BaseView {
    * @param {Deferred} deferred
    */
   #gallerySection(context, gallery, deferred) {
-    const section = panel("c12", title(gallery, context), notes(gallery), notFinite(gallery));
+    const section = panel("c12", title(gallery, context), aboutGallery(gallery, context), notFinite(gallery));
     if (!gallery.input && gallery.kind !== "table") {
       section.append(h("p", { class: "note" }, 'The samples themselves were not written (store="none").'));
     }
@@ -164,11 +166,13 @@ export class ProbeAttributionsView extends BaseView {
     const { truth } = gallery.judge(sample);
     const name = truth === null ? "" : `: true class ${gallery.className(truth)}`;
     const quality = gallery.quality(sample);
-    const section = panel("c12", `Sample ${sample}${name}`, [
+    const note = [
       quality && h("span", { class: gallery.warning(sample) ? "alarm" : "" }, quality),
       gallery.courseEpochs.length > 0 && h("span", {}, followedWords(context.run, gallery, sample)),
       legendOf(gallery, [sample]),
-    ]);
+    ];
+    const files = () => [mapFile(gallery, context, sample)];
+    const section = panel("c12", `Sample ${sample}${name}`, { help: "sample", file: `sample_${sample}`, note, files });
     const lines = outputsChart(context, gallery, sample);
     if (!gallery.isPictured) {
       section.append(lines);
@@ -298,6 +302,38 @@ function waiting({ server, name }, { method, parameters }) {
 function title(gallery, context) {
   const same = gallery.epoch === context.epoch || gallery.notFiniteSince !== null;
   return `${gallery.method.title} · ${moment(context.run, gallery.epoch)}${same ? "" : " (the nearest earlier one)"}`;
+}
+
+/**
+ * What the gallery says of itself, and what can be taken out of it.
+ * @param {Gallery} gallery
+ * @param {RunContext} context
+ * @returns {PanelAbout}
+ */
+const aboutGallery = (gallery, context) => ({
+  help: "attributions",
+  file: `attributions_${gallery.method.name}`,
+  note: notes(gallery),
+  csv: () => galleryNumbers(gallery),
+  files: () => [mapFile(gallery, context)],
+  figure: { name: "probe_attributions", method: gallery.method.name },
+});
+
+/**
+ * The recorded maps as a NumPy file: of all samples, or of one.
+ * @param {Gallery} gallery
+ * @param {RunContext} context
+ * @param {number} [sample]
+ * @returns {ServerFile}
+ */
+function mapFile(gallery, context, sample) {
+  const { method, epoch, part } = gallery;
+  return {
+    title: sample === undefined ? "Maps (NumPy)" : "Map (NumPy)",
+    route: "attribution.npy",
+    parameters: { run: context.name, method: method.name, epoch, input: part, sample },
+    suffix: ".npy",
+  };
 }
 
 /**
@@ -558,11 +594,21 @@ function tokensList(context, gallery, samples, deferred) {
   return h("div", { class: "texts" }, rows);
 }
 
+/**
+ * A canvas with what it shows.
+ * @typedef {object} KeptImage
+ * @property {HTMLCanvasElement} canvas
+ * @property {Gallery} gallery
+ * @property {number} sample
+ * @property {number} size
+ * @property {any[]} look
+ */
+
 /** The gallery's canvases outlive a drawing: a step of the slider paints the maps again, and nothing else. */
 class Images {
-  /** @type {Map<string, {canvas: HTMLCanvasElement, sample: number, size: number, look: any[]}>} by size and sample */
+  /** @type {Map<string, KeptImage>} by size and sample */
   #inputs = new Map();
-  /** @type {Map<string, {canvas: HTMLCanvasElement, sample: number, size: number, look: any[]}>} by size and sample */
+  /** @type {Map<string, KeptImage>} by size and sample */
   #maps = new Map();
 
   /**
@@ -572,7 +618,7 @@ class Images {
    * @param {number} size
    */
   input(gallery, sample, size) {
-    const entry = Images.#entry(this.#inputs, sample, size);
+    const entry = Images.#entry(this.#inputs, gallery, sample, size);
     const look = [gallery.input?.data, gallery.sliceOf(sample), themeName()];
     if (Images.#changed(entry, look)) draw(entry.canvas, gallery.inputImage(sample, size));
     entry.look = look;
@@ -586,7 +632,7 @@ class Images {
    * @param {number} size
    */
   map(gallery, sample, size) {
-    const entry = Images.#entry(this.#maps, sample, size);
+    const entry = Images.#entry(this.#maps, gallery, sample, size);
     const look = gallery.look(sample, size);
     if (Images.#changed(entry, look)) {
       drawKept(entry.canvas, gallery.maps, `${size} ${sample}`, look, () => gallery.mapImage(sample, size));
@@ -607,14 +653,22 @@ class Images {
   }
 
   /**
-   * @param {Map<string, {canvas: HTMLCanvasElement, sample: number, size: number, look: any[]}>} entries
+   * @param {Map<string, KeptImage>} entries
+   * @param {Gallery} gallery
    * @param {number} sample
    * @param {number} size
+   * @returns {KeptImage}
    */
-  static #entry(entries, sample, size) {
+  static #entry(entries, gallery, sample, size) {
     const key = `${size} ${sample}`;
-    const entry = entries.get(key) ?? { canvas: h("canvas", { class: "thumb" }), sample, size, look: [] };
-    entries.set(key, entry);
+    let entry = entries.get(key);
+    if (!entry) {
+      const made = { canvas: h("canvas", { class: "thumb" }), gallery, sample, size, look: [] };
+      mapHint(made.canvas, () => made);
+      entries.set(key, made);
+      entry = made;
+    }
+    entry.gallery = gallery;
     return entry;
   }
 

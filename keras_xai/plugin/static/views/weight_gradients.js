@@ -130,7 +130,7 @@ function heatMapPanel(context, by, variable) {
     onrow: (row) => ({ variable: row }),
     height: heightOf(run[by].length),
   });
-  return panel("c12", title, note, heatMap);
+  return panel("c12", title, { help: "heat_map", note }, heatMap);
 }
 
 /**
@@ -176,8 +176,13 @@ function variablePanels(context, variable, by) {
     label: `Update-to-weight ratio of ${variable} over ${context.run.unit}s`,
   });
   return [
-    panel("c4", h("span", { title: variable }, name), [key("RMS", colour), key("max", colour, "dotted")], lines),
-    panel("c4", `Distribution over ${context.run.unit}s`, "|gradient|, log₂ bins", ridge),
-    panel("c4", "Update-to-weight ratio", "guide at 10⁻³", ratio),
+    panel(
+      "c4",
+      h("span", { title: variable }, name),
+      { help: "variable_lines", note: [key("RMS", colour), key("max", colour, "dotted")] },
+      lines,
+    ),
+    panel("c4", `Distribution over ${context.run.unit}s`, { help: "ridge", note: "|gradient|, log₂ bins" }, ridge),
+    panel("c4", "Update-to-weight ratio", { help: "update_ratio", note: "guide at 10⁻³" }, ratio),
   ];
 }
