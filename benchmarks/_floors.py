@@ -16,6 +16,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "integrated_gradients": {"n_steps": 32},
     "expected_gradients": {"n_steps": 32},
     "smoothgrad": {"n_samples": 32},
+    "internal_influence": {"layer": "last_conv", "n_steps": 16},
     "occlusion": {"window": 4},
     "rise": {"n_samples": 256},
     "lime": {"n_samples": 256},
@@ -39,6 +40,8 @@ def passes(method: str, rows: int) -> Passes:
         return [("both", 2, rows)]  # convolutions, which are nearly all there is, have a second one of magnitudes
     if method in ("integrated_gradients", "expected_gradients", "smoothgrad"):
         return [("both", 32, rows), ("forward", 2 if METHODS[method].satisfies_completeness else 1, rows)]
+    if method == "internal_influence":
+        return [("layer", 16, rows), ("forward", 1, rows)]
     return [("layer" if not METHODS[method].input_shaped else "both", 1, rows)]
 
 
@@ -49,7 +52,7 @@ def network(activation: str | None = "softmax") -> keras.Model:
     for filters in (16, 32):
         stack += [layers.Conv2D(filters, 3, padding="same", activation="relu") for _ in range(2)]
         stack += [layers.MaxPooling2D()]
-    stack += [layers.Conv2D(CHANNELS, 3, padding="same", activation="relu"), layers.Flatten()]
+    stack += [layers.Conv2D(CHANNELS, 3, padding="same", activation="relu", name="last_conv"), layers.Flatten()]
     return keras.Sequential([*stack, layers.Dense(10, activation=activation)])
 
 

@@ -3,13 +3,15 @@
     python -m benchmarks.gpu [--backends jax torch] [--out DIRECTORY] [--small]
 
 It needs Keras, one of the frameworks and what keras_xai needs, no network, and no TensorFlow but for `--backends tensorflow`.
-Each backend runs two processes. `exact` runs with deterministic kernels and full precision: the weights after a plain training,
-after the same once more, and after the same with `Explain` and `ProbeMappings`, compared bit for bit, in float32 and in
-mixed_float16; and the values of every method, to be compared between the backends. `cost` runs with the framework's own
-settings: a recorded step over a plain one, `Explain` as it is by default on a ResNet-50 over plain training, every method's
-second call over its floor (see `attribution.py`), and the peak of memory. Times are those of the wall clock, variants take turns.
+Each backend runs two processes: `exact` beside that of the other backends, `cost` alone. `exact` runs with deterministic kernels
+and full precision: the weights after a plain training, after the same once more, and after the same with `Explain` and
+`ProbeMappings`, compared bit for bit, in float32 and in mixed_float16; and the values of every method, to be compared between the
+backends. `cost` runs with the framework's own settings: a recorded step over a plain one, `Explain` as it is by default on a
+ResNet-50 over plain training, the peak of memory, and every method's second call over its floor (see `attribution.py`). Times are
+those of the wall clock, variants take turns.
 
-A process that fails or takes longer than its limit is a line of the table, and exit status 1. `--small` is for a machine without
+Of a process that fails or takes longer than its limit what it had measured is in the table; its last line is one, too, what it
+wrote stands beside the figures, and the exit status is 1. `--small` is for a machine without
 a GPU: it shows that the script works, and its times say nothing.
 """
 
@@ -24,13 +26,14 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-LIMITS = {"exact": 90, "cost": 130}  # seconds a process
+LIMITS = {"exact": 120, "cost": 140}  # seconds a process
 DETERMINISTIC = {
     "XLA_FLAGS": "--xla_gpu_deterministic_ops=true",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
@@ -40,6 +43,8 @@ ROW = 1e-5  # of the largest value: the median row of two backends
 FLIPPED, FLIPPED_ROWS = 1e-4, 0.1  # a row beyond it has crossed a kink; the share of rows that may
 EXPLAIN_BAR = 1.01  # of a plain training
 EPOCH_IMAGES = (50_000, 1_281_167)  # of CIFAR-10 and ImageNet, for which the cost of an epoch is set in relation
+
+Figures = Iterator[dict[str, Any]]  # by name, one after the other as they are measured
 
 
 class Sizes(NamedTuple):
@@ -53,7 +58,7 @@ class Sizes(NamedTuple):
     steps: int  # of an epoch of ResNet's
 
 
-GPU = Sizes(images=4096, rows=64, probe=256, side=224, batch=64, steps=60)
+GPU = Sizes(images=4096, rows=64, probe=256, side=224, batch=64, steps=30)
 SMALL = Sizes(images=256, rows=8, probe=64, side=32, batch=8, steps=2)
 
 
@@ -68,8 +73,8 @@ def network(policy: str = "float32") -> Any:
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(policy)
     x = inputs = keras.Input((32, 32, 3))
-    for filters in (32, 64, 64):
-        x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+    for name, filters in (("first_conv", 32), ("conv", 64), ("last_conv", 64)):
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=name)(x)
         x = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization()(x)))
     x = layers.Dropout(0.3)(layers.GlobalAveragePooling2D()(x))
     model = keras.Model(inputs, layers.Dense(10, activation="softmax", dtype="float32")(x))
@@ -100,11 +105,12 @@ def equal(first: list[np.ndarray], second: list[np.ndarray]) -> str:
     return f"{same}/{len(first)}"
 
 
-def exact(sizes: Sizes, directory: Path, backend: str) -> dict[str, Any]:
-    """Weights with and without us, and the values of every method."""
+def exact(sizes: Sizes, directory: Path, backend: str) -> Figures:
+    """Compare the weights with and without us, and write the values of every method."""
     import keras
 
     import keras_xai as kx
+    from benchmarks._floors import OPTIONS
     from keras_xai.attribution import METHODS
 
     x, y = images(sizes.images)
@@ -115,7 +121,6 @@ def exact(sizes: Sizes, directory: Path, backend: str) -> dict[str, Any]:
         model.fit(x, y, batch_size=128, epochs=2, verbose=0, callbacks=callbacks)
         return state(model)
 
-    result: dict[str, Any] = {}
     for policy in ("float32", "mixed_float16"):
         plain, again = trained(policy, []), trained(policy, [])
         logs = tempfile.mkdtemp()
@@ -129,13 +134,13 @@ def exact(sizes: Sizes, directory: Path, backend: str) -> dict[str, Any]:
             warnings.simplefilter("ignore")
             watched = trained(policy, callbacks)
         gradients = next(iter(kx.load(logs).values())).weight_gradients[-1]
-        result[f"equal arrays, plain against plain, {policy}"] = equal(plain, again)
-        result[f"equal arrays, watched against plain, {policy}"] = equal(watched, plain)
-        result[f"gradients not recorded, {policy}"] = str(gradients.missing) if gradients.missing else "none"
+        yield {f"equal arrays, plain against plain, {policy}": equal(plain, again)}
+        yield {f"equal arrays, watched against plain, {policy}": equal(watched, plain)}
+        yield {f"gradients not recorded, {policy}": str(gradients.missing) if gradients.missing else "none"}
 
     model, values, scales = network(), {}, {}
     for method in METHODS:
-        options = {"n_samples": 256} if method in ("kernel_shap", "lime", "rise") else {}
+        options = OPTIONS.get(method, {})
         attribution = kx.attribute(model, x[: sizes.rows], method, target=1, verbose=False, **options)
         values[method] = attribution.values
         # Without gradients a value is a difference of scores, and rounds as they do.
@@ -143,16 +148,14 @@ def exact(sizes: Sizes, directory: Path, backend: str) -> dict[str, Any]:
         scales[method] = max(np.abs(attribution.values).max(), of_scores)
     np.savez(directory / f"{backend}.npz", **values)
     np.savez(directory / f"{backend}_scales.npz", **scales)
-    return result
 
 
-def cost(sizes: Sizes, directory: Path, backend: str) -> dict[str, Any]:
-    """Times over plain training and over floors, and the peak of memory."""
-    result: dict[str, Any] = recorded_step(sizes)
-    result |= explained_resnet(sizes)
-    result["peak of memory, MiB"] = peak_memory(backend)
-    result["second call over its floor"] = methods_over_floor(sizes)
-    return result
+def cost(sizes: Sizes, directory: Path, backend: str) -> Figures:
+    """Measure times over plain training and over floors, and the peak of memory."""
+    yield recorded_step(sizes)
+    yield explained_resnet(sizes)
+    yield {"peak of memory, MiB": peak_memory(backend)}
+    yield from methods_over_floor(sizes)
 
 
 def recorded_step(sizes: Sizes) -> dict[str, Any]:
@@ -210,7 +213,7 @@ def explained_resnet(sizes: Sizes) -> dict[str, Any]:
         warnings.simplefilter("ignore")
         for name, callbacks in (("plain", []), ("watched", [watch]), ("plain", [])):
             clock = Clock()
-            model.fit(Batches(), epochs=4, verbose=0, callbacks=[*callbacks, clock])
+            model.fit(Batches(), epochs=3, verbose=0, callbacks=[*callbacks, clock])
             seconds[name] += np.diff(clock.begins)[1:].tolist()  # the first compiles
     plain, watched = (float(np.median(seconds[name])) for name in ("plain", "watched"))
     later = [epoch for run in kx.load(logs).values() for epoch in run.history][1:]
@@ -227,8 +230,8 @@ def explained_resnet(sizes: Sizes) -> dict[str, Any]:
     return result
 
 
-def methods_over_floor(sizes: Sizes) -> dict[str, str]:
-    """Milliseconds of the second call of every method, and the ratio to as many bare passes."""
+def methods_over_floor(sizes: Sizes) -> Figures:
+    """Measure the milliseconds of the second call of every method, and the ratio to as many bare passes."""
     from benchmarks._floors import OPTIONS, floor, network, passes
     from keras_xai.attribution import METHODS
     from keras_xai.attribution.engine import Engine
@@ -240,7 +243,6 @@ def methods_over_floor(sizes: Sizes) -> dict[str, str]:
     x = np.random.default_rng(0).normal(size=(count, 32, 32, 3)).astype(np.float32)
     target, zero = np.ones(count, np.int64), np.broadcast_to(np.zeros_like(x[:1]), x.shape)
     floors: dict[Any, Callable[[], Any]] = {}
-    result = {}
     for name in METHODS:
         engine = Engine(ModelRunner(model, x, chunk=count), {name: make_method(name, OPTIONS.get(name, {}), METHODS)})
         key = tuple(passes(name, count))
@@ -254,8 +256,7 @@ def methods_over_floor(sizes: Sizes) -> dict[str, str]:
                 run()
                 seconds[kind].append(time.perf_counter() - began)
         second_call, least = (float(np.median(seconds[kind][1:])) for kind in ("method", "floor"))
-        result[name] = f"{1000 * second_call:.1f} ms, {second_call / least:.2f}"
-    return result
+        yield {f"second call over its floor, {name}": f"{1000 * second_call:.1f} ms, {second_call / least:.2f}"}
 
 
 def peak_memory(backend: str) -> int | str:
@@ -325,32 +326,41 @@ def run_part(part: str, backend: str, sizes: Sizes, directory: Path) -> None:
         raise AssertionError("TensorFlow was imported")
     began = time.perf_counter()
     measure = {"exact": exact, "cost": cost}[part]
-    result = {"device": device(backend), **measure(sizes, directory, backend)}
-    result[f"seconds of the process, {part}"] = round(time.perf_counter() - began)
-    (directory / f"{backend}_{part}.json").write_text(json.dumps(result), encoding="utf-8")
+    result: dict[str, Any] = {"device": device(backend)}
+    for figures in measure(sizes, directory, backend):
+        result |= figures
+        result[f"seconds of the process, {part}"] = round(time.perf_counter() - began)
+        (directory / f"{backend}_{part}.json").write_text(json.dumps(result), encoding="utf-8")
 
 
 # What the command does with it.
 
 
-def run_parts(backend: str, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Run both parts of a backend; of one that failed, the reason."""
-    results = {}
-    for part, limit in LIMITS.items():
-        environment = os.environ | {"KERAS_BACKEND": backend, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-        environment |= DETERMINISTIC if part == "exact" else {}
-        command = [sys.executable, "-m", "benchmarks.gpu", "--part", part, "--backends", backend, "--out", options.out]
-        command += ["--small"] if options.small else []
+def run_process(part: str, backend: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Run one part of a backend and return its figures; of one that failed or was stopped, the reason among them."""
+    environment = os.environ | {"KERAS_BACKEND": backend, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    environment |= DETERMINISTIC if part == "exact" else {}
+    command = [sys.executable, "-m", "benchmarks.gpu", "--part", part, "--backends", backend, "--out", options.out]
+    command += ["--small"] if options.small else []
+    limit = LIMITS[part] * (5 if options.small else 1)
+    path = Path(options.out) / f"{backend}_{part}.json"
+    with path.with_suffix(".txt").open("w+", encoding="utf-8") as words:
         try:
-            process = subprocess.run(
-                command, env=environment, capture_output=True, text=True, timeout=limit * 5 if options.small else limit
-            )
-            error = process.stderr.strip().splitlines()[-1:] if process.returncode else []
+            code = subprocess.run(command, env=environment, stdout=words, stderr=words, timeout=limit).returncode
+            words.seek(0)
+            failed = words.read().strip().splitlines()[-1:] if code else []
         except subprocess.TimeoutExpired:
-            error = [f"not finished after {limit} s"]
-        path = Path(options.out) / f"{backend}_{part}.json"
-        results[part] = {"failed": error[0]} if error or not path.exists() else json.loads(path.read_text("utf-8"))
-    return results
+            failed = [f"not finished after {limit} s"]
+    figures = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return figures | {f"failed, {part}": line for line in failed}
+
+
+def run_parts(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Run both parts of every backend: what is exact together, what is timed one by one."""
+    with ThreadPoolExecutor(1 if options.small else len(options.backends)) as pool:
+        exact_figures = pool.map(lambda backend: run_process("exact", backend, options), options.backends)
+        results = dict(zip(options.backends, exact_figures, strict=True))
+    return {backend: figures | run_process("cost", backend, options) for backend, figures in results.items()}
 
 
 def compare(directory: Path, first: str, second: str) -> dict[str, str]:
@@ -372,10 +382,9 @@ def compare(directory: Path, first: str, second: str) -> dict[str, str]:
     return lines
 
 
-def bars(backend: str, results: dict[str, dict[str, Any]]) -> list[str]:
+def bars(backend: str, figures: dict[str, Any]) -> list[str]:
     """Return a line for each bar that a backend has missed."""
-    missed = [f"{backend}, {part}: {figures['failed']}" for part, figures in results.items() if "failed" in figures]
-    figures = results["exact"] | results["cost"]
+    missed = [f"{backend}, {name}: {words}" for name, words in figures.items() if name.startswith("failed")]
     for policy in ("float32", "mixed_float16"):
         repeated, watched = (
             figures.get(f"equal arrays, {kind} against plain, {policy}") for kind in ("plain", "watched")
@@ -388,21 +397,12 @@ def bars(backend: str, results: dict[str, dict[str, Any]]) -> list[str]:
     return missed
 
 
-def print_table(results: dict[str, dict[str, dict[str, Any]]]) -> None:
+def print_table(results: dict[str, dict[str, Any]]) -> None:
     """Print the table of docs/gpu.md: a row a figure, a column a backend."""
-    columns = {backend: _flat(parts["exact"] | parts["cost"]) for backend, parts in results.items()}
-    names = list(dict.fromkeys(name for column in columns.values() for name in column))
-    print(f"| | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
+    names = list(dict.fromkeys(name for figures in results.values() for name in figures))
+    print(f"| | {' | '.join(results)} |\n|---|{'---|' * len(results)}")
     for name in names:
-        print(f"| {name} | {' | '.join(str(column.get(name, '–')) for column in columns.values())} |")
-
-
-def _flat(results: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in results.items():
-        entries = value if isinstance(value, dict) else {"": value}
-        flat |= {f"{name}, {key}" if key else name: entry for key, entry in entries.items()}
-    return flat
+        print(f"| {name} | {' | '.join(str(figures.get(name, '–')) for figures in results.values())} |")
 
 
 def main() -> int:
@@ -421,9 +421,9 @@ def main() -> int:
     print(f"Python {platform.python_version()}, NumPy {np.__version__}, Keras", end=" ", flush=True)
     version = "import importlib.metadata as m; print(m.version('keras'))"
     subprocess.run([sys.executable, "-c", version], check=False)
-    results = {backend: run_parts(backend, options) for backend in options.backends}
+    results = run_parts(options)
     print_table(results)
-    missed = [line for backend, parts in results.items() for line in bars(backend, parts)]
+    missed = [line for backend, figures in results.items() for line in bars(backend, figures)]
     for second in options.backends[1:]:
         first = options.backends[0]
         if all((directory / f"{backend}.npz").exists() for backend in (first, second)):

@@ -19,6 +19,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Attribution": "records",
     "Probe": "probe",
     "Explain": "callbacks.explain",
     "WeightGradients": "callbacks.weight_gradients",
@@ -29,6 +30,7 @@ _HOMES = {
     "importance": "attribution.importance",
     "metrics": "attribution.metrics",
     "outputs": "outputs",
+    "plot": "plot",
     "steps": "callbacks.schedule",
     "load": "run",
     "watch": "callbacks.loops.watch",

@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = commands.add_parser("report", help="write one HTML page that opens from disk")
     report.add_argument("log_dir", help="a log directory, or one above several")
     report.add_argument("path", nargs="?", default="report.html", help="of the page (default: %(default)s)")
+    report.add_argument("--no-command", action="store_true", help="leave out the commands that started the trainings")
     check = commands.add_parser("check", help="for CI: 0 watched and quiet, 1 an alarm, 2 not watched")
     check.add_argument("log_dir", help="a log directory, or one above several")
     check.add_argument("--max-alerts", type=int, default=0, metavar="N", help="alerts a run may have (default: 0)")
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     commands_of: dict[str, Callable[[], int]] = {
         "check": lambda: _check(options.log_dir, options.max_alerts, options.json),
-        "report": lambda: _report(options.log_dir, options.path),
+        "report": lambda: _report(options.log_dir, options.path, not options.no_command),
         "demo": lambda: _demo(options.log_dir, options.seed, options.serve, options.from_start),
     }
     from keras_xai.errors import InvalidInput
@@ -63,15 +64,15 @@ def _print_line(text: object, file: TextIO | None = None) -> None:
     print(printable(text).encode(encoding, "backslashreplace").decode(encoding), file=file, flush=True)
 
 
-def _report(log_dir: str, path: str) -> int:
+def _report(log_dir: str, path: str, command: bool) -> int:
     from keras_xai.page import report
 
-    _print_line(report(log_dir, path))
+    _print_line(report(log_dir, path, command=command))
     return 0
 
 
 def _check(log_dir: str, max_alerts: int, as_json: bool) -> int:
-    from keras_xai.judgement import ALARM, QUIET, judge, overall
+    from keras_xai.judgement import STATUS_WORDS, judge, overall
     from keras_xai.run import load
 
     runs = load(log_dir)
@@ -82,9 +83,8 @@ def _check(log_dir: str, max_alerts: int, as_json: bool) -> int:
         document = json.dumps({"status": status, "runs": entries})
         print(document.replace("##", r"#\u0023"))  # the same to a reader of JSON, and nothing to one of commands
         return status
-    words = {QUIET: "quiet", ALARM: "ALARM"}
     for name, judgement in judgements.items():
-        _print_line(f"{words.get(judgement.status, 'not watched')}    {name}")
+        _print_line(f"{STATUS_WORDS[judgement.status]}    {name}")
         for reason in judgement.reasons:
             _print_line(f"    {reason}")
     if not judgements:

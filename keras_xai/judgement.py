@@ -17,6 +17,7 @@ from keras_xai.updates import UPDATES, named
 UPDATES_OF_GAP = 3  # that a gap must last to be an alarm
 
 QUIET, ALARM, UNWATCHED = 0, 1, 2  # the exit statuses of `keras-xai check`
+STATUS_WORDS = {QUIET: "quiet", ALARM: "ALARM", UNWATCHED: "not watched"}
 
 # What makes a training long enough to be watched.
 FINER = {
@@ -209,7 +210,7 @@ def _calm(run: Recorded, until: float) -> str:
     highest = np.concatenate([_scored(importance, until) for importance in sources]).max()
     watched = sum(update <= until for update in run.updates)
     watched_for = f"{watched} {UPDATES[run.unit]}"
-    score = f"highest drift score {highest:.1f} of {sources[0].limit:g}"
+    score = f"highest drift score {highest:.1f}, limit {sources[0].limit:g}"
     unseen = not_looked_for(run, until)
     if unseen:
         return (
@@ -218,7 +219,7 @@ def _calm(run: Recorded, until: float) -> str:
     gap = run.gap
     assert gap is not None
     largest = float(np.nanmax(gap.z[gap.updates <= until], initial=0.0))
-    return f"quiet for {watched_for}, {score}, largest gap of live rows to probe {largest:.1f} of {gap.limit:g}"
+    return f"quiet for {watched_for}, {score}, largest gap of live rows to probe {largest:.1f}, limit {gap.limit:g}"
 
 
 def not_looked_for(run: Recorded, until: float = math.inf) -> str:

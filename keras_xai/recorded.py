@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from keras_xai.probe import Probe
+from keras_xai.provenance import Provenance
 from keras_xai.records import (
     Alert,
     Attribution,
@@ -26,6 +27,13 @@ from keras_xai.records import (
 from keras_xai.updates import BEFORE, Unit, moment_of
 
 
+class OfProbe(Protocol):
+    """Something that was recorded or computed of samples: a run, or a gallery."""
+
+    @property
+    def probe(self) -> Probe | None: ...
+
+
 class Recorded(Protocol):
     """One run read back; every member is lazy and may be empty or None."""
 
@@ -37,6 +45,8 @@ class Recorded(Protocol):
     def epochs(self) -> Sequence[int]: ...
     @property
     def history(self) -> Sequence[Epoch]: ...
+    @property
+    def provenance(self) -> Sequence[Provenance]: ...
     @property
     def stops(self) -> Sequence[Stop]: ...
     @property

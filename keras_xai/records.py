@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.alert_words import ADVICE, HOW_TOS, SOURCE_WORDS, VERDICT_WORDS
+from keras_xai.drawable import Drawable
 from keras_xai.gradient_flags import CONDITIONS
 from keras_xai.printed import printable
 from keras_xai.updates import AtUpdate, OverUpdates, Unit, number_of
@@ -285,8 +286,8 @@ class Gradients(AtUpdate):
         }
 
 
-@dataclass(frozen=True, eq=False)
-class Attribution(AtUpdate):
+@dataclass(frozen=True, eq=False, repr=False)
+class Attribution(Drawable, AtUpdate):
     """The contribution of each part of the input to the explained score, by one method.
 
     - `values`: float32 with the shape of the input, a list or dict of such where the model takes several inputs; (B, h, w),
@@ -302,6 +303,9 @@ class Attribution(AtUpdate):
       every other step; an estimate of the error of an integral, None for methods without one, and in older files.
     - `task`: the kind of output. "binary" (one unit: class 1 or not; class 0 is explained by the negative logit, or by
       1 − p), "classes" (one of K), "labels" (each of K, yes or no), "number" or "numbers".
+    - `samples`: the `Probe` of the samples that were explained, with what is known of them; None where that is not known.
+
+    `plot()` draws it, as `kx.plot` does in more ways.
     """
 
     method: str
@@ -324,6 +328,7 @@ class Attribution(AtUpdate):
     title: str = ""  # of the method, as its paper spells it; "" read back from a log directory
     quantity: Quantity = "contribution"  # that the values are: see `attribution.method.Method`
     layer: str = ""  # of whose units the values are, "" where they are of the input, or a map
+    samples: Any = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_xai.analysis.formatting import count
+from keras_xai.cards import run_card, runs_card
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.records import listed
 from keras_xai.summary.reader import Log
@@ -31,6 +33,7 @@ class Run(Log):
     | `epochs`, `updates` | the epochs, and the numbers of the updates: the same, or steps, as `unit` says |
     | `history` | for each update its time, cost, learning rate and logs |
     | `before` | the gallery of the untrained model |
+    | `provenance` | how the training was begun: versions, model, probe, seed, command; and its restarts |
     | `weight_gradients` | statistics, histograms and flags by variable |
     | `probe`, `attributions(method)`, `outputs(method)` | the gallery, its attribution maps, and the model's outputs for it |
     | `importance`, `importance_live`, `data_score` | shares of the features over epochs, and how unusual their move is |
@@ -59,36 +62,62 @@ class Run(Log):
         updates = f"{count(len(self.updates), 'update')} in " if self.unit == "step" else ""
         return f"Run({updates}{count(len(self.epochs), 'epoch')}, {count(len(self.alerts), 'alert')})"
 
+    def _repr_html_(self) -> str:
+        return run_card(self)
+
     def figure(self, name: str, **options: Any) -> Figure:
-        """Return the Plotly figure that the tab shows, for a notebook.
+        """Return the plotly figure that the tab shows, for a notebook.
+
+        - "overview", "reliance_gap" and "slices": `epoch`.
+        - "weight_gradients": `variable`, a path; `statistic`, "rms", "max", "std", "update_ratio", "zero_fraction", "nonfinite"
+          or "weight_norm"; `epoch`.
+        - "probe_attributions": `method`, a name; `samples`, how many or which rows; `display` of pictures, "overlay", "map",
+          "masked" or "input"; `scale` of bars and shades, "common" or "own"; `depth`, the visible slice of volumes; `epoch`.
+        - "importance_drift": `source`, "live", "clean" or "data"; `epoch`.
+        - "mappings": `layer`, a path; `source`, "label", "prediction", "held_out" or "correct"; `epoch`.
+
+        `epoch` shows the run as it stood at its end, by default at the last. In a run that counts in steps `step` may stand in
+        its place: as it stood after so many training steps; 0 for the gallery of the untrained model.
 
         Args:
             name: one of `keras_xai.figures.FIGURES`, or of `keras_xai.figures.PANELS`, the charts that they consist of.
-            **options: of this figure, as its function in `FIGURES` describes them. All take `look`, a
-                `keras_xai.figures.Look` (theme, name and colour of the run, other runs laid over it). Those of the tab's
-                views take `epoch` (as the run stood at its end; by default the last) or, in a run that counts in steps,
-                `step` (as it stood after so many training steps; 0 for the gallery of the untrained model), and beside these
-                "weight_gradients" `variable` and `statistic`; "probe_attributions" `method` and `samples`, how many;
-                "importance_drift" `source`: "live", "clean" or "data"; "mappings" `layer` and `source`: "label",
-                "prediction", "held_out" or "correct".
+            **options: of this figure. All take `theme`, "light" or "dark"; or `look`, a `keras_xai.figures.Look`: theme, name
+                and colour of the run, other runs laid over it.
 
         Raises:
-            InvalidInput: there is no such figure, the figure takes no such option, or the run has no such variable, method,
-                layer, epoch or step.
+            InvalidInput: there is no such figure, or the figure takes no such option, with the nearest name; a value that it
+                does not take, with what is expected; the run has no such variable, method, layer, sample, epoch or step.
+
+        Example:
+            >>> history = model.fit(x, y, epochs=1, verbose=0, callbacks=[kx.ProbeAttributions("logs", probe)])
+            >>> kx.load("logs")["."].figure("probe_attributions", samples=[3, 5], theme="dark").layout.title.text.split("<br>")[0]
+            'Integrated gradients, epoch 0'
         """
         from plotly.graph_objects import Figure
 
-        from keras_xai.figures import FIGURES, PANELS, options_of
+        from keras_xai.figures import FIGURES, PANELS, Look, check_options
 
         draw = {**PANELS, **FIGURES}.get(name)
         if draw is None:
             raise unknown("figure", name, FIGURES)
+        if "theme" in options:
+            options["look"] = dataclasses.replace(options.get("look", Look()), theme=options.pop("theme"))
         if "step" in options or (self.unit == "step" and "epoch" in options):
             options["epoch"] = self._update_of(name, options.pop("epoch", None), options.pop("step", None))
-        for option in options:
-            if option not in options_of(draw):
-                raise unknown(f"option of the figure {name!r}", option, options_of(draw))
+        check_options(draw, options, f"the figure {name!r}")
+        if self.unit == "epoch" and options.get("epoch") is not None:
+            self._check_epoch(options["epoch"])
         return Figure(draw(self, **options))
+
+    def _check_epoch(self, epoch: int) -> None:
+        """Raise for an epoch outside of those that were recorded.
+
+        Raises:
+            InvalidInput: earlier than the first, or later than the last.
+        """
+        is_before = epoch == BEFORE and bool(self.methods_before)
+        if self.epochs and not is_before and not self.epochs[0] <= epoch <= self.epochs[-1]:
+            raise InvalidInput(f"epoch={epoch}: {self._recorded_epochs}.")
 
     def _update_of(self, figure: str, epoch: int | None, step: int | None) -> int | None:
         """Return the number of the update that a figure is asked for, by the epoch that it ends or by its step."""
@@ -119,10 +148,18 @@ class Run(Log):
         return f"recorded: {listed(self.epochs)}" if self.epochs else "none was recorded yet"
 
 
-def load(log_dir: str | os.PathLike[str]) -> dict[str, Run]:
+class Runs(dict[str, Run]):
+    """Runs by name, as `load` returns them: a dictionary that a notebook shows as a table with the verdict on each."""
+
+    def _repr_html_(self) -> str:
+        return runs_card(self)
+
+
+def load(log_dir: str | os.PathLike[str]) -> Runs:
     """Return every run below a directory, by name: the `log_dir` of its callbacks relative to this one, "." for this one.
 
-    A later training into the same directory is a run of its own, "run1/keras_xai-2". Needs neither Keras nor TensorFlow.
+    It is a dictionary, which a notebook shows as a table. A later training into the same directory is a run of its own,
+    "run1/keras_xai-2". Needs neither Keras nor TensorFlow.
 
     Args:
         log_dir: the log_dir of some callbacks, or a directory above it.
@@ -140,4 +177,4 @@ def load(log_dir: str | os.PathLike[str]) -> dict[str, Run]:
         raise InvalidInput(
             f"There is no directory {str(log_dir)!r}; give the log_dir of a callback, or a directory above it."
         )
-    return {name: Run(FileStore(path)) for name, path in directories(root.resolve())}
+    return Runs({name: Run(FileStore(path)) for name, path in directories(root.resolve())})

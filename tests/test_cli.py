@@ -43,7 +43,7 @@ def test_a_quiet_run_is_zero(log, capsys):
     """Watched beyond the burn-in, and no alarm."""
     assert main(["check", log("run", 12)]) == 0
     assert (
-        "no change seen in 12 epochs, highest drift score 1.5 of 6; shortcuts present from the start were"
+        "no change seen in 12 epochs, highest drift score 1.5, limit 6; shortcuts present from the start were"
         in capsys.readouterr().out
     )
 
@@ -149,7 +149,7 @@ def test_a_terminal_of_few_characters_gets_escapes(log, capsys, monkeypatch):
 def test_a_crash_is_no_verdict(log, capsys, monkeypatch, error):
     """Two, and one line that names it: of the run that could not be judged, or of the command."""
 
-    def fail(*arguments):
+    def fail(*arguments, **options):
         raise error(*(("utf-8", "x", 0, 1, "planted") if error is UnicodeEncodeError else ("planted\n::error::",)))
 
     directory = log("run", 12)

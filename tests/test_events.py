@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_xai import judgement
-from keras_xai.analysis.overview import event_sentence
+from keras_xai.analysis.event_sentence import event_sentence
 from keras_xai.events import events, line, with_events
 from keras_xai.page import report
 from keras_xai.records import Alert, Changed

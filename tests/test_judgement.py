@@ -43,7 +43,7 @@ def test_quiet(tmp_path, capsys):
     """With what was watched."""
     run = written(tmp_path)
     unseen = "shortcuts present from the start were not looked for: live rows and probe were not compared"
-    assert judge(run) == Judgement(calm=f"no change seen in 6 epochs, highest drift score 1.0 of 6; {unseen}")
+    assert judge(run) == Judgement(calm=f"no change seen in 6 epochs, highest drift score 1.0, limit 6; {unseen}")
     assert judge(run).status == QUIET
     assert "goes on relying" in summary(run).sentence
     assert main(["check", str(tmp_path)]) == 0

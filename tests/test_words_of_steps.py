@@ -66,7 +66,7 @@ def test_a_quiet_run_was_watched_for_updates(runs, tmp_path, told_directory):
     """Twelve updates in three epochs are long enough, though three epochs would not be."""
     told = judge(in_steps(load(told_directory)["words"], tmp_path))
     assert told.status == QUIET
-    assert told.calm.startswith("no change seen in 12 updates, highest drift score 1.1 of 6; ")
+    assert told.calm.startswith("no change seen in 12 updates, highest drift score 1.1, limit 6; ")
     assert judge(runs["in_epochs"]).calm.startswith("no change seen in 12 epochs, ")
 
 
@@ -110,5 +110,5 @@ def test_the_command_and_the_report_speak_in_steps(stepped_directory, tmp_path, 
     page = report(stepped_directory, tmp_path / "report.html").read_text()
     assert '<td class="alarm">step 70 of epoch 1</td>' in page
     assert "live rows, step 70 of epoch 1: age" in page
-    assert "<p>Training has begun.</p>" in page
+    assert '<p class="sentence">Training has begun.</p>' in page
     assert "Integrated gradients, before training" in page

@@ -1,14 +1,14 @@
-"""Attributions as the views show them: the choice of a method, the rows of a sample's bars, its title."""
+"""Attributions as the views show them: the choice of a method, the title of a sample, small maps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.analysis.formatting import percent
+from keras_xai.analysis.formatting import percent, short
 from keras_xai.analysis.outputs import (
     LARGE_COMPLETENESS_ERROR,
     class_name,
@@ -20,11 +20,10 @@ from keras_xai.analysis.outputs import (
     title_value,
 )
 from keras_xai.errors import unknown
-from keras_xai.recorded import Recorded
+from keras_xai.recorded import OfProbe, Recorded
 from keras_xai.records import Attribution, Float, Outputs, Quantity
 from keras_xai.spatial import SPATIAL_KINDS, box_means
 
-TABLE_ROWS = 8  # features of a table with a bar of their own; all others together are one row
 THUMBNAIL_PIXELS = 32  # longer side of a thumbnail, at most
 SMALL_VOLUME_CELLS = 16  # along each axis of a volume whose maps are compared
 MAP_PIXELS = 64  # longer side of a map in a figure, at most
@@ -85,35 +84,6 @@ def arrays_of(attribution: Attribution) -> list[NDArray[Any]]:
     return arrays
 
 
-def rows_of(run: Recorded, method: str, arrays: Sequence[Any], sample: int) -> tuple[list[str], Float]:
-    """Return the names of a sample's bars, and their values.
-
-    Of a table these are the largest values and the sum of all others, which is left out where values are not contributions:
-    slopes do not add up. Features that were not measured come last, with NaN.
-
-    Args:
-        run: that has the attributions.
-        method: of the attributions.
-        arrays: as of `arrays_of`.
-        sample: row of the gallery.
-    """
-    flat = np.concatenate([np.asarray(array[sample], np.float64).ravel() for array in arrays])
-    of_units = run.method_layer(method)
-    names = [f"unit {i}" for i in range(len(flat))] if of_units else feature_names(run, sample, len(flat))
-    kind = run.probe.kind if run.probe is not None else "table"
-    quantity = run.method_quantity(method)
-    if kind != "table":
-        return names, np.abs(flat) if is_magnitude(kind, quantity) else flat
-    measured, unmeasured = np.flatnonzero(np.isfinite(flat)), np.flatnonzero(~np.isfinite(flat))[:TABLE_ROWS]
-    order = measured[np.argsort(-np.abs(flat[measured]), kind="stable")]
-    largest, others = order[:TABLE_ROWS], order[TABLE_ROWS:]
-    row_names, values = [names[f] for f in largest], flat[largest]
-    if others.size and quantity == "contribution":
-        row_names.append(f"{len(others)} others")
-        values = np.append(values, flat[others].sum())
-    return [*row_names, *(names[f] for f in unmeasured)], np.append(values, flat[unmeasured])
-
-
 def reach_of(values: Float) -> tuple[float, float]:
     """Return the range of some bars, lowest and highest value, with zero inside; (0, 1) where all are zero."""
     finite = values[np.isfinite(values)]
@@ -121,24 +91,7 @@ def reach_of(values: Float) -> tuple[float, float]:
     return (low, high) if high > low else (0.0, 1.0)
 
 
-def feature_names(run: Recorded, sample: int, size: int) -> list[str]:
-    """Return the names of `size` values of a sample: the words of a text, the columns of a table, else numbers."""
-    probe = run.probe
-    if probe is None:
-        return [str(i) for i in range(size)]
-    if probe.kind == "tokens" and probe.x is not None and probe.vocabulary and not isinstance(probe.x, (list, dict)):
-        words = dict(probe.vocabulary.items() if hasattr(probe.vocabulary, "items") else enumerate(probe.vocabulary))
-        return [str(words.get(int(token), token)) for token in np.asarray(probe.x[sample]).ravel()][:size]
-    if probe.is_columns:
-        names = list(probe.feature_map.column_names)
-    elif probe.kind == "table" and not isinstance(probe.groups, dict) and probe.feature_count == size:
-        names = list(probe.features)
-    else:
-        names = list(probe.feature_names or ())
-    return names if len(names) == size else [f"{probe.kind} {i}" for i in range(size)]
-
-
-def true_class(run: Recorded, table: Outputs, sample: int) -> int | None:
+def true_class(run: OfProbe, table: Outputs, sample: int) -> int | None:
     """Return the true class of a sample, None where it has none."""
     classes = run.probe.classes if run.probe is not None and has_classes(table) else None
     return None if classes is None or sample >= len(classes) else int(classes[sample])
@@ -149,15 +102,30 @@ def sample_title(run: Recorded, method: str, sample: int, epoch: int | None) -> 
     table = outputs_at(run, method, epoch)
     if table is None:
         return f"sample {sample}"
-    at, _ = finite_at(table, epoch)
+    return title_at(run, table, finite_at(table, epoch)[0], sample)
+
+
+def title_at(run: OfProbe, table: Outputs, at: int, sample: int) -> str:
+    """Return the same at the index of an update in a table of outputs."""
     true, prediction = true_class(run, table, sample), predicted(table)[at, sample]
-    value = title_value(table)[at, sample]
+    value = float(title_value(table)[at, sample])
     name = f"sample {sample}" if true is None else class_name(run, true)
     if true is not None and np.isfinite(prediction) and int(prediction) != true:
         name = f"{name} read as {class_name(run, int(prediction))}"
     elif true is None and np.isfinite(prediction):
         name = f"{name}: {class_name(run, int(prediction))}"
-    return f"{name}, {number(table, float(value))}" if np.isfinite(value) else name
+    if not np.isfinite(value):
+        return name
+    return f"{name}, {number(table, value)}{_residual(run, table, sample, value)}"
+
+
+def _residual(run: OfProbe, table: Outputs, sample: int, value: float) -> str:
+    """Return ", true 151, −58" of an output that is one number with a label; else ""."""
+    labels = None if run.probe is None else run.probe.y
+    if table.task != "number" or labels is None or np.shape(labels) not in ((len(labels),), (len(labels), 1)):
+        return ""
+    true = float(np.asarray(labels, np.float64).reshape(-1)[sample])
+    return f", true {short(true)}, {'−' if value < true else '+'}{short(abs(value - true))}"
 
 
 def error_warning(table: Outputs, at: int, sample: int) -> str:

@@ -100,6 +100,16 @@ def aligned(numbers: Sequence[str]) -> list[str]:
     return padded
 
 
+def called(name: str) -> str:
+    """Return a name as it stands in a sentence: in quotes where it has neither a letter nor a digit, as tokens may.
+
+    Example:
+        >>> called("dose"), called(",")
+        ('dose', '“,”')
+    """
+    return name if any(letter.isalnum() for letter in name) else f"“{name}”"
+
+
 def count(number: int, noun: str) -> str:
     """Format a count with its noun: 1 alert, 2 alerts.
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from keras_xai.analysis.epochs import position
 from keras_xai.analysis.formatting import percent, short
-from keras_xai.recorded import Recorded
-from keras_xai.records import Float, Outputs
+from keras_xai.recorded import OfProbe, Recorded
+from keras_xai.records import Float, Outputs, Quantity
 from keras_xai.updates import BEFORE
 
 SUM_OF_COLUMNS = -1  # the target where the sum of all columns was explained
@@ -128,13 +128,13 @@ def number(table: Outputs, value: float) -> str:
     return percent(value) if is_percent(table) else short(value)
 
 
-def class_name(run: Recorded, index: int) -> str:
+def class_name(run: OfProbe, index: int) -> str:
     """Return the name of a class, or its number."""
     names = run.probe.class_names if run.probe is not None else None
     return names[index] if names and 0 <= index < len(names) else str(index)
 
 
-def target_name(run: Recorded, table: Outputs, target: int) -> str:
+def target_name(run: OfProbe, table: Outputs, target: int) -> str:
     """Return the name of a target: the class, the label or the column that was explained."""
     if target == SUM_OF_COLUMNS:
         return "the sum of all outputs"
@@ -171,11 +171,17 @@ def sides(
     run: Recorded, table: Outputs, targets: np.ndarray[tuple[int], np.dtype[np.int64]], method: str
 ) -> tuple[str, str]:
     """Return the meaning of a negative and of a positive attribution: "against malignant", "for malignant"."""
+    return sides_of(run, table, targets, run.method_quantity(method))
+
+
+def sides_of(
+    run: OfProbe, table: Outputs, targets: np.ndarray[tuple[int], np.dtype[np.int64]], quantity: Quantity
+) -> tuple[str, str]:
+    """Return the same for values of a quantity: contributions, slopes, or another figure."""
     names = list(dict.fromkeys(target_name(run, table, int(target)) for target in targets))
     is_categorical = has_classes(table) or table.task == "labels"
     has_several = len(names) > 1
     target = names[0] if names else "the output"
-    quantity = run.method_quantity(method)
     if quantity == "other":
         return "low", f"high for {'the output explained at each sample' if has_several else target}"
     if quantity == "slope":

@@ -7,25 +7,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_xai.alert_words import VERDICT_WORDS
 from keras_xai.analysis.epochs import position
-from keras_xai.analysis.formatting import count, percent, short, signed_percent
+from keras_xai.analysis.event_sentence import (
+    Event,
+    EventGroup,
+    as_sentence,
+    first_feature,
+    grouped_by_feature,
+    telling_alert,
+)
+from keras_xai.analysis.formatting import called, count, percent, short, signed_percent
 from keras_xai.analysis.importance import burn_in_end, importance_of, measured_at, unmeasured_at
 from keras_xai.analysis.reliance_gap import compared_at
 from keras_xai.analysis.slices import points, slices_at, why_no_accuracy
 from keras_xai.events import CHANGES, events
 from keras_xai.gradient_flags import CONDITIONS
 from keras_xai.judgement import is_scored, judge, not_finite_since, not_looked_for
-from keras_xai.printed import printable
 from keras_xai.recorded import Recorded
-from keras_xai.records import Alert, Importance, Slices
+from keras_xai.records import Importance, Slices
 from keras_xai.slice_accuracy import largest_gap, worst_slice
-from keras_xai.updates import named
-
-Event = Sequence[Alert]  # alerts of one cause
+from keras_xai.updates import Unit, named
 
 FEATURES_LISTED = 5
 LATER_EVENTS_LISTED = 2
+MOMENTS_LISTED = 3
 MARKED_ACCURACY_LOSS = 0.05  # a larger fall of an accuracy is marked
 
 
@@ -34,7 +39,7 @@ class Fact:
     """One figure of the overview."""
 
     value: str  # at the epoch of the summary
-    was: str  # "was 12 %": before the first event; or "of 6", a limit or total; "" without
+    was: str  # "was 12 %": before the first event; or "limit 6", or "of 12", a total; "" without
     note: str  # the name of the figure
     alarm: bool = False  # shown in the alarm colour
 
@@ -57,80 +62,6 @@ class Summary:
     advice: str = ""  # on what to do next, of the event that the sentence tells; "" where there are no alerts
 
 
-def event_sentence(event: Event) -> str:
-    """Describe an event: "Epoch 14: the training data changed in block (0,0), and by epoch 16 the model relies on it.".
-
-    An alert that says in a sentence what happened says it of its event.
-    """
-    if event[0].sentence:
-        return _as_sentences([printable(event[0].sentence)])[0]
-    rate = " while the learning rate was rising" if any(alert.learning_rate_rising for alert in event) else ""
-    changed = next((a for a in event if a.source != "clean" and a.verdict == "data changed"), None)
-    if changed is None:
-        first = event[0]
-        return f"{first.moment.capitalize()}: {_seen_on_probe(first)}{rate}."
-    start = _change(event, changed)
-    moved = next((a for a in event if a.source == "clean" or a.verdict == "reliance moved"), None)
-    if moved is None:
-        return f"{changed.moment.capitalize()}: {start}{rate}."
-    if moved.update < changed.update:
-        return f"{moved.moment.capitalize()}: {_move(moved)}, and at {changed.moment} {start}{rate}."
-    return f"{changed.moment.capitalize()}: {start}, and by {moved.moment} {_answer(event, moved)}{rate}."
-
-
-def _seen_on_probe(alert: Alert) -> str:
-    """Describe an event whose alerts are all of the fixed probe."""
-    return VERDICT_WORDS[alert.verdict] if alert.verdict == "data changed" else _move(alert)
-
-
-def _change(event: Event, changed: Alert) -> str:
-    """Describe a change of the data: of the labels alone, or of the data, with the feature that changed most."""
-    rows = changed.changed
-    if rows is not None and rows.labels and not rows.rows:
-        return "the training labels changed"
-    where = first_feature(telling_alert(event))
-    return f"{VERDICT_WORDS['data changed']} in {where}" if where else VERDICT_WORDS["data changed"]
-
-
-def _move(alert: Alert) -> str:
-    return f"{VERDICT_WORDS['reliance moved']} {_direction(alert)}"
-
-
-def _answer(event: Event, moved: Alert) -> str:
-    """Describe the model's response to a change of the data: which feature it relies on more or less."""
-    where = first_feature(telling_alert(event))
-    same = next((move for move in moved.features if move.name == where), None)
-    if same is not None:
-        return "the model relies on it" if same.after >= same.before else "the model relies less on it"
-    changed_too = {move.name for alert in event if alert.source != "clean" for move in alert.features}
-    name = first_feature(moved)
-    if name in changed_too and moved.features[0].after >= moved.features[0].before:
-        return f"the model relies on {name}, which changed too"
-    return _move(moved)
-
-
-def telling_alert(event: Event) -> Alert:
-    """Return the alert of an event whose features describe it best: of the live rows' attributions, else of any source."""
-    named = [alert for alert in event if alert.features]
-    live = [alert for alert in named if alert.source == "live"]
-    return [*live, *named, event[0]][0]
-
-
-def first_feature(alert: Alert) -> str:
-    """Return the name of the feature that moved most, "" where an alert names none."""
-    return alert.features[0].name if alert.features else ""
-
-
-def _direction(alert: Alert) -> str:
-    """Return "to" or "away from" the feature that moved most."""
-    if not alert.features:
-        return "elsewhere"
-    move = alert.features[0]
-    by_score = alert.source == "data" or move.before == move.after
-    rose = not move.z < 0 if by_score else move.after > move.before
-    return f"{'to' if rose else 'away from'} {move.name}"
-
-
 def summary(run: Recorded, epoch: int | None = None) -> Summary:
     """Return the summary of a run as it stood at `epoch`, by default the last.
 
@@ -140,10 +71,11 @@ def summary(run: Recorded, epoch: int | None = None) -> Summary:
     if not updates:
         return _without_updates(run)
     current = updates[position(updates, epoch)]
-    past = _leading_event_first(events([alert for alert in run.alerts if alert.update <= current and alert.is_alarm]))
+    alarms = [alert for alert in run.alerts if alert.update <= current and alert.is_alarm]
+    past = grouped_by_feature(_leading_event_first(events(alarms)))
     importance = _importance_for(run, past)
     before = _update_before(updates, past)
-    feature = first_feature(telling_alert(past[0])) if past else _leading_feature(importance, current)
+    feature = first_feature(telling_alert(past[0].alerts)) if past else _leading_feature(importance, current)
     facts = (
         _metric(run, current, before if past else None),
         *(_gap_facts(run, past, feature, current) or _drift_facts(run, past, importance, feature, current, before)),
@@ -164,7 +96,7 @@ def summary(run: Recorded, epoch: int | None = None) -> Summary:
         not_finite=not_finite_since(importance, current),
         missing=() if importance is None else tuple(unmeasured_at(importance, current)),
         gap=_is_gap(past),
-        advice=past[0][0].advice if past else "",
+        advice=past[0].alerts[0].advice if past else "",
     )
 
 
@@ -173,23 +105,23 @@ def _leading_event_first(past: Sequence[Event]) -> list[Event]:
     return sorted(past, key=lambda event: event[0].source != "gap")
 
 
-def _is_gap(past: Sequence[Event]) -> bool:
+def _is_gap(past: Sequence[EventGroup]) -> bool:
     """Return True where the first of some events is a shortcut of the training rows."""
-    return bool(past) and past[0][0].source == "gap"
+    return bool(past) and past[0].alerts[0].source == "gap"
 
 
-def _is_change(past: Sequence[Event]) -> bool:
+def _is_change(past: Sequence[EventGroup]) -> bool:
     """Return True where the first of some events is a change, which has a before."""
-    return bool(past) and past[0][0].source in CHANGES
+    return bool(past) and past[0].alerts[0].source in CHANGES
 
 
 def _drift_facts(
-    run: Recorded, past: Sequence[Event], importance: Importance | None, feature: str, current: int, before: int
+    run: Recorded, past: Sequence[EventGroup], importance: Importance | None, feature: str, current: int, before: int
 ) -> tuple[Fact, Fact]:
     return _score(importance, current), _share(importance, feature, current, before, alarm=bool(past))
 
 
-def _gap_facts(run: Recorded, past: Sequence[Event], feature: str, current: int) -> tuple[Fact, ...]:
+def _gap_facts(run: Recorded, past: Sequence[EventGroup], feature: str, current: int) -> tuple[Fact, ...]:
     """Return the z of the gap and what its feature says on both sides; () where the first event is no gap."""
     gap = run.gap if _is_gap(past) else None
     at = compared_at(gap, current)
@@ -201,7 +133,7 @@ def _gap_facts(run: Recorded, past: Sequence[Event], feature: str, current: int)
     return (
         Fact(
             certainty,
-            f"of {gap.limit:g}",
+            f"limit {gap.limit:g}",
             f"z of the gap at {named(gap.unit, int(gap.updates[at]))}: {feature}",
             alarm=z > gap.limit,
         ),
@@ -228,16 +160,16 @@ def _without_updates(run: Recorded) -> Summary:
     return Summary(sentence, detail, (), False, 0, "", _as_sentences(judge(run).faults))
 
 
-def _importance_for(run: Recorded, past: Sequence[Event]) -> Importance | None:
+def _importance_for(run: Recorded, past: Sequence[EventGroup]) -> Importance | None:
     """Return the importance of the source of the first event; without events that of `importance_of`."""
-    source = past[0][0].source if past else None
+    source = past[0].alerts[0].source if past else None
     choice = importance_of(run, source if source in ("live", "clean") else None)
     return choice[1] if choice else None
 
 
-def _update_before(updates: Sequence[int], past: Sequence[Event]) -> int:
+def _update_before(updates: Sequence[int], past: Sequence[EventGroup]) -> int:
     """Return the last update before the first event; the first update where it is no change, or there is none."""
-    earlier = [update for update in updates if _is_change(past) and update < past[0][0].update]
+    earlier = [update for update in updates if _is_change(past) and update < past[0].alerts[0].update]
     return earlier[-1] if earlier else updates[0]
 
 
@@ -254,12 +186,12 @@ def _watch(run: Recorded, current: int, unwatched: Sequence[str]) -> str:
 
 
 def _as_sentences(clauses: Iterable[str]) -> tuple[str, ...]:
-    return tuple(f"{clause[:1].upper()}{clause[1:].rstrip('.')}." for clause in clauses)
+    return tuple(as_sentence(clause) for clause in clauses)
 
 
-def _sentence(run: Recorded, past: Sequence[Event], current: int, *, watched: bool) -> str:
+def _sentence(run: Recorded, past: Sequence[EventGroup], current: int, *, watched: bool) -> str:
     if past:
-        return event_sentence(past[0])
+        return past[0].sentence
     flagged = _flagged(run, current)
     if flagged is not None:
         names, total, kind, since = flagged
@@ -280,7 +212,7 @@ def _sentence(run: Recorded, past: Sequence[Event], current: int, *, watched: bo
     return "No alert so far: the model goes on relying on what it relied on before."
 
 
-def _detail(run: Recorded, past: Sequence[Event], importance: Importance | None, current: int, before: int) -> str:
+def _detail(run: Recorded, past: Sequence[EventGroup], importance: Importance | None, current: int, before: int) -> str:
     parts = []
     if importance is not None:
         parts += _highest_score(importance, current, past)
@@ -297,34 +229,51 @@ def _detail(run: Recorded, past: Sequence[Event], importance: Importance | None,
     return " ".join(parts)
 
 
-def _other_events(past: Sequence[Event]) -> list[str]:
-    """Return sentences on the events that the summary's sentence does not tell."""
-    parts = []
+def _other_events(past: Sequence[EventGroup]) -> list[str]:
+    """Return sentences on the events that the summary's sentence does not tell, each of one moment."""
+    parts = _again(past[0]) if past else []
     others = list(past[1:])
     if _is_gap(past):
-        gaps = [event for event in others if _is_gap([event])]
-        others = [event for event in others if event not in gaps]
-        names = list(dict.fromkeys(move.name for event in gaps for alert in event for move in alert.features))
+        gaps = [group for group in others if _is_gap([group])]
+        others = [group for group in others if group not in gaps]
+        names = list(dict.fromkeys(move.name for group in gaps for alert in group.alerts for move in alert.features))
         if names:
             parts.append(f"Later the same is so of {_listed(names)}.")
-    for event in others[:LATER_EVENTS_LISTED]:
-        sentence = event_sentence(event)
-        when = "Later" if event[0].update >= past[0][0].update else "Before"
-        parts.append(f"{when}, {sentence[0].lower()}{sentence[1:]}")
+    for group in others[:LATER_EVENTS_LISTED]:
+        when = "Later" if group.alerts[0].update >= past[0].alerts[0].update else "Before"
+        parts += [f"{when}, {group.sentence[0].lower()}{group.sentence[1:]}", *_again(group)]
     untold = len(others) - LATER_EVENTS_LISTED
     if untold > 0:
         parts.append(f"And {count(untold, 'later alert')}.")
     return parts
 
 
-def _highest_score(importance: Importance, current: int, past: Sequence[Event]) -> list[str]:
+def _again(group: EventGroup) -> list[str]:
+    """Return when events came again that add nothing to the sentence of the first."""
+    if not group.again:
+        return []
+    return [f"The same again at {_listed(group.again, MOMENTS_LISTED)}."]
+
+
+def _score_of(group: EventGroup, unit: Unit) -> list[str]:
+    """Return the score of an event at its own moment; nothing where it has none."""
+    scored = [alert for alert in group.alerts if alert.source in ("live", "clean") and np.isfinite(alert.score)]
+    if not scored:
+        return []
+    first = scored[0]
+    return [f"Score {first.score:.1f} at {named(unit, first.update)}, limit {first.limit:g}."]
+
+
+def _highest_score(importance: Importance, current: int, past: Sequence[EventGroup]) -> list[str]:
+    if past and _is_change(past):
+        return _score_of(past[0], importance.unit)
     score = np.where(importance.updates <= current, importance.score, np.nan)
     if not np.isfinite(score).any():
         return []
     at = int(np.nanargmax(score))
-    name = "Score" if _is_change(past) else "Highest score"
-    if _is_gap(past):
-        name = "Highest drift score"  # another one than the sentence's
+    name = (
+        "Highest drift score" if _is_gap(past) else "Highest score"
+    )  # in the first case another one than the sentence's
     early = "" if is_scored(importance, current) else f", within the burn-in of {importance.burn_in} updates"
     return [
         f"{name} {score[at]:.1f} at {named(importance.unit, int(importance.updates[at]))}, limit {importance.limit:g}{early}."
@@ -338,11 +287,11 @@ def _not_measured(importance: Importance, current: int) -> list[str]:
     return [f"Importance not measured: {_listed(names)}."]
 
 
-def _listed(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str], most: int = FEATURES_LISTED) -> str:
     """Return names as a list, and the number of those that are too many for it."""
-    others = len(names) - FEATURES_LISTED
+    others = len(names) - most
     more = f" and {count(others, 'other')}" if others > 0 else ""
-    return f"{', '.join(names[:FEATURES_LISTED])}{more}"
+    return f"{', '.join(names[:most])}{more}"
 
 
 def accuracy_key(run: Recorded) -> str | None:
@@ -389,7 +338,7 @@ def _score(importance: Importance | None, current: int) -> Fact:
     at = position(importance.updates, current)
     score, update = float(importance.score[at]), int(importance.updates[at])
     when = named(importance.unit, update)
-    limit = f"of {importance.limit:g}"
+    limit = f"limit {importance.limit:g}"
     since = not_finite_since(importance, current)
     if since is not None:
         return Fact("–", limit, f"drift score: not finite since {named(importance.unit, since)}", alarm=True)
@@ -425,7 +374,7 @@ def _share(importance: Importance | None, feature: str, current: int, before: in
     rank, measured = 1 + int(np.sum(share > share[f])), int(np.isfinite(share).sum())
     since = not_finite_since(importance, current)
     when = "" if since is None else f"at {named(importance.unit, int(importance.updates[at]))}: "
-    return Fact(percent(float(share[f])), was, f"{when}{feature}, rank {rank} of {measured}", alarm=alarm)
+    return Fact(percent(float(share[f])), was, f"{when}{called(feature)}, rank {rank} of {measured}", alarm=alarm)
 
 
 def _slices(record: Slices | None) -> tuple[Fact, ...]:

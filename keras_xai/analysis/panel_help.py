@@ -349,6 +349,20 @@ PANEL_HELP: dict[str, PanelHelp] = {
         "A slice far below the others; of few rows it may be chance: see how sure it is.",
         "slices#how-sure-it-is",
     ),
+    "samples_moved": PanelHelp(
+        "Samples whose output changed most",
+        "The samples of the gallery whose output moved most since before the alert, or of which the model is least sure.",
+        "Small moves late in the training.",
+        "Samples that were right and are wrong now: look at their maps.",
+        "what_to_do_about_an_alert",
+    ),
+    "runs_table": PanelHelp(
+        "Runs and their verdicts",
+        "One row a run: its verdict, its highest score, the feature behind it, its metric and its flags.",
+        "Quiet runs whose metric is high.",
+        "A high metric beside an alarm: the model may be right for the wrong reason.",
+        "what_to_do_about_an_alert",
+    ),
     # Slices.
     "slice_accuracy": PanelHelp(
         "Accuracy by slice",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,7 +27,7 @@ from keras_xai.attribution.hires_cam import HiResCam
 from keras_xai.attribution.method import Method, make_method
 from keras_xai.attribution.progress import Progress
 from keras_xai.errors import InvalidInput
-from keras_xai.frames import as_arrays, warn_of_conversion
+from keras_xai.frames import Names, as_arrays, warn_of_conversion
 from keras_xai.model.fitting import arrays_for, fit_probe
 from keras_xai.model.inputs import broadcast_baseline, check_input_shapes, check_samples, prepare_inputs
 from keras_xai.model.runner import ModelRunner
@@ -86,7 +87,8 @@ def attribute(
     """
     progress = Progress(verbose)
     attributor = Attributor(model, x, method, target, output, baseline, seed, jit_compile, options, progress)
-    return attribute_completely(attributor, progress)
+    result, samples = attribute_completely(attributor, progress), attributor.samples
+    return dataclasses.replace(result, samples=samples, kind="" if samples is None else samples.kind)
 
 
 def attribute_completely(attributor: Attributor, progress: Progress | None = None) -> Attribution:
@@ -148,6 +150,7 @@ class Attributor:
             options.setdefault("seed", seed)
         self.name, self.method = method, make_method(method, options, METHODS)
         probe = fit_probe(model, x) if isinstance(x, Probe) else None
+        names: Names = None
         if probe is not None:
             self.method = self.method.for_probe(probe)
             if probe.x is None:
@@ -158,11 +161,13 @@ class Attributor:
             samples = as_arrays(x)
             warn_of_conversion(samples, stacklevel=3)
             x = arrays_for(model, samples)
+            names = samples.names[0] if len(samples.names) == 1 else None
         arrays = tree.leaves(x)
         check_samples(arrays)
         if not model.built:
             raise InvalidInput("The model has no weights yet: call it once, or build it, before it is explained.")
         check_input_shapes(model, arrays, x)
+        self._samples = functools.partial(_samples_of, model, probe, x, names)
         self._x = prepare_inputs(model, arrays, x)
         self.method = self.method.for_inputs(self._x, x)
         if baseline is None:
@@ -178,6 +183,11 @@ class Attributor:
     def __call__(self) -> Attribution:
         """The attribution with the present weights."""
         return self._engine(self._x, self._baseline, self.target)[self.name]
+
+    @property
+    def samples(self) -> Probe | None:
+        """The samples as a probe, with what is known of them; None where the model leaves a doubt of their kind."""
+        return self._samples()
 
     @property
     def side_effects(self) -> str:
@@ -198,6 +208,16 @@ class Attributor:
 
     def _engine_with(self, method: Method, progress: Progress | None) -> Engine:
         return Engine(self._runner, {self.name: method}, progress, self._warns_of_held, remarked=self._remarked)
+
+
+def _samples_of(model: keras.Model, probe: Probe | None, x: Any, names: Names) -> Probe | None:
+    """The probe that is explained, or one of bare samples; None where nothing says what kind they are."""
+    if probe is not None:
+        return probe
+    try:
+        return fit_probe(model, Probe(x, feature_names=names))
+    except InvalidInput:
+        return None
 
 
 def explained_targets(

@@ -17,6 +17,7 @@ from keras_xai.attribution.engine import Engine
 from keras_xai.attribution.method import Method
 from keras_xai.attribution.placement import Placement, TokenOptions, place_layer
 from keras_xai.attribution.refined import REFINED_CHUNK, Refined
+from keras_xai.backend import get_backend
 from keras_xai.backend.team import present_team
 from keras_xai.errors import InvalidInput, cause
 from keras_xai.model.dense import DenseOutput, LabelledRegions, Positions
@@ -76,7 +77,8 @@ class ProbeExplainer:
             finer_method = refined_method(method)
             if finer_method is not None:
                 # Made here, traced where it is needed.
-                engine = Engine(runner.with_chunk(min(REFINED_CHUNK, probe.size)), {name: finer_method})
+                chunk = min(REFINED_CHUNK, probe.size) if get_backend().compiles() else None
+                engine = Engine(runner.with_chunk(chunk), {name: finer_method})
                 self._refined[name] = Refined(engine)
         self.probe = probe.with_classes(self.classes_of(probe))
         if companions is not None:

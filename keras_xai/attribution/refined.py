@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from keras_xai.attribution.attributor import merged
 from keras_xai.attribution.completeness import REPORTED_ABOVE, incomplete
 from keras_xai.attribution.engine import Engine
+from keras_xai.backend import get_backend
 from keras_xai.backend.team import present_team
 from keras_xai.model.inputs import is_shared
 from keras_xai.model.samples import Samples
 from keras_xai.records import Attribution
 from keras_xai.tree import map_leaves
 
-REFINED_CHUNK = 8  # rows in one pass: whichever they are, the program is the same
+REFINED_CHUNK = 8  # rows in one pass of a compiled program: whichever they are, the program is the same
 REFINED_ROWS = 64  # that are run again in one epoch, the worst
 EPOCHS_IN_VAIN = 2  # in a row in which more steps mend nothing, as at a jump; then no more are taken
 
@@ -28,7 +29,7 @@ class Refined:
     """Runs an engine of more steps on the rows whose completeness error is above 5 %.
 
     Args:
-        engine: of one method, with `REFINED_CHUNK` rows in a pass or as many as there are.
+        engine: of one method; where it compiles, with `REFINED_CHUNK` rows in a pass or as many as there are.
 
     Cost:
         The engine's passes over at most `REFINED_ROWS` rows, where there are such rows; one more trace, the first time.
@@ -61,7 +62,8 @@ class Refined:
         if not len(rows) or self._in_vain >= EPOCHS_IN_VAIN:
             return attribution
         # Whole chunks have one shape, and so have one baseline for all and one for each: nothing is traced twice.
-        filled = np.append(rows, np.repeat(rows[-1], -len(rows) % self._engine.runner.chunk))
+        missing = -len(rows) % self._engine.runner.chunk if get_backend().compiles() else 0
+        filled = np.append(rows, np.repeat(rows[-1], missing))
         baselines = []
         for base in baseline:
             shared = is_shared(base)

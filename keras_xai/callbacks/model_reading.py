@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.backend import get_backend
+from keras_xai.callbacks.provenance import provenance_of
+from keras_xai.probe import Probe
+from keras_xai.provenance import Provenance
 
 logger = logging.getLogger("keras_xai")
 
@@ -27,6 +30,15 @@ class ModelReading:
     def sync(self) -> None:
         """Bring the model's variables up to date."""
         get_backend().sync_model(self._model)
+
+    @property
+    def is_built(self) -> bool:
+        """True where the model has its weights."""
+        return bool(getattr(self._model, "built", False))
+
+    def provenance(self, probe: Probe | None, **moment: Any) -> Provenance:
+        """Return how the training was begun, see `callbacks.provenance.provenance_of`."""
+        return provenance_of(self._model, probe, **moment)
 
     @property
     def steps_per_execution(self) -> int:

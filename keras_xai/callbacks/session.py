@@ -122,6 +122,9 @@ class RunSession:
         self._probe: Probe | None = None  # that is written
         self._lock: DirectoryLock | None = None
         self._writer: Writer | None = None
+        self._provenance_at: tuple[int, int | None] | None = (
+            None  # epoch and step of the record that is still to be written
+        )
         self._stops: list[Stop] = []  # not yet written
         self._is_resumed = False  # the next record is the first of a training that goes on
         self._update: _OpenUpdate | None = None
@@ -283,6 +286,25 @@ class RunSession:
             self._writer.write([self._probe])
             self._writer.flush()
         self._write_stops()
+        self._provenance_at = (epoch, None if self.counter is None else run.start)
+        if model is not None and model.is_built:  # else it is written with the first update
+            self._write_provenance(model)
+
+    def _write_provenance(self, model: ModelReading) -> None:
+        """Write how the training was begun, once; a fault in reading it costs the record, and nothing else."""
+        moment, self._provenance_at = self._provenance_at, None
+        if moment is None or self._writer is None:
+            return
+        watched = [getattr(member, "probe", None) for member in self._members]
+        probes = [probe for probe in watched if isinstance(probe, Probe)]
+        largest = max(probes, key=lambda probe: probe.size, default=self._probe)
+        gallery = 0 if self._probe is None else self._probe.size
+        try:
+            record = model.provenance(largest, gallery=gallery, epoch=moment[0], step=moment[1], fit=self.fit)
+            self._writer.write([record])
+        except Exception:
+            logger.debug("the provenance could not be read", exc_info=True)
+        self._writer.flush()
 
     def begin_batch(self, batch: int) -> bool:
         """Return True where an update is due before a batch of the epoch; its number in it counts from 0."""
@@ -427,6 +449,8 @@ class RunSession:
             model: in training.
         """
         self.add_cost(name, spent)
+        with self._failing_for_all():
+            self._write_provenance(model)
         if self._update is None:
             return
         self._update.finished.append(member)

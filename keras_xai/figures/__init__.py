@@ -22,7 +22,7 @@ from keras_xai.figures import (
     weight_gradients,
 )
 from keras_xai.figures.colour import Theme
-from keras_xai.figures.options import options_of
+from keras_xai.figures.options import check_options, options_of
 from keras_xai.figures.theme import Figure, Look, Overlay
 
 FIGURES: dict[str, Callable[..., Figure]] = {
@@ -55,4 +55,4 @@ PANELS: dict[str, Callable[..., Figure]] = {
 }
 
 
-__all__ = ["FIGURES", "PANELS", "Figure", "Look", "Overlay", "Theme", "options_of"]
+__all__ = ["FIGURES", "PANELS", "Figure", "Look", "Overlay", "Theme", "check_options", "options_of"]

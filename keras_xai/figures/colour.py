@@ -6,9 +6,10 @@ No colour is written anywhere else: the tab gets them by the route `theme`, and 
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_xai.records import Float
 
@@ -54,6 +55,18 @@ RUNS: dict[Theme, tuple[str, ...]] = {
     "light": ("#00857a", "#7b52c4", "#9a6a00", "#a8447f", "#4f6b85", "#5f7a1f"),
     "dark": ("#4fc3b7", "#b497f0", "#e0b04a", "#e391c2", "#9fb6cc", "#b4cf6e"),
 }
+# Colours of classes, in their order: far from the alarm colour and from each other, also for eyes that lack one kind of cone.
+CLASSES: dict[Theme, tuple[str, ...]] = {
+    "light": (
+        *("#1565c0", "#e07b00", "#6c195e", "#04a3a7", "#756676"),
+        *("#9583fa", "#24319b", "#b3836a", "#3485b8", "#744582"),
+    ),
+    "dark": (
+        *("#64b5f6", "#f0d94a", "#4ffcec", "#a96699", "#707bee"),
+        *("#808800", "#a3beba", "#a097aa", "#70dbfe", "#72b02f"),
+    ),
+}
+CLASS_SHIFTS = (0.0, 0.13, -0.13)  # of the lightness, each time the colours of classes come round
 # Stops of the colour maps: "sequential" begins near the colour of the page, "diverging" has a neutral middle, "ember" is for
 # maps on top of an image.
 STOPS: dict[Theme, dict[Map, tuple[str, ...]]] = {
@@ -89,6 +102,28 @@ _LAB = np.array(
 def run_colour(theme: Theme, index: int) -> str:
     """Return the colour of run number `index`; after six colours they repeat."""
     return RUNS[theme][index % len(RUNS[theme])]
+
+
+def class_colours(theme: Theme, count: int, classes: NDArray[Any] | None = None) -> list[str]:
+    """Return the colours of classes; each keeps its own, however many there are.
+
+    From the eleventh on they are those of the first ten, lighter and then darker; from the thirty-first on they repeat.
+
+    Args:
+        theme: of the figure.
+        count: number of classes.
+        classes: those whose colours are returned, as numbers; default all.
+    """
+    numbers = np.arange(count) if classes is None else np.asarray(classes).astype(int)
+    colours = _shifted_classes(theme)
+    return [colours[number % len(colours)] for number in numbers]
+
+
+@cache
+def _shifted_classes(theme: Theme) -> tuple[str, ...]:
+    lab = oklab(CLASSES[theme])
+    shifted = [srgb(lab + [shift, 0.0, 0.0]) for shift in CLASS_SHIFTS]
+    return tuple(colour for colours in shifted for colour in colours)
 
 
 def oklab(colours: tuple[str, ...]) -> Float:

@@ -103,8 +103,9 @@ def _add_panel(out: Figure, panel: Figure, index: int, x: tuple[float, float], y
         out["layout"][f"yaxis{grid_id}"] = axis | {"domain": domain, "anchor": f"x{number}"}
         if "scaleanchor" in axis:  # pixels stay square against the panel's own axis
             out["layout"][f"yaxis{grid_id}"]["scaleanchor"] = f"x{number}"
-    for kind in ("shapes", "annotations"):
-        out["layout"][kind].extend(_moved(mark, number, inside) for mark in layout.get(kind, []))
+    for kind in ("shapes", "annotations", "images"):
+        marks = out["layout"].setdefault(kind, [])
+        marks.extend(_moved(mark, number, inside) for mark in layout.get(kind, []))
 
 
 def _moved(mark: dict[str, Any], number: str, inside: Sequence[float]) -> dict[str, Any]:

@@ -58,7 +58,8 @@ from keras_xai.records import Importance, Source
 DASHES: dict[Source, str] = {"live": "solid", "clean": "2px,3px", "data": "6px,3px"}
 RANKED_FEATURES = 10
 MAP_ROWS = 13
-MAX_CURVED_EPOCHS = 200  # with more epochs curves would be denser than the pixels
+MAX_RANKED_UPDATES = 60  # of more the lines of ranks would be a tangle:
+RANK_ANCHORS = 12  # then ranks are drawn at so many of them
 DEFAULT_LIMIT = 6.0  # for the scale of an empty chart
 
 
@@ -190,7 +191,11 @@ def _add_learning_rate(run: Recorded, look: Look, panel: Figure) -> None:
 
 
 def rank_bump(run: Recorded, look: Look = LIGHT, *, source: str | None = None, epoch: int | None = None) -> Figure:
-    """Draw the ranks over epochs of the ten most important features at `epoch`; those of alerts in the alarm colour."""
+    """Draw the ranks over epochs of the ten most important features at `epoch`; those of alerts in the alarm colour.
+
+    Of more than sixty epochs the ranks at twelve are drawn, evenly spread with the first and the last; `meta.anchors` has their
+    number.
+    """
     choice = importance_of(run, source)
     if choice is None:
         return chart(look, [])
@@ -201,14 +206,16 @@ def rank_bump(run: Recorded, look: Look = LIGHT, *, source: str | None = None, e
     lowest, alerted = max(1, min(RANKED_FEATURES, rank.shape[1])), set(alerted_features(run, epoch))
     longest = max([len(importance.names[f]) for f in features], default=1)
     right = int(min(190, 68 + 6 * longest))
-    lines = _rank_lines(look, importance, rank, features, lowest, alerted)
-    points = _rank_points(look, importance, rank, features, lowest)
+    anchors = rank_anchors(len(importance.updates))
+    lines = _rank_lines(look, importance, rank, features, anchors, lowest, alerted)
+    points = _rank_points(look, importance, rank, features, anchors, lowest)
     panel = chart(
         look,
         [*lines, *points],
         xaxis=update_axis(look, run, importance.updates.tolist()),
         yaxis=axis(look, range=[lowest + 0.8, 0.6], tickvals=sorted({1, min(5, lowest), lowest})),
         margin={"l": 24, "r": right, "t": 12, "b": 22},
+        meta={"anchors": len(anchors) if len(anchors) < len(importance.updates) else None},
     )
     for f in features:
         is_alerted = importance.names[f] in alerted
@@ -228,25 +235,34 @@ def rank_bump(run: Recorded, look: Look = LIGHT, *, source: str | None = None, e
     return panel
 
 
-def _is_dense(importance: Importance) -> bool:
-    """Return True where markers for the hover text would take the browser seconds: then the lines have the hover text."""
-    return len(importance.updates) > MAX_CURVED_EPOCHS
+def rank_anchors(updates: int) -> NDArray[np.int64]:
+    """Return the places of the updates at which ranks are drawn: all, or twelve of more than sixty.
+
+    Example:
+        >>> rank_anchors(100).tolist()
+        [0, 9, 18, 27, 36, 45, 54, 63, 72, 81, 90, 99]
+    """
+    if updates <= MAX_RANKED_UPDATES:
+        return np.arange(updates)
+    return np.rint(np.linspace(0, updates - 1, RANK_ANCHORS)).astype(np.int64)
 
 
 def _rank_lines(
-    look: Look, importance: Importance, rank: NDArray[Any], features: NDArray[Any], lowest: int, alerted: set[str]
+    look: Look,
+    importance: Importance,
+    rank: NDArray[Any],
+    features: NDArray[Any],
+    anchors: NDArray[np.int64],
+    lowest: int,
+    alerted: set[str],
 ) -> list[dict[str, Any]]:
     """Return a line for each feature, those of alerts on top."""
     below = lowest + 0.7
     lines = []
     for f in sorted(features, key=lambda f: importance.names[f] in alerted):
         name, is_alerted = importance.names[f], importance.names[f] in alerted
-        x, y = s_curve(importance.updates, np.minimum(rank[:, f], below))
+        x, y = s_curve(importance.updates[anchors], np.minimum(rank[anchors, f], below))
         y = np.where(y < below, y, np.nan)  # lower ranks are not drawn: there is a gap in the line
-        hover: dict[str, Any] = {"hoverinfo": "skip"}
-        if _is_dense(importance):
-            shares = packed(importance.share[:, f])
-            hover = {"customdata": shares, "hovertemplate": "rank %{y:d}, %{customdata:.2p}"}
         lines.append(
             {
                 "type": "scatter",
@@ -254,7 +270,7 @@ def _rank_lines(
                 "x": packed(x),
                 "y": packed(y),
                 "name": text(name),
-                **hover,
+                "hoverinfo": "skip",
                 "line": {"color": look["alarm"] if is_alerted else look["text-3"], "width": 3 if is_alerted else 1.25},
                 "opacity": 1 if is_alerted else 0.5,
                 "meta": {"follows": True},
@@ -264,14 +280,17 @@ def _rank_lines(
 
 
 def _rank_points(
-    look: Look, importance: Importance, rank: NDArray[Any], features: NDArray[Any], lowest: int
+    look: Look,
+    importance: Importance,
+    rank: NDArray[Any],
+    features: NDArray[Any],
+    anchors: NDArray[np.int64],
+    lowest: int,
 ) -> list[dict[str, Any]]:
     """Return invisible markers at the epochs, for the hover text: the smooth lines also have points between epochs."""
-    if _is_dense(importance):
-        return []
     points = []
     for f in features:
-        ranked = np.flatnonzero(np.isfinite(rank[:, f]))
+        ranked = anchors[np.isfinite(rank[anchors, f])]
         points.append(
             {
                 "type": "scatter",
@@ -290,11 +309,10 @@ def _rank_points(
 def s_curve(x: Any, y: Any, steps: int = 10) -> tuple[Any, Any]:
     """Return points of a curve through (x, y) that is horizontal at each of them, so that crossings can be followed.
 
-    Between two points it is the smoothstep 3t² − 2t³, which never overshoots. Above 200 epochs the points are returned as they
-    are.
+    Between two points it is the smoothstep 3t² − 2t³, which never overshoots.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    if len(x) < 2 or len(x) > MAX_CURVED_EPOCHS:
+    if len(x) < 2:
         return x, y
     t = np.arange(steps) / steps
     along = (x[:-1, None] + np.diff(x)[:, None] * t).ravel()
@@ -368,7 +386,7 @@ def _not_measured(
     return bars
 
 
-def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, source: str | None = None) -> Figure:
+def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, source: Source | None = None) -> Figure:
     """Draw score, ranks and importance over epochs in one figure.
 
     Args:

@@ -6,7 +6,7 @@ Each panel has a title and a sentence on how to read it in `layout.meta` (`title
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from keras_xai.analysis.mappings import (
 )
 from keras_xai.analysis.outputs import class_name
 from keras_xai.errors import unknown
-from keras_xai.figures.colour import Theme, srgb
+from keras_xai.figures.colour import class_colours
 from keras_xai.figures.grid import grid
 from keras_xai.figures.heat_map import (
     cell_axis,
@@ -130,24 +130,12 @@ QUANTITIES = {  # of heat maps of layers, in their tables
     "layer_spread": "spread",
     "readability": "accuracy",
 }
+CLASSES_NAMED = 12
+LEGEND_COLUMNS = 5
 COLOURINGS = ("label", "prediction", "held_out", "correct")
 
 
 # What several panels need.
-
-
-def class_colours(theme: Theme, count: int, classes: NDArray[Any] | None = None) -> list[str]:
-    """Return colours of equal lightness whose hues divide the circle evenly.
-
-    Args:
-        theme: of the figure.
-        count: number of classes.
-        classes: those whose colours are returned; default all.
-    """
-    numbers = np.arange(count) if classes is None else np.asarray(classes)
-    angle = 2 * np.pi * (numbers / max(1, count) + 0.07)
-    lightness, chroma = (0.58, 0.13) if theme == "light" else (0.74, 0.12)
-    return srgb(np.stack([np.full(len(angle), lightness), chroma * np.cos(angle), chroma * np.sin(angle)], 1))
 
 
 def _panel(
@@ -212,17 +200,33 @@ def layer_map(
         "text": _sample_words(run, records[at].result),
         "hovertemplate": "%{text}<extra></extra>",
     }
+    legend = _class_legend(run, look, records[at].result, colouring)
     return _panel(
         look,
         run,
         "layer_map",
         [tails, points],
+        annotations=legend,
         xaxis=axis(look, visible=False, range=[-limit, limit]),
         yaxis=axis(look, visible=False, range=[-limit, limit], scaleanchor="x"),
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         hovermode="closest",
         meta={"layer": layers(records)[k], "epoch": records[at].update, "by": colouring},
     )
+
+
+def _class_legend(run: Recorded, look: Look, result: Result, colouring: str) -> list[dict[str, Any]]:
+    """Return the names of the classes beside their colours, as a mark in the corner of a panel; [] without classes."""
+    if colouring not in ("label", "prediction") or result.answer != "class":
+        return []
+    colours = class_colours(look.theme, min(result.classes, CLASSES_NAMED))
+    words = [f"<span style='color:{c}'>●</span> {text(class_name(run, k), 16)}" for k, c in enumerate(colours)]
+    if result.classes > len(words):
+        words.append(f"and {result.classes - len(words)} more")
+    lines = ["  ".join(words[k : k + LEGEND_COLUMNS]) for k in range(0, len(words), LEGEND_COLUMNS)]
+    corner = {"xref": "paper", "x": 0, "xanchor": "left", "yref": "paper", "y": 1, "yanchor": "top"}
+    font = {"size": 11, "color": look["text-2"]}
+    return [{**corner, "align": "left", "text": "<br>".join(lines), "showarrow": False, "font": font}]
 
 
 def _sample_words(run: Recorded, result: Result) -> list[str]:
@@ -615,7 +619,12 @@ OMITTED_PANELS = ("layer_saturation", "layer_spread")
 
 
 def figure(
-    run: Recorded, look: Look = LIGHT, *, layer: str | None = None, epoch: int | None = None, source: str | None = None
+    run: Recorded,
+    look: Look = LIGHT,
+    *,
+    layer: str | None = None,
+    epoch: int | None = None,
+    source: Literal["label", "prediction", "held_out", "correct"] | None = None,
 ) -> Figure:
     """Draw every panel for which the run has records, each under its title and a sentence on how to read it.
 

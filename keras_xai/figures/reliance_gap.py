@@ -538,4 +538,5 @@ def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Fi
         return nothing(look, "comparison", why)
     panels = [gap_evidence(run, look, epoch=epoch), gap_shares(run, look, epoch=epoch), gap_z(run, look, epoch=epoch)]
     titled = [(panel["layout"]["meta"]["title"], panel) for panel in panels]
+    titled[0] = (f"{titled[0][0]}<br>\u00a0", panels[0])  # an empty line, for the titles of its sides
     return grid(look, titled, columns=1, row_height=320)

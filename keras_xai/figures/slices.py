@@ -18,7 +18,7 @@ from keras_xai.analysis.slices import (
     slices_sentence,
     why_no_accuracy,
 )
-from keras_xai.figures.colour import Theme, srgb
+from keras_xai.figures.colour import class_colours
 from keras_xai.figures.grid import grid
 from keras_xai.figures.heat_map import (
     cell_axis,
@@ -95,7 +95,7 @@ def slice_accuracy(run: Recorded, look: Look = LIGHT, *, epoch: int | None = Non
     drawn = [k for k in least_accurate(chosen, MAX_LINES) if np.isfinite(accuracies[:, k]).any()]
     if not drawn:
         return _panel(look, "slice_accuracy", [], {"absent": why_no_accuracy(chosen)})
-    epochs, colours = [record.update for record in records], _colours(look.theme, len(drawn))
+    epochs, colours = [record.update for record in records], class_colours(look.theme, len(drawn))
     band = _interval(records, drawn[0])
     data = _band(look, epochs, band)
     labels = []
@@ -134,13 +134,6 @@ def _name(value: SliceValue) -> str:
 def _line(name: str, epochs: Sequence[int], values: ArrayLike, colour: str, **more: Any) -> dict[str, Any]:
     """Return a line over epochs; a single epoch is a point."""
     return line(name, epochs, values, colour, mode="lines" if len(epochs) > 1 else "markers", **more)
-
-
-def _colours(theme: Theme, count: int) -> list[str]:
-    """Return colours of equal lightness whose hues divide the circle evenly."""
-    angle = 2 * np.pi * (np.arange(count) / max(1, count) + 0.07)
-    lightness, chroma = (0.58, 0.13) if theme == "light" else (0.74, 0.12)
-    return srgb(np.stack([np.full(count, lightness), chroma * np.cos(angle), chroma * np.sin(angle)], 1))
 
 
 def _interval(records: Sequence[Slices], k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_xai.analysis.epochs import epoch_ends
+from keras_xai.analysis.formatting import count
 from keras_xai.figures.colour import TOKENS, Theme, run_colour
 from keras_xai.printed import printable
 from keras_xai.recorded import Recorded
@@ -24,6 +25,8 @@ from keras_xai.updates import named
 Figure = dict[str, Any]
 
 WHOLE_NAME = 10_000  # letters
+ALERT_ROOM = 0.025  # of the axis: marks of alerts that are nearer would touch
+WORDS_ROOM = 0.15  # of the axis, to the next mark: room for words beside a mark
 MAX_EPOCH_ENDS = 30  # of more the lines would be a grey wall
 
 
@@ -233,32 +236,45 @@ def line(
 
 
 def mark_alerts(look: Look, panel: Figure, updates: Sequence[int]) -> None:
-    """Mark the updates of alerts with a thin red line and a small triangle."""
-    for update in sorted(set(updates)):
-        panel["layout"]["shapes"].append(
-            {
-                "type": "line",
-                "x0": update,
-                "x1": update,
-                "yref": "paper",
-                "y0": 0,
-                "y1": 1,
-                "line": {"color": look["alarm"], "width": 1},
-                "opacity": 0.35,
-            }
-        )
+    """Mark the updates of alerts with a thin red line and a small triangle; those that would touch are one span."""
+    first, last = panel["layout"].get("xaxis", {}).get("range", (0, 0))
+    groups = _near(updates, ALERT_ROOM * (last - first))
+    for at, group in enumerate(groups):
+        start, end = group[0], group[-1]
+        shape: dict[str, Any] = {"type": "line", "opacity": 0.35}
+        if end > start:
+            shape = {"type": "rect", "fillcolor": look["alarm"], "opacity": 0.15}
+        width = 1 if start == end else 0
+        shape |= {"x0": start, "x1": end, "yref": "paper", "y0": 0, "y1": 1}
+        panel["layout"]["shapes"].append(shape | {"line": {"color": look["alarm"], "width": width}})
+        label = "▼"
+        if len(group) > 1:
+            neighbours = [abs(other[0] - start) for other in (*groups[max(0, at - 1) : at], *groups[at + 1 : at + 2])]
+            is_alone = min(neighbours, default=last - first) > WORDS_ROOM * (last - first)
+            label = f"▼ {count(len(group), 'alert')}" if is_alone else f"▼{len(group)}"
         panel["layout"]["annotations"].append(
             {
-                "x": update,
+                "x": (start + end) / 2 if end > start else start,
                 "y": 1,
                 "yref": "paper",
                 "yanchor": "bottom",
-                "yshift": -6,
-                "text": "▼",
+                "yshift": -6 if len(group) == 1 else -3,
+                "text": label,
                 "showarrow": False,
-                "font": {"size": 14, "color": look["alarm"]},
+                "font": {"size": 14 if len(group) == 1 else 10, "color": look["alarm"]},
             }
         )
+
+
+def _near(updates: Sequence[int], room: float) -> list[list[int]]:
+    """Return updates in groups, in each of which every one is nearer than `room` to the one before."""
+    groups: list[list[int]] = []
+    for update in sorted(set(updates)):
+        if groups and update - groups[-1][-1] < room:
+            groups[-1].append(update)
+        else:
+            groups.append([update])
+    return groups
 
 
 def mark_resumed(look: Look, panel: Figure, history: Sequence[Epoch]) -> None:

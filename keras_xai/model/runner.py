@@ -88,8 +88,8 @@ class ModelRunner:
         """Names for the model's inputs."""
         return self.score_function.input_names(len(leaves(self.like)))
 
-    def with_chunk(self, chunk: int) -> ModelRunner:
-        """A runner of the same model by other chunks, for the same task."""
+    def with_chunk(self, chunk: int | None) -> ModelRunner:
+        """A runner of the same model by other chunks, or by its own where `chunk` is None, for the same task."""
         runner = ModelRunner(self.model, self.like, self.score_function.output, chunk, self._jit)
         runner.task, runner.dense = self.task, self.dense
         return runner

@@ -29,11 +29,12 @@ from keras_xai.analysis.outputs import (
 from keras_xai.analysis.reliance_gap import carriers_in_words
 from keras_xai.analysis.vocabulary import vocabulary
 from keras_xai.events import event_key, events
-from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, ramp
-from keras_xai.figures.mappings import class_colours
+from keras_xai.figures import FIGURES, PANELS
+from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, class_colours, ramp
 from keras_xai.judgement import not_finite_since, noted, part_name
 from keras_xai.plugin.framing import LEVELS, Quantized, framed, means, quantized
 from keras_xai.probe import Probe
+from keras_xai.provenance import nested
 from keras_xai.records import Alert, Attribution, Epoch, Importance
 from keras_xai.run import Run
 from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, kind_of_input
@@ -45,12 +46,15 @@ WATCHED_LOSSES = ("loss", "val_loss")
 
 
 def theme() -> dict[str, Any]:
-    """Return the colours of both themes (each colour map as 256 hex colours), and the vocabulary of the tab."""
+    """Return the colours of both themes (each colour map as 256 hex colours), and the vocabulary of the tab.
+
+    To that belong the names of the figures that a notebook can draw.
+    """
     themes: dict[str, Any] = {}
     for name in THEMES:
         maps = {map_name: ramp(name, map_name) for map_name in MAPS}
         themes[name] = {"tokens": TOKENS[name], "runs": RUNS[name], "maps": maps}
-    return {**themes, "vocabulary": vocabulary()}
+    return {**themes, "vocabulary": {**vocabulary(), "figures": [*FIGURES, *PANELS]}}
 
 
 def card(name: str, run: Run) -> dict[str, Any]:
@@ -130,6 +134,7 @@ def whole(name: str, run: Run) -> dict[str, Any]:
         "notes": notes(run),
         "stops": {part_name(stop.part): f"Stopped at {stop.moment}: {stop.reason}." for stop in run.stops},
         "passed_over": run.passed_over,
+        "provenance": [{"moment": record.moment, **nested(record)} for record in run.provenance],
         "alerts": [alert(record, run) for record in run.alerts],
         "methods": [_method(run, method) for method in methods_of(run)],
         "opens_with": method_named(run, None),

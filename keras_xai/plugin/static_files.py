@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import gzip
 import hashlib
-import importlib.util
 from pathlib import Path
 
-from keras_xai.plugin.workarounds.plotly_subset import subset
+from keras_xai.figures.plotly_script import plotly_source, subset
 
 _TYPES = {".js": "text/javascript", ".css": "text/css"}
 
@@ -25,18 +24,6 @@ def files() -> dict[str, tuple[bytes, str]]:
 def version() -> str:
     """Return a hash of the contents of `static/`, for URLs that browsers may cache."""
     return hashlib.sha256(b"".join(content for content, _ in files().values())).hexdigest()[:12]
-
-
-def plotly_source() -> str:
-    """Return plotly.js as its Python package ships it; plotly itself is not imported.
-
-    Raises:
-        FileNotFoundError: the package is not installed.
-    """
-    spec = importlib.util.find_spec("plotly")
-    if spec is None or not spec.origin:
-        raise FileNotFoundError("the package plotly is not installed")
-    return (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
 
 
 @functools.cache

@@ -26,6 +26,7 @@ from keras_xai.probe.kinds import guess_kind
 from keras_xai.probe.names import Groups, Shape, resolve_groups, resolve_names, resolve_segments, unique_names
 from keras_xai.probe.region import Mask, check_region, resolve_region, rows_of_region
 from keras_xai.probe.slices import Slices, check_slices, rows_of_slices
+from keras_xai.probe.source import source_words
 from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, kind_of_input
 from keras_xai.tree import leaves, map_leaves
 
@@ -87,6 +88,7 @@ class Probe:
         region: (B, H, W) or (B, D, H, W) true inside; None without, and as long as no model has said that these are images.
         decided_classes: (B,) the true classes as a model decided them, `UNDECIDED` before.
         split_from_frame: a frame was split into its columns, which `fit` takes otherwise.
+        source: the class of the object that the samples came in, as "pandas.DataFrame"; "" of a probe that is read back.
 
     Example:
         >>> import numpy as np
@@ -112,6 +114,7 @@ class Probe:
     store: str
     slices: Slices
     split_from_frame: bool
+    source: str
     decided_classes: Classes | Literal["undecided"]
     _written_words: str  # of a probe that is read back: `explained` as it was
     # As the user gave them; what they come to depends on the kind.
@@ -150,6 +153,7 @@ class Probe:
                     f"A tuple is read as (x, y); got {len(x)} entries{' and a y' if y is not None else ''}."
                 )
             x, y = x
+        source = source_words(x)
         samples = as_arrays(x)
         warn_of_conversion(samples, stacklevel=2)
         x = check_arrays(samples.arrays)
@@ -180,6 +184,7 @@ class Probe:
             store=store,
             slices=check_slices(slices, size),
             split_from_frame=samples.split_from_frame,
+            source=source,
             decided_classes=UNDECIDED,
             _written_words="",
             _requested_names=None if feature_names is None else unique_names(feature_names),
@@ -288,6 +293,7 @@ class Probe:
             baseline=None,
             background=None,
             split_from_frame=False,
+            source="",
             _requested_names=feature_names,
             _frame_names=[None] * len(shapes),
             _requested_groups=groups,
@@ -324,7 +330,9 @@ class Probe:
             64
         """
         x, y = first_samples(dataset, size, output_name(keywords.get("output")))
-        return cls(x, y, **keywords)
+        probe = cls(x, y, **keywords)
+        probe.__dict__["source"] = f"{source_words(dataset)}, its first {probe.size}"
+        return probe
 
     # The same samples, as a model takes them.
 

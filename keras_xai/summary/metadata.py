@@ -7,6 +7,7 @@ the epoch, or the training steps done where the run counts in steps, which the c
 | tag | kind | tensor |
 |---|---|---|
 | keras_xai/probe | PROBE | blobs, one a gallery sample: a map (below); for several inputs, input after input |
+| keras_xai/provenance | PROVENANCE | one JSON string: how a training was begun, at its first update |
 | keras_xai/epoch | EPOCH | one JSON string |
 | keras_xai/weight_gradients | GRADIENTS | float32 [V, statistics + flags + steps + bins] |
 | keras_xai/weight_gradients/missing | GRADIENTS_NOTE | one string |
@@ -33,6 +34,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keras_xai.probe import Probe
+from keras_xai.provenance import Provenance
 from keras_xai.records import (
     Alert,
     Attribution,
@@ -53,7 +55,18 @@ from keras_xai.summary.tensors import Content, Value, content_of, value
 __all__ = ["Content", "Record", "Value", "_data", "content_of", "encode", "masked_crc", "step", "value"]
 
 Record = (
-    Epoch | Gradients | Attribution | Shares | Reliance | Alert | Mappings | Slices | ProbePredictions | Probe | Stop
+    Epoch
+    | Gradients
+    | Attribution
+    | Shares
+    | Reliance
+    | Alert
+    | Mappings
+    | Slices
+    | ProbePredictions
+    | Probe
+    | Stop
+    | Provenance
 )
 
 

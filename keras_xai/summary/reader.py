@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from keras_xai.events import with_events
 from keras_xai.probe import Probe
+from keras_xai.provenance import Provenance
 from keras_xai.records import (
     Alert,
     Attribution,
@@ -49,6 +50,7 @@ from keras_xai.summary.codec import (
     mappings,
     predictions,
     probe,
+    provenance,
     reliance,
     slices,
     stop,
@@ -80,6 +82,7 @@ class Log:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._end: float = math.inf  # the number of the first update that is left out, see `until`
+        self._outputs_of: dict[str, Outputs | None] = {}  # by tag: they are asked for with every map
 
     @property
     def passed_over(self) -> dict[str, str]:
@@ -174,6 +177,11 @@ class Log:
         notes = [Note(record.epoch, text, step=record.step) for record in self.history for text in record.notes]
         notes += [Note(r.epoch, r.reason, r.part, stopped=True, step=r.step) for r in self.stops]
         return sorted(notes, key=lambda note: note.update)
+
+    @functools.cached_property
+    def provenance(self) -> list[Provenance]:
+        """One `provenance.Provenance` of how the training was begun, and one of each restart; [] in files of older versions."""
+        return self._decoded(provenance.TAG, no_constants, provenance.decode)
 
     # Weight gradients.
 
@@ -302,6 +310,11 @@ class Log:
         return self._outputs(attribution.tags_of(method)[1], method)
 
     def _outputs(self, tag: str, method: str) -> Outputs | None:
+        if tag not in self._outputs_of:
+            self._outputs_of[tag] = self._read_outputs(tag, method)
+        return self._outputs_of[tag]
+
+    def _read_outputs(self, tag: str, method: str) -> Outputs | None:
         constants = self._constants_of(tag, attribution.OutputConstants.of)
         tables = self._decoded(tag, attribution.OutputConstants.of, attribution.decode_outputs)
         rows = self._of_one_shape(tag, tables, lambda row: len(row[1]))
@@ -335,7 +348,12 @@ class Log:
 
         kind = "" if self.probe is None else self.probe.kind
         maps = self._decoded(tag, inputs_of, decode, selects)
-        facts = {"kind": kind, "quantity": self.method_quantity(method), "layer": self.method_layer(method)}
+        facts = {
+            "kind": kind,
+            "quantity": self.method_quantity(method),
+            "layer": self.method_layer(method),
+            "samples": self.probe,
+        }
         return [_attribution(outputs, index[step], values, **facts) for step, values in maps if step in index]
 
     @property

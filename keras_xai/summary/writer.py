@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tensorboard.compat.proto import event_pb2, summary_pb2
 
+from keras_xai.provenance import Provenance
 from keras_xai.summary.event_files import framed
 from keras_xai.summary.metadata import Record, encode, step
 from keras_xai.summary.parts import part_of
@@ -69,7 +70,7 @@ class Writer:
         for record in records:
             encoded, values = list(encode(record)), []
             event_step = step(record)
-            ordinal = self._ordinal(event_step)
+            ordinal = 0 if isinstance(record, Provenance) else self._ordinal(event_step)  # it is no update
             for series, data, content in encoded:
                 tag = part_of(series, data, ordinal, content)
                 constants = continuing(data) if series in tags else data

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from keras_xai.analysis.event_sentence import event_sentence
 from keras_xai.analysis.formatting import count, percent, power, short
-from keras_xai.analysis.overview import event_sentence, events, summary
+from keras_xai.analysis.overview import summary
+from keras_xai.events import events
 from keras_xai.records import Alert, Importance
 from keras_xai.run import Run
 from keras_xai.summary.store import FileStore
@@ -35,12 +37,17 @@ SENTENCES = [
         [alert(16, "live", CHANGED), alert(15, "clean", MOVED, name="age")],
         "Epoch 15: the model moved its reliance to age, and at epoch 16 the training data changed in dose.",
     ),
+    (
+        [alert(14, "live", CHANGED), alert(14, "clean", MOVED)],
+        "Epoch 14: the training data changed in dose, and at once the model relies on it.",
+    ),
     ([alert(14, "live", CHANGED)], "Epoch 14: the training data changed in dose."),
     ([alert(9, "clean", MOVED)], "Epoch 9: the model moved its reliance to dose."),
     (
         [alert(9, "clean", MOVED, before=0.5, after=0.1, rising=True)],
         "Epoch 9: the model moved its reliance away from dose while the learning rate was rising.",
     ),
+    ([alert(9, "clean", MOVED, name=",")], "Epoch 9: the model moved its reliance to “,”."),
     ([Alert(3, "live", CHANGED, False, ())], "Epoch 3: the training data changed."),
     ([Alert(3, "clean", MOVED, False, ())], "Epoch 3: the model moved its reliance elsewhere."),
 ]
@@ -61,6 +68,42 @@ def test_alerts_join_up_to_three_epochs_apart():
     assert [len(event) for event in events([alert(14, "live", CHANGED), alert(15, "live", CHANGED)])] == [1, 1]
 
 
+@pytest.mark.parametrize(
+    ("alerts", "sentence", "later"),
+    [
+        (
+            [alert(14, "live", CHANGED), alert(40, "clean", MOVED)],
+            "Epoch 14: the training data changed in dose, and by epoch 40 the model relies on it.",
+            "",
+        ),
+        (
+            [alert(14, "live", CHANGED), alert(18, "live", CHANGED), alert(25, "live", CHANGED)],
+            "Epoch 14: the training data changed in dose.",
+            "The same again at epoch 18, epoch 25.",
+        ),
+        (
+            [alert(14, "live", CHANGED), alert(30, "clean", MOVED, before=0.5, after=0.1)],
+            "Epoch 14: the training data changed in dose.",
+            "Later, epoch 30: the model moved its reliance away from dose.",
+        ),
+        (
+            [alert(14, "live", CHANGED), alert(20, "live", CHANGED, name="age"), alert(31, "clean", MOVED, name="age")],
+            "Epoch 14: the training data changed in dose.",
+            "Later, epoch 20: the training data changed in age, and by epoch 31 the model relies on it.",
+        ),
+    ],
+)
+def test_what_recurs_is_told_with_the_first(alerts, sentence, later):
+    """A feature that moves the same way again belongs to the first sentence, however much later; every other has its own."""
+    told = summary(nothing(epochs=list(range(45)), alerts=alerts))
+    assert told.sentence == sentence
+    assert told.detail == later
+    assert (
+        summary(nothing(epochs=list(range(45)), alerts=alerts), 15).sentence
+        == "Epoch 14: the training data changed in dose."
+    )
+
+
 def test_a_run_sums_itself_up_at_every_epoch(story, tmp_path):
     """Before the alert nothing is said of it; afterwards share before, after and rank stand in the facts."""
     story(tmp_path, kind="table").write(*range(12))
@@ -75,7 +118,7 @@ def test_a_run_sums_itself_up_at_every_epoch(story, tmp_path):
     assert "Score 9.0 at epoch 6, limit 6." in told.detail
     accuracy, score, share, flags = told.facts
     assert (accuracy.value, accuracy.was, accuracy.alarm) == ("40\u00a0%", "was 90\u00a0%", True)
-    assert (score.value, score.was, score.alarm) == ("1.1", "of 6", False)
+    assert (score.value, score.was, score.alarm) == ("1.1", "limit 6", False)
     assert (share.value, share.was) == ("50\u00a0%", "was 2.0\u00a0%")
     assert share.note == "age, rank 1 of 5"
     assert (flags.value, flags.alarm) == ("none", False)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import keras_xai.plugin
-from keras_xai.figures.colour import MAPS, RUNS, STOPS, THEMES, TOKENS, oklab, ramp, run_colour, srgb
+from keras_xai.figures.colour import MAPS, RUNS, STOPS, THEMES, TOKENS, class_colours, oklab, ramp, run_colour, srgb
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -117,6 +117,51 @@ def test_the_stylesheet_agrees():
     """Every token stands in style.css with the same colour."""
     for theme in THEMES:
         assert TOKENS[theme].items() <= stylesheet()[theme].items()
+
+
+# Machado, Oliveira and Fernandes 2009, "A physiologically-based model for simulation of color vision deficiency", severity 1:
+# linear sRGB as seen by eyes without one kind of cone.
+SIGHTS = {
+    "normal": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def seen(colours, sight):
+    """OKLab of hex colours as an eye sees them."""
+    values = np.array([list(bytes.fromhex(colour[1:])) for colour in colours]) / 255
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(linear @ np.asarray(SIGHTS[sight]).T, 0, 1)
+    values = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return oklab(tuple(f"#{row.tobytes().hex()}" for row in np.rint(255 * values).astype(np.uint8)))
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_classes_can_be_told_apart_by_all_eyes(theme, sight):
+    """Ten classes from each other and from the alarm, which marks samples among them; the first six further apart.
+
+    A distance of 0.02 in OKLab is just seen.
+    """
+    colours = seen(class_colours(theme, 10), sight)
+    distance = np.linalg.norm(colours[:, None] - colours[None], axis=-1)
+    pairs = np.triu_indices(10, 1)
+    assert distance[pairs].min() > 0.06
+    assert distance[:6, :6][np.triu_indices(6, 1)].min() > 0.085
+    alarm = seen([TOKENS[theme]["alarm"]], sight)
+    assert np.linalg.norm(colours - alarm, axis=-1).min() > (0.15 if sight == "normal" else 0.08)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_a_class_keeps_its_colour(theme):
+    """Thirty have one each, visible on the page, whatever the number of classes."""
+    assert class_colours(theme, 3) == class_colours(theme, 40)[:3]
+    assert class_colours(theme, 40, np.array([2.0, 33.0])) == [class_colours(theme, 40)[k] for k in (2, 3)]
+    colours = class_colours(theme, 30)
+    assert len(set(colours)) == 30
+    assert min(contrast(colour, TOKENS[theme]["page"]) for colour in colours[:10]) >= 2.8
 
 
 def test_run_colours_come_round():

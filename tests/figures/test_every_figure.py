@@ -21,7 +21,7 @@ from keras_xai.analysis.importance import ranks
 from keras_xai.errors import InvalidInput
 from keras_xai.figures import FIGURES, PANELS, Look, Overlay
 from keras_xai.figures.importance_drift import s_curve
-from keras_xai.figures.theme import epoch_ticks, text
+from keras_xai.figures.theme import LIGHT, epoch_ticks, mark_alerts, text
 from keras_xai.records import STATISTICS, Gradients, Outputs
 from keras_xai.run import load
 from tests.run_in_epochs import RunInEpochs
@@ -289,12 +289,25 @@ def test_a_long_run_is_drawn_with_as_many_cells_as_there_are_pixels():
 
 
 def test_a_long_run_costs_few_marks():
-    """Ranks are told by the lines themselves: ten traces, where ten thousand invisible marks would stand."""
+    """Ranks stand at twelve of a thousand epochs, each with its own rank and share."""
     panel = PANELS["rank_bump"](long_run())
     go.Figure(panel)
-    assert [trace["mode"] for trace in panel["data"]] == ["lines"] * 3
-    np.testing.assert_allclose([unpacked(t["customdata"])[0] for t in panel["data"]], [0.5, 0.3, 0.2], rtol=1e-6)
-    assert "%{customdata:.2p}" in panel["data"][0]["hovertemplate"]
+    assert [trace["mode"] for trace in panel["data"]] == ["lines"] * 3 + ["markers"] * 3
+    marks = panel["data"][3:]
+    assert [trace["x"] for trace in marks] == [[0, 91, 182, 272, 363, 454, 545, 636, 727, 817, 908, 999]] * 3
+    assert [trace["text"][0] for trace in marks] == ["rank 1, 50\u00a0%", "rank 2, 30\u00a0%", "rank 3, 20\u00a0%"]
+    assert panel["layout"]["meta"] == {"anchors": 12}
+
+
+def test_alerts_that_would_touch_are_one_mark():
+    """Those nearer than a fortieth of the axis are a shaded span with their number; the others have a line each."""
+    panel = {"layout": {"shapes": [], "annotations": [], "xaxis": {"range": [0, 999]}}}
+    mark_alerts(LIGHT, panel, [100, 110, 125, 125, 500, 520, 560, 980])
+    spans = [(shape["x0"], shape["x1"]) for shape in panel["layout"]["shapes"]]
+    assert spans == [(100, 125), (500, 520), (560, 560), (980, 980)]
+    assert [mark["text"] for mark in panel["layout"]["annotations"]] == ["▼ 3 alerts", "▼2", "▼", "▼"]
+    mark_alerts(LIGHT, panel, [])
+    assert len(panel["layout"]["shapes"]) == 4
 
 
 @given(st.integers(1, 400), st.integers(1, 60))
@@ -313,7 +326,7 @@ def test_binning_keeps_the_largest(epochs, most):
 
 def test_every_figure_draws_with_what_the_tab_loads(runs):
     """The tab's plotly is cut to these kinds of traces: a figure with another one would not be drawn."""
-    from keras_xai.plugin.workarounds.plotly_subset import TRACES
+    from keras_xai.figures.plotly_script import TRACES
 
     kinds = {
         trace["type"]

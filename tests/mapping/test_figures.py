@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import re
 
 import numpy as np
 import plotly.graph_objects as go
@@ -15,7 +16,8 @@ import keras_xai as kx
 from keras_xai.analysis.mappings import aligned_coordinates, mapping_health
 from keras_xai.errors import InvalidInput
 from keras_xai.figures import FIGURES, Look
-from keras_xai.figures.mappings import PANELS, READING, class_colours
+from keras_xai.figures.colour import class_colours
+from keras_xai.figures.mappings import PANELS, READING
 from keras_xai.figures.options import accepted
 from keras_xai.plugin import payload
 from keras_xai.probe import Probe
@@ -117,6 +119,8 @@ def test_the_map_draws_samples_with_tails(run):
     assert np.isnan(path[:, 6]).all()
     colours = class_colours("light", 3)
     assert dots["marker"]["color"] == [colours[b % 3] for b in range(12)]
+    (legend,) = panel["layout"]["annotations"]
+    assert re.findall(r"color:(#\w+)", legend["text"]) == colours
     held = PANELS["layer_map"](run, source="held_out")["data"][1]["marker"]["color"]
     assert [c == Look()["accent"] for c in held] == [b >= 8 for b in range(12)]
     with pytest.raises(InvalidInput, match="Did you mean 'head/hidden'"):
@@ -161,11 +165,6 @@ def test_coefficients_lead_with_the_largest(run):
     weights = run.mappings[0].decision.surrogates["svm"].coefficients
     order = np.argsort(-np.abs(weights).max(1))
     np.testing.assert_allclose(unpacked(cells["z"]), weights[order], rtol=1e-6)
-
-
-def test_classes_have_colours_of_their_own():
-    """As many as there are classes, none twice."""
-    assert len(set(class_colours("dark", 10))) == 10
 
 
 def test_flags_are_told_in_words(run, empty):

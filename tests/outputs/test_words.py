@@ -5,7 +5,7 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.outputs.words import explained_words, unit_word
-from keras_xai.page import _explained
+from keras_xai.page.run_section import explained_of
 from keras_xai.plugin import payload
 from keras_xai.summary.writer import Writer
 
@@ -60,5 +60,5 @@ def test_the_words_are_written_and_read_back(tmp_path):
     runs = kx.load(tmp_path)
     assert runs["dense"].probe.explained == probe.explained != ""
     assert payload.probe(runs["dense"].probe)["explained"] == probe.explained
-    assert probe.explained in _explained(runs["dense"])
-    assert (runs["plain"].probe.explained, _explained(runs["plain"])) == ("", "")
+    assert probe.explained in explained_of(runs["dense"])
+    assert (runs["plain"].probe.explained, explained_of(runs["plain"])) == ("", "")

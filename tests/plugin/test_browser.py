@@ -498,7 +498,7 @@ def test_columns_by_name_are_one_tile(browser, serve, tmp_path):
     tab.show("Attributions")
     tile = tab.frame.locator("svg[aria-label^='dose']").first
     tile.wait_for()
-    assert tile.locator("text:not(.head)").all_text_contents() == [
+    assert [words.strip() for words in tile.locator("text:not(.head)").all_text_contents()] == [
         *("dose", "2.5", "−0.500"),
         *("town", "Oslo", "+0.300"),
         *("age", "30", "+0.100"),
@@ -611,7 +611,7 @@ def test_a_shortcut_of_the_training_rows_comes_first(browser, serve, shortcut_di
     assert heading.startswith("In the training rows leak speaks for the label")
     assert tab.frame.locator("main h3").first.inner_text() == "What the features say for the label"
     tab.frame.locator(".lead .advice", has_text="Check how this feature gets into the training rows").wait_for()
-    assert tab.frame.locator(".facts .alarm b").all_inner_texts() == ["25.0 of 4.25", "38\u00a0% probe 1.0\u00a0%"]
+    assert tab.frame.locator(".facts .alarm b").all_inner_texts() == ["25.0 limit 4.25", "38\u00a0% probe 1.0\u00a0%"]
     marks = tab.frame.locator(".runs .mark").all_inner_texts()
     assert marks == ["", "1 alert", "1 alert", "1 alert"]
     assert tab.frame.locator(".track .alert").count() == 1  # rows that merely differ are no mark

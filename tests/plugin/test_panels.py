@@ -78,8 +78,7 @@ def test_every_panel_has_a_menu_and_help(tab):
                     [".panel-help", ".panel-menu"].map((name) => header.querySelector(name)?.dataset.key))"""
             )
             for help_key, menu_key in buttons:
-                assert help_key, (run, view, menu_key)
-                assert help_key.removeprefix("help ") in PANEL_HELP, (run, view, menu_key)
+                assert (help_key or "").removeprefix("help ") in PANEL_HELP, (run, view, menu_key)
                 assert menu_key == help_key.replace("help ", "menu "), (run, view)
 
 

@@ -431,8 +431,7 @@ def test_the_tab_loads_the_part_of_plotly_that_it_draws_with(python_client):
     """A quarter of the script, with every kind of trace of ours and its licence, and no maps."""
     import gzip
 
-    from keras_xai.plugin.static_files import plotly_source
-    from keras_xai.plugin.workarounds.plotly_subset import TRACES
+    from keras_xai.figures.plotly_script import TRACES, plotly_source
 
     answer = python_client.get(HOME + "plotly.partial.min.js", headers={"Accept-Encoding": "gzip"})
     assert "max-age" in answer.headers["Cache-Control"]
@@ -453,8 +452,7 @@ def test_the_tab_loads_the_part_of_plotly_that_it_draws_with(python_client):
 )
 def test_a_plotly_of_another_making_stays_whole(change):
     """Where the list of traces cannot be found nothing is cut."""
-    from keras_xai.plugin.static_files import plotly_source
-    from keras_xai.plugin.workarounds.plotly_subset import subset
+    from keras_xai.figures.plotly_script import plotly_source, subset
 
     script = change(plotly_source())
     assert subset(script).split("\n", 1)[1] == script

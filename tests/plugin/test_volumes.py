@@ -8,8 +8,8 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.callbacks.probe_attributions import MAX_VOXELS, _summed
+from keras_xai.figures.attribution.volumes import MAX_NUMBERS, MAX_SLICES, reduced_slices, volume_tile
 from keras_xai.figures.theme import LIGHT
-from keras_xai.figures.volume_map import MAX_NUMBERS, MAX_SLICES, reduced_slices, volume_map
 from keras_xai.summary.writer import Writer
 
 from .answers import HOME, arrays
@@ -98,7 +98,7 @@ def test_the_figure_of_volumes_holds_every_slice_and_shows_one(scans):
     """A slider shows the same slice of all samples; it opens at the one with the largest share."""
     run = kx.load(scans[0])["."]
     figure = run.figure("probe_attributions")
-    assert len(figure.data) == SAMPLES * 5
+    assert len(figure.data) == 2 * SAMPLES * 5  # a slice, and its map above it
     (slider,) = figure.layout.sliders
     assert [step.label for step in slider.steps] == ["0", "1", "2", "3", "4"]
     recorded = run.attribution("saliency", 1).values
@@ -106,13 +106,16 @@ def test_the_figure_of_volumes_holds_every_slice_and_shows_one(scans):
     strongest = (magnitude / magnitude.sum(1, keepdims=True)).mean(0).argmax()
     assert slider.active == strongest
     shown = [trace for trace in figure.data if trace.visible]
-    assert len(shown) == SAMPLES
+    assert len(shown) == 2 * SAMPLES
     for step, label in zip(slider.steps, range(5), strict=True):
         visible = step.args[0]["visible"]
         traces = [trace for trace, is_visible in zip(figure.data, visible, strict=True) if is_visible]
-        assert [trace.meta["slice"] for trace in traces] == [str(label)] * SAMPLES
-    plane = figure.to_plotly_json()["data"][2 * 5 + strongest]
+        assert [trace.meta["slice"] for trace in traces] == [str(label)] * 2 * SAMPLES
+    slice_of_scan, plane = figure.to_plotly_json()["data"][2 * (2 * 5 + strongest) :][:2]
     np.testing.assert_allclose(numbers(plane["z"]), recorded[2, strongest], rtol=1e-5)
+    ink = np.asarray(run.probe.x[2, strongest, ..., 0], np.float64)
+    darkness = 255 - numbers(slice_of_scan["z"]).astype(np.float64)
+    np.testing.assert_allclose(np.corrcoef(ink.ravel(), darkness.ravel())[0, 1], 1, atol=1e-3)
     chosen = run.figure("probe_attributions", depth=4)
     assert chosen.layout.sliders[0].active == 4
     with pytest.raises(kx.InvalidInput, match="no slice '5'"):
@@ -126,7 +129,7 @@ def test_a_deep_volume_is_drawn_as_means_of_neighbouring_slices():
     assert len(spans) == 24 <= MAX_SLICES
     assert [list(spans[0]), list(spans[-1])] == [[0, 1, 2], [69]]
     assert 12 * sum(plane.size for plane in slices) <= MAX_NUMBERS
-    figure = volume_map(LIGHT, values, samples=12, depth=4)
+    figure = volume_tile(LIGHT, values, samples=12, depth=4)
     assert [trace["meta"]["slice"] for trace in figure["data"] if trace["visible"]] == ["3–5"]
 
 

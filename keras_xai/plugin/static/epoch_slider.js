@@ -2,12 +2,13 @@
 import { alarmsOf } from "./core/alerts.js";
 import { nearest } from "./core/chart.js";
 import { token } from "./core/colour.js";
-import { clamp, h, hideTip, linear, position, s, tip } from "./core/dom.js";
+import { clamp, count, h, hideTip, linear, position, s, tip, widthOf } from "./core/dom.js";
 import { set, state } from "./core/state.js";
 import { BEFORE, capitalized, moment, named } from "./core/updates.js";
 
-const HEIGHT = 62;
-const BASE = 36; // where the rule stands
+const HEIGHT = 50;
+const BASE = 28; // where the rule stands
+const ALERT_ROOM = 11; // pixels from one alert to the next below which they share a mark
 const ALERT_REACH = 6; // pixels from an alert that are still meant for it
 const STEP_MILLISECONDS = 420; // of the play button
 const PLAYED_STEPS = 60; // of a long run
@@ -179,12 +180,23 @@ export class EpochSlider {
   #epochAt(event) {
     const px = event.clientX - this.#svg.getBoundingClientRect().left;
     const onTicks = event.offsetY < BASE - ALERT_REACH;
-    const alert = this.#alarms.find(({ epoch }) => Math.abs(this.#x(epoch) - px) < ALERT_REACH);
-    if (alert && onTicks) return alert.epoch;
+    const alerted = this.#alarms.map(({ epoch }) => epoch);
+    const alert = alerted.length ? nearest(alerted, this.#epochUnder(px)) : NaN;
+    if (onTicks && Math.abs(this.#x(alert) - px) < ALERT_REACH) return alert;
+    const epochs = this.#epochs;
+    const [first] = epochs;
+    if (this.#run?.before && (!epochs.length || px < this.#x(first) - BEFORE_ROOM / 2)) return BEFORE;
+    return nearest(epochs, this.#epochUnder(px));
+  }
+
+  /**
+   * What the scale says at a pixel; not every number is an epoch.
+   * @param {number} px
+   */
+  #epochUnder(px) {
     const epochs = this.#epochs;
     const [first, last] = [epochs[0], epochs[epochs.length - 1]];
-    if (this.#run?.before && (!epochs.length || px < this.#x(first) - BEFORE_ROOM / 2)) return BEFORE;
-    return nearest(epochs, linear(this.#x(first), this.#x(last), first, last)(px));
+    return linear(this.#x(first), this.#x(last), first, last)(px);
   }
 
   /** @param {PointerEvent} event */
@@ -238,9 +250,17 @@ export class EpochSlider {
     setAttributes(this.#knob, { cx: x, fill: token("accent"), stroke: token("rail") });
   }
 
+  /** Where there is no run. */
+  showNothing() {
+    this.#background.replaceChildren();
+    this.#knob.style.display = this.#done.style.display = "none";
+    this.#latest.setAttribute("aria-pressed", String(state.epoch === null));
+    this.#showNone();
+  }
+
   #showNone() {
     this.#title.textContent = "No epoch yet";
-    this.#time.textContent = "waiting for the first";
+    this.#time.textContent = this.#context ? "waiting for the first" : "";
     this.#time.title = "";
     this.#setValue(0, 0, 0);
   }
@@ -283,7 +303,7 @@ export class EpochSlider {
       ...(before ? beforeMarks(x(BEFORE), x(first)) : []),
       ...(run ? epochEnds(run, x, width) : []),
       ...(epochs.length ? epochMarks(epochs, x, width) : []),
-      ...this.#alarms.flatMap((alert) => alertMarks(x(alert.epoch))),
+      ...alertGroups(this.#alarms.map(({ epoch }) => x(epoch))).flatMap(alertMarks),
     ];
     this.#background.replaceChildren(...marks);
   }
@@ -320,7 +340,7 @@ function ridge(run, x) {
     return score === null ? [] : [{ epoch, score }];
   });
   if (points.length < 2) return [];
-  const y = linear(0, Math.max(2.1 * source.limit, ...points.map(({ score }) => score)), BASE - 1, 10);
+  const y = linear(0, Math.max(2.1 * source.limit, ...points.map(({ score }) => score)), BASE - 1, 6);
   const line = points.map(({ epoch, score }) => `L${x(epoch).toFixed(1)} ${y(score).toFixed(1)}`).join("");
   const [from, to] = [x(points[0].epoch), x(points[points.length - 1].epoch)];
   const d = `M${from} ${BASE}${line}L${to} ${BASE}z`;
@@ -394,17 +414,51 @@ function epochMarks(epochs, x, width) {
   const labels = epochLabels(epochs[0], epochs[epochs.length - 1], Math.max(5, Math.floor(width / LABEL_ROOM)));
   const texts = labels.flatMap((epoch) => [
     tick(epoch, 4),
-    s("text", { x: x(epoch), y: BASE + 21, "text-anchor": "middle" }, String(epoch)),
+    s("text", { x: x(epoch), y: BASE + 18, "text-anchor": "middle" }, String(epoch)),
   ]);
   return [...ticks, ...texts];
 }
 
-/** @param {number} px */
-function alertMarks(px) {
-  return [
-    s("line", { x1: px, x2: px, y1: 11, y2: BASE, stroke: token("alarm"), "stroke-width": 1.5 }),
-    s("path", { d: `M${px - 5} 3h10l-5 8z`, fill: token("alarm"), class: "alert" }),
-  ];
+/**
+ * Alerts whose marks would touch, together.
+ * @param {number[]} places in pixels
+ */
+function alertGroups(places) {
+  /** @type {number[][]} */
+  const groups = [];
+  for (const px of [...new Set(places)].sort((a, b) => a - b)) {
+    const last = groups[groups.length - 1];
+    if (last && px - last[last.length - 1] < ALERT_ROOM) last.push(px);
+    else groups.push([px]);
+  }
+  return groups;
+}
+
+/**
+ * A triangle on a line; of several alerts a bar over their lines, with their number where there is room.
+ * @param {number[]} group
+ */
+function alertMarks(group) {
+  const colour = token("alarm");
+  const [left, right] = [group[0], group[group.length - 1]];
+  if (group.length === 1) {
+    return [
+      s("line", { x1: left, x2: left, y1: 11, y2: BASE, stroke: colour, "stroke-width": 1.5 }),
+      s("path", { d: `M${left - 5} 3h10l-5 8z`, fill: colour, class: "alert" }),
+    ];
+  }
+  const label = count(group.length, "alert");
+  const bar = { x: left - 4, y: 1, width: right - left + 8, height: 13, rx: 3, fill: colour, class: "alert" };
+  const room = { x: left, y: 14, width: Math.max(1.5, right - left), height: BASE - 14, fill: colour, opacity: 0.3 };
+  const short = right - left + 8 < widthOf(label, 500) + 6;
+  const words = {
+    x: (left + right) / 2,
+    y: 11,
+    "text-anchor": "middle",
+    style: { fill: token("page"), fontSize: "10px", fontWeight: 500 },
+  };
+  const text = s("text", words, short ? String(group.length) : label);
+  return [s("rect", room), s("g", {}, s("rect", bar), text, s("title", {}, label))];
 }
 
 /**

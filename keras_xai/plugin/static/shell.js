@@ -3,11 +3,12 @@ import { Server } from "./core/api.js";
 import { Charts } from "./core/chart.js";
 import { followHost, setColours, themeName } from "./core/colour.js";
 import { SettingsRail } from "./core/controls.js";
-import { count, h, hideTip, message, percent, position } from "./core/dom.js";
+import { clamp, count, h, hideTip, message, percent, position } from "./core/dom.js";
 import { PanelTools } from "./core/panel_tools.js";
 import { open, set, state, subscribe } from "./core/state.js";
 import { EpochSlider } from "./epoch_slider.js";
 import { BEFORE, moment } from "./core/updates.js";
+import { RailToggle } from "./rail_toggle.js";
 import { place, registerRuns, runEntries } from "./runs.js";
 import { ImportanceDriftView } from "./views/importance_drift.js";
 import { MappingsView } from "./views/mappings.js";
@@ -38,7 +39,12 @@ const KEYS = [
   [["C"], "compare"],
 ];
 /** @type {[keys: string[], text: string][]} */
-const ALL_KEYS = [...KEYS, [["Home", "End"], "first, last epoch"], [["?"], "this list"]];
+const ALL_KEYS = [
+  ...KEYS,
+  [["Home", "End"], "first, last epoch"],
+  [["⇧", "drag"], "zoom into a chart"],
+  [["?"], "this list"],
+];
 const FIRST_POLL = 1500; // milliseconds
 const SLOWEST_POLL = 10_000;
 const POLL_GROWTH = 1.25;
@@ -152,8 +158,8 @@ class Shell {
       stampOf,
       figureStamp: picked.map(stampOf).join("|"),
       theme: themeName(),
-      // A tall window gives its charts more height, a row at a time.
-      spare: Math.round(Math.max(0, Math.min(120, (innerHeight - 800) / 2))),
+      // A tall window gives its charts more height, a row at a time; in one of a laptop both rows are to be seen.
+      spare: Math.round(clamp((innerHeight - 800) / 2, -32, 120)),
       epoch: stop === BEFORE && !this.#showsBefore ? (run?.epochs[0] ?? null) : stop,
       stop,
       apart: ticked.filter((other) => !picked.includes(other)),
@@ -205,18 +211,19 @@ class Shell {
   #drawView(frame, context) {
     const words = wordsInstead(context);
     if (words) {
-      frame.view.replaceChildren(words);
+      frame.view.replaceChildren(...headings(context), words);
       frame.rail.clear();
       return;
     }
     const drawn = /** @type {RunContext} */ (context);
     const view = this.#view;
-    const scroll = frame.view.scrollTop;
+    const scroll = frame.main.scrollTop;
     const key = [state.view, context.name, view.settingsKey(drawn)].join("|");
     frame.rail.show(key, () => view.settings(drawn, frame.rail));
-    frame.view.replaceChildren(...remarks(context).map((remark) => h("p", { class: "note remark" }, remark)));
+    const notes = remarks(context).map((remark) => h("p", { class: "note remark" }, remark));
+    frame.view.replaceChildren(...headings(context), ...notes);
     view.draw(frame.view, drawn);
-    frame.view.scrollTop = scroll;
+    frame.main.scrollTop = scroll;
   }
 
   /** Draws at the next frame. */
@@ -363,6 +370,16 @@ function wordsInstead({ card, run, name, server, epoch }) {
 }
 
 /**
+ * The headings of a view, for those who listen; the overview has one of its own to see.
+ * @param {Context} context
+ */
+function headings(context) {
+  if (state.view === "overview" && !wordsInstead(context)) return [];
+  const title = h("h1", { class: "hidden" }, context.vocabulary.views[state.view]);
+  return [title, h("h2", { class: "hidden" }, `Run ${context.name}`)];
+}
+
+/**
  * What has to be known of all that a view shows.
  * @param {Context} context
  * @returns {string[]}
@@ -456,6 +473,7 @@ class Frame {
   #runs = h("ul", { class: "runs", "aria-label": "Runs" });
   #settings = h("section", { class: "settings", "aria-label": "Settings" });
   #transport = h("footer", { class: "transport", "aria-label": "Epoch" });
+  #toggle = new RailToggle();
   #hints = h("div", { class: "hints" });
   #allHints = h("div", { class: "hints" });
   #unit = "";
@@ -469,10 +487,11 @@ class Frame {
   #announcements = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
 
   view = h(
-    "main",
-    { id: "view", tabindex: -1, role: "tabpanel" },
+    "div",
+    { id: "view", role: "tabpanel" },
     message("Reading the runs", "Attributions first, charts a moment later."),
   );
+  main = h("main", { tabindex: -1 }, this.view);
   rail = new SettingsRail(this.#settings);
   slider = new EpochSlider(this.#transport);
 
@@ -492,8 +511,15 @@ class Frame {
     const runs = h("section", {}, h("h2", {}, "Runs"), this.#runs);
     document.body.append(
       h("header", { class: "bar" }, this.#tabs, status),
-      h("aside", { class: "rail", "aria-label": "Runs and settings" }, runs, this.#settings, this.#hints),
-      this.view,
+      h(
+        "aside",
+        { class: "rail", "aria-label": "Runs and settings" },
+        this.#toggle.node,
+        runs,
+        this.#settings,
+        this.#hints,
+      ),
+      this.main,
       this.#transport,
       this.#keys,
       this.#notes,
@@ -535,6 +561,7 @@ class Frame {
   showTab(name) {
     for (const node of /** @type {Iterable<HTMLElement>} */ (this.#tabs.children)) {
       const selected = node.id === `tab-${name}`;
+      if (selected && node.tabIndex) node.scrollIntoView({ block: "nearest", inline: "nearest" });
       node.setAttribute("aria-selected", String(selected));
       node.tabIndex = selected ? 0 : -1;
     }
@@ -547,6 +574,7 @@ class Frame {
    */
   showRuns(cards, scroll) {
     this.#runs.replaceChildren(...runEntries(cards));
+    this.#toggle.show(state.focus, cards.length);
     if (!scroll) return;
     requestAnimationFrame(() => this.#runs.querySelector(".focus")?.scrollIntoView({ block: "nearest" }));
   }
@@ -592,7 +620,9 @@ class Frame {
     const words = `Nothing below ${directory || "the log directory"} was written by keras_xai.`;
     const advice = "Add the callback to fit() and this page fills as it trains.";
     const code = "model.fit(x, y, callbacks=[kx.Explain(log_dir, probe)])";
-    this.view.replaceChildren(message("No explanations here yet", `${words} ${advice}`, code));
+    const titles = [h("h1", { class: "hidden" }, "Explain"), h("h2", { class: "hidden" }, "Runs")];
+    this.slider.showNothing();
+    this.view.replaceChildren(...titles, message("No explanations here yet", `${words} ${advice}`, code));
   }
 }
 

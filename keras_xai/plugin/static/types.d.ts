@@ -168,6 +168,8 @@ interface Summary {
   facts: Fact[];
   alarm: boolean;
   before: number;
+  /** that moved, or the most important one; "" without an importance */
+  feature: string;
   faults: string[];
   watch: string;
   health: string;
@@ -187,6 +189,8 @@ interface FigureMeta {
   title?: string;
   reading?: string;
   scale?: ScaleInfo;
+  /** of a long run: at so many of its epochs ranks are drawn */
+  anchors?: number | null;
   /** how many rows of bars it has */
   bars?: number;
   /** of several maps */
@@ -376,6 +380,8 @@ interface Vocabulary {
   verdicts: Record<Verdict, string>;
   statistics: Record<string, string>;
   help: Record<string, PanelHelp>;
+  /** what `run.figure` draws */
+  figures: string[];
 }
 
 /** `PanelHelp` of `keras_xai.analysis.panel_help`. */

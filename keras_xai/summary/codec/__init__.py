@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_xai.probe import Probe
+from keras_xai.provenance import Provenance
 from keras_xai.records import (
     Alert,
     Attribution,
@@ -32,6 +33,7 @@ from keras_xai.summary.codec import (
     mappings,
     predictions,
     probe,
+    provenance,
     reliance,
     slices,
     stop,
@@ -50,4 +52,5 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     ProbePredictions: predictions.encode,
     Probe: probe.encode,
     Stop: stop.encode,
+    Provenance: provenance.encode,
 }

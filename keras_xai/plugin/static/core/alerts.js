@@ -7,7 +7,7 @@
 export const alarmsOf = (run) => run.alerts.filter(({ alarm }) => alarm);
 
 /** Sources whose alerts speak of a change, which has a before. @type {AlertSource[]} */
-const CHANGES = ["live", "clean", "data"];
+export const CHANGES = ["live", "clean", "data"];
 
 /**
  * The first alert up to an epoch that speaks of a change.

@@ -256,7 +256,7 @@ const DASHES = { live: "solid", clean: "dotted", data: "dashed" };
 const RUNS_NAMED = 4;
 
 /**
- * Which line of the drift score is which: the sources of a run that stands alone, or the runs.
+ * Which line of the drift score is which: the sources of a run that stands alone, or the runs and what is not solid.
  * @param {RunContext} context
  * @param {boolean} [both] names the sources first
  */
@@ -267,7 +267,9 @@ export function scoreKeys(context, both = false) {
   const runs = context.picked.filter((name) => !namesSources || name !== context.name).slice(0, RUNS_NAMED);
   const sourceKeys = sources.map((source) => key(context.vocabulary.sources[source], colour, DASHES[source]));
   const runKeys = runs.map((name) => key(name, runColour(context.place(name))));
-  return namesSources ? [...sourceKeys, ...runKeys] : runKeys;
+  if (namesSources) return [...sourceKeys, ...runKeys];
+  const broken = sources.filter((source) => sources.length > 1 && DASHES[source] !== "solid");
+  return [...runKeys, ...broken.map((source) => key(context.vocabulary.sources[source], colour, DASHES[source]))];
 }
 
 /** After the next frame, when nothing else is to be done; not every browser tells when that is. */

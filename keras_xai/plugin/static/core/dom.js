@@ -274,6 +274,7 @@ export const panelsOnPage = new WeakMap();
 export function panel(span, title, about, ...children) {
   const { note = "", ...words } = isAbout(about) ? about : { note: about };
   const heading = h("h3", {}, title);
+  heading.title ||= heading.textContent ?? ""; // it may be cut
   const name = words.help ?? heading.textContent ?? "";
   const help = words.help && panelButton(`help ${name}`, "i", `About: ${heading.textContent}`, "panel-help");
   const menu = panelButton(`menu ${name}`, "⋯", `Take out: ${heading.textContent}`, "panel-menu");

@@ -3,7 +3,7 @@ import { h, panelsOnPage } from "./dom.js";
 import { Popup } from "./popup.js";
 
 export class PanelHelp {
-  #popup = new Popup("dialog", "about");
+  #popup = new Popup("about");
 
   /** Keeps its place beside the button after a drawing. */
   follow() {

@@ -14,7 +14,7 @@ import { BEFORE } from "./updates.js";
 const NAME_LENGTH = 60; // of a run or a panel in the name of a file
 
 export class PanelMenu {
-  #popup = new Popup("menu", "menu");
+  #popup = new Popup("menu");
 
   /** Keeps its place beside the button after a drawing. */
   follow() {
@@ -27,47 +27,53 @@ export class PanelMenu {
    */
   open(button, context) {
     const section = /** @type {HTMLElement} */ (button.closest(".panel"));
-    const items = entries(section, context).map(({ title, take }) => {
-      const onclick = () => this.#taken(take);
-      return h("button", { type: "button", role: "menuitem", tabindex: -1, onclick }, title);
-    });
-    const notebook = h("button", { type: "button", role: "menuitem", tabindex: -1 }, "Copy line for a notebook");
-    notebook.addEventListener("click", () => this.#showLine(section, context));
+    const items = entries(section, context).map(({ title, take }) =>
+      menuItem(title, async () => {
+        if (await this.#attempt(take)) this.#popup.close();
+      }),
+    );
+    const line = notebookParameters(section, context);
+    const notebook =
+      context.vocabulary.figures.includes(line.name) &&
+      menuItem("Copy line for a notebook", () => this.#attempt(() => this.#showLine(line)));
     this.#popup.toggle(button, button.title, items, notebook);
   }
 
   /**
-   * Closes when it is done; says why it could not be.
+   * Says why something could not be taken out, and whether it could.
    * @param {() => unknown} take
    */
-  async #taken(take) {
+  async #attempt(take) {
     try {
       await take();
-      this.#popup.close();
+      return true;
     } catch (error) {
       this.#popup.show(h("p", { class: "alarm", role: "alert" }, String(/** @type {Error} */ (error).message)));
+      return false;
     }
   }
 
   /**
    * The line of Python that draws what the panel shows: copied, and shown for where the browser forbids it.
-   * @param {HTMLElement} section
-   * @param {Context} context
+   * @param {Query} parameters
    */
-  async #showLine(section, context) {
-    await this.#taken(async () => {
-      const response = await fetch(address("notebook", notebookParameters(section, context)));
-      const line = await response.text();
-      if (!response.ok) throw new Error(line.slice(0, 300));
-      const copied = await copy(line);
-      this.#popup.show(
-        h("p", { role: "status" }, copied ? "Copied:" : "Select and copy:"),
-        h("code", { class: "line", tabindex: 0 }, line),
-      );
-      return new Promise(() => {}); // it stays open until it was read
-    });
+  async #showLine(parameters) {
+    const response = await fetch(address("notebook", parameters));
+    const line = await response.text();
+    if (!response.ok) throw new Error(line.slice(0, 300));
+    const copied = await copy(line);
+    this.#popup.show(
+      h("p", { role: "status" }, copied ? "Copied:" : "Select and copy:"),
+      h("code", { class: "line", tabindex: 0 }, line),
+    );
   }
 }
+
+/**
+ * @param {string} title
+ * @param {() => unknown} onclick
+ */
+const menuItem = (title, onclick) => h("button", { type: "button", role: "menuitem", tabindex: -1, onclick }, title);
 
 /**
  * What can be taken out of a panel as it stands.
@@ -142,7 +148,7 @@ function captionOf(section, context) {
  * Which figure of the notebook draws a panel, with what it depends on here.
  * @param {HTMLElement} section
  * @param {Context} context
- * @returns {Query}
+ * @returns {Query & {name: string}}
  */
 function notebookParameters(section, context) {
   const about = panelsOnPage.get(section) ?? {};

@@ -40,6 +40,21 @@ export function ranksOverTime({ names, epochs, share }, unit) {
 }
 
 /**
+ * What is followed of every sample of the gallery: the probability of its class, or its output. One row an update.
+ * @param {Outputs} outputs
+ * @param {Unit} unit
+ * @returns {NumberTable}
+ */
+export function outputsOverTime({ epochs, trajectory }, unit) {
+  const [, size] = trajectory.shape;
+  const rows = epochs.map((epoch, at) => [
+    epoch,
+    ...Array.from(trajectory.data.subarray(at * size, (at + 1) * size), shortest),
+  ]);
+  return { columns: [unit, ...Array.from({ length: size }, (_, sample) => `sample ${sample}`)], rows };
+}
+
+/**
  * One row a feature of an alert.
  * @param {AlertRecord[]} alerts
  * @param {Vocabulary} vocabulary

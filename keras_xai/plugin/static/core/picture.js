@@ -5,7 +5,7 @@ import { context2d, h } from "./dom.js";
 const SCALE = 2;
 const PADDING = 16; // pixels around a panel
 const CAPTION_HEIGHT = 56; // above a chart
-const LEGEND_HEIGHT = 36; // below it
+const LEGEND_HEIGHT = 44; // below it
 /** What of its computed style an element needs to look the same outside its page. */
 const STYLE = [
   ...["align-items", "align-self", "aspect-ratio", "background-color", "background-image", "background-size", "border"],

@@ -7,13 +7,10 @@ export class Popup {
   #node;
   #key = "";
 
-  /**
-   * @param {string} role "menu" or "dialog"
-   * @param {string} name of the class
-   */
-  constructor(role, name) {
+  /** @param {string} name of the class */
+  constructor(name) {
     const onkeydown = (/** @type {KeyboardEvent} */ event) => this.#pressed(event);
-    this.#node = h("div", { role, class: `popup ${name}`, tabindex: -1, hidden: true, onkeydown });
+    this.#node = h("div", { class: `popup ${name}`, tabindex: -1, hidden: true, onkeydown });
     document.body.append(this.#node);
     addEventListener("pointerdown", (event) => this.#closeOutside(event.target), true);
     addEventListener("focusin", (event) => this.#closeOutside(event.target));
@@ -49,6 +46,8 @@ export class Popup {
    */
   show(...children) {
     const content = h("div", {}, ...children);
+    const isMenu = [...content.children].every((child) => child.role === "menuitem");
+    this.#node.role = isMenu ? "menu" : "dialog";
     this.#node.replaceChildren(...content.childNodes);
     this.#node.hidden = false;
     this.follow();
@@ -64,7 +63,8 @@ export class Popup {
     }
     button.setAttribute("aria-expanded", "true");
     const box = button.getBoundingClientRect();
-    const left = this.#node.role === "menu" ? box.right - this.#node.offsetWidth : box.left;
+    const opensLeft = button.classList.contains("panel-menu");
+    const left = opensLeft ? box.right - this.#node.offsetWidth : box.left;
     const below = box.bottom + GAP;
     const fits = below + this.#node.offsetHeight < innerHeight;
     this.#node.style.left = `${clamp(left, GAP, Math.max(GAP, innerWidth - this.#node.offsetWidth - GAP))}px`;

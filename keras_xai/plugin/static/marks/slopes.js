@@ -1,6 +1,6 @@
 /** Small purposeful lines: slopes between two epochs, word-sized trajectories, dumbbells. */
 import { token } from "../core/colour.js";
-import { clip, h, hint, linear, percent, s } from "../core/dom.js";
+import { clip, h, hint, linear, percent, s, short } from "../core/dom.js";
 import { Memo } from "../core/memo.js";
 
 const LABEL_GAP = 14; // pixels between two labels
@@ -101,7 +101,7 @@ function pathOf(values, epochs, x, y) {
 }
 
 /**
- * A value in 0..1 over epochs as a word-sized line, with the first alert and where the slider stands.
+ * A value, in 0..1 where no extent is named, over epochs as a word-sized line, with the first alert and where the slider stands.
  * @param {Run} run
  * @param {number[]} epochs
  * @param {number[]} values
@@ -109,11 +109,13 @@ function pathOf(values, epochs, x, y) {
  * @param {number | undefined} alert
  * @param {number} width
  * @param {number} [height]
+ * @param {[number, number]} [extent]
  */
-export function spark({ unit }, epochs, values, at, alert, width, height = 20) {
+export function spark({ unit }, epochs, values, at, alert, width, height = 20, extent) {
   const x = linear(epochs[0], epochs[epochs.length - 1], 3, width - 3);
-  const y = linear(0, 1, height - 3, 3);
-  const words = `over ${unit}s: ${percent(values[0])} to ${percent(values[values.length - 1])}`;
+  const y = linear(...(extent ?? [0, 1]), height - 3, 3);
+  const inWords = extent ? short : percent;
+  const words = `over ${unit}s: ${inWords(values[0])} to ${inWords(values[values.length - 1])}`;
   const svg = s("svg", { width, height, role: "img", "aria-label": words });
   svg.append(s("line", { x1: 0, x2: width, y1: height - 3, y2: height - 3, stroke: token("line") }));
   if (alert !== undefined) {

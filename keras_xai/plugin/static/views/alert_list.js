@@ -7,18 +7,36 @@ import { measuredAt, row, shareWords } from "../marks/importance.js";
 import { linkToSamples } from "./links.js";
 
 const FEATURES_OF_ALERT = 3;
+const ENTRIES = 14; // shown without being asked for
 
 /**
  * One entry an event; a click leads to what shows it.
  * @param {RunContext} context
  * @param {AlertRecord[]} alerts
  */
-export const alertList = (context, alerts) =>
-  h(
-    "ul",
-    { class: "alerts" },
-    eventsOf(alerts).map((event) => eventEntry(context, event)),
-  );
+export function alertList(context, alerts) {
+  const entries = eventsOf(alerts).map((event) => eventEntry(context, event));
+  const folded = entries.slice(ENTRIES);
+  return h("ul", { class: "alerts" }, entries.slice(0, ENTRIES), folded.length ? fold(context.name, folded) : null);
+}
+
+/** The run whose folded alerts are shown: the list is made anew at every drawing. */
+let unfolded = "";
+
+/**
+ * What of a long list is shown when one asks for it.
+ * @param {string} run
+ * @param {HTMLElement[]} entries
+ */
+function fold(run, entries) {
+  const ontoggle = () => {
+    if (details.open) unfolded = run;
+    else if (unfolded === run) unfolded = "";
+  };
+  const title = h("summary", {}, `${entries.length} more`);
+  const details = h("details", { open: unfolded === run, ontoggle }, title, h("ul", {}, entries));
+  return h("li", {}, details);
+}
 
 /**
  * @param {RunContext} context
@@ -80,7 +98,7 @@ const TITLES_OF_CHANGES = ["feature", "share", "now", "z"];
 function movesTable(context, event) {
   const rows = event.flatMap((alert) => moveRows(context, alert));
   if (!rows.length) return null;
-  const titles = TITLES[event[0].source] ?? [...TITLES_OF_CHANGES, `seen by, ${context.run.unit}`];
+  const titles = TITLES[event[0].source] ?? [...TITLES_OF_CHANGES, `seen on, ${context.run.unit}`];
   const head = titles.map((title) => h("th", { scope: "col" }, title));
   return h("table", {}, h("tr", {}, head), rows);
 }

@@ -9,7 +9,9 @@ import { set, state } from "../core/state.js";
 import { BEFORE, capitalized, moment, named } from "../core/updates.js";
 import { alertedFeatures } from "../marks/importance.js";
 import { dumbbell } from "../marks/slopes.js";
+import { changeTile } from "../marks/change_tile.js";
 import { barsTile, seriesTile, tileValues, tokensRow } from "../marks/tiles.js";
+import { linkToSample } from "./links.js";
 
 /** @typedef {import("../core/gallery.js").Gallery} Gallery */
 /** @typedef {import("../core/gallery.js").GalleryReader} GalleryReader */
@@ -17,10 +19,11 @@ import { barsTile, seriesTile, tileValues, tokensRow } from "../marks/tiles.js";
 /** @typedef {{reading: Reading, name: string | HTMLElement}} Side */
 /** @typedef {{gallery: Gallery, name: string | HTMLElement}} ReadSide */
 
-const COLUMNS_OF_IMAGES = 12;
-const COLUMNS_OF_TILES = 3;
 const IMAGE = 64; // pixels
-const FIRST_COLUMN = 112; // pixels
+const NARROWEST_IMAGE = 56; // pixels of a column
+const NARROWEST_TILE = 220;
+const FIRST_COLUMN = 112;
+const GAP = 12;
 
 /**
  * The ticked runs that explain the same samples: only these can be put beside each other.
@@ -56,9 +59,8 @@ export function compare(root, context, method, reader) {
   const section = panel("c12", title, { help: "compare", note: table.legends(), csv: () => comparisonNumbers(read) });
   const verdict = table.verdict();
   if (verdict !== null) section.append(h("p", {}, verdict));
-  section.append(table.box);
   root.append(h("div", { class: "grid" }, section));
-  table.fill(section.clientWidth);
+  section.append(...table.blocks(section.clientWidth));
 }
 
 /**
@@ -168,7 +170,10 @@ function runPick(chosen, others) {
   return node;
 }
 
-/** Rows of what is compared: the inputs, each side, and where the sides are alike what changed between them. */
+/**
+ * Rows of what is compared: the inputs, each side, and where the sides are alike what changed between them. Every chosen sample
+ * is a column; where they are too many for the width they go on below.
+ */
 class ComparisonTable {
   #context;
   #sides;
@@ -196,10 +201,7 @@ class ComparisonTable {
       first.size === second.size &&
       first.length === second.length;
     const ordered = second && state.compare !== "methods" ? second : first;
-    this.#samples = ordered.sorted().slice(0, this.#image ? COLUMNS_OF_IMAGES : COLUMNS_OF_TILES);
-    const column = `minmax(${this.#image ? 56 : 220}px, 1fr)`;
-    const columns = `${FIRST_COLUMN}px repeat(${this.#samples.length}, ${column})`;
-    this.box = h("div", { class: "compare", style: { gridTemplateColumns: columns } });
+    this.#samples = ordered.sorted();
   }
 
   /** The two sides, where they can be compared number by number. */
@@ -221,35 +223,56 @@ class ComparisonTable {
     return this.#pair && verdict(this.#pair.before, this.#pair.after);
   }
 
-  /** @param {number} width of the section */
-  fill(width) {
-    const column = Math.floor((width - FIRST_COLUMN - 12) / this.#samples.length) - 12;
-    this.#row("Input", "true class", (sample) => this.#inputCell(sample));
-    for (const { gallery, name } of this.#sides) {
-      this.#row(name, sideNote(gallery), (sample) => this.#sideCell(gallery, sample, column));
-    }
-    if (!this.#pair) return;
-    const { before, after } = this.#pair;
-    if (this.#image) {
-      const note = "second minus first, share that moved";
-      this.#row("Change", note, (sample) => changeCell(before, after, sample));
-    }
-    if (before.percents) {
-      const note = before.classes ? "in the true class" : "in the explained label";
-      this.#row("Confidence", note, (sample) =>
-        h("div", {}, dumbbell(before.confidence(sample), after.confidence(sample))),
-      );
-    }
+  /**
+   * The samples in blocks of as many columns as the width has room for.
+   * @param {number} width of the section
+   */
+  blocks(width) {
+    const narrowest = this.#image ? NARROWEST_IMAGE : NARROWEST_TILE;
+    const fitting = Math.max(1, Math.floor((width - FIRST_COLUMN) / (narrowest + GAP)));
+    const count = Math.ceil(this.#samples.length / fitting);
+    const columns = Math.ceil(this.#samples.length / count); // as many in each block
+    return Array.from({ length: count }, (_, k) => {
+      return this.#block(this.#samples.slice(k * columns, (k + 1) * columns), columns, width, k === 0);
+    });
   }
 
   /**
-   * @param {string | HTMLElement} name
-   * @param {string} note
-   * @param {(sample: number) => HTMLElement} cell
+   * @param {number[]} samples
+   * @param {number} columns
+   * @param {number} width
+   * @param {boolean} first in which the sides are chosen
    */
-  #row(name, note, cell) {
-    const head = typeof name === "string" ? h("b", {}, breakable(name)) : name;
-    this.box.append(h("div", { class: "side" }, head, note), ...this.#samples.map(cell));
+  #block(samples, columns, width, first) {
+    const gridTemplateColumns = `${FIRST_COLUMN}px repeat(${columns}, minmax(0, 1fr))`;
+    const box = h("div", { class: "compare", style: { gridTemplateColumns } });
+    const column = Math.floor((width - FIRST_COLUMN) / columns) - GAP;
+    /**
+     * @param {Child} name
+     * @param {string} note
+     * @param {(sample: number) => HTMLElement} cell
+     */
+    const addRow = (name, note, cell) => {
+      const head = typeof name === "string" ? h("b", {}, breakable(name)) : name;
+      box.append(h("div", { class: "side" }, head, note), ...samples.map(cell));
+      for (let k = samples.length; k < columns; k++) box.append(h("div", {}));
+    };
+    addRow("Input", "true class", (sample) => this.#inputCell(sample));
+    for (const { gallery, name } of this.#sides) {
+      const shown = first || typeof name === "string" ? name : chosenOf(name);
+      addRow(shown, sideNote(gallery), (sample) => this.#sideCell(gallery, sample, column));
+    }
+    if (!this.#pair) return box;
+    const { before, after } = this.#pair;
+    const note = this.#image ? "second minus first, share that moved" : "second minus first";
+    addRow("Change", note, (sample) =>
+      this.#image ? changeCell(before, after, sample) : changeTile(before, after, sample, column),
+    );
+    if (before.percents) {
+      const of = before.classes ? "in the true class" : "in the explained label";
+      addRow("Confidence", of, (sample) => h("div", {}, dumbbell(before.confidence(sample), after.confidence(sample))));
+    }
+    return box;
   }
 
   /** @param {number} sample */
@@ -260,7 +283,14 @@ class ComparisonTable {
     const target = gallery.explainsAnother(sample) && h("span", { class: "speaks" }, gallery.sides([sample])[1]);
     const slice = this.#slice(sample);
     const input = this.#image && gallery.input ? canvasOf(gallery.inputImage(sample, IMAGE, slice)) : null;
-    return h("div", { class: "col" }, h("b", {}, name), target, input);
+    const attributes = {
+      type: "button",
+      class: "col",
+      title: `See sample ${sample}`,
+      "data-key": `compared ${sample}`,
+      onclick: () => set(linkToSample(sample)),
+    };
+    return h("button", attributes, h("b", {}, name), target, input);
   }
 
   /**
@@ -310,6 +340,12 @@ class ComparisonTable {
     return barsTile(gallery, sample, width, alerted, reach);
   }
 }
+
+/**
+ * What a side's menu says, where it is not chosen.
+ * @param {HTMLElement} menu
+ */
+const chosenOf = (menu) => (menu instanceof HTMLSelectElement ? (menu.selectedOptions[0]?.textContent ?? "") : "");
 
 /** @param {Gallery} gallery */
 function sideNote({ run, notFiniteSince, score }) {

@@ -25,7 +25,8 @@ import {
 import { alertList } from "./alert_list.js";
 import { BaseView } from "./view.js";
 
-const STRIP = 24; // maps of a strip
+const STRIP = 24; // maps of a strip,
+const ANCHORS = 12; // and of one that leaves epochs out
 const RUNS_COMPARED = 6;
 const FEATURES_COMPARED = 10;
 
@@ -134,8 +135,10 @@ function ranksPanel(context, source, importance) {
     height: 296 + context.spare,
     label: `Rank of the ten most important features over ${context.run.unit}s`,
   });
-  const note = `${vocabulary.sources[source]}, rank 1 on top`;
   const csv = importance && (() => ranksOverTime(importance, run.unit));
+  const anchors = figureBehind(context, "rank_bump", { source, epoch }, false)?.layout.meta?.anchors;
+  const some = anchors ? `, at ${anchors} of ${importance?.epochs.length ?? run.epochs.length} ${run.unit}s` : "";
+  const note = `${vocabulary.sources[source]}, rank 1 on top${some}`;
   const gaps = importance ? lacking(run, importance, epoch) : null;
   return panel("c7", "Rank of the ten most important features", { help: "rank_bump", note, csv }, ranks, gaps);
 }
@@ -201,14 +204,14 @@ function imageMaps(context, importance, cells) {
 }
 
 /**
- * The map at every epoch, or at twenty-four of them; a click goes there.
+ * The map at every epoch, or at twelve of them, alerts among these; a click goes there.
  * @param {RunContext} context
  * @param {Importance} importance
  * @param {Cells} cells
  */
 function strip({ run, epoch }, { epochs, share }, cells) {
   const alerted = new Set(alarmsOf(run).map((alert) => alert.epoch));
-  const places = evenly(epochs.length, STRIP);
+  const places = anchorsOf(epochs, alerted);
   const hi = largest(share.data);
   const current = places.reduce((best, i) => (epochs[i] <= epoch ? i : best), places[0]);
   const plane = new CellPlane(cells);
@@ -237,13 +240,20 @@ function strip({ run, epoch }, { epochs, share }, cells) {
 }
 
 /**
- * All of n places, or so many of them, evenly spread.
- * @param {number} n
- * @param {number} count
+ * All places, or some evenly spread, each of which gives way to the first alert nearer to it than to any other.
+ * @param {number[]} epochs
+ * @param {Set<number>} alerted
  */
-function evenly(n, count) {
-  if (n <= count) return Array.from({ length: n }, (_, i) => i);
-  return [...new Set(Array.from({ length: count }, (_, k) => Math.round((k * (n - 1)) / (count - 1))))];
+function anchorsOf(epochs, alerted) {
+  const n = epochs.length;
+  if (n <= STRIP) return epochs.map((_, i) => i);
+  const even = Array.from({ length: ANCHORS }, (_, k) => Math.round((k * (n - 1)) / (ANCHORS - 1)));
+  const half = (n - 1) / (ANCHORS - 1) / 2;
+  const alerts = epochs.flatMap((epoch, i) => (alerted.has(epoch) ? [i] : []));
+  return even.map((place, k) => {
+    if (k === 0 || k === ANCHORS - 1) return place;
+    return alerts.find((at) => Math.abs(at - place) < half) ?? place;
+  });
 }
 
 /**

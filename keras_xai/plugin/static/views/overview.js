@@ -1,5 +1,5 @@
 /** Overview: what happened in this run? One screen, nothing to set. */
-import { firstChange } from "../core/alerts.js";
+import { alarmsOf, CHANGES, firstChange } from "../core/alerts.js";
 import { chart, figureBehind, scoreKeys } from "../core/chart.js";
 import { legend, token } from "../core/colour.js";
 import { absent, Deferred, h, key, panel, percent } from "../core/dom.js";
@@ -17,16 +17,21 @@ import {
   order,
   row,
 } from "../marks/importance.js";
+import { markedSample } from "../marks/input_pixels.js";
 import { slope } from "../marks/slopes.js";
 import { figurePanel } from "./figure_panel.js";
 import { linkToSamples } from "./links.js";
 import { compactEvidence } from "./reliance_gap.js";
+import { samplesPanel } from "./samples_panel.js";
 import { BaseView } from "./view.js";
 
 const CHART_HEIGHT = 192;
 const SLOPE_HEIGHT = 184;
 const FEATURES = 7; // of a table, drawn as slopes
 const MOVED = 3; // features that rose, and that fell
+const FALLEN = 2; // of a table: features that fell most, beside the most important ones
+const MARKED_SIZE = 72; // pixels of the sample beside the sentence
+const MARKED_FEATURES = 3;
 const ROWS_UNTIL_KNOWN = 6;
 
 export class OverviewView extends BaseView {
@@ -46,19 +51,23 @@ export class OverviewView extends BaseView {
     const importance = source ? server.read("importance", { run: name, source }, run.stamp) : undefined;
     const deferred = new Deferred();
     const importances = importancePanel(context, importance, summary, deferred);
-    const moved = () => movedPanel(context, importance, summary, deferred);
-    // What stood in the training rows from the start comes first, and where nothing else was an alarm nothing moved.
+    // What stood in the training rows from the start comes first.
     const panels = summary.gap
       ? [
           compactEvidence(context, CHART_HEIGHT + context.spare),
           importances,
           driftPanel(context, source, "c4"),
           lossPanel(context),
-          firstChange(run, epoch) ? moved() : null,
           healthPanel(context),
         ]
-      : [driftPanel(context, source, "c7"), importances, lossPanel(context), moved(), healthPanel(context)];
-    panels.unshift(lead(summary, run, epoch), facts(summary));
+      : [
+          driftPanel(context, source, "c7"),
+          importances,
+          lossPanel(context),
+          ...storyPanel(context, importance, summary, deferred),
+          healthPanel(context),
+        ];
+    panels.unshift(lead(summary, context, importance), facts(summary));
     panels.push(
       ...figurePanel(context, { name: "slice_accuracy", span: "c7", ofEpoch: true }),
       ...figurePanel(context, { name: "slice_importance", span: "c5", still: true, ofEpoch: true }),
@@ -81,14 +90,41 @@ export class OverviewView extends BaseView {
 const sourceOf = (run) => /** @type {Source[]} */ (["live", "clean"]).find((source) => run.sources[source]);
 
 /**
+ * The sentence, and beside it where on a picture the features lie that it names.
  * @param {Summary} summary
- * @param {Run} run
- * @param {number} epoch
+ * @param {RunContext} context
+ * @param {Importance | undefined} importance
  */
-function lead(summary, run, epoch) {
+function lead(summary, context, importance) {
+  const { run, epoch } = context;
   const advice = summary.advice ? h("p", { class: "advice" }, summary.advice) : null;
   const detail = h("p", {}, summary.detail, " ", leadLink(summary, run, epoch));
-  return h("div", { class: "lead c12" }, h("h1", {}, summary.sentence), faults(summary), advice, detail);
+  const heading = h("h2", { class: "hidden" }, "What was recorded");
+  const words = h("div", {}, h("h1", {}, summary.sentence), faults(summary), advice, detail, heading);
+  return h("div", { class: "lead c12" }, words, importance && markedFeatures(context, importance, summary));
+}
+
+/**
+ * A sample with frames around the blocks of the alarm that the sentence tells; null where no picture says more than the words.
+ * @param {RunContext} context
+ * @param {Importance} importance
+ * @param {Summary} summary
+ */
+function markedFeatures({ run, name, epoch, server }, importance, summary) {
+  const cells = cellsOf(run, importance);
+  if (!summary.alarm || !cells || !run.probe?.stored) return null;
+  const sources = summary.gap ? ["gap"] : CHANGES;
+  const alert = alarmsOf(run).find(
+    ({ epoch: at, source, features }) =>
+      at <= epoch && sources.includes(source) && features.some(([feature]) => feature === summary.feature),
+  );
+  const named = (alert?.features ?? []).slice(0, MARKED_FEATURES).map(([feature]) => feature);
+  const marked = named.map((feature) => importance.names.indexOf(feature)).filter((cell) => cell >= 0);
+  const inputs = marked.length ? server.read("inputs", { run: name }, "once") : undefined;
+  if (!inputs) return null;
+  const words = `${named.join(", ")} on sample 0`;
+  const picture = markedSample(inputs, cells, marked, MARKED_SIZE, words);
+  return picture && h("figure", { title: words }, picture);
 }
 
 /**
@@ -168,18 +204,13 @@ function importancePanel(context, importance, summary, deferred) {
   const first = measuredAt(importance, importance.epochs[0]);
   const cells = cellsOf(run, importance);
   const gaps = lacking(run, importance, epoch);
-  if (!cells) {
-    const note = `share, ${run.unit} ${importance.epochs[first]} → ${importance.epochs[at]}`;
-    const out = panel(
-      "c5",
-      "Most important features",
-      { help: "importance", note, csv: () => sharesOverTime(importance, run.unit) },
-      gaps,
-    );
-    const features = order(row(importance.share, at)).slice(0, FEATURES);
-    return deferred.add(out, slopeBetween(context, importance, first, at, features));
-  }
   const before = measuredAt(importance, summary.before);
+  if (!cells) {
+    const note = `share, ${run.unit} ${importance.epochs[before]} → ${importance.epochs[at]}`;
+    const about = { help: "importance", note, csv: () => sharesOverTime(importance, run.unit) };
+    const out = panel("c5", "Most important features", about, gaps);
+    return deferred.add(out, slopeBetween(context, importance, before, at, leading(importance, before, at)));
+  }
   const places = [{ place: first, title: run.unit === "epoch" ? "First epoch" : "First update" }];
   if (summary.alarm && before > 0 && before < at) places.push({ place: before, title: "Before the alert" });
   places.push({ place: at, title: nowWords(importance, epoch) });
@@ -197,6 +228,19 @@ function importancePanel(context, importance, summary, deferred) {
     sliceOrder(cells),
     gaps,
   );
+}
+
+/**
+ * The most important features, and those that were important before and fell most.
+ * @param {Importance} importance
+ * @param {number} before
+ * @param {number} at
+ */
+function leading(importance, before, at) {
+  const [from, to] = [row(importance.share, before), row(importance.share, at)];
+  const fallen = order(from.map((share, i) => share - to[i])).slice(0, FALLEN);
+  const others = order(to).filter((i) => !fallen.includes(i));
+  return [...others.slice(0, FEATURES - FALLEN), ...fallen];
 }
 
 /**
@@ -230,21 +274,33 @@ function lossPanel(context) {
 }
 
 /**
- * The features that rose and fell most since before the alert.
+ * What else tells of the run: the blocks that rose and fell since before an alert, which the maps beside it do not name; else
+ * samples; where none were explained, features, if the panel of the most important ones leaves any out.
  * @param {RunContext} context
  * @param {Importance | undefined} importance
+ * @param {Summary} summary
+ * @param {Deferred} deferred
+ * @returns {HTMLElement[]}
+ */
+function storyPanel(context, importance, summary, deferred) {
+  const { run, epoch, spare } = context;
+  const changed = firstChange(run, epoch) !== undefined;
+  if (changed && importance && cellsOf(run, importance)) return [movedPanel(context, importance, summary, deferred)];
+  const samples = samplesPanel(context, summary, CHART_HEIGHT + spare, deferred);
+  if (samples) return [samples];
+  if (!importance || importance.names.length <= FEATURES) return [];
+  return [movedPanel(context, importance, summary, deferred)];
+}
+
+/**
+ * The features that rose and fell most since before the alert.
+ * @param {RunContext} context
+ * @param {Importance} importance
  * @param {Summary} summary
  * @param {Deferred} deferred
  */
 function movedPanel(context, importance, summary, deferred) {
   const title = "What rose and fell";
-  if (!importance)
-    return panel(
-      "c4",
-      title,
-      { help: "importance_change" },
-      importanceNote(context.run, "Importance was not recorded."),
-    );
   const before = measuredAt(importance, summary.before);
   const at = measuredAt(importance, context.epoch);
   const [from, to] = [row(importance.share, before), row(importance.share, at)];

@@ -544,7 +544,7 @@ function trajectory(context, gallery, sample, deferred, height = 20) {
 const choosing = (gallery, sample) => ({
   type: "button",
   "aria-pressed": String(sample === state.sample),
-  "aria-label": gallery.describe(sample),
+  "aria-description": gallery.describe(sample),
   "data-key": `sample ${sample}`,
   onclick: () => set({ sample }),
 });

@@ -97,10 +97,11 @@ function chosenRow(rows) {
 }
 
 /**
- * Rows of twenty pixels; many variables share what a screen has.
+ * Rows of twenty pixels, higher ones in a tall window; many variables share what a screen has.
  * @param {number} rows
+ * @param {number} spare
  */
-const heightOf = (rows) => 28 + rows * Math.max(1.5, Math.min(20, 420 / rows));
+const heightOf = (rows, spare) => 28 + rows * Math.max(1.5, Math.min(20 + spare / 6, (420 + spare) / rows));
 
 /** @param {Vocabulary} vocabulary */
 const statisticOf = ({ statistics }) => (statistics[state.statistic] ? state.statistic : "rms");
@@ -128,7 +129,7 @@ function heatMapPanel(context, by, variable) {
     chosen: variable,
     label: `${title} by ${by === "layers" ? "layer" : "variable"} and ${run.unit}`,
     onrow: (row) => ({ variable: row }),
-    height: heightOf(run[by].length),
+    height: heightOf(run[by].length, context.spare),
   });
   return panel("c12", title, { help: "heat_map", note }, heatMap);
 }
@@ -154,7 +155,7 @@ function healthNote({ server, run, name, epoch }, unread) {
  */
 function variablePanels(context, variable, by) {
   const colour = runColour(context.place(context.name));
-  const height = CHART_HEIGHT + context.spare;
+  const height = CHART_HEIGHT + 1.25 * context.spare;
   const parameters = { statistic: statisticOf(context.vocabulary), by };
   const { rows, labels } = figureBehind(context, "heat_map", parameters, false)?.layout.meta ?? {};
   const name = labels?.[rows?.indexOf(variable) ?? -1] ?? variable;

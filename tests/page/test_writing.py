@@ -40,10 +40,14 @@ def test_the_page_stands_alone_and_names_are_text(logs, tmp_path, browser):
     tab.on("dialog", lambda d: errors.append(d.message))
     tab.goto(page.as_uri())
     tab.locator(".js-plotly-plot .main-svg").first.wait_for()
-    assert "the model moved its reliance" in tab.locator("h2 + p").inner_text()
-    assert HOSTILE in tab.locator("table").inner_text()
+    assert "the model moved its reliance" in tab.locator("summary .sentence").inner_text()
+    assert tab.locator("table.runs td.feature").inner_text() == HOSTILE
     assert HOSTILE in tab.locator("body").inner_text()
     assert tab.locator("img").count() == 0
+    buttons = tab.locator(".modebar-btn").evaluate_all(
+        "(all) => [...new Set(all.map((button) => button.dataset.title))]"
+    )
+    assert buttons == ["Download plot as a PNG"]  # not plotly's own, which sends the chart to its makers
     assert (requests, errors) == ([], [])
     tab.close()
 
@@ -52,7 +56,8 @@ def test_what_was_not_recorded_is_said(logs, tmp_path):
     """No gradients, attributions or mappings: words where the figures would be."""
     text = kx.report(logs, tmp_path / "report.html").read_text()
     for title in ("Weight gradients", "Attributions", "Mappings"):
-        assert re.search(rf"<h3>{title}</h3>\s*<p>Nothing to show: \w+ was not among the callbacks", text)
+        assert re.search(rf"<p>{title}: \w+ was not among the callbacks\.</p>", text)
+        assert f"<h3>{title}</h3>" not in text
 
 
 def test_a_shortcut_of_the_training_rows_is_told_with_what_to_do(tmp_path):
@@ -60,13 +65,13 @@ def test_a_shortcut_of_the_training_rows_is_told_with_what_to_do(tmp_path):
     ShortcutRun(tmp_path / "logs").write()
     text = kx.report(tmp_path / "logs", tmp_path / "report.html").read_text()
     sentence = SENTENCE.format("leak")
-    assert f"<p>{sentence[0].upper()}{sentence[1:]}.</p>" in text
+    assert f'<p class="sentence">{sentence[0].upper()}{sentence[1:]}.</p>' in text
     assert (
         f"{sentence}<br>live rows beside the probe, epoch 3: leak (probe 1.0\u00a0%, training rows 38\u00a0%, z +9.0)"
         in text
     )
     assert "See docs/what_to_do_about_an_alert.md#a-training-only-shortcut.</td>" in text
-    assert '<td class="alarm">epoch 3</td>' in text or "<td class=alarm>epoch 3</td>" in text
+    assert '<td class="alarm">epoch 3</td>' in text
     assert "<td>epoch 5</td><td>rows differ</td>" in text
     assert "<td>leak</td><td>7</td><td>1</td><td>2.5</td><td>80\u00a0%</td>" in text
     assert "<h3>Training rows beside probe</h3>" in text
@@ -97,26 +102,44 @@ def test_the_command_says_where_the_page_is(logs, tmp_path, capsys):
 
 
 def test_a_run_that_cannot_be_shown_says_so_and_the_others_are_shown(logs, tmp_path, monkeypatch):
-    """By name, with the reason."""
-    from keras_xai.run import Run
+    """By name, with the reason; in the table too."""
+    from keras_xai.page import run_section
 
-    story = Run.figure
-    writer = Writer(logs / "run2" / "keras_xai")
-    writer.write([Epoch(0, 0.0, 1.0, 0.1, 1e-3, {"loss": 1.0})])
-    writer.close()
+    _one_epoch(logs / "run2")
+    summary = run_section.summary
 
-    def fail(run, name, **options):
+    def fail(run):
         if len(run.epochs) == 1:
             raise RuntimeError("planted <b>\n")
-        return story(run, name, **options)
+        return summary(run)
 
-    monkeypatch.setattr(Run, "figure", fail)
+    monkeypatch.setattr(run_section, "summary", fail)
     text = kx.report(logs, tmp_path / "report.html").read_text()
-    assert re.search(r"run2</h2>\s*<p>This run cannot be shown: RuntimeError: planted &lt;b&gt;\\n</p>", text)
+    assert '<p class="sentence">This run cannot be shown: RuntimeError: planted &lt;b&gt;\\n</p>' in text
+    assert re.findall(r'<a href="#run\d">(.*)</a>', text) == ["run1", "run2"]
     assert text.count("<h3>Importance &amp; drift</h3>") == 1
 
 
-@pytest.mark.parametrize("fault", ["keras_xai.page._page", "os.replace", "pathlib.Path.write_text"])
+def test_a_figure_that_cannot_be_drawn_says_so_and_the_others_are_drawn(logs, tmp_path, monkeypatch):
+    """The run stands with all else that it has."""
+    from keras_xai.figures import FIGURES
+
+    def fail(run, look, **options):
+        raise RuntimeError("planted <b>")
+
+    monkeypatch.setitem(FIGURES, "overview", fail)
+    text = kx.report(logs, tmp_path / "report.html").read_text()
+    assert '<p class="fault">Overview: it cannot be drawn, RuntimeError: planted &lt;b&gt;.</p>' in text
+    assert text.count("<h3>Importance &amp; drift</h3>") == 1
+
+
+def _one_epoch(directory):
+    writer = Writer(directory / "keras_xai")
+    writer.write([Epoch(0, 0.0, 1.0, 0.1, 1e-3, {"loss": 1.0})])
+    writer.close()
+
+
+@pytest.mark.parametrize("fault", ["keras_xai.page.writing.html_of", "os.replace", "pathlib.Path.write_text"])
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
 def test_no_draft_is_left_behind(logs, tmp_path, monkeypatch, fault, error):
     """Whatever ends the writing, at whatever moment; the page of before stands."""
@@ -146,7 +169,7 @@ def test_two_runs_of_one_title_are_both_shown(logs, tmp_path, monkeypatch):
         writer.close()
     Path("run1/run1/keras_xai-2").rename("run1/run1/keras_xai")
     text = kx.report("run1", tmp_path / "report.html").read_text()
-    assert re.findall(r'<h2 id="run\d">([^<]*)</h2>', text) == [".", "keras_xai-2", "run1"]
+    assert re.findall(r"<h2>([^<]*)</h2>", text) == [".", "keras_xai-2", "run1"]
 
 
 def test_a_directory_that_is_no_utf8_is_reported(logs, tmp_path):
