@@ -60,6 +60,7 @@ RANKED_FEATURES = 10
 MAP_ROWS = 13
 MAX_RANKED_UPDATES = 60  # of more the lines of ranks would be a tangle:
 RANK_ANCHORS = 12  # then ranks are drawn at so many of them
+MAX_BOLD_LINES = 5  # features of alerts: of more the chart would be one red tangle
 DEFAULT_LIMIT = 6.0  # for the scale of an empty chart
 
 
@@ -259,6 +260,7 @@ def _rank_lines(
     """Return a line for each feature, those of alerts on top."""
     below = lowest + 0.7
     lines = []
+    width = 3.0 if sum(importance.names[f] in alerted for f in features) <= MAX_BOLD_LINES else 1.75
     for f in sorted(features, key=lambda f: importance.names[f] in alerted):
         name, is_alerted = importance.names[f], importance.names[f] in alerted
         x, y = s_curve(importance.updates[anchors], np.minimum(rank[anchors, f], below))
@@ -271,7 +273,10 @@ def _rank_lines(
                 "y": packed(y),
                 "name": text(name),
                 "hoverinfo": "skip",
-                "line": {"color": look["alarm"] if is_alerted else look["text-3"], "width": 3 if is_alerted else 1.25},
+                "line": {
+                    "color": look["alarm"] if is_alerted else look["text-3"],
+                    "width": width if is_alerted else 1.25,
+                },
                 "opacity": 1 if is_alerted else 0.5,
                 "meta": {"follows": True},
             }

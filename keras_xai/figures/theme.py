@@ -25,7 +25,7 @@ from keras_xai.updates import named
 Figure = dict[str, Any]
 
 WHOLE_NAME = 10_000  # letters
-ALERT_ROOM = 0.025  # of the axis: marks of alerts that are nearer would touch
+ALERT_ROOM = 0.04  # of the axis: marks of alerts that are nearer would touch
 WORDS_ROOM = 0.15  # of the axis, to the next mark: room for words beside a mark
 MAX_EPOCH_ENDS = 30  # of more the lines would be a grey wall
 

@@ -300,11 +300,11 @@ def test_a_long_run_costs_few_marks():
 
 
 def test_alerts_that_would_touch_are_one_mark():
-    """Those nearer than a fortieth of the axis are a shaded span with their number; the others have a line each."""
+    """Those nearer than a twenty-fifth of the axis are a shaded span with their number; the others have a line each."""
     panel = {"layout": {"shapes": [], "annotations": [], "xaxis": {"range": [0, 999]}}}
-    mark_alerts(LIGHT, panel, [100, 110, 125, 125, 500, 520, 560, 980])
+    mark_alerts(LIGHT, panel, [100, 110, 125, 125, 500, 520, 580, 980])
     spans = [(shape["x0"], shape["x1"]) for shape in panel["layout"]["shapes"]]
-    assert spans == [(100, 125), (500, 520), (560, 560), (980, 980)]
+    assert spans == [(100, 125), (500, 520), (580, 580), (980, 980)]
     assert [mark["text"] for mark in panel["layout"]["annotations"]] == ["▼ 3 alerts", "▼2", "▼", "▼"]
     mark_alerts(LIGHT, panel, [])
     assert len(panel["layout"]["shapes"]) == 4

@@ -488,7 +488,7 @@ class Frame {
 
   view = h(
     "div",
-    { id: "view", role: "tabpanel" },
+    { id: "view", role: "tabpanel", tabindex: 0 },
     message("Reading the runs", "Attributions first, charts a moment later."),
   );
   main = h("main", { tabindex: -1 }, this.view);

@@ -64,6 +64,19 @@ export function at(name, t, alpha = 1) {
 }
 
 /**
+ * The ink, black or white, that can be read on a colour of a map: WCAG's relative luminance decides.
+ * @param {ColourMap} name
+ * @param {number} t
+ */
+export function inkOn(name, t) {
+  const linear = table(name)[Math.round(255 * Math.min(1, Math.max(0, t)))].map((part) => {
+    const value = part / 255;
+    return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.179 ? "#000" : "#fff";
+}
+
+/**
  * A legend that names both its ends.
  * @param {ColourMap} name
  * @param {string} low

@@ -1,5 +1,5 @@
 /** One sample's attribution where it is no image: signed bars, shaded tokens, a line with shaded steps. */
-import { at, dark, token } from "../core/colour.js";
+import { at, inkOn, token } from "../core/colour.js";
 import { aligned, clip, fitted, h, hint, linear, s, short, widthOf } from "../core/dom.js";
 
 /** @typedef {import("../core/gallery.js").Gallery} Gallery */
@@ -248,9 +248,9 @@ export function tokensRow(gallery, sample, reach = commonReach(gallery, sample))
  */
 function shade(gallery, share) {
   const size = Math.min(1, Math.abs(share));
-  const background = gallery.magnitudes ? at("sequential", size) : at("diverging", 0.5 + 0.5 * share);
-  const ink = dark() ? "#1c1c1c" : "#fff";
-  return { background, color: size > 0.5 ? ink : "" };
+  if (gallery.magnitudes) return { background: at("sequential", size), color: inkOn("sequential", size) };
+  const place = 0.5 + 0.5 * share;
+  return { background: at("diverging", place), color: inkOn("diverging", place) };
 }
 
 /**

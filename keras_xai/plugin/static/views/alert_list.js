@@ -96,7 +96,7 @@ const TITLES_OF_CHANGES = ["feature", "share", "now", "z"];
  * @param {AlertRecord[]} event
  */
 function movesTable(context, event) {
-  const rows = event.flatMap((alert) => moveRows(context, alert));
+  const rows = event.flatMap((alert) => moveRows(context, alert, event[0].source));
   if (!rows.length) return null;
   const titles = TITLES[event[0].source] ?? [...TITLES_OF_CHANGES, `seen on, ${context.run.unit}`];
   const head = titles.map((title) => h("th", { scope: "col" }, title));
@@ -109,10 +109,17 @@ const SPEAKS = { 1: " speaks for the explained class", "-1": " speaks against th
 /**
  * @param {RunContext} context
  * @param {AlertRecord} alert
+ * @param {AlertSource} first the source of its event, which decides what the columns are
  */
-function moveRows(context, alert) {
+function moveRows(context, alert, first) {
   const { source } = alert;
   if (source === "rule") return alert.features.map(([name, limit, value]) => plainRow(name, [value, limit], []));
+  if (source === "gap" && first !== "gap") {
+    const seenOn = `gap, ${alert.epoch}`;
+    return alert.features.map(([name, probe, live, , z]) =>
+      plainRow(name, [], [`${signedPercent(probe)} → ${signedPercent(live)}`, "–", signed(z, 1), seenOn]),
+    );
+  }
   if (source === "gap") {
     return alert.features.map(([name, probe, live, , z]) => plainRow(name, [probe, live], [signed(z, 1)]));
   }

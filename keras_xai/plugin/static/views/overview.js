@@ -63,9 +63,7 @@ export class OverviewView extends BaseView {
       : [
           driftPanel(context, source, "c7"),
           importances,
-          lossPanel(context),
-          ...storyPanel(context, importance, summary, deferred),
-          healthPanel(context),
+          ...secondRow(context, storyPanel(context, importance, summary, deferred)),
         ];
     panels.unshift(lead(summary, context, importance), facts(summary));
     panels.push(
@@ -258,15 +256,18 @@ function slopeBetween(context, importance, before, after, features) {
   return (width) => slope(width, SLOPE_HEIGHT + context.spare, data);
 }
 
-/** @param {RunContext} context */
-function lossPanel(context) {
+/**
+ * @param {RunContext} context
+ * @param {string} span
+ */
+function lossPanel(context, span = "c4") {
   const { logs } = context.run;
   if (!logs.includes("loss"))
-    return panel("c4", "Loss", { help: "loss" }, h("p", { class: "note" }, "No loss in the logs."));
+    return panel(span, "Loss", { help: "loss" }, h("p", { class: "note" }, "No loss in the logs."));
   const colour = token("text-2");
   const keys = h("span", {}, key("training", colour), logs.includes("val_loss") && key("validation", colour, "dotted"));
   return panel(
-    "c4",
+    span,
     "Loss",
     { help: "loss", note: keys },
     chart(context, "loss", { height: CHART_HEIGHT + context.spare, label: `Loss over ${context.run.unit}s` }),
@@ -275,21 +276,28 @@ function lossPanel(context) {
 
 /**
  * What else tells of the run: the blocks that rose and fell since before an alert, which the maps beside it do not name; else
- * samples; where none were explained, features, if the panel of the most important ones leaves any out.
+ * samples; null where none were explained.
  * @param {RunContext} context
  * @param {Importance | undefined} importance
  * @param {Summary} summary
  * @param {Deferred} deferred
- * @returns {HTMLElement[]}
+ * @returns {HTMLElement | null}
  */
 function storyPanel(context, importance, summary, deferred) {
   const { run, epoch, spare } = context;
   const changed = firstChange(run, epoch) !== undefined;
-  if (changed && importance && cellsOf(run, importance)) return [movedPanel(context, importance, summary, deferred)];
-  const samples = samplesPanel(context, summary, CHART_HEIGHT + spare, deferred);
-  if (samples) return [samples];
-  if (!importance || importance.names.length <= FEATURES) return [];
-  return [movedPanel(context, importance, summary, deferred)];
+  if (changed && importance && cellsOf(run, importance)) return movedPanel(context, importance, summary, deferred);
+  return samplesPanel(context, summary, CHART_HEIGHT + spare, deferred);
+}
+
+/**
+ * Loss, story and health; without a story the others take its room.
+ * @param {RunContext} context
+ * @param {HTMLElement | null} story
+ */
+function secondRow(context, story) {
+  if (story) return [lossPanel(context), story, healthPanel(context)];
+  return [lossPanel(context, "c7"), healthPanel(context, "c5")];
 }
 
 /**
@@ -316,12 +324,15 @@ function movedPanel(context, importance, summary, deferred) {
   return deferred.add(out, slopeBetween(context, importance, before, at, [...rise, ...fall]));
 }
 
-/** @param {RunContext} context */
-function healthPanel(context) {
+/**
+ * @param {RunContext} context
+ * @param {string} span
+ */
+function healthPanel(context, span = "c4") {
   const title = "Gradient health";
   if (!context.run.variables.length) {
     return panel(
-      "c4",
+      span,
       title,
       { help: "gradient_health" },
       absent(context.run, "WeightGradients", "Not recorded", "kx.WeightGradients(log_dir)"),
@@ -340,5 +351,5 @@ function healthPanel(context) {
     label: `Size of the gradients by layer and ${context.run.unit}`,
     onrow: (variable) => ({ view: "weight_gradients", variable }),
   });
-  return panel("c4", title, { help: "gradient_health", note }, heatMap);
+  return panel(span, title, { help: "gradient_health", note }, heatMap);
 }
