@@ -62,7 +62,7 @@ READ_OF_OVERLAYS = {
 }
 # The members of a run that `payload.card` reads, and those that `payload.whole` reads as well.
 READ_FOR_CARD = ("history", "alerts", "flags", "stops", "probe_described")
-READ_FOR_RUN = ("probe", "weight_gradients", "importance", "importance_live", "data_score")
+READ_FOR_RUN = ("probe", "weight_gradients", "importance", "importance_live", "data_score", "chosen_rows")
 # Options of a panel that a request may give, as text and as whole numbers.
 TEXT_OPTIONS = ("source", "statistic", "variable", "method", "by", "layer")
 NUMBER_OPTIONS = ("epoch", "sample")
@@ -252,13 +252,18 @@ class Plugin(base_plugin.TBPlugin):
         _, run = self._run(request)
         if run.probe is None:
             raise errors.NotFoundError("this run wrote no probe")
-        return _bytes(request, payload.inputs(run.probe))
+        rows = _rows_beside_gallery(request, run)
+        samples = run.probe if rows is None else run.samples_of(rows)
+        if samples is None or (rows is not None and samples.size < len(rows)):
+            raise errors.NotFoundError("the inputs of these rows were not written")
+        return _bytes(request, payload.inputs(samples))
 
     @route
     def outputs(self, request: Request) -> Response:
         _, run = self._run(request)
         before = _update(request) == BEFORE
-        return _bytes(request, payload.outputs(run, _method(request, run), before=before))
+        chosen_at = _required_update(request) if "chosen" in request.args else None
+        return _bytes(request, payload.outputs(run, _method(request, run), before=before, chosen_at=chosen_at))
 
     @route
     def notebook(self, request: Request) -> Response:
@@ -287,7 +292,9 @@ class Plugin(base_plugin.TBPlugin):
     def _attribution(self, request: Request) -> tuple[Run, Attribution]:
         """Return a run, and its record of one method at one update."""
         _, run = self._run(request)
-        record = run.attribution(_method(request, run), _required_update(request))
+        method, update = _method(request, run), _required_update(request)
+        is_chosen = "chosen" in request.args
+        record = run.chosen_attribution(method, update) if is_chosen else run.attribution(method, update)
         if record is None:
             raise errors.NotFoundError(f"this method was not recorded at this {run.unit}, or its record is damaged")
         return run, record
@@ -340,7 +347,7 @@ class Plugin(base_plugin.TBPlugin):
             record = run.attribution(method, epoch)
             parts = arrays_of(record) if record is not None else []
             ranks = (3, 4) if record is not None and record.kind == "volume" else (3,)
-            images = [thumbnails(maps) if maps.ndim in ranks else None for maps in parts]
+            images = [_film_part(maps, ranks) for maps in parts]
             self._thumbnails.put(key, images, 1 + sum(image.nbytes for image in images if image is not None))
         return images[part] if part < len(images) else None
 
@@ -414,6 +421,13 @@ def _row(listed: ListedRun) -> dict[str, Any]:
     return {**payload.row(listed.reopen()), "stamp": listed.card["stamp"] if listed.card else ""}
 
 
+def _film_part(maps: Any, ranks: tuple[int, ...]) -> Any:
+    """Return the thumbnails of maps, and the values of a table (B, F) as they are; None of what a film does not show."""
+    if maps.ndim in ranks:
+        return thumbnails(maps)
+    return maps if maps.ndim == 2 else None
+
+
 def _options(request: Request, numbers: Sequence[str] = NUMBER_OPTIONS) -> dict[str, Any]:
     """Return the options of panels in a request, also those that its panel does not take."""
     options: dict[str, Any] = {key: request.args[key] for key in TEXT_OPTIONS if request.args.get(key)}
@@ -446,6 +460,14 @@ def _film_updates(run: Run, method: str) -> list[int]:
     """Return the updates of a film strip: the untrained model's, where it was recorded, before the others."""
     before = [BEFORE] if method in run.methods_before else []
     return [*before, *film_epochs(run.attribution_updates(method), alarm_epochs(run))]
+
+
+def _rows_beside_gallery(request: Request, run: Run) -> list[int] | None:
+    """Return the rows of the probe that a request names, or those chosen at the update it names; None for the gallery."""
+    if "chosen" in request.args:
+        return payload.rows_chosen_at(run, _required_update(request))
+    row = _integer(request, "row")
+    return None if row is None else [row]
 
 
 def _focused(request: Request, names: list[str]) -> str | None:

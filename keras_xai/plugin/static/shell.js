@@ -193,6 +193,9 @@ class Shell {
     return state.view === "probe_attributions";
   }
 
+  /** of the drawing that stands: another one begins at its top */
+  #viewShown = "";
+
   get #view() {
     return this.#views[state.view];
   }
@@ -239,7 +242,8 @@ class Shell {
     }
     const drawn = /** @type {RunContext} */ (context);
     const view = this.#view;
-    const scroll = frame.main.scrollTop;
+    const scroll = this.#viewShown === state.view ? frame.main.scrollTop : 0;
+    this.#viewShown = state.view;
     const key = [state.view, context.name, view.settingsKey(drawn)].join("|");
     frame.rail.show(key, () => view.settings(drawn, frame.rail));
     const lines = [...missingOfLink(context.cards, context.run, this.#index.log_dir), ...remarks(context, view)];
@@ -392,7 +396,7 @@ function wordsInstead({ card, run, name, server, epoch }) {
   if (wrong) return message("This run could not be read", wrong);
   if (!run) return message("Reading the run", name);
   if (epoch !== null) return null;
-  const written = card.probe ? `written its probe of ${card.probe.size} samples` : "begun";
+  const written = card.probe ? `written its probe of ${card.probe.whole_size} samples` : "begun";
   if (!card.before) {
     const wait = "The first arrives when the first epoch ends; this page looks every few seconds.";
     return message("No epochs yet", `${name} has ${written} but no epoch. ${wait}`);

@@ -58,7 +58,7 @@ interface Card {
   last: { epoch: number; moment: string; wall_time: number; seconds: number | null } | null;
   alerts: number;
   flags: Record<string, number>;
-  probe: { kind: Kind; size: number; hash: string } | null;
+  probe: { kind: Kind; size: number; whole_size: number; hash: string } | null;
   faults: number;
   not_finite?: boolean;
   /** listed, and not read yet */
@@ -137,11 +137,17 @@ interface Method {
   quantity: "contribution" | "slope" | "other";
   /** whose units the values are of; "" for values of the input, and for maps */
   layer: string;
+  /** of the output that is explained; null in an older file */
+  task: string | null;
 }
 
 interface ProbeInfo {
   kind: Kind;
   size: number;
+  /** samples of the probe that the gallery was chosen from, and its rows of them; null in an older file */
+  whole_size: number;
+  rows: number[] | null;
+  hash: string;
   stored: boolean;
   labels: number[] | null;
   class_names: string[] | null;
@@ -183,6 +189,8 @@ interface Run extends Omit<Card, "epochs" | "probe" | "alerts"> {
   layers: string[];
   gradient_epochs: number[];
   probe: ProbeInfo | null;
+  /** of a gallery that changes: its rule, and how many rows it chose at each update */
+  chosen: { rule: string; epochs: number[]; counts: number[] } | null;
   sources: Partial<Record<Source, SourceInfo>>;
 }
 
@@ -260,6 +268,9 @@ interface Importance extends Framed {
 
 interface Inputs extends Framed {
   kind: Kind;
+  /** of the probe, and their true classes; null in an older file, and where they are not known */
+  rows: number[] | null;
+  labels: number[] | null;
   names: string[];
   feature_names: string[] | null;
   columns: string[][];
@@ -283,6 +294,16 @@ interface Outputs extends Framed {
   shown: FloatTensor;
   trajectory: FloatTensor;
   score: FloatTensor;
+  /** the score of the baseline; NaN without one */
+  baseline: FloatTensor;
+  loss: FloatTensor;
+  /** of a number that is predicted; NaN of other outputs */
+  truth: FloatTensor;
+  /** (E, B, K) probabilities, or raw outputs */
+  outputs?: FloatTensor;
+  /** of rows that a rule chose: their numbers in the probe, and their true classes where these are known */
+  rows?: number[];
+  labels?: number[] | null;
   completeness_error?: FloatTensor;
   r2?: FloatTensor;
 }
@@ -332,6 +353,8 @@ interface LayerMap extends Framed {
   /** what a position of a dense output is; "" where there is one answer a sample */
   unit: string;
   suspects: Suspect[];
+  /** rows beside the gallery whose inputs were written */
+  stored: number[];
   /** (E, B, 2) */
   places: FloatTensor;
   prediction?: IntTensor;

@@ -25,8 +25,13 @@ const DEFAULTS = {
   /** the slice of volumes that is shown; null: of each sample the one with the largest share of its map */
   depth: /** @type {number | null} */ (null),
   sort: "probe",
+  /** "fixed", or "chosen": the rows that the gallery's rule chose at the epoch */
+  gallery: "fixed",
+  /** samples that stand first, each as the probe's hash and its row: see `core/pins.js` */
+  pins: /** @type {string[]} */ ([]),
   /** of bars and shades: "common" to all samples, or each sample its "own" */
   scale: "common",
+  /** the chosen sample of the gallery; −1: the first in the order of the settings */
   sample: 0,
   compare: "off",
   first: /** @type {number | null} */ (null),
