@@ -29,9 +29,11 @@ from keras_xai.analysis.outputs import (
     trajectory,
 )
 from keras_xai.analysis.reliance_gap import carriers_in_words
+from keras_xai.analysis.run_row import run_row
 from keras_xai.analysis.vocabulary import vocabulary
 from keras_xai.events import event_key, events
-from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, class_colours, ramp
+from keras_xai.figures import FIGURES, PANELS
+from keras_xai.figures.colour import MAPS, RUN_DASHES, RUNS, THEMES, TOKENS, class_colours, ramp
 from keras_xai.judgement import not_finite_since, noted, part_name
 from keras_xai.plugin.framing import LEVELS, Quantized, framed, means, quantized
 from keras_xai.probe import Probe
@@ -47,12 +49,15 @@ WATCHED_LOSSES = ("loss", "val_loss")
 
 
 def theme() -> dict[str, Any]:
-    """Return the colours of both themes (each colour map as 256 hex colours), and the vocabulary of the tab."""
+    """Return the colours of both themes (each colour map as 256 hex colours), and the vocabulary of the tab.
+
+    To that belong the names of the figures that a notebook can draw.
+    """
     themes: dict[str, Any] = {}
     for name in THEMES:
         maps = {map_name: ramp(name, map_name) for map_name in MAPS}
         themes[name] = {"tokens": TOKENS[name], "runs": RUNS[name], "maps": maps}
-    return {**themes, "vocabulary": vocabulary()}
+    return {**themes, "dashes": RUN_DASHES, "vocabulary": {**vocabulary(), "figures": [*FIGURES, *PANELS]}}
 
 
 def card(name: str, run: Run) -> dict[str, Any]:
@@ -73,6 +78,23 @@ def card(name: str, run: Run) -> dict[str, Any]:
         "not_finite": last is not None and not _is_finite(last),
         "stamp": f"{len(run.updates)}.{last.wall_time if last else len(run.methods_before):.3f}",
     }
+
+
+def pending(name: str) -> dict[str, Any]:
+    """Return the card of a run that is listed and not read yet."""
+    return {**unread(name, ""), "pending": True}
+
+
+def row(run: Run) -> dict[str, Any]:
+    """Return a run as a row of the table of runs, with numbers that are not finite in words."""
+    values = vars(run_row(run))
+    return {key: _number_or_words(value) for key, value in values.items()}
+
+
+def _number_or_words(value: Any) -> Any:
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else f"{'−' if value < 0 else ''}∞"
 
 
 def _described(samples: Probe) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 /** One sample's attribution where it is no image: signed bars, shaded tokens, a line with shaded steps. */
 import { at, inkOn, token } from "../core/colour.js";
-import { clip, fitted, h, hint, linear, s, short, widthOf } from "../core/dom.js";
+import { aligned, clip, fitted, h, hint, linear, s, short, widthOf } from "../core/dom.js";
 
 /** @typedef {import("../core/gallery.js").Gallery} Gallery */
 
@@ -87,7 +87,7 @@ export function printed(share, high = Math.abs(share)) {
  * @param {Extent} [reach] the range of the bars, by default the gallery's
  */
 export function barsTile(gallery, sample, width, alerted, reach = commonReach(gallery, sample)) {
-  const rows = rowsOf(gallery, sample);
+  const rows = alignedRows(rowsOf(gallery, sample));
   const columns = columnsOf(width, reach);
   const words = rows.map(({ name, share }) => (share === null ? name : `${name} ${printed(share)}`));
   const height = (rows.length + 1) * ROW;
@@ -103,10 +103,20 @@ export function barsTile(gallery, sample, width, alerted, reach = commonReach(ga
   return hint(svg, (event) => {
     const row = rows[Math.floor((event.clientY - svg.getBoundingClientRect().top) / ROW) - 1];
     if (!row) return "";
-    const value = row.value === null ? "" : ` = ${row.value}`;
+    const value = row.value === null ? "" : ` = ${row.value.trimEnd()}`;
     const share = row.share === null ? "" : `\n${printed(row.share)}`;
     return `${row.name}${value}${share}`;
   });
+}
+
+/**
+ * Rows whose values have their decimal points below each other.
+ * @param {Row[]} rows
+ * @returns {Row[]}
+ */
+function alignedRows(rows) {
+  const values = aligned(rows.map(({ value }) => value ?? ""));
+  return rows.map((row, i) => ({ ...row, value: row.value === null ? null : values[i] }));
 }
 
 /**
@@ -314,7 +324,10 @@ export function seriesTile(gallery, sample, width, reach = commonReach(gallery, 
     const share = Math.max(0, Math.min(0.999999, (event.clientX - box.left) / box.width));
     const t = Math.floor(share * mapSteps);
     if (ofLayer) return `step ${t} of ${mapSteps}\n${printed(values[t])}`;
-    const lines = Array.from({ length: channels }, (_, c) => `${name(c)}  ${printed(values[t * channels + c])}`);
+    const lines = Array.from({ length: channels }, (_, c) => {
+      const value = gallery.input ? ` = ${short(gallery.input.data[(sample * steps + t) * channels + c])}` : "";
+      return `${name(c)}${value}  ${printed(values[t * channels + c])}`;
+    });
     return [`step ${t}`, ...lines.slice(0, LINES_UNDER_POINTER)].join("\n");
   });
 }

@@ -2,6 +2,7 @@
 import { dark, themeName, token } from "../core/colour.js";
 import { group } from "../core/controls.js";
 import { absent, clamp, context2d, h, hideTip, key, linear, panel, percent, position } from "../core/dom.js";
+import { placesOverTime, suspectNumbers } from "../core/panel_numbers.js";
 import { Memo } from "../core/memo.js";
 import { set, state } from "../core/state.js";
 import { moment, named } from "../core/updates.js";
@@ -245,7 +246,8 @@ class SampleMap {
       "so that only the training moves a point.";
     const title = `Where the samples lie in ${map.layer}`;
     const note = h("p", { class: "note" }, reading);
-    return panel("c7", title, drawn, notFinite(run, map, epoch), this.#canvas, legends, note);
+    const about = { help: "layer_map", note: drawn, csv: () => placesOverTime(map, run.unit) };
+    return panel("c7", title, about, notFinite(run, map, epoch), this.#canvas, legends, note);
   }
 
   /**
@@ -393,7 +395,7 @@ function suspectsPanel(context, map) {
     const words = map.label
       ? "No confidence could be measured: there is nobody to suspect."
       : "Without labels that are classes nobody can be suspected.";
-    return panel("c5", title, "", h("p", { class: "note" }, words));
+    return panel("c5", title, { help: "suspects" }, h("p", { class: "note" }, words));
   }
   const largest = Math.max(...map.suspects.map(({ confidence }) => confidence), 1e-9);
   const length = linear(0, largest, 0, 100);
@@ -414,7 +416,7 @@ function suspectsPanel(context, map) {
   return panel(
     "c5",
     title,
-    "believed least; → leads to the attributions",
+    { help: "suspects", note: "believed least; → leads to the attributions", csv: () => suspectNumbers(map) },
     note,
     h("div", { class: "suspects" }, table),
   );

@@ -6,6 +6,8 @@ import { group } from "../core/controls.js";
 import { absent, Deferred, h, message, panel, percent, position, s } from "../core/dom.js";
 import { GalleryReader, residualWords, showsChosen } from "../core/gallery.js";
 import { clipAt, draw, drawKept } from "../core/image.js";
+import { galleryNumbers } from "../core/panel_numbers.js";
+import { mapHint } from "../core/map_hint.js";
 import { isPinned, togglePin } from "../core/pins.js";
 import { set, state } from "../core/state.js";
 import { BEFORE, capitalized, moment, named } from "../core/updates.js";
@@ -14,6 +16,7 @@ import { spark } from "../marks/slopes.js";
 import { barsTile, seriesTile, tokensRow } from "../marks/tiles.js";
 import { waterfall } from "../marks/waterfall.js";
 import { compare, comparableRuns } from "./compare.js";
+import { foundGroups } from "./sample_finder.js";
 import { BaseView } from "./view.js";
 
 /** @typedef {import("../core/gallery.js").Gallery} Gallery */
@@ -145,14 +148,14 @@ export class ProbeAttributionsView extends BaseView {
    * @param {Deferred} deferred
    */
   #gallerySection(context, gallery, deferred) {
-    const section = panel("c12", title(gallery, context), notes(gallery), notFinite(gallery));
+    const section = panel("c12", title(gallery, context), aboutGallery(gallery, context), notFinite(gallery));
     if (gallery.isChosen) section.append(h("p", { class: "note" }, chosenWords(context.run, gallery)));
     if (!gallery.input && gallery.kind !== "table") section.append(h("p", { class: "note" }, notWritten(gallery)));
     const explained = context.run.probe?.explained;
     if (explained) section.append(h("p", { class: "note" }, `Explained: ${explained}.`));
     const words = clusterWords(gallery);
     if (words) section.append(h("p", { class: "note" }, words));
-    for (const { title: name, samples } of gallery.grouped()) {
+    for (const { title: name, samples } of foundGroups(gallery, section)) {
       if (name) section.append(h("h4", {}, name));
       if (gallery.isPictured) section.append(this.#imageGrid(context, gallery, samples, deferred));
       else if (gallery.kind === "tokens") section.append(tokensList(context, gallery, samples, deferred));
@@ -199,12 +202,15 @@ export class ProbeAttributionsView extends BaseView {
    */
   #detail(context, gallery, sample) {
     const quality = gallery.quality(sample);
-    const section = panel("c12", detailTitle(gallery, sample), [
+    const note = [
       movedWords(gallery, sample),
       quality && h("span", { class: gallery.warning(sample) ? "alarm" : "" }, quality),
       gallery.courseEpochs.length > 0 && h("span", {}, followedWords(context.run, gallery, sample)),
       legendOf(gallery, [sample]),
-    ]);
+    ];
+    const files = () => [mapFile(gallery, context, sample)];
+    const about = { help: "sample", file: `sample_${sample}`, note, files };
+    const section = panel("c12", detailTitle(gallery, sample), about);
     const lines = outputsChart(context, gallery, sample);
     if (gallery.kind === "table") {
       section.append(h("div", { class: "of-table" }, featuresOf(context, gallery, sample), lines));
@@ -425,6 +431,39 @@ function movedWords(gallery, sample) {
 function title(gallery, context) {
   const same = gallery.epoch === context.epoch || gallery.notFiniteSince !== null;
   return `${gallery.method.title} · ${moment(context.run, gallery.epoch)}${same ? "" : " (the nearest earlier one)"}`;
+}
+
+/**
+ * What the gallery says of itself, and what can be taken out of it.
+ * @param {Gallery} gallery
+ * @param {RunContext} context
+ * @returns {PanelAbout}
+ */
+const aboutGallery = (gallery, context) => ({
+  help: "attributions",
+  file: `attributions_${gallery.method.name}`,
+  note: notes(gallery),
+  csv: () => galleryNumbers(gallery),
+  files: () => [mapFile(gallery, context)],
+  figure: { name: "probe_attributions", method: gallery.method.name },
+});
+
+/**
+ * The recorded maps as a NumPy file: of all samples, or of one.
+ * @param {Gallery} gallery
+ * @param {RunContext} context
+ * @param {number} [sample]
+ * @returns {ServerFile}
+ */
+function mapFile(gallery, context, sample) {
+  const { method, epoch, part } = gallery;
+  const chosen = gallery.isChosen ? 1 : undefined;
+  return {
+    title: sample === undefined ? "Maps (NumPy)" : "Map (NumPy)",
+    route: "attribution.npy",
+    parameters: { run: context.name, method: method.name, epoch, input: part, sample, chosen },
+    suffix: ".npy",
+  };
 }
 
 /**
@@ -719,11 +758,21 @@ function tokensList(context, gallery, samples, deferred) {
   return h("div", { class: "texts" }, rows);
 }
 
+/**
+ * A canvas with what it shows.
+ * @typedef {object} KeptImage
+ * @property {HTMLCanvasElement} canvas
+ * @property {Gallery} gallery
+ * @property {number} sample
+ * @property {number} size
+ * @property {any[]} look
+ */
+
 /** The gallery's canvases outlive a drawing: a step of the slider paints the maps again, and nothing else. */
 class Images {
-  /** @type {Map<string, {canvas: HTMLCanvasElement, sample: number, size: number, look: any[]}>} by size and sample */
+  /** @type {Map<string, KeptImage>} by size and sample */
   #inputs = new Map();
-  /** @type {Map<string, {canvas: HTMLCanvasElement, sample: number, size: number, look: any[]}>} by size and sample */
+  /** @type {Map<string, KeptImage>} by size and sample */
   #maps = new Map();
 
   /**
@@ -733,7 +782,7 @@ class Images {
    * @param {number} size
    */
   input(gallery, sample, size) {
-    const entry = Images.#entry(this.#inputs, sample, size);
+    const entry = Images.#entry(this.#inputs, gallery, sample, size);
     const look = [gallery.input?.data, gallery.sliceOf(sample), themeName()];
     if (Images.#changed(entry, look)) draw(entry.canvas, gallery.inputImage(sample, size));
     entry.look = look;
@@ -747,7 +796,7 @@ class Images {
    * @param {number} size
    */
   map(gallery, sample, size) {
-    const entry = Images.#entry(this.#maps, sample, size);
+    const entry = Images.#entry(this.#maps, gallery, sample, size);
     const look = gallery.look(sample, size);
     if (Images.#changed(entry, look)) {
       drawKept(entry.canvas, gallery.maps, `${size} ${sample}`, look, () => gallery.mapImage(sample, size));
@@ -768,14 +817,22 @@ class Images {
   }
 
   /**
-   * @param {Map<string, {canvas: HTMLCanvasElement, sample: number, size: number, look: any[]}>} entries
+   * @param {Map<string, KeptImage>} entries
+   * @param {Gallery} gallery
    * @param {number} sample
    * @param {number} size
+   * @returns {KeptImage}
    */
-  static #entry(entries, sample, size) {
+  static #entry(entries, gallery, sample, size) {
     const key = `${size} ${sample}`;
-    const entry = entries.get(key) ?? { canvas: h("canvas", { class: "thumb" }), sample, size, look: [] };
-    entries.set(key, entry);
+    let entry = entries.get(key);
+    if (!entry) {
+      const made = { canvas: h("canvas", { class: "thumb" }), gallery, sample, size, look: [] };
+      mapHint(made.canvas, () => made);
+      entries.set(key, made);
+      entry = made;
+    }
+    entry.gallery = gallery;
     return entry;
   }
 
