@@ -216,7 +216,7 @@ def test_samples_are_found(tab):
     """By class, the wrong ones alone, by a word of a text and a value of a column."""
     tab.focus("words")
     tab.show("Attributions")
-    rows = tab.frame.locator(".texts > button")
+    rows = tab.frame.locator(".texts .sample > button:first-child")
     rows.nth(5).wait_for()
     words = [row.locator(".tokens").inner_text() for row in rows.all()]
     tab.frame.get_by_role("searchbox", name="Filter samples by their words").fill("<script>.*good")
