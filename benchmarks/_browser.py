@@ -25,6 +25,10 @@ OPTIONS = (
 )
 
 
+# A visitor who has seen the tour of the first visit; a frame of no origin has no storage.
+TOUR_SEEN = "try { localStorage.setItem('keras_xai.tour', 'seen') } catch {}"
+
+
 @contextmanager
 def served(directory: Path) -> Iterator[str]:
     """The address of a TensorBoard over the directory."""

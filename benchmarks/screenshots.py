@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks._browser import OPTIONS, browser_path, served
+from benchmarks._browser import OPTIONS, TOUR_SEEN, browser_path, served
 from benchmarks._runs_of_each_kind import fit_all
 
 FRAME = "iframe[src*='name=keras_xai']"
@@ -197,6 +197,7 @@ def photograph(url: str, browser: Any, directory: Path, options: argparse.Namesp
     for theme in options.theme or THEMES:
         context = browser.new_context()
         page = context.new_page()
+        page.add_init_script(TOUR_SEEN)
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: complaints.extend(foreign(request.url, url)))

@@ -36,6 +36,8 @@ class Run(Log):
     | `provenance` | how the training was begun: versions, model, probe, seed, command; and its restarts |
     | `weight_gradients` | statistics, histograms and flags by variable |
     | `probe`, `attributions(method)`, `outputs(method)` | the gallery, its attribution maps, and the model's outputs for it |
+    | `chosen_rows`, `chosen_attribution(method, update)` | the rows that the gallery's rule chose at each update |
+    | `stored_samples`, `samples_of(rows)` | inputs of rows beside the gallery |
     | `importance`, `importance_live`, `data_score` | shares of the features over epochs, and how unusual their move is |
     | `gap`, `reliance` | what each feature says in the live rows beside the probe: over epochs, and by update |
     | `alerts`, `notes`, `stops` | alarms, sentences of the callbacks, and callbacks that ended before the training |
@@ -79,7 +81,7 @@ class Run(Log):
         its place: as it stood after so many training steps; 0 for the gallery of the untrained model.
 
         Args:
-            name: one of `keras_xai.figures.FIGURES`.
+            name: one of `keras_xai.figures.FIGURES`, or of `keras_xai.figures.PANELS`, the charts that they consist of.
             **options: of this figure. All take `theme`, "light" or "dark"; or `look`, a `keras_xai.figures.Look`: theme, name
                 and colour of the run, other runs laid over it.
 
@@ -94,18 +96,19 @@ class Run(Log):
         """
         from plotly.graph_objects import Figure
 
-        from keras_xai.figures import FIGURES, Look, check_options
+        from keras_xai.figures import FIGURES, PANELS, Look, check_options
 
-        if name not in FIGURES:
+        draw = {**PANELS, **FIGURES}.get(name)
+        if draw is None:
             raise unknown("figure", name, FIGURES)
         if "theme" in options:
             options["look"] = dataclasses.replace(options.get("look", Look()), theme=options.pop("theme"))
         if "step" in options or (self.unit == "step" and "epoch" in options):
             options["epoch"] = self._update_of(name, options.pop("epoch", None), options.pop("step", None))
-        check_options(FIGURES[name], options, f"the figure {name!r}")
+        check_options(draw, options, f"the figure {name!r}")
         if self.unit == "epoch" and options.get("epoch") is not None:
             self._check_epoch(options["epoch"])
-        return Figure(FIGURES[name](self, **options))
+        return Figure(draw(self, **options))
 
     def _check_epoch(self, epoch: int) -> None:
         """Raise for an epoch outside of those that were recorded.

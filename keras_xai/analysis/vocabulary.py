@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from keras_xai.alert_words import VERDICT_WORDS
+from keras_xai.analysis.panel_help import PANEL_HELP
 from keras_xai.records import AlertSource, Source
 
 # The views of the tab, which are also the figures of the report, in the order in which they are shown.
@@ -17,6 +19,9 @@ VIEWS: dict[str, str] = {
     "reliance_gap": "Training rows beside probe",
     "mappings": "Mappings",
 }
+
+# The views of the tab that show all runs together.
+OF_RUNS: dict[str, str] = {"runs": "Runs"}
 
 # The rows on which an importance was measured.
 SOURCES: dict[Source, str] = {"live": "live rows", "clean": "fixed probe", "data": "data score"}
@@ -46,6 +51,12 @@ def view_title(name: str) -> str:
     return VIEWS.get(name, name.replace("_", " ").capitalize())
 
 
-def vocabulary() -> dict[str, Mapping[Any, str]]:
-    """Return all of these words, for the tab."""
-    return {"views": VIEWS, "sources": ALERT_SOURCES, "verdicts": VERDICT_WORDS, "statistics": STATISTICS}
+def vocabulary() -> dict[str, Mapping[Any, Any]]:
+    """Return all of these words and the help of the panels, for the tab."""
+    return {
+        "views": {**VIEWS, **OF_RUNS},
+        "sources": ALERT_SOURCES,
+        "verdicts": VERDICT_WORDS,
+        "statistics": STATISTICS,
+        "help": {name: asdict(words) for name, words in PANEL_HELP.items()},
+    }

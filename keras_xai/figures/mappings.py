@@ -39,6 +39,7 @@ from keras_xai.figures.heat_map import (
     row_names,
 )
 from keras_xai.figures.options import accepted
+from keras_xai.figures.tables import named_axes, tabulated
 from keras_xai.figures.theme import (
     LIGHT,
     Figure,
@@ -50,6 +51,7 @@ from keras_xai.figures.theme import (
     nothing,
     packed,
     text,
+    texts,
     update_axis,
 )
 from keras_xai.judgement import why_absent
@@ -124,6 +126,14 @@ STATISTICS: dict[str, Callable[[Mappings], Float]] = {
     "layer_saturation": lambda record: record.features.saturation,
     "layer_participation": lambda record: record.features.participation,
     "layer_spread": lambda record: record.features.spread,
+}
+QUANTITIES = {  # of heat maps of layers, in their tables
+    "layer_stability": "1 - CKA",
+    "layer_dead": "share of dead units",
+    "layer_saturation": "share of saturated activations",
+    "layer_participation": "participation ratio",
+    "layer_spread": "spread",
+    "readability": "accuracy",
 }
 CLASSES_NAMED = 12
 LEGEND_COLUMNS = 5
@@ -301,10 +311,15 @@ def _layer_cells(
         name,
         [cells, *hatched(look, epochs, np.isfinite(values))],
         xaxis=cell_axis(look, run, epochs),
-        yaxis=row_axis(look, [text(layer, label_length(left)) for layer in names]),
+        yaxis=row_axis(look, texts(names, label_length(left))),
         margin={"l": left, "r": 4, "t": 4, "b": 22},
         hovermode="closest",
-        meta={"cells": True, "rows": list(names), "scale": {"map": "sequential", "low": pale, "high": dark}},
+        meta={
+            "cells": True,
+            "rows": list(names),
+            "columns": {"x": run.unit, "y": "layer", "z": QUANTITIES[name]},
+            "scale": {"map": "sequential", "low": pale, "high": dark},
+        },
     )
 
 
@@ -346,23 +361,35 @@ def _square(
     }
 
 
-def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
-    """Draw CKA between all layers at one epoch."""
+def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, exact: bool = False) -> Figure:
+    """Draw CKA between all layers at one epoch.
+
+    Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
+        epoch: by default the last.
+        exact: with its numbers as a table in `layout.meta`.
+    """
     records = run.mappings
     if not records:
         return _panel(look, run, "layer_likeness", [])
     record, names = records[at_epoch(records, epoch)], layers(records)
     left = left_margin(names)
-    rows = [f"{k + 1} {text(name, label_length(left))}" for k, name in enumerate(names)]
+    rows = [f"{k + 1} {label}" for k, label in enumerate(texts(names, label_length(left)))]
     numbers = [str(k + 1) for k in range(len(names))]
     hover = {"customdata": _pairs(names), "hovertemplate": "%{customdata}: %{z:.2f}<extra></extra>"}
-    return _panel(
+    panel = _panel(
         look,
         run,
         "layer_likeness",
         **_square(look, record.features.cka_layers, rows, numbers, left + 14, hover),
-        meta={"scale": {"map": "sequential", "low": "0", "high": "1"}, "epoch": record.update},
+        meta={
+            "scale": {"map": "sequential", "low": "0", "high": "1"},
+            "epoch": record.update,
+        },
     )
+    alike = record.features.cka_layers
+    return tabulated(panel, ["layer", *names], lambda: zip(names, *alike.T, strict=True), exact=exact)
 
 
 def _pairs(names: Sequence[str]) -> list[list[str]]:
@@ -433,7 +460,7 @@ def surrogates(run: Recorded, look: Look = LIGHT) -> Figure:
         margin={"l": 44, "r": 10, "t": 30, "b": 22},
     )
     mark_alerts(look, panel, [flag.since for record in records for flag in record.flags if flag.kind == "memorising"])
-    return panel
+    return named_axes(look, panel, y="R², share", x_column=run.unit)
 
 
 def _surrogate_figure(records: Sequence[Mappings], name: str, figure_name: str) -> list[float]:
@@ -443,7 +470,12 @@ def _surrogate_figure(records: Sequence[Mappings], name: str, figure_name: str) 
 
 
 def surrogate_coefficients(
-    run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, method: str | None = None
+    run: Recorded,
+    look: Look = LIGHT,
+    *,
+    epoch: int | None = None,
+    method: str | None = None,
+    exact: bool = False,
 ) -> Figure:
     """Draw the coefficients by class of the features with the largest ones at an epoch.
 
@@ -452,6 +484,7 @@ def surrogate_coefficients(
         look: theme, name and colour of the run.
         epoch: by default the last.
         method: the surrogate, "linear" or "svm"; by default, and for any other name, the linear one.
+        exact: with the coefficients of all features as a table in `layout.meta`.
     """
     name = method if method in ("linear", "svm") else "linear"
     records = [record for record in run.mappings if name in record.decision.surrogates]
@@ -463,7 +496,7 @@ def surrogate_coefficients(
     rows = np.argsort(-np.abs(weights).max(1), kind="stable")[:SURROGATE_ROWS]
     high = float(np.abs(weights[rows]).max()) or 1.0
     names = [surrogate.features[f] for f in rows]
-    classes = [text(class_name(run, c), CLASS_LETTERS) for c in surrogate.classes]
+    classes = texts([class_name(run, c) for c in surrogate.classes], CLASS_LETTERS)
     left = left_margin(names)
     cells = heat_map(
         look,
@@ -476,24 +509,41 @@ def surrogate_coefficients(
         customdata=[_prefixed(f"{text(name)}, ", classes) for name in names],
         hovertemplate="%{customdata}: %{z:.3g}<extra></extra>",
     )
-    return _panel(
+    panel = _panel(
         look,
         run,
         "surrogate_coefficients",
         [cells],
         xaxis=axis(look, showgrid=False, tickvals=list(range(len(classes))), ticktext=classes),
-        yaxis=row_axis(look, [text(name, label_length(left)) for name in names]),
+        yaxis=row_axis(look, texts(names, label_length(left))),
         margin={"l": left, "r": 4, "t": 4, "b": 22},
         hovermode="closest",
-        meta={"scale": {"map": "diverging", "low": f"−{short(high)}", "high": short(high)}, "epoch": record.update},
+        meta={
+            "scale": {"map": "diverging", "low": f"−{short(high)}", "high": short(high)},
+            "epoch": record.update,
+        },
+    )
+    whole = [class_name(run, c) for c in surrogate.classes]
+    return tabulated(
+        panel,
+        ["feature", *whole],
+        lambda: zip(surrogate.features, *surrogate.coefficients.T, strict=True),
+        exact=exact,
     )
 
 
 # Decision → result.
 
 
-def data_map(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
-    """Draw mean confidence in the label against its variability over the epochs so far; suspicious samples in red."""
+def data_map(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, exact: bool = False) -> Figure:
+    """Draw mean confidence in the label against its variability over the epochs so far; suspicious samples in red.
+
+    Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
+        epoch: up to which it is; by default the last.
+        exact: with its numbers as a table in `layout.meta`.
+    """
     samples = samples_until(run, epoch)
     if samples is None or not np.isfinite(samples.mean_confidence).any():
         return _panel(look, run, "data_map", [])
@@ -515,17 +565,21 @@ def data_map(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> 
         "text": words,
         "hovertemplate": "%{text}<extra></extra>",
     }
-    return _panel(
+    panel = _panel(
         look,
         run,
         "data_map",
         [points],
-        xaxis=axis(look, range=[-0.01, 0.51], nticks=6, title={"text": "variability", "font": {"size": 11}}),
+        xaxis=axis(look, range=[-0.01, 0.51], nticks=6),
         yaxis=axis(look, range=[-0.03, 1.03], tickformat=".0%", nticks=5),
-        margin={"l": 44, "r": 10, "t": 12, "b": 38},
+        margin={"l": 44, "r": 10, "t": 12, "b": 22},
         hovermode="closest",
         meta={"suspects": suspects},
     )
+    named_axes(look, panel, y="mean confidence", x="variability of the confidence")
+    figures = (samples.mean_confidence, samples.variability, samples.correctness)
+    columns = ["sample", "mean confidence", "variability", "correctness"]
+    return tabulated(panel, columns, lambda: zip(range(len(words)), *figures, strict=True), exact=exact)
 
 
 def trajectories(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, sample: int | None = None) -> Figure:
@@ -544,7 +598,7 @@ def trajectories(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None,
     hover = "%{y:.1%}"
     data = [line(f"sample {b}", epochs, confidence[:, b], look["alarm"], width=1, hovertemplate=hover) for b in rows]
     median = line("median of all", epochs, medians, look["text-3"], width=2, dash="2px,3px", hovertemplate=hover)
-    return _panel(
+    panel = _panel(
         look,
         run,
         "trajectories",
@@ -553,6 +607,7 @@ def trajectories(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None,
         yaxis=axis(look, range=[-0.03, 1.03], tickformat=".0%", nticks=5),
         meta={"samples": rows},
     )
+    return named_axes(look, panel, y="confidence", x_column=run.unit)
 
 
 def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
@@ -562,7 +617,7 @@ def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) ->
         return _panel(look, run, "confusion", [])
     classes = most_confused(result)
     counts, share = confusion_counts(result, classes)
-    names = [text(class_name(run, int(k)), CLASS_LETTERS) for k in classes]
+    names = texts([class_name(run, int(k)) for k in classes], CLASS_LETTERS)
     words = []
     for true, row in zip(names, counts.tolist(), strict=True):
         words.append([f"{true} read as {read}: {n}" for read, n in zip(names, row, strict=True)])

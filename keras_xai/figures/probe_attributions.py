@@ -25,6 +25,7 @@ from keras_xai.analysis.outputs import (
 from keras_xai.errors import InvalidInput, check_int, unknown
 from keras_xai.figures.attribution.gallery import Drawing, gallery_figure
 from keras_xai.figures.attribution.maps import Display
+from keras_xai.figures.tables import named_axes
 from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, line, mark_alerts, nothing, text, update_axis
 from keras_xai.judgement import why_absent
 from keras_xai.recorded import Recorded
@@ -63,12 +64,13 @@ def sample_outputs(
         name = "output" if values.shape[-1] == 1 else target_name(run, table, target)
         panel = _single(run, look, table, explained(table)[:, sample], name)
     mark_alerts(look, panel, alarm_epochs(run))
-    return panel
+    panel["layout"].setdefault("meta", {})["labelled"] = True
+    return named_axes(look, panel, y="probability" if is_percent(table) else "output", x_column=run.unit)
 
 
 def _single(run: Recorded, look: Look, table: Outputs, values: Float, name: str) -> Figure:
     """Draw one line (E), on an axis that fits it."""
-    trace = line(name, table.updates, values, look["text"], width=2.25, hovertemplate="%{y:.4g}")
+    trace = line(name, table.updates, values, look["text"], width=2.25, hovertemplate="%{y:,.3~r}")
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     pad = 0.04 * (high - low) or max(0.04 * abs(high), 0.04)
@@ -129,7 +131,7 @@ def _columns(run: Recorded, look: Look, table: Outputs, values: Float, sample: i
             values[:, k],
             colour,
             width=_line_width(classes, k),
-            hovertemplate="%{y:.1%}" if is_percent(table) else "%{y:.4g}",
+            hovertemplate="%{y:.1%}" if is_percent(table) else "%{y:,.3~r}",
         )
         if k not in classes.named:
             trace |= {"opacity": 0.25, "hoverinfo": "skip", "hovertemplate": None, "meta": {"follows": False}}

@@ -23,6 +23,7 @@ from keras_xai.analysis.reliance_gap import (
 from keras_xai.figures.colour import ramp
 from keras_xai.figures.grid import grid
 from keras_xai.figures.heat_map import heat_map, label_length, left_margin
+from keras_xai.figures.tables import named_axes, tabulated
 from keras_xai.figures.theme import (
     LIGHT,
     Figure,
@@ -35,6 +36,7 @@ from keras_xai.figures.theme import (
     nothing,
     numbers,
     text,
+    texts,
     update_axis,
 )
 from keras_xai.recorded import Recorded
@@ -51,7 +53,7 @@ MAPS_GAP = 0.18  # between two maps, in units of a map's width
 HALF = 0.5  # of the live share: a feature that says less than it on the probe may be a training-only shortcut
 
 
-def gap_shares(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
+def gap_shares(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, exact: bool = False) -> Figure:
     """Draw for every feature its share of the evidence in the training rows over that in the probe, with the diagonal.
 
     On the diagonal a feature says the same in both. In the shaded part, where it says less than half in the probe, it speaks for
@@ -59,6 +61,7 @@ def gap_shares(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -
 
     Args:
         epoch: of the comparison; by default the last.
+        exact: with its numbers as a table in `layout.meta`.
     """
     gap, at = run.gap, compared_at(run.gap, epoch)
     if gap is None or at is None:
@@ -93,7 +96,15 @@ def gap_shares(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -
     panel["layout"]["shapes"] += _guides(look, low, high)
     colours = {"alarm": alarms, "text": shifts, "text-2": others}
     panel["layout"]["annotations"] += _point_labels(look, gap, at, colours, (low, high))
-    return panel
+    return _with_shares(panel, gap, at, exact=exact)
+
+
+def _with_shares(panel: Figure, gap: RelianceGap, at: int, *, exact: bool) -> Figure:
+    """Add the shares of all features at an update as a table, where they are asked for."""
+    columns = ["feature", "share in the training rows", "share in the probe", "z"]
+    return tabulated(
+        panel, columns, lambda: zip(gap.names, gap.live[at], gap.probe[at], gap.z[at], strict=True), exact=exact
+    )
 
 
 def _range(values: NDArray[Any]) -> tuple[float, float]:
@@ -189,7 +200,9 @@ def _point_label(look: Look, name: str, x: float, y: float, token: str, *, left:
     }
 
 
-def gap_evidence(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, compact: bool = False) -> Figure:
+def gap_evidence(
+    run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, compact: bool = False, exact: bool = False
+) -> Figure:
     """Draw what the features say in the training rows beside what they say in the probe, both on one scale.
 
     Maps of an image, and the difference of the two; else bars of the features that say most.
@@ -197,14 +210,17 @@ def gap_evidence(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None,
     Args:
         epoch: of the comparison; by default the last.
         compact: fewer bars.
+        exact: with its numbers as a table in `layout.meta`.
     """
     gap, at = run.gap, compared_at(run.gap, epoch)
     if gap is None or at is None:
         return nothing(look, "comparison", why_not_compared(run, epoch))
     cells = cells_of(run.probe)
     if cells is not None and len(cells) == 2 and cells[0] * cells[1] == len(gap.names):
-        return _maps(look, gap, at, (cells[0], cells[1]), alarmed_names(run, epoch))
-    return _bars(run, look, gap, at, epoch, COMPACT_FEATURES if compact else BARRED_FEATURES)
+        maps = _maps(look, gap, at, (cells[0], cells[1]), alarmed_names(run, epoch))
+        return _with_shares(maps, gap, at, exact=exact)
+    bars = _bars(run, look, gap, at, epoch, COMPACT_FEATURES if compact else BARRED_FEATURES)
+    return _with_shares(bars, gap, at, exact=exact)
 
 
 def _bars(run: Recorded, look: Look, gap: RelianceGap, at: int, epoch: int | None, most: int) -> Figure:
@@ -260,7 +276,7 @@ def _bars(run: Recorded, look: Look, gap: RelianceGap, at: int, epoch: int | Non
             range=[len(rows) - 0.5, -0.5],
             showgrid=False,
             tickvals=rows,
-            ticktext=[_row_label(look, name, alarmed, label_length(left)) for name in names],
+            ticktext=_row_labels(look, names, alarmed, label_length(left)),
         ),
         margin={"l": left, "r": 12, "t": 24, "b": 8},
         hovermode="closest",
@@ -316,9 +332,10 @@ def _bar_end(look: Look, zero: float, row: int, share: float) -> dict[str, Any]:
     }
 
 
-def _row_label(look: Look, name: str, alarmed: Sequence[str], length: int) -> str:
-    label = text(name, length)
-    return f"<b><span style='color:{look['alarm']}'>{label}</span></b>" if name in alarmed else label
+def _row_labels(look: Look, names: Sequence[str], alarmed: Sequence[str], length: int) -> list[str]:
+    marked = f"<b><span style='color:{look['alarm']}'>{{}}</span></b>"
+    pairs = zip(names, texts(names, length), strict=True)
+    return [marked.format(label) if name in alarmed else label for name, label in pairs]
 
 
 def _maps(look: Look, gap: RelianceGap, at: int, cells: tuple[int, int], alarmed: Sequence[str]) -> Figure:
@@ -397,11 +414,12 @@ def _cell_frame(look: Look, left: float, row: int, column: int) -> dict[str, Any
     return {"type": "rect", **place, "line": {"color": look["alarm"], "width": 1.5}}
 
 
-def gap_z(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
+def gap_z(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, exact: bool = False) -> Figure:
     """Draw how sure the gap is over updates, for the features whose z was largest, with the limit of an alarm.
 
     Args:
         epoch: whose largest z, over all updates until then, choose the features; by default the last.
+        exact: with its numbers as a table in `layout.meta`.
     """
     gap, at = run.gap, compared_at(run.gap, epoch)
     if gap is None or at is None:
@@ -414,7 +432,8 @@ def gap_z(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Fig
         data.append(_z_line(gap, f, colour, 2.25 if gap.names[f] in alarmed else 1.25))
         data.append(_hits(gap, f, colour))
     top = max([1.5 * gap.limit, *(float(np.nanmax(gap.z[:, f], initial=0.0)) * 1.1 for f in features)])
-    right = int(min(170, 24 + 6 * max([len(text(gap.names[f], 22)) for f in features], default=1)))
+    longest = max(map(len, texts([gap.names[f] for f in features], 22)), default=1)
+    right = int(min(170, 24 + 6 * longest))
     panel = chart(
         look,
         data,
@@ -432,7 +451,12 @@ def gap_z(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Fig
     if len(alarms) == 1:  # beside several marks it has no room
         panel["layout"]["annotations"].append(_running(look, alarms[0]))
     panel["layout"]["annotations"] += _line_ends(look, gap, features, alarmed, top)
-    return panel
+    panel["layout"]["meta"]["labelled"] = True
+    named_axes(look, panel, y="z", x_column=run.unit)
+    columns = [run.unit, *gap.names]
+    return tabulated(
+        panel, columns, lambda: ([update, *z] for update, z in zip(gap.updates, gap.z, strict=True)), exact=exact
+    )
 
 
 def _running(look: Look, epoch: int) -> dict[str, Any]:
@@ -478,13 +502,14 @@ def _line_ends(
         if finite.size:
             ends.append((float(gap.z[finite[-1], f]), f))
     room = top / 13  # a line of text
+    names = dict(zip([f for _, f in ends], texts([gap.names[f] for _, f in ends], 22), strict=True))
     labels: list[dict[str, Any]] = []
     above = np.inf
     for z, f in sorted(ends, reverse=True):
         y = min(z, above - room)
         above = y
         alarm = gap.names[f] in alarmed
-        name = text(gap.names[f], 22)
+        name = names[f]
         labels.append(
             {
                 "xref": "paper",

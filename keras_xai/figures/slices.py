@@ -31,6 +31,7 @@ from keras_xai.figures.heat_map import (
     row_names,
 )
 from keras_xai.figures.options import accepted
+from keras_xai.figures.tables import named_axes, tabulated
 from keras_xai.figures.theme import (
     LIGHT,
     Figure,
@@ -43,6 +44,7 @@ from keras_xai.figures.theme import (
     nothing,
     numbers,
     text,
+    texts,
     update_axis,
 )
 from keras_xai.recorded import Recorded
@@ -122,7 +124,8 @@ def slice_accuracy(run: Recorded, look: Look = LIGHT, *, epoch: int | None = Non
     panel["layout"]["annotations"] += _labels(labels, span)
     mark_resumed(look, panel, run.history)
     mark_alerts(look, panel, [alert.update for alert in run.alerts if alert.source == "rule"])
-    return panel
+    panel["layout"]["meta"]["labelled"] = True
+    return named_axes(look, panel, y="accuracy", x_column=run.unit)
 
 
 def _name(value: SliceValue) -> str:
@@ -190,13 +193,14 @@ def apart(heights: Sequence[float], gap: float) -> list[float]:
     return moved
 
 
-def slice_importance(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
+def slice_importance(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, exact: bool = False) -> Figure:
     """Draw the share of the most important features in the rows of each value at an epoch.
 
     Args:
         run: read back from a log directory.
         look: theme, name and colour of the run.
         epoch: of the record that is drawn; by default the last.
+        exact: with the shares of all features and values as a table in `layout.meta`.
     """
     records = [record for record in run.slices if record.importance is not None and record.update <= _until(epoch)]
     if not records or records[-1].importance is None:
@@ -222,11 +226,11 @@ def slice_importance(run: Recorded, look: Look = LIGHT, *, epoch: int | None = N
         hovertemplate="%{customdata}: %{z:.2f} %<extra></extra>",
         hoverongaps=False,
     )
-    ticks = {"tickvals": list(range(len(columns))), "ticktext": [text(column, LABEL_LETTERS) for column in columns]}
+    ticks = {"tickvals": list(range(len(columns))), "ticktext": texts(columns, LABEL_LETTERS)}
     longest = max(min(len(column), LABEL_LETTERS) for column in columns)
     title, reading = READING["slice_importance"]
     spoken = text(gap_sentence(record), 200)
-    return _panel(
+    panel = _panel(
         look,
         "slice_importance",
         [cells],
@@ -237,9 +241,15 @@ def slice_importance(run: Recorded, look: Look = LIGHT, *, epoch: int | None = N
             "scale": {"map": "sequential", "low": "0 %", "high": percent(high)},
         },
         xaxis=axis(look, range=[-0.5, len(columns) - 0.5], showgrid=False, tickangle=-35, **ticks),
-        yaxis=row_axis(look, [text(name, label_length(left)) for name in names]),
+        yaxis=row_axis(look, texts(names, label_length(left))),
         margin={"l": left, "r": 10, "t": 4, "b": 22 + int(3.6 * longest)},
         hovermode="closest",
+    )
+    return tabulated(
+        panel,
+        ["feature", WHOLE, *(_name(value) for value in record.values)],
+        lambda: zip(importance.features, importance.overall, *importance.share, strict=True),
+        exact=exact,
     )
 
 
@@ -251,8 +261,14 @@ def _until(epoch: int | None) -> float:
     return np.inf if epoch is None else epoch
 
 
-def slice_readout(run: Recorded, look: Look = LIGHT) -> Figure:
-    """Draw how well a linear probe tells each slice from each layer, over epochs; chance is the palest colour."""
+def slice_readout(run: Recorded, look: Look = LIGHT, *, exact: bool = False) -> Figure:
+    """Draw how well a linear probe tells each slice from each layer, over epochs; chance is the palest colour.
+
+    Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
+        exact: with its numbers as a table in `layout.meta`.
+    """
     records = [record for record in run.slices if record.readout is not None]
     if not records or records[-1].readout is None:
         return _panel(look, "slice_readout", [])
@@ -278,15 +294,22 @@ def slice_readout(run: Recorded, look: Look = LIGHT) -> Figure:
         hovertemplate=f"%{{customdata}}<br>{run.unit} %{{x}}<extra></extra>",
         hoverongaps=False,
     )
-    return _panel(
+    panel = _panel(
         look,
         "slice_readout",
         [cells, *hatched(look, epochs, np.isfinite(beyond))],
         {"cells": True, "scale": {"map": "sequential", "low": "chance", "high": "100 %"}},
         xaxis=cell_axis(look, run, epochs),
-        yaxis=row_axis(look, [text(name, label_length(left)) for name in names]),
+        yaxis=row_axis(look, texts(names, label_length(left))),
         margin={"l": left, "r": 4, "t": 4, "b": 22},
         hovermode="closest",
+    )
+    cells_of_rows = itertools.product(range(len(names)), range(len(epochs)))
+    return tabulated(
+        panel,
+        ["slice and layer", run.unit, "accuracy", "chance"],
+        lambda: ([names[row], epochs[at], values[row, at], chance[row]] for row, at in cells_of_rows),
+        exact=exact,
     )
 
 

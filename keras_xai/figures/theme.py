@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike
 
 from keras_xai.analysis.epochs import epoch_ends
 from keras_xai.analysis.formatting import count
-from keras_xai.figures.colour import TOKENS, Theme, run_colour
+from keras_xai.analysis.names import distinct
+from keras_xai.figures.colour import TOKENS, Theme, run_colour, run_dash
 from keras_xai.printed import printable
 from keras_xai.recorded import Recorded
 from keras_xai.records import Epoch
@@ -24,6 +25,7 @@ from keras_xai.updates import named
 
 Figure = dict[str, Any]
 
+WHOLE_NAME = 10_000  # letters
 ALERT_ROOM = 0.04  # of the axis: marks of alerts that are nearer would touch
 WORDS_ROOM = 0.15  # of the axis, to the next mark: room for words beside a mark
 MAX_EPOCH_ENDS = 30  # of more the lines would be a grey wall
@@ -36,6 +38,10 @@ class Overlay:
     name: str
     run: Recorded
     colour: int  # index, see `run_colour`
+
+    def dash(self, *, dotted: bool = False) -> str:
+        """Return the dash of this run's line; of its second line if `dotted`."""
+        return run_dash(self.colour, dotted=dotted)
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,11 @@ class Look:
         """The colour of this run."""
         return run_colour(self.theme, self.colour)
 
+    def dash(self, *, dotted: bool = False) -> str:
+        """Return the dash of this run's line where it is one of several; of its second line if `dotted`."""
+        index = self.colour if self.others else 0
+        return run_dash(index, dotted=dotted)
+
     def colour_of(self, other: Overlay) -> str:
         """Return the colour of a run that is laid over this one."""
         return run_colour(self.theme, other.colour)
@@ -70,7 +81,7 @@ def mark_apart(look: Look, panel: Figure, run: Recorded) -> None:
     apart = [other for other in look.others if other.run.unit != run.unit]
     if not apart:
         return
-    names = ", ".join(text(other.name, 24) for other in apart)
+    names = ", ".join(texts([other.name for other in apart], 24))
     counts = "counts" if len(apart) == 1 else "count"
     panel["layout"]["annotations"].append(
         {
@@ -95,6 +106,15 @@ def text(name: object, length: int = 60) -> str:
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def texts(names: Iterable[str], length: int) -> list[str]:
+    """Return the names of one axis or legend as plotly text, of at most `length` letters where they then still differ.
+
+    See `keras_xai.analysis.names.distinct`.
+    """
+    lines = [printable(str(name).replace("\n", " ")) for name in names]
+    return [text(label, len(label)) for label in distinct(lines, length)]
+
+
 def packed(values: ArrayLike, dtype: str = "f4") -> dict[str, str]:
     """Return an array in plotly's binary form, which is shorter than JSON and keeps NaN."""
     array = np.ascontiguousarray(values, dtype=dtype)
@@ -105,8 +125,11 @@ def packed(values: ArrayLike, dtype: str = "f4") -> dict[str, str]:
 
 
 def numbers(values: ArrayLike) -> list[float | None]:
-    """Return a short series as numbers of six digits; None, a gap in a line, where it is not finite."""
-    return [float(f"{v:.6g}") if np.isfinite(v) else None for v in np.asarray(values, np.float64)]
+    """Return a series as numbers in full, of 32 bits in their shortest form; None, a gap in a line, where it is not finite."""
+    array = np.asarray(values)
+    if array.dtype == np.float32:
+        return [float(str(v)) if np.isfinite(v) else None for v in array]
+    return [float(v) if np.isfinite(v) else None for v in np.asarray(values, np.float64)]
 
 
 def chart(look: Look, data: list[dict[str, Any]], **layout: Any) -> Figure:
@@ -153,9 +176,9 @@ def update_axis(look: Look, run: Recorded, updates: Sequence[int], **more: Any) 
     It is linear in epochs, or in the steps of a run that counts in steps: there thin lines mark the ends of epochs.
     """
     out = epoch_axis(look, updates, **more)
+    out["ticktext"][0] = f"{run.unit} {out['ticktext'][0]}"
     if run.unit == "step":
         out["unifiedhovertitle"] = {"text": "step %{x:d}"}
-        out["ticktext"][0] = f"step {out['ticktext'][0]}"
         out |= _epoch_end_marks(look, run, *out["range"])
     return out
 
@@ -226,7 +249,7 @@ def line(
         "x": [int(update) for update in np.asarray(updates)],
         "y": numbers(values),
         "line": {"color": colour, "width": width, "dash": dash, "shape": shape},
-        "meta": {"follows": True},
+        "meta": {"follows": True, "name": text(name, WHOLE_NAME)},
         **more,
     }
 

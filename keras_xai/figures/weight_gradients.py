@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_xai.analysis.epochs import position
-from keras_xai.analysis.formatting import power
+from keras_xai.analysis.formatting import power, short
 from keras_xai.analysis.gradients import (
     binned,
     decades,
@@ -31,6 +32,7 @@ from keras_xai.errors import unknown
 from keras_xai.figures import heat_map as cells
 from keras_xai.figures.colour import ramp
 from keras_xai.figures.grid import grid
+from keras_xai.figures.tables import named_axes, tabulated
 from keras_xai.figures.theme import (
     LIGHT,
     Figure,
@@ -44,6 +46,7 @@ from keras_xai.figures.theme import (
     overlaid,
     packed,
     text,
+    texts,
     update_axis,
 )
 from keras_xai.judgement import why_absent
@@ -118,6 +121,8 @@ def heat_map(
     kernels_only: bool = False,
     compact: bool = False,
     labels: int = 40,
+    exact: bool = False,
+    only: Sequence[int] | None = None,
 ) -> Figure:
     """Draw a statistic of every variable at every epoch; hatched where not captured, or zero on a logarithmic scale.
 
@@ -131,6 +136,8 @@ def heat_map(
         kernels_only: leave the biases out.
         compact: for a small chart: labels are layers, and cells have no exact values.
         labels: how many rows are labelled, about.
+        exact: with every value as a table in `layout.meta`, which may take megabytes.
+        only: the numbers of the rows that are drawn, counted among all variables or layers; by default all.
     """
     records = run.weight_gradients
     if statistic not in SCALES:
@@ -141,8 +148,14 @@ def heat_map(
         return chart(look, [])
     scale, groups = SCALES[statistic], layers(records) if by == "layers" else {}
     names, values = _statistic_rows(run, statistic, groups, kernels_only=kernels_only)
+    if only is not None:
+        chosen = cells.chosen_rows(len(names), only)
+        names, values = tuple(names[row] for row in chosen), values[chosen]
+    if not names:
+        return chart(look, [])
     columns = MAX_MAP_COLUMNS // 2 if compact else MAX_MAP_COLUMNS
-    epochs, values = binned([record.update for record in records], values, columns)
+    updates, recorded = [record.update for record in records], values
+    epochs, values = binned(updates, values, columns)
     colours = colours_of(values, scale)
     label_names = without_common_path(names, depth=1 if groups else 2)
     if compact:
@@ -163,7 +176,7 @@ def heat_map(
         **_hover(values, scale, run.unit, coarse=compact or values.size > MAX_EXACT_CELLS),
     )
     every = -(-len(names) // labels)  # only so many rows are labelled
-    row_labels = [text(name, cells.label_length(left)) for name in label_names[::every]]
+    row_labels = texts(label_names, cells.label_length(left))[::every]
     rows: dict[str, Any] = {"ticks": row_ids[::every], "range": [len(names) - 0.5, -0.5], "type": "category"}
     ends = {"map": "sequential", "low": colours.low_words, "high": colours.high_words}
     panel = chart(
@@ -178,7 +191,13 @@ def heat_map(
     for flag in flags:
         words = flag.kind if compact else f"{flag.kind} since {flag.since}"
         panel["layout"]["annotations"].append(_flag_mark(look, row_ids[names.index(flag.name)], words))
-    return panel
+    places = itertools.product(range(len(names)), range(len(updates)))
+    return tabulated(
+        panel,
+        [by.removesuffix("s"), run.unit, statistic],
+        lambda: ([names[row], updates[column], recorded[row, column]] for row, column in places),
+        exact=exact,
+    )
 
 
 def _statistic_rows(
@@ -236,7 +255,7 @@ def variable_lines(run: Recorded, look: Look = LIGHT, *, variable: str | None = 
     for statistic, label, dash in (("rms", "RMS", "solid"), ("max", "max", "2px,3px")):
         epochs, values = series(run, variable, statistic)
         lines.append(line(label, epochs, values, look.run_colour, dash=dash))
-    return _logarithmic(run, look, lines)
+    return named_axes(look, _logarithmic(run, look, lines), y="|gradient|", x_column=run.unit)
 
 
 def update_ratio(run: Recorded, look: Look = LIGHT, *, variable: str | None = None) -> Figure:
@@ -247,15 +266,15 @@ def update_ratio(run: Recorded, look: Look = LIGHT, *, variable: str | None = No
         records = other.run.weight_gradients
         if name in variables(records) or name in layers(records):
             epochs, values = series(other.run, name, "update_ratio")
-            lines.append(line(other.name, epochs, values, look.colour_of(other), width=1.5))
+            lines.append(line(other.name, epochs, values, look.colour_of(other), width=1.5, dash=other.dash()))
     epochs, values = series(run, variable, "update_ratio")
-    lines.append(line(look.name, epochs, values, look.run_colour, width=2))
+    lines.append(line(look.name, epochs, values, look.run_colour, width=2, dash=look.dash()))
     panel = _logarithmic(run, look, lines, always=UPDATE_GUIDE)
     guide = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": UPDATE_GUIDE, "y1": UPDATE_GUIDE}
     guide_line = {"color": look["text-3"], "width": 1, "dash": "4px,3px"}
     mark_apart(look, panel, run)
     panel["layout"]["shapes"].insert(0, {**guide, "line": guide_line})
-    return panel
+    return named_axes(look, panel, y="|update| ÷ |weight|", x_column=run.unit)
 
 
 def _logarithmic(run: Recorded, look: Look, lines: list[dict[str, Any]], always: float | None = None) -> Figure:
@@ -269,7 +288,8 @@ def _logarithmic(run: Recorded, look: Look, lines: list[dict[str, Any]], always:
     high = max(high, low + 2)
     ticks = list(range(high, low - 1, -_tick_step(high - low)))
     for trace in lines:
-        trace["hovertemplate"] = "%{y:.2e}"
+        trace["text"] = ["" if value is None else short(value) for value in trace["y"]]
+        trace["hovertemplate"] = "%{text}"
     panel = chart(
         look,
         lines,
@@ -300,6 +320,7 @@ def ridge(
     variable: str | None = None,
     epoch: int | None = None,
     curves: int = RIDGE_CURVES,
+    exact: bool = False,
 ) -> Figure:
     """Draw the distribution of log₂|gradient| of one variable or layer, one curve an epoch, the newest in front.
 
@@ -311,6 +332,7 @@ def ridge(
         variable: path of the variable or layer; by default the first variable.
         epoch: whose curve is accented; by default the last.
         curves: how many at most, evenly spaced, besides the accented one.
+        exact: with the counts of all updates as a table in `layout.meta`.
     """
     records, name = run.weight_gradients, variable_named(run, variable)
     if not records or len(records[0].bin_edges) < 2:
@@ -331,7 +353,7 @@ def ridge(
     epochs = [records[at].update for at in drawn]
     powers = list(range(int(np.ceil(x[0] / 8)) * 8, int(x[-1]) + 1, 8))
     rows = _labelled_rows(len(drawn), drawn.index(accented))
-    return chart(
+    panel = chart(
         look,
         data,
         xaxis=axis(
@@ -351,6 +373,18 @@ def ridge(
         margin={"l": 28, "r": 8, "t": 4, "b": 22},
         hovermode="closest",
         meta={"rows": epochs, "by": "row"},
+    )
+    members, edges = members_of(run, variable_named(run, variable)), records[0].bin_edges
+    named_axes(look, panel, y=run.unit, x="|gradient|")
+    return tabulated(
+        panel,
+        [run.unit, "|gradient| from", "to", "count"],
+        lambda: (
+            [record.update, low, high, count]
+            for record in records
+            for low, high, count in zip(edges[:-1], edges[1:], histogram(record, members), strict=True)
+        ),
+        exact=exact,
     )
 
 

@@ -20,6 +20,9 @@ the epoch, or the training steps done where the run counts in steps, which the c
 | keras_xai/stop/<part> | STOP | one JSON string: why it ended before the training did |
 | keras_xai/mappings | MAPPINGS | blobs: one JSON string with the single numbers, then a map for each array that it names |
 | keras_xai/slices/<group> | SLICES | blobs: one JSON string, then a map for each array that it names |
+| keras_xai/gallery/rows | CHOSEN_ROWS | blobs: one JSON string with the rows that a rule chose, then the loss of each row |
+| keras_xai/gallery/… | … | attributions and outputs of these rows, another number of them at each update |
+| keras_xai/gallery/samples/<part> | STORED_SAMPLES | blobs: one JSON string, then a map for each row and input |
 
 After about 32 MiB of one tag a series continues under `<tag>/part-1`, `<tag>/part-2` and so on, with the constants of the
 first part: see `parts`.
@@ -34,7 +37,19 @@ from collections.abc import Iterator
 
 from keras_xai.probe import Probe
 from keras_xai.provenance import Provenance
-from keras_xai.records import Alert, Attribution, Epoch, Gradients, Mappings, Reliance, Shares, Slices, Stop
+from keras_xai.records import (
+    Alert,
+    Attribution,
+    ChosenRows,
+    Epoch,
+    Gradients,
+    Mappings,
+    Reliance,
+    Shares,
+    Slices,
+    Stop,
+    StoredSamples,
+)
 from keras_xai.summary.codec import CODECS
 from keras_xai.summary.event_files import masked_crc
 from keras_xai.summary.tag_constants import plugin_data as _data
@@ -42,7 +57,21 @@ from keras_xai.summary.tensors import Content, Value, content_of, value
 
 __all__ = ["Content", "Record", "Value", "_data", "content_of", "encode", "masked_crc", "step", "value"]
 
-Record = Epoch | Gradients | Attribution | Shares | Reliance | Alert | Mappings | Slices | Probe | Stop | Provenance
+Record = (
+    Epoch
+    | Gradients
+    | Attribution
+    | Shares
+    | Reliance
+    | Alert
+    | Mappings
+    | Slices
+    | Probe
+    | Stop
+    | ChosenRows
+    | StoredSamples
+    | Provenance
+)
 
 
 def step(record: Record) -> int:

@@ -19,7 +19,14 @@ from keras_xai.summary.plugin_name import PLUGIN_NAME
 
 Content = list[bytes] | NDArray[Any]  # blobs or strings, or float32
 Value = tuple[str, PluginData, Any]  # tag, constants, content
-BLOB_KINDS = (PluginData.PROBE, PluginData.ATTRIBUTION, PluginData.MAPPINGS, PluginData.SLICES)
+BLOB_KINDS = (
+    PluginData.PROBE,
+    PluginData.ATTRIBUTION,
+    PluginData.MAPPINGS,
+    PluginData.SLICES,
+    PluginData.CHOSEN_ROWS,
+    PluginData.STORED_SAMPLES,
+)
 
 
 def value(tag: str, data: PluginData, content: Any, *, first: bool) -> summary_pb2.Summary.Value:

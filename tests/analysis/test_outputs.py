@@ -105,7 +105,7 @@ def test_numbers_are_read_as_nothing():
     """No class, no percent; the title has the explained column's value."""
     table = outputs([21.5, -3.0], "numbers", target=1)
     assert np.isnan(predicted(table)).all()
-    assert sample_title(run_of(table, y=(0.5,)), "integrated_gradients", 0, None) == "sample 0, -3.0"
+    assert sample_title(run_of(table, y=(0.5,)), "integrated_gradients", 0, None) == "sample 0, −3"
 
 
 def test_outputs_that_are_not_finite_are_read_as_nothing():

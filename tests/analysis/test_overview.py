@@ -167,5 +167,5 @@ def test_numbers_read_as_people_write_them():
     """Powers, short numbers and plurals."""
     assert power(-12) == "10⁻¹²"
     assert power(3, 2) == "2³"
-    assert [short(v) for v in (0.1, 2.34, 12.0, 123.4, 1.5e-5, np.inf)] == ["0.10", "2.3", "12", "123", "1.5e-05", "–"]
+    assert [short(v) for v in (0.1, 2.34, 12.0, 123.4, 1.5e-5, np.inf)] == ["0.1", "2.34", "12", "123", "1.5×10⁻⁵", "–"]
     assert (count(1, "alert"), count(1200, "alert")) == ("1 alert", "1,200 alerts")

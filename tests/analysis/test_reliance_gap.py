@@ -154,8 +154,8 @@ def test_rows_that_carry_a_feature_in_words(run):
     alert = Alert(3, "gap", "training-only shortcut", False, (), rows=carriers)
     assert [words[2:] for words in carriers_in_words(alert, named)] == [
         ("well", "–", "−25\u00a0%"),
-        ("–", "0.0010", "50\u00a0%"),
-        ("7", "1.0", "50\u00a0%"),
+        ("–", "0.001", "50\u00a0%"),
+        ("7", "1", "50\u00a0%"),
     ]
 
 

@@ -5,17 +5,22 @@ import re
 VIEWS = ("Overview", "Weight gradients", "Attributions", "Importance & drift", "Training rows beside probe", "Mappings")
 FRAME = "iframe[src*='name=keras_xai']"
 SECOND = 1000
+# A visitor who has seen the tour; a frame of no origin has no storage.
+TOUR_SEEN = "try { localStorage.setItem('keras_xai.tour', 'seen') } catch {}"
 
 
 class Tab:
     """A page on the tab, and everything it complained about or asked of another host.
 
     `hosted` is the tab inside TensorBoard's own page, which takes seconds to stand; without it the page is the frame
-    that TensorBoard would show. `index` answers in place of the server where the page asks for the list of runs.
+    that TensorBoard would show. `index` answers in place of the server where the page asks for the list of runs. Without
+    `tour` the visitor has seen the tour of the first visit.
     """
 
-    def __init__(self, browser, url, hosted=False, index=None):
+    def __init__(self, browser, url, hosted=False, index=None, tour=False):
         self.page, self.hosted = browser.new_page(viewport={"width": 1280, "height": 800}), hosted
+        if not tour:
+            self.page.add_init_script(TOUR_SEEN)
         if index is not None:
             self.page.route(re.compile(r"/keras_xai/index(\?|$)"), index)
         self.page.set_default_timeout(20 * SECOND)

@@ -12,11 +12,24 @@ from typing import Any
 
 from keras_xai.probe import Probe
 from keras_xai.provenance import Provenance
-from keras_xai.records import Alert, Attribution, Epoch, Gradients, Mappings, Reliance, Shares, Slices, Stop
+from keras_xai.records import (
+    Alert,
+    Attribution,
+    ChosenRows,
+    Epoch,
+    Gradients,
+    Mappings,
+    Reliance,
+    Shares,
+    Slices,
+    Stop,
+    StoredSamples,
+)
 from keras_xai.summary.codec import (
     alert,
     attribution,
     epoch,
+    gallery,
     gradients,
     importance,
     mappings,
@@ -39,5 +52,7 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     Slices: slices.encode,
     Probe: probe.encode,
     Stop: stop.encode,
+    ChosenRows: gallery.encode,
+    StoredSamples: gallery.encode_samples,
     Provenance: provenance.encode,
 }

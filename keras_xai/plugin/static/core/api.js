@@ -20,7 +20,7 @@ const BYTES_KEPT = 3e8; // a hundred epochs of large maps
  * @param {string} path
  * @param {Query} parameters
  */
-function address(path, parameters) {
+export function address(path, parameters) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
     for (const part of Array.isArray(value) ? value : [value]) {
@@ -196,10 +196,11 @@ export class Server {
    * Fetches past the answers that are kept.
    * @template {keyof Answers} Route
    * @param {Route} route
+   * @param {Query} [parameters]
    * @returns {Promise<Answers[Route]>}
    */
-  fetchNow(route) {
-    return fetchAnswer(address(route, {}));
+  fetchNow(route, parameters = {}) {
+    return fetchAnswer(address(route, parameters));
   }
 
   /**

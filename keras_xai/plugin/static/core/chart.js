@@ -4,8 +4,10 @@
  */
 import { runColour, themeName, token } from "./colour.js";
 import { clamp, h, key, position, s } from "./dom.js";
+import { runKeys } from "../marks/run_keys.js";
 import { set } from "./state.js";
 import { BEFORE } from "./updates.js";
+import { Zoom } from "./zoom.js";
 
 const CONFIG = { displayModeBar: false, doubleClick: false, showTips: false, scrollZoom: false };
 const CHARTS_KEPT = 24;
@@ -40,6 +42,17 @@ const HEIGHT_UNTIL_KNOWN = 160;
  * @property {ChartOptions["onrow"]} onrow
  * @property {any} chosen
  * @property {boolean} still
+ * @property {Query} parameters of its figure
+ * @property {Zoom} zoom
+ */
+
+/**
+ * A chart as it stands in a panel, for those who take it out.
+ * @typedef {object} PlacedChart
+ * @property {Query & {name: string}} parameters that the server was asked for its figure with
+ * @property {Figure} figure
+ * @property {HTMLElement} canvas
+ * @property {object[]} marks of the epoch, as shapes of plotly's
  */
 
 /**
@@ -102,6 +115,8 @@ export class Charts {
     entry.onrow = options.onrow;
     entry.chosen = options.chosen;
     entry.still = still;
+    entry.parameters = parameters;
+    entry.zoom.of(subjectOf(parameters));
     this.#placed.add(id);
     return entry.node;
   }
@@ -116,6 +131,23 @@ export class Charts {
   figure(context, name, parameters, overlays) {
     const all = { ...figureParameters(context, overlays), name, ...parameters };
     return this.#server.read("figure", all, context.figureStamp);
+  }
+
+  /**
+   * The charts that stand in an element.
+   * @param {Element} element
+   * @returns {PlacedChart[]}
+   */
+  within(element) {
+    const entries = [...this.#entries.values()].filter(
+      ({ node, drawn }) => drawn?.data.length && element.contains(node),
+    );
+    return entries.map((entry) => ({
+      parameters: /** @type {Query & {name: string}} */ (entry.parameters),
+      figure: /** @type {Figure} */ (entry.drawn),
+      canvas: entry.canvas,
+      marks: epochShapes(entry),
+    }));
   }
 
   /** Draws what was placed since the last call, and lets go of what was not. */
@@ -155,6 +187,8 @@ export class Charts {
       onrow: undefined,
       chosen: undefined,
       still: false,
+      parameters: {},
+      zoom: new Zoom(node, () => zoomed(entry)),
     };
     node.addEventListener("click", (event) => clicked(entry, event));
     this.#entries.set(id, entry);
@@ -220,10 +254,9 @@ function figureParameters(context, overlays) {
 }
 
 const DASHES = { live: "solid", clean: "dotted", data: "dashed" };
-const RUNS_NAMED = 4;
 
 /**
- * Which line of the drift score is which: the sources of a run that stands alone, or the runs.
+ * Which line of the drift score is which: the sources of a run that stands alone, or the runs and what is not solid.
  * @param {RunContext} context
  * @param {boolean} [both] names the sources first
  */
@@ -231,10 +264,14 @@ export function scoreKeys(context, both = false) {
   const sources = /** @type {Source[]} */ (Object.keys(context.run.sources));
   const colour = runColour(context.place(context.name));
   const namesSources = sources.length > 1 && (both || context.picked.length === 1);
-  const runs = context.picked.filter((name) => !namesSources || name !== context.name).slice(0, RUNS_NAMED);
+  const runs = context.picked.filter((name) => !namesSources || name !== context.name);
   const sourceKeys = sources.map((source) => key(context.vocabulary.sources[source], colour, DASHES[source]));
-  const runKeys = runs.map((name) => key(name, runColour(context.place(name))));
-  return namesSources ? [...sourceKeys, ...runKeys] : runKeys;
+  const broken = namesSources ? [] : sources.filter((source) => sources.length > 1 && DASHES[source] !== "solid");
+  return [
+    ...(namesSources ? sourceKeys : []),
+    ...runKeys(context, runs, namesSources ? 2 : 4),
+    ...broken.map((source) => key(context.vocabulary.sources[source], colour, DASHES[source])),
+  ];
 }
 
 /** After the next frame, when nothing else is to be done; not every browser tells when that is. */
@@ -265,11 +302,39 @@ async function drawEntry(library, entry) {
   if (!next || !node.isConnected) return;
   const width = node.clientWidth;
   if (width < 40 || (entry.drawn === next && entry.drawnWidth === width && entry.drawnHeight === height)) return;
-  await library.react(entry.canvas, next.data, { ...next.layout, width, height }, CONFIG);
+  await library.react(entry.canvas, next.data, { ...entry.zoom.applied(next.layout), width, height }, CONFIG);
   entry.drawn = next;
   entry.drawnWidth = width;
   entry.drawnHeight = height;
   follow(entry);
+}
+
+/**
+ * What a chart shows but for the epoch and the theme: while that stays, so does what was zoomed into.
+ * @param {Query} parameters
+ */
+function subjectOf({ epoch, theme, colour, overlay, overlay_colour, ...subject }) {
+  return JSON.stringify(subject);
+}
+
+/**
+ * Draws again what was zoomed into, or out of.
+ * @param {Entry} entry
+ */
+function zoomed(entry) {
+  entry.drawn = undefined;
+  if (window.Plotly) drawEntry(window.Plotly, entry);
+}
+
+/**
+ * The epoch of the slider as shapes of plotly's.
+ * @param {Entry} entry
+ */
+function epochShapes({ drawn, epoch, still }) {
+  const { meta } = drawn?.layout ?? {};
+  if (still || epoch === null || epoch === BEFORE || meta?.by === "row" || meta?.cells) return [];
+  const line = { color: token("accent"), width: 1.25 };
+  return [{ type: "line", x0: epoch, x1: epoch, yref: "paper", y0: 0, y1: 1, line }];
 }
 
 /**
@@ -305,6 +370,7 @@ function columnMarks(entry, { x, y }, epoch) {
   const [low, high] = cellAt(columns, position(columns, epoch));
   const left = clamp(x.d2p(low), 0, x._length);
   const right = clamp(x.d2p(high), 0, x._length);
+  if (left === right) return []; // it lies outside of what is zoomed into
   const frame = s("rect", {
     x: x._offset + left - 1,
     y: y._offset - 1.5,
@@ -351,8 +417,9 @@ function cellAt(columns, at) {
  * @param {number} epoch
  */
 function lineMarks(entry, { x, y }, epoch) {
-  const px = x._offset + x.d2p(epoch);
-  if (!Number.isFinite(px)) return [];
+  const inside = x.d2p(epoch);
+  if (!(inside >= -1 && inside <= x._length + 1)) return []; // it lies outside of what is zoomed into
+  const px = x._offset + inside;
   const top = y._offset;
   /** @type {SVGElement[]} */
   const marks = [
@@ -385,6 +452,7 @@ function lineMarks(entry, { x, y }, epoch) {
  * @param {MouseEvent} event
  */
 function clicked(entry, event) {
+  if (event.shiftKey || entry.zoom.isButton(event.target)) return;
   const axes = entry.drawn && !entry.still ? axesOf(entry) : null;
   if (!axes || !entry.drawn) return;
   const box = entry.canvas.getBoundingClientRect();

@@ -108,15 +108,44 @@ export function signedPercent(share) {
  */
 export const signed = (x, digits) => (x === null ? "–" : `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(digits)}`);
 
+const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+
 /**
- * Three digits, whatever the size.
+ * A number with three significant digits, and from 1,000 on as a whole one; below 0.001 and from a million on a power of ten.
+ * As `short` of `keras_xai.analysis.formatting`.
  * @param {number} x
  */
 export function short(x) {
   if (!Number.isFinite(x)) return "–";
   const size = Math.abs(x);
-  const plain = size === 0 || (size >= 1e-3 && size < 1e5);
-  return (plain ? String(Number(x.toPrecision(4))) : x.toExponential(1)).replace("-", "−");
+  const rounded = Number(size.toPrecision(3));
+  if (!rounded) return "0";
+  const sign = x < 0 ? "−" : "";
+  if (rounded >= 1e-3 && rounded < 1e3) return sign + String(rounded);
+  if (rounded >= 1e3 && rounded < 1e6) return sign + Number(size.toFixed(0)).toLocaleString("en");
+  const [mantissa, exponent] = rounded.toExponential().split("e");
+  const digits = Math.abs(Number(exponent))
+    .toString()
+    .replace(/\d/g, (digit) => SUPERSCRIPTS[Number(digit)]);
+  const power = `10${Number(exponent) < 0 ? "⁻" : ""}${digits}`;
+  return sign + (mantissa === "1" ? power : `${mantissa}×${power}`);
+}
+
+/**
+ * Formatted numbers with their decimal points below each other where all are set flush right.
+ * As `aligned` of `keras_xai.analysis.formatting`.
+ * @param {string[]} numbers
+ */
+export function aligned(numbers) {
+  const decimals = numbers.map((number) =>
+    /^−?[\d,]+(\.\d+)?$/.test(number) ? (number.split(".")[1]?.length ?? 0) : null,
+  );
+  const most = Math.max(0, ...decimals.map(Number));
+  return numbers.map((number, i) => {
+    const count = decimals[i];
+    if (count === null || count === most) return number;
+    return number + (count === 0 ? "\u2008" : "") + "\u2007".repeat(most - count);
+  });
 }
 
 /**
@@ -232,20 +261,50 @@ export class Deferred {
   }
 }
 
+/** What the panels on the page say of themselves: read by their menus and by their help. @type {WeakMap<Element, PanelAbout>} */
+export const panelsOnPage = new WeakMap();
+
 /**
- * A panel: a rule, a title that says what it shows, a note at its right.
+ * A panel: a rule, a title that says what it shows, its help, a note at its right, and a menu of what can be taken out of it.
  * @param {string} span
  * @param {Child} title
- * @param {Child} note
+ * @param {Child | PanelAbout} about the note alone, or all that it says of itself: `panel("c7", "Loss", {help: "loss", note})`
  * @param {Child[]} children
  */
-export const panel = (span, title, note, ...children) =>
-  h(
-    "section",
-    { class: `panel ${span}` },
-    h("header", {}, h("h3", {}, title), h("span", { class: "note" }, note)),
-    ...children,
-  );
+export function panel(span, title, about, ...children) {
+  const { note = "", ...words } = isAbout(about) ? about : { note: about };
+  const heading = h("h3", {}, title);
+  heading.title ||= heading.textContent ?? ""; // it may be cut
+  const name = words.help ?? heading.textContent ?? "";
+  const help = words.help && panelButton(`help ${name}`, "i", `About: ${heading.textContent}`, "panel-help");
+  const menu = panelButton(`menu ${name}`, "⋯", `Take out: ${heading.textContent}`, "panel-menu");
+  const header = h("header", {}, heading, help, h("span", { class: "note" }, note), menu);
+  const section = h("section", { class: `panel ${span}` }, header, ...children);
+  panelsOnPage.set(section, words);
+  return section;
+}
+
+/**
+ * @param {Child | PanelAbout} about
+ * @returns {about is PanelAbout}
+ */
+const isAbout = (about) =>
+  typeof about === "object" && about !== null && Object.getPrototypeOf(about) === Object.prototype;
+
+/**
+ * A button of a panel's header: whoever opens what it stands for listens to the event on the document.
+ * @param {string} key that it is found by after the next drawing
+ * @param {string} sign
+ * @param {string} label
+ * @param {"panel-help" | "panel-menu"} event also its class
+ */
+function panelButton(key, sign, label, event) {
+  const kind = event === "panel-menu" ? "menu" : "dialog";
+  const attributes = { class: event, type: "button", "aria-label": label, title: label, "data-key": key };
+  const onclick = () => button.dispatchEvent(new CustomEvent(event, { bubbles: true }));
+  const button = h("button", { ...attributes, "aria-haspopup": kind, "aria-expanded": "false", onclick }, sign);
+  return button;
+}
 
 /**
  * Words where a view would stand: what is missing, why, and the line that would help.

@@ -1,13 +1,13 @@
 /** One sample's attribution where it is no image: signed bars, shaded tokens, a line with shaded steps. */
 import { at, inkOn, token } from "../core/colour.js";
-import { clip, fitted, h, hint, linear, s, short, widthOf } from "../core/dom.js";
+import { aligned, clip, fitted, h, hint, linear, s, short, widthOf } from "../core/dom.js";
 
 /** @typedef {import("../core/gallery.js").Gallery} Gallery */
 
 const ROW = 18; // pixels
 const ROWS = 8; // features with a bar of their own
-const FOR = 0.82; // of the diverging map
-const AGAINST = 0.18;
+export const FOR = 0.82; // of the diverging map
+export const AGAINST = 0.18;
 
 /**
  * A row of a sample's bars.
@@ -67,7 +67,7 @@ const commonReach = (gallery, sample) => gallery.reach(sample, (other) => tileVa
  * @param {number} share
  * @param {number} [high]
  */
-function printed(share, high = Math.abs(share)) {
+export function printed(share, high = Math.abs(share)) {
   if (!Number.isFinite(share)) return "not measured";
   const sign = share < 0 ? "−" : "+";
   if (high >= 1e5) return `${sign}${short(Math.abs(share))}`;
@@ -87,7 +87,7 @@ function printed(share, high = Math.abs(share)) {
  * @param {Extent} [reach] the range of the bars, by default the gallery's
  */
 export function barsTile(gallery, sample, width, alerted, reach = commonReach(gallery, sample)) {
-  const rows = rowsOf(gallery, sample);
+  const rows = alignedRows(rowsOf(gallery, sample));
   const columns = columnsOf(width, reach);
   const words = rows.map(({ name, share }) => (share === null ? name : `${name} ${printed(share)}`));
   const height = (rows.length + 1) * ROW;
@@ -103,10 +103,20 @@ export function barsTile(gallery, sample, width, alerted, reach = commonReach(ga
   return hint(svg, (event) => {
     const row = rows[Math.floor((event.clientY - svg.getBoundingClientRect().top) / ROW) - 1];
     if (!row) return "";
-    const value = row.value === null ? "" : ` = ${row.value}`;
+    const value = row.value === null ? "" : ` = ${row.value.trimEnd()}`;
     const share = row.share === null ? "" : `\n${printed(row.share)}`;
     return `${row.name}${value}${share}`;
   });
+}
+
+/**
+ * Rows whose values have their decimal points below each other.
+ * @param {Row[]} rows
+ * @returns {Row[]}
+ */
+function alignedRows(rows) {
+  const values = aligned(rows.map(({ value }) => value ?? ""));
+  return rows.map((row, i) => ({ ...row, value: row.value === null ? null : values[i] }));
 }
 
 /**
@@ -140,9 +150,14 @@ function rowMarks({ name, value, share }, y, columns, alarm) {
   ];
   if (value !== null) marks.push(number(columns.value, value));
   if (share === null) return marks;
+  if (!Number.isFinite(share)) {
+    // Where bars would be: it is longer than a number.
+    const words = s("text", { x: columns.number - 40, y: y + 13, style: { fill: token("text-3") } }, printed(share));
+    return [...marks, words];
+  }
   const style = { fill: token("text") };
   marks.push(s("text", { x: columns.number, y: y + 13, "text-anchor": "end", style }, printed(share, columns.high)));
-  const length = Number.isFinite(share) ? Math.abs(share) * columns.unit : 0;
+  const length = Math.abs(share) * columns.unit;
   if (length <= 0) return marks;
   const bar = s("rect", {
     x: share < 0 ? columns.zero - length : columns.zero,
@@ -160,7 +175,7 @@ function rowMarks({ name, value, share }, y, columns, alarm) {
  * @param {Gallery} gallery
  * @returns {(f: number) => string}
  */
-function namesOf(gallery) {
+export function namesOf(gallery) {
   if (gallery.method.layer) return (f) => `unit ${f}`;
   const matches = gallery.featureNames?.length === gallery.length;
   const names = matches ? gallery.featureNames : gallery.run.probe?.features;
@@ -172,7 +187,7 @@ function namesOf(gallery) {
  * @param {number} sample
  * @param {number} f
  */
-function inputOf(gallery, sample, f) {
+export function inputOf(gallery, sample, f) {
   if (gallery.method.layer || gallery.input?.data.length !== gallery.maps.data.length) return "";
   const value = gallery.input.data[sample * gallery.length + f];
   return clip(gallery.categories?.[f]?.[value] ?? short(value), 16);
@@ -309,7 +324,10 @@ export function seriesTile(gallery, sample, width, reach = commonReach(gallery, 
     const share = Math.max(0, Math.min(0.999999, (event.clientX - box.left) / box.width));
     const t = Math.floor(share * mapSteps);
     if (ofLayer) return `step ${t} of ${mapSteps}\n${printed(values[t])}`;
-    const lines = Array.from({ length: channels }, (_, c) => `${name(c)}  ${printed(values[t * channels + c])}`);
+    const lines = Array.from({ length: channels }, (_, c) => {
+      const value = gallery.input ? ` = ${short(gallery.input.data[(sample * steps + t) * channels + c])}` : "";
+      return `${name(c)}${value}  ${printed(values[t * channels + c])}`;
+    });
     return [`step ${t}`, ...lines.slice(0, LINES_UNDER_POINTER)].join("\n");
   });
 }

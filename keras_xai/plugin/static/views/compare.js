@@ -4,6 +4,7 @@ import { legend } from "../core/colour.js";
 import { h, message, panel, percent } from "../core/dom.js";
 import { moved, rangeOf, shareChange, shares } from "../core/gallery.js";
 import { clipAt, draw } from "../core/image.js";
+import { comparisonNumbers } from "../core/panel_numbers.js";
 import { set, state } from "../core/state.js";
 import { BEFORE, capitalized, moment, named } from "../core/updates.js";
 import { alertedFeatures } from "../marks/importance.js";
@@ -55,7 +56,7 @@ export function compare(root, context, method, reader) {
     return;
   }
   const table = new ComparisonTable(context, read);
-  const section = panel("c12", title, table.legends());
+  const section = panel("c12", title, { help: "compare", note: table.legends(), csv: () => comparisonNumbers(read) });
   const verdict = table.verdict();
   if (verdict !== null) section.append(h("p", {}, verdict));
   root.append(h("div", { class: "grid" }, section));

@@ -29,5 +29,6 @@ export function figurePanel(context, { name, span, still = false, ofEpoch = fals
   const options = { parameters, overlays: false, still, height, label: figure ? title : name };
   const note = h("p", { class: "note reading" }, reading);
   const scaleLegend = scale && legend(scale.map, scale.low, scale.high);
-  return [panel(span, title, scaleLegend, note, chart(context, name, options))];
+  const help = context.vocabulary.help[name] ? name : undefined;
+  return [panel(span, title, { help, file: name, note: scaleLegend }, note, chart(context, name, options))];
 }

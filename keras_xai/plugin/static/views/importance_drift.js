@@ -4,7 +4,10 @@ import { chart, figureBehind, scoreKeys } from "../core/chart.js";
 import { legend, runColour } from "../core/colour.js";
 import { group } from "../core/controls.js";
 import { absent, h, panel, percent, position, short } from "../core/dom.js";
+import { filterBox, foundRows, matcher, ranges } from "../core/filter.js";
 import { draw } from "../core/image.js";
+import { distinct } from "../core/names.js";
+import { alertNumbers, ranksOverTime, sharesOfRuns, sharesOverTime } from "../core/panel_numbers.js";
 import { set, state } from "../core/state.js";
 import { moment, named } from "../core/updates.js";
 import {
@@ -28,6 +31,8 @@ const STRIP = 24; // maps of a strip,
 const ANCHORS = 12; // and of one that leaves epochs out
 const RUNS_COMPARED = 6;
 const FEATURES_COMPARED = 10;
+const HEAD_LETTERS = 24; // of a run above its column
+const FEATURES_FILTERED = 8; // of more there is a filter
 
 export class ImportanceDriftView extends BaseView {
   /** @param {RunContext} context */
@@ -94,7 +99,7 @@ function scorePanel(context) {
   });
   const meaning = " Score: the largest move of one feature in units of its own usual step.";
   const note = h("p", { class: "note" }, rateWords(context.run, context.epoch), meaning);
-  return panel("c7", "Drift score", scoreKeys(context, true), score, note);
+  return panel("c7", "Drift score", { help: "drift_score", note: scoreKeys(context, true) }, score, note);
 }
 
 /**
@@ -114,10 +119,11 @@ function alertsPanel(context) {
   const { run, name, epoch, server } = context;
   if (!run.alerts.length) {
     const watch = server.read("summary", { run: name, epoch }, run.stamp)?.watch ?? "…";
-    return panel("c5", "Alerts", "", h("p", { class: "note" }, watch));
+    return panel("c5", "Alerts", { help: "alerts" }, h("p", { class: "note" }, watch));
   }
+  const csv = () => alertNumbers(run.alerts, context.vocabulary, run.unit);
   const note = run.methods.length ? "click: see what shows it" : "";
-  return panel("c5", "Alerts", note, alertList(context, run.alerts));
+  return panel("c5", "Alerts", { help: "alerts", note, csv }, alertList(context, run.alerts));
 }
 
 /**
@@ -127,17 +133,45 @@ function alertsPanel(context) {
  */
 function ranksPanel(context, source, importance) {
   const { epoch, run, vocabulary } = context;
+  const finder = featureFinder(importance);
+  const only = onlyFound(importance);
+  const note = `${vocabulary.sources[source]}, rank 1 on top`;
+  const title = only ? "Rank of the features that are found" : "Rank of the ten most important features";
+  if (only === "none")
+    return panel("c7", title, { help: "rank_bump", note }, finder, h("p", { class: "note" }, "No feature is found."));
   const ranks = chart(context, "rank_bump", {
-    parameters: { source, epoch },
+    parameters: { source, epoch, only },
     overlays: false,
     height: 296 + context.spare,
     label: `Rank of the ten most important features over ${context.run.unit}s`,
   });
-  const anchors = figureBehind(context, "rank_bump", { source, epoch }, false)?.layout.meta?.anchors;
+  const csv = importance && (() => ranksOverTime(importance, run.unit));
+  const anchors = figureBehind(context, "rank_bump", { source, epoch, only }, false)?.layout.meta?.anchors;
   const some = anchors ? `, at ${anchors} of ${importance?.epochs.length ?? run.epochs.length} ${run.unit}s` : "";
-  const note = `${vocabulary.sources[source]}, rank 1 on top${some}`;
   const gaps = importance ? lacking(run, importance, epoch) : null;
-  return panel("c7", "Rank of the ten most important features", note, ranks, gaps);
+  return panel("c7", title, { help: "rank_bump", note: `${note}${some}`, csv }, finder, ranks, gaps);
+}
+
+/**
+ * The box that finds features; null where all of them are in sight.
+ * @param {Importance | undefined} importance
+ */
+function featureFinder(importance) {
+  const names = importance?.names ?? [];
+  const found = foundRows("featureFilter", names);
+  if (names.length <= FEATURES_FILTERED && !found) return null;
+  const box = filterBox("featureFilter", "Filter features").count(found?.length ?? names.length, names.length);
+  return h("div", { class: "finder" }, box);
+}
+
+/**
+ * The features that the filter finds, as a figure takes them; undefined for all, "none" where it finds none.
+ * @param {Importance | undefined} importance
+ */
+function onlyFound(importance) {
+  const found = importance ? foundRows("featureFilter", importance.names) : null;
+  if (!found) return undefined;
+  return found.length ? ranges(found) : "none";
 }
 
 /**
@@ -149,11 +183,20 @@ function mapsPanel(context, source, importance) {
   const cells = importance ? cellsOf(context.run, importance) : null;
   if (importance && cells) return imageMaps(context, importance, cells);
   const title = `Importance by feature and ${context.run.unit}`;
-  const parameters = { source, epoch: context.epoch };
+  const only = onlyFound(importance);
+  if (only === "none")
+    return panel("c5", title, { help: "importance_map" }, h("p", { class: "note" }, "No feature is found."));
+  const parameters = { source, epoch: context.epoch, only };
   const scale = figureBehind(context, "importance_map", parameters, false)?.layout.meta?.scale;
   const options = { parameters, overlays: false, height: 286 + context.spare, label: title };
+  const csv = importance && (() => sharesOverTime(importance, context.run.unit));
   const scaleLegend = scale ? legend(scale.map, scale.low, scale.high) : "";
-  return panel("c5", title, scaleLegend, chart(context, "importance_map", options));
+  return panel(
+    "c5",
+    title,
+    { help: "importance_map", note: scaleLegend, csv },
+    chart(context, "importance_map", options),
+  );
 }
 
 /**
@@ -186,7 +229,7 @@ function imageMaps(context, importance, cells) {
   return panel(
     "c5",
     "Importance as a map of the input",
-    "",
+    { help: "importance_cells", csv: () => sharesOverTime(importance, run.unit) },
     maps,
     legends,
     sliceOrder(cells),
@@ -267,7 +310,7 @@ function differencesPanel(context, source, importance) {
     const differences = comparable.map(({ shares }) => Math.abs(share - (shares.get(feature) ?? NaN)));
     return Math.max(0, ...differences.filter(Number.isFinite));
   };
-  const features = [...focus.shares.keys()];
+  const features = [...focus.shares.keys()].filter(matcher(state.featureFilter).test);
   const largestFirst = order(features.map(difference)).slice(0, FEATURES_COMPARED);
   const table = differencesTable(
     context,
@@ -275,8 +318,9 @@ function differencesPanel(context, source, importance) {
     largestFirst.map((i) => features[i]),
     difference,
   );
+  const csv = () => sharesOfRuns([focus, ...comparable]);
   const note = `share of importance, ${context.vocabulary.sources[source]}, ${named(context.run, context.epoch)}`;
-  return panel("c12", "Where the ticked runs differ most", note, table);
+  return panel("c12", "Where the ticked runs differ most", { help: "run_differences", note, csv }, table);
 }
 
 /** @typedef {{name: string, epoch: number, shares: Map<string, number>}} Column */
@@ -306,9 +350,14 @@ function columnOf(context, name, source) {
  * @param {(feature: string) => number} difference
  */
 function differencesTable(context, columns, features, difference) {
-  const heads = columns.map(({ name, epoch }) => {
+  const labels = distinct(
+    columns.map(({ name }) => name),
+    HEAD_LETTERS,
+  );
+  const heads = columns.map(({ name, epoch }, i) => {
     const style = { color: runColour(context.place(name)) };
-    return h("th", { scope: "col", style }, epoch === context.epoch ? name : `${name} (${named(context.run, epoch)})`);
+    const when = epoch === context.epoch ? "" : ` (${named(context.run, epoch)})`;
+    return h("th", { scope: "col", style, title: name }, `${labels[i]}${when}`);
   });
   const rows = features.map((feature) => {
     const cells = columns.map(({ shares }) => {

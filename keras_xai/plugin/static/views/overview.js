@@ -3,6 +3,7 @@ import { alarmsOf, CHANGES, firstChange } from "../core/alerts.js";
 import { chart, figureBehind, scoreKeys } from "../core/chart.js";
 import { legend, token } from "../core/colour.js";
 import { absent, Deferred, h, key, panel, percent } from "../core/dom.js";
+import { sharesOverTime } from "../core/panel_numbers.js";
 import { set } from "../core/state.js";
 import {
   alertedFeatures,
@@ -170,7 +171,7 @@ function facts(summary) {
  * @param {string} span
  */
 function driftPanel(context, source, span) {
-  const out = panel(span, "Drift score", source ? scoreKeys(context) : "");
+  const out = panel(span, "Drift score", { help: "drift_score", note: source ? scoreKeys(context) : "" });
   if (!source) {
     out.append(absent(context.run, "ImportanceDrift", "Not watched", "kx.ImportanceDrift(log_dir, probe)"));
     return out;
@@ -196,7 +197,7 @@ const importanceNote = (run, otherwise) => h("p", { class: "note" }, sourceOf(ru
  */
 function importancePanel(context, importance, summary, deferred) {
   const { run, epoch, spare } = context;
-  if (!importance) return panel("c5", "Importance", "", importanceNote(run, "Not recorded."));
+  if (!importance) return panel("c5", "Importance", { help: "importance" }, importanceNote(run, "Not recorded."));
   const at = measuredAt(importance, epoch);
   const first = measuredAt(importance, importance.epochs[0]);
   const cells = cellsOf(run, importance);
@@ -204,7 +205,8 @@ function importancePanel(context, importance, summary, deferred) {
   const before = measuredAt(importance, summary.before);
   if (!cells) {
     const note = `share, ${run.unit} ${importance.epochs[before]} → ${importance.epochs[at]}`;
-    const out = panel("c5", "Most important features", note, gaps);
+    const about = { help: "importance", note, csv: () => sharesOverTime(importance, run.unit) };
+    const out = panel("c5", "Most important features", about, gaps);
     return deferred.add(out, slopeBetween(context, importance, before, at, leading(importance, before, at)));
   }
   const places = [{ place: first, title: run.unit === "epoch" ? "First epoch" : "First update" }];
@@ -216,7 +218,14 @@ function importancePanel(context, importance, summary, deferred) {
   const high = Math.max(...maps.map(({ values }) => largest(values)));
   const scale = legend("sequential", "0\u00a0%", percent(high));
   const figures = importanceMaps(run, maps, cells, importance.names, spare);
-  return panel("c5", "Where the importance lies", scale, figures, sliceOrder(cells), gaps);
+  return panel(
+    "c5",
+    "Where the importance lies",
+    { help: "importance_cells", note: scale, csv: () => sharesOverTime(importance, run.unit) },
+    figures,
+    sliceOrder(cells),
+    gaps,
+  );
 }
 
 /**
@@ -253,13 +262,14 @@ function slopeBetween(context, importance, before, after, features) {
  */
 function lossPanel(context, span = "c4") {
   const { logs } = context.run;
-  if (!logs.includes("loss")) return panel(span, "Loss", "", h("p", { class: "note" }, "No loss in the logs."));
+  if (!logs.includes("loss"))
+    return panel(span, "Loss", { help: "loss" }, h("p", { class: "note" }, "No loss in the logs."));
   const colour = token("text-2");
   const keys = h("span", {}, key("training", colour), logs.includes("val_loss") && key("validation", colour, "dotted"));
   return panel(
     span,
     "Loss",
-    keys,
+    { help: "loss", note: keys },
     chart(context, "loss", { height: CHART_HEIGHT + context.spare, label: `Loss over ${context.run.unit}s` }),
   );
 }
@@ -305,7 +315,12 @@ function movedPanel(context, importance, summary, deferred) {
   const moved = order(to.map((value, i) => Math.abs(value - from[i])));
   const rise = moved.filter((i) => to[i] > from[i]).slice(0, MOVED);
   const fall = moved.filter((i) => to[i] <= from[i]).slice(0, MOVED);
-  const out = panel("c4", title, `share, ${context.run.unit} ${importance.epochs[before]} → ${importance.epochs[at]}`);
+  const note = `share, ${context.run.unit} ${importance.epochs[before]} → ${importance.epochs[at]}`;
+  const out = panel("c4", title, {
+    help: "importance_change",
+    note,
+    csv: () => sharesOverTime(importance, context.run.unit),
+  });
   return deferred.add(out, slopeBetween(context, importance, before, at, [...rise, ...fall]));
 }
 
@@ -319,13 +334,15 @@ function healthPanel(context, span = "c4") {
     return panel(
       span,
       title,
-      "",
+      { help: "gradient_health" },
       absent(context.run, "WeightGradients", "Not recorded", "kx.WeightGradients(log_dir)"),
     );
   }
   const parameters = { compact: 1 };
   const figure = figureBehind(context, "heat_map", parameters, false);
   const rows = figure?.layout.meta?.rows?.length ?? ROWS_UNTIL_KNOWN;
+  const scale = figure?.layout.meta?.scale;
+  const note = scale ? legend(scale.map, `RMS ${scale.low}`, scale.high) : "";
   const heatMap = chart(context, "heat_map", {
     id: "overview health",
     parameters,
@@ -334,5 +351,5 @@ function healthPanel(context, span = "c4") {
     label: `Size of the gradients by layer and ${context.run.unit}`,
     onrow: (variable) => ({ view: "weight_gradients", variable }),
   });
-  return panel(span, title, `log RMS, layer × ${context.run.unit}`, heatMap);
+  return panel(span, title, { help: "gradient_health", note }, heatMap);
 }

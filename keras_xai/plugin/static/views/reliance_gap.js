@@ -2,6 +2,7 @@
 import { chart, figureBehind } from "../core/chart.js";
 import { legend } from "../core/colour.js";
 import { h, message, panel } from "../core/dom.js";
+import { alertNumbers, rowNumbers } from "../core/panel_numbers.js";
 import { alertList } from "./alert_list.js";
 import { BaseView } from "./view.js";
 
@@ -72,7 +73,13 @@ export function compactEvidence(context, height) {
   const parameters = evidenceParameters(context, true);
   const options = { id: "overview gap", parameters, overlays: false, still: true, height, label: title };
   const drawn = chart(context, "gap_evidence", options);
-  return panel("c7", title, "mean share of a row's evidence", drawn, scales ? scaleLegends(scales) : null);
+  return panel(
+    "c7",
+    title,
+    { help: "gap_evidence", note: "mean share of a row's evidence" },
+    drawn,
+    scales ? scaleLegends(scales) : null,
+  );
 }
 
 /** @param {ScaleInfo[]} scales */
@@ -95,7 +102,7 @@ function figurePanelOf(context, name, span, height, still) {
   const parameters = { epoch: context.epoch };
   const { title = "…", reading = "" } = figureBehind(context, name, parameters, false)?.layout.meta ?? {};
   const options = { parameters, overlays: false, still, height, label: title };
-  return panel(span, title, "", h("p", { class: "note reading" }, reading), chart(context, name, options));
+  return panel(span, title, { help: name }, h("p", { class: "note reading" }, reading), chart(context, name, options));
 }
 
 /**
@@ -111,9 +118,10 @@ function alertsPanel(context) {
   const alerts = alertsOf(context);
   if (!alerts.length) {
     const words = `No feature speaks for the label in the training rows alone, up to this ${context.run.unit}.`;
-    return panel("c5", "Alerts", "", h("p", { class: "note" }, words));
+    return panel("c5", "Alerts", { help: "alerts" }, h("p", { class: "note" }, words));
   }
-  return panel("c5", "Alerts", "", alertList(context, alerts));
+  const csv = () => alertNumbers(alerts, context.vocabulary, context.run.unit);
+  return panel("c5", "Alerts", { help: "alerts", csv }, alertList(context, alerts));
 }
 
 const CARRIER_TITLES = ["feature", "row", "label", "value", "share of its evidence"];
@@ -134,5 +142,7 @@ function carriersPanel(context) {
     ),
   );
   const table = h("table", { class: "carriers" }, h("tr", {}, head), cells);
-  return panel("c7", "Training rows that carry it most", "row: its number in the live rows", table);
+  const note = "row: its number in the live rows";
+  const about = { help: "gap_rows", note, csv: () => rowNumbers(CARRIER_TITLES, rows) };
+  return panel("c7", "Training rows that carry it most", about, table);
 }

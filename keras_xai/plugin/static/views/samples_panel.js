@@ -5,6 +5,7 @@
 import { firstChange } from "../core/alerts.js";
 import { clip, h, panel, percent, position, short } from "../core/dom.js";
 import { draw } from "../core/image.js";
+import { outputsOverTime } from "../core/panel_numbers.js";
 import { set } from "../core/state.js";
 import { pixelsOf } from "../marks/input_pixels.js";
 import { spark } from "../marks/slopes.js";
@@ -27,7 +28,7 @@ export function samplesPanel(context, summary, height, deferred) {
   const method = run.methods.find((candidate) => candidate.name === run.opens_with) ?? run.methods[0];
   if (!method?.epochs.length) return null;
   const outputs = server.read("outputs", { run: name, method: method.name }, run.stamp);
-  if (!outputs) return panel("c4", "Samples", "", h("p", { class: "note" }, "…"));
+  if (!outputs) return panel("c4", "Samples", { help: "samples_moved" }, h("p", { class: "note" }, "…"));
   if (!outputs.epochs.length) return null;
   const course = new Course(run, outputs, epoch, summary.before);
   const isCertainty = outputs.percent && outputs.classes && run.probe?.labels && !firstChange(run, epoch);
@@ -35,7 +36,7 @@ export function samplesPanel(context, summary, height, deferred) {
   const title = isCertainty ? "Least certain samples" : "Samples that moved most";
   const what = outputs.percent && outputs.classes && run.probe?.labels ? "true class" : "output";
   const note = `${what}, ${run.unit} ${outputs.epochs[course.from]} → ${outputs.epochs[course.at]}`;
-  const out = panel("c4", title, note);
+  const out = panel("c4", title, { help: "samples_moved", note, csv: () => outputsOverTime(outputs, run.unit) });
   if (!ordered.length) out.append(h("p", { class: "note alarm" }, "No output is finite at this moment."));
   const inputs = run.probe?.stored && isPictured(run) ? server.read("inputs", { run: name }, "once") : undefined;
   const list = h("ol", { class: "samples" });
