@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from keras_xai.analysis.event_sentence import first_feature, telling_alert
 from keras_xai.analysis.overview import accuracy_key
 from keras_xai.events import events
 from keras_xai.judgement import ALARM, QUIET, Judgement, judge, scored
 from keras_xai.recorded import Recorded, moment
-from keras_xai.records import Alert
 from keras_xai.updates import Unit
 
 VERDICTS = {ALARM: "alarm", QUIET: "quiet"}
@@ -69,16 +69,12 @@ def run_row(run: Recorded) -> RunRow:
     )
 
 
-def _alarms(run: Recorded) -> list[Alert]:
-    """Return the first alert of each event that is an alarm."""
-    return [event[0] for event in events(alert for alert in run.alerts if alert.is_alarm)]
-
-
 def _first_alarm(run: Recorded, judgement: Judgement) -> tuple[int | None, str]:
     """Return the update of what came first of a run's alarms, or of the ends of its watch; and what it names."""
     if judgement.status != ALARM:
         return min((stop.update for stop in run.stops), default=None), ""
-    moves = [(alert.update, next((move.name for move in alert.features), "")) for alert in _alarms(run)]
+    alarms = events(alert for alert in run.alerts if alert.is_alarm)
+    moves = [(event[0].update, first_feature(telling_alert(event))) for event in alarms]
     flags = [(flag.since, flag.name) for flag in run.weight_gradients[-1].flags] if judgement.flags else []
     return min([*moves, *flags], key=lambda alarm: alarm[0], default=(None, ""))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_xai.analysis.formatting import count, percent, short
 from keras_xai.analysis.overview import accuracy_key
-from keras_xai.analysis.run_facts import starts_of_alarms
+from keras_xai.analysis.run_row import run_row
 from keras_xai.judgement import ALARM, QUIET, STATUS_WORDS, UNWATCHED, judge, not_finite_since
 from keras_xai.run import Run
 from keras_xai.updates import UPDATES, named
@@ -89,9 +89,9 @@ def _since_and_feature(run: Run, status: int) -> tuple[Cell, Cell]:
             breaks.append(not_finite)
         return (_moment(run, min(breaks)) if breaks else Cell()), Cell()
     alarms = [alert for alert in run.alerts if alert.is_alarm]
-    starts = starts_of_alarms(run)
-    since, feature = min(starts, key=lambda start: start[0])
-    names = {name for _, name in starts} | {move.name for alert in alarms for move in alert.features}
+    row = run_row(run)
+    since, feature = row.since or 0, row.guilty
+    names = {flag.name for flag in run.flags} | {move.name for alert in alarms for move in alert.features}
     others = len(names - {feature})
     note = f"and {count(others, 'other')}" if others and feature else ""
     return _moment(run, since), Cell(feature, feature, note)
