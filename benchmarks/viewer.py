@@ -1,6 +1,6 @@
 """Measure how fast the tab is, in a real browser on a real TensorBoard, over runs that our own writer wrote.
 
-    python -m benchmarks.viewer [--only opening slider wide long many start requests] [--rounds 5] [--pairs 15]
+    python -m benchmarks.viewer [--only opening slider wide long many thousand start requests] [--rounds 5] [--pairs 15]
                                 [--requests 10000] [--out docs/viewer.md]
 
 Times are the page's own: from the moment the frame begins to load, or a key or a click arrives, to the frame in which
@@ -91,6 +91,8 @@ fast loader, the system's Chromium in a window of 1280 × 800.
   is read from; the chosen sample's map comes whole when the slider rests, and all do where two are compared. Those around a
   slider at rest are fetched ahead, as far as 60 MB go, so that most steps are of the cached kind. The uncached ones are those
   of a slider that jumps to and fro before that begins.
+- **A thousand runs** are listed by their names at once and read a few at a time, for 0.4 s of each look at the log directory; the
+  table's verdicts come for 0.3 s a request, those in sight first. Only what is in sight is in the page.
 - **A long run** is drawn with as many points as there are pixels: heat maps show at most 500 columns, each the largest of
   its epochs; lines show every epoch. Nothing is dropped before: all epochs are on the slider.
 
@@ -434,6 +436,75 @@ def many(playwright: Any, root: Path, options: argparse.Namespace, complaints: l
     ]
 
 
+SWEEP = 1000  # runs, in folders of a hundred
+TYPED = ("s", "seed1", "seed1\\b", "lr0.1.*seed[1-3]", "(", "nothing like it", "SEED", "")
+LISTED = """async (runs) => {
+    const rows = () => (document.querySelector('.runs')?.scrollHeight ?? 0) / 32;
+    while (rows() < runs) await rest();
+    await shown();
+    return performance.now() / 1000; }"""
+TYPING = """async ([selector, texts]) => {
+    const input = document.querySelector(selector), seconds = [];
+    for (const text of texts) {
+        const begin = performance.now();
+        input.value = text;
+        input.dispatchEvent(new InputEvent('input'));
+        await shown();
+        seconds.push((performance.now() - begin) / 1000);
+        await rest();
+    }
+    return seconds; }"""
+
+
+def thousand(playwright: Any, root: Path, options: argparse.Namespace, complaints: list[str]) -> list[Row]:
+    """A sweep of a thousand runs: how soon they are listed, and how soon a letter in the filter has its effect."""
+    for seed in range(SWEEP):
+        folder = root / f"sweep-2026-11-26/lr0.{seed % 10}_wd1e-4"
+        table_run(
+            folder / f"exp-2026-11-26_resnet50_seed{seed // 10}", 12, 4, 8, alert=9 if seed % 7 == 0 else -1, seed=seed
+        )
+    listed: list[float] = []
+    typed: dict[str, list[float]] = {"rail": [], "main": []}
+    with served(root) as url, tempfile.TemporaryDirectory() as profile, browsing(playwright, Path(profile)) as context:
+        loaded(url, SWEEP)
+        for _ in range(options.rounds):
+            tab = Tab(context, url, complaints)
+            tab.keep(root, view="overview")
+            tab.page.goto(tab.url + FRAME, wait_until="commit")
+            listed.append(float(tab.page.evaluate(LISTED, SWEEP)))
+            tab.page.close()
+        tab = Tab(context, url, complaints)
+        tab.keep(root, view="runs")
+        tab.page.goto(tab.url + FRAME)
+        words = "document.querySelector('.runs-view > .note')?.textContent"
+        begin = time.monotonic()
+        tab.page.wait_for_function(f"{words} && !{words}.includes('not judged')")
+        judged = time.monotonic() - begin
+        for _ in range(options.rounds):
+            for place, seconds in typed.items():
+                selector = f".{place} .filter-input" if place == "rail" else f"{place} .filter-input"
+                seconds += tab.page.evaluate(TYPING, [selector, TYPED])
+    return [
+        least(f"{SWEEP:,} runs: listed after the tab opens", listed, 1.0),
+        Row("… of which the first time, with no run read before", f"{listed[0]:.2f} s", "none", True),
+        Row("… all of them judged in the table of runs after", f"{judged:.1f} s", "none", True),
+        least(f"{SWEEP:,} runs: a letter in the filter of the rail", typed["rail"], 0.05),
+        least(f"{SWEEP:,} runs: a letter in the filter of the table", typed["main"], 0.05),
+    ]
+
+
+def loaded(url: str, runs: int) -> None:
+    """Wait until TensorBoard itself lists so many runs; nothing of ours is asked."""
+    from urllib.request import urlopen
+
+    for _ in range(600):
+        with urlopen(f"{url}/data/runs") as answer:
+            if len(json.load(answer)) >= runs:
+                return
+        time.sleep(0.5)
+    raise SystemExit(f"TensorBoard did not read {runs} runs")
+
+
 TITLES = {
     "overview": "overview",
     "weight_gradients": "weight gradients",
@@ -570,6 +641,7 @@ PARTS: dict[str, Callable[..., list[Row]]] = {
     "wide": wide,
     "long": long,
     "many": many,
+    "thousand": thousand,
     "start": start,
     "requests": requests,
 }

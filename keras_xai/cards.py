@@ -12,7 +12,9 @@ from keras_xai.analysis.attributions import methods_of
 from keras_xai.analysis.explained import explained_gallery
 from keras_xai.analysis.formatting import count, percent, short
 from keras_xai.analysis.outputs import LARGE_COMPLETENESS_ERROR
-from keras_xai.analysis.run_rows import NOT_WATCHED, RunRow, row_of
+from keras_xai.analysis.run_facts import RunFacts, facts_of
+from keras_xai.events import events
+from keras_xai.judgement import ALARM, QUIET, STATUS_WORDS, UNWATCHED
 from keras_xai.printed import printable
 from keras_xai.recorded import Recorded
 from keras_xai.records import Attribution
@@ -21,32 +23,32 @@ from keras_xai.updates import UPDATES
 
 ROWS = 8  # samples of an attribution that are listed
 # White letters on these can be read on light and on dark pages.
-COLOURS = {"alarm": "#c62828", "quiet": "#2e7d32", NOT_WATCHED: "#8a6100"}
-WARNED = "font-weight:600;color:#c62828"
-REASONS = 3  # of a verdict
+COLOURS = {ALARM: "#c62828", QUIET: "#2e7d32", UNWATCHED: "#8a6100"}
+REASONS, REASON_LETTERS = 3, 90  # of a verdict
 _FAINT = "opacity:.7"
 
 
 def run_card(run: Recorded) -> str:
     """Return a run: its verdict, since when and by what, the reasons, and what was recorded."""
-    row = row_of(run)
-    facts = [_recorded(run), row.metric, count(row.alerts, "alert")]
+    facts = facts_of(run)
+    alarms = events(alert for alert in run.alerts if alert.is_alarm)
+    recorded = [_recorded(run), facts.metric, count(len(alarms), "alert")]
     probe = run.probe
     if probe is not None:
-        facts.append(f"gallery of {count(probe.size, 'sample')}, {', '.join(methods_of(run)) or 'no maps'}")
-    reasons = [f"<div>{_escaped(reason)}</div>" for reason in row.judgement.reasons[:REASONS]]
-    left = len(row.judgement.reasons) - REASONS
+        recorded.append(f"gallery of {count(probe.size, 'sample')}, {', '.join(methods_of(run)) or 'no maps'}")
+    reasons = [f"<div>{_escaped(reason)}</div>" for reason in facts.judgement.reasons[:REASONS]]
+    left = len(facts.judgement.reasons) - REASONS
     if left > 0:
         reasons.append(f'<div style="{_FAINT}">and {left} more</div>')
-    head = f"{_chip(row.verdict)} {_escaped(_blame(row))}"
-    return _card(head, [*reasons, f'<div style="{_FAINT}">{_escaped(" · ".join(filter(None, facts)))}</div>'])
+    head = f"{_verdict(facts.judgement.status)} {_escaped(_blame(facts))}"
+    return _card(head, [*reasons, f'<div style="{_FAINT}">{_escaped(" · ".join(filter(None, recorded)))}</div>'])
 
 
 def runs_card(runs: Mapping[str, Recorded]) -> str:
     """Return a table of runs; one that cannot be read says why, and the others are shown."""
     if not runs:
         return _card("No run: nothing was recorded below this directory.", [])
-    head = ("run", "verdict", "since", "feature", "recorded", "metric", "alerts")
+    head = ("run", "verdict", "since", "feature", "recorded", "metric", "why")
     rows = [_row_of_run(name, run) for name, run in runs.items()]
     return _card(count(len(runs), "run"), [_table(head, rows)])
 
@@ -83,16 +85,17 @@ def attribution_card(attribution: Attribution) -> str:
 
 def _row_of_run(name: str, run: Recorded) -> list[str]:
     try:
-        row = row_of(run)
+        facts = facts_of(run)
     except Exception as error:  # a fault of one run's files hides no other run
-        return [_escaped(name), _chip(NOT_WATCHED), "", _escaped(f"{type(error).__name__}: {error}"), "", "", ""]
-    alerts = str(row.alerts) if row.alerts else ""
-    return [
-        _escaped(name),
-        _chip(row.verdict),
-        *map(_escaped, (row.since, row.feature, _recorded(run), row.metric)),
-        alerts,
-    ]
+        return [_escaped(name), _verdict(UNWATCHED), "", "", "", "", _why(f"{type(error).__name__}: {error}")]
+    cells = map(_escaped, (facts.since, facts.feature, _recorded(run), facts.metric))
+    return [_escaped(name), _verdict(facts.judgement.status), *cells, _why(facts.judgement.reasons[0])]
+
+
+def _why(reason: str) -> str:
+    """Return the first reason of a verdict, cut, and whole where the pointer rests."""
+    words = reason if len(reason) <= REASON_LETTERS else f"{reason[: REASON_LETTERS - 1]}…"
+    return f'<span style="{_FAINT}" title="{_escaped(reason)}">{_escaped(words)}</span>'
 
 
 def _recorded(run: Recorded) -> str:
@@ -100,15 +103,15 @@ def _recorded(run: Recorded) -> str:
     return epochs if run.unit == "epoch" else f"{len(run.updates):,} {UPDATES[run.unit]} in {epochs}"
 
 
-def _blame(row: RunRow) -> str:
+def _blame(facts: RunFacts) -> str:
     """Return "since epoch 14: block (0,0)"; "" without an alarm."""
-    if not row.since:
+    if not facts.since:
         return ""
-    return f"since {row.since}: {row.feature}" if row.feature else f"since {row.since}"
+    return f"since {facts.since}: {facts.feature}" if facts.feature else f"since {facts.since}"
 
 
 def _number(values: Any, sample: int) -> str:
-    return "" if values is None else short(float(values[sample]))
+    return "" if values is None else short(float(values[sample])).replace("-", "−")
 
 
 def _error(errors: Any, sample: int) -> str:
@@ -116,12 +119,16 @@ def _error(errors: Any, sample: int) -> str:
     if errors is None:
         return ""
     words = percent(float(errors[sample]))
-    return f'<span style="{WARNED}">{words}</span>' if errors[sample] > LARGE_COMPLETENESS_ERROR else words
+    return _chip(words, COLOURS[ALARM]) if errors[sample] > LARGE_COMPLETENESS_ERROR else words
 
 
-def _chip(verdict: str) -> str:
-    style = f"background:{COLOURS[verdict]};color:#fff;border-radius:3px;padding:1px 8px;white-space:nowrap"
-    return f'<span style="{style}">{verdict}</span>'
+def _verdict(status: int) -> str:
+    return _chip(STATUS_WORDS[status], COLOURS[status])
+
+
+def _chip(words: str, colour: str) -> str:
+    style = f"background:{colour};color:#fff;border-radius:3px;padding:1px 8px;white-space:nowrap"
+    return f'<span style="{style}">{words}</span>'
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

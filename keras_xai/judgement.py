@@ -49,6 +49,7 @@ class Judgement:
     remarks: tuple[
         str, ...
     ] = ()  # what changes no status: training rows that merely differ, advice on a short training
+    flags: tuple[str, ...] = ()  # those of the alarms that are gradient flags
 
     @property
     def status(self) -> int:
@@ -94,7 +95,7 @@ def judge(run: Recorded, epoch: int | None = None, max_alerts: int = 0) -> Judge
     gaps = sentences_of(_gaps)
     remarks = [*sentences_of(_remarks), *([] if alarms else sentences_of(_finer))]
     calm = "" if alarms or faults or gaps else _calm(run, until)
-    return Judgement(tuple(alarms), tuple(dict.fromkeys(faults)), tuple(gaps), calm, tuple(remarks))
+    return Judgement(tuple(alarms), tuple(dict.fromkeys(faults)), tuple(gaps), calm, tuple(remarks), tuple(flags))
 
 
 def overall(judgements: Mapping[str, Judgement]) -> int:
@@ -207,7 +208,7 @@ def _gaps(run: Recorded, until: float) -> list[str]:
 
 def _calm(run: Recorded, until: float) -> str:
     sources = [importance for importance in (run.importance, run.importance_live) if importance is not None]
-    highest = np.concatenate([_scored(importance, until) for importance in sources]).max()
+    highest = np.concatenate([scored(importance, until) for importance in sources]).max()
     watched = sum(update <= until for update in run.updates)
     watched_for = f"{watched} {UPDATES[run.unit]}"
     score = f"highest drift score {highest:.1f}, limit {sources[0].limit:g}"
@@ -242,11 +243,11 @@ def not_looked_for(run: Recorded, until: float = math.inf) -> str:
 
 def is_scored(importance: Importance, until: float = math.inf) -> bool:
     """Return True where an alarm was possible up to an update: the burn-in is over and a score was had."""
-    return bool(_scored(importance, until).size)
+    return bool(scored(importance, until).size)
 
 
-def _scored(importance: Importance, until: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return the finite scores after the burn-in."""
+def scored(importance: Importance, until: float = math.inf) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return the finite scores after the burn-in, up to an update."""
     updates = np.cumsum(np.isfinite(importance.share).any(1)) - 1  # one that is not finite counts for nothing
     is_watched = (updates >= importance.burn_in) & (importance.updates <= until)
     score = importance.score

@@ -45,6 +45,7 @@ Blindness = Literal[
 ]
 Answer = Literal["class", "labels", "value"]
 Target = Literal["label", "prediction"]
+Part = Literal["chosen", "suspects"]
 
 # The values of these types, in the order in which viewers show them.
 SPACES: tuple[Space, ...] = get_args(Space)
@@ -57,6 +58,7 @@ ALERT_SOURCES: tuple[AlertSource, ...] = get_args(AlertSource)
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
 TARGETS: tuple[Target, ...] = get_args(Target)
+PARTS: tuple[Part, ...] = get_args(Part)
 
 STATISTICS = ("rms", "mean", "std", "max", "zero_fraction", "nonfinite", "update_ratio", "weight_norm")
 FLAGS = tuple(CONDITIONS)  # of gradients
@@ -694,6 +696,41 @@ class Alert(AtUpdate):
         if self.source == "data":
             return f"{name} (z {move.z:+.1f})"
         return f"{name} ({move.before:.2%} → {move.after:.2%}, z {move.z:+.1f})"
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenRows(AtUpdate):
+    """The rows of the probe that the gallery's rule chose at one update, beside the fixed ones.
+
+    `loss` is of every row of the probe: cross-entropy in nats of classes and labels, squared error of numbers, and of a dense
+    output -log of the mean probability of the truth. `attributions` by method are of the chosen rows, in their order; a record
+    that is read back holds none: `Run.chosen_attribution` reads those of one method.
+    """
+
+    epoch: int
+    rule: str  # "wrong", "worst loss" or "suspects"
+    rows: Integer  # (n) row numbers of the probe, in the order of the rule
+    loss: Float  # (B)
+    attributions: Mapping[str, Attribution] = field(default_factory=dict)
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
+
+
+@dataclass(frozen=True, eq=False)
+class StoredSamples(AtUpdate):
+    """Inputs and labels of rows of the probe that are no part of its gallery; each row is written once.
+
+    Images are averaged down to 128 pixels a side at most, volumes to 65,536 voxels.
+    """
+
+    epoch: int  # of the update with which they were written
+    part: Part  # what the rows were written for
+    rows: Integer  # (n) row numbers of the probe
+    x: Any  # (n, ...) an array, or a list or dict of arrays where the model takes several inputs
+    y: NDArray[Any] | None  # (n, ...) labels as the probe has them; None without, and of a dense output
+    classes: Integer | None  # (n) true classes; None where the labels are no classes
+    words: tuple[tuple[str, ...] | None, ...] = ()  # of each input the sorted texts that its numbers stand for
+    kind: str = ""  # of the probe
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,6 +36,8 @@ class Run(Log):
     | `provenance` | how the training was begun: versions, model, probe, seed, command; and its restarts |
     | `weight_gradients` | statistics, histograms and flags by variable |
     | `probe`, `attributions(method)`, `outputs(method)` | the gallery, its attribution maps, and the model's outputs for it |
+    | `chosen_rows`, `chosen_attribution(method, update)` | the rows that the gallery's rule chose at each update |
+    | `stored_samples`, `samples_of(rows)` | inputs of rows beside the gallery |
     | `importance`, `importance_live`, `data_score` | shares of the features over epochs, and how unusual their move is |
     | `gap`, `reliance` | what each feature says in the live rows beside the probe: over epochs, and by update |
     | `alerts`, `notes`, `stops` | alarms, sentences of the callbacks, and callbacks that ended before the training |

@@ -161,6 +161,14 @@ def security(page):
     assert page["probe"].store == "none"
 
 
+def plots(page):
+    """What the page draws, and what its notebook shows."""
+    bars = page["kx"].plot.waterfall(page["a"], sample=3, feature_names=page["names"], features=3).data[0]
+    assert abs(bars.base[-1] + bars.x[-1] - page["a"].score[3]) < 1e-5
+    assert "1 other" in bars.hovertext[3]
+    assert "not watched" in page["runs"]._repr_html_()
+
+
 def weight_gradients(page):
     assert page["last"].names[0] == "backbone/kernel"
 
@@ -199,6 +207,7 @@ PAGES = {
     "docs/find_wrong_labels": Page(wrong_labels),
     "docs/fine_tunes": Page(fine_tunes),
     "docs/mappings": Page(mappings, (reader.table,)),
+    "docs/plots": Page(plots, (reader.table,)),
     "docs/predictions": Page(predictions),
     "docs/reliance_gap": Page(reliance_gap),
     "docs/security": Page(security, (reader.table,)),

@@ -119,8 +119,10 @@ def suspects(run: Recorded, count: int) -> list[Suspect]:
 def gallery_rows(run: Recorded) -> list[int]:
     """Return the rows of the whole probe that the gallery shows; [] where they cannot be found.
 
-    The file does not hold them. They are chosen again from the labels, and kept only if they have the gallery's labels.
+    An older file does not hold them. They are chosen again from the labels, and kept only if they have the gallery's labels.
     """
+    if run.probe is not None and run.probe.rows is not None:
+        return [int(row) for row in run.probe.rows]
     if run.probe is None or not run.mappings:
         return []
     last = run.mappings[-1].result

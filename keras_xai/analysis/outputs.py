@@ -139,7 +139,8 @@ def target_name(run: OfProbe, table: Outputs, target: int) -> str:
     if target == SUM_OF_COLUMNS:
         return "the sum of all outputs"
     names = run.probe.class_names if run.probe is not None else None
-    if has_classes(table) or (names and 0 <= target < len(names) and table.task != "number"):
+    has_name = bool(names) and 0 <= target < len(names or ()) and (table.task != "number" or len(names or ()) == 1)
+    if has_classes(table) or has_name:
         return class_name(run, target)
     if table.task == "labels":
         return f"label {target}"

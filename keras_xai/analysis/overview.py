@@ -151,7 +151,7 @@ def _without_updates(run: Recorded) -> Summary:
     if run.probe is None:
         detail = "Nothing is written yet. The first record arrives when the first epoch ends."
     else:
-        size = count(run.probe.size, "sample")
+        size = count(run.probe.whole_size, "sample")
         detail = f"The run has written its probe of {size} but no epoch. The first arrives when the first epoch ends."
         if run.methods_before:
             sentence = "Training has begun."

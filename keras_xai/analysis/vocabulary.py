@@ -21,6 +21,9 @@ VIEWS: dict[str, str] = {
     "mappings": "Mappings",
 }
 
+# The views of the tab that show all runs together.
+OF_RUNS: dict[str, str] = {"runs": "Runs"}
+
 # The rows on which an importance was measured.
 SOURCES: dict[Source, str] = {"live": "live rows", "clean": "fixed probe", "data": "data score"}
 # What an alert was raised by.
@@ -52,7 +55,7 @@ def view_title(name: str) -> str:
 def vocabulary() -> dict[str, Mapping[Any, Any]]:
     """Return all of these words and the help of the panels, for the tab."""
     return {
-        "views": VIEWS,
+        "views": {**VIEWS, **OF_RUNS},
         "sources": ALERT_SOURCES,
         "verdicts": VERDICT_WORDS,
         "statistics": STATISTICS,

@@ -31,6 +31,7 @@ from keras_xai.model.samples import Samples
 from keras_xai.model.task import Task, resolve_target, true_classes
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
+from keras_xai.tree import map_leaves
 
 MAX_LABELLED = 4  # sets of rows of which it is remembered what their labels say
 
@@ -145,6 +146,27 @@ class ProbeExplainer:
         for name, refined in self._refined.items():
             attributions[name] = refined(attributions[name], self._x, self.baseline, target)
         return self._with_kind(attributions)
+
+    def explain_rows(self, probe: Probe, size: int) -> dict[str, Attribution]:
+        """Explain other rows of the same shape for their own classes, with more steps for those that need them.
+
+        Args:
+            probe: rows of the same probe, as many as this explainer's own, so that nothing is traced again; what is behind
+                the first `size` of them fills up.
+            size: how many are wanted.
+        """
+        x, target = prepare_inputs(self._model, probe.inputs, probe.x), self._target(probe)
+        if self.dense is not None:
+            target = self.dense.targets(x, probe.y, target, self.probe.class_names)
+        if target is None:
+            target = present_team().agreed(self.task.explained(self.engine.runner.outputs(x)))
+        baseline = self._baseline_of(x)
+        attributions = self.engine(x, baseline, target)
+        for name, refined in self._refined.items():
+            with refined.uncounted():
+                attributions[name] = refined(attributions[name], x, baseline, target)
+        attributions = self._with_kind(attributions)
+        return {name: first_rows(attribution, size) for name, attribution in attributions.items()}
 
     def before_training(self) -> dict[str, Attribution]:
         """Explain the probe with the untrained model; later calls do what they would have done without this one.
@@ -282,6 +304,26 @@ class ProbeExplainer:
         """The target that is asked for of rows; other rows than the probe's are explained for the same one."""
         is_for_each = isinstance(self.probe.target, np.ndarray) and self.probe.target.ndim > 0
         return self.probe.target if probe.target is None and not is_for_each else probe.target
+
+
+def first_rows(attribution: Attribution, size: int) -> Attribution:
+    """Return the attributions of the first rows."""
+
+    def cut(values: NDArray[Any] | None) -> NDArray[Any] | None:
+        return None if values is None else values[:size]
+
+    return dataclasses.replace(
+        attribution,
+        values=map_leaves(cut, attribution.values),
+        target=attribution.target[:size],
+        score=attribution.score[:size],
+        baseline_score=cut(attribution.baseline_score),
+        prediction=attribution.prediction[:size],
+        completeness_error=cut(attribution.completeness_error),
+        outputs=cut(attribution.outputs),
+        r2=cut(attribution.r2),
+        quadrature_error=cut(attribution.quadrature_error),
+    )
 
 
 def _other_rows(x: list[Samples]) -> list[NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""`ProbeAttributions`: the same few samples, the gallery, explained again every epoch."""
+"""`ProbeAttributions`: a few samples, the gallery, explained again every epoch."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from keras_xai.attribution import METHODS
 from keras_xai.attribution.explainer import ProbeExplainer, is_built
 from keras_xai.attribution.method import Method, make_method
 from keras_xai.callbacks.base import RecordingCallback
+from keras_xai.callbacks.gallery_watch import GalleryWatch
 from keras_xai.callbacks.memory import Need, announce_need
 from keras_xai.callbacks.prediction_watch import DensePass, ProbePass
 from keras_xai.callbacks.schedule import Every
-from keras_xai.callbacks.slice_watch import slices_of_figures, slices_of_positions
 from keras_xai.errors import InvalidInput, check_int
 from keras_xai.model.fitting import fit_probe
 from keras_xai.probe import Probe
-from keras_xai.records import Attribution, ProbePredictions
+from keras_xai.probe.gallery import Selection
+from keras_xai.records import Attribution
 from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, box_means, kind_of_input
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
@@ -32,10 +33,16 @@ from keras_xai.updates import BEFORE
 MAX_VOXELS = 2**18  # of the map of a volume that is written: 64 × 64 × 64, a quarter of a MB in 8 bits
 RUN_THE_WHOLE_PROBE = ("importance_drift", "probe_mappings")  # callbacks that have its outputs anyway
 Methods = str | Sequence[str] | Mapping[str, Mapping[str, Any]]
+Rows = Sequence[int] | NDArray[np.integer[Any]]
+Gallery = str | Rows  # a rule, or rows
 
 
 class ProbeAttributions(RecordingCallback):
-    """Explains a fixed gallery of samples at each epoch's end, by the engine of `attribute`, compiled once.
+    """Explains a gallery of samples at each epoch's end, by the engine of `attribute`, compiled once.
+
+    The rows of `gallery=` are the same at every epoch, so that their maps compare. Of the rules "wrong", "worst loss" and
+    "suspects" others are chosen at each epoch, and explained beside a fixed balanced gallery of the same size: the run has
+    them as `chosen_rows`.
 
     Maps of images and volumes are written as sums over channels, in 8 bits; those of volumes of more than 2¹⁸ voxels as means
     over boxes of them.
@@ -50,20 +57,34 @@ class ProbeAttributions(RecordingCallback):
             `{"grad_cam": {"layer": "backbone/top_conv"}}`.
         every: look at every n-th epoch, or a function epoch -> bool, the first and the last always; or "200 steps"
             (`kx.steps(200)`), or "auto", about 30 times in the whole training, and at the end of each epoch.
-        samples: the size of the gallery: the first rows of each class in order, the remainder from the largest classes.
+        samples: the size of the gallery, the pinned rows among them; of given rows all are taken.
+        gallery: which rows of the probe are explained:
+
+            | value | rows |
+            |---|---|
+            | "balanced" | the first of each class in order, the remainder from the largest classes; without labels the first |
+            | "per class" | the same number of each class, at least one |
+            | "wrong" | fixed ones as "balanced", and at each epoch those that are read wrongly, the largest loss first |
+            | "worst loss" | the same with the largest loss: cross-entropy, or squared error of numbers |
+            | "suspects" | the same with those whose label was believed least, as a mean over the epochs so far |
+            | a list or array | these rows: whole numbers from 0, each once |
+
+        pinned: rows of the probe that stand first in the gallery, whatever the rule.
         seed: of methods that draw.
         jit_compile: compile with XLA: pays on models without convolutions where there are hundreds of epochs.
         on_error: "warn" (an exception is one warning, and the callback is disabled) or "raise" (for development).
         **options: of the method, where it is a single name.
 
     Raises:
-        InvalidInput: at construction or at train begin: unknown methods, options, layers; samples that do not fit.
+        InvalidInput: at construction or at train begin: unknown methods, options, layers, rules; rows out of range or there
+            twice; a rule that needs labels, or classes, where there are none; samples that do not fit.
 
     Cost:
         In each epoch, the methods' passes over the gallery. Integrated gradients take 8 steps here, and 64 for the samples
         whose completeness error is above 5 %. Where it stays above, a note in the record says so, once; a warning if that
         concerns a tenth of the samples. Of a probe with slices one forward pass over all its rows, unless `ImportanceDrift` or
-        `ProbeMappings` makes it anyway.
+        `ProbeMappings` makes it anyway. A rule that changes with the model takes the passes of the gallery once more, and one
+        forward pass over the probe.
 
     Example:
         >>> import keras, numpy as np, tempfile
@@ -80,7 +101,7 @@ class ProbeAttributions(RecordingCallback):
 
     name: ClassVar[str] = "probe_attributions"
     default_figures: ClassVar[frozenset[str]] = frozenset({"xai_worst_slice"})
-    fit_state: ClassVar[Mapping[str, Any]] = {"_explainer": None}
+    fit_state: ClassVar[Mapping[str, Any]] = {"_explainer": None, "_watch": None, "_past": None}
     cost_hint: ClassVar[str] = "fewer methods, samples=8 or every=5 in ProbeAttributions"
 
     def __init__(
@@ -91,27 +112,39 @@ class ProbeAttributions(RecordingCallback):
         *,
         every: Every = 1,
         samples: int = 16,
+        gallery: Gallery = "balanced",
+        pinned: Rows | None = None,
         seed: int = 0,
         jit_compile: bool = False,
         on_error: str = "warn",
         **options: Any,
     ) -> None:
         super().__init__(log_dir, every=every, on_error=on_error)
+        self._past: Log | None = None
         samples = check_int("samples", samples, expected="the number of samples in the gallery, 1 or more")
         self.probe = self._original_probe = Probe.of(probe)
         self.samples = samples
-        self.gallery = self.probe.gallery(self.samples)
-        self.needs = announce_need(Need(self.probe, passes=4, gallery=self.gallery.size))
+        self.selection = Selection.of(gallery, pinned, self.probe.size)
+        self.gallery = self._fixed_gallery()
+        sets = 2 if self.selection.changes else 1
+        self.needs = announce_need(Need(self.probe, passes=4, gallery=sets * self.gallery.size))
         self.methods = chosen_methods(method, options, seed)
         self.jit_compile = bool(jit_compile)
 
     def check(self) -> None:
         self.probe = fit_probe(self.model, self._original_probe)
-        self.gallery = self.probe.gallery(self.samples)
+        self.selection.check_labels(has_labels=self.probe.y is not None)
+        self.gallery = self._fixed_gallery()
         self._explainer: ProbeExplainer | None = None
+        self._watch: GalleryWatch | None = None
         self._remarked: set[tuple[str, bool]] = set()  # methods that were remarked on; True: on many of their samples
         self._past_target: Any = None
         self._written_gallery: Probe | None = None
+
+    def _fixed_gallery(self) -> Probe:
+        """Return the rows of the probe that are explained at every update."""
+        probe = self.probe
+        return probe.of_rows(self.selection.fixed_rows(probe.classes_to_balance, probe.size, self.samples))
 
     def is_built(self) -> bool:
         return is_built(self.model, self.probe)
@@ -119,20 +152,36 @@ class ProbeAttributions(RecordingCallback):
     def prepare(self) -> None:
         self._explainer = ProbeExplainer(self.model, self.gallery, self.methods, self.jit_compile)
         self.note(self._explainer.task.remark)
+        if self.selection.rule == "per class":
+            self.selection.check_classes(has_classes=bool(self._explainer.task.classes))
+        if self.selection.changes:
+            self._watch = GalleryWatch(self._explainer, self.probe, self.selection, self.samples)
         self._continue_with_past_target()
 
     def gallery_probe(self) -> Probe | None:
         self._written_gallery = self.gallery if self._explainer is None else self._explainer.probe
         return self._written_gallery
 
+    def run_identity(self) -> Mapping[str, Any]:
+        assert self.gallery.rows is not None
+        return {"gallery": tuple(self.gallery.rows.tolist())}
+
     def common_inputs(self) -> Mapping[str, str]:
         methods = repr((self.methods, self.jit_compile))
-        return {**super().common_inputs(), "method": methods, "probe": self.gallery.hash}
+        rows = repr((self.selection.rule, self.samples, self.run_identity()))
+        return {**super().common_inputs(), "method": methods, "probe": self.gallery.hash, "gallery": rows}
 
     def on_run_start(self, epoch: int, past: Log | None) -> None:
         outputs = None if past is None else next((past.outputs(name) for name in self.methods), None)
         self._past_target = self._team.agreed(None if outputs is None else outputs.target[-1])
         self._continue_with_past_target()
+        self._past = past if self.selection.changes else None
+        self._resume_watch()
+
+    def _resume_watch(self) -> None:
+        if self._watch is not None and self._past is not None:
+            self._watch.resume(self._past)
+            self._past = None
 
     def _continue_with_past_target(self) -> None:
         """Explain, where there are no labels, the classes that were predicted when a continued run began."""
@@ -140,7 +189,8 @@ class ProbeAttributions(RecordingCallback):
             self._explainer.target = self._past_target
 
     def rows_per_update(self) -> float:
-        return self.gallery.size * sum(method.passes(self.gallery) for method in self.methods.values())
+        rows = self.gallery.size * sum(method.passes(self.gallery) for method in self.methods.values())
+        return 2 * rows + self.probe.size / 3 if self.selection.changes else rows
 
     def record_before_training(self) -> Iterable[Record]:
         assert self._explainer is not None
@@ -159,7 +209,38 @@ class ProbeAttributions(RecordingCallback):
             else:
                 self.note(text)
         records = [self._as_recorded(record, update) for record in attributions.values()]
-        return [*self._late_gallery(), *records, *self._of_whole_probe(update, logs)]
+        whole = self._pass_over_probe()
+        return [
+            *self._late_gallery(),
+            *records,
+            *self._chosen(update, whole),
+            *self._of_whole_probe(update, logs, whole),
+        ]
+
+    def _pass_over_probe(self) -> ProbePass | DensePass | None:
+        """Return one forward pass over the whole probe, of which the gallery is a part; None where nothing looks at it."""
+        if self.whole_probe is None:
+            return None
+        explainer = self._explainer
+        assert explainer is not None
+        if explainer.dense is not None:
+            return DensePass(explainer, self.probe)
+        rows = ProbePass(self.probe, explainer.task)
+        rows.add(explainer.outputs(self.probe))
+        return rows
+
+    def _chosen(self, update: int, whole: ProbePass | DensePass | None) -> list[Record]:
+        """Return the rows that the gallery's rule chooses now, and their inputs where they are not written yet."""
+        if self._watch is None or whole is None:
+            return []
+        self._resume_watch()
+        chosen = self._watch(update, whole.outcomes)
+        attributions = {name: self._as_recorded(record, update) for name, record in chosen.attributions.items()}
+        samples = None
+        if self._session is not None:
+            samples = self._session.stored_rows(self.probe).record(update, "chosen", chosen.rows.tolist())
+        record = dataclasses.replace(chosen, attributions=attributions)
+        return [record] if samples is None else [record, samples]
 
     def carry_forward(self, update: int, logs: dict[str, Any]) -> None:
         if self._looks_at_slices:
@@ -177,26 +258,18 @@ class ProbeAttributions(RecordingCallback):
 
     @property
     def whole_probe(self) -> Probe | None:
-        return self.probe if self._looks_at_slices else None
+        return self.probe if self._watch is not None or self._looks_at_slices else None
 
-    def _of_whole_probe(self, update: int, logs: dict[str, Any]) -> list[Record]:
-        """Return accuracy by slice and predictions over the whole probe, of which the gallery is a part; one forward pass."""
-        if not self._looks_at_slices:
+    def _of_whole_probe(self, update: int, logs: dict[str, Any], whole: ProbePass | DensePass | None) -> list[Record]:
+        """Return accuracy by slice and predictions over the whole probe."""
+        if whole is None:
             return []
-        explainer, awaits = self._explainer, self.awaits_predictions
-        assert explainer is not None
-        predictions: ProbePredictions | None = None
-        if explainer.dense is None:
-            rows = ProbePass(self.probe, explainer.task)
-            rows.add(explainer.outputs(self.probe))
-            slices = slices_of_figures(update, self.probe, rows.figures)
-            predictions = rows.record(update) if awaits else None
-        else:
-            dense = DensePass(explainer, self.probe)
-            slices = slices_of_positions(update, self.probe, dense.positions)
-            predictions = dense.record(update) if awaits else None
-        self.log_figures(logs, self.slice_figures(self.probe, [slices]))
-        return [slices] if predictions is None else [slices, predictions]
+        records: list[Record] = []
+        if self._looks_at_slices:
+            records.append(whole.slices(update))
+            self.log_figures(logs, self.slice_figures(self.probe, records))
+        predictions = whole.record(update) if self.awaits_predictions else None
+        return records if predictions is None else [*records, predictions]
 
     def _late_gallery(self) -> list[Record]:
         """Return the gallery once more, where it was written before the model was built, which decides what labels mean."""
@@ -209,7 +282,7 @@ class ProbeAttributions(RecordingCallback):
         return self.record_update(update, {})
 
     def close(self) -> None:
-        self._explainer = None  # its graph holds the model
+        self._explainer = self._watch = None  # its graph holds the model
 
     def _as_recorded(self, record: Attribution, update: int) -> Attribution:
         """Return a record as it is written: of images and volumes the signed sum over channels, of a layer over its units.

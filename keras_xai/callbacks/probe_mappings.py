@@ -22,6 +22,7 @@ from keras_xai.callbacks.prediction_watch import dense_predictions, why_not_reco
 from keras_xai.callbacks.response import Response, check_response, common_response, respond
 from keras_xai.callbacks.schedule import Every
 from keras_xai.callbacks.slice_watch import slice_readout, slice_targets, slices_of_figures, slices_of_positions
+from keras_xai.callbacks.stored_rows import MeanConfidence
 from keras_xai.errors import InvalidInput, MappingAlarm, cause, check_int, unknown
 from keras_xai.mapping.decision import Target, linear_probes
 from keras_xai.mapping.features import decomposition_of, features, restored
@@ -47,6 +48,7 @@ logger = logging.getLogger("keras_xai")
 SURROGATES = ("linear", "svm")
 MIN_PROBE_ROWS, MAX_PROBE_ROWS = 128, 1024  # below, an accuracy is noisy; above, an epoch takes long
 EPOCHS_BETWEEN_SVMS = 5
+STORED_SUSPECTS = 16  # rows of an update whose inputs are written: as many as the viewer lists
 UNREADABLE_LAYER = "its output could not be made a row of features for each sample"
 
 
@@ -63,7 +65,8 @@ class ProbeMappings(RecordingCallback):
     - how much of the model a linear regression and a linear SVM from its inputs explain;
     - of each sample: its logits; and of all: accuracy, calibration and confusion;
     - of each slice of the probe, where it has some: accuracy and confidence of each value, and how well a linear probe tells
-      the slice from each layer.
+      the slice from each layer;
+    - the inputs of the rows whose label was believed least so far, unless the probe is `store="none"`.
 
     `kx.load(...)[...].mappings` and `.samples` read it back.
 
@@ -184,6 +187,7 @@ class ProbeMappings(RecordingCallback):
         self._last_prediction: NDArray[Any] | None = None
         self._columns: Columns | None = None
         self._layers: tuple[str, ...] = ()  # the names of a run that is continued
+        self._confidence = MeanConfidence()
         self._figures = dict.fromkeys(
             ("xai_surrogate_r2", "xai_confidence_gap", "xai_churn", "xai_dead_units"), float("nan")
         )
@@ -279,6 +283,8 @@ class ProbeMappings(RecordingCallback):
             if gap is not None:
                 gaps[record.update] = gap
         self._flags.replay(records, gaps)
+        for record in records:
+            self._confidence.add(record.result.confidence)
         last = records[-1]
         self._active_flags = frozenset((flag.name, flag.kind) for flag in last.flags)
         self._previous, self._earliest = restored(last.features), restored(records[0].features)
@@ -291,8 +297,19 @@ class ProbeMappings(RecordingCallback):
         self._active_flags = frozenset((flag.name, flag.kind) for flag in record.flags)
         self._record = self.stamped(record)
         records: list[Record] = [record, *(other for other in others if other is not None)]
+        records += self._suspects(update, record)
         self.log_figures(logs, {**self._figures, **self.slice_figures(self.probe, records)})
         return records
+
+    def _suspects(self, update: int, record: Mappings) -> list[Record]:
+        """Return the inputs of the rows whose label was believed least so far, which the viewer lists; each once."""
+        if record.result.answer != "class" or self._session is None:
+            return []
+        self._confidence.add(record.result.confidence)
+        samples = self._session.stored_rows(self.probe).record(
+            update, "suspects", self._confidence.lowest(STORED_SUSPECTS)
+        )
+        return [] if samples is None else [samples]
 
     def carry_forward(self, update: int, logs: dict[str, Any]) -> None:
         self.log_figures(logs, {**self._figures, **self.slice_figures(self.probe)})

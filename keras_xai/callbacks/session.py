@@ -20,6 +20,7 @@ from keras_xai.callbacks.overhead import OverheadLedger, TimeSpent
 from keras_xai.callbacks.run_directory import Beginning, check_writable, choose_run
 from keras_xai.callbacks.schedule import Schedule
 from keras_xai.callbacks.step_counter import StepCounter
+from keras_xai.callbacks.stored_rows import StoredRows
 from keras_xai.loop_params import LoopParams
 from keras_xai.probe import Probe
 from keras_xai.records import Epoch, ProbePredictions, Slices, Stop
@@ -120,6 +121,7 @@ class RunSession:
         self._identity: dict[str, Any] = {}  # what must not change when a run is continued
         self._preferred: list[Path] = []  # the runs that its members wrote last
         self._probe: Probe | None = None  # that is written
+        self._stored: dict[str, StoredRows] = {}  # by the hash of the probe
         self._lock: DirectoryLock | None = None
         self._writer: Writer | None = None
         self._provenance_at: tuple[int, int | None] | None = (
@@ -201,6 +203,13 @@ class RunSession:
     def others(self, member: Member) -> list[Member]:
         """Return the other members."""
         return [other for other in self._members if other is not member]
+
+    def stored_rows(self, probe: Probe) -> StoredRows:
+        """Return what writes the inputs of rows of a probe, one for all members; once the first epoch has begun."""
+        if probe.hash not in self._stored:
+            self._stored[probe.hash] = StoredRows(probe)
+            self._stored[probe.hash].resume(self.past)
+        return self._stored[probe.hash]
 
     @property
     def is_over(self) -> bool:

@@ -50,11 +50,21 @@ TOKENS: dict[Theme, dict[str, str]] = {
         "good": "#81c784",
     },
 }
-# Colours of runs, which differ from the accent (the selected epoch or sample) and from the alarm colour.
+# Colours of runs: far from each other, from the alarm colour and from the accent (the selected epoch or sample), also to people
+# who do not see red, green or blue. The two themes have the same hues in the same order, about.
 RUNS: dict[Theme, tuple[str, ...]] = {
-    "light": ("#00857a", "#7b52c4", "#9a6a00", "#a8447f", "#4f6b85", "#5f7a1f"),
-    "dark": ("#4fc3b7", "#b497f0", "#e0b04a", "#e391c2", "#9fb6cc", "#b4cf6e"),
+    "light": (
+        *("#00a563", "#6363b0", "#d16e0b", "#9a4279", "#374200", "#bb79a5"),
+        *("#006e0b", "#8484e7", "#846e58", "#630058", "#63424d", "#42379a"),
+    ),
+    "dark": (
+        *("#79c6bb", "#9a63c6", "#fdb06e", "#d1799a", "#b0a521", "#dcb0fd"),
+        *("#588f63", "#8f9ad1", "#b06e00", "#c6e7fd", "#f2e763", "#79fdbb"),
+    ),
 }
+# Dashes of the lines of runs, a full turn of the colours each; and of their second lines, which are dotted.
+RUN_DASHES = ("solid", "9px,3px", "9px,3px,2px,3px", "3px,1px")
+RUN_DOTS = ("2px,3px", "2px,2px,2px,8px", "2px,2px,2px,2px,2px,8px", "1px,5px")
 # Colours of classes, in their order: far from the alarm colour and from each other, also for eyes that lack one kind of cone.
 CLASSES: dict[Theme, tuple[str, ...]] = {
     "light": (
@@ -100,8 +110,14 @@ _LAB = np.array(
 
 
 def run_colour(theme: Theme, index: int) -> str:
-    """Return the colour of run number `index`; after six colours they repeat."""
+    """Return the colour of run number `index`; after twelve colours they repeat, with another dash."""
     return RUNS[theme][index % len(RUNS[theme])]
+
+
+def run_dash(index: int, *, dotted: bool = False) -> str:
+    """Return plotly's dash of the line of run number `index`: solid for the first twelve; of its second line if `dotted`."""
+    dashes = RUN_DOTS if dotted else RUN_DASHES
+    return dashes[index // len(RUNS["light"]) % len(dashes)]
 
 
 def class_colours(theme: Theme, count: int, classes: NDArray[Any] | None = None) -> list[str]:

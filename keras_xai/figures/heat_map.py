@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keras_xai.errors import InvalidInput
 from keras_xai.figures.colour import Map, colourscale
 from keras_xai.figures.theme import Look, axis, packed, text, update_axis
 from keras_xai.recorded import Recorded
@@ -25,6 +26,20 @@ def left_margin(labels: Sequence[str], most: int = 200, letter: float = LETTER_W
 def label_length(left: int) -> int:
     """Return the number of letters that fit into a margin of `left` pixels."""
     return (left - 12) // 6
+
+
+def chosen_rows(rows: int, only: Sequence[int] | None) -> list[int]:
+    """Return the numbers of the rows to draw, all of them where `only` is None.
+
+    Raises:
+        InvalidInput: there is no such row.
+    """
+    if only is None:
+        return list(range(rows))
+    for row in only:
+        if not 0 <= row < rows:
+            raise InvalidInput(f"only={list(only)!r}: there is no row {row}; they are numbered from 0 to {rows - 1}.")
+    return list(dict.fromkeys(only))
 
 
 def heat_map(

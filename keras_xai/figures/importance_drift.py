@@ -23,6 +23,7 @@ from keras_xai.analysis.vocabulary import SOURCES
 from keras_xai.figures.grid import grid
 from keras_xai.figures.heat_map import (
     cell_axis,
+    chosen_rows,
     column_gap,
     hatched,
     heat_map,
@@ -49,6 +50,7 @@ from keras_xai.figures.theme import (
     overlaid,
     packed,
     text,
+    texts,
     update_axis,
 )
 from keras_xai.judgement import not_finite_since, why_absent
@@ -103,7 +105,7 @@ def _other_scores(run: Recorded, look: Look) -> list[dict[str, Any]]:
         if choice is not None:
             source, importance = choice
             name = f"{other.name} {SOURCES[source]}"
-            style: dict[str, Any] = {"width": 1.25, "hovertemplate": _score_hover(importance)}
+            style: dict[str, Any] = {"width": 1.25, "dash": other.dash(), "hovertemplate": _score_hover(importance)}
             lines.append(line(name, importance.updates, importance.score, look.colour_of(other), **style))
     return lines
 
@@ -120,7 +122,7 @@ def _scores(look: Look, recorded: dict[Source, Importance]) -> list[dict[str, An
                 importance.score,
                 look.run_colour,
                 width=2.25 if solid else 1.75,
-                dash="solid" if solid else DASHES[source],
+                dash=look.dash() if solid else DASHES[source],
                 hovertemplate=_score_hover(importance),
             )
         )
@@ -191,11 +193,25 @@ def _add_learning_rate(run: Recorded, look: Look, panel: Figure) -> None:
     )
 
 
-def rank_bump(run: Recorded, look: Look = LIGHT, *, source: str | None = None, epoch: int | None = None) -> Figure:
+def rank_bump(
+    run: Recorded,
+    look: Look = LIGHT,
+    *,
+    source: str | None = None,
+    epoch: int | None = None,
+    only: Sequence[int] | None = None,
+) -> Figure:
     """Draw the ranks over epochs of the ten most important features at `epoch`; those of alerts in the alarm colour.
 
     Of more than sixty epochs the ranks at twelve are drawn, evenly spread with the first and the last; `meta.anchors` has their
     number.
+
+    Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
+        source: of the importance; by default the live rows, else the fixed probe.
+        epoch: at which the features are the most important; by default the last.
+        only: the numbers of the features to choose from, with their ranks among all; by default all.
     """
     choice = importance_of(run, source)
     if choice is None:
@@ -203,8 +219,13 @@ def rank_bump(run: Recorded, look: Look = LIGHT, *, source: str | None = None, e
     importance = choice[1]
     at, rank = measured_at(importance, epoch), ranks(importance.share)
     measured = np.flatnonzero(np.isfinite(rank[at]))
+    if only is not None:
+        measured = np.intersect1d(measured, chosen_rows(rank.shape[1], only)).astype(int)
     features = measured[np.argsort(rank[at][measured])][:RANKED_FEATURES]
     lowest, alerted = max(1, min(RANKED_FEATURES, rank.shape[1])), set(alerted_features(run, epoch))
+    if only is not None:
+        lowest = max(lowest, int(np.nanmax(rank[:, features], initial=1)))
+    middle = min(5, lowest) if lowest <= RANKED_FEATURES else (lowest + 1) // 2
     longest = max([len(importance.names[f]) for f in features], default=1)
     right = int(min(190, 68 + 6 * longest))
     anchors = rank_anchors(len(importance.updates))
@@ -214,15 +235,19 @@ def rank_bump(run: Recorded, look: Look = LIGHT, *, source: str | None = None, e
         look,
         [*lines, *points],
         xaxis=update_axis(look, run, importance.updates.tolist()),
-        yaxis=axis(look, range=[lowest + 0.8, 0.6], tickvals=sorted({1, min(5, lowest), lowest})),
+        yaxis=axis(
+            look,
+            range=[lowest + 0.8, 0.6],
+            tickvals=sorted({1, middle, lowest}),
+        ),
         margin={"l": 24, "r": right, "t": 12, "b": 22},
         meta={"anchors": len(anchors) if len(anchors) < len(importance.updates) else None},
     )
-    for f in features:
+    labels = texts([importance.names[f] for f in features], (right - 56) // 6)
+    for f, name in zip(features, labels, strict=True):
         is_alerted = importance.names[f] in alerted
         font = {"color": look["alarm"] if is_alerted else look["text"]}
         mark = {"xref": "paper", "x": 1, "y": int(rank[at, f]), "showarrow": False, "font": font}
-        name = text(importance.names[f], (right - 56) // 6)
         name = f"<b>{name}</b>" if is_alerted else name
         share = percent(float(importance.share[at, f]))
         panel["layout"]["annotations"] += [
@@ -333,13 +358,26 @@ def importance_map(
     source: str | None = None,
     epoch: int | None = None,
     rows: int = MAP_ROWS,
+    only: Sequence[int] | None = None,
 ) -> Figure:
-    """Draw the shares as a heat map, features × epochs, the most important at `epoch` on top; hatched where not measured."""
+    """Draw the shares as a heat map, features × epochs, the most important at `epoch` on top; hatched where not measured.
+
+    Args:
+        run: read back from a log directory.
+        look: theme, name and colour of the run.
+        source: of the importance; by default the live rows, else the fixed probe.
+        epoch: at which the features are the most important; by default the last.
+        rows: how many features are drawn, at most.
+        only: the numbers of the features to choose from; by default all.
+    """
     choice = importance_of(run, source)
     if choice is None:
         return chart(look, [])
     importance = choice[1]
-    features = leading_first(importance.share[measured_at(importance, epoch)], rows)
+    candidates = np.asarray(chosen_rows(importance.share.shape[1], only), int)
+    if not candidates.size:
+        return chart(look, [])
+    features = candidates[leading_first(importance.share[measured_at(importance, epoch), candidates], rows)]
     names = [importance.names[f] for f in features]
     epochs = importance.updates.tolist()
     shares = importance.share[:, features].T
@@ -371,8 +409,7 @@ def importance_map(
 def _feature_labels(look: Look, names: Sequence[str], alerted: set[str], length: int) -> list[str]:
     """Return the labels of rows, those of alerts in the alarm colour."""
     labels = []
-    for name in names:
-        label = text(name, length)
+    for name, label in zip(names, texts(names, length), strict=True):
         if name in alerted:
             label = f"<b><span style='color:{look['alarm']}'>{label}</span></b>"
         labels.append(label)

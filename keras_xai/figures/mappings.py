@@ -48,6 +48,7 @@ from keras_xai.figures.theme import (
     nothing,
     packed,
     text,
+    texts,
     update_axis,
 )
 from keras_xai.judgement import why_absent
@@ -301,7 +302,7 @@ def _layer_cells(
         name,
         [cells, *hatched(look, epochs, np.isfinite(values))],
         xaxis=cell_axis(look, run, epochs),
-        yaxis=row_axis(look, [text(layer, label_length(left)) for layer in names]),
+        yaxis=row_axis(look, texts(names, label_length(left))),
         margin={"l": left, "r": 4, "t": 4, "b": 22},
         hovermode="closest",
         meta={
@@ -365,7 +366,7 @@ def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = Non
         return _panel(look, run, "layer_likeness", [])
     record, names = records[at_epoch(records, epoch)], layers(records)
     left = left_margin(names)
-    rows = [f"{k + 1} {text(name, label_length(left))}" for k, name in enumerate(names)]
+    rows = [f"{k + 1} {label}" for k, label in enumerate(texts(names, label_length(left)))]
     numbers = [str(k + 1) for k in range(len(names))]
     hover = {"customdata": _pairs(names), "hovertemplate": "%{customdata}: %{z:.2f}<extra></extra>"}
     panel = _panel(
@@ -486,7 +487,7 @@ def surrogate_coefficients(
     rows = np.argsort(-np.abs(weights).max(1), kind="stable")[:SURROGATE_ROWS]
     high = float(np.abs(weights[rows]).max()) or 1.0
     names = [surrogate.features[f] for f in rows]
-    classes = [text(class_name(run, c), CLASS_LETTERS) for c in surrogate.classes]
+    classes = texts([class_name(run, c) for c in surrogate.classes], CLASS_LETTERS)
     left = left_margin(names)
     cells = heat_map(
         look,
@@ -505,7 +506,7 @@ def surrogate_coefficients(
         "surrogate_coefficients",
         [cells],
         xaxis=axis(look, showgrid=False, tickvals=list(range(len(classes))), ticktext=classes),
-        yaxis=row_axis(look, [text(name, label_length(left)) for name in names]),
+        yaxis=row_axis(look, texts(names, label_length(left))),
         margin={"l": left, "r": 4, "t": 4, "b": 22},
         hovermode="closest",
         meta={

@@ -30,23 +30,24 @@ from keras_xai.figures.weight_gradients import heat_map
 from keras_xai.recorded import Recorded
 from keras_xai.records import Epoch
 
-LOSSES = {"loss": ("training", "solid"), "val_loss": ("validation", "2px,3px")}
+LOSSES = {"loss": "training", "val_loss": "validation"}
 LOGARITHMIC_ABOVE = 10  # factor between the smallest and the largest loss, from which on the axis is logarithmic
 FAULTS_IN_TITLE = 2
 
 
 def loss(run: Recorded, look: Look = LIGHT) -> Figure:
     """Draw training loss, and validation loss dotted; logarithmic where it spans more than a decade."""
-    runs = [(other.name, other.run, look.colour_of(other), 1.25) for other in overlaid(run, look)]
-    runs.append((look.name, run, look.run_colour, 2.0))
+    runs = [(other.name, other.run, look.colour_of(other), 1.25, other.dash) for other in overlaid(run, look)]
+    runs.append((look.name, run, look.run_colour, 2.0, look.dash))
     data = []
-    for name, drawn, colour, width in runs:
-        for key, (label, dash) in LOSSES.items():
+    for name, drawn, colour, width, dash_of in runs:
+        for key, label in LOSSES.items():
             records = _with_log(drawn, key)
             values = [record.logs.get(key, float("nan")) for record in records]
             if not np.isfinite(values).any():
                 continue
             label = f"{name} {label}" if look.others else label
+            dash = dash_of(dotted=key == "val_loss")
             style: dict[str, Any] = {"width": width, "dash": dash, "hovertemplate": "%{y:,.3~r}"}
             if len(records) < len(drawn.history):  # the ends of epochs alone: one of them is no line
                 style |= {"mode": "lines+markers", "marker": {"size": 5, "color": colour}, "cliponaxis": False}

@@ -36,6 +36,7 @@ from keras_xai.figures.theme import (
     nothing,
     numbers,
     text,
+    texts,
     update_axis,
 )
 from keras_xai.recorded import Recorded
@@ -275,7 +276,7 @@ def _bars(run: Recorded, look: Look, gap: RelianceGap, at: int, epoch: int | Non
             range=[len(rows) - 0.5, -0.5],
             showgrid=False,
             tickvals=rows,
-            ticktext=[_row_label(look, name, alarmed, label_length(left)) for name in names],
+            ticktext=_row_labels(look, names, alarmed, label_length(left)),
         ),
         margin={"l": left, "r": 12, "t": 24, "b": 8},
         hovermode="closest",
@@ -331,9 +332,10 @@ def _bar_end(look: Look, zero: float, row: int, share: float) -> dict[str, Any]:
     }
 
 
-def _row_label(look: Look, name: str, alarmed: Sequence[str], length: int) -> str:
-    label = text(name, length)
-    return f"<b><span style='color:{look['alarm']}'>{label}</span></b>" if name in alarmed else label
+def _row_labels(look: Look, names: Sequence[str], alarmed: Sequence[str], length: int) -> list[str]:
+    marked = f"<b><span style='color:{look['alarm']}'>{{}}</span></b>"
+    pairs = zip(names, texts(names, length), strict=True)
+    return [marked.format(label) if name in alarmed else label for name, label in pairs]
 
 
 def _maps(look: Look, gap: RelianceGap, at: int, cells: tuple[int, int], alarmed: Sequence[str]) -> Figure:
@@ -430,7 +432,8 @@ def gap_z(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, exact:
         data.append(_z_line(gap, f, colour, 2.25 if gap.names[f] in alarmed else 1.25))
         data.append(_hits(gap, f, colour))
     top = max([1.5 * gap.limit, *(float(np.nanmax(gap.z[:, f], initial=0.0)) * 1.1 for f in features)])
-    right = int(min(170, 24 + 6 * max([len(text(gap.names[f], 22)) for f in features], default=1)))
+    longest = max(map(len, texts([gap.names[f] for f in features], 22)), default=1)
+    right = int(min(170, 24 + 6 * longest))
     panel = chart(
         look,
         data,
@@ -499,13 +502,14 @@ def _line_ends(
         if finite.size:
             ends.append((float(gap.z[finite[-1], f]), f))
     room = top / 13  # a line of text
+    names = dict(zip([f for _, f in ends], texts([gap.names[f] for _, f in ends], 22), strict=True))
     labels: list[dict[str, Any]] = []
     above = np.inf
     for z, f in sorted(ends, reverse=True):
         y = min(z, above - room)
         above = y
         alarm = gap.names[f] in alarmed
-        name = text(gap.names[f], 22)
+        name = names[f]
         labels.append(
             {
                 "xref": "paper",

@@ -44,6 +44,7 @@ from keras_xai.figures.theme import (
     nothing,
     numbers,
     text,
+    texts,
     update_axis,
 )
 from keras_xai.recorded import Recorded
@@ -225,7 +226,7 @@ def slice_importance(run: Recorded, look: Look = LIGHT, *, epoch: int | None = N
         hovertemplate="%{customdata}: %{z:.2f} %<extra></extra>",
         hoverongaps=False,
     )
-    ticks = {"tickvals": list(range(len(columns))), "ticktext": [text(column, LABEL_LETTERS) for column in columns]}
+    ticks = {"tickvals": list(range(len(columns))), "ticktext": texts(columns, LABEL_LETTERS)}
     longest = max(min(len(column), LABEL_LETTERS) for column in columns)
     title, reading = READING["slice_importance"]
     spoken = text(gap_sentence(record), 200)
@@ -240,7 +241,7 @@ def slice_importance(run: Recorded, look: Look = LIGHT, *, epoch: int | None = N
             "scale": {"map": "sequential", "low": "0 %", "high": percent(high)},
         },
         xaxis=axis(look, range=[-0.5, len(columns) - 0.5], showgrid=False, tickangle=-35, **ticks),
-        yaxis=row_axis(look, [text(name, label_length(left)) for name in names]),
+        yaxis=row_axis(look, texts(names, label_length(left))),
         margin={"l": left, "r": 10, "t": 4, "b": 22 + int(3.6 * longest)},
         hovermode="closest",
     )
@@ -299,7 +300,7 @@ def slice_readout(run: Recorded, look: Look = LIGHT, *, exact: bool = False) -> 
         [cells, *hatched(look, epochs, np.isfinite(beyond))],
         {"cells": True, "scale": {"map": "sequential", "low": "chance", "high": "100 %"}},
         xaxis=cell_axis(look, run, epochs),
-        yaxis=row_axis(look, [text(name, label_length(left)) for name in names]),
+        yaxis=row_axis(look, texts(names, label_length(left))),
         margin={"l": left, "r": 4, "t": 4, "b": 22},
         hovermode="closest",
     )

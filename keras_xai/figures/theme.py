@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike
 
 from keras_xai.analysis.epochs import epoch_ends
 from keras_xai.analysis.formatting import count
-from keras_xai.figures.colour import TOKENS, Theme, run_colour
+from keras_xai.analysis.names import distinct
+from keras_xai.figures.colour import TOKENS, Theme, run_colour, run_dash
 from keras_xai.printed import printable
 from keras_xai.recorded import Recorded
 from keras_xai.records import Epoch
@@ -38,6 +39,10 @@ class Overlay:
     run: Recorded
     colour: int  # index, see `run_colour`
 
+    def dash(self, *, dotted: bool = False) -> str:
+        """Return the dash of this run's line; of its second line if `dotted`."""
+        return run_dash(self.colour, dotted=dotted)
+
 
 @dataclass(frozen=True)
 class Look:
@@ -56,6 +61,11 @@ class Look:
         """The colour of this run."""
         return run_colour(self.theme, self.colour)
 
+    def dash(self, *, dotted: bool = False) -> str:
+        """Return the dash of this run's line where it is one of several; of its second line if `dotted`."""
+        index = self.colour if self.others else 0
+        return run_dash(index, dotted=dotted)
+
     def colour_of(self, other: Overlay) -> str:
         """Return the colour of a run that is laid over this one."""
         return run_colour(self.theme, other.colour)
@@ -71,7 +81,7 @@ def mark_apart(look: Look, panel: Figure, run: Recorded) -> None:
     apart = [other for other in look.others if other.run.unit != run.unit]
     if not apart:
         return
-    names = ", ".join(text(other.name, 24) for other in apart)
+    names = ", ".join(texts([other.name for other in apart], 24))
     counts = "counts" if len(apart) == 1 else "count"
     panel["layout"]["annotations"].append(
         {
@@ -94,6 +104,15 @@ def text(name: object, length: int = 60) -> str:
     if len(line) > length:  # shortened in the middle, since names differ at their ends as often as at their starts
         line = f"{line[: length // 2]}…{line[-(length - length // 2 - 1) :]}"
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def texts(names: Iterable[str], length: int) -> list[str]:
+    """Return the names of one axis or legend as plotly text, of at most `length` letters where they then still differ.
+
+    See `keras_xai.analysis.names.distinct`.
+    """
+    lines = [printable(str(name).replace("\n", " ")) for name in names]
+    return [text(label, len(label)) for label in distinct(lines, length)]
 
 
 def packed(values: ArrayLike, dtype: str = "f4") -> dict[str, str]:

@@ -46,6 +46,7 @@ from keras_xai.figures.theme import (
     overlaid,
     packed,
     text,
+    texts,
     update_axis,
 )
 from keras_xai.judgement import why_absent
@@ -121,6 +122,7 @@ def heat_map(
     compact: bool = False,
     labels: int = 40,
     exact: bool = False,
+    only: Sequence[int] | None = None,
 ) -> Figure:
     """Draw a statistic of every variable at every epoch; hatched where not captured, or zero on a logarithmic scale.
 
@@ -135,6 +137,7 @@ def heat_map(
         compact: for a small chart: labels are layers, and cells have no exact values.
         labels: how many rows are labelled, about.
         exact: with every value as a table in `layout.meta`, which may take megabytes.
+        only: the numbers of the rows that are drawn, counted among all variables or layers; by default all.
     """
     records = run.weight_gradients
     if statistic not in SCALES:
@@ -145,6 +148,11 @@ def heat_map(
         return chart(look, [])
     scale, groups = SCALES[statistic], layers(records) if by == "layers" else {}
     names, values = _statistic_rows(run, statistic, groups, kernels_only=kernels_only)
+    if only is not None:
+        chosen = cells.chosen_rows(len(names), only)
+        names, values = tuple(names[row] for row in chosen), values[chosen]
+    if not names:
+        return chart(look, [])
     columns = MAX_MAP_COLUMNS // 2 if compact else MAX_MAP_COLUMNS
     updates, recorded = [record.update for record in records], values
     epochs, values = binned(updates, values, columns)
@@ -168,7 +176,7 @@ def heat_map(
         **_hover(values, scale, run.unit, coarse=compact or values.size > MAX_EXACT_CELLS),
     )
     every = -(-len(names) // labels)  # only so many rows are labelled
-    row_labels = [text(name, cells.label_length(left)) for name in label_names[::every]]
+    row_labels = texts(label_names, cells.label_length(left))[::every]
     rows: dict[str, Any] = {"ticks": row_ids[::every], "range": [len(names) - 0.5, -0.5], "type": "category"}
     ends = {"map": "sequential", "low": colours.low_words, "high": colours.high_words}
     panel = chart(
@@ -258,9 +266,9 @@ def update_ratio(run: Recorded, look: Look = LIGHT, *, variable: str | None = No
         records = other.run.weight_gradients
         if name in variables(records) or name in layers(records):
             epochs, values = series(other.run, name, "update_ratio")
-            lines.append(line(other.name, epochs, values, look.colour_of(other), width=1.5))
+            lines.append(line(other.name, epochs, values, look.colour_of(other), width=1.5, dash=other.dash()))
     epochs, values = series(run, variable, "update_ratio")
-    lines.append(line(look.name, epochs, values, look.run_colour, width=2))
+    lines.append(line(look.name, epochs, values, look.run_colour, width=2, dash=look.dash()))
     panel = _logarithmic(run, look, lines, always=UPDATE_GUIDE)
     guide = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": UPDATE_GUIDE, "y1": UPDATE_GUIDE}
     guide_line = {"color": look["text-3"], "width": 1, "dash": "4px,3px"}

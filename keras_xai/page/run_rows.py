@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_xai.analysis.formatting import count, percent, short
-from keras_xai.analysis.overview import accuracy_key, first_feature, telling_alert
-from keras_xai.events import events
+from keras_xai.analysis.overview import accuracy_key
+from keras_xai.analysis.run_facts import starts_of_alarms
 from keras_xai.judgement import ALARM, QUIET, STATUS_WORDS, UNWATCHED, judge, not_finite_since
 from keras_xai.run import Run
 from keras_xai.updates import UPDATES, named
@@ -89,8 +89,7 @@ def _since_and_feature(run: Run, status: int) -> tuple[Cell, Cell]:
             breaks.append(not_finite)
         return (_moment(run, min(breaks)) if breaks else Cell()), Cell()
     alarms = [alert for alert in run.alerts if alert.is_alarm]
-    starts = [(event[0].update, first_feature(telling_alert(event))) for event in events(alarms)]
-    starts += [(flag.since, flag.name) for flag in run.flags]
+    starts = starts_of_alarms(run)
     since, feature = min(starts, key=lambda start: start[0])
     names = {name for _, name in starts} | {move.name for alert in alarms for move in alert.features}
     others = len(names - {feature})

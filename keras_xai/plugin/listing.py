@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -26,7 +28,9 @@ class ListedRun:
     stamp: tuple[Any, ...]  # changes with every record
     store: ProviderStore
     run: Run
+    reopen: Callable[[], Run]  # the same run, whose records are not kept
     card: dict[str, Any] | None = None  # its entry in the run picker, see `payload.card`; None before it is made
+    row: dict[str, Any] | None = None  # its row in the table of runs, see `payload.row`; None before it is made
     fault: str = ""  # why it cannot be read, "" where it can
     logged: str = ""  # the fault that was logged last, which is not logged again
 
@@ -64,13 +68,15 @@ def _list_run(reads: Reads, tags: Tags | Exception, earlier: ListedRun | None) -
     logged = "" if earlier is None else earlier.logged
     if isinstance(tags, Exception):
         store = ProviderStore(reads, {}, {})
-        return ListedRun(reads.place, (), store, Run(store), fault=reason(tags), logged=logged)
+        return ListedRun(reads.place, (), store, Run(store), lambda: Run(store), fault=reason(tags), logged=logged)
     every = {**tags[0], **tags[1]}
     stamp = tuple(sorted((tag, series.max_step, series.max_wall_time) for tag, series in every.items()))
     if earlier is not None and earlier.stamp == stamp and not earlier.fault:
         return earlier
     store = ProviderStore(reads, *tags, None if earlier is None else earlier.store)
-    return ListedRun(reads.place, stamp, store, Run(store), logged=logged)
+    return ListedRun(
+        reads.place, stamp, store, Run(store), lambda: Run(ProviderStore(reads, *tags, store)), logged=logged
+    )
 
 
 def _tags(provider: Any, query: dict[str, Any], pool: Executor) -> Mapping[str, Tags | Exception]:
@@ -100,6 +106,11 @@ def _list_tags(provider: Any, query: dict[str, Any], pool: Executor) -> dict[str
     listing = pool.submit(provider.list_blob_sequences, **query)
     tensors, blobs = provider.list_tensors(**query), listing.result()
     return {run: (tensors.get(run, {}), blobs.get(run, {})) for run in {*tensors, *blobs}}
+
+
+def absolute(location: str) -> str:
+    """Return where the runs are, such that two log directories never have one name: a path from the root, or an address."""
+    return location if re.match(r"\w+://", location) else os.path.abspath(location)
 
 
 def reason(error: Exception) -> str:

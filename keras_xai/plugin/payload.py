@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +15,7 @@ from keras_xai.analysis import gradients, mappings
 from keras_xai.analysis import importance as importances
 from keras_xai.analysis.attributions import arrays_of, method_named, methods_of
 from keras_xai.analysis.epochs import epoch_ends
+from keras_xai.analysis.losses import losses, true_numbers
 from keras_xai.analysis.outputs import (
     LARGE_COMPLETENESS_ERROR,
     class_name,
@@ -27,10 +29,11 @@ from keras_xai.analysis.outputs import (
     trajectory,
 )
 from keras_xai.analysis.reliance_gap import carriers_in_words
+from keras_xai.analysis.run_row import run_row
 from keras_xai.analysis.vocabulary import vocabulary
 from keras_xai.events import event_key, events
 from keras_xai.figures import FIGURES, PANELS
-from keras_xai.figures.colour import MAPS, RUNS, THEMES, TOKENS, class_colours, ramp
+from keras_xai.figures.colour import MAPS, RUN_DASHES, RUNS, THEMES, TOKENS, class_colours, ramp
 from keras_xai.judgement import not_finite_since, noted, part_name
 from keras_xai.plugin.framing import LEVELS, Quantized, framed, means, quantized
 from keras_xai.probe import Probe
@@ -54,7 +57,7 @@ def theme() -> dict[str, Any]:
     for name in THEMES:
         maps = {map_name: ramp(name, map_name) for map_name in MAPS}
         themes[name] = {"tokens": TOKENS[name], "runs": RUNS[name], "maps": maps}
-    return {**themes, "vocabulary": {**vocabulary(), "figures": [*FIGURES, *PANELS]}}
+    return {**themes, "dashes": RUN_DASHES, "vocabulary": {**vocabulary(), "figures": [*FIGURES, *PANELS]}}
 
 
 def card(name: str, run: Run) -> dict[str, Any]:
@@ -70,11 +73,35 @@ def card(name: str, run: Run) -> dict[str, Any]:
         "last": None if last is None else _last(last),
         "alerts": len(events(alert for alert in run.alerts if alert.is_alarm)),  # alerts of one cause count once
         "flags": _flag_counts(run),
-        "probe": None if probe is None else {"kind": probe.kind, "size": probe.size, "hash": probe.hash},
+        "probe": None if probe is None else _described(probe),
         "faults": len(run.stops) + bool(run.missing_epochs),
         "not_finite": last is not None and not _is_finite(last),
         "stamp": f"{len(run.updates)}.{last.wall_time if last else len(run.methods_before):.3f}",
     }
+
+
+def pending(name: str) -> dict[str, Any]:
+    """Return the card of a run that is listed and not read yet."""
+    return {**unread(name, ""), "pending": True}
+
+
+def row(run: Run) -> dict[str, Any]:
+    """Return a run as a row of the table of runs, with numbers that are not finite in words."""
+    values = vars(run_row(run))
+    return {key: _number_or_words(value) for key, value in values.items()}
+
+
+def _number_or_words(value: Any) -> Any:
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else f"{'−' if value < 0 else ''}∞"
+
+
+def _described(samples: Probe) -> dict[str, Any]:
+    """Return kind and sizes of a gallery, and a hash that galleries of the same rows share."""
+    rows = "" if samples.rows is None else f".{zlib.crc32(samples.rows.astype('<i8').tobytes()):08x}"
+    whole_size = samples.whole_size
+    return {"kind": samples.kind, "size": samples.size, "whole_size": whole_size, "hash": samples.hash + rows}
 
 
 def _last(record: Epoch) -> dict[str, Any]:
@@ -142,12 +169,22 @@ def whole(name: str, run: Run) -> dict[str, Any]:
         "layers": list(gradients.layers(records)),
         "gradient_epochs": [record.update for record in records],
         "probe": None if run.probe is None else probe(run.probe),
+        "chosen": _chosen(run),
         "sources": {
             source: _source(importance)
             for source, importance in importances.sources(run).items()
             if importance is not None
         },
     }
+
+
+def _chosen(run: Run) -> dict[str, Any] | None:
+    """Return the rule of a gallery that changes, with the updates and how many rows it chose at each; None without one."""
+    records = run.chosen_rows
+    if not records:
+        return None
+    updates, counts = [record.update for record in records], [len(record.rows) for record in records]
+    return {"rule": records[-1].rule, "epochs": updates, "counts": counts}
 
 
 def _cost(history: Sequence[Epoch]) -> tuple[float | None, float]:
@@ -167,6 +204,7 @@ def _method(run: Run, name: str) -> dict[str, Any]:
         "before": name in run.methods_before,
         "quantity": run.method_quantity(name),
         "layer": run.method_layer(name),
+        "task": run.method_task(name),
     }
 
 
@@ -215,6 +253,9 @@ def probe(samples: Probe) -> dict[str, Any]:
     out: dict[str, Any] = {
         "kind": samples.kind,
         "size": samples.size,
+        "whole_size": samples.whole_size,
+        "rows": samples.rows,
+        "hash": samples.hash,
         "stored": samples.x is not None,
         "labels": samples.classes,
         "class_names": samples.class_names,
@@ -259,6 +300,8 @@ def inputs(samples: Probe) -> bytes:
         values, categories = [samples.feature_map.as_table(values)], [[words for _, words in coded]]
     header: dict[str, Any] = {
         "kind": samples.kind,
+        "rows": samples.rows,
+        "labels": samples.classes,
         "names": input_names(samples),
         "feature_names": samples.feature_map.column_names if samples.is_columns else samples.feature_names,
         "columns": _columns(samples),
@@ -307,14 +350,28 @@ def _columns(samples: Probe) -> list[Sequence[str]]:
     return [samples.feature_map.names_of(k) if len(shape) == 1 else () for k, shape in enumerate(samples.shapes)]
 
 
-def outputs(run: Run, method: str, *, before: bool = False) -> bytes:
-    """Return the model's outputs for the gallery over updates, or those of the untrained model alone.
+def outputs(run: Run, method: str, *, before: bool = False, chosen_at: int | None = None) -> bytes:
+    """Return the model's outputs for the gallery over updates, those of the untrained model alone, or of chosen rows.
 
     Arrays (E, B): `target`; `prediction`, the predicted class, NaN without one; `shown`, the number in a sample's title;
-    `explained`, the explained value; `trajectory`, the value drawn over epochs; `score`; and the errors that the method has.
-    `outputs` (E, B, K) are probabilities, or raw outputs.
+    `explained`, the explained value; `trajectory`, the value drawn over epochs; `score` and the `baseline` it is compared with;
+    `loss` of the label, NaN without one; `truth` of a number; and the errors that the method has. `outputs` (E, B, K) are
+    probabilities, or raw outputs.
+
+    Args:
+        run: the run.
+        method: that explains.
+        before: of the untrained model alone.
+        chosen_at: the update whose chosen rows are wanted, in the place of the fixed gallery. Their numbers and labels stand
+            in the header under `rows` and `labels`.
     """
     table = run.outputs_before(method) if before else run.outputs(method)
+    samples = run.probe
+    if chosen_at is not None:
+        table, rows = run.chosen_outputs(method, chosen_at), rows_chosen_at(run, chosen_at)
+        samples = run.samples_of(rows)
+        if samples is not None and samples.size < len(rows):
+            samples = None  # not all of them were written: what is not known of some is said of none
     if table is None:
         return framed({"epochs": []}, {})
     arrays = {
@@ -322,8 +379,11 @@ def outputs(run: Run, method: str, *, before: bool = False) -> bytes:
         "prediction": predicted(table),
         "shown": title_value(table),
         "explained": explained(table),
-        "trajectory": trajectory(table, None if run.probe is None else run.probe.classes),
+        "trajectory": trajectory(table, None if samples is None else samples.classes),
         "score": table.score,
+        "baseline": table.baseline_score,
+        "loss": losses(table, samples),
+        "truth": true_numbers(table, samples),
     }
     if table.completeness_error is not None:
         arrays["completeness_error"] = table.completeness_error
@@ -333,7 +393,7 @@ def outputs(run: Run, method: str, *, before: bool = False) -> bytes:
         arrays["r2"] = table.r2
     if table.outputs.size:
         arrays["outputs"] = probabilities(table)
-    header = {
+    header: dict[str, Any] = {
         "epochs": table.updates,
         "task": table.task,
         "percent": is_percent(table),
@@ -341,7 +401,15 @@ def outputs(run: Run, method: str, *, before: bool = False) -> bytes:
         "targets": {int(t): target_name(run, table, int(t)) for t in np.unique(table.target)},
         "large_error": LARGE_COMPLETENESS_ERROR,
     }
+    if chosen_at is not None:
+        header |= {"rows": rows, "labels": None if samples is None else samples.classes}
     return framed(header, arrays)
+
+
+def rows_chosen_at(run: Run, update: int) -> list[int]:
+    """Return the rows of the probe that the gallery's rule chose at an update; [] where it chose none."""
+    rows: list[int] = next((record.rows.tolist() for record in run.chosen_rows if record.update == update), [])
+    return rows
 
 
 def attribution(record: Attribution, most: int | None = None, sample: int | None = None) -> bytes:
@@ -403,6 +471,7 @@ def mapping(run: Run, layer: str | None = None) -> bytes:
         "gallery": mappings.gallery_rows(run),
         "unit": last.unit,
         "suspects": [_suspect(suspect, classes) for suspect in mappings.suspects(run, MAX_SUSPECTS)],
+        "stored": [] if run.stored_samples is None else run.stored_samples.rows,
     }
     arrays: dict[str, NDArray[Any]] = {"places": mappings.aligned_coordinates(records, k)}
     if classes.size:

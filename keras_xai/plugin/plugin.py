@@ -32,7 +32,7 @@ from keras_xai.figures.options import accepted
 from keras_xai.plugin import documentation, payload
 from keras_xai.plugin.framing import dumps, framed
 from keras_xai.plugin.latest import Latest
-from keras_xai.plugin.listing import ListedRun, list_runs, reason
+from keras_xai.plugin.listing import ListedRun, absolute, list_runs, reason
 from keras_xai.plugin.notebook import notebook_line
 from keras_xai.plugin.prediction_payload import predictions
 from keras_xai.plugin.protos import protos
@@ -52,6 +52,8 @@ MAX_EXPERIMENTS = 4  # whose runs are cached: a request may name any number of t
 MAX_FILM_BYTES = 1 << 26  # of cached thumbnails
 MAX_OVERLAYS = 24
 READER_THREADS = 16
+INDEX_SECONDS = 0.4  # for reading runs that were not read before: the others wait for the next request
+ROWS_SECONDS = 0.3  # for the rows of one request
 DAY_SECONDS = 86_400
 YEAR_SECONDS = 365 * DAY_SECONDS
 # The members that a panel reads of the runs laid over it, besides those of `READ_FOR_CARD`.
@@ -61,10 +63,11 @@ READ_OF_OVERLAYS = {
 }
 # The members of a run that `payload.card` reads, and those that `payload.whole` reads as well.
 READ_FOR_CARD = ("history", "alerts", "flags", "stops", "probe_described")
-READ_FOR_RUN = ("probe", "weight_gradients", "importance", "importance_live", "data_score")
+READ_FOR_RUN = ("probe", "weight_gradients", "importance", "importance_live", "data_score", "chosen_rows")
 # Options of a panel that a request may give, as text and as whole numbers.
 TEXT_OPTIONS = ("source", "statistic", "variable", "method", "by", "layer")
 NUMBER_OPTIONS = ("epoch", "sample", "label")
+MAX_ROWS = 5000  # of a panel that a request may choose
 COMPACT = {"compact": True, "kernels_only": True, "labels": 16}
 
 
@@ -118,6 +121,7 @@ class Plugin(base_plugin.TBPlugin):
         routes = {
             "index": self.index,
             "run": self.run,
+            "rows": self.rows,
             "summary": self.summary,
             "figure": self.figure,
             "importance": self.importance,
@@ -177,14 +181,33 @@ class Plugin(base_plugin.TBPlugin):
         context, experiment = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
         about = self._provider.experiment_metadata(context, experiment_id=experiment)
         runs = self._runs(request, refresh=True)
-        answer: dict[str, Any] = {"log_dir": escaped(about.data_location), "now": time.time()}
+        location = about.data_location
+        answer: dict[str, Any] = {"log_dir": escaped(location), "place": absolute(location), "now": time.time()}
         name = _focused(request, [name for name, listed in runs.items() if not listed.fault])
         if name is not None:  # a page that opens: it gets at once what it would request next, the run that it shows
             listed = runs[name]
             answer["run"] = self._attempt(listed, lambda: self._whole(name, listed.run))
         answer["runs"] = [
-            payload.unread(run_name, listed.fault) if listed.fault else listed.card for run_name, listed in runs.items()
+            payload.unread(run_name, listed.fault) if listed.fault else listed.card or payload.pending(run_name)
+            for run_name, listed in runs.items()
         ]
+        return _json(request, answer)
+
+    @route
+    def rows(self, request: Request) -> Response:
+        """Answer with rows of the table of runs: those that a request names, as many as there is time for, one at least."""
+        runs, end = self._runs(request), time.monotonic() + ROWS_SECONDS
+        answer: list[dict[str, Any]] = []
+        for name in request.args.getlist("run"):
+            listed = runs.get(name)
+            if listed is None:
+                continue
+            if listed.row is None and not listed.fault:
+                if answer and time.monotonic() > end:
+                    break
+                self._make_card(name, listed)
+                listed.row = self._attempt(listed, functools.partial(_row, listed))
+            answer.append({"name": name, **(listed.row or {"error": listed.fault, "stamp": listed.fault})})
         return _json(request, answer)
 
     @route
@@ -231,13 +254,18 @@ class Plugin(base_plugin.TBPlugin):
         _, run = self._run(request)
         if run.probe is None:
             raise errors.NotFoundError("this run wrote no probe")
-        return _bytes(request, payload.inputs(run.probe))
+        rows = _rows_beside_gallery(request, run)
+        samples = run.probe if rows is None else run.samples_of(rows)
+        if samples is None or (rows is not None and samples.size < len(rows)):
+            raise errors.NotFoundError("the inputs of these rows were not written")
+        return _bytes(request, payload.inputs(samples))
 
     @route
     def outputs(self, request: Request) -> Response:
         _, run = self._run(request)
         before = _update(request) == BEFORE
-        return _bytes(request, payload.outputs(run, _method(request, run), before=before))
+        chosen_at = _required_update(request) if "chosen" in request.args else None
+        return _bytes(request, payload.outputs(run, _method(request, run), before=before, chosen_at=chosen_at))
 
     @route
     def notebook(self, request: Request) -> Response:
@@ -266,7 +294,9 @@ class Plugin(base_plugin.TBPlugin):
     def _attribution(self, request: Request) -> tuple[Run, Attribution]:
         """Return a run, and its record of one method at one update."""
         _, run = self._run(request)
-        record = run.attribution(_method(request, run), _required_update(request))
+        method, update = _method(request, run), _required_update(request)
+        is_chosen = "chosen" in request.args
+        record = run.chosen_attribution(method, update) if is_chosen else run.attribution(method, update)
         if record is None:
             raise errors.NotFoundError(f"this method was not recorded at this {run.unit}, or its record is damaged")
         return run, record
@@ -324,7 +354,7 @@ class Plugin(base_plugin.TBPlugin):
             record = run.attribution(method, epoch)
             parts = arrays_of(record) if record is not None else []
             ranks = (3, 4) if record is not None and record.kind == "volume" else (3,)
-            images = [thumbnails(maps) if maps.ndim in ranks else None for maps in parts]
+            images = [_film_part(maps, ranks) for maps in parts]
             self._thumbnails.put(key, images, 1 + sum(image.nbytes for image in images if image is not None))
         return images[part] if part < len(images) else None
 
@@ -342,17 +372,28 @@ class Plugin(base_plugin.TBPlugin):
         self, request: Request, context: Any, experiment: str, before: dict[str, ListedRun]
     ) -> dict[str, ListedRun]:
         runs = list_runs(self._provider, self._protos, context, experiment, before, self._pool)
-        # In parallel, since the fast loader's answers come from another process.
-        unread = [listed for listed in runs.values() if listed.card is None and not listed.fault]
-        reads = [*itertools.product(unread, READ_FOR_CARD)]
-        focused = _focused(request, [*runs])
+        focused, end = _focused(request, [*runs]), time.monotonic() + INDEX_SECONDS
+        unread = [name for name, listed in runs.items() if listed.card is None and not listed.fault]
+        unread.sort(key=lambda name: name != focused)
         if focused is not None:
-            reads += itertools.product([runs[focused]], READ_FOR_RUN)
-        list(self._pool.map(lambda job: self._attempt(job[0], lambda: getattr(job[0].run, job[1])), reads))
-        for name, listed in runs.items():
-            if listed.card is None and not listed.fault:
-                listed.card = self._attempt(listed, functools.partial(payload.card, name, listed.run))
+            self._read([runs[focused]], READ_FOR_RUN)
+        for first in range(0, len(unread), READER_THREADS):
+            if first and time.monotonic() > end:
+                break
+            names = unread[first : first + READER_THREADS]
+            self._read([runs[name] for name in names], READ_FOR_CARD)
+            for name in names:
+                self._make_card(name, runs[name])
         return runs
+
+    def _read(self, runs: list[ListedRun], members: Sequence[str]) -> None:
+        """Read members of runs in parallel, since the fast loader's answers come from another process."""
+        jobs = itertools.product(runs, members)
+        list(self._pool.map(lambda job: self._attempt(job[0], lambda: getattr(job[0].run, job[1])), jobs))
+
+    def _make_card(self, name: str, listed: ListedRun) -> None:
+        if listed.card is None and not listed.fault:
+            listed.card = self._attempt(listed, functools.partial(payload.card, name, listed.run))
 
     def _attempt(self, listed: ListedRun, read: Callable[[], Any]) -> Any:
         """Return `read()`; an exception is noted as the fault of this run, and the other runs are shown all the same."""
@@ -382,6 +423,18 @@ class Plugin(base_plugin.TBPlugin):
         return tuple(overlays)
 
 
+def _row(listed: ListedRun) -> dict[str, Any]:
+    """Return the row of a run in the table of runs, with the stamp of its card; its records are read, and not kept."""
+    return {**payload.row(listed.reopen()), "stamp": listed.card["stamp"] if listed.card else ""}
+
+
+def _film_part(maps: Any, ranks: tuple[int, ...]) -> Any:
+    """Return the thumbnails of maps, and the values of a table (B, F) as they are; None of what a film does not show."""
+    if maps.ndim in ranks:
+        return thumbnails(maps)
+    return maps if maps.ndim == 2 else None
+
+
 def _options(request: Request, numbers: Sequence[str] = NUMBER_OPTIONS) -> dict[str, Any]:
     """Return the options of panels in a request, also those that its panel does not take."""
     options: dict[str, Any] = {key: request.args[key] for key in TEXT_OPTIONS if request.args.get(key)}
@@ -391,13 +444,37 @@ def _options(request: Request, numbers: Sequence[str] = NUMBER_OPTIONS) -> dict[
             options[key] = number
     if "exact" in request.args:
         options["exact"] = True
+    if request.args.get("only"):
+        options["only"] = _numbers(request.args["only"])
     return options | COMPACT if "compact" in request.args else options
+
+
+def _numbers(text: str) -> list[int]:
+    """Return numbers that are given as ranges: "0-2.7" is [0, 1, 2, 7]."""
+    numbers: list[int] = []
+    for part in text.split("."):
+        first, _, last = part.partition("-")
+        ends = (first, last or first)
+        if not all(end.isascii() and end.isdecimal() and len(end) < 6 for end in ends):
+            raise InvalidInput(f"only={text[:40]!r}: expected numbers and ranges, as in 0-2.7.")
+        if len(numbers) + int(ends[1]) - int(ends[0]) >= MAX_ROWS:
+            raise InvalidInput(f"only={text[:40]!r}: more than {MAX_ROWS} numbers.")
+        numbers += range(int(ends[0]), int(ends[1]) + 1)
+    return numbers
 
 
 def _film_updates(run: Run, method: str) -> list[int]:
     """Return the updates of a film strip: the untrained model's, where it was recorded, before the others."""
     before = [BEFORE] if method in run.methods_before else []
     return [*before, *film_epochs(run.attribution_updates(method), alarm_epochs(run))]
+
+
+def _rows_beside_gallery(request: Request, run: Run) -> list[int] | None:
+    """Return the rows of the probe that a request names, or those chosen at the update it names; None for the gallery."""
+    if "chosen" in request.args:
+        return payload.rows_chosen_at(run, _required_update(request))
+    row = _integer(request, "row")
+    return None if row is None else [row]
 
 
 def _focused(request: Request, names: list[str]) -> str | None:

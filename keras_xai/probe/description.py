@@ -41,6 +41,8 @@ def describe(probe: Probe) -> dict[str, Any]:
         "store": probe.store,
         "hash": probe.hash,
     }
+    if probe.rows is not None:
+        description |= {"rows": probe.rows.tolist(), "whole_size": probe.whole_size}
     if not isinstance(probe.decided_classes, str):
         classes = probe.decided_classes
         description["classes"] = classes.tolist() if stored and classes is not None else None
@@ -66,6 +68,7 @@ def probe_of(description: Mapping[str, Any], x: Any = None, names: Names = None)
     if "classes" in description:
         decided = description["classes"]
         classes = None if decided is None else np.asarray(decided, np.int64)
+    rows = description.get("rows")
     segments, groups = description.get("segments"), description.get("groups")
     if segments is not None:
         groups = np.asarray(segments)
@@ -77,6 +80,8 @@ def probe_of(description: Mapping[str, Any], x: Any = None, names: Names = None)
         shapes=shapes,
         keys=tuple(map(str, inputs)) if isinstance(inputs, (list, tuple)) else None,
         size=int(description["size"]),
+        rows=None if rows is None else np.asarray(rows, np.int64),
+        whole_size=int(description.get("whole_size", description["size"])),
         y=None if labels is None else np.asarray(labels),
         decided_classes=classes,
         output=description.get("output"),

@@ -86,6 +86,8 @@ class Probe:
         hash: 16 hexadecimal digits; two probes of one hash give the same explanations.
         slices: of each slice by name (labels, codes): its values as text, and (B,) the number of each row's; {} without.
         region: (B, H, W) or (B, D, H, W) true inside; None without, and as long as no model has said that these are images.
+        rows: (B,) of a gallery the rows of the probe that it was chosen from, which has `whole_size` rows; None of a probe
+            that was chosen from no other, and in older files.
         decided_classes: (B,) the true classes as a model decided them, `UNDECIDED` before.
         split_from_frame: a frame was split into its columns, which `fit` takes otherwise.
         source: the class of the object that the samples came in, as "pandas.DataFrame"; "" of a probe that is read back.
@@ -114,6 +116,8 @@ class Probe:
     store: str
     slices: Slices
     split_from_frame: bool
+    rows: NDArray[np.int64] | None
+    whole_size: int
     source: str
     decided_classes: Classes | Literal["undecided"]
     _written_words: str  # of a probe that is read back: `explained` as it was
@@ -184,6 +188,8 @@ class Probe:
             store=store,
             slices=check_slices(slices, size),
             split_from_frame=samples.split_from_frame,
+            rows=None,
+            whole_size=size,
             source=source,
             decided_classes=UNDECIDED,
             _written_words="",
@@ -396,12 +402,21 @@ class Probe:
         Args:
             count: samples to choose; at most all.
         """
-        rows = balanced_rows(self._classes_to_balance(), self.size, count)
+        return self.of_rows(balanced_rows(self.classes_to_balance, self.size, count))
+
+    def of_rows(self, rows: NDArray[np.int64]) -> Probe:
+        """Return some rows as a probe, whose features and hash are those of the whole one.
+
+        Args:
+            rows: (n) row numbers, in the order in which they are wanted.
+        """
         classes = self.decided_classes
         target = self.target
         return self._with(
             x=map_leaves(lambda array: array[rows], self.x),
             size=len(rows),
+            rows=rows if self.rows is None else self.rows[rows],
+            whole_size=self.whole_size,
             y=None if self.y is None else self.y[rows],
             decided_classes=classes if classes is None or isinstance(classes, str) else classes[rows],
             target=target[rows] if isinstance(target, np.ndarray) and target.ndim else target,
@@ -412,7 +427,22 @@ class Probe:
             _requested_region=rows_of_region(self._requested_region, rows, self.size, self.shapes),
         )
 
-    def _classes_to_balance(self) -> Classes:
+    def with_samples(self, x: Arrays, rows: NDArray[np.int64], y: NDArray[Any] | None, classes: Classes) -> Probe:
+        """Return other rows of the same probe, as they were written.
+
+        Args:
+            x: (n, ...) their values; images may be smaller than those of the probe.
+            rows: (n) their numbers in the whole probe.
+            y: (n, ...) their labels; None without.
+            classes: (n) their true classes; None where labels are no classes.
+        """
+        shapes = tuple(array.shape[1:] for array in leaves(x))
+        return self._with(
+            x=x, shapes=shapes, size=len(rows), rows=rows, y=y, decided_classes=classes, groups=None, region=None
+        )
+
+    @property
+    def classes_to_balance(self) -> Classes:
         """Return (B,) the class of each row; of a dense output whether its class is among the row's labels."""
         if not isinstance(self.output, Dense) or self.classes is not None:
             return self.classes

@@ -16,9 +16,11 @@ from keras_xai.events import with_events
 from keras_xai.probe import Probe
 from keras_xai.provenance import Provenance
 from keras_xai.records import (
+    PARTS,
     Alert,
     Attribution,
     BeforeTraining,
+    ChosenRows,
     Epoch,
     Flag,
     Gradients,
@@ -35,6 +37,8 @@ from keras_xai.records import (
     Slices,
     Source,
     Stop,
+    StoredSamples,
+    TaskKind,
     epochs_of,
     missing_epochs,
     steps_of,
@@ -45,6 +49,7 @@ from keras_xai.summary.codec import (
     alert,
     attribution,
     epoch,
+    gallery,
     gradients,
     importance,
     mappings,
@@ -281,6 +286,11 @@ class Log:
         constants = self._output_constants(method)
         return "contribution" if constants is None else constants.quantity
 
+    def method_task(self, method: str) -> TaskKind | None:
+        """Return the kind of output that a method explains; None in an older file."""
+        constants = self._output_constants(method)
+        return None if constants is None else constants.task
+
     def method_layer(self, method: str) -> str:
         """Return the layer whose units the values of a method are of; "" for values of the input, and for maps."""
         constants = self._output_constants(method)
@@ -346,20 +356,90 @@ class Log:
                 raise Unreadable(f"maps of {samples} samples, outputs of {rows}")
             return number, values
 
-        kind = "" if self.probe is None else self.probe.kind
         maps = self._decoded(tag, inputs_of, decode, selects)
-        facts = {
-            "kind": kind,
-            "quantity": self.method_quantity(method),
-            "layer": self.method_layer(method),
-            "samples": self.probe,
-        }
+        facts = {**self._facts_of(method), "samples": self.probe}
         return [_attribution(outputs, index[step], values, **facts) for step, values in maps if step in index]
+
+    def _facts_of(self, method: str) -> dict[str, Any]:
+        """Return what is the same in all attributions of a method."""
+        kind = "" if self.probe is None else self.probe.kind
+        return {"kind": kind, "quantity": self.method_quantity(method), "layer": self.method_layer(method)}
 
     @property
     def _stored_samples(self) -> int | None:
         """The number of samples of the gallery that were written, None where none was."""
         return None if self.probe is None or self.probe.x is None else self.probe.size
+
+    # The rows of the probe beside the fixed gallery.
+
+    @functools.cached_property
+    def chosen_rows(self) -> list[ChosenRows]:
+        """One `records.ChosenRows` an update: the rows that the rule of `gallery=` chose, and the loss of every row.
+
+        Empty where the gallery is fixed. Their attributions are read by `chosen_attribution`.
+        """
+        return self._decoded(gallery.TAG, gallery.rule_of, gallery.decode)
+
+    def chosen_attribution(self, method: str, update: int) -> Attribution | None:
+        """Return the attributions of the rows that were chosen at an update, in their order; None where there are none."""
+        record = next((record for record in self.chosen_rows if record.update == update), None)
+        outputs = self.chosen_outputs(method, update)
+        if record is None or outputs is None:
+            return None
+        tag, _ = gallery.tags_of(method)
+        maps = self._decoded(tag, inputs_of, attribution.decode, lambda number: number == update)
+        if not maps or attribution.samples_of(maps[-1][1]) != len(record.rows):
+            return None
+        samples = self.samples_of(record.rows.tolist())
+        if samples is not None and samples.size < len(record.rows):
+            samples = None
+        return _attribution(outputs, 0, maps[-1][1], **self._facts_of(method), samples=samples)
+
+    def chosen_outputs(self, method: str, update: int) -> Outputs | None:
+        """Return what `outputs` returns, of the rows that were chosen at one update alone (E = 1)."""
+        record = next((record for record in self.chosen_rows if record.update == update), None)
+        _, tag = gallery.tags_of(method)
+        constants = self._constants_of(tag, attribution.OutputConstants.of)
+        if record is None or constants is None:
+            return None
+        of_method = attribution.OutputConstants.of
+        tables = self._decoded(tag, of_method, attribution.decode_outputs, lambda number: number == update)
+        if not tables or len(tables[-1][1]) != len(record.rows):
+            return None
+        steps = None if self.unit == "epoch" else np.asarray([update], np.int64)
+        epochs = np.asarray([self.epoch_of(update)], np.int64)
+        return _outputs(method, constants, [tables[-1][1]], epochs, steps)
+
+    @functools.cached_property
+    def stored_samples(self) -> StoredSamples | None:
+        """Inputs and labels of rows beside the gallery, by row number: of chosen rows and of suspects; None without any.
+
+        They are written as far as they stay below 8 MiB, and not at all where `store="none"`.
+        """
+        records: list[StoredSamples] = []
+        for part in PARTS:
+            decode = functools.partial(gallery.decode_samples, part=part)
+            records += self._decoded(gallery.TAG_OF_SAMPLES + part, gallery.SampleConstants.of, decode)
+        return gallery.joined(records)
+
+    def samples_of(self, rows: Sequence[int]) -> Probe | None:
+        """Return rows of the probe with their inputs, as far as they were written; None where none of them was.
+
+        Args:
+            rows: row numbers of the probe. The result's `rows` are those of them that were written, in their order.
+        """
+        fixed = self.probe
+        if fixed is None:
+            return None
+        place = {} if fixed.rows is None or fixed.x is None else {int(row): k for k, row in enumerate(fixed.rows)}
+        if all(row in place for row in rows):
+            return fixed.of_rows(np.asarray([place[row] for row in rows], np.int64))
+        stored = self.stored_samples
+        if stored is None:
+            return None
+        place = {int(row): k for k, row in enumerate(stored.rows)}
+        places = [place[row] for row in rows if row in place]
+        return gallery.probe_of(fixed, stored, places) if places else None
 
     # Importance and its alerts.
 
@@ -465,6 +545,8 @@ class Log:
         constants: dict[str, Any] = {"unit of updates": self.unit}
         if self.probe is not None:
             constants["probe"] = self.probe.hash
+            if self.probe.rows is not None and self.probe.size:
+                constants["gallery"] = tuple(self.probe.rows.tolist())
         named = {"variables": gradients.TAG, "features": importance.TAG + "clean", "layers": mappings.TAG}
         for name, tag in named.items():
             names = self._constants_of(tag, lambda data: tuple(data.names))

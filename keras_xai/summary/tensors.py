@@ -25,6 +25,8 @@ BLOB_KINDS = (
     PluginData.MAPPINGS,
     PluginData.SLICES,
     PluginData.PREDICTIONS,
+    PluginData.CHOSEN_ROWS,
+    PluginData.STORED_SAMPLES,
 )
 
 

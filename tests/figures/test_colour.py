@@ -10,7 +10,20 @@ import numpy as np
 import pytest
 
 import keras_xai.plugin
-from keras_xai.figures.colour import MAPS, RUNS, STOPS, THEMES, TOKENS, class_colours, oklab, ramp, run_colour, srgb
+from keras_xai.figures.colour import (
+    MAPS,
+    RUN_DASHES,
+    RUNS,
+    STOPS,
+    THEMES,
+    TOKENS,
+    class_colours,
+    oklab,
+    ramp,
+    run_colour,
+    run_dash,
+    srgb,
+)
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -165,5 +178,27 @@ def test_a_class_keeps_its_colour(theme):
 
 
 def test_run_colours_come_round():
-    """Six colours, then again from the first."""
-    assert [run_colour("light", i) for i in (0, 6, 7)] == [RUNS["light"][0], RUNS["light"][0], RUNS["light"][1]]
+    """Twelve colours, then again from the first with another dash, and after four turns with the first dash."""
+    assert len(RUNS["light"]) == len(RUNS["dark"]) == 12
+    assert [run_colour("light", i) for i in (0, 12, 13)] == [RUNS["light"][0], RUNS["light"][0], RUNS["light"][1]]
+    assert [run_dash(i) for i in (0, 11, 12, 24, 48)] == [
+        RUN_DASHES[0],
+        RUN_DASHES[0],
+        RUN_DASHES[1],
+        RUN_DASHES[2],
+        RUN_DASHES[0],
+    ]
+    looks = {(run_colour("light", i), run_dash(i)) for i in range(48)}
+    assert len(looks) == 48
+    assert len({*RUN_DASHES, *(run_dash(i, dotted=True) for i in (0, 12, 24, 36))}) == 8
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_run_colours_can_be_told_apart(theme, sight):
+    """Twelve runs from each other, and from the colours of the alarm and of what is selected, by all eyes."""
+    colours = seen(RUNS[theme], sight)
+    apart = np.linalg.norm(colours[:, None] - colours[None], axis=-1) + np.eye(12)
+    assert apart.min() >= (0.12 if sight == "normal" else 0.07)
+    marks = seen((TOKENS[theme]["alarm"], TOKENS[theme]["accent"]), sight)
+    assert np.linalg.norm(colours[:, None] - marks[None], axis=-1).min() >= (0.085 if sight == "normal" else 0.05)

@@ -376,8 +376,9 @@ def test_several_inputs_each_have_their_maps(wsgi, tmp_path):
     _, shown = arrays(client.get(HOME + "outputs", query_string=ask).data)
     np.testing.assert_allclose(shown["outputs"][0], [[0.8, 0.2], [0.1, 0.9]], rtol=1e-6)  # a sigmoid speaks for class 1
     assert client.get(HOME + "film", query_string={**ask, "sample": 1}).status_code == 200
-    for part in (1, 2):
-        assert client.get(HOME + "film", query_string={**ask, "sample": 1, "input": part}).status_code == 404
+    _, film = arrays(client.get(HOME + "film", query_string={**ask, "sample": 1, "input": 1}).data)
+    np.testing.assert_array_equal(film["maps"], [values["<i>row</i>"][1]])  # a table as it is, epoch by epoch
+    assert client.get(HOME + "film", query_string={**ask, "sample": 1, "input": 2}).status_code == 404
 
 
 def test_the_fit_of_a_local_surrogate_is_served_beside_the_error(wsgi, tmp_path):

@@ -2,6 +2,7 @@
  * What TensorBoard imports. It asks for everything at once: the other modules, the stylesheet, and the server's first answers,
  * which would else be asked for one after the other.
  */
+import { address } from "./core/address.js";
 import { fetchAnswer } from "./core/api.js";
 import { lastFocus } from "./core/state.js";
 
@@ -10,6 +11,8 @@ const STYLES = [
   "style",
   "styles/bar",
   "styles/rail",
+  "styles/find",
+  "styles/runs_table",
   "styles/panels",
   "styles/popups",
   "styles/attributions",
@@ -25,21 +28,30 @@ const STYLES = [
 
 /** Every module behind this one but those that a button asks for: what only others name would be discovered late. */
 export const MODULES = [
+  "core/address",
+  "core/ago",
   "core/alerts",
   "core/cells",
   "core/chart",
   "core/colour",
   "core/controls",
+  "core/copy_link",
   "core/csv",
   "core/dom",
+  "core/filter",
   "core/gallery",
   "core/image",
   "core/map_hint",
   "core/memo",
+  "core/names",
   "core/npy",
   "core/panel_numbers",
   "core/panel_tools",
+  "core/pins",
+  "core/run_groups",
+  "core/run_rows",
   "core/updates",
+  "core/windowed",
   "core/zoom",
   "epoch_slider",
   "marks/change_tile",
@@ -47,11 +59,16 @@ export const MODULES = [
   "marks/importance",
   "marks/input_pixels",
   "marks/prediction_tables",
+  "marks/run_keys",
+  "marks/sample_card",
   "marks/slopes",
   "marks/tiles",
+  "marks/waterfall",
+  "rail_edge",
   "rail_toggle",
   "runs",
   "shell",
+  "views/alert_finder",
   "views/alert_list",
   "views/compare",
   "views/examples",
@@ -63,6 +80,8 @@ export const MODULES = [
   "views/predictions",
   "views/probe_attributions",
   "views/reliance_gap",
+  "views/runs_table",
+  "views/sample_finder",
   "views/samples_panel",
   "views/view",
   "views/weight_gradients",
@@ -82,7 +101,8 @@ function link(attributes) {
 }
 
 // The server's answers first, with those on the run that was looked at last: they are what the page waits for longest.
-const focus = new URLSearchParams(lastFocus().map((name) => ["focus", name]));
+const names = [address.linked?.focus ?? "", ...lastFocus()];
+const focus = new URLSearchParams(names.map((name) => ["focus", name]));
 const requests = {
   index: fetchAnswer(`./index?${focus}`),
   theme: fetchAnswer("./theme"),

@@ -1,25 +1,31 @@
-/** Wires: one selection, six views, one slider. */
+/** Wires: one selection, all views, one slider. */
+import { address, openLink } from "./core/address.js";
+import { ago } from "./core/ago.js";
 import { Server } from "./core/api.js";
 import { Charts } from "./core/chart.js";
 import { followHost, setColours, themeName } from "./core/colour.js";
 import { SettingsRail } from "./core/controls.js";
+import { copyLink } from "./core/copy_link.js";
 import { clamp, count, h, hideTip, message, percent, position } from "./core/dom.js";
 import { PanelTools } from "./core/panel_tools.js";
 import { open, set, state, subscribe } from "./core/state.js";
 import { EpochSlider } from "./epoch_slider.js";
 import { BEFORE, moment } from "./core/updates.js";
+import { railEdge } from "./rail_edge.js";
 import { RailToggle } from "./rail_toggle.js";
-import { place, registerRuns, runEntries } from "./runs.js";
+import { drawnOf, missingOfLink, place, registerRuns, RunList } from "./runs.js";
 import { ImportanceDriftView } from "./views/importance_drift.js";
 import { MappingsView } from "./views/mappings.js";
 import { OverviewView } from "./views/overview.js";
 import { PredictionsView } from "./views/predictions.js";
 import { ProbeAttributionsView } from "./views/probe_attributions.js";
 import { RelianceGapView } from "./views/reliance_gap.js";
+import { RunsTableView } from "./views/runs_table.js";
 import { WeightGradientsView } from "./views/weight_gradients.js";
 
-/** The tabs, in their order, by the names that the server titles them by. */
+/** The tabs, in their order, by the names that the server titles them by; the first has the key 0. */
 const VIEWS = {
+  runs: RunsTableView,
   overview: OverviewView,
   weight_gradients: WeightGradientsView,
   probe_attributions: ProbeAttributionsView,
@@ -35,17 +41,22 @@ const KEYS = [
   [["←", "→"], "epoch"],
   [["⇧", "→"], "next alert"],
   [["space"], "play"],
-  [["1", "…", String(VIEW_NAMES.length)], "view"],
+  [["0", "…", String(VIEW_NAMES.length - 1)], "view"],
   [["C"], "compare"],
 ];
+const FIRST_VIEW = "overview";
 /** @type {[keys: string[], text: string][]} */
 const ALL_KEYS = [
   ...KEYS,
   [["Home", "End"], "first, last epoch"],
   [["⇧", "drag"], "zoom into a chart"],
+  [["/"], "filter"],
   [["?"], "this list"],
 ];
+/** What changes the list of runs, and nothing else but the table of runs. */
+const OF_RUN_LIST = ["runFilter", "folded", "runSort", "runsDown"];
 const FIRST_POLL = 1500; // milliseconds
+const PENDING_POLL = 100; // while runs are listed that were not read yet
 const SLOWEST_POLL = 10_000;
 const POLL_GROWTH = 1.25;
 const REST = 90; // milliseconds after a step of the slider until the words follow
@@ -108,7 +119,8 @@ class Shell {
   constructor(index, run) {
     this.#index = index;
     if (run) this.#server.prime("run", { run: run.name }, run.stamp, run);
-    open(index.log_dir);
+    open(index.place);
+    openLink();
     registerRuns(index.runs);
   }
 
@@ -116,16 +128,17 @@ class Shell {
   async start(requests) {
     this.#load(); // the server reads while the page is still being made
     // Plotly keeps the server from its maps where these come first.
-    if (state.view !== "probe_attributions") requests.preloadPlotly();
+    if (state.view !== "probe_attributions" && state.view !== "runs") requests.preloadPlotly();
     const [theme] = await Promise.all([requests.theme, requests.style]);
     setColours(theme);
     this.#vocabulary = theme.vocabulary;
-    this.#frame = new Frame(theme.vocabulary);
+    this.#frame = new Frame(theme.vocabulary, () => this.#pinned());
     subscribe((changed) => this.#selected(changed));
+    address.follow();
     addEventListener("keydown", (event) => this.#pressed(event));
     new ResizeObserver(() => this.schedule()).observe(document.body);
     this.#update();
-    this.#poll(FIRST_POLL);
+    this.#poll(waitAfter(this.#index.runs));
     if (this.#index.runs.length) afterCharts(async () => (await import("./core/tour.js")).welcome());
   }
 
@@ -141,7 +154,9 @@ class Shell {
     const picked = card.epochs
       ? ticked.filter((other) => other === name || byName.get(other)?.unit === card.unit)
       : [...ticked];
-    if (!picked.includes(name)) picked.push(name);
+    const laid = new Set(picked);
+    const drawn = drawnOf(picked, name);
+    if (!drawn.includes(name)) drawn.push(name);
     const stop = stopOf(run);
     /** @param {string} other */
     const stampOf = (other) => byName.get(other)?.stamp ?? "";
@@ -153,23 +168,35 @@ class Shell {
       card,
       name,
       run,
-      picked,
+      picked: drawn,
       place,
       stampOf,
-      figureStamp: picked.map(stampOf).join("|"),
+      figureStamp: drawn.map(stampOf).join("|"),
+      now: this.#index.now + (performance.now() - this.#index.at) / 1000,
       theme: themeName(),
       // A tall window gives its charts more height, a row at a time; in one of a laptop both rows are to be seen.
       spare: Math.round(clamp((innerHeight - 800) / 2, -32, 120)),
       epoch: stop === BEFORE && !this.#showsBefore ? (run?.epochs[0] ?? null) : stop,
       stop,
-      apart: ticked.filter((other) => !picked.includes(other)),
+      apart: ticked.filter((other) => other !== name && !laid.has(other)),
+      undrawn: Math.max(0, picked.length - drawn.length),
     };
+  }
+
+  /** What a link names, so that it shows the same when more was written: the run, and the epoch that is seen. */
+  #pinned() {
+    if (!this.#index.runs.length) return {};
+    const { name, stop } = this.#context();
+    return stop === null ? { focus: name } : { focus: name, epoch: stop };
   }
 
   /** Whether the view has something to show of before training. */
   get #showsBefore() {
     return state.view === "probe_attributions";
   }
+
+  /** of the drawing that stands: another one begins at its top */
+  #viewShown = "";
 
   get #view() {
     return this.#views[state.view];
@@ -181,7 +208,7 @@ class Shell {
     this.#scheduled = 0;
     const frame = this.#frame;
     if (!frame) return;
-    if (!this.#view) state.view = VIEW_NAMES[0];
+    if (!this.#view) state.view = FIRST_VIEW;
     if (!this.#index.runs.length) {
       frame.showNothing(this.#index.log_dir);
       return;
@@ -195,7 +222,7 @@ class Shell {
     frame.showUnit(context.run?.unit ?? context.card.unit);
     frame.showRuns(context.cards, this.#focus !== context.name);
     this.#focus = context.name;
-    frame.showStatus(context, this.#index, this.#lost);
+    frame.showStatus(context, this.#lost);
     frame.slider.update(context);
     this.#drawView(frame, context);
     this.#tools.follow(context);
@@ -209,7 +236,7 @@ class Shell {
    * @param {Context} context
    */
   #drawView(frame, context) {
-    const words = wordsInstead(context);
+    const words = this.#view.ofRuns ? null : wordsInstead(context);
     if (words) {
       frame.view.replaceChildren(...headings(context), words);
       frame.rail.clear();
@@ -217,10 +244,12 @@ class Shell {
     }
     const drawn = /** @type {RunContext} */ (context);
     const view = this.#view;
-    const scroll = frame.main.scrollTop;
+    const scroll = this.#viewShown === state.view ? frame.main.scrollTop : 0;
+    this.#viewShown = state.view;
     const key = [state.view, context.name, view.settingsKey(drawn)].join("|");
     frame.rail.show(key, () => view.settings(drawn, frame.rail));
-    const notes = remarks(context).map((remark) => h("p", { class: "note remark" }, remark));
+    const lines = [...missingOfLink(context.cards, context.run, this.#index.log_dir), ...remarks(context, view)];
+    const notes = lines.map((remark) => h("p", { class: "note remark" }, remark));
     frame.view.replaceChildren(...headings(context), ...notes);
     view.draw(frame.view, drawn);
     frame.main.scrollTop = scroll;
@@ -240,6 +269,11 @@ class Shell {
   #selected(changed) {
     clearTimeout(this.#resting);
     this.#resting = 0;
+    if (this.#index.runs.length && changed.every((name) => OF_RUN_LIST.includes(name))) {
+      this.#frame?.showRuns(this.#index.runs, false);
+      if (this.#view instanceof RunsTableView) this.#view.show();
+      return;
+    }
     const onlyEpoch = changed.length === 1 && changed[0] === "epoch";
     if (!onlyEpoch || !this.#step()) {
       this.#update();
@@ -256,7 +290,7 @@ class Shell {
   #step() {
     if (!this.#index.runs.length) return false;
     const context = this.#context();
-    return isDrawable(context) && this.#view.step(context);
+    return isDrawable(context) && !this.#view.ofRuns && this.#view.step(context);
   }
 
   #answered() {
@@ -297,13 +331,13 @@ class Shell {
       registerRuns(index.runs);
       if (JSON.stringify([this.#index.runs, this.#lost]) !== before) {
         this.#update();
-        return FIRST_POLL;
+        return waitAfter(index.runs);
       }
       wait = Math.min(SLOWEST_POLL, wait * POLL_GROWTH);
     } catch (error) {
       this.#lost = String(/** @type {Error} */ (error).message);
     }
-    if (this.#index.runs.length) this.#frame?.showStatus(this.#context(), this.#index, this.#lost);
+    if (this.#index.runs.length) this.#frame?.showStatus(this.#context(), this.#lost);
     return wait;
   }
 
@@ -311,10 +345,10 @@ class Shell {
   #pressed(event) {
     const frame = this.#frame;
     const target = /** @type {HTMLInputElement} */ (event.target);
-    const typing = /^(SELECT|TEXTAREA)$/.test(target.tagName) || target.type === "range";
+    const typing = /^(SELECT|TEXTAREA|INPUT)$/.test(target.tagName) && target.type !== "checkbox";
     if (!frame || frame.isDialogOpen || typing || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = stepOf(event.key);
-    const numbered = /^[1-9]$/.test(event.key) ? VIEW_NAMES[Number(event.key) - 1] : undefined;
+    const numbered = /^[0-9]$/.test(event.key) ? VIEW_NAMES[Number(event.key)] : undefined;
     if (step && event.shiftKey) frame.slider.alert(step);
     else if (step) frame.slider.step(step);
     else if (event.key === "Home") frame.slider.go(0);
@@ -324,10 +358,17 @@ class Shell {
     else if (event.key === "c")
       set({ view: "probe_attributions", compare: state.compare === "off" ? "epochs" : "off" });
     else if (event.key === "?") frame.showKeys();
+    else if (event.key === "/") frame.find();
     else return;
     event.preventDefault();
   }
 }
+
+/**
+ * How long to wait for the next look after one that brought news.
+ * @param {Card[]} cards
+ */
+const waitAfter = (cards) => (cards.some((card) => card.pending) ? PENDING_POLL : FIRST_POLL);
 
 /**
  * @param {Context} context
@@ -357,7 +398,7 @@ function wordsInstead({ card, run, name, server, epoch }) {
   if (wrong) return message("This run could not be read", wrong);
   if (!run) return message("Reading the run", name);
   if (epoch !== null) return null;
-  const written = card.probe ? `written its probe of ${card.probe.size} samples` : "begun";
+  const written = card.probe ? `written its probe of ${card.probe.whole_size} samples` : "begun";
   if (!card.before) {
     const wait = "The first arrives when the first epoch ends; this page looks every few seconds.";
     return message("No epochs yet", `${name} has ${written} but no epoch. ${wait}`);
@@ -382,10 +423,14 @@ function headings(context) {
 /**
  * What has to be known of all that a view shows.
  * @param {Context} context
+ * @param {View} view
  * @returns {string[]}
  */
-function remarks({ run, card, apart, epoch, stop }) {
+function remarks({ run, card, apart, epoch, stop, undrawn, picked }, view) {
+  /** @type {string[]} */
   const lines = [];
+  if (view.ofRuns) return lines;
+  if (undrawn) lines.push(`${picked.length} of ${picked.length + undrawn} ticked runs are drawn.`);
   if (run && epoch !== null && stop !== epoch) {
     lines.push(`Before training this view has no record: ${moment(run, epoch)}, the first, is shown.`);
   }
@@ -439,14 +484,6 @@ function frameHeight() {
   }
 }
 
-/** @param {number} seconds */
-function ago(seconds) {
-  if (seconds < 90) return `${Math.max(0, Math.round(seconds))} s ago`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`;
-  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h ago`;
-  return `${Math.round(seconds / 86_400)} days ago`;
-}
-
 /**
  * @param {[keys: string[], text: string][]} keys
  * @param {Unit} unit of the run
@@ -461,8 +498,10 @@ function keyHints(keys, unit) {
 /** What stands around the views: tabs, status, runs, settings, slider and dialogs. */
 class Frame {
   #tabs;
+  #pinned;
+  #linkDialog;
   #words = h("span", {});
-  #cost = h("span", {});
+  #cost = h("span", { class: "cost" });
   #notes = h("dialog", { class: "notes", "aria-label": "Notes", onclick: () => this.#notes.close() });
   #notesButton = h("button", {
     type: "button",
@@ -470,7 +509,8 @@ class Frame {
     hidden: true,
     onclick: () => this.#notes.showModal(),
   });
-  #runs = h("ul", { class: "runs", "aria-label": "Runs" });
+  #runs = new RunList();
+  #runsKey = /** @type {unknown[]} */ ([]);
   #settings = h("section", { class: "settings", "aria-label": "Settings" });
   #transport = h("footer", { class: "transport", "aria-label": "Epoch" });
   #toggle = new RailToggle();
@@ -495,8 +535,12 @@ class Frame {
   rail = new SettingsRail(this.#settings);
   slider = new EpochSlider(this.#transport);
 
-  /** @param {Vocabulary} vocabulary */
-  constructor(vocabulary) {
+  /**
+   * @param {Vocabulary} vocabulary
+   * @param {() => Partial<import("./core/state.js").State>} pinned what a link says in place of the selection
+   */
+  constructor(vocabulary, pinned) {
+    this.#pinned = pinned;
     document.documentElement.lang = "en";
     document.title = "Explain";
     document.head.append(h("meta", { name: "viewport", content: "width=device-width, initial-scale=1" }));
@@ -507,22 +551,28 @@ class Frame {
       { type: "button", class: "help", "aria-label": "Keyboard", title: "Keyboard", onclick: () => this.showKeys() },
       "?",
     );
-    const status = h("div", { class: "status" }, this.#words, this.#cost, this.#notesButton, help);
-    const runs = h("section", {}, h("h2", {}, "Runs"), this.#runs);
+    const { button, dialog } = copyLink(
+      () => address.link(this.#pinned()),
+      (words) => this.announce(words),
+    );
+    this.#linkDialog = dialog;
+    const status = h("div", { class: "status" }, this.#words, this.#cost, this.#notesButton, button, help);
     document.body.append(
       h("header", { class: "bar" }, this.#tabs, status),
       h(
         "aside",
         { class: "rail", "aria-label": "Runs and settings" },
         this.#toggle.node,
-        runs,
+        this.#runs.node,
         this.#settings,
         this.#hints,
       ),
+      railEdge(),
       this.main,
       this.#transport,
       this.#keys,
       this.#notes,
+      dialog,
       h("div", { id: "tip", class: "tip", hidden: true }),
       this.#announcements,
     );
@@ -542,11 +592,18 @@ class Frame {
   }
 
   get isDialogOpen() {
-    return this.#keys.open || this.#notes.open;
+    return this.#keys.open || this.#notes.open || this.#linkDialog.open;
   }
 
   showKeys() {
     this.#keys.showModal();
+  }
+
+  /** Goes to the filter of the view, else to that of the runs. */
+  find() {
+    const selector = ".filter-input";
+    const input = this.view.querySelector(selector) ?? document.querySelector(selector);
+    /** @type {HTMLInputElement | null} */ (input)?.select();
   }
 
   /**
@@ -573,20 +630,22 @@ class Frame {
    * @param {boolean} scroll to the run in focus
    */
   showRuns(cards, scroll) {
-    this.#runs.replaceChildren(...runEntries(cards));
-    this.#toggle.show(state.focus, cards.length);
-    if (!scroll) return;
-    requestAnimationFrame(() => this.#runs.querySelector(".focus")?.scrollIntoView({ block: "nearest" }));
+    const { focus, runs, seen, runFilter, folded, railWidth } = state;
+    const key = [cards, focus, runs, seen, runFilter, folded, railWidth, themeName()];
+    if (!scroll && key.every((part, i) => part === this.#runsKey[i])) return;
+    this.#runsKey = key;
+    document.body.style.setProperty("--rail-width", `${railWidth}px`);
+    this.#toggle.show(focus, cards.length);
+    this.#runs.show(cards, scroll);
   }
 
   /**
    * Last update seen, whether it is still being written to, what the callbacks cost.
    * @param {Context} context
-   * @param {DatedIndex} index
    * @param {string} lost
    */
-  showStatus({ card, run }, index, lost) {
-    const since = card.last ? index.now + (performance.now() - index.at) / 1000 - card.last.wall_time : Infinity;
+  showStatus({ card, run, now }, lost) {
+    const since = card.last ? now - card.last.wall_time : Infinity;
     // Silence of several updates' length is an end, or a very long one: it says how long ago, and does not guess further.
     const writing = card.last ? since < Math.max(30, 4 * (card.last.seconds ?? 0)) : true;
     const words = lost ? "the server does not answer, trying again" : h("span", {}, statusWords(card, writing, since));
@@ -594,6 +653,7 @@ class Frame {
     if (lost) light = "lost";
     this.#words.replaceChildren(h("i", { class: `dot ${light}` }), words);
     this.#cost.replaceChildren(...costWords(run));
+    this.#words.title = this.#cost.textContent ?? "";
     this.#showNotes(run?.notes ?? []);
   }
 
@@ -613,7 +673,7 @@ class Frame {
    * @param {string} directory
    */
   showNothing(directory) {
-    this.#runs.replaceChildren();
+    this.#runs.clear();
     this.#words.replaceChildren();
     this.#cost.replaceChildren();
     this.rail.clear();

@@ -58,16 +58,47 @@ interface Card {
   last: { epoch: number; moment: string; wall_time: number; seconds: number | null } | null;
   alerts: number;
   flags: Record<string, number>;
-  probe: { kind: Kind; size: number; hash: string } | null;
+  probe: { kind: Kind; size: number; whole_size: number; hash: string } | null;
   faults: number;
   not_finite?: boolean;
+  /** listed, and not read yet */
+  pending?: boolean;
   stamp: string;
 }
 
 interface Index {
   log_dir: string;
+  /** the log directory from the root, or its address: no other one has this name */
+  place: string;
   now: number;
   runs: Card[];
+}
+
+/** What is null was not recorded; a number that is not finite is in words. */
+type Recorded = number | string | null;
+
+/** A run in the table of runs. */
+interface RunRow {
+  name: string;
+  /** of the card that it belongs to */
+  stamp: string;
+  /** why the run cannot be read; nothing else is there then */
+  error?: string;
+  verdict: "alarm" | "quiet" | "not watched";
+  /** of the verdict, a sentence */
+  reason: string;
+  since: number | null;
+  moment: string;
+  guilty: string;
+  score: Recorded;
+  limit: Recorded;
+  metric_name: string;
+  metric: Recorded;
+  loss: Recorded;
+  flags: string[];
+  updates: number;
+  unit: Unit;
+  written: number | null;
 }
 
 /** `FeatureMove` of `keras_xai.records`. */
@@ -106,11 +137,17 @@ interface Method {
   quantity: "contribution" | "slope" | "other";
   /** whose units the values are of; "" for values of the input, and for maps */
   layer: string;
+  /** of the output that is explained; null in an older file */
+  task: string | null;
 }
 
 interface ProbeInfo {
   kind: Kind;
   size: number;
+  /** samples of the probe that the gallery was chosen from, and its rows of them; null in an older file */
+  whole_size: number;
+  rows: number[] | null;
+  hash: string;
   stored: boolean;
   labels: number[] | null;
   class_names: string[] | null;
@@ -152,6 +189,8 @@ interface Run extends Omit<Card, "epochs" | "probe" | "alerts"> {
   layers: string[];
   gradient_epochs: number[];
   probe: ProbeInfo | null;
+  /** of a gallery that changes: its rule, and how many rows it chose at each update */
+  chosen: { rule: string; epochs: number[]; counts: number[] } | null;
   sources: Partial<Record<Source, SourceInfo>>;
 }
 
@@ -229,6 +268,9 @@ interface Importance extends Framed {
 
 interface Inputs extends Framed {
   kind: Kind;
+  /** of the probe, and their true classes; null in an older file, and where they are not known */
+  rows: number[] | null;
+  labels: number[] | null;
   names: string[];
   feature_names: string[] | null;
   columns: string[][];
@@ -252,6 +294,16 @@ interface Outputs extends Framed {
   shown: FloatTensor;
   trajectory: FloatTensor;
   score: FloatTensor;
+  /** the score of the baseline; NaN without one */
+  baseline: FloatTensor;
+  loss: FloatTensor;
+  /** of a number that is predicted; NaN of other outputs */
+  truth: FloatTensor;
+  /** (E, B, K) probabilities, or raw outputs */
+  outputs?: FloatTensor;
+  /** of rows that a rule chose: their numbers in the probe, and their true classes where these are known */
+  rows?: number[];
+  labels?: number[] | null;
   completeness_error?: FloatTensor;
   r2?: FloatTensor;
 }
@@ -301,6 +353,8 @@ interface LayerMap extends Framed {
   /** what a position of a dense output is; "" where there is one answer a sample */
   unit: string;
   suspects: Suspect[];
+  /** rows beside the gallery whose inputs were written */
+  stored: number[];
   /** (E, B, 2) */
   places: FloatTensor;
   prediction?: IntTensor;
@@ -394,6 +448,8 @@ interface PanelHelp {
 }
 
 interface Presentation extends Record<Theme, ThemeColours> {
+  /** of the lines of runs, one for each turn of their colours */
+  dashes: string[];
   vocabulary: Vocabulary;
 }
 
@@ -401,6 +457,7 @@ interface Presentation extends Record<Theme, ThemeColours> {
 interface Answers {
   index: Index;
   run: Run;
+  rows: RunRow[];
   summary: Summary;
   figure: Figure;
   importance: Importance;
@@ -440,8 +497,12 @@ interface Context {
   epoch: number | null;
   /** where the slider stands: as above, or before training */
   stop: number | null;
+  /** seconds since 1970, by the server's clock */
+  now: number;
   /** names of picked runs that cannot be laid over this one: they count in another unit */
   apart: string[];
+  /** how many ticked runs are not drawn, since they are too many */
+  undrawn: number;
 }
 /** The context of a run that was read and has epochs. */
 type RunContext = Context & { run: Run; epoch: number };
@@ -456,6 +517,8 @@ interface View {
   draw(root: HTMLElement, context: RunContext): void;
   /** Shows another epoch without drawing anew, and says whether that was enough. */
   step(context: RunContext): boolean;
+  /** Whether it shows all runs: then it is drawn whatever the one in focus has recorded. */
+  ofRuns?: boolean;
 }
 
 /** Numbers as a table of named columns, in full: what a CSV file is made of. A null is an empty cell. */

@@ -15,6 +15,7 @@ from keras_xai.provenance import Provenance
 from keras_xai.records import (
     Alert,
     Attribution,
+    ChosenRows,
     Epoch,
     Gradients,
     Mappings,
@@ -23,11 +24,13 @@ from keras_xai.records import (
     Shares,
     Slices,
     Stop,
+    StoredSamples,
 )
 from keras_xai.summary.codec import (
     alert,
     attribution,
     epoch,
+    gallery,
     gradients,
     importance,
     mappings,
@@ -52,5 +55,7 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     ProbePredictions: predictions.encode,
     Probe: probe.encode,
     Stop: stop.encode,
+    ChosenRows: gallery.encode,
+    StoredSamples: gallery.encode_samples,
     Provenance: provenance.encode,
 }

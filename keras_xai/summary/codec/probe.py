@@ -109,6 +109,10 @@ class Constants:
             "store": checks.word(constants.get("store", "inputs"), ("inputs", "none")),
             "hash": checks.text(constants.get("hash", "")),
         }
+        if constants.get("rows") is not None:  # an older version did not write them
+            whole_size = checks.whole(checks.entry(constants, "whole_size"), size, 2**31)
+            rows = checks.several(constants["rows"], lambda row: checks.whole(row, 0, whole_size), size)
+            description |= {"rows": rows, "whole_size": whole_size}
         if "classes" in constants:  # an older version derived the classes from the labels
             classes = constants["classes"]
             description["classes"] = None if classes is None else checks.several(classes, _class, size)

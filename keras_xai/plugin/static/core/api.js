@@ -196,10 +196,11 @@ export class Server {
    * Fetches past the answers that are kept.
    * @template {keyof Answers} Route
    * @param {Route} route
+   * @param {Query} [parameters]
    * @returns {Promise<Answers[Route]>}
    */
-  fetchNow(route) {
-    return fetchAnswer(address(route, {}));
+  fetchNow(route, parameters = {}) {
+    return fetchAnswer(address(route, parameters));
   }
 
   /**

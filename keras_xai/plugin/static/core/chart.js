@@ -4,6 +4,7 @@
  */
 import { runColour, themeName, token } from "./colour.js";
 import { clamp, h, key, position, s } from "./dom.js";
+import { runKeys } from "../marks/run_keys.js";
 import { set } from "./state.js";
 import { BEFORE } from "./updates.js";
 import { Zoom } from "./zoom.js";
@@ -253,7 +254,6 @@ function figureParameters(context, overlays) {
 }
 
 const DASHES = { live: "solid", clean: "dotted", data: "dashed" };
-const RUNS_NAMED = 4;
 
 /**
  * Which line of the drift score is which: the sources of a run that stands alone, or the runs and what is not solid.
@@ -264,12 +264,14 @@ export function scoreKeys(context, both = false) {
   const sources = /** @type {Source[]} */ (Object.keys(context.run.sources));
   const colour = runColour(context.place(context.name));
   const namesSources = sources.length > 1 && (both || context.picked.length === 1);
-  const runs = context.picked.filter((name) => !namesSources || name !== context.name).slice(0, RUNS_NAMED);
+  const runs = context.picked.filter((name) => !namesSources || name !== context.name);
   const sourceKeys = sources.map((source) => key(context.vocabulary.sources[source], colour, DASHES[source]));
-  const runKeys = runs.map((name) => key(name, runColour(context.place(name))));
-  if (namesSources) return [...sourceKeys, ...runKeys];
-  const broken = sources.filter((source) => sources.length > 1 && DASHES[source] !== "solid");
-  return [...runKeys, ...broken.map((source) => key(context.vocabulary.sources[source], colour, DASHES[source]))];
+  const broken = namesSources ? [] : sources.filter((source) => sources.length > 1 && DASHES[source] !== "solid");
+  return [
+    ...(namesSources ? sourceKeys : []),
+    ...runKeys(context, runs, namesSources ? 2 : 4),
+    ...broken.map((source) => key(context.vocabulary.sources[source], colour, DASHES[source])),
+  ];
 }
 
 /** After the next frame, when nothing else is to be done; not every browser tells when that is. */

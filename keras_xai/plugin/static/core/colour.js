@@ -7,11 +7,14 @@ import { Memo } from "./memo.js";
  * @type {Record<Theme, ThemeColours>}
  */
 let themes;
+/** @type {string[]} */
+let dashes = ["solid"];
 const tables = new Memo();
 
-/** @param {Record<Theme, ThemeColours>} served */
+/** @param {Presentation} served */
 export const setColours = (served) => {
   themes = served;
+  dashes = served.dashes;
 };
 
 export const dark = () => document.documentElement.classList.contains("dark");
@@ -27,6 +30,15 @@ export const token = (name) => themes[themeName()].tokens[name];
 export function runColour(place) {
   const colours = themes[themeName()].runs;
   return colours[Math.max(0, place) % colours.length];
+}
+
+/**
+ * The dash of the line of the run first met at this place, in plotly's words: another one for each turn of the colours.
+ * @param {number} place
+ */
+export function runDash(place) {
+  const turn = Math.floor(Math.max(0, place) / themes[themeName()].runs.length);
+  return dashes[turn % dashes.length];
 }
 
 /** @param {string} hex */

@@ -53,7 +53,7 @@ export class SettingsRail {
    * @param {keyof State} name
    * @param {string} label
    * @param {Options} options
-   * @param {string | number | string[] | null} [standard] what is pressed where nothing was chosen
+   * @param {State[keyof State]} [standard] what is pressed where nothing was chosen
    */
   segments(name, label, options, standard = state[name]) {
     const buttons = options.map(([value, text]) =>

@@ -5,6 +5,7 @@ import { themeName } from "./colour.js";
 import { clamp, clip, count, percent, position, short } from "./dom.js";
 import { clipAt, clipOf, density, reduced } from "./image.js";
 import { Memo } from "./memo.js";
+import { pinnedFirst } from "./pins.js";
 import { state } from "./state.js";
 import { BEFORE } from "./updates.js";
 
@@ -105,6 +106,7 @@ function epochToShow(outputs, epochs, epoch) {
  * @property {number | null} notFiniteSince
  * @property {Query} parameters of its maps
  * @property {boolean} current whether the maps are those of the epoch, or of one before that stand in for them
+ * @property {boolean} [nobody] the gallery's rule chose no row
  * @property {Gallery | null} gallery null until everything is there
  */
 
@@ -132,6 +134,7 @@ export class GalleryReader {
     const { server } = context;
     const { name = context.name, run = context.run, moving = false } = options;
     const compared = options.epoch !== undefined;
+    if (!compared && showsChosen(run)) return this.#readChosen(context, method, moving);
     const course = server.read("outputs", { run: name, method: method.name }, run.stamp);
     const asked = options.epoch ?? context.epoch ?? 0;
     const untrained = method.before && (asked === BEFORE || !method.epochs.length);
@@ -159,6 +162,39 @@ export class GalleryReader {
   }
 
   /**
+   * The rows that the gallery's rule chose at the epoch: they and their inputs are others at each.
+   * @param {Context & {run: Run}} context
+   * @param {Method} method
+   * @param {boolean} moving
+   * @returns {Reading}
+   */
+  #readChosen({ server, name, run, epoch: asked }, method, moving) {
+    const { epochs, counts } = /** @type {NonNullable<Run["chosen"]>} */ (run.chosen);
+    const at = position(epochs, Math.max(asked ?? 0, epochs[0]));
+    const epoch = epochs[at];
+    const written = writtenAt(run, epoch);
+    /** @type {Query} */
+    const parameters = { run: name, method: method.name, epoch, chosen: 1 };
+    const reading = {
+      method,
+      epoch,
+      notFiniteSince: null,
+      parameters,
+      current: true,
+      nobody: !counts[at],
+      gallery: null,
+    };
+    if (!counts[at]) return reading;
+    const outputs = server.read("outputs", parameters, written);
+    const maps = server.read("attribution", parameters, written);
+    const ofInputs = { run: name, epoch, chosen: 1 };
+    const inputs = server.read("inputs", ofInputs, written) ?? null;
+    if (!outputs?.epochs.length || !maps || (!inputs && !server.refusal("inputs", ofInputs))) return reading;
+    const data = { run, method, epoch, notFiniteSince: null, parameters, written, current: true, moving, server };
+    return { ...reading, gallery: new Gallery({ ...data, maps, outputs, course: outputs, inputs }) };
+  }
+
+  /**
    * When the slider rests, the maps around it are fetched one after the other, the nearest first.
    * @param {Gallery} gallery
    */
@@ -177,6 +213,12 @@ export class GalleryReader {
     }
   }
 }
+
+/**
+ * Whether the rows that the gallery's rule chose are shown, in the place of the fixed ones.
+ * @param {Run} run
+ */
+export const showsChosen = (run) => Boolean(run.chosen) && state.gallery === "chosen";
 
 /**
  * The stamp of a record: when its epoch was written.
@@ -252,7 +294,12 @@ export class Gallery {
     this.length = this.area * (this.depth || 1);
     this.kind = this.#kind(run.probe?.kind ?? "table");
     this.course = data.course;
-    this.courseEpochs = data.course.epochs;
+    /** whether these are rows that a rule chose at this update: others have no course of the same rows */
+    this.isChosen = outputs.rows !== undefined;
+    this.courseEpochs = this.isChosen ? [] : data.course.epochs;
+    /** the samples' rows in the probe; their own places where these are not known */
+    this.rows = (this.isChosen ? outputs.rows : run.probe?.rows) ?? this.samples;
+    this.labels = (this.isChosen ? outputs.labels : run.probe?.labels) ?? null;
     this.outputAt = position(outputs.epochs, this.epoch);
     this.classes = outputs.classes;
     this.percents = outputs.percent;
@@ -459,7 +506,7 @@ export class Gallery {
 
   /**
    * A number of (E, B) at a place among the recorded epochs.
-   * @param {"target" | "prediction" | "shown" | "trajectory"} name
+   * @param {"target" | "prediction" | "shown" | "trajectory" | "loss" | "truth" | "score" | "baseline"} name
    * @param {number} sample
    * @param {number} [at]
    */
@@ -480,7 +527,7 @@ export class Gallery {
    * @param {number} sample
    */
   judge(sample) {
-    const truth = this.classes ? (this.run.probe?.labels?.[sample] ?? null) : null;
+    const truth = this.classes ? (this.labels?.[sample] ?? null) : null;
     const prediction = this.classes ? this.#number("prediction", sample) : NaN;
     const predicted = Number.isFinite(prediction) ? prediction : null;
     const wrong = truth !== null && predicted !== null && predicted !== truth;
@@ -508,6 +555,47 @@ export class Gallery {
   /** @param {number} sample */
   confidence(sample) {
     return this.percents ? this.#number("trajectory", sample) : NaN;
+  }
+
+  /**
+   * The loss of a sample's label: cross-entropy, or squared error; NaN without a label.
+   * @param {number} sample
+   */
+  loss(sample) {
+    return this.#number("loss", sample);
+  }
+
+  /**
+   * The number that is predicted, the true one and the residual; null where no number is, or the truth is not known.
+   * @param {number} sample
+   */
+  residual(sample) {
+    const [predicted, truth] = [this.#number("shown", sample), this.#number("truth", sample)];
+    if (!Number.isFinite(truth) || !Number.isFinite(predicted)) return null;
+    return { predicted, truth, residual: predicted - truth, unit: unitOf(this.targetName(sample)) };
+  }
+
+  /**
+   * The score of a sample and of its baseline, NaN without one.
+   * @param {number} sample
+   * @returns {[score: number, baseline: number]}
+   */
+  scores(sample) {
+    return [this.#number("score", sample), this.#number("baseline", sample)];
+  }
+
+  /** The sample that is looked at. */
+  get selected() {
+    if (state.sample < 0) return this.sorted()[0] ?? 0;
+    return Math.min(state.sample, this.size - 1);
+  }
+
+  /**
+   * A sample as it is called: by its place in the gallery, of chosen rows by its row in the probe.
+   * @param {number} sample
+   */
+  called(sample) {
+    return this.isChosen ? `row ${this.rows[sample]}` : `sample ${sample}`;
   }
 
   /**
@@ -625,16 +713,32 @@ export class Gallery {
     return epochs[position(epochs, alert ? alert.epoch - 1 : epochs[0])];
   }
 
-  /** The samples in the order the settings ask for. */
+  /** The samples in the order the settings ask for, the pinned ones first. */
   sorted() {
+    return pinnedFirst(this.run, this.#inOrder(), (sample) => this.rows[sample]);
+  }
+
+  #inOrder() {
     if (state.sort === "confidence" && this.percents) return this.#by((b) => 1 - this.confidence(b));
     if (state.sort === "error") return this.#by((b) => this.error(b));
-    if (state.sort !== "change" || this.base === this.epoch) return this.samples;
+    if (state.sort === "loss") return this.#by((b) => this.loss(b));
+    const changes = state.sort === "change" ? this.changes : null;
+    return changes ? this.#by((b) => changes[b]) : this.samples;
+  }
+
+  /**
+   * How far the map of each sample moved since `base`, 0 to 1; null where that is the shown epoch, or is not there yet.
+   * @returns {number[] | null}
+   */
+  get changes() {
+    if (this.isChosen || this.base === this.epoch) return null;
     const parameters = { ...this.parameters, epoch: this.base };
     const before = this.server.read("attribution", parameters, writtenAt(this.run, this.base))?.[`v${this.part}`];
-    if (before?.data.length !== this.maps.data.length) return this.samples;
+    if (before?.data.length !== this.maps.data.length) return null;
     const { data } = before;
-    return this.#by((b) => moved(data.subarray(b * this.length, (b + 1) * this.length), this.values(b)));
+    return memo.once(this.maps, `moved since ${this.base}`, () =>
+      this.samples.map((b) => moved(data.subarray(b * this.length, (b + 1) * this.length), this.values(b))),
+    );
   }
 
   /**
@@ -644,7 +748,9 @@ export class Gallery {
   get clusters() {
     if (state.sort !== "cluster") return null;
     const { run, method, epoch } = this.parameters;
-    return this.server.read("clusters", { run, method, epoch, sample: state.sample }, this.written) ?? null;
+    if (this.isChosen) return null;
+    const sample = Math.max(0, state.sample);
+    return this.server.read("clusters", { run, method, epoch, sample }, this.written) ?? null;
   }
 
   /**
@@ -678,8 +784,29 @@ export class Gallery {
    */
   describe(sample) {
     const { truth, predicted, value } = this.judge(sample);
-    const name = truth === null ? `sample ${sample}` : `sample ${sample}, true class ${this.className(truth)}`;
+    const called = this.called(sample);
+    const number = this.residual(sample);
+    if (number) return `${called}, ${residualWords(number)}`;
+    const name = truth === null ? called : `${called}, true class ${this.className(truth)}`;
     if (predicted === null) return `${name}, ${this.targetName(sample)} ${value}`;
     return `${name}, predicted ${this.className(predicted)}, ${value}`;
   }
+}
+
+/**
+ * The unit in a name, as in "price [EUR]" or "height (cm)"; "" where it names none.
+ * @param {string} name
+ */
+const unitOf = (name) => /[([]([^()[\]]{1,12})[)\]]$/.exec(name)?.[1] ?? "";
+
+/**
+ * "93.2, true 151, −58"
+ * @param {{predicted: number, truth: number, residual: number, unit: string}} number
+ */
+export function residualWords({ predicted, truth, residual, unit }) {
+  const after = unit && ` ${unit}`;
+  const sign = residual < 0 ? "−" : "+";
+  const size = short(Number(Math.abs(residual).toPrecision(2)));
+  const digits = short(Number(predicted.toPrecision(3)));
+  return `${digits}${after}, true ${short(Number(truth.toPrecision(3)))}, ${residual === 0 ? "±0" : sign + size}`;
 }

@@ -25,8 +25,13 @@ const DEFAULTS = {
   /** the slice of volumes that is shown; null: of each sample the one with the largest share of its map */
   depth: /** @type {number | null} */ (null),
   sort: "probe",
+  /** "fixed", or "chosen": the rows that the gallery's rule chose at the epoch */
+  gallery: "fixed",
+  /** samples that stand first, each as the probe's hash and its row: see `core/pins.js` */
+  pins: /** @type {string[]} */ ([]),
   /** of bars and shades: "common" to all samples, or each sample its "own" */
   scale: "common",
+  /** the chosen sample of the gallery; −1: the first in the order of the settings */
   sample: 0,
   compare: "off",
   first: /** @type {number | null} */ (null),
@@ -41,7 +46,31 @@ const DEFAULTS = {
   label: "",
   /** what colours a point of the map: "label", "prediction" or "held_out"; "" for the first there is */
   points: "",
+  /** what is typed to find runs, layers, features, alerts and samples */
+  runFilter: "",
+  layerFilter: "",
+  featureFilter: "",
+  alertFilter: "",
+  sampleFilter: "",
+  /** "" for all */
+  alertVerdict: "",
+  alertSource: "",
+  /** "" for all, "until" or "at" the slider's epoch */
+  alertWhen: "",
+  sampleClass: "",
+  wrongOnly: false,
+  /** column of the table of runs that it is sorted by, from its small or its large end; "grouped" by path or "flat" */
+  runSort: "name",
+  runsDown: false,
+  runRows: "grouped",
+  /** groups of runs that are closed */
+  folded: /** @type {string[]} */ ([]),
+  /** pixels */
+  railWidth: 216,
 };
+
+/** What belongs to a person's own screen: it is in no link. @type {(keyof State)[]} */
+const OWN = ["seen", "folded", "railWidth"];
 
 /** @type {State} */
 export const state = { ...DEFAULTS };
@@ -50,14 +79,16 @@ const PREFIX = "keras_xai:";
 const STORE_AFTER = 250; // milliseconds: a drag changes the selection sixty times a second, and the storage is slow
 const DIRECTORIES_READ = 20;
 
+/** @typedef {(changed: string[]) => void} Listener */
+
 /** Where the selection is kept, and who is called when it changes. */
 class Store {
   #key = "";
   #timer = 0;
-  /** @type {Set<(changed: string[]) => void>} */
+  /** @type {Set<Listener>} */
   #listeners = new Set();
 
-  /** @param {(changed: string[]) => void} listener */
+  /** @param {Listener} listener */
   subscribe(listener) {
     this.#listeners.add(listener);
   }
@@ -113,6 +144,44 @@ function hasTypeOf(value, standard) {
   return typeof value === typeof standard;
 }
 
+/**
+ * What of the selection a link holds: all that is not as it is at first, in words.
+ * @returns {[name: string, value: string][]}
+ */
+export function shared() {
+  const names = /** @type {(keyof State)[]} */ (Object.keys(DEFAULTS));
+  return names
+    .filter((name) => !OWN.includes(name) && String(state[name]) !== String(DEFAULTS[name]))
+    .flatMap((name) => [state[name]].flat().map((value) => /** @type {[string, string]} */ ([name, String(value)])));
+}
+
+/**
+ * The selection that a link holds: what it does not name is as it is at first, what has another type is left out.
+ * @param {[name: string, value: string][]} entries
+ * @returns {Partial<State>}
+ */
+export function selectionOf(entries) {
+  /** @type {Record<string, any>} */
+  const selection = {};
+  for (const [name, standard] of Object.entries(DEFAULTS)) {
+    if (OWN.includes(/** @type {keyof State} */ (name))) continue;
+    const texts = entries.filter(([entry]) => entry === name).map(([, text]) => text);
+    const value = Array.isArray(standard) ? texts : parsed(texts[0], standard);
+    selection[name] = value !== undefined && hasTypeOf(value, standard) ? value : standard;
+  }
+  return selection;
+}
+
+/**
+ * @param {string | undefined} text
+ * @param {unknown} standard
+ */
+function parsed(text, standard) {
+  if (text === undefined || typeof standard === "string") return text;
+  if (typeof standard === "boolean") return text === "true";
+  return text.trim() === "" ? undefined : Number(text);
+}
+
 /** The runs last looked at, of whatever log directory: asked for before it is known which one this is. */
 export function lastFocus() {
   try {
@@ -141,5 +210,5 @@ export const open = (directory) => store.open(directory);
  */
 export const set = (change) => store.set(change);
 
-/** @param {(changed: string[]) => void} listener */
+/** @param {Listener} listener */
 export const subscribe = (listener) => store.subscribe(listener);

@@ -6,8 +6,8 @@ import { aligned, clip, fitted, h, hint, linear, s, short, widthOf } from "../co
 
 const ROW = 18; // pixels
 const ROWS = 8; // features with a bar of their own
-const FOR = 0.82; // of the diverging map
-const AGAINST = 0.18;
+export const FOR = 0.82; // of the diverging map
+export const AGAINST = 0.18;
 
 /**
  * A row of a sample's bars.
@@ -67,7 +67,7 @@ const commonReach = (gallery, sample) => gallery.reach(sample, (other) => tileVa
  * @param {number} share
  * @param {number} [high]
  */
-function printed(share, high = Math.abs(share)) {
+export function printed(share, high = Math.abs(share)) {
   if (!Number.isFinite(share)) return "not measured";
   const sign = share < 0 ? "−" : "+";
   if (high >= 1e5) return `${sign}${short(Math.abs(share))}`;
@@ -150,9 +150,14 @@ function rowMarks({ name, value, share }, y, columns, alarm) {
   ];
   if (value !== null) marks.push(number(columns.value, value));
   if (share === null) return marks;
+  if (!Number.isFinite(share)) {
+    // Where bars would be: it is longer than a number.
+    const words = s("text", { x: columns.number - 40, y: y + 13, style: { fill: token("text-3") } }, printed(share));
+    return [...marks, words];
+  }
   const style = { fill: token("text") };
   marks.push(s("text", { x: columns.number, y: y + 13, "text-anchor": "end", style }, printed(share, columns.high)));
-  const length = Number.isFinite(share) ? Math.abs(share) * columns.unit : 0;
+  const length = Math.abs(share) * columns.unit;
   if (length <= 0) return marks;
   const bar = s("rect", {
     x: share < 0 ? columns.zero - length : columns.zero,
@@ -170,7 +175,7 @@ function rowMarks({ name, value, share }, y, columns, alarm) {
  * @param {Gallery} gallery
  * @returns {(f: number) => string}
  */
-function namesOf(gallery) {
+export function namesOf(gallery) {
   if (gallery.method.layer) return (f) => `unit ${f}`;
   const matches = gallery.featureNames?.length === gallery.length;
   const names = matches ? gallery.featureNames : gallery.run.probe?.features;
@@ -182,7 +187,7 @@ function namesOf(gallery) {
  * @param {number} sample
  * @param {number} f
  */
-function inputOf(gallery, sample, f) {
+export function inputOf(gallery, sample, f) {
   if (gallery.method.layer || gallery.input?.data.length !== gallery.maps.data.length) return "";
   const value = gallery.input.data[sample * gallery.length + f];
   return clip(gallery.categories?.[f]?.[value] ?? short(value), 16);

@@ -4,6 +4,7 @@ import { h, percent, signed, signedPercent } from "../core/dom.js";
 import { set } from "../core/state.js";
 import { named } from "../core/updates.js";
 import { measuredAt, row, shareWords } from "../marks/importance.js";
+import { findAlerts } from "./alert_finder.js";
 import { linkToSamples } from "./links.js";
 
 const FEATURES_OF_ALERT = 3;
@@ -15,9 +16,12 @@ const ENTRIES = 14; // shown without being asked for
  * @param {AlertRecord[]} alerts
  */
 export function alertList(context, alerts) {
-  const entries = eventsOf(alerts).map((event) => eventEntry(context, event));
+  const { finder, found } = findAlerts(context, eventsOf(alerts));
+  const none = found.length ? null : h("p", { class: "note" }, "No alert is found.");
+  const entries = found.map((event) => eventEntry(context, event));
   const folded = entries.slice(ENTRIES);
-  return h("ul", { class: "alerts" }, entries.slice(0, ENTRIES), folded.length ? fold(context.name, folded) : null);
+  const rest = folded.length ? fold(context.name, folded) : null;
+  return h("div", {}, finder, none, h("ul", { class: "alerts" }, entries.slice(0, ENTRIES), rest));
 }
 
 /** The run whose folded alerts are shown: the list is made anew at every drawing. */

@@ -4,7 +4,9 @@ import { chart, figureBehind, scoreKeys } from "../core/chart.js";
 import { legend, runColour } from "../core/colour.js";
 import { group } from "../core/controls.js";
 import { absent, h, panel, percent, position, short } from "../core/dom.js";
+import { filterBox, foundRows, matcher, ranges } from "../core/filter.js";
 import { draw } from "../core/image.js";
+import { distinct } from "../core/names.js";
 import { alertNumbers, ranksOverTime, sharesOfRuns, sharesOverTime } from "../core/panel_numbers.js";
 import { set, state } from "../core/state.js";
 import { moment, named } from "../core/updates.js";
@@ -29,6 +31,8 @@ const STRIP = 24; // maps of a strip,
 const ANCHORS = 12; // and of one that leaves epochs out
 const RUNS_COMPARED = 6;
 const FEATURES_COMPARED = 10;
+const HEAD_LETTERS = 24; // of a run above its column
+const FEATURES_FILTERED = 8; // of more there is a filter
 
 export class ImportanceDriftView extends BaseView {
   /** @param {RunContext} context */
@@ -129,18 +133,45 @@ function alertsPanel(context) {
  */
 function ranksPanel(context, source, importance) {
   const { epoch, run, vocabulary } = context;
+  const finder = featureFinder(importance);
+  const only = onlyFound(importance);
+  const note = `${vocabulary.sources[source]}, rank 1 on top`;
+  const title = only ? "Rank of the features that are found" : "Rank of the ten most important features";
+  if (only === "none")
+    return panel("c7", title, { help: "rank_bump", note }, finder, h("p", { class: "note" }, "No feature is found."));
   const ranks = chart(context, "rank_bump", {
-    parameters: { source, epoch },
+    parameters: { source, epoch, only },
     overlays: false,
     height: 296 + context.spare,
     label: `Rank of the ten most important features over ${context.run.unit}s`,
   });
   const csv = importance && (() => ranksOverTime(importance, run.unit));
-  const anchors = figureBehind(context, "rank_bump", { source, epoch }, false)?.layout.meta?.anchors;
+  const anchors = figureBehind(context, "rank_bump", { source, epoch, only }, false)?.layout.meta?.anchors;
   const some = anchors ? `, at ${anchors} of ${importance?.epochs.length ?? run.epochs.length} ${run.unit}s` : "";
-  const note = `${vocabulary.sources[source]}, rank 1 on top${some}`;
   const gaps = importance ? lacking(run, importance, epoch) : null;
-  return panel("c7", "Rank of the ten most important features", { help: "rank_bump", note, csv }, ranks, gaps);
+  return panel("c7", title, { help: "rank_bump", note: `${note}${some}`, csv }, finder, ranks, gaps);
+}
+
+/**
+ * The box that finds features; null where all of them are in sight.
+ * @param {Importance | undefined} importance
+ */
+function featureFinder(importance) {
+  const names = importance?.names ?? [];
+  const found = foundRows("featureFilter", names);
+  if (names.length <= FEATURES_FILTERED && !found) return null;
+  const box = filterBox("featureFilter", "Filter features").count(found?.length ?? names.length, names.length);
+  return h("div", { class: "finder" }, box);
+}
+
+/**
+ * The features that the filter finds, as a figure takes them; undefined for all, "none" where it finds none.
+ * @param {Importance | undefined} importance
+ */
+function onlyFound(importance) {
+  const found = importance ? foundRows("featureFilter", importance.names) : null;
+  if (!found) return undefined;
+  return found.length ? ranges(found) : "none";
 }
 
 /**
@@ -152,7 +183,10 @@ function mapsPanel(context, source, importance) {
   const cells = importance ? cellsOf(context.run, importance) : null;
   if (importance && cells) return imageMaps(context, importance, cells);
   const title = `Importance by feature and ${context.run.unit}`;
-  const parameters = { source, epoch: context.epoch };
+  const only = onlyFound(importance);
+  if (only === "none")
+    return panel("c5", title, { help: "importance_map" }, h("p", { class: "note" }, "No feature is found."));
+  const parameters = { source, epoch: context.epoch, only };
   const scale = figureBehind(context, "importance_map", parameters, false)?.layout.meta?.scale;
   const options = { parameters, overlays: false, height: 286 + context.spare, label: title };
   const csv = importance && (() => sharesOverTime(importance, context.run.unit));
@@ -276,7 +310,7 @@ function differencesPanel(context, source, importance) {
     const differences = comparable.map(({ shares }) => Math.abs(share - (shares.get(feature) ?? NaN)));
     return Math.max(0, ...differences.filter(Number.isFinite));
   };
-  const features = [...focus.shares.keys()];
+  const features = [...focus.shares.keys()].filter(matcher(state.featureFilter).test);
   const largestFirst = order(features.map(difference)).slice(0, FEATURES_COMPARED);
   const table = differencesTable(
     context,
@@ -316,9 +350,14 @@ function columnOf(context, name, source) {
  * @param {(feature: string) => number} difference
  */
 function differencesTable(context, columns, features, difference) {
-  const heads = columns.map(({ name, epoch }) => {
+  const labels = distinct(
+    columns.map(({ name }) => name),
+    HEAD_LETTERS,
+  );
+  const heads = columns.map(({ name, epoch }, i) => {
     const style = { color: runColour(context.place(name)) };
-    return h("th", { scope: "col", style }, epoch === context.epoch ? name : `${name} (${named(context.run, epoch)})`);
+    const when = epoch === context.epoch ? "" : ` (${named(context.run, epoch)})`;
+    return h("th", { scope: "col", style, title: name }, `${labels[i]}${when}`);
   });
   const rows = features.map((feature) => {
     const cells = columns.map(({ shares }) => {

@@ -1,11 +1,12 @@
 /** Mappings: how data become features, features a decision, a decision a result. The map moves with the slider. */
 import { dark, themeName, token } from "../core/colour.js";
 import { group } from "../core/controls.js";
-import { absent, clamp, context2d, h, hideTip, hint, key, linear, panel, percent, position } from "../core/dom.js";
+import { absent, clamp, context2d, h, hideTip, key, linear, panel, percent, position } from "../core/dom.js";
 import { placesOverTime, suspectNumbers } from "../core/panel_numbers.js";
 import { Memo } from "../core/memo.js";
 import { set, state } from "../core/state.js";
 import { moment, named } from "../core/updates.js";
+import { cardButton, cardOnHover } from "../marks/sample_card.js";
 import { figurePanel } from "./figure_panel.js";
 import { linkToSample } from "./links.js";
 import { BaseView } from "./view.js";
@@ -83,7 +84,7 @@ export class MappingsView extends BaseView {
       root.append(absent(run, "ProbeMappings", "This run wrote no mappings", code));
       return;
     }
-    const grid = h("div", { class: "grid" }, this.#map.panel(context, map), suspectsPanel(context.run, map));
+    const grid = h("div", { class: "grid" }, this.#map.panel(context, map), suspectsPanel(context, map));
     root.append(grid);
     this.#map.paint(map, context.epoch); // which needs to know its width
     for (const entry of PANELS) grid.append(...figurePanel(context, entry));
@@ -201,12 +202,18 @@ class SampleMap {
   #canvas = h("canvas", { class: "layer-map" });
   /** @type {{map: LayerMap, at: number, points: ReturnType<typeof projection>} | null} */
   #drawn = null;
+  /** @type {RunContext | null} */
+  #context = null;
 
   constructor() {
-    hint(this.#canvas, (event) => {
-      const b = this.#nearest(event);
-      return this.#drawn && b !== null ? describe(this.#drawn.map, this.#drawn.at, b) : "";
-    });
+    cardOnHover(
+      this.#canvas,
+      () => this.#context,
+      (event) => {
+        const b = this.#nearest(event);
+        return this.#drawn && b !== null ? { row: b, words: describe(this.#drawn.map, this.#drawn.at, b) } : null;
+      },
+    );
     this.#canvas.addEventListener("click", (event) => {
       const b = this.#nearest(event);
       const gallery = this.#drawn?.map.gallery ?? [];
@@ -223,7 +230,9 @@ class SampleMap {
    * @param {RunContext} context
    * @param {LayerMap} map
    */
-  panel({ run, epoch }, map) {
+  panel(context, map) {
+    this.#context = context;
+    const { run, epoch } = context;
     const drawn = moment(run, map.epochs[placeOf(map, epoch)]);
     const update = run.unit === "epoch" ? "epoch" : "update";
     const size = map.places.shape[1];
@@ -374,10 +383,11 @@ function describe(map, at, b) {
 
 /**
  * Samples whose label was believed least: mislabelled, or hard. Those of the gallery lead to their attributions.
- * @param {Run} run
+ * @param {RunContext} context
  * @param {LayerMap} map
  */
-function suspectsPanel(run, map) {
+function suspectsPanel(context, map) {
+  const { run } = context;
   const title = "Suspicious labels";
   if (!map.suspects.length) {
     const words = map.label
@@ -387,7 +397,15 @@ function suspectsPanel(run, map) {
   }
   const largest = Math.max(...map.suspects.map(({ confidence }) => confidence), 1e-9);
   const length = linear(0, largest, 0, 100);
-  const rows = map.suspects.map((suspect) => suspectRow(map, suspect, length(suspect.confidence)));
+  const rows = map.suspects.map((suspect) => {
+    const words = `sample ${suspect.row}`;
+    const row = suspectRow(context, map, suspect, length(suspect.confidence));
+    return cardOnHover(
+      row,
+      () => context,
+      () => ({ row: suspect.row, words }),
+    );
+  });
   const titles = ["sample", "label", "read as", `believed over all ${run.unit === "epoch" ? "epoch" : "update"}s`];
   const head = titles.map((name) => h("th", { scope: "col" }, name));
   const table = h("table", {}, h("tr", {}, head), rows);
@@ -403,13 +421,14 @@ function suspectsPanel(run, map) {
 }
 
 /**
+ * @param {RunContext} context
  * @param {LayerMap} map
  * @param {Suspect} suspect
  * @param {number} length of its bar, in pixels
  */
-function suspectRow(map, { row, confidence, label, prediction }, length) {
+function suspectRow(context, map, { row, confidence, label, prediction }, length) {
   /** @type {Child} */
-  let name = `sample ${row}`;
+  let name = map.stored.includes(row) ? cardButton(context, row) : `sample ${row}`;
   if (map.gallery.includes(row)) {
     const onclick = () => set(linkToSample(map.gallery.indexOf(row)));
     name = h("button", { type: "button", class: "link", "data-key": `suspect ${row}`, onclick }, `sample ${row} →`);

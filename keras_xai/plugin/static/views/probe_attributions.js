@@ -3,17 +3,20 @@ import { alarmsOf } from "../core/alerts.js";
 import { chart } from "../core/chart.js";
 import { legend, themeName } from "../core/colour.js";
 import { group } from "../core/controls.js";
-import { absent, Deferred, h, message, panel, percent, position } from "../core/dom.js";
-import { GalleryReader } from "../core/gallery.js";
+import { absent, Deferred, h, message, panel, percent, position, s } from "../core/dom.js";
+import { GalleryReader, residualWords, showsChosen } from "../core/gallery.js";
 import { clipAt, draw, drawKept } from "../core/image.js";
 import { galleryNumbers } from "../core/panel_numbers.js";
 import { mapHint } from "../core/map_hint.js";
+import { isPinned, togglePin } from "../core/pins.js";
 import { set, state } from "../core/state.js";
 import { BEFORE, capitalized, moment, named } from "../core/updates.js";
 import { alertedFeatures } from "../marks/importance.js";
 import { spark } from "../marks/slopes.js";
 import { barsTile, seriesTile, tokensRow } from "../marks/tiles.js";
+import { waterfall } from "../marks/waterfall.js";
 import { compare, comparableRuns } from "./compare.js";
+import { foundGroups } from "./sample_finder.js";
 import { BaseView } from "./view.js";
 
 /** @typedef {import("../core/gallery.js").Gallery} Gallery */
@@ -26,14 +29,34 @@ const SLICES = 32; // of the strip
 const SHARE = 24; // pixels of the longest bar above it
 const CODE = 'kx.ProbeAttributions(log_dir, probe, method="integrated_gradients")';
 
-/** @type {[string, string][]} */
-const SORTS = [
-  ["probe", "Probe order"],
-  ["change", "Change since the alert"],
-  ["confidence", "Least confident first"],
-  ["error", "Completeness error"],
-  ["cluster", "Clusters of the sample's class"],
-];
+/** What the rows are that a gallery's rule chose. @type {Record<string, string>} */
+const CHOSEN = { wrong: "Read wrongly now", "worst loss": "Largest loss now", suspects: "Believed least so far" };
+/** Why it chose none. @type {Record<string, string>} */
+const NOBODY = {
+  wrong: "No row of the probe is read wrongly",
+  "worst loss": "No loss is finite",
+  suspects: "No loss is finite",
+};
+
+/**
+ * The orders that there are for this run's outputs.
+ * @param {Run} run
+ * @param {Method} method
+ */
+function sortsOf(run, { task }) {
+  const numbers = task === "number" || task === "numbers";
+  const labelled = run.probe?.labels != null || numbers || task === "labels";
+  /** @type {[string, string, boolean][]} */
+  const sorts = [
+    ["probe", showsChosen(run) ? "As the rule chose them" : "Probe order", true],
+    ["change", "Change since the alert", !showsChosen(run)],
+    ["loss", numbers ? "Largest residual first" : "Largest loss first", labelled],
+    ["confidence", "Least confident first", !numbers],
+    ["error", "Completeness error", true],
+    ["cluster", "Clusters of the sample's class", !numbers && !showsChosen(run)],
+  ];
+  return sorts.flatMap(([name, title, offered]) => (offered ? [/** @type {[string, string]} */ ([name, title])] : []));
+}
 
 export class ProbeAttributionsView extends BaseView {
   #reader = new GalleryReader();
@@ -44,7 +67,8 @@ export class ProbeAttributionsView extends BaseView {
   settingsKey(context) {
     const { run } = context;
     const names = run.methods.map((method) => method.name);
-    return [names, run.probe?.kind, hasSeveralInputs(run), comparableRuns(context).length].join();
+    const chosen = [run.chosen?.rule, showsChosen(run)];
+    return [names, run.probe?.kind, hasSeveralInputs(run), comparableRuns(context).length, chosen].join();
   }
 
   /**
@@ -63,8 +87,9 @@ export class ProbeAttributionsView extends BaseView {
       const inputs = (run.probe?.inputs ?? []).map((name, i) => [i, name]);
       groups.push(group("Input", rail.choice("input", "Input", inputs)));
     }
-    groups.push(group("Sort samples by", rail.choice("sort", "Sort samples by", SORTS)));
-    groups.push(group("Compare", rail.choice("compare", "Compare", comparisons(context))));
+    if (run.chosen) groups.push(gallerySettings(rail, run));
+    groups.push(group("Sort samples by", rail.choice("sort", "Sort samples by", sortsOf(run, method))));
+    if (!showsChosen(run)) groups.push(group("Compare", rail.choice("compare", "Compare", comparisons(context))));
     if (run.probe?.depth) groups.push(sliceSettings(rail, run.probe.depth));
     return [...groups, ...(isPictured(run) ? imageSettings(rail) : barSettings(rail))];
   }
@@ -85,22 +110,23 @@ export class ProbeAttributionsView extends BaseView {
       root.append(absent(context.run, "ProbeAttributions", "This run wrote no attributions", CODE));
       return;
     }
-    if (state.compare !== "off") {
+    if (state.compare !== "off" && !showsChosen(context.run)) {
       compare(root, context, method, this.#reader);
+      this.#detailBelow(root, context, method);
       return;
     }
     const reading = this.#reader.read(context, method);
     const { gallery } = reading;
     if (!gallery) {
-      root.append(waiting(context, reading));
+      root.append(reading.nobody ? nobody(context.run, reading) : waiting(context, reading));
       return;
     }
     const deferred = new Deferred();
     const grid = h("div", { class: "grid" }, this.#gallerySection(context, gallery, deferred));
     root.append(grid);
-    grid.append(this.#detail(context, gallery, Math.min(state.sample, gallery.size - 1)));
+    grid.append(this.#detail(context, gallery, gallery.selected));
     deferred.fill();
-    if (gallery.current) this.#reader.lookAhead(gallery);
+    if (gallery.current && !gallery.isChosen) this.#reader.lookAhead(gallery);
   }
 
   /**
@@ -109,7 +135,7 @@ export class ProbeAttributionsView extends BaseView {
    */
   step(context) {
     const method = methodOf(context.run);
-    if (!method || state.compare !== "off" || !isPictured(context.run)) return false;
+    if (!method || state.compare !== "off" || !isPictured(context.run) || showsChosen(context.run)) return false;
     if (context.run.probe?.depth && state.depth === null) return false; // the strongest slice may be another one
     const { gallery, current, parameters } = this.#reader.read(context, method, { moving: true });
     if (!gallery || context.server.refusal("attribution", parameters)) return false;
@@ -123,14 +149,13 @@ export class ProbeAttributionsView extends BaseView {
    */
   #gallerySection(context, gallery, deferred) {
     const section = panel("c12", title(gallery, context), aboutGallery(gallery, context), notFinite(gallery));
-    if (!gallery.input && gallery.kind !== "table") {
-      section.append(h("p", { class: "note" }, 'The samples themselves were not written (store="none").'));
-    }
+    if (gallery.isChosen) section.append(h("p", { class: "note" }, chosenWords(context.run, gallery)));
+    if (!gallery.input && gallery.kind !== "table") section.append(h("p", { class: "note" }, notWritten(gallery)));
     const explained = context.run.probe?.explained;
     if (explained) section.append(h("p", { class: "note" }, `Explained: ${explained}.`));
     const words = clusterWords(gallery);
     if (words) section.append(h("p", { class: "note" }, words));
-    for (const { title: name, samples } of gallery.grouped()) {
+    for (const { title: name, samples } of foundGroups(gallery, section)) {
       if (name) section.append(h("h4", {}, name));
       if (gallery.isPictured) section.append(this.#imageGrid(context, gallery, samples, deferred));
       else if (gallery.kind === "tokens") section.append(tokensList(context, gallery, samples, deferred));
@@ -157,25 +182,42 @@ export class ProbeAttributionsView extends BaseView {
   }
 
   /**
+   * Below two updates that are compared the sample that is looked at, by default the one that moved most.
+   * @param {HTMLElement} root
+   * @param {RunContext} context
+   * @param {Method} method
+   */
+  #detailBelow(root, context, method) {
+    const grid = root.querySelector(".grid");
+    if (!grid || state.compare !== "epochs") return;
+    const { gallery } = this.#reader.read(context, method, { epoch: context.epoch });
+    if (gallery) grid.append(this.#detail(context, gallery, gallery.selected));
+  }
+
+  /**
    * The chosen sample large, its class probabilities, and a film strip of its map at every epoch.
    * @param {RunContext} context
    * @param {Gallery} gallery
    * @param {number} sample
    */
   #detail(context, gallery, sample) {
-    const { truth } = gallery.judge(sample);
-    const name = truth === null ? "" : `: true class ${gallery.className(truth)}`;
     const quality = gallery.quality(sample);
     const note = [
+      movedWords(gallery, sample),
       quality && h("span", { class: gallery.warning(sample) ? "alarm" : "" }, quality),
       gallery.courseEpochs.length > 0 && h("span", {}, followedWords(context.run, gallery, sample)),
       legendOf(gallery, [sample]),
     ];
     const files = () => [mapFile(gallery, context, sample)];
-    const section = panel("c12", `Sample ${sample}${name}`, { help: "sample", file: `sample_${sample}`, note, files });
+    const about = { help: "sample", file: `sample_${sample}`, note, files };
+    const section = panel("c12", detailTitle(gallery, sample), about);
     const lines = outputsChart(context, gallery, sample);
+    if (gallery.kind === "table") {
+      section.append(h("div", { class: "of-table" }, featuresOf(context, gallery, sample), lines));
+      return section;
+    }
     if (!gallery.isPictured) {
-      section.append(lines);
+      section.append(lines ?? "");
       return section;
     }
     const input = gallery.input ? this.#images.input(gallery, sample, DETAIL) : h("span", {});
@@ -194,6 +236,7 @@ export class ProbeAttributionsView extends BaseView {
  * @param {number} sample
  */
 function outputsChart(context, gallery, sample) {
+  if (gallery.isChosen) return null;
   if (!gallery.courseEpochs.length) {
     return h("p", { class: "note" }, "The training has no record yet: this is the untrained model.");
   }
@@ -203,6 +246,34 @@ function outputsChart(context, gallery, sample) {
     height: 184,
     label: gallery.describe(sample),
   });
+}
+
+/**
+ * Every feature of a sample of a table, with its values over updates once they are there.
+ * @param {RunContext} context
+ * @param {Gallery} gallery
+ * @param {number} sample
+ */
+function featuresOf({ run, name, server, epoch }, gallery, sample) {
+  const parameters = { run: name, method: gallery.method.name, sample, input: gallery.part };
+  const follows = gallery.courseEpochs.length > 1;
+  const film = follows ? (server.read("film", parameters, run.stamp) ?? null) : null;
+  const fits = film?.maps.shape[1] === gallery.length;
+  return waterfall(gallery, sample, { film: fits ? film : null, alerted: alertedFeatures(run, epoch) });
+}
+
+/**
+ * @param {Gallery} gallery
+ * @param {number} sample
+ */
+function detailTitle(gallery, sample) {
+  const { truth } = gallery.judge(sample);
+  const number = gallery.residual(sample);
+  const row = gallery.rows[sample];
+  const place = gallery.isChosen || row === sample ? "" : `, row ${row} of the probe`;
+  let name = truth === null ? "" : `: true class ${gallery.className(truth)}`;
+  if (number) name = `: ${residualWords(number)}`;
+  return `${capitalized(gallery.called(sample))}${place}${name}`;
 }
 
 // What is chosen, and what can be.
@@ -236,6 +307,21 @@ function comparisons(context) {
   if (comparableRuns(context).length || state.compare === "runs") options.push(["runs", "Two runs"]);
   if (context.run.methods.length > 1) options.push(["methods", "Methods"]);
   return options;
+}
+
+/**
+ * The fixed gallery, or the rows that its rule chooses at each update.
+ * @param {import("../core/controls.js").SettingsRail} rail
+ * @param {Run} run
+ */
+function gallerySettings(rail, run) {
+  const unit = run.unit === "epoch" ? "epoch" : "update";
+  /** @type {[string, string][]} */
+  const galleries = [
+    ["fixed", `Same at every ${unit}`],
+    ["chosen", CHOSEN[run.chosen?.rule ?? ""] ?? "By the rule"],
+  ];
+  return group("Samples", rail.choice("gallery", "Samples", galleries));
 }
 
 /**
@@ -295,6 +381,49 @@ function waiting({ server, name }, { method, parameters }) {
 }
 
 /**
+ * Why there is no sample to show.
+ * @param {Run} run
+ * @param {Reading} reading
+ */
+function nobody(run, { epoch }) {
+  const why = NOBODY[run.chosen?.rule ?? ""] ?? "The rule chose no row";
+  return message(
+    `${why} at ${moment(run, epoch)}`,
+    "The slider shows other moments; the settings show the fixed samples.",
+  );
+}
+
+/**
+ * Which rows these are, and of how many.
+ * @param {Run} run
+ * @param {Gallery} gallery
+ */
+function chosenWords(run, gallery) {
+  const rule = CHOSEN[run.chosen?.rule ?? ""] ?? "Chosen by the rule";
+  const of = `${gallery.size} of the ${run.probe?.whole_size} rows of the probe`;
+  return `${rule}: ${of}, chosen anew at each ${run.unit === "epoch" ? "epoch" : "update"}.`;
+}
+
+/** @param {Gallery} gallery */
+const notWritten = (gallery) =>
+  gallery.run.probe?.stored
+    ? "The inputs of these rows were not written: those of a run take 8 MiB and 512 rows at most."
+    : 'The samples themselves were not written (store="none").';
+
+/**
+ * How far a sample's map moved, where the samples are sorted by that.
+ * @param {Gallery} gallery
+ * @param {number} sample
+ */
+function movedWords(gallery, sample) {
+  if (state.sort !== "change") return null;
+  const change = gallery.changes?.[sample];
+  if (change === undefined || !Number.isFinite(change)) return null;
+  const title = "half the sum of the differences of the shares of magnitude: 0 % the same map, 100 % nothing in common";
+  return h("span", { class: "moved", title }, `moved ${percent(change)} since ${named(gallery.run, gallery.base)}`);
+}
+
+/**
  * "Saliency · epoch 19", and which epoch it is where the slider's was not recorded.
  * @param {Gallery} gallery
  * @param {RunContext} context
@@ -328,10 +457,11 @@ const aboutGallery = (gallery, context) => ({
  */
 function mapFile(gallery, context, sample) {
   const { method, epoch, part } = gallery;
+  const chosen = gallery.isChosen ? 1 : undefined;
   return {
     title: sample === undefined ? "Maps (NumPy)" : "Map (NumPy)",
     route: "attribution.npy",
-    parameters: { run: context.name, method: method.name, epoch, input: part, sample },
+    parameters: { run: context.name, method: method.name, epoch, input: part, sample, chosen },
     suffix: ".npy",
   };
 }
@@ -423,8 +553,11 @@ function followedWords({ unit }, gallery, sample) {
  */
 function caption(gallery, sample) {
   const { value } = gallery.judge(sample);
-  const name = h("span", { class: "cap" }, h("span", {}, called(gallery, sample)), h("span", {}, value));
-  return [name, speaksFor(gallery, sample), warning(gallery, sample)];
+  const number = gallery.residual(sample);
+  const right = number ? "" : h("span", {}, value);
+  const name = h("span", { class: "cap" }, h("span", {}, called(gallery, sample)), right);
+  const moved = movedWords(gallery, sample);
+  return [name, moved && h("span", { class: "speaks" }, moved), speaksFor(gallery, sample), warning(gallery, sample)];
 }
 
 /**
@@ -435,8 +568,13 @@ function caption(gallery, sample) {
  */
 function called(gallery, sample) {
   const { truth, predicted, right } = gallery.judge(sample);
+  const number = gallery.residual(sample);
+  if (number) {
+    const [predictedWords, ...others] = residualWords(number).split(", ");
+    return [h("b", {}, predictedWords), `, ${others.join(", ")}`];
+  }
   const readAs = predicted === null ? "" : gallery.className(predicted);
-  if (truth === null) return [h("b", {}, `sample ${sample}`), readAs && ` ${readAs}`];
+  if (truth === null) return [h("b", {}, gallery.called(sample)), readAs && ` ${readAs}`];
   const wrong = right ? "" : h("span", { class: "alarm" }, ` read as ${readAs}`);
   return [h("b", {}, gallery.className(truth)), wrong];
 }
@@ -543,18 +681,43 @@ function trajectory(context, gallery, sample, deferred, height = 20) {
  */
 const choosing = (gallery, sample) => ({
   type: "button",
-  "aria-pressed": String(sample === state.sample),
+  "aria-pressed": String(sample === gallery.selected),
   "aria-description": gallery.describe(sample),
+  title: gallery.run.probe?.rows ? `row ${gallery.rows[sample]} of the probe` : null,
   "data-key": `sample ${sample}`,
   onclick: () => set({ sample }),
 });
+
+/**
+ * A sample with the pin that puts it first.
+ * @param {Gallery} gallery
+ * @param {number} sample
+ * @param {HTMLElement} button that chooses the sample
+ */
+function pinnable(gallery, sample, button) {
+  const row = gallery.rows[sample];
+  const pinned = isPinned(gallery.run, row);
+  const attributes = {
+    type: "button",
+    class: "pin",
+    "aria-pressed": String(pinned),
+    "aria-label": `Pin ${gallery.called(sample)}`,
+    title: pinned ? "Unpin" : "Pin: stands first, in every run of this probe",
+    "data-key": `pin ${sample}`,
+    onclick: () => togglePin(gallery.run, row),
+  };
+  const path = "M9.5 1.5 14.5 6.5 11 7.5 8.5 11.5 4.5 7.5 8.5 5ZM6 10 1.5 14.5";
+  const icon = s("svg", { viewBox: "0 0 16 16", width: 12, height: 12, "aria-hidden": "true" }, s("path", { d: path }));
+  return h("div", { class: `sample${pinned ? " pinned" : ""}` }, button, h("button", attributes, icon));
+}
 
 /**
  * @param {Gallery} gallery
  * @param {number} sample
  * @param {Child[]} children
  */
-const tile = (gallery, sample, ...children) => h("button", { class: "tile", ...choosing(gallery, sample) }, children);
+const tile = (gallery, sample, ...children) =>
+  pinnable(gallery, sample, h("button", { class: "tile", ...choosing(gallery, sample) }, children));
 
 /**
  * Tables as bars, series as shaded lines.
@@ -585,11 +748,12 @@ function tokensList(context, gallery, samples, deferred) {
   const rows = samples.map((sample) => {
     const { value } = gallery.judge(sample);
     const wrong = gallery.warning(sample);
-    const note = h("span", { class: "note" }, value);
+    const moved = movedWords(gallery, sample);
+    const note = h("span", { class: "note" }, gallery.residual(sample) ? "" : value, moved && [h("br", {}), moved]);
     const name = h("span", {}, called(gallery, sample), h("br", {}), note, speaksFor(gallery, sample));
     const quality = h("span", { class: `note ${wrong ? "alarm" : ""}` }, wrong || gallery.quality(sample));
     const line = h("span", {}, trajectory(context, gallery, sample, deferred, 28), quality);
-    return h("button", choosing(gallery, sample), name, tokensRow(gallery, sample), line);
+    return pinnable(gallery, sample, h("button", choosing(gallery, sample), name, tokensRow(gallery, sample), line));
   });
   return h("div", { class: "texts" }, rows);
 }

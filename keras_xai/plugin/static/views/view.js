@@ -2,6 +2,8 @@
 
 /** @implements {View} */
 export class BaseView {
+  ofRuns = false;
+
   /**
    * Everything that decides which settings there are.
    * @param {RunContext} context

@@ -3,13 +3,16 @@ import { chart, figureBehind } from "../core/chart.js";
 import { legend, runColour } from "../core/colour.js";
 import { group } from "../core/controls.js";
 import { absent, h, key, message, panel, position } from "../core/dom.js";
-import { state } from "../core/state.js";
+import { set, state } from "../core/state.js";
+import { filterBox, foundRows, ranges } from "../core/filter.js";
 import { moment } from "../core/updates.js";
 import { BaseView } from "./view.js";
 
 const PART = "keras_xai/weight_gradients";
 const VARIABLES_TOLD_APART = 40; // of more the rows are layers, unless they were chosen otherwise
 const CHART_HEIGHT = 208;
+const ROWS_FILTERED = 8; // of more there is a filter
+const MATCHES = 200; // that are listed
 
 export class WeightGradientsView extends BaseView {
   /** @param {RunContext} context */
@@ -115,7 +118,10 @@ function heatMapPanel(context, by, variable) {
   const { run, epoch, vocabulary } = context;
   const statistic = statisticOf(vocabulary);
   const title = vocabulary.statistics[statistic];
-  const parameters = { statistic, by };
+  const found = foundRows("layerFilter", run[by]);
+  const parameters = heatMapParameters(context, by);
+  const finder = layerFinder(run[by], found, variable);
+  if (found && !found.length) return panel("c12", title, { help: "heat_map" }, finder);
   const scale = figureBehind(context, "heat_map", parameters, false)?.layout.meta?.scale;
   const recorded = run.gradient_epochs[position(run.gradient_epochs, epoch)];
   const when = recorded === epoch ? "" : `, recorded at ${moment(run, recorded)}`;
@@ -129,9 +135,45 @@ function heatMapPanel(context, by, variable) {
     chosen: variable,
     label: `${title} by ${by === "layers" ? "layer" : "variable"} and ${run.unit}`,
     onrow: (row) => ({ variable: row }),
-    height: heightOf(run[by].length, context.spare),
+    height: heightOf(found?.length ?? run[by].length, context.spare),
   });
-  return panel("c12", title, { help: "heat_map", note }, heatMap);
+  return panel("c12", title, { help: "heat_map", note }, finder, heatMap);
+}
+
+/**
+ * The figure of the rows that the filter finds.
+ * @param {RunContext} context
+ * @param {"variables" | "layers"} by
+ * @returns {Query}
+ */
+function heatMapParameters({ run, vocabulary }, by) {
+  const found = foundRows("layerFilter", run[by]);
+  return { statistic: statisticOf(vocabulary), by, only: found?.length ? ranges(found) : undefined };
+}
+
+/**
+ * The box that finds rows, and the names of those that it found, to choose from.
+ * @param {string[]} names of all rows
+ * @param {number[] | null} found
+ * @param {string} variable that is chosen
+ */
+function layerFinder(names, found, variable) {
+  if (names.length <= ROWS_FILTERED && !found) return null;
+  const box = filterBox("layerFilter", "Filter layers").count(found?.length ?? names.length, names.length);
+  const finder = h("div", { class: "finder" }, box);
+  if (!found) return finder;
+  const items = found.slice(0, MATCHES).map((row) => {
+    const attributes = {
+      type: "button",
+      "aria-pressed": String(names[row] === variable),
+      "data-key": `layer ${names[row]}`,
+      onclick: () => set({ variable: names[row] }),
+    };
+    return h("li", {}, h("button", attributes, names[row]));
+  });
+  const more = found.length > MATCHES ? h("li", { class: "note" }, `and ${found.length - MATCHES} more`) : null;
+  const none = found.length ? null : h("li", { class: "note" }, "No layer is found.");
+  return h("div", {}, finder, h("ul", { class: "matches", "aria-label": "Layers that are found" }, items, more, none));
 }
 
 /**
@@ -156,7 +198,7 @@ function healthNote({ server, run, name, epoch }, unread) {
 function variablePanels(context, variable, by) {
   const colour = runColour(context.place(context.name));
   const height = CHART_HEIGHT + 1.25 * context.spare;
-  const parameters = { statistic: statisticOf(context.vocabulary), by };
+  const parameters = heatMapParameters(context, by);
   const { rows, labels } = figureBehind(context, "heat_map", parameters, false)?.layout.meta ?? {};
   const name = labels?.[rows?.indexOf(variable) ?? -1] ?? variable;
   const lines = chart(context, "variable_lines", {

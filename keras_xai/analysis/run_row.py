@@ -1,0 +1,98 @@
+"""One run in one row: its verdict, since when, what it relies on, its scores and metrics; for a table of many runs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from keras_xai.analysis.overview import accuracy_key
+from keras_xai.events import events
+from keras_xai.judgement import ALARM, QUIET, Judgement, judge, scored
+from keras_xai.recorded import Recorded, moment
+from keras_xai.records import Alert
+from keras_xai.updates import Unit
+
+VERDICTS = {ALARM: "alarm", QUIET: "quiet"}
+NOT_WATCHED = "not watched"
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run; what was not recorded is None, or ""."""
+
+    verdict: str  # "alarm", "quiet" or "not watched", as `keras-xai check` says
+    reason: str  # its first sentence
+    since: int | None  # the number of the update at which the first alarm was raised, or a part of the watch ended
+    moment: str  # the same in words
+    guilty: str  # the feature that moved most in the first alarm; of a gradient flag the variable
+    score: float | None  # after the burn-in, the one that is the largest multiple of its limit
+    limit: float | None  # of this score
+    metric_name: str  # key in the logs: validation accuracy where there is one
+    metric: float | None  # the last
+    loss: float | None  # of the training, the last
+    flags: tuple[str, ...]  # gradient flags that stand: "head/kernel is dead since epoch 9"
+    updates: int
+    unit: Unit
+    written: float | None  # seconds since 1970
+
+
+def run_row(run: Recorded) -> RunRow:
+    """Return one run in one row; the verdict is that of `keras_xai.judgement.judge`.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_xai.run import Run
+        >>> from keras_xai.summary.store import FileStore
+        >>> row = run_row(Run(FileStore(tempfile.mkdtemp())))
+        >>> row.verdict, row.reason, row.score
+        ('not watched', 'no epoch was recorded', None)
+    """
+    judgement = judge(run)
+    since, guilty = _first_alarm(run, judgement)
+    score, limit = _highest_score(run)
+    key = accuracy_key(run)
+    return RunRow(
+        verdict=VERDICTS.get(judgement.status, NOT_WATCHED),
+        reason=next(iter(judgement.reasons), ""),
+        since=since,
+        moment="" if since is None else moment(run, since),
+        guilty=guilty,
+        score=score,
+        limit=limit,
+        metric_name=key or "",
+        metric=None if key is None else _last(run, key),
+        loss=_last(run, "loss"),
+        flags=judgement.flags,
+        updates=len(run.updates),
+        unit=run.unit,
+        written=run.history[-1].wall_time if run.history else None,
+    )
+
+
+def _alarms(run: Recorded) -> list[Alert]:
+    """Return the first alert of each event that is an alarm."""
+    return [event[0] for event in events(alert for alert in run.alerts if alert.is_alarm)]
+
+
+def _first_alarm(run: Recorded, judgement: Judgement) -> tuple[int | None, str]:
+    """Return the update of what came first of a run's alarms, or of the ends of its watch; and what it names."""
+    if judgement.status != ALARM:
+        return min((stop.update for stop in run.stops), default=None), ""
+    moves = [(alert.update, next((move.name for move in alert.features), "")) for alert in _alarms(run)]
+    flags = [(flag.since, flag.name) for flag in run.weight_gradients[-1].flags] if judgement.flags else []
+    return min([*moves, *flags], key=lambda alarm: alarm[0], default=(None, ""))
+
+
+def _highest_score(run: Recorded) -> tuple[float | None, float | None]:
+    """Return the score that came nearest to its limit, or went furthest beyond it; and the limit."""
+    scores = [(alert.score, alert.limit) for alert in run.alerts if alert.is_alarm]
+    for importance in (run.importance, run.importance_live):
+        if importance is not None:
+            scores += [(float(score), importance.limit) for score in scored(importance)]
+    finite = [pair for pair in scores if math.isfinite(pair[0]) and pair[1] > 0]
+    return max(finite, key=lambda pair: pair[0] / pair[1], default=(None, None))
+
+
+def _last(run: Recorded, key: str) -> float | None:
+    """Return the last value of a log, NaN where it is not finite; None where it was never written."""
+    return next((float(record.logs[key]) for record in reversed(run.history) if key in record.logs), None)
