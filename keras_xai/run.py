@@ -43,6 +43,7 @@ class Run(Log):
     | `alerts`, `notes`, `stops` | alarms, sentences of the callbacks, and callbacks that ended before the training |
     | `mappings`, `samples` | features, decision and result of each epoch; the training dynamics of each sample |
     | `slices` | accuracy, confidence, importance and readout by slice of the probe, of each epoch |
+    | `predictions` | prediction, probability, truth and loss of each row of the probe, over updates |
     | `figure(name)` | the figure of the tab |
 
     Example:
@@ -75,6 +76,7 @@ class Run(Log):
         - "probe_attributions": `method`, a name; `samples`, how many or which rows; `display` of pictures, "overlay", "map",
           "masked" or "input"; `scale` of bars and shades, "common" or "own"; `depth`, the visible slice of volumes; `epoch`.
         - "importance_drift": `source`, "live", "clean" or "data"; `epoch`.
+        - "predictions": `label`, the number of one of several labels or numbers a row; `epoch`.
         - "mappings": `layer`, a path; `source`, "label", "prediction", "held_out" or "correct"; `epoch`.
 
         `epoch` shows the run as it stood at its end, by default at the last. In a run that counts in steps `step` may stand in
