@@ -483,7 +483,7 @@ def test_the_entry_asks_for_every_module(python_client):
     assert listed == sorted(
         {name.removesuffix(".js") for name in files() if name.endswith(".js")}
         - {"index", "core/api", "core/state"}
-        - {"core/figure_numbers", "core/help", "core/panel_menu", "core/picture", "core/popup"}
+        - {"core/figure_numbers", "core/help", "core/panel_menu", "core/picture", "core/popup", "core/tour"}
     )
 
 
