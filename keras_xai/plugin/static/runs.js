@@ -263,7 +263,6 @@ export class RunList {
       type: "button",
       "aria-current": focused ? "true" : null,
       title: card.error ? `${name}: ${card.error}` : name,
-      "aria-label": name,
       "data-key": `focus ${name}`,
       onclick: () => focusRun(name),
     };

@@ -83,6 +83,7 @@ class FilterBox {
     if (this.#input.value !== text) this.#input.value = text;
     this.#input.placeholder = label;
     this.#input.setAttribute("aria-label", label);
+    this.node.setAttribute("aria-label", label);
     const { valid } = matcher(text);
     this.#mark.hidden = valid;
     this.#mark.title = valid ? "" : "No regular expression: these letters are looked for.";

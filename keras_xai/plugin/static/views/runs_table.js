@@ -242,7 +242,9 @@ export class RunsTableView extends BaseView {
     this.#headKey = key;
     const cells = COLUMNS.map((column) => headCell(column, column.id === "metric" ? metric : column.title));
     const held = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset.key;
-    this.#head.replaceChildren(h("tr", {}, h("th", { scope: "col", class: "tick" }), cells));
+    this.#head.replaceChildren(
+      h("tr", {}, h("th", { scope: "col", class: "tick" }, h("span", { class: "hidden" }, "Overlaid")), cells),
+    );
     if (!held?.startsWith("sort ")) return;
     /** @type {HTMLElement | null} */ (this.#head.querySelector(`[data-key="${CSS.escape(held)}"]`))?.focus();
   }
@@ -286,7 +288,6 @@ export class RunsTableView extends BaseView {
       type: "button",
       class: "name",
       title: name,
-      "aria-label": name,
       "aria-current": focused ? "true" : null,
       "data-key": `row ${name}`,
     };
