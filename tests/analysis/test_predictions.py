@@ -233,7 +233,7 @@ def test_a_sentence_on_each_kind_of_output():
     unlabelled = predictions_of_kind("softmax", 4, outputs, y, labelled=False)
     assert sentence(run_of(unlabelled, probe=names)) == "Epoch 4: 8 rows without labels; 50\u00a0% are read as cat."
     numbers = predictions_of_kind("number", 1, np.array([[1.0], [2], [5]]), np.array([[1.0], [2], [3]]))
-    assert sentence(run_of(numbers)) == "Epoch 1: RMSE 1.2, MAE 0.67, R² −1.0 over 3 rows."
+    assert sentence(run_of(numbers)) == "Epoch 1: RMSE 1.15, MAE 0.667, R² −1 over 3 rows."
     labels = predictions_of_kind(
         "labels", 1, np.full((4, 3), 0.9), np.array([[1, 1, 1], [1, 0, 1], [1, 0, 1], [1, 1, 1]])
     )
