@@ -379,8 +379,8 @@ def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = Non
             "epoch": record.update,
         },
     )
-    cka = record.features.cka_layers
-    return tabulated(panel, ["layer", *names], lambda: zip(names, *cka.T, strict=True), exact=exact)
+    similarity = record.features.cka_layers
+    return tabulated(panel, ["layer", *names], lambda: zip(names, *similarity.T, strict=True), exact=exact)
 
 
 def _pairs(names: Sequence[str]) -> list[list[str]]:

@@ -30,9 +30,12 @@ def tabulated(
     if not exact:
         meta["coarse"] = True
         return panel
-    cells = [list(map(_cell, row)) for row in rows()]
-    meta["table"] = {"columns": list(columns), "rows": cells}
+    meta["table"] = {"columns": list(columns), "rows": [_cells(row) for row in rows()]}
     return panel
+
+
+def _cells(row: Iterable[Any]) -> list[Any]:
+    return [_cell(value) for value in row]
 
 
 def _cell(value: Any) -> Any:
