@@ -16,6 +16,7 @@ from keras_xai.records import (
     Mappings,
     Note,
     Outputs,
+    Predictions,
     Quantity,
     Reliance,
     RelianceGap,
@@ -76,6 +77,8 @@ class Recorded(Protocol):
     def gap(self) -> RelianceGap | None: ...
     @property
     def slices(self) -> Sequence[Slices]: ...
+    @property
+    def predictions(self) -> Predictions | None: ...
     @property
     def alerts(self) -> Sequence[Alert]: ...
     def epoch_of(self, update: int) -> int: ...

@@ -851,6 +851,133 @@ class Result:
 
 
 @dataclass(frozen=True, eq=False)
+class PredictionCounts:
+    """Counts over predictions: of a dense output over its pixels, steps or boxes that have a label, else over rows of the probe.
+
+    `cells` are counts of the confusion matrix: the number of the label (0 where one of several classes is predicted), the true
+    class, the predicted one (−1 where the outputs are not finite) and the count. Of more than 4,096 cells these are the largest.
+    """
+
+    total: int  # predictions that have a label
+    cells: Integer  # (N, 4)
+    certainty_bins: (
+        Float  # (15, 3) by certainty in bins of equal width: predictions, sum of certainties, sum of those right
+    )
+    truth_bins: Integer  # (20) predictions by the probability of their true class, in bins of equal width
+
+
+@dataclass(frozen=True, eq=False)
+class ProbePredictions(AtUpdate):
+    """The model's predictions for the rows of the probe (B), at one update.
+
+    `answer` is the kind of output: "class" (one of K), "labels" (each of K true or not) or "value" (K numbers). Of a probe of
+    more than 4,096 rows so many are recorded, evenly spaced: see `rows`.
+
+    `counts` are there where the rows alone do not say it: of a dense output (`unit`), whose figures of a row are means over its
+    positions, of very many labels a row, and of a probe that is not stored, of which nothing is written that would tell the label
+    of a row.
+    """
+
+    epoch: int
+    answer: Answer
+    classes: int  # K: classes, labels or numbers of a row
+    size: int  # rows of the probe
+    right: (
+        Float  # (B) 1 where the prediction is right, else 0; of several labels or positions the share; NaN: not known
+    )
+    true_probability: Float  # (B) given to the true class; of several labels or positions the mean; NaN without labels
+    loss: Float  # (B) −ln of that, of several labels the mean; of numbers the mean squared error; NaN without labels
+    # (B) the class, −1 where the outputs are not finite; (B, K) of 0 and 1, −1 likewise; (B, K) numbers. None where not recorded
+    prediction: NDArray[Any] | None = None
+    probability: Float | None = None  # (B) of the predicted class; (B, K) of each label; None for numbers
+    true: NDArray[Any] | None = None  # (B), or (B, K); None without labels, or where the probe is not to be stored
+    counts: PredictionCounts | None = None
+    rows: NDArray[np.int64] | None = None  # (B) numbers of the rows in the probe; None where these are all of them
+    slice_loss: Float | None = None  # (V) the mean loss of the rows of each value of `Slices`; None without slices
+    unit: str = ""  # what a position is: "pixel", "voxel", "token" or "box"; "" where there is one answer a sample
+    margin: bool = (
+        False  # the outputs are margins of a hinge loss: their probabilities put rows in order and mean no more
+    )
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
+
+    @property
+    def row_numbers(self) -> NDArray[np.int64]:
+        """The numbers of the recorded rows in the probe (B)."""
+        return np.arange(len(self.right)) if self.rows is None else self.rows
+
+    @property
+    def accuracy(self) -> float:
+        """The share of predictions that are right: of several labels and of positions over all of them; NaN where unknown."""
+        right = np.asarray(self.right, np.float64)
+        if self.counts is not None and self.counts.total:
+            return float(self.counts.certainty_bins[:, 2].sum() / self.counts.total)
+        return float(right.mean()) if right.size else math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions(OverUpdates):
+    """The predictions for the rows of the probe (B) over updates (E): see `ProbePredictions` for each figure.
+
+    What every update has is stacked; all else, as the counts of a dense output, is in `records`.
+    """
+
+    epochs: NDArray[np.int64]  # (E)
+    records: tuple[ProbePredictions, ...]  # (E)
+    steps: NDArray[np.int64] | None = None  # (E) training steps done, in a run that counts in steps; else None
+
+    @classmethod
+    def of(cls, records: Sequence[ProbePredictions]) -> Predictions | None:
+        """Return records in the order of their updates as one, None for no records."""
+        return cls(epochs_of(records), tuple(records), steps_of(records)) if records else None
+
+    @property
+    def answer(self) -> Answer:
+        """The kind of output: "class", "labels" or "value"."""
+        return self.records[-1].answer
+
+    @property
+    def prediction(self) -> NDArray[Any] | None:
+        """(E, B) the class, −1 where the outputs are not finite; (E, B, K) of 0 and 1, or numbers; None where not recorded."""
+        return _stack([record.prediction for record in self.records])
+
+    @property
+    def probability(self) -> NDArray[Any] | None:
+        """(E, B) the probability of the predicted class, (E, B, K) of each label; None for numbers, and where not recorded."""
+        return _stack([record.probability for record in self.records])
+
+    @property
+    def true(self) -> NDArray[Any] | None:
+        """(B) the true classes, (B, K) labels of 0 and 1, or numbers; None without labels, and where the probe is not stored."""
+        return self.records[-1].true
+
+    @property
+    def true_probability(self) -> NDArray[np.floating[Any]]:
+        """(E, B) the probability given to the true class, of several labels the mean; NaN without labels and for numbers."""
+        return np.stack([record.true_probability for record in self.records])
+
+    @property
+    def right(self) -> NDArray[np.floating[Any]]:
+        """(E, B) 1 where the prediction is right, else 0; of several labels or positions the share; NaN where unknown."""
+        return np.stack([record.right for record in self.records])
+
+    @property
+    def loss(self) -> NDArray[np.floating[Any]]:
+        """(E, B) −ln of the probability of the true class, of several labels the mean; of numbers the mean squared error."""
+        return np.stack([record.loss for record in self.records])
+
+    @property
+    def accuracy(self) -> NDArray[np.float64]:
+        """(E) the share of predictions that are right; NaN where that is not known."""
+        return np.asarray([record.accuracy for record in self.records])
+
+
+def _stack(arrays: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
+    """Return arrays of all updates as one; None where an update has none."""
+    recorded = [array for array in arrays if array is not None]
+    return np.stack(recorded) if recorded and len(recorded) == len(arrays) else None
+
+
+@dataclass(frozen=True, eq=False)
 class Mappings(AtUpdate):
     """The mappings data → features → decision → result of a model on the probe, at one update."""
 

@@ -39,6 +39,7 @@ class InSteps:
         self._writer.flush()
         self._records = [*run.weight_gradients, *run.reliance, *run.mappings, *run.slices, *run.alerts, *run.stops]
         self._records += [record for source in ("clean", "live", "data") for record in run.shares(source)]
+        self._records += run.predictions.records if run.predictions is not None else ()
         for method in run.methods:
             title = run.method_title(method)
             self._records += [dataclasses.replace(record, title=title) for record in run.attributions(method)]

@@ -115,6 +115,14 @@ def slices(page):
     assert Path("worst_slice.keras").exists()
 
 
+def predictions(page):
+    first, middle, last = page["predictions"].accuracy[[0, 4, 9]]
+    assert (abs(first - 0.47) < 0.03, abs(middle - 0.76) < 0.03, abs(last - 0.88) < 0.03) == (True, True, True)
+    assert page["predictions"].prediction.shape == (10, 256)
+    assert len(page["surest"]) == 3
+    assert page["surest"][0] == 182
+
+
 def volumes(page):
     (alert,) = page["run"].alerts
     assert [move.name for move in alert.features] == ["depth 6 row 1 column 1"]
@@ -200,6 +208,7 @@ PAGES = {
     "docs/fine_tunes": Page(fine_tunes),
     "docs/mappings": Page(mappings, (reader.table,)),
     "docs/plots": Page(plots, (reader.table,)),
+    "docs/predictions": Page(predictions),
     "docs/reliance_gap": Page(reliance_gap),
     "docs/security": Page(security, (reader.table,)),
     "docs/see_where_a_model_memorises": Page(memorises),

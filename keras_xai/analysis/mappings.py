@@ -1,4 +1,4 @@
-"""Mappings over epochs: coordinates aligned between epochs, suspicious samples, confusion, reliability, flags in words."""
+"""Mappings over epochs: coordinates aligned between epochs, suspicious samples, flags in words."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from keras_xai.records import Float, Mappings, Result, Samples
 from keras_xai.updates import named
 
 MAX_LISTED_CLASSES = 1000  # of more classes only those that occur are listed
-MAX_CONFUSION_CLASSES = 20
-RELIABILITY_BINS = 10
 
 
 def layers(records: Sequence[Mappings]) -> tuple[str, ...]:
@@ -135,47 +133,6 @@ def gallery_rows(run: Recorded) -> list[int]:
     if len(rows) != len(run.probe.classes) or not (label[rows] == run.probe.classes).all():
         return []
     return [int(row) for row in rows]
-
-
-def most_confused(result: Result, count: int = MAX_CONFUSION_CLASSES) -> NDArray[np.int64]:
-    """Return, sorted, at most `count` classes: those that are most often confused with others, then the first of the rest."""
-    pairs = np.stack([np.asarray(result.label), np.asarray(result.prediction)])
-    involved, times = np.unique(pairs[:, pairs[0] != pairs[1]], return_counts=True)
-    first = involved[np.argsort(-times, kind="stable")][:count].tolist()
-    others = [k for k in range(min(result.classes, count + len(first))) if k not in first]
-    return np.sort(np.asarray([*first, *others][:count], np.int64))
-
-
-def confusion_counts(result: Result, classes: NDArray[np.int64]) -> tuple[NDArray[np.int64], Float]:
-    """Return counts of samples (K, K) by true and predicted class, of some classes, and the same as shares of the true class."""
-    if result.label is None:
-        raise ValueError("a confusion needs labels")
-    read = has_prediction(result)
-    true = (np.asarray(result.label)[read, None] == classes).astype(np.int64)  # (B, K)
-    predicted = (np.asarray(result.prediction)[read, None] == classes).astype(np.int64)
-    counts = true.T @ predicted
-    return counts, np.asarray(counts / np.maximum(true.sum(0)[:, None], 1))
-
-
-class Reliability(NamedTuple):
-    """Accuracy against certainty in the bins that hold samples, (bins) each."""
-
-    certainty: Float  # mean of the bin
-    accuracy: Float
-    samples: NDArray[np.int64]  # in the bin
-
-
-def reliability_bins(result: Result, bins: int = RELIABILITY_BINS) -> Reliability:
-    """Return accuracy against certainty in bins of equal width, for a reliability diagram."""
-    right = result.share_right
-    if right is None:
-        raise ValueError("a reliability needs labels")
-    certainty = np.asarray(result.certainty, np.float64)
-    bin_of = np.clip(np.ceil(certainty * bins).astype(int) - 1, 0, bins - 1)
-    count = np.bincount(bin_of, minlength=bins)
-    filled = np.flatnonzero(count)
-    means = [np.bincount(bin_of, values, bins)[filled] / count[filled] for values in (certainty, right)]
-    return Reliability(means[0], means[1], count[filled])
 
 
 FLAG_SENTENCES = {

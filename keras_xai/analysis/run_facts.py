@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from keras_xai.analysis.event_sentence import first_feature, telling_alert
 from keras_xai.analysis.formatting import percent, short
-from keras_xai.analysis.overview import accuracy_key, first_feature, telling_alert
+from keras_xai.analysis.overview import accuracy_key
 from keras_xai.events import events
 from keras_xai.judgement import Judgement, judge
 from keras_xai.recorded import Recorded, moment

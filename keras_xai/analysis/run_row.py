@@ -6,10 +6,9 @@ import math
 from dataclasses import dataclass
 
 from keras_xai.analysis.overview import accuracy_key
-from keras_xai.events import events
-from keras_xai.judgement import ALARM, QUIET, Judgement, judge, scored
+from keras_xai.analysis.run_facts import starts_of_alarms
+from keras_xai.judgement import ALARM, QUIET, Judgement, judge, not_finite_since, scored
 from keras_xai.recorded import Recorded, moment
-from keras_xai.records import Alert
 from keras_xai.updates import Unit
 
 VERDICTS = {ALARM: "alarm", QUIET: "quiet"}
@@ -22,7 +21,9 @@ class RunRow:
 
     verdict: str  # "alarm", "quiet" or "not watched", as `keras-xai check` says
     reason: str  # its first sentence
-    since: int | None  # the number of the update at which the first alarm was raised, or a part of the watch ended
+    since: (
+        int | None
+    )  # update of the first alarm; else that at which a part of the watch ended, or importance was no longer finite
     moment: str  # the same in words
     guilty: str  # the feature that moved most in the first alarm; of a gradient flag the variable
     score: float | None  # after the burn-in, the one that is the largest multiple of its limit
@@ -69,18 +70,13 @@ def run_row(run: Recorded) -> RunRow:
     )
 
 
-def _alarms(run: Recorded) -> list[Alert]:
-    """Return the first alert of each event that is an alarm."""
-    return [event[0] for event in events(alert for alert in run.alerts if alert.is_alarm)]
-
-
 def _first_alarm(run: Recorded, judgement: Judgement) -> tuple[int | None, str]:
     """Return the update of what came first of a run's alarms, or of the ends of its watch; and what it names."""
     if judgement.status != ALARM:
-        return min((stop.update for stop in run.stops), default=None), ""
-    moves = [(alert.update, next((move.name for move in alert.features), "")) for alert in _alarms(run)]
-    flags = [(flag.since, flag.name) for flag in run.weight_gradients[-1].flags] if judgement.flags else []
-    return min([*moves, *flags], key=lambda alarm: alarm[0], default=(None, ""))
+        breaks = [stop.update for stop in run.stops]
+        not_finite = not_finite_since(run.importance)
+        return min([*breaks, *([] if not_finite is None else [not_finite])], default=None), ""
+    return min(starts_of_alarms(run), key=lambda start: start[0], default=(None, ""))
 
 
 def _highest_score(run: Recorded) -> tuple[float | None, float | None]:

@@ -17,6 +17,7 @@ VIEWS: dict[str, str] = {
     "probe_attributions": "Attributions",
     "importance_drift": "Importance & drift",
     "reliance_gap": "Training rows beside probe",
+    "predictions": "Predictions",
     "mappings": "Mappings",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -125,12 +125,23 @@ class Engine:
         return self._attributions(list(self._passes(x, baseline, target)), target)
 
     def in_parts(
-        self, x: Sequence[Samples], baseline: list[NDArray[Any]], target: NDArray[np.integer[Any]]
+        self,
+        x: Sequence[Samples],
+        baseline: list[NDArray[Any]],
+        target: NDArray[np.integer[Any]],
+        watch: Callable[[NDArray[np.float32]], None] | None = None,
     ) -> Iterator[dict[str, Attribution]]:
-        """The same a chunk at a time, in order: for what is added up and need not be held whole."""
+        """The same a chunk at a time, in order: for what is added up and need not be held whole.
+
+        Args:
+            x, baseline, target: see `__call__`.
+            watch: gets the outputs (n, K) of each chunk, all columns of them.
+        """
         begin = 0
         for part in self._passes(x, baseline, target):
             classes = target[begin : begin + len(part.score)]  # without what fills up the last chunk
+            if watch is not None:
+                watch(joined([part.outputs], len(classes)).reshape(len(classes), -1))
             yield self._attributions([part], classes)
             begin += len(classes)
 

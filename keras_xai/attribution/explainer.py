@@ -20,10 +20,11 @@ from keras_xai.attribution.refined import REFINED_CHUNK, Refined
 from keras_xai.backend import get_backend
 from keras_xai.backend.team import present_team
 from keras_xai.errors import InvalidInput, cause
-from keras_xai.model.dense import DenseOutput, LabelledRegions
+from keras_xai.model.dense import DenseOutput, LabelledRegions, Positions
 from keras_xai.model.fitting import fit_probe
 from keras_xai.model.inputs import broadcast_baseline, check_input_shapes, prepare_inputs
 from keras_xai.model.layers import find_layer, is_channels_first, iter_layers
+from keras_xai.model.positions import PositionLabels
 from keras_xai.model.regions import wanted_classes
 from keras_xai.model.runner import ModelRunner
 from keras_xai.model.samples import Samples
@@ -189,12 +190,13 @@ class ProbeExplainer:
         x = self._x if probe is None else prepare_inputs(self._model, probe.inputs, probe.x)
         return self.engine.runner.outputs(x)
 
-    def row_accuracy(self, probe: Probe | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(B,) of a dense output the share of right positions and the probability of the truth, of the probe or other rows."""
+    def positions(self, probe: Probe | None = None) -> tuple[Positions, PositionLabels | None]:
+        """The answers of a dense output at every position of the probe or of other rows, and their labels; one forward pass."""
         assert self.dense is not None
         rows = self.probe if probe is None else probe
         x = self._x if probe is None else prepare_inputs(self._model, probe.inputs, probe.x)
-        return self.dense.row_accuracy(x, rows.y, self.probe.class_names)
+        labels = self.dense.labels(rows.y, self.probe.class_names)
+        return self.dense.positions(x, labels), labels
 
     def remarks(self, attributions: Mapping[str, Attribution]) -> dict[str, tuple[str, bool]]:
         """By method the sentence where values miss their sum by more than 5 %, and whether those of many samples do."""
@@ -231,9 +233,13 @@ class ProbeExplainer:
             self._placements[id(layer)] = placement
         return self._placements[id(layer)]
 
-    def in_parts(self) -> Iterator[dict[str, Attribution]]:
-        """The same some rows at a time, in order, for what is added up: a large probe's attributions are never all there."""
-        parts = self.engine.in_parts(self._x, self.baseline, self._resolved_target())
+    def in_parts(self, watch: Callable[[NDArray[np.float32]], None] | None = None) -> Iterator[dict[str, Attribution]]:
+        """The same some rows at a time, in order, for what is added up: a large probe's attributions are never all there.
+
+        Args:
+            watch: gets the outputs (n, K) of these rows.
+        """
+        parts = self.engine.in_parts(self._x, self.baseline, self._resolved_target(), watch)
         return (self._with_kind(part) for part in parts)
 
     def _resolved_target(self) -> NDArray[np.int64]:

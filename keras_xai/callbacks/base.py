@@ -127,6 +127,11 @@ class RecordingCallback(IsolatedCallback):
         """Return the samples that the viewer shows, or at least has to know of."""
         return None
 
+    @property
+    def whole_probe(self) -> Probe | None:
+        """The probe on all whose rows an update runs the model; None where it does not."""
+        return None
+
     def common_inputs(self) -> Mapping[str, str]:
         """Return, by name, the text or hash of what all processes of a training must have alike; known after `check`.
 
@@ -165,6 +170,11 @@ class RecordingCallback(IsolatedCallback):
         return ()
 
     # What a subclass uses, beside `note`.
+
+    @property
+    def awaits_predictions(self) -> bool:
+        """True where the predictions of this update are to be recorded by this callback: of all that could, by the first."""
+        return self._session is not None and self._session.awaits_predictions(self)
 
     @property
     def is_complete(self) -> bool:

@@ -43,7 +43,8 @@ class Explain(Stepping):
             (`kx.steps(200)`), or "auto", about 30 times in the whole training, and at the end of each epoch.
         mappings: True adds `ProbeMappings`, and so does a dict of its options.
         gradients: options of `WeightGradients`, such as `include`, `samples_per_epoch`, `thresholds`.
-        attributions: options of `ProbeAttributions`, such as `samples`, `seed`; those of the method where it is a single one.
+        attributions: options of `ProbeAttributions`, such as `samples`, `gallery`, `pinned`; those of the method where it is a
+            single one.
         drift: options of `ImportanceDrift`, such as `rules`, `gap`, `limit`, `per_class`, `burn_in`.
         on_drift: at an alert: "warn", "stop" (and warn), "raise" a `DriftAlarm`, or a function of the `records.Alert`.
         on_flag: at a new flag: "warn", "stop" (and warn), "raise" a `GradientAlarm` or `MappingAlarm`, or a function of the

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from keras_xai.attribution.explainer import ProbeExplainer
 from keras_xai.backend.team import present_team
 from keras_xai.mapping.task import predictions_from_outputs, true_labels
+from keras_xai.model.dense import Positions, means_of_rows
 from keras_xai.model.task import Task
 from keras_xai.probe import Probe
 from keras_xai.probe.gallery import Selection, rows_by_rule
@@ -77,15 +78,15 @@ class GalleryWatch:
         self._believed += np.exp(-loss)
         self._updates += 1
 
-    def __call__(self, update: int, outputs: NDArray[Any] | None) -> ChosenRows:
+    def __call__(self, update: int, outputs: NDArray[Any] | Positions) -> ChosenRows:
         """Choose rows and explain them.
 
         Args:
             update: its number.
-            outputs: (B, K) of the model for the whole probe; None where they are not at hand.
+            outputs: (B, K) of the model for the whole probe; of a dense output its answers at every position.
 
         Cost:
-            A forward pass over the probe where there are no outputs, and the methods' passes over the chosen rows.
+            The methods' passes over the chosen rows.
         """
         of_rows = self._outcomes(outputs)
         loss = of_rows.loss.astype(np.float32).astype(
@@ -100,13 +101,10 @@ class GalleryWatch:
             attributions = self._explainer.explain_rows(self._probe.of_rows(filled), len(rows))
         return ChosenRows(update, self._rule, rows, loss.astype(np.float32), attributions)
 
-    def _outcomes(self, outputs: NDArray[Any] | None) -> RowOutcomes:
-        explainer = self._explainer
-        if explainer.dense is not None:
-            with np.errstate(all="ignore"):
-                right, confidence = explainer.row_accuracy(self._probe)
-                loss = -np.log(np.maximum(confidence, SMALLEST_PROBABILITY))
-            return RowOutcomes(right >= 1, loss)
-        if outputs is None:
-            outputs = explainer.outputs(self._probe)
-        return outcomes(explainer.task, self._probe, outputs)
+    def _outcomes(self, outputs: NDArray[Any] | Positions) -> RowOutcomes:
+        if not isinstance(outputs, Positions):
+            return outcomes(self._explainer.task, self._probe, outputs)
+        with np.errstate(all="ignore"):
+            right, confidence = means_of_rows(outputs)
+            loss = -np.log(np.maximum(confidence, SMALLEST_PROBABILITY))
+        return RowOutcomes(right >= 1, loss)

@@ -17,9 +17,11 @@ from keras_xai.attribution.method import Method, make_method
 from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.gallery_watch import GalleryWatch
 from keras_xai.callbacks.memory import Need, announce_need
+from keras_xai.callbacks.prediction_watch import DensePass, ProbePass
 from keras_xai.callbacks.schedule import Every
-from keras_xai.callbacks.slice_watch import slices_of_outputs, slices_of_positions
+from keras_xai.callbacks.slice_watch import slices_of_figures, slices_of_positions
 from keras_xai.errors import InvalidInput, check_int
+from keras_xai.model.dense import Positions
 from keras_xai.model.fitting import fit_probe
 from keras_xai.probe import Probe
 from keras_xai.probe.gallery import Selection
@@ -47,8 +49,8 @@ class ProbeAttributions(RecordingCallback):
     Maps of images and volumes are written as sums over channels, in 8 bits; those of volumes of more than 2¹⁸ voxels as means
     over boxes of them.
 
-    Where the probe has slices, accuracy and confidence of each of their values are recorded, over the whole probe, and `logs`
-    get `xai_worst_slice`, the accuracy of the worst.
+    Where the probe has slices, accuracy and confidence of each of their values are recorded, over the whole probe, with all
+    its predictions, and `logs` get `xai_worst_slice`, the accuracy of the worst.
 
     Args:
         log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
@@ -208,17 +210,42 @@ class ProbeAttributions(RecordingCallback):
                 self.warn(text)
             else:
                 self.note(text)
-        records = [self._as_recorded(record, update) for record in attributions.values()]
-        outputs = self._outputs_of_probe()
-        return [*self._late_gallery(), *records, *self._chosen(update, outputs), *self._slices(update, logs, outputs)]
+        explained = [self._as_recorded(record, update) for record in attributions.values()]
+        records: list[Record] = [*self._late_gallery(), *explained]
+        return [*records, *self._of_whole_probe(update, logs)] if self._runs_whole_probe else records
 
-    def _outputs_of_probe(self) -> NDArray[Any] | None:
-        """Return the outputs (B, K) for the whole probe where something looks at them; None of a dense output."""
-        assert self._explainer is not None
-        is_needed = self._watch is not None or self._looks_at_slices
-        return self._explainer.outputs(self.probe) if is_needed and self._explainer.dense is None else None
+    @property
+    def whole_probe(self) -> Probe | None:
+        return self.probe if self._runs_whole_probe else None
 
-    def _chosen(self, update: int, outputs: NDArray[Any] | None) -> list[Record]:
+    @property
+    def _runs_whole_probe(self) -> bool:
+        """True where the gallery's rule or the slices need the model's outputs for all rows."""
+        return self._watch is not None or self._looks_at_slices
+
+    def _of_whole_probe(self, update: int, logs: dict[str, Any]) -> list[Record]:
+        """Return what one forward pass over the probe tells: the rows of the gallery's rule, accuracy by slice, predictions."""
+        explainer, looks = self._explainer, self._looks_at_slices
+        assert explainer is not None
+        outputs: NDArray[Any] | Positions
+        rows: ProbePass | DensePass
+        slices: Slices | None = None
+        if explainer.dense is None:
+            outputs = explainer.outputs(self.probe)
+            rows = ProbePass(self.probe, explainer.task)
+            rows.add(outputs)
+            slices = slices_of_figures(update, self.probe, rows.figures) if looks else None
+        else:
+            rows = DensePass(explainer, self.probe)
+            outputs = rows.positions
+            slices = slices_of_positions(update, self.probe, outputs) if looks else None
+        predictions = rows.record(update) if self.awaits_predictions else None
+        if slices is not None:
+            self.log_figures(logs, self.slice_figures(self.probe, [slices]))
+        of_rows = [record for record in (slices, predictions) if record is not None]
+        return [*self._chosen(update, outputs), *of_rows]
+
+    def _chosen(self, update: int, outputs: NDArray[Any] | Positions) -> list[Record]:
         """Return the rows that the gallery's rule chooses now, and their inputs where they are not written yet."""
         if self._watch is None:
             return []
@@ -244,18 +271,6 @@ class ProbeAttributions(RecordingCallback):
             if getattr(member, "name", "") in RUN_THE_WHOLE_PROBE and getattr(member, "probe", self.probe).slices:
                 return False
         return True
-
-    def _slices(self, update: int, logs: dict[str, Any], outputs: NDArray[Any] | None) -> list[Slices]:
-        """Return accuracy by slice over the whole probe, of which the gallery is a part."""
-        if not self._looks_at_slices:
-            return []
-        assert self._explainer is not None
-        if outputs is not None:
-            records = [slices_of_outputs(update, self.probe, self._explainer.task, outputs)]
-        else:
-            records = [slices_of_positions(update, self.probe, self._explainer)]
-        self.log_figures(logs, self.slice_figures(self.probe, records))
-        return records
 
     def _late_gallery(self) -> list[Record]:
         """Return the gallery once more, where it was written before the model was built, which decides what labels mean."""

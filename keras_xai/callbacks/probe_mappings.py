@@ -18,11 +18,11 @@ from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.first_warning import warn_in_first_process
 from keras_xai.callbacks.memory import Need, announce_need
 from keras_xai.callbacks.model_parts import ModelParts
+from keras_xai.callbacks.prediction_watch import dense_predictions, why_not_recorded
 from keras_xai.callbacks.response import Response, check_response, common_response, respond
 from keras_xai.callbacks.schedule import Every
-from keras_xai.callbacks.slice_watch import slice_readout, slice_targets, slices_of_predictions
+from keras_xai.callbacks.slice_watch import slice_readout, slice_targets, slices_of_figures, slices_of_positions
 from keras_xai.callbacks.stored_rows import MeanConfidence
-from keras_xai.drift.slices import accuracy_by_slice
 from keras_xai.errors import InvalidInput, MappingAlarm, cause, check_int, unknown
 from keras_xai.mapping.decision import Target, linear_probes
 from keras_xai.mapping.features import decomposition_of, features, restored
@@ -31,15 +31,15 @@ from keras_xai.mapping.gram import GramDecomposition, single_threaded_blas
 from keras_xai.mapping.predictions import Predictions
 from keras_xai.mapping.reading import Reader, Reading, constant_by_design, remarks
 from keras_xai.mapping.result import result
+from keras_xai.mapping.row_predictions import RowFigures, predictions_of_rows
 from keras_xai.mapping.surrogate import Columns, linear, pooled_inputs, svm
 from keras_xai.mapping.task import ProbeTask
-from keras_xai.model.dense import means_of_rows
 from keras_xai.model.fitting import fit_probe
 from keras_xai.model.inputs import check_input_shapes, prepare_inputs
 from keras_xai.outputs.dense import Dense
 from keras_xai.outputs.words import unit_word
 from keras_xai.probe import Probe
-from keras_xai.records import Decision, Flag, Mappings, Result, SliceReadout, Slices, Surrogate
+from keras_xai.records import Decision, Flag, Mappings, ProbePredictions, Result, SliceReadout, Slices, Surrogate
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 
@@ -214,6 +214,7 @@ class ProbeMappings(RecordingCallback):
         assert reader.runner.task is not None
         self._task = ProbeTask(reader.runner.task, probe, reader.region_label)
         self._note_regions(self._task)
+        self.note(why_not_recorded(probe, reader.runner.task))
         columns = pooled_inputs(probe) if self.surrogates else None
         if columns is not None:
             self._columns = Columns.of(*columns)
@@ -255,6 +256,10 @@ class ProbeMappings(RecordingCallback):
     def rows_per_update(self) -> float:
         return self.probe.size / 3  # a forward pass
 
+    @property
+    def whole_probe(self) -> Probe:
+        return self.probe
+
     def run_identity(self) -> Mapping[str, Any]:
         if self._reader is None:
             return {}
@@ -287,11 +292,11 @@ class ProbeMappings(RecordingCallback):
         self._layers = last.features.layers  # kept, since a model that was saved and loaded has other paths
 
     def record_update(self, update: int, logs: dict[str, Any]) -> Iterable[Record]:
-        record, slices = self._recorded_mappings(update, logs)
+        record, *others = self._recorded_mappings(update, logs)
         self._new_flags = [flag for flag in record.flags if (flag.name, flag.kind) not in self._active_flags]
         self._active_flags = frozenset((flag.name, flag.kind) for flag in record.flags)
         self._record = self.stamped(record)
-        records: list[Record] = [record] if slices is None else [record, slices]
+        records: list[Record] = [record, *(other for other in others if other is not None)]
         records += self._suspects(update, record)
         self.log_figures(logs, {**self._figures, **self.slice_figures(self.probe, records)})
         return records
@@ -324,7 +329,9 @@ class ProbeMappings(RecordingCallback):
 
     # One epoch.
 
-    def _recorded_mappings(self, update: int, logs: Mapping[str, Any]) -> tuple[Mappings, Slices | None]:
+    def _recorded_mappings(
+        self, update: int, logs: Mapping[str, Any]
+    ) -> tuple[Mappings, Slices | None, ProbePredictions | None]:
         assert self._reader is not None
         assert self._task is not None
         reader, task = self._reader, self._task
@@ -355,6 +362,7 @@ class ProbeMappings(RecordingCallback):
             if readout is not None:
                 slices = self._slices(update, predictions, reading, task)
                 slices = dataclasses.replace(slices, readout=readout)
+            recorded = self._predictions(update, predictions, reading, task) if self.awaits_predictions else None
         r2 = decision.surrogates["linear"].r2 if "linear" in decision.surrogates else math.nan
         inference_gap, memory_gap = self._gaps(logs, outcome)
         constant_layers = constant_by_design(reader, reading)
@@ -370,13 +378,25 @@ class ProbeMappings(RecordingCallback):
         self._previous, self._last_prediction = decompositions, predictions.prediction
         self._earliest = decompositions if self._earliest is None else self._earliest
         record = Mappings(update, representation, decision, outcome, flags, notes, self._flags.thresholds)
-        return record, slices
+        return record, slices, recorded
+
+    def _predictions(
+        self, update: int, predictions: Predictions, reading: Reading, task: ProbeTask
+    ) -> ProbePredictions | None:
+        """Return the record of the predictions; None where none of a dense output can be counted."""
+        assert self._reader is not None
+        runner, probe = self._reader.runner, self.probe
+        assert runner.task is not None
+        if reading.positions is None or runner.dense is None:
+            return predictions_of_rows(update, RowFigures.of(predictions, task.label), task.label, probe, runner.task)
+        labels = runner.dense.labels(probe.y, probe.class_names)
+        return dense_predictions(update, reading.positions, labels, probe, runner.task)
 
     def _slices(self, update: int, predictions: Predictions, reading: Reading, task: ProbeTask) -> Slices:
         """Return accuracy and confidence by slice; of a dense output of each row the means over its positions."""
         if reading.positions is None:
-            return slices_of_predictions(update, self.probe, predictions, task.label)
-        return accuracy_by_slice(update, self.probe.slices, *means_of_rows(reading.positions))
+            return slices_of_figures(update, self.probe, RowFigures.of(predictions, task.label))
+        return slices_of_positions(update, self.probe, reading.positions)
 
     def _gaps(self, logs: Mapping[str, Any], outcome: Result) -> tuple[float, HeldOutGap | None]:
         """Return two gaps to the training metric, of the probe's accuracy and of that of held-out rows.

@@ -23,7 +23,7 @@ from keras_xai.callbacks.step_counter import StepCounter
 from keras_xai.callbacks.stored_rows import StoredRows
 from keras_xai.loop_params import LoopParams
 from keras_xai.probe import Probe
-from keras_xai.records import Epoch, Slices, Stop
+from keras_xai.records import Epoch, ProbePredictions, Slices, Stop
 from keras_xai.running import is_running
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
@@ -50,6 +50,10 @@ class Member(Protocol):
 
     def rows_per_update(self) -> float:
         """Return how many rows an update passes through the model, forwards and backwards."""
+
+    @property
+    def whole_probe(self) -> Probe | None:
+        """The probe on all whose rows an update runs the model; None where it does not."""
 
 
 @dataclass
@@ -108,6 +112,7 @@ class RunSession:
         self.slices: Slices | None = None
         self.counter: StepCounter | None = None
         self._slices_are_written = True
+        self._predicted: int | None = None  # the number of the last update whose predictions are written
         self._members: list[Member] = []
         self._schedules: list[Schedule] = []
         self._batch = -1  # that was announced last
@@ -391,6 +396,9 @@ class RunSession:
         if not self.has_begun:
             raise RuntimeError("a record before the first epoch began")
         others = [record for record in map(self.stamped, records) if not self._holds_back(record)]
+        for record in others:
+            if isinstance(record, ProbePredictions):
+                self._predicted = record.update
         # Of one that is not the chief the records are computed all the same, since replicas run in step.
         if self._writer is not None:
             self._writer.write(others)
@@ -409,6 +417,18 @@ class RunSession:
         if self.slices is not None and not self._slices_are_written and self._writer is not None:
             self._writer.write([self.slices])
         self._slices_are_written = True
+
+    def awaits_predictions(self, member: Member) -> bool:
+        """Return True where nobody has written the predictions of the present update, and they are for a member to write.
+
+        Of several probes it is the one with the most rows; of those that run the model on it the first at an update.
+        """
+        probe = member.whole_probe
+        if probe is None or self._predicted == self.number:
+            return False
+        probes = [other.whole_probe for other in self._members]
+        largest = max((other for other in probes if other is not None), key=lambda other: other.size, default=probe)
+        return probe.hash == largest.hash
 
     def flush(self) -> None:
         """Hand all records to the operating system."""

@@ -15,6 +15,7 @@ from keras_xai.figures import (
     importance_drift,
     mappings,
     overview,
+    predictions,
     probe_attributions,
     reliance_gap,
     slices,
@@ -30,6 +31,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "probe_attributions": probe_attributions.figure,
     "importance_drift": importance_drift.figure,
     "reliance_gap": reliance_gap.figure,
+    "predictions": predictions.figure,
     "mappings": mappings.figure,
     "slices": slices.figure,
 }
@@ -47,6 +49,7 @@ PANELS: dict[str, Callable[..., Figure]] = {
     "gap_shares": reliance_gap.gap_shares,
     "gap_evidence": reliance_gap.gap_evidence,
     "gap_z": reliance_gap.gap_z,
+    **predictions.PANELS,
     **mappings.PANELS,
     **slices.PANELS,
 }

@@ -15,13 +15,10 @@ from keras_xai.analysis.formatting import percent, short
 from keras_xai.analysis.mappings import (
     aligned_coordinates,
     at_epoch,
-    confusion_counts,
     has_prediction,
     layer_index,
     layers,
     mapping_health,
-    most_confused,
-    reliability_bins,
     samples_until,
 )
 from keras_xai.analysis.outputs import class_name
@@ -67,13 +64,13 @@ READING_LETTERS = 72  # of the first line above a panel, at most
 
 READING = {
     "layer_map": (
-        "Where the samples lie in a layer",
+        "Samples in a layer (principal components)",
         "Near is alike to this layer; tails come from the last five epochs. Every epoch is turned towards the reference, so that "
         "only the training moves a point.",
     ),
     "layer_stability": (
-        "Which layers still learn",
-        "1 − likeness (CKA) to the record before: dark moves, pale stands still.",
+        "Change of the representation (1 − linear CKA)",
+        "1 − CKA to the record before: dark still learns, pale stands still.",
     ),
     "layer_dead": (
         "Dead units",
@@ -83,40 +80,39 @@ READING = {
         "Saturated units",
         "Share of activations in a flat part of their function, where no gradient flows.",
     ),
-    "layer_participation": ("Directions in use", "How many directions share a layer's variance; falling is narrowing."),
+    "layer_participation": (
+        "Participation ratio",
+        "How many directions share a layer's variance; falling is narrowing.",
+    ),
     "layer_spread": (
-        "Difference between samples",
+        "Variance between samples",
         "Share of a layer's power that differs from sample to sample; 0 tells nothing apart.",
     ),
     "layer_likeness": (
-        "Which layers are alike",
+        "Similarity of the layers (linear CKA)",
         "CKA between layers at this epoch: 1 is the same up to a rotation, 0 unrelated.",
     ),
     "readability": (
-        "Where the decision can be read",
-        "Accuracy of a linear probe of the layer, each sample left out; the scale begins at chance.",
+        "Linear probes of the layers",
+        "Accuracy with which a linear probe reads the decision from a layer, each sample left out; the scale begins at chance.",
     ),
     "surrogates": (
-        "How simple the model still is",
+        "Fidelity of the surrogates",
         "R² of a linear regression that stands for the model, beside the accuracy: falling together with held-out accuracy is "
         "memorising.",
     ),
     "surrogate_coefficients": (
-        "What the linear surrogate uses",
+        "Coefficients of the linear surrogate",
         "Effect of a feature on each class, per standard deviation: orange speaks for it, blue against.",
     ),
     "data_map": (
-        "Easy, hard and suspicious samples",
-        "Top left is learned at once; right wavers; bottom left is never believed: look at these labels.",
+        "Dataset cartography",
+        "Confidence in the label against its variability. Top left is easy; right is ambiguous; bottom left is hard or "
+        "mislabelled.",
     ),
     "trajectories": (
-        "The least believed samples",
+        "Training dynamics of the hardest samples",
         "Probability of the label over epochs; rising late in training is learning by heart.",
-    ),
-    "confusion": ("What is taken for what", "Rows are true classes, columns predicted ones; share of the row."),
-    "reliability": (
-        "Whether it is as right as it is sure",
-        "Below the diagonal is too sure. The error beside the one that chance alone makes of so few samples.",
     ),
 }
 
@@ -150,11 +146,6 @@ def _panel(
     if run.unit == "step":
         reading = reading.replace("epoch", "update").replace("Epoch", "Update")
     return chart(look, data, meta={"title": title, "reading": reading, **(meta or {})}, **layout)
-
-
-def _result_at(run: Recorded, epoch: int | None) -> Result | None:
-    records = run.mappings
-    return records[at_epoch(records, epoch)].result if records else None
 
 
 # Data → features.
@@ -610,71 +601,6 @@ def trajectories(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None,
     return named_axes(look, panel, y="confidence", x_column=run.unit)
 
 
-def confusion(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
-    """Draw true against predicted classes at one epoch; of many classes those that are most often confused."""
-    result = _result_at(run, epoch)
-    if result is None or result.answer != "class" or result.label is None or not has_prediction(result).any():
-        return _panel(look, run, "confusion", [])
-    classes = most_confused(result)
-    counts, share = confusion_counts(result, classes)
-    names = texts([class_name(run, int(k)) for k in classes], CLASS_LETTERS)
-    words = []
-    for true, row in zip(names, counts.tolist(), strict=True):
-        words.append([f"{true} read as {read}: {n}" for read, n in zip(names, row, strict=True)])
-    hover = {"customdata": words, "hovertemplate": "%{customdata} (%{z:.0%})<extra></extra>"}
-    return _panel(
-        look,
-        run,
-        "confusion",
-        **_square(look, share, names, names, left_margin(names, 120), hover),
-        meta={"scale": {"map": "sequential", "low": "0 %", "high": "100 %"}},
-    )
-
-
-def reliability(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:
-    """Draw accuracy against certainty at one epoch, in ten bins of equal width; a dot's area is the number of samples."""
-    result = _result_at(run, epoch)
-    if result is None or result.correct is None or result.answer != "class" or not np.isfinite(result.certainty).all():
-        return _panel(look, run, "reliability", [])
-    bins = reliability_bins(result)
-    sizes = (22 * np.sqrt(bins.samples / bins.samples.max())).tolist()
-    dots = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": bins.certainty.tolist(),
-        "y": bins.accuracy.tolist(),
-        "line": {"color": look.run_colour, "width": 1.5},
-        "marker": {"size": sizes, "color": look.run_colour},
-        "text": [f"{n} samples" for n in bins.samples.tolist()],
-        "hovertemplate": "sure %{x:.0%}, right %{y:.0%}, %{text}<extra></extra>",
-    }
-    panel = _panel(
-        look,
-        run,
-        "reliability",
-        [dots],
-        xaxis=axis(look, range=[-0.03, 1.03], tickformat=".0%", nticks=5, showgrid=False),
-        yaxis=axis(look, range=[-0.03, 1.03], tickformat=".0%", nticks=5),
-        hovermode="closest",
-    )
-    dashed = {"color": look["text-3"], "width": 1, "dash": "4px,3px"}
-    panel["layout"]["shapes"].append({"type": "line", "x0": 0, "y0": 0, "x1": 1, "y1": 1, "line": dashed})
-    panel["layout"]["annotations"].append(
-        {
-            "xref": "paper",
-            "yref": "paper",
-            "x": 0.02,
-            "y": 0.98,
-            "xanchor": "left",
-            "yanchor": "top",
-            "showarrow": False,
-            "text": f"error {short(result.ece)}, by chance {short(result.ece_floor)}",
-            "font": {"color": look["text-2"]},
-        }
-    )
-    return panel
-
-
 PANELS: dict[str, Callable[..., Figure]] = {
     "layer_map": layer_map,
     "layer_stability": layer_stability,
@@ -688,8 +614,6 @@ PANELS: dict[str, Callable[..., Figure]] = {
     "surrogate_coefficients": surrogate_coefficients,
     "data_map": data_map,
     "trajectories": trajectories,
-    "confusion": confusion,
-    "reliability": reliability,
 }
 # Panels that the whole figure leaves out: dead units and directions in use show nearly the same.
 OMITTED_PANELS = ("layer_saturation", "layer_spread")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_xai.analysis.formatting import short
-from keras_xai.figures.theme import Figure, Look
+from keras_xai.figures.theme import Figure, Look, shortest
 
 TITLE_WIDTH = 15  # pixels beside a value axis
 TITLE_SIZE = 11
@@ -35,9 +35,9 @@ def tabulated(
 
 
 def _cell(value: Any) -> Any:
-    """Return a number as Python's; of 32 bits the shortest decimal one that is read back as the same: 0.1, not 0.10000000149."""
-    if isinstance(value, np.floating) and np.float32(value) == value:
-        return float(str(np.float32(value)))
+    """Return a number as Python's, in its shortest form."""
+    if isinstance(value, np.floating):
+        return shortest(float(value))
     return value.item() if isinstance(value, np.generic) else value
 
 

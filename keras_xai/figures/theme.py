@@ -125,11 +125,20 @@ def packed(values: ArrayLike, dtype: str = "f4") -> dict[str, str]:
 
 
 def numbers(values: ArrayLike) -> list[float | None]:
-    """Return a series as numbers in full, of 32 bits in their shortest form; None, a gap in a line, where it is not finite."""
-    array = np.asarray(values)
-    if array.dtype == np.float32:
-        return [float(str(v)) if np.isfinite(v) else None for v in array]
-    return [float(v) if np.isfinite(v) else None for v in np.asarray(values, np.float64)]
+    """Return a series as numbers in full; None, a gap in a line, where it is not finite."""
+    return [shortest(v) if np.isfinite(v) else None for v in np.asarray(values, np.float64)]
+
+
+def shortest(value: float) -> float:
+    """Return a number; of 32 bits the shortest decimal one that is read back as the same.
+
+    Example:
+        >>> shortest(float(np.float32(0.1))), shortest(1 / 3)
+        (0.1, 0.3333333333333333)
+    """
+    with np.errstate(over="ignore"):
+        narrow = np.float32(value)
+    return float(str(narrow)) if float(narrow) == value else float(value)
 
 
 def chart(look: Look, data: list[dict[str, Any]], **layout: Any) -> Figure:

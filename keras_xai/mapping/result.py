@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.mapping.calibration import calibration_error, calibration_floor
+from keras_xai.calibration import calibration_error, calibration_floor
 from keras_xai.mapping.predictions import Predictions
 from keras_xai.model.dense import Positions, means_of_rows
 from keras_xai.records import Result
@@ -131,24 +131,6 @@ class Accuracy(NamedTuple):
             ece_floor=calibration_floor(certainty[few]) * (len(few) / len(certainty)) ** 0.5,
             held_out_accuracy=held_out_accuracy,
         )
-
-
-class RowAccuracy(NamedTuple):
-    """Correctness and confidence of each row; NaN where they are not known."""
-
-    right: Array  # (B) 1 or 0; of several labels a row the share that is right
-    confidence: Array  # (B) probability of the truth, of several labels the mean
-
-    @classmethod
-    def of(cls, predictions: Predictions, label: NDArray[Any] | None) -> RowAccuracy:
-        """Return them for predictions that have probabilities, and labels."""
-        if predictions.probabilities is None or label is None:
-            unknown = np.full(len(predictions.logits), np.nan)
-            return cls(unknown, unknown)
-        certainty, correct, confidence = _pairs(predictions, predictions.probabilities, label)
-        assert correct is not None
-        right = np.where(np.isfinite(certainty), correct, np.nan)
-        return cls(right.mean(1), confidence.mean(1))
 
 
 def _pairs(

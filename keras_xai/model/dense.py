@@ -338,13 +338,6 @@ class DenseOutput:
         right = ops.cast(ops.equal(top, truth), "float32")
         return _Chunk([top, certainty, true, right, *columns], masks)
 
-    def row_accuracy(
-        self, x: Sequence[Samples], y: NDArray[Any] | None, names: Sequence[str] | None = None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(B,) the share of each row's positions that is right, and the mean probability of the truth; NaN without labels."""
-        labels = self.labels(y, names)
-        return means_of_rows(self.positions(x, labels))
-
     # Boxes.
 
     def _box(

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_xai.analysis.formatting import count, percent, short
-from keras_xai.analysis.overview import accuracy_key
-from keras_xai.analysis.run_facts import starts_of_alarms
-from keras_xai.judgement import ALARM, QUIET, STATUS_WORDS, UNWATCHED, judge, not_finite_since
+from keras_xai.analysis.run_row import run_row
+from keras_xai.judgement import ALARM, QUIET, STATUS_WORDS, UNWATCHED, judge
 from keras_xai.run import Run
 from keras_xai.updates import UPDATES, named
 
@@ -56,7 +55,7 @@ def _row(node: str, name: str, run: Run) -> RunRow:
     alarms = len(judgement.alarms)
     note = f"{alarms} alarms" if alarms > 1 else ""
     try:
-        cells = _cells(run, judgement.status)
+        cells = _cells(run)
     except Exception:  # its section says why; the verdict stands
         cells = {}
     empty = dict.fromkeys(("since", "feature", "metric", "loss", "score", "flags", "updates"), Cell())
@@ -64,56 +63,34 @@ def _row(node: str, name: str, run: Run) -> RunRow:
     return RunRow(name=name, node=node, status=judgement.status, verdict=verdict, **{**empty, **cells})
 
 
-def _cells(run: Run, status: int) -> dict[str, Cell]:
-    since, feature = _since_and_feature(run, status)
-    key = accuracy_key(run)
-    logs = {name for record in run.history for name in record.logs}
-    losses = [name for name in ("val_loss", "loss") if name in logs]
+def _cells(run: Run) -> dict[str, Cell]:
+    """Return the cells of a run as the tab's table of runs has them."""
+    row = run_row(run)
+    since = Cell() if row.since is None else Cell(named(row.unit, row.since), row.since)
     return {
         "since": since,
-        "feature": feature,
-        "metric": Cell() if key is None or "loss" in key else _last_log(run, key),
-        "loss": _last_log(run, losses[0]) if losses else Cell(),
-        "score": _highest_score(run),
+        "feature": Cell(row.guilty, row.guilty, _others(run, row.guilty)),
+        "metric": _metric(row.metric_name, row.metric),
+        "loss": _metric("loss", row.loss),
+        "score": Cell() if row.score is None else Cell(f"{row.score:.1f}", row.score, f"of {row.limit:g}"),
         "flags": _flags(run),
-        "updates": Cell(f"{len(run.updates):,}", len(run.updates), UPDATES[run.unit]),
+        "updates": Cell(f"{row.updates:,}", row.updates, UPDATES[row.unit]),
     }
 
 
-def _since_and_feature(run: Run, status: int) -> tuple[Cell, Cell]:
-    """Return the update of a run's first alarm, and the feature that it names; else the update at which its watch broke."""
-    if status != ALARM:
-        breaks = [stop.update for stop in run.stops]
-        not_finite = not_finite_since(run.importance)
-        if not_finite is not None:
-            breaks.append(not_finite)
-        return (_moment(run, min(breaks)) if breaks else Cell()), Cell()
+def _others(run: Run, feature: str) -> str:
+    """Return how many other features and variables the alarms and flags of a run name, in words."""
     alarms = [alert for alert in run.alerts if alert.is_alarm]
-    starts = starts_of_alarms(run)
-    since, feature = min(starts, key=lambda start: start[0])
-    names = {name for _, name in starts} | {move.name for alert in alarms for move in alert.features}
+    names = {move.name for alert in alarms for move in alert.features} | {flag.name for flag in run.flags}
     others = len(names - {feature})
-    note = f"and {count(others, 'other')}" if others and feature else ""
-    return _moment(run, since), Cell(feature, feature, note)
+    return f"and {count(others, 'other')}" if others and feature else ""
 
 
-def _moment(run: Run, update: int) -> Cell:
-    return Cell(named(run.unit, update), update)
-
-
-def _last_log(run: Run, key: str) -> Cell:
-    value = next(float(record.logs[key]) for record in reversed(run.history) if key in record.logs)
+def _metric(key: str, value: float | None) -> Cell:
+    if value is None:
+        return Cell()
     text = percent(value) if "acc" in key else short(value)
     return Cell(text if math.isfinite(value) else "NaN", value if math.isfinite(value) else math.inf, key)
-
-
-def _highest_score(run: Run) -> Cell:
-    sources = [source for source in (run.importance, run.importance_live) if source is not None]
-    scores = [(float(score), source.limit) for source in sources for score in source.score if math.isfinite(score)]
-    if not scores:
-        return Cell()
-    highest, limit = max(scores)
-    return Cell(f"{highest:.1f}", highest, f"of {limit:g}")
 
 
 def _flags(run: Run) -> Cell:

@@ -34,6 +34,7 @@ from keras_xai.plugin.framing import dumps, framed
 from keras_xai.plugin.latest import Latest
 from keras_xai.plugin.listing import ListedRun, absolute, list_runs, reason
 from keras_xai.plugin.notebook import notebook_line
+from keras_xai.plugin.prediction_payload import predictions
 from keras_xai.plugin.protos import protos
 from keras_xai.plugin.static_files import files, plotly, plotly_partial, version
 from keras_xai.plugin.workarounds.nagle import without_delay
@@ -65,7 +66,7 @@ READ_FOR_CARD = ("history", "alerts", "flags", "stops", "probe_described")
 READ_FOR_RUN = ("probe", "weight_gradients", "importance", "importance_live", "data_score", "chosen_rows")
 # Options of a panel that a request may give, as text and as whole numbers.
 TEXT_OPTIONS = ("source", "statistic", "variable", "method", "by", "layer")
-NUMBER_OPTIONS = ("epoch", "sample")
+NUMBER_OPTIONS = ("epoch", "sample", "label")
 MAX_ROWS = 5000  # of a panel that a request may choose
 COMPACT = {"compact": True, "kernels_only": True, "labels": 16}
 
@@ -131,6 +132,7 @@ class Plugin(base_plugin.TBPlugin):
             "film": self.film,
             "clusters": self.clusters,
             "mapping": self.mapping,
+            "predictions": self.predictions,
             "notebook": self.notebook,
             "theme": self.theme,
             "plotly.min.js": self.plotly,
@@ -336,6 +338,11 @@ class Plugin(base_plugin.TBPlugin):
     def mapping(self, request: Request) -> Response:
         _, run = self._run(request)
         return _bytes(request, payload.mapping(run, request.args.get("layer")))
+
+    @route
+    def predictions(self, request: Request) -> Response:
+        _, run = self._run(request)
+        return _bytes(request, predictions(run, _integer(request, "epoch")))
 
     def _thumbnails_of(self, run: Run, method: str, epoch: int, part: int) -> Any:
         """Return the thumbnails of one input's maps at one epoch; None where it has none."""

@@ -28,6 +28,7 @@ from keras_xai.records import (
     Mappings,
     Note,
     Outputs,
+    Predictions,
     Quantity,
     Reliance,
     RelianceGap,
@@ -52,6 +53,7 @@ from keras_xai.summary.codec import (
     gradients,
     importance,
     mappings,
+    predictions,
     probe,
     provenance,
     reliance,
@@ -523,6 +525,17 @@ class Log:
             self._decoded(slices.GAPS, of_group, slices.decode_gaps),
             self._decoded(slices.READOUT, of_group, slices.decode_readout),
         )
+
+    # Predictions for the probe.
+
+    @functools.cached_property
+    def predictions(self) -> Predictions | None:
+        """Predictions for the rows of the probe over updates, a `records.Predictions`; None where none were recorded.
+
+        Those with the last one's shapes, as `Explain`, `ImportanceDrift` and `ProbeMappings` write them.
+        """
+        records = self._decoded(predictions.TAG, predictions.Constants.of, predictions.decode)
+        return Predictions.of(self._of_one_shape(predictions.TAG, records, predictions.shape))
 
     # Continuing a run.
 

@@ -26,6 +26,7 @@ BLOB_KINDS = (
     PluginData.SLICES,
     PluginData.CHOSEN_ROWS,
     PluginData.STORED_SAMPLES,
+    PluginData.PREDICTIONS,
 )
 
 

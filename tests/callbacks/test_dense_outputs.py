@@ -38,6 +38,12 @@ def is_watched(tmp_path):
     np.testing.assert_allclose(result.confidence, truth.mean((1, 2)), rtol=1e-4)
     np.testing.assert_allclose(result.certainty, prediction.max(-1).mean((1, 2)), rtol=1e-4)
     np.testing.assert_allclose(run.slices[-1].accuracy, [right[::2].mean(), right[1::2].mean()], rtol=1e-5)
+    counts = run.predictions.records[-1].counts
+    pairs, times = np.unique(np.stack([y[:24].ravel(), prediction.argmax(-1).ravel()], 1), axis=0, return_counts=True)
+    np.testing.assert_array_equal(counts.cells[:, 1:], np.column_stack([pairs, times]))
+    np.testing.assert_allclose(run.predictions.accuracy[-1], accuracy, rtol=1e-5)
+    np.testing.assert_allclose(run.predictions.right[-1], right.mean((1, 2)), rtol=1e-5)
+    np.testing.assert_array_equal(run.predictions.updates, [0, 1])
     foreground = np.where(y[:24].any((1, 2)), y[:24].max((1, 2)), 0)
     np.testing.assert_array_equal(result.label, foreground)
     np.testing.assert_array_equal(run.outputs("saliency").target[-1], run.probe.classes)
@@ -71,6 +77,8 @@ def test_tags_are_counted_where_the_model_does_not_mask(tmp_path):
     inside = x[:16] > 0
     right = model.predict(x[:16], verbose=0).argmax(-1) == y[:16]
     np.testing.assert_allclose(result.accuracy, right[inside].mean(), rtol=1e-5)
+    counts = kx.load(tmp_path)["."].predictions.records[-1].counts
+    assert (counts.total, counts.certainty_bins[:, 2].sum()) == (inside.sum(), right[inside].sum())
 
 
 def test_without_a_description_fit_says_which_line_is_missing(tmp_path):

@@ -10,7 +10,8 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 import keras_xai as kx
-from keras_xai.callbacks.slice_watch import slices_of_outputs
+from keras_xai.callbacks.prediction_watch import ProbePass
+from keras_xai.callbacks.slice_watch import slices_of_figures
 from keras_xai.drift.reliance_gap import Evidence, reliance_gap
 from keras_xai.model.task import decide
 from keras_xai.slice_accuracy import largest_gap, worst_slice
@@ -40,6 +41,14 @@ def probe(y=Y, **slices):
 
 def fit(watched, *callbacks, epochs=2, y=Y):
     return watched.fit(X, y, epochs=epochs, batch_size=32, verbose=0, callbacks=list(callbacks)).history
+
+
+def slices_of_outputs(update, rows, task, outputs):
+    """The record of outputs (B, K) that come in two parts."""
+    passed = ProbePass(rows, task)
+    for part in np.split(outputs, [40]):
+        passed.add(part)
+    return slices_of_figures(update, rows, passed.figures)
 
 
 def slices_in(log_dir):

@@ -296,7 +296,7 @@ def test_a_long_run_costs_few_marks():
     marks = panel["data"][3:]
     assert [trace["x"] for trace in marks] == [[0, 91, 182, 272, 363, 454, 545, 636, 727, 817, 908, 999]] * 3
     assert [trace["text"][0] for trace in marks] == ["rank 1, 50\u00a0%", "rank 2, 30\u00a0%", "rank 3, 20\u00a0%"]
-    assert panel["layout"]["meta"] == {"anchors": 12}
+    assert panel["layout"]["meta"]["anchors"] == 12
 
 
 def test_alerts_that_would_touch_are_one_mark():

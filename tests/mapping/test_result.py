@@ -11,7 +11,7 @@ from scipy.special import softmax as reference_softmax
 from sklearn.linear_model import Ridge
 from sklearn.metrics import confusion_matrix
 
-from keras_xai.mapping.calibration import calibration_error, calibration_floor
+from keras_xai.calibration import calibration_error, calibration_floor
 from keras_xai.mapping.decision import Target, linear_probes
 from keras_xai.mapping.gram import GramDecomposition
 from keras_xai.mapping.predictions import predictions_of

@@ -2,7 +2,15 @@
 
 import re
 
-VIEWS = ("Overview", "Weight gradients", "Attributions", "Importance & drift", "Training rows beside probe", "Mappings")
+VIEWS = (
+    "Overview",
+    "Weight gradients",
+    "Attributions",
+    "Importance & drift",
+    "Training rows beside probe",
+    "Predictions",
+    "Mappings",
+)
 FRAME = "iframe[src*='name=keras_xai']"
 SECOND = 1000
 # A visitor who has seen the tour; a frame of no origin has no storage.

@@ -83,8 +83,8 @@ def picture(tab):
 
 def test_the_map_moves_with_the_slider(tab):
     """Another epoch, another layer or another colouring is another picture; the panels stand below."""
-    tab.frame.get_by_role("heading", name="Where the samples lie in head/hidden").wait_for()
-    tab.drawn(10)
+    tab.frame.get_by_role("heading", name="Samples in head/hidden (principal components)").wait_for()
+    tab.drawn(8)
     seen = {picture(tab)}
     for step in (
         lambda: tab.key("Home"),
@@ -95,7 +95,7 @@ def test_the_map_moves_with_the_slider(tab):
         tab.page.wait_for_timeout(300)
         seen.add(picture(tab))
     tab.frame.get_by_label("Layer", exact=True).select_option("stem/conv")
-    tab.frame.get_by_role("heading", name="Where the samples lie in stem/conv").wait_for()
+    tab.frame.get_by_role("heading", name="Samples in stem/conv (principal components)").wait_for()
     seen.add(picture(tab))
     assert len(seen) == 5
     assert tab.frame.get_by_text("<b>cat</b>").first.is_visible()

@@ -22,6 +22,7 @@ from keras_xai.figures.options import accepted
 from keras_xai.judgement import judge
 from keras_xai.plugin import payload
 from keras_xai.plugin.framing import dumps
+from keras_xai.plugin.prediction_payload import predictions
 from keras_xai.probe import Probe
 from keras_xai.records import STATISTICS, Alert, Attribution, Carrier, Epoch, FeatureMove, Gradients, Reliance, Shares
 from keras_xai.run import Run
@@ -31,6 +32,7 @@ from keras_xai.summary.event_files import framed
 from keras_xai.summary.metadata import encode, step, value
 from keras_xai.summary.plugin_data_pb2 import PluginData
 from tests.mapping.mapping_records import mappings_of
+from tests.summary.prediction_records import predictions_of_kind
 from tests.summary.slice_records import slices_of
 
 EPOCHS = 5
@@ -107,8 +109,15 @@ def epoch_of(epoch: int, probe: Probe, kind: str) -> Iterator[Any]:
     )
     yield mappings_of(epoch, 6)
     yield slices_of(epoch)
+    yield predictions_of(epoch, kind)
     logs = {"loss": 1 / (1 + epoch), "val_accuracy": 0.5}
     yield Epoch(epoch, 1.7e9 + epoch, 1.0, 0.1, 1e-3, logs, {"importance_drift": 0.1}, ("a note",) if epoch else ())
+
+
+def predictions_of(epoch: int, kind: str) -> Any:
+    """Predictions of every kind of output, of one kind of probe each: with rows, and with counts alone."""
+    outputs = {"numbers": "number", "groups": "labels", "several": "sigmoid", "series": "numbers"}
+    return predictions_of_kind(outputs.get(kind, "softmax"), epoch, store="none" if kind == "unstored" else "inputs")
 
 
 def values_of(kind: str = "table", *, alert: bool = False) -> list[Value]:
@@ -336,6 +345,7 @@ def read(run: Run) -> dict[str, str]:
     assert run.probe is None or len(run.probe.features) == run.probe.feature_count
     confusions = [record.result.confusion for record in run.mappings]
     assert len(confusions) == len(run.mappings)
+    assert run.predictions is None or len(run.predictions.loss) == len(run.predictions.updates)
     "".join(map(str, run.alerts)).encode()
     return run.passed_over
 
@@ -365,6 +375,7 @@ def everything(name: str, run: Run) -> dict[str, str]:
     if run.probe is not None:
         payload.inputs(run.probe)
     payload.mapping(run)
+    predictions(run, 2)
     assert judge(run).status in (0, 1, 2)
     return run.passed_over
 
@@ -383,6 +394,7 @@ TAGS = {
     "rule": codec.alert.TAG + "rule",
     "reliance": codec.reliance.TAG,
     "mappings": codec.mappings.TAG,
+    "predictions": codec.predictions.TAG,
     "slices": codec.slices.ACCURACY,
     "slice importance": codec.slices.IMPORTANCE,
     "slice gaps": codec.slices.GAPS,

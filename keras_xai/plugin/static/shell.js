@@ -17,6 +17,7 @@ import { drawnOf, missingOfLink, place, registerRuns, RunList } from "./runs.js"
 import { ImportanceDriftView } from "./views/importance_drift.js";
 import { MappingsView } from "./views/mappings.js";
 import { OverviewView } from "./views/overview.js";
+import { PredictionsView } from "./views/predictions.js";
 import { ProbeAttributionsView } from "./views/probe_attributions.js";
 import { RelianceGapView } from "./views/reliance_gap.js";
 import { RunsTableView } from "./views/runs_table.js";
@@ -30,6 +31,7 @@ const VIEWS = {
   probe_attributions: ProbeAttributionsView,
   importance_drift: ImportanceDriftView,
   reliance_gap: RelianceGapView,
+  predictions: PredictionsView,
   mappings: MappingsView,
 };
 const VIEW_NAMES = Object.keys(VIEWS);

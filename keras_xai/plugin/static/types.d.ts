@@ -362,6 +362,65 @@ interface LayerMap extends Framed {
   held_out?: ByteTensor;
 }
 
+/** A cell of a confusion matrix: the numbers of its classes. */
+interface Cell {
+  true: number;
+  predicted: number;
+}
+
+interface ConfusionMatrix {
+  classes: number[];
+  counts: number[][];
+  /** of the true class */
+  shares: number[][];
+}
+
+/** The predictions for the rows of the probe at one update. Arrays are (B), or (B, K) of several labels or numbers a row. */
+interface Predictions extends Framed {
+  epoch: number | null;
+  /** why there are none; all else is then missing */
+  absent?: string;
+  sentence: string;
+  finite: boolean;
+  answer: "class" | "labels" | "value";
+  /** one of two classes is predicted */
+  binary: boolean;
+  classes: number;
+  size: number;
+  /** what a position of a dense output is; "" where there is one answer a row */
+  unit: string;
+  /** the output of several that is explained */
+  shown: number;
+  /** of classes, labels or outputs that occur, by their numbers */
+  names: Record<number, string>;
+  /** one, or one a label */
+  matrices: (ConfusionMatrix | null)[];
+  confusions: (Cell & { count: number })[];
+  metrics: { index: number; precision: number | null; recall: number | null; f1: number | null; support: number }[];
+  /** of a probe without labels */
+  predicted: { index: number; count: number; certainty: number }[];
+  errors: { rmse: number | null; mae: number | null; r2: number | null; count: number }[];
+  slices: {
+    slice: string;
+    value: string;
+    rows: number;
+    accuracy: number | null;
+    confidence: number | null;
+    loss: number | null;
+  }[];
+  /** rows of the probe that the gallery shows, in its order */
+  gallery: number[];
+  /** whether the probe is stored */
+  stored: boolean;
+  row?: IntTensor;
+  prediction?: IntTensor | FloatTensor;
+  true?: IntTensor | FloatTensor;
+  probability?: FloatTensor;
+  true_probability?: FloatTensor;
+  loss?: FloatTensor;
+  right?: FloatTensor;
+}
+
 interface ThemeColours {
   tokens: Record<string, string>;
   runs: string[];
@@ -408,6 +467,7 @@ interface Answers {
   film: FilmStrip;
   clusters: ClassClusters;
   mapping: LayerMap;
+  predictions: Predictions;
   theme: Presentation;
 }
 

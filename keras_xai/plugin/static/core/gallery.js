@@ -806,7 +806,8 @@ const unitOf = (name) => /[([]([^()[\]]{1,12})[)\]]$/.exec(name)?.[1] ?? "";
 export function residualWords({ predicted, truth, residual, unit }) {
   const after = unit && ` ${unit}`;
   const sign = residual < 0 ? "−" : "+";
-  const size = short(Number(Math.abs(residual).toPrecision(2)));
+  const off = Math.abs(residual);
+  const size = short(off < 10 ? Number(off.toPrecision(2)) : Math.round(off));
   const digits = short(Number(predicted.toPrecision(3)));
   return `${digits}${after}, true ${short(Number(truth.toPrecision(3)))}, ${residual === 0 ? "±0" : sign + size}`;
 }

@@ -6,7 +6,7 @@ import { parseNpy } from "./npy.js";
 const MAPS_KEPT = 32;
 const REST = 60; // milliseconds of a pointer at rest until the recorded values are asked for
 
-/** @typedef {{gallery: import("./gallery.js").Gallery, sample: number}} Shown */
+/** @typedef {{gallery: import("./gallery.js").Gallery, sample: number, slice?: number}} Shown */
 
 /** Recorded maps by their address, the last asked for at the end. @type {Map<string, Promise<FloatTensor>>} */
 const recorded = new Map();
@@ -42,9 +42,9 @@ export function mapHint(canvas, shown) {
  * @param {HTMLCanvasElement} canvas
  * @param {Shown} shown
  */
-function placeUnder(event, canvas, { gallery, sample }) {
+function placeUnder(event, canvas, { gallery, sample, slice: shown }) {
   const box = canvas.getBoundingClientRect();
-  const slice = gallery.depth ? gallery.mapSlice(gallery.sliceOf(sample)) : null;
+  const slice = gallery.depth ? gallery.mapSlice(shown ?? gallery.sliceOf(sample)) : null;
   return { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height, slice };
 }
 

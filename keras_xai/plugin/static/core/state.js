@@ -40,6 +40,10 @@ const DEFAULTS = {
   secondMethod: "",
   other: "",
   layer: "",
+  /** the cell of the confusion matrix whose rows are listed, "true,predicted"; "" for those with the largest loss */
+  cell: "",
+  /** the number of the label or output that predictions are shown of; "" for the one that is explained, else the first */
+  label: "",
   /** what colours a point of the map: "label", "prediction" or "held_out"; "" for the first there is */
   points: "",
   /** what is typed to find runs, layers, features, alerts and samples */

@@ -4,6 +4,7 @@ import { legend } from "../core/colour.js";
 import { h, message, panel, percent } from "../core/dom.js";
 import { moved, rangeOf, shareChange, shares } from "../core/gallery.js";
 import { clipAt, draw } from "../core/image.js";
+import { mapHint } from "../core/map_hint.js";
 import { comparisonNumbers } from "../core/panel_numbers.js";
 import { set, state } from "../core/state.js";
 import { BEFORE, capitalized, moment, named } from "../core/updates.js";
@@ -315,7 +316,10 @@ class ComparisonTable {
       side ? clipAt(side.values(sample), state.clip) : [],
     );
     const hi = clips.length ? Math.max(...clips) : undefined;
-    return canvasOf(gallery.mapImage(sample, IMAGE, hi, this.#slice(sample)));
+    const slice = this.#slice(sample);
+    const canvas = canvasOf(gallery.mapImage(sample, IMAGE, hi, slice));
+    mapHint(canvas, () => ({ gallery, sample, slice }));
+    return canvas;
   }
 
   /**

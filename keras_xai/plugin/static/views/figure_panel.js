@@ -12,6 +12,7 @@ const CHART_HEIGHT = 236;
  * @property {string} span "c4", "c5", "c7" or "c12": so many of the twelve columns
  * @property {boolean} [still] there is no epoch to click on
  * @property {boolean} [ofEpoch] it is drawn for the slider's epoch
+ * @property {Query} [parameters] further options of the figure
  */
 
 /**
@@ -20,8 +21,8 @@ const CHART_HEIGHT = 236;
  * @param {FigurePanel} options
  * @returns {HTMLElement[]}
  */
-export function figurePanel(context, { name, span, still = false, ofEpoch = false }) {
-  const parameters = ofEpoch ? { epoch: context.epoch } : {};
+export function figurePanel(context, { name, span, still = false, ofEpoch = false, parameters: more = {} }) {
+  const parameters = ofEpoch ? { epoch: context.epoch, ...more } : more;
   const figure = figureBehind(context, name, parameters, false);
   if (figure && !figure.data.length) return [];
   const { title = "…", reading, scale } = figure?.layout.meta ?? {};

@@ -27,12 +27,10 @@ const PANELS = [
   { name: "layer_stability", span: "c4" },
   { name: "layer_dead", span: "c4" },
   { name: "layer_participation", span: "c4" },
-  { name: "layer_likeness", span: "c4", still: true, ofEpoch: true },
-  { name: "surrogate_coefficients", span: "c4", still: true, ofEpoch: true },
-  { name: "data_map", span: "c4", still: true, ofEpoch: true },
-  { name: "trajectories", span: "c4", ofEpoch: true },
-  { name: "confusion", span: "c4", still: true, ofEpoch: true },
-  { name: "reliability", span: "c4", still: true, ofEpoch: true },
+  { name: "layer_likeness", span: "c5", still: true, ofEpoch: true },
+  { name: "surrogate_coefficients", span: "c7", still: true, ofEpoch: true },
+  { name: "data_map", span: "c5", still: true, ofEpoch: true },
+  { name: "trajectories", span: "c7", ofEpoch: true },
 ];
 
 /** @typedef {"label" | "prediction" | "held_out"} Colouring */
@@ -244,7 +242,7 @@ class SampleMap {
     const reading =
       `Near is alike to this layer; tails come from the last five ${update}s. Every ${update} is turned towards the last one, ` +
       "so that only the training moves a point.";
-    const title = `Where the samples lie in ${map.layer}`;
+    const title = `Samples in ${map.layer} (principal components)`;
     const note = h("p", { class: "note" }, reading);
     const about = { help: "layer_map", note: drawn, csv: () => placesOverTime(map, run.unit) };
     return panel("c7", title, about, notFinite(run, map, epoch), this.#canvas, legends, note);

@@ -204,6 +204,7 @@ export class ProbeAttributionsView extends BaseView {
     const quality = gallery.quality(sample);
     const note = [
       movedWords(gallery, sample),
+      !gallery.isChosen && gallery.rows[sample] !== sample && h("span", {}, `row ${gallery.rows[sample]} of the probe`),
       quality && h("span", { class: gallery.warning(sample) ? "alarm" : "" }, quality),
       gallery.courseEpochs.length > 0 && h("span", {}, followedWords(context.run, gallery, sample)),
       legendOf(gallery, [sample]),
@@ -269,11 +270,9 @@ function featuresOf({ run, name, server, epoch }, gallery, sample) {
 function detailTitle(gallery, sample) {
   const { truth } = gallery.judge(sample);
   const number = gallery.residual(sample);
-  const row = gallery.rows[sample];
-  const place = gallery.isChosen || row === sample ? "" : `, row ${row} of the probe`;
   let name = truth === null ? "" : `: true class ${gallery.className(truth)}`;
   if (number) name = `: ${residualWords(number)}`;
-  return `${capitalized(gallery.called(sample))}${place}${name}`;
+  return `${capitalized(gallery.called(sample))}${name}`;
 }
 
 // What is chosen, and what can be.

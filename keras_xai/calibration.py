@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-CONFIDENCE_BINS = 15
+CERTAINTY_BINS = 15  # by the probability of the prediction
+TRUTH_BINS = 20  # by the probability of the true class
 FLOOR_SIMULATIONS = 100
+
+
+def bin_numbers(probabilities: NDArray[Any], bins: int) -> NDArray[np.int64]:
+    """Return the number of each probability's bin; the bins are (0, 1/n], (1/n, 2/n], … as in Naeini et al. 2015.
+
+    Args:
+        probabilities: (…) finite, 0 to 1.
+        bins: n, of equal width.
+
+    Example:
+        >>> bin_numbers(np.array([0.0, 0.1, 0.11, 1.0]), 10).tolist()
+        [0, 0, 1, 9]
+    """
+    return np.clip(np.ceil(np.asarray(probabilities, np.float64) * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def calibration_error(certainty: Array, correct: NDArray[np.bool_ | np.floating]) -> float:
@@ -26,7 +42,7 @@ def calibration_error(certainty: Array, correct: NDArray[np.bool_ | np.floating]
     if not np.isfinite(certainty).all():
         return np.nan
     excess = certainty - np.asarray(correct, np.float64)
-    sums = np.bincount(_bin_numbers(certainty), excess, CONFIDENCE_BINS)
+    sums = np.bincount(bin_numbers(certainty, CERTAINTY_BINS), excess, CERTAINTY_BINS)
     return float(np.abs(sums).sum() / len(certainty))
 
 
@@ -45,7 +61,7 @@ def calibration_floor(certainty: Array) -> float:
     if not np.isfinite(certainty).all():
         return np.nan
     correct = _uniform_draws(len(certainty)) < certainty  # (simulations, B)
-    membership = np.eye(CONFIDENCE_BINS)[_bin_numbers(certainty)]  # (B, bins)
+    membership = np.eye(CERTAINTY_BINS)[bin_numbers(certainty, CERTAINTY_BINS)]  # (B, bins)
     return float(np.abs((certainty - correct) @ membership).sum(1).mean() / len(certainty))
 
 
@@ -53,8 +69,3 @@ def calibration_floor(certainty: Array) -> float:
 def _uniform_draws(samples: int) -> Array:
     """Random numbers (simulations, B) from 0 to 1, the same at every epoch."""
     return np.random.default_rng(0).random((FLOOR_SIMULATIONS, samples))
-
-
-def _bin_numbers(certainty: Array) -> NDArray[np.int64]:
-    """The number of each sample's bin (B); the bins are (0, 1/15], (1/15, 2/15], … as in the paper."""
-    return np.clip(np.ceil(certainty * CONFIDENCE_BINS).astype(np.int64) - 1, 0, CONFIDENCE_BINS - 1)
