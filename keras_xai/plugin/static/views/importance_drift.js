@@ -28,8 +28,8 @@ import { alertList } from "./alert_list.js";
 import { BaseView } from "./view.js";
 
 const STRIP = 24; // maps of a strip,
-const FINDER_HEIGHT = 36; // pixels, with the gap below
 const ANCHORS = 12; // and of one that leaves epochs out
+const FINDER_HEIGHT = 36; // pixels, with the gap below
 const RUNS_COMPARED = 6;
 const FEATURES_COMPARED = 10;
 const HEAD_LETTERS = 24; // of a run above its column
