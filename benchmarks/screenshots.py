@@ -100,7 +100,9 @@ class Camera:
         place, text = f"keras_xai:{self.directory}", json.dumps(dict(state))
         self.page.evaluate("([place, text]) => localStorage.setItem(place, text)", [place, text])
         self.page.reload()
-        self.page.frame_locator(FRAME).locator("main .grid, main .empty, main .runs-table").first.wait_for(timeout=LONGEST_WAIT)
+        self.page.frame_locator(FRAME).locator("main .grid, main .empty, main .runs-table").first.wait_for(
+            timeout=LONGEST_WAIT
+        )
 
     @property
     def frame(self) -> Any:
