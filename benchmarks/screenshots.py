@@ -77,7 +77,8 @@ DRAWN = """() => {
     const charts = [...main.querySelectorAll('.chart')];
     const drawn = (chart) => chart.querySelector('.main-svg') || chart.querySelector('.waiting').textContent.length > 1;
     const reading = [...main.querySelectorAll('.note')].some((note) => note.textContent.endsWith('…'));
-    return main.querySelector('.grid, .empty, .runs-table') && !main.textContent.startsWith('Reading') && charts.every(drawn) && !reading;
+    const stands = main.querySelector('.grid, .empty, .runs-table') && !main.textContent.startsWith('Reading');
+    return stands && charts.every(drawn) && !reading;
 }"""
 SETTLED = 700  # milliseconds: the last map is painted after the last chart
 
