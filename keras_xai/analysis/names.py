@@ -64,7 +64,7 @@ def _by_word(names: Sequence[str]) -> list[Name]:
     folders = [_folders(name) for name in names]
     if len(set(map(len, folders))) > 1:
         return [[_WORDS.findall(name)] for name in names]
-    return [[_WORDS.findall(folder) for folder in parts] for parts in folders]
+    return [list(map(_WORDS.findall, parts)) for parts in folders]
 
 
 def _without_common(names: Sequence[Name], length: int) -> list[str]:
@@ -74,8 +74,9 @@ def _without_common(names: Sequence[Name], length: int) -> list[str]:
     """
     stretches: list[Stretch] = []
     for section in range(len(names[0])):
-        stretches += [(section, stretch) for stretch in _common_stretches([name[section] for name in names])]
-    stretches.sort(key=lambda stretch: -sum(len(names[0][stretch[0]][k]) for k in stretch[1]))
+        sections = [name[section] for name in names]
+        stretches += [(section, stretch) for stretch in _common_stretches(sections)]
+    stretches.sort(key=lambda stretch: -_letters(names[0], stretch))
     labels = ["".join(itertools.chain.from_iterable(name)) for name in names]
     for count in range(1, len(stretches) + 1):
         if max(map(len, labels)) <= length:
@@ -84,10 +85,16 @@ def _without_common(names: Sequence[Name], length: int) -> list[str]:
     return labels
 
 
+def _letters(name: Name, stretch: Stretch) -> int:
+    """Return the number of letters in a stretch."""
+    section, places = stretch
+    return sum(len(name[section][k]) for k in places)
+
+
 def _common_stretches(names: Sequence[Sequence[str]]) -> list[range]:
     """Return the stretches of parts that names share; those at their ends are counted from there."""
     shortest = min(map(len, names))
-    is_common = [len({parts[k] for parts in names}) == 1 for k in range(shortest)]
+    is_common = [_agree(names, k) for k in range(shortest)]
     if all(len(parts) == shortest for parts in names):
         stretches, start = [], 0
         for k, common in enumerate([*is_common, False]):
@@ -95,9 +102,17 @@ def _common_stretches(names: Sequence[Sequence[str]]) -> list[range]:
                 stretches.append(range(start, k))
                 start = k + 1
         return stretches
-    head = next((k for k, common in enumerate(is_common) if not common), shortest - 1)
-    tail = next((k for k in range(shortest - head) if len({parts[-1 - k] for parts in names}) > 1), shortest - head - 1)
+    head = tail = 0
+    while head < shortest - 1 and is_common[head]:
+        head += 1
+    while tail < shortest - head - 1 and _agree(names, -1 - tail):
+        tail += 1
     return [range(head), range(-tail, 0)]
+
+
+def _agree(names: Sequence[Sequence[str]], k: int) -> bool:
+    """Return True where all names have the same part at a place."""
+    return len({parts[k] for parts in names}) == 1
 
 
 def _marked(name: Name, stretches: Sequence[Stretch]) -> str:
@@ -121,15 +136,15 @@ def _marked(name: Name, stretches: Sequence[Stretch]) -> str:
 
 def _keep_apart(labels: dict[str, str], cut: Mapping[str, str], length: int) -> None:
     """Replace labels that are alike: by the part in which they differ, else by all that was cut from their names, or by these."""
-    for names in _alike(labels):
+    for names in _sharing_labels(labels):
         cut_names = [name for name in names if name in cut]
         labels |= dict(zip(cut_names, _windows([cut[name] for name in cut_names], length), strict=True))
     for longer in (cut, {name: name for name in labels}):
-        for names in _alike(labels):
+        for names in _sharing_labels(labels):
             labels |= {name: longer.get(name, name) for name in names}
 
 
-def _alike(labels: Mapping[str, str]) -> list[list[str]]:
+def _sharing_labels(labels: Mapping[str, str]) -> list[list[str]]:
     """Return the names that share a label."""
     sharing: dict[str, list[str]] = {}
     for name, label in labels.items():
@@ -140,7 +155,7 @@ def _alike(labels: Mapping[str, str]) -> list[list[str]]:
 def _windows(names: Sequence[str], length: int) -> list[str]:
     """Return the part of each name around the first letter in which they differ."""
     shortest = min(map(len, names), default=0)
-    at = next((k for k in range(shortest) if len({name[k] for name in names}) > 1), shortest)
+    at = next((k for k in range(shortest) if not _agree(names, k)), shortest)
     start = max(0, at - length // 4)
     windows = []
     for name in names:

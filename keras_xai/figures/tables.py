@@ -30,7 +30,8 @@ def tabulated(
     if not exact:
         meta["coarse"] = True
         return panel
-    meta["table"] = {"columns": list(columns), "rows": [[_cell(value) for value in row] for row in rows()]}
+    cells = [list(map(_cell, row)) for row in rows()]
+    meta["table"] = {"columns": list(columns), "rows": cells}
     return panel
 
 

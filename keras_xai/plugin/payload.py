@@ -94,7 +94,9 @@ def row(run: Run) -> dict[str, Any]:
 def _number_or_words(value: Any) -> Any:
     if not isinstance(value, float) or math.isfinite(value):
         return value
-    return "NaN" if math.isnan(value) else f"{'−' if value < 0 else ''}∞"
+    if math.isnan(value):
+        return "NaN"
+    return "∞" if value > 0 else "−∞"
 
 
 def _described(samples: Probe) -> dict[str, Any]:

@@ -474,7 +474,7 @@ def test_a_version_of_our_files_may_be_kept(python_client):
 def test_the_entry_asks_for_every_module(python_client):
     """What index.js names is what the folder holds: a module that is missing there is found late, a surplus one never.
 
-    But for what a button loads.
+    But for what a button loads, and the tour of the first visit.
     """
     from keras_xai.plugin.static_files import files
 
@@ -483,7 +483,7 @@ def test_the_entry_asks_for_every_module(python_client):
     assert listed == sorted(
         {name.removesuffix(".js") for name in files() if name.endswith(".js")}
         - {"index", "core/api", "core/state"}
-        - {"core/figure_numbers", "core/help", "core/panel_menu", "core/picture", "core/popup"}
+        - {"core/figure_numbers", "core/help", "core/panel_menu", "core/picture", "core/popup", "core/tour"}
     )
 
 

@@ -269,7 +269,7 @@ export function scoreKeys(context, both = false) {
   const broken = namesSources ? [] : sources.filter((source) => sources.length > 1 && DASHES[source] !== "solid");
   return [
     ...(namesSources ? sourceKeys : []),
-    ...runKeys(context, runs, namesSources ? 2 : 4),
+    ...runKeys(context, runs, namesSources ? 1 : 2),
     ...broken.map((source) => key(context.vocabulary.sources[source], colour, DASHES[source])),
   ];
 }

@@ -74,7 +74,7 @@ class FilterBox {
       oncompositionend: () => this.#typed(),
       onkeydown: (/** @type {KeyboardEvent} */ event) => this.#pressed(event),
     });
-    this.node = h("div", { class: "filter", role: "search" }, this.#input, this.#mark, this.#count);
+    this.node = h("div", { class: "filter" }, this.#input, this.#mark, this.#count);
   }
 
   /** @param {string} label */

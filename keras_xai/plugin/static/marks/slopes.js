@@ -1,7 +1,8 @@
 /** Small purposeful lines: slopes between two epochs, word-sized trajectories, dumbbells. */
 import { token } from "../core/colour.js";
-import { clip, h, hint, linear, percent, s, short } from "../core/dom.js";
+import { h, hint, linear, percent, s, short } from "../core/dom.js";
 import { Memo } from "../core/memo.js";
+import { distinct } from "../core/names.js";
 
 const LABEL_GAP = 14; // pixels between two labels
 const LETTER = 6; // pixels of a letter
@@ -31,13 +32,17 @@ export function slope(width, height, { from, to, names, alerted, features }) {
   const labelled = (values) => spread(new Map(drawn.map((i) => [i, y(values[i])])), LABEL_GAP, 12, height - 8);
   const before = labelled(from);
   const after = labelled(to);
-  for (const i of drawn) {
+  const labels = distinct(
+    drawn.map((i) => names[i]),
+    letters,
+  );
+  for (const [place, i] of drawn.entries()) {
     const hot = alerted.has(names[i]);
     const colour = colourOf(hot, to[i] > from[i]);
     const [y1, y2] = [y(from[i]), y(to[i])];
     const [label1, label2] = [before.get(i) ?? y1, after.get(i) ?? y2];
     const leaders = `M${left - 5} ${y1}L${left - 15} ${label1}M${end + 5} ${y2}L${end + 15} ${label2}`;
-    const name = `${percent(to[i])}  ${clip(names[i], letters)}`;
+    const name = `${percent(to[i])}  ${labels[place]}`;
     const style = { fill: colour, fontWeight: hot ? 500 : 400 };
     svg.append(
       s("line", { x1: left, x2: end, y1, y2, stroke: colour, "stroke-width": hot ? 2.25 : 1.25 }),

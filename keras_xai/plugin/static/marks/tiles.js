@@ -1,11 +1,14 @@
 /** One sample's attribution where it is no image: signed bars, shaded tokens, a line with shaded steps. */
 import { at, inkOn, token } from "../core/colour.js";
 import { aligned, clip, fitted, h, hint, linear, s, short, widthOf } from "../core/dom.js";
+import { distinct } from "../core/names.js";
 
 /** @typedef {import("../core/gallery.js").Gallery} Gallery */
 
 const ROW = 18; // pixels
 const ROWS = 8; // features with a bar of their own
+const [LETTER, VALUE] = [6, 44]; // pixels of a letter of a name, and of a value beside it
+const NAME_LETTERS = 8; // at least
 export const FOR = 0.82; // of the diverging map
 export const AGAINST = 0.18;
 
@@ -99,7 +102,11 @@ export function barsTile(gallery, sample, width, alerted, reach = commonReach(ga
     s("text", { x: columns.number - 40, y: 12, class: "head" }, quantity === "other" ? "attribution" : quantity),
     s("line", { x1: zero, x2: zero, y1: ROW, y2: height, stroke: token("line-strong") }),
   );
-  rows.forEach((row, r) => svg.append(...rowMarks(row, (r + 1) * ROW, columns, alerted.has(row.name))));
+  const labels = distinct(
+    rows.map(({ name }) => name),
+    Math.max(NAME_LETTERS, Math.floor((columns.value - VALUE) / LETTER)),
+  );
+  rows.forEach((row, r) => svg.append(...rowMarks(row, labels[r], (r + 1) * ROW, columns, alerted.has(row.name))));
   return hint(svg, (event) => {
     const row = rows[Math.floor((event.clientY - svg.getBoundingClientRect().top) / ROW) - 1];
     if (!row) return "";
@@ -132,11 +139,12 @@ function columnsOf(width, [low, high]) {
 
 /**
  * @param {Row} row
+ * @param {string} label its name, cut where those of the tile agree
  * @param {number} y
  * @param {ReturnType<typeof columnsOf>} columns
  * @param {boolean} alarm
  */
-function rowMarks({ name, value, share }, y, columns, alarm) {
+function rowMarks({ value, share }, label, y, columns, alarm) {
   let colour = token(value === null ? "text-2" : "text");
   if (alarm) colour = token("alarm");
   const weight = alarm ? 500 : 400;
@@ -146,7 +154,7 @@ function rowMarks({ name, value, share }, y, columns, alarm) {
     s("text", { x, y: y + 13, "text-anchor": "end", style: { fill: token("text-2") } }, words);
   /** @type {SVGElement[]} */
   const marks = [
-    s("text", { x: 0, y: y + 13, style: { fill: colour, fontWeight: weight } }, fitted(name, room, weight)),
+    s("text", { x: 0, y: y + 13, style: { fill: colour, fontWeight: weight } }, fitted(label, room, weight)),
   ];
   if (value !== null) marks.push(number(columns.value, value));
   if (share === null) return marks;

@@ -12,8 +12,9 @@ import { focusRun, tickBox, tickButtons } from "../runs.js";
 import { BaseView } from "./view.js";
 
 const ROW = 32; // pixels
-const LETTER = 6.8; // pixels of a letter of a name
-const OTHER_COLUMNS = 776; // pixels of all but the first
+const LETTER = 7; // pixels of a letter of a name
+const FEATURE_LETTERS = 17;
+const OTHER_COLUMNS = 848; // pixels of all but the first
 
 /** The severest first. @type {RunRow["verdict"][]} */
 const VERDICTS = ["alarm", "not watched", "quiet"];
@@ -131,6 +132,8 @@ export class RunsTableView extends BaseView {
   #labels = new Map();
   /** @type {Map<string, string>} */
   #groupLabels = new Map();
+  /** @type {Map<string, string>} the features that are named, cut where they agree */
+  #features = new Map();
   #headKey = "";
 
   /**
@@ -174,6 +177,9 @@ export class RunsTableView extends BaseView {
     const isFlat = state.runRows === "flat";
     this.#labels = isFlat ? flatLabels(cards, letters) : labelsOf(groups, letters);
     this.#groupLabels = groupLabels(groups, 80);
+    const features = [...new Set(cards.map((card) => this.#rows.of(card.name)?.guilty ?? ""))];
+    const cut = distinct(features, FEATURE_LETTERS);
+    this.#features = new Map(features.map((name, i) => [name, cut[i]]));
     const box = filterBox("runFilter", "Filter runs: text or regular expression", "table");
     const order = this.#order();
     const sorted = shown.map(({ name, cards: members }) => ({ name, cards: [...members].sort(order) }));
@@ -317,7 +323,7 @@ export class RunsTableView extends BaseView {
     return [
       this.#verdictCell(card, row),
       [row.moment, "number", null],
-      [row.guilty, "text", row.guilty || null],
+      [this.#features.get(row.guilty) ?? row.guilty, "text", row.guilty || null],
       [scoreWords(row), `number ${isOver(row) ? "alarm" : ""}`, null],
       [numberWords(row.metric), `number ${typeof row.metric === "string" ? "alarm" : ""}`, row.metric_name || null],
       [numberWords(row.loss), `number ${typeof row.loss === "string" ? "alarm" : ""}`, null],
