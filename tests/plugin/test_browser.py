@@ -76,7 +76,7 @@ def test_names_are_text_and_never_markup(tab):
     tab.focus("columns")
     tab.show("Attributions")
     tab.frame.locator("main .bars svg").first.wait_for()
-    tab.frame.get_by_text("<b>owl</b>").first.wait_for()
+    tab.frame.locator("main .tile").get_by_text("<b>owl</b>").first.wait_for()
     tab.show("Importance & drift")
     tab.drawn(3)
     labels = tab.frame.locator(".chart .ytick text, .chart .annotation-text").all_text_contents()
