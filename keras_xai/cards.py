@@ -12,9 +12,9 @@ from keras_xai.analysis.attributions import methods_of
 from keras_xai.analysis.explained import explained_gallery
 from keras_xai.analysis.formatting import count, percent, short
 from keras_xai.analysis.outputs import LARGE_COMPLETENESS_ERROR
-from keras_xai.analysis.run_facts import RunFacts, facts_of
+from keras_xai.analysis.run_row import RunRow, run_row
 from keras_xai.events import events
-from keras_xai.judgement import ALARM, QUIET, STATUS_WORDS, UNWATCHED
+from keras_xai.judgement import judge
 from keras_xai.printed import printable
 from keras_xai.recorded import Recorded
 from keras_xai.records import Attribution
@@ -23,25 +23,25 @@ from keras_xai.updates import UPDATES
 
 ROWS = 8  # samples of an attribution that are listed
 # White letters on these can be read on light and on dark pages.
-COLOURS = {ALARM: "#c62828", QUIET: "#2e7d32", UNWATCHED: "#8a6100"}
-REASONS, REASON_LETTERS = 3, 90  # of a verdict
+COLOURS = {"alarm": "#c62828", "quiet": "#2e7d32", "not watched": "#8a6100"}
+REASONS, REASON_LETTERS = 3, 72  # of a verdict
 _FAINT = "opacity:.7"
 
 
 def run_card(run: Recorded) -> str:
     """Return a run: its verdict, since when and by what, the reasons, and what was recorded."""
-    facts = facts_of(run)
+    row, reasons = run_row(run), judge(run).reasons
     alarms = events(alert for alert in run.alerts if alert.is_alarm)
-    recorded = [_recorded(run), facts.metric, count(len(alarms), "alert")]
+    recorded = [_recorded(run), _metric(row), count(len(alarms), "alert")]
     probe = run.probe
     if probe is not None:
         recorded.append(f"gallery of {count(probe.size, 'sample')}, {', '.join(methods_of(run)) or 'no maps'}")
-    reasons = [f"<div>{_escaped(reason)}</div>" for reason in facts.judgement.reasons[:REASONS]]
-    left = len(facts.judgement.reasons) - REASONS
+    lines = [f"<div>{_escaped(reason)}</div>" for reason in reasons[:REASONS]]
+    left = len(reasons) - REASONS
     if left > 0:
-        reasons.append(f'<div style="{_FAINT}">and {left} more</div>')
-    head = f"{_verdict(facts.judgement.status)} {_escaped(_blame(facts))}"
-    return _card(head, [*reasons, f'<div style="{_FAINT}">{_escaped(" · ".join(filter(None, recorded)))}</div>'])
+        lines.append(f'<div style="{_FAINT}">and {left} more</div>')
+    head = f"{_verdict(row.verdict)} {_escaped(_blame(row))}"
+    return _card(head, [*lines, f'<div style="{_FAINT}">{_escaped(" · ".join(filter(None, recorded)))}</div>'])
 
 
 def runs_card(runs: Mapping[str, Recorded]) -> str:
@@ -85,11 +85,11 @@ def attribution_card(attribution: Attribution) -> str:
 
 def _row_of_run(name: str, run: Recorded) -> list[str]:
     try:
-        facts = facts_of(run)
+        row = run_row(run)
     except Exception as error:  # a fault of one run's files hides no other run
-        return [_escaped(name), _verdict(UNWATCHED), "", "", "", "", _why(f"{type(error).__name__}: {error}")]
-    cells = map(_escaped, (facts.since, facts.feature, _recorded(run), facts.metric))
-    return [_escaped(name), _verdict(facts.judgement.status), *cells, _why(facts.judgement.reasons[0])]
+        return [_escaped(name), _verdict("not watched"), "", "", "", "", _why(f"{type(error).__name__}: {error}")]
+    cells = map(_escaped, (row.moment, row.guilty, _recorded(run), _metric(row)))
+    return [_escaped(name), _verdict(row.verdict), *cells, _why(row.reason)]
 
 
 def _why(reason: str) -> str:
@@ -103,11 +103,20 @@ def _recorded(run: Recorded) -> str:
     return epochs if run.unit == "epoch" else f"{len(run.updates):,} {UPDATES[run.unit]} in {epochs}"
 
 
-def _blame(facts: RunFacts) -> str:
-    """Return "since epoch 14: block (0,0)"; "" without an alarm."""
-    if not facts.since:
+def _metric(row: RunRow) -> str:
+    """Return "val_accuracy 94 %"; "" where nothing was logged."""
+    if row.metric is None:
         return ""
-    return f"since {facts.since}: {facts.feature}" if facts.feature else f"since {facts.since}"
+    if not np.isfinite(row.metric):
+        return f"{row.metric_name} not finite"
+    return f"{row.metric_name} {percent(row.metric) if 'acc' in row.metric_name else short(row.metric)}"
+
+
+def _blame(row: RunRow) -> str:
+    """Return "since epoch 14: block (0,0)"; "" without an alarm."""
+    if not row.moment:
+        return ""
+    return f"since {row.moment}: {row.guilty}" if row.guilty else f"since {row.moment}"
 
 
 def _number(values: Any, sample: int) -> str:
@@ -119,11 +128,11 @@ def _error(errors: Any, sample: int) -> str:
     if errors is None:
         return ""
     words = percent(float(errors[sample]))
-    return _chip(words, COLOURS[ALARM]) if errors[sample] > LARGE_COMPLETENESS_ERROR else words
+    return _chip(words, COLOURS["alarm"]) if errors[sample] > LARGE_COMPLETENESS_ERROR else words
 
 
-def _verdict(status: int) -> str:
-    return _chip(STATUS_WORDS[status], COLOURS[status])
+def _verdict(verdict: str) -> str:
+    return _chip(verdict, COLOURS[verdict])
 
 
 def _chip(words: str, colour: str) -> str:
@@ -133,13 +142,14 @@ def _chip(words: str, colour: str) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table; its cells are HTML."""
-    cell = "text-align:left;padding:2px 16px 2px 0;vertical-align:top"
+    cell = "text-align:left;padding:2px 16px 2px 0;vertical-align:top;white-space:nowrap"
     titles = "".join(f'<th style="{cell};font-weight:400;{_FAINT}">{_escaped(title)}</th>' for title in head)
     lines = []
     for row in rows:
         cells = "".join(f'<td style="{cell}">{content}</td>' for content in row)
         lines.append(f"<tr>{cells}</tr>")
-    return f'<table style="border-collapse:collapse"><thead><tr>{titles}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+    style = "border-collapse:collapse;color:inherit;font-size:inherit"
+    return f'<table style="{style}"><thead><tr>{titles}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
 
 
 def _card(head: str, parts: Sequence[str]) -> str:

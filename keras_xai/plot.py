@@ -332,8 +332,8 @@ def draw(attribution: Attribution, x: Any = None, **options: Any) -> Figure:
     """
     gallery = explained_gallery(attribution, x, vocabulary=options.get("vocabulary"))
     name = FORMS[gallery.parts[0].form]
-    is_alone = gallery.size == 1 and "samples" not in options
-    if name == "bars" and attribution.baseline_score is not None and (is_alone or "sample" in options):
+    is_alone = gallery.size == 1 and "samples" not in options and attribution.baseline_score is not None
+    if name == "bars" and (is_alone or "sample" in options):
         name = "waterfall"
     function = globals()[name]
     check_options(function, options, f"kx.plot.{name}")

@@ -22,7 +22,7 @@ def test_a_table_of_runs_has_the_verdict_of_each(runs):
     assert isinstance(runs, dict)
     html = runs._repr_html_()
     lines = dict(zip(runs, re.findall(r"<tr>(.*?)</tr>", html)[1:], strict=True))
-    verdicts = {0: ">quiet<", 1: ">ALARM<", 2: ">not watched<"}
+    verdicts = {0: ">quiet<", 1: ">alarm<", 2: ">not watched<"}
     for name, run in runs.items():
         assert name in lines[name]
         assert verdicts[judge(run).status] in lines[name]

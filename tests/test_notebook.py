@@ -31,5 +31,5 @@ def test_a_converted_notebook_shows_runs_and_figures(told_directory, tmp_path, r
     command = [sys.executable, "-m", "nbconvert", "--execute", "--to", "html", "page.ipynb"]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert ">ALARM<" in page
+    assert ">alarm<" in page
     assert ("Plotly.newPlot" in page) == bool(renderer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import replace
 
@@ -211,7 +212,7 @@ def test_regression_says_what_is_true():
     model.set_weights([WEIGHTS])
     model.compile("sgd", "mse")
     a = kx.attribute(model, kx.Probe(X, [0.5, -3.5, 5.0, 0.25]), verbose=False)
-    assert "sample 2, 6.0, true 5.0, +1.0" in words(kx.plot.waterfall(a, sample=2))
+    assert re.search(r"sample 2, 6(\.0+)?, true 5(\.0+)?, \+1(\.0+)?<", words(kx.plot.waterfall(a, sample=2)))
 
 
 def test_units_of_a_layer_are_bars(images):

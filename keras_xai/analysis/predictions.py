@@ -14,6 +14,7 @@ from keras_xai.analysis.outputs import class_name
 from keras_xai.analysis.prediction_metrics import NOT_FINITE, Errors, cells, errors, label_tables
 from keras_xai.judgement import why_absent
 from keras_xai.probe.gallery import balanced_rows
+from keras_xai.probe.losses import SMALLEST_PROBABILITY
 from keras_xai.recorded import Recorded
 from keras_xai.records import Mappings, ProbePredictions, Slices
 from keras_xai.slice_accuracy import worst_slice
@@ -48,7 +49,7 @@ def _of_mappings(record: Mappings) -> ProbePredictions:
         size=size,
         right=np.full(size, np.nan) if right is None else np.where(finite, right, np.nan),
         true_probability=truth,
-        loss=-np.log(np.maximum(truth, np.finfo(np.float32).tiny)),
+        loss=-np.log(np.maximum(truth, SMALLEST_PROBABILITY)),
         prediction=prediction,
         probability=np.asarray(result.certainty, np.float64) if is_class else None,
         true=true,
@@ -288,9 +289,11 @@ def surest_wrong(record: ProbePredictions, most: int) -> NDArray[np.int64]:
 def gallery_rows(run: Recorded, record: ProbePredictions) -> list[int]:
     """Return the numbers of the probe's rows that the gallery shows, in its order; [] where they cannot be found.
 
-    The file does not hold them. They are chosen again from the labels, and kept only if they have the gallery's labels.
+    An older file does not hold them. They are chosen again from the labels, and kept only if they have the gallery's labels.
     """
     probe = run.probe
+    if probe is not None and probe.rows is not None:
+        return [int(row) for row in probe.rows]
     if probe is None or record.rows is not None or record.unit:
         return []
     if record.true is None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from keras_xai.analysis.event_sentence import first_feature, telling_alert
 from keras_xai.analysis.overview import accuracy_key
-from keras_xai.analysis.run_facts import starts_of_alarms
+from keras_xai.events import events
 from keras_xai.judgement import ALARM, QUIET, Judgement, judge, not_finite_since, scored
 from keras_xai.recorded import Recorded, moment
 from keras_xai.updates import Unit
@@ -77,6 +78,14 @@ def _first_alarm(run: Recorded, judgement: Judgement) -> tuple[int | None, str]:
         not_finite = not_finite_since(run.importance)
         return min([*breaks, *([] if not_finite is None else [not_finite])], default=None), ""
     return min(starts_of_alarms(run), key=lambda start: start[0], default=(None, ""))
+
+
+def starts_of_alarms(run: Recorded) -> list[tuple[int, str]]:
+    """Return of each event that is an alarm, and of each gradient flag that stands, the update it began at and its name."""
+    alarms = events(alert for alert in run.alerts if alert.is_alarm)
+    starts = [(event[0].update, first_feature(telling_alert(event))) for event in alarms]
+    flags = run.weight_gradients[-1].flags if run.weight_gradients else ()
+    return starts + [(flag.since, flag.name) for flag in flags]
 
 
 def _highest_score(run: Recorded) -> tuple[float | None, float | None]:

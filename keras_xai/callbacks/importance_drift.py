@@ -28,7 +28,7 @@ from keras_xai.callbacks.prediction_watch import DensePass, ProbePass, why_not_r
 from keras_xai.callbacks.reliance_watch import RelianceWatch
 from keras_xai.callbacks.response import Response, check_response, common_response, respond
 from keras_xai.callbacks.schedule import Every
-from keras_xai.callbacks.slice_watch import slices_of_figures, slices_of_positions, with_importance
+from keras_xai.callbacks.slice_watch import with_importance
 from keras_xai.drift.monitor import DriftMonitor, DriftSettings, Explained
 from keras_xai.drift.rules import Rule, resolve_rules
 from keras_xai.errors import DriftAlarm, InvalidInput, named_fault, unknown
@@ -472,11 +472,11 @@ class ImportanceDrift(RecordingCallback):
         slices: Slices | None = None
         predictions: ProbePredictions | None = None
         if rows is not None:
-            slices = slices_of_figures(update, probe, rows.figures) if probe.slices else None
+            slices = rows.slices(update) if probe.slices else None
             predictions = rows.record(update) if awaits else None
         elif explainer.dense is not None and (probe.slices or (awaits and not why_not_recorded(probe, explainer.task))):
             dense = DensePass(explainer)
-            slices = slices_of_positions(update, probe, dense.positions) if probe.slices else None
+            slices = dense.slices(update) if probe.slices else None
             predictions = dense.record(update) if awaits else None
         if slices is not None:
             slices = with_importance(slices, probe, pooled, self._monitor.top_features, self._unmeasured["clean"])

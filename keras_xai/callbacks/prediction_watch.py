@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution.explainer import ProbeExplainer
+from keras_xai.callbacks.slice_watch import slices_of_figures, slices_of_positions
 from keras_xai.errors import InvalidInput
 from keras_xai.mapping.row_predictions import RowFigures, predictions_of_positions, predictions_of_rows
 from keras_xai.mapping.task import predictions_from_outputs, true_labels
-from keras_xai.model.dense import Positions
+from keras_xai.model.dense import Positions, means_of_rows
 from keras_xai.model.positions import PositionLabels
 from keras_xai.model.task import Task
 from keras_xai.outputs.dense import Dense
 from keras_xai.outputs.words import unit_word
 from keras_xai.probe import Probe
-from keras_xai.records import ProbePredictions
+from keras_xai.probe.losses import SMALLEST_PROBABILITY
+from keras_xai.records import ProbePredictions, Slices
+
+
+class RowOutcomes(NamedTuple):
+    """The rows of a probe on which the model is right, and its loss on each."""
+
+    right: NDArray[np.bool_]  # (B) all of it; of numbers those that are finite
+    loss: NDArray[np.float64]  # (B)
 
 
 class ProbePass:
@@ -50,6 +59,17 @@ class ProbePass:
         """The figures of all rows that passed."""
         return RowFigures.joined(self._parts)
 
+    @property
+    def outcomes(self) -> RowOutcomes:
+        """Right and wrong, and the loss, of all rows that passed."""
+        figures = self.figures
+        right = np.isfinite(figures.loss) if figures.answer == "value" else figures.right >= 1
+        return RowOutcomes(right, figures.loss)
+
+    def slices(self, update: int) -> Slices:
+        """Return accuracy and confidence by slice, of a probe that has some."""
+        return slices_of_figures(update, self._probe, self.figures)
+
     def record(self, update: int) -> ProbePredictions:
         """Return the record of an update, once all rows have passed."""
         return predictions_of_rows(update, self.figures, self._label, self._probe, self._task)
@@ -81,6 +101,17 @@ class DensePass:
     def __init__(self, explainer: ProbeExplainer, probe: Probe | None = None) -> None:
         self._probe, self._task = explainer.probe if probe is None else probe, explainer.task
         self.positions, self._labels = explainer.positions(probe)
+
+    @property
+    def outcomes(self) -> RowOutcomes:
+        """Right and wrong, all of a row, and −ln of the mean probability of the truth."""
+        with np.errstate(all="ignore"):
+            right, confidence = means_of_rows(self.positions)
+            return RowOutcomes(right >= 1, -np.log(np.maximum(confidence, SMALLEST_PROBABILITY)))
+
+    def slices(self, update: int) -> Slices:
+        """Return accuracy and confidence by slice, of a probe that has some."""
+        return slices_of_positions(update, self._probe, self.positions)
 
     def record(self, update: int) -> ProbePredictions | None:
         """Return the record of an update; None where nothing can be counted."""

@@ -19,13 +19,11 @@ from keras_xai.callbacks.gallery_watch import GalleryWatch
 from keras_xai.callbacks.memory import Need, announce_need
 from keras_xai.callbacks.prediction_watch import DensePass, ProbePass
 from keras_xai.callbacks.schedule import Every
-from keras_xai.callbacks.slice_watch import slices_of_figures, slices_of_positions
 from keras_xai.errors import InvalidInput, check_int
-from keras_xai.model.dense import Positions
 from keras_xai.model.fitting import fit_probe
 from keras_xai.probe import Probe
 from keras_xai.probe.gallery import Selection
-from keras_xai.records import Attribution, Slices
+from keras_xai.records import Attribution
 from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, box_means, kind_of_input
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
@@ -210,47 +208,33 @@ class ProbeAttributions(RecordingCallback):
                 self.warn(text)
             else:
                 self.note(text)
-        explained = [self._as_recorded(record, update) for record in attributions.values()]
-        records: list[Record] = [*self._late_gallery(), *explained]
-        return [*records, *self._of_whole_probe(update, logs)] if self._runs_whole_probe else records
+        records = [self._as_recorded(record, update) for record in attributions.values()]
+        whole = self._pass_over_probe()
+        return [
+            *self._late_gallery(),
+            *records,
+            *self._chosen(update, whole),
+            *self._of_whole_probe(update, logs, whole),
+        ]
 
-    @property
-    def whole_probe(self) -> Probe | None:
-        return self.probe if self._runs_whole_probe else None
-
-    @property
-    def _runs_whole_probe(self) -> bool:
-        """True where the gallery's rule or the slices need the model's outputs for all rows."""
-        return self._watch is not None or self._looks_at_slices
-
-    def _of_whole_probe(self, update: int, logs: dict[str, Any]) -> list[Record]:
-        """Return what one forward pass over the probe tells: the rows of the gallery's rule, accuracy by slice, predictions."""
-        explainer, looks = self._explainer, self._looks_at_slices
+    def _pass_over_probe(self) -> ProbePass | DensePass | None:
+        """Return one forward pass over the whole probe, of which the gallery is a part; None where nothing looks at it."""
+        if self.whole_probe is None:
+            return None
+        explainer = self._explainer
         assert explainer is not None
-        outputs: NDArray[Any] | Positions
-        rows: ProbePass | DensePass
-        slices: Slices | None = None
-        if explainer.dense is None:
-            outputs = explainer.outputs(self.probe)
-            rows = ProbePass(self.probe, explainer.task)
-            rows.add(outputs)
-            slices = slices_of_figures(update, self.probe, rows.figures) if looks else None
-        else:
-            rows = DensePass(explainer, self.probe)
-            outputs = rows.positions
-            slices = slices_of_positions(update, self.probe, outputs) if looks else None
-        predictions = rows.record(update) if self.awaits_predictions else None
-        if slices is not None:
-            self.log_figures(logs, self.slice_figures(self.probe, [slices]))
-        of_rows = [record for record in (slices, predictions) if record is not None]
-        return [*self._chosen(update, outputs), *of_rows]
+        if explainer.dense is not None:
+            return DensePass(explainer, self.probe)
+        rows = ProbePass(self.probe, explainer.task)
+        rows.add(explainer.outputs(self.probe))
+        return rows
 
-    def _chosen(self, update: int, outputs: NDArray[Any] | Positions) -> list[Record]:
+    def _chosen(self, update: int, whole: ProbePass | DensePass | None) -> list[Record]:
         """Return the rows that the gallery's rule chooses now, and their inputs where they are not written yet."""
-        if self._watch is None:
+        if self._watch is None or whole is None:
             return []
         self._resume_watch()
-        chosen = self._watch(update, outputs)
+        chosen = self._watch(update, whole.outcomes)
         attributions = {name: self._as_recorded(record, update) for name, record in chosen.attributions.items()}
         samples = None
         if self._session is not None:
@@ -271,6 +255,21 @@ class ProbeAttributions(RecordingCallback):
             if getattr(member, "name", "") in RUN_THE_WHOLE_PROBE and getattr(member, "probe", self.probe).slices:
                 return False
         return True
+
+    @property
+    def whole_probe(self) -> Probe | None:
+        return self.probe if self._watch is not None or self._looks_at_slices else None
+
+    def _of_whole_probe(self, update: int, logs: dict[str, Any], whole: ProbePass | DensePass | None) -> list[Record]:
+        """Return accuracy by slice and predictions over the whole probe."""
+        if whole is None:
+            return []
+        records: list[Record] = []
+        if self._looks_at_slices:
+            records.append(whole.slices(update))
+            self.log_figures(logs, self.slice_figures(self.probe, records))
+        predictions = whole.record(update) if self.awaits_predictions else None
+        return records if predictions is None else [*records, predictions]
 
     def _late_gallery(self) -> list[Record]:
         """Return the gallery once more, where it was written before the model was built, which decides what labels mean."""

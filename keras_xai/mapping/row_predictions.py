@@ -17,6 +17,7 @@ from keras_xai.model.dense import Positions, means_of_rows
 from keras_xai.model.positions import PositionLabels
 from keras_xai.model.task import Task
 from keras_xai.probe import Probe
+from keras_xai.probe.losses import SMALLEST_PROBABILITY, class_losses, label_losses, number_losses
 from keras_xai.records import Answer, PredictionCounts, ProbePredictions
 
 Array = NDArray[np.float64]
@@ -47,7 +48,7 @@ class RowFigures(NamedTuple):
         if probabilities is None:
             numbers = predictions.logits
             unknown = np.full(size, np.nan)
-            loss = unknown if label is None else np.square(numbers - label.reshape(size, -1)).mean(1)
+            loss = unknown if label is None else number_losses(numbers, label)
             return cls(answer, predictions.classes, numbers, None, unknown, unknown, loss)
         if answer == "labels":
             return cls._of_labels(probabilities, predictions.prediction, label)
@@ -60,7 +61,8 @@ class RowFigures(NamedTuple):
         truth = np.full(size, np.nan) if label is None else probabilities[rows, label.reshape(-1)]
         right = truth if label is None else np.where(finite, prediction == label.reshape(-1), np.nan)
         prediction = np.where(finite, prediction, NOT_FINITE)
-        return cls(answer, predictions.classes, prediction, certainty, truth, right, cross_entropy(truth))
+        loss = truth if label is None else class_losses(probabilities, label.reshape(-1))
+        return cls(answer, predictions.classes, prediction, certainty, truth, right, loss)
 
     @classmethod
     def _of_labels(cls, probability: Array, prediction: NDArray[Any], label: NDArray[Any] | None) -> RowFigures:
@@ -73,7 +75,7 @@ class RowFigures(NamedTuple):
         true = label.reshape(size, -1) == 1
         truth = np.where(true, probability, 1 - probability)
         right = np.where(finite, (prediction == 1) == true, np.nan)
-        return cls("labels", width, marked, probability, truth.mean(1), right.mean(1), cross_entropy(truth).mean(1))
+        return cls("labels", width, marked, probability, truth.mean(1), right.mean(1), label_losses(probability, true))
 
     @classmethod
     def joined(cls, parts: Sequence[RowFigures]) -> RowFigures:
@@ -84,11 +86,6 @@ class RowFigures(NamedTuple):
         for columns in zip(*(part[2:] for part in parts), strict=True):
             arrays.append(None if columns[0] is None else np.concatenate(columns))
         return cls(parts[0].answer, parts[0].classes, *arrays)  # type: ignore[arg-type]
-
-
-def cross_entropy(truth: NDArray[np.floating[Any]]) -> Array:
-    """Return −ln of probabilities of the truth; at most 87.3, where one underflows."""
-    return np.asarray(-np.log(np.maximum(truth, np.finfo(np.float32).tiny)))
 
 
 def predictions_of_rows(
@@ -198,7 +195,8 @@ def predictions_of_positions(
     if labels is None or task.outputs == "raw":
         return None
     right, truth = means_of_rows(positions)
-    loss = means_of_rows(positions._replace(confidence=cross_entropy(positions.confidence).astype(np.float32)))[1]
+    losses = -np.log(np.maximum(positions.confidence, SMALLEST_PROBABILITY))
+    loss = means_of_rows(positions._replace(confidence=losses))[1]
     size = len(right)
     rows = np.linspace(0, size - 1, MAX_ROWS).round().astype(np.int64) if size > MAX_ROWS else None
     recorded = slice(None) if rows is None else rows

@@ -24,9 +24,9 @@ BLOB_KINDS = (
     PluginData.ATTRIBUTION,
     PluginData.MAPPINGS,
     PluginData.SLICES,
+    PluginData.PREDICTIONS,
     PluginData.CHOSEN_ROWS,
     PluginData.STORED_SAMPLES,
-    PluginData.PREDICTIONS,
 )
 
 

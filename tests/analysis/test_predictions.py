@@ -214,6 +214,12 @@ def test_slices_have_accuracy_confidence_and_loss():
     assert slice_rows(record, None) == []
 
 
+def with_rows(gallery, rows):
+    """The gallery with other row numbers, as an older file has it without."""
+    gallery.__dict__["rows"] = rows
+    return gallery
+
+
 # Words.
 
 
@@ -233,7 +239,7 @@ def test_a_sentence_on_each_kind_of_output():
     unlabelled = predictions_of_kind("softmax", 4, outputs, y, labelled=False)
     assert sentence(run_of(unlabelled, probe=names)) == "Epoch 4: 8 rows without labels; 50\u00a0% are read as cat."
     numbers = predictions_of_kind("number", 1, np.array([[1.0], [2], [5]]), np.array([[1.0], [2], [3]]))
-    assert sentence(run_of(numbers)) == "Epoch 1: RMSE 1.2, MAE 0.67, R² −1.0 over 3 rows."
+    assert sentence(run_of(numbers)) == "Epoch 1: RMSE 1.15, MAE 0.667, R² −1 over 3 rows."
     labels = predictions_of_kind(
         "labels", 1, np.full((4, 3), 0.9), np.array([[1, 1, 1], [1, 0, 1], [1, 0, 1], [1, 1, 1]])
     )
@@ -284,18 +290,19 @@ def test_an_older_run_shows_the_predictions_of_its_mappings():
 
 
 def test_rows_of_the_gallery_are_found_by_their_labels():
-    """As many of each class as go in evenly; without labels the first rows; none where labels do not fit."""
+    """By their recorded numbers; of an older file by the labels, as many of each class as go in evenly, or none."""
     y = labels_of("softmax")
     record = predictions_of_kind("softmax", y=y)
     probe = Probe(np.arange(40.0)[:, None], y)
     gallery = probe.gallery(6)
-    rows = gallery_rows(run_of(record, probe=gallery), record)
-    np.testing.assert_array_equal(gallery.x[:, 0], rows)
+    for numbers in (gallery.rows, None):
+        rows = gallery_rows(run_of(record, probe=with_rows(gallery, numbers)), record)
+        np.testing.assert_array_equal(gallery.x[:, 0], rows)
     other = Probe(np.zeros((40, 1)), y % 2).gallery(6)  # without the third class
-    assert gallery_rows(run_of(record, probe=other), record) == []
+    assert gallery_rows(run_of(record, probe=with_rows(other, None)), record) == []
     numbers = predictions_of_kind("number")
     probe = Probe(np.arange(40.0)[:, None], labels_of("number")).gallery(5)
-    assert gallery_rows(run_of(numbers, probe=probe), numbers) == [0, 1, 2, 3, 4]
+    assert gallery_rows(run_of(numbers, probe=with_rows(probe, None)), numbers) == [0, 1, 2, 3, 4]
 
 
 def test_without_labels_the_predicted_classes_are_counted():

@@ -148,19 +148,20 @@ class _Sheet:
         look, gallery = self.look, self.gallery
         is_picture = part.form in ("map", "volume")
         lines = [text(gallery.title(sample), WIDE_TITLE_LETTERS)]
+        if part is not gallery.parts[0]:
+            return text(part.title, TITLE_LETTERS)
         if is_picture:  # there is room for its name alone: the number stands below it
             name, _, value = gallery.title(sample).partition(", ")
             is_zero = "" if np.any(part.values[sample]) else ", zero everywhere"
             lines = [text(name, TITLE_LETTERS), small(text(value + is_zero, VALUE_LETTERS), look["text-2"], 12)]
         if part.title:
             lines.append(small(text(part.title, TITLE_LETTERS), look["text-2"], 11))
-        if part is gallery.parts[0]:
-            names_side = not is_picture or gallery.explains_another(sample)
-            if names_side and self._names_sides:
-                lines.append(small(text(self._side(sample, is_picture), WIDE_TITLE_LETTERS), look["text-2"], 11))
-            warning = gallery.warning(sample)
-            if warning:
-                lines.append(small(warning, look["alarm"], 11))
+        names_side = not is_picture or gallery.explains_another(sample)
+        if names_side and self._names_sides:
+            lines.append(small(text(self._side(sample, is_picture), WIDE_TITLE_LETTERS), look["text-2"], 11))
+        warning = gallery.warning(sample)
+        if warning:
+            lines.append(small(warning, look["alarm"], 11))
         return "<br>".join(lines)
 
     @property
@@ -192,6 +193,8 @@ class _Sheet:
             return min(SERIES_IN_A_ROW, max(1, len(panels))), ABOVE_TILE + LANE_HEIGHT * lanes
         in_a_row = PICTURES_IN_A_ROW if len(panels) > LARGE_PICTURES else max(1, len(panels))
         columns = in_a_row if wide == 1 else max(wide, in_a_row // wide * wide)
+        if len(self.gallery.parts) > 1:
+            columns = wide  # one sample a row
         height = min(MAX_PICTURE_HEIGHT, ABOVE_TILE + int(PICTURES_WIDTH / columns))
         return columns, max(bars, height) if len(self.gallery.parts) > 1 else height
 

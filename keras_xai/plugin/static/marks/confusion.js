@@ -1,10 +1,10 @@
 /** The confusion matrix: a table whose cells lead to their rows. */
 import { cellKey, chosenCell, isSame, nameOf } from "../core/cells.js";
-import { at, dark, legend } from "../core/colour.js";
+import { at, legend, table } from "../core/colour.js";
 import { clip, h, panel, percent } from "../core/dom.js";
 import { set } from "../core/state.js";
 
-const DARK_FROM = 0.55; // share from which the colour of a cell is dark, or light in the dark theme
+const DARK = 0.18; // luminance below which white is read better than black
 const WITH_SHARES = 6; // classes up to which a cell has room for its share
 const DENSE = 12; // classes above which names stand upright
 const LETTERS = 18; // of the name of a row
@@ -28,11 +28,11 @@ export function matrixPanel(answer, label, span) {
   const head = names.map((name) => h("th", { scope: "col", title: name }, h("span", {}, clip(name, dense ? 11 : 24))));
   const rows = matrix.classes.map((_, row) => rowOf(answer, label, matrix, names, row));
   const corner = h("td", { class: "note" }, "true ↓ predicted →");
-  const table = h("table", { class: dense ? "confusion dense" : "confusion" }, h("tr", {}, corner, head), rows);
+  const drawn = h("table", { class: dense ? "confusion dense" : "confusion" }, h("tr", {}, corner, head), rows);
   const threshold = answer.binary || answer.answer === "labels" ? h("span", {}, "threshold 0.5") : null;
   const note = [threshold, legend("sequential", "0 %", "100 % of the row")];
   const about = { help: "confusion", note, csv: () => cellNumbers(matrix, names), figure: figureOf(answer, label) };
-  return panel(span, titleOf(answer, label, names.length), about, h("div", { class: "confusion-frame" }, table));
+  return panel(span, titleOf(answer, label, names.length), about, h("div", { class: "confusion-frame" }, drawn));
 }
 
 /**
@@ -82,12 +82,21 @@ function rowOf(answer, label, matrix, names, row) {
   const cells = matrix.counts[row].map((number, column) => {
     const cell = { true: matrix.classes[row], predicted: matrix.classes[column] };
     const share = matrix.shares[row][column];
-    const words = `${names[row]} read as ${names[column]}: ${number.toLocaleString("en")}, ${percent(share)} of ${names[row]}`;
-    const under = number && names.length <= WITH_SHARES ? h("small", {}, percent(share)) : null;
     const text = number ? number.toLocaleString("en") : "";
+    const words = `${number.toLocaleString("en")} ${percent(share)} of ${names[row]} read as ${names[column]}`;
+    const under = number && names.length <= WITH_SHARES ? [" ", h("small", {}, percent(share))] : null;
     return h("td", {}, cellButton(cell, share, words, isSame(cell, chosen), height, [text, under]));
   });
   return h("tr", {}, h("th", { scope: "row", title: names[row] }, clip(names[row], LETTERS)), cells);
+}
+
+/**
+ * Black or white, whichever is read better on the colour of a share.
+ * @param {number} share
+ */
+function inkOn(share) {
+  const [r, g, b] = table("sequential")[Math.round(255 * Math.min(1, share))].map((part) => (part / 255) ** 2.2);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b < DARK ? "#fff" : "#000";
 }
 
 /**
@@ -99,8 +108,7 @@ function rowOf(answer, label, matrix, names, row) {
  * @param {Child} content
  */
 function cellButton(cell, share, words, pressed, height, content) {
-  const light = share > DARK_FROM !== dark();
-  const style = { background: at("sequential", share), color: light ? "#fff" : "#212121", height: `${height}px` };
+  const style = { background: at("sequential", share), color: inkOn(share), height: `${height}px` };
   const attributes = {
     type: "button",
     style,

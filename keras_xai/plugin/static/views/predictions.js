@@ -54,7 +54,8 @@ export class PredictionsView extends BaseView {
       root.append(message("No predictions were recorded", why, "kx.Explain(log_dir, probe)"));
       return;
     }
-    const lead = h("div", { class: "lead c12" }, h("h1", { class: answer.finite ? null : "alarm" }, answer.sentence));
+    const kind = answer.finite ? "sentence" : "sentence alarm";
+    const lead = h("div", { class: "lead c12" }, h("h2", { class: kind }, answer.sentence));
     root.append(h("div", { class: "grid" }, lead, panels(context, answer)));
   }
 
