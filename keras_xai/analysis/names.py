@@ -26,7 +26,7 @@ def distinct(names: Iterable[str], length: int) -> list[str]:
 
     Example:
         >>> distinct(["exp/2026-11-26_lr0.1_seed1", "exp/2026-11-26_lr0.01_seed1", "baseline"], 12)
-        ['…lr0.1…', '…lr0.01…', 'baseline']
+        ['…/…lr0.1…', '…/…lr0.01…', 'baseline']
     """
     names = [str(name) for name in names]
     wholes = list(dict.fromkeys(names))
