@@ -379,8 +379,8 @@ def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = Non
             "epoch": record.update,
         },
     )
-    alike = record.features.cka_layers
-    return tabulated(panel, ["layer", *names], lambda: zip(names, *alike.T, strict=True), exact=exact)
+    similarity = record.features.cka_layers
+    return tabulated(panel, ["layer", *names], lambda: zip(names, *similarity.T, strict=True), exact=exact)
 
 
 def _pairs(names: Sequence[str]) -> list[list[str]]:

@@ -30,8 +30,12 @@ def tabulated(
     if not exact:
         meta["coarse"] = True
         return panel
-    meta["table"] = {"columns": list(columns), "rows": [[_cell(value) for value in row] for row in rows()]}
+    meta["table"] = {"columns": list(columns), "rows": [_cells(row) for row in rows()]}
     return panel
+
+
+def _cells(row: Iterable[Any]) -> list[Any]:
+    return [_cell(value) for value in row]
 
 
 def _cell(value: Any) -> Any:
