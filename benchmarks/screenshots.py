@@ -77,7 +77,8 @@ DRAWN = """() => {
     const charts = [...main.querySelectorAll('.chart')];
     const drawn = (chart) => chart.querySelector('.main-svg') || chart.querySelector('.waiting').textContent.length > 1;
     const reading = [...main.querySelectorAll('.note')].some((note) => note.textContent.endsWith('…'));
-    return main.querySelector('.grid, .empty') && !main.textContent.startsWith('Reading') && charts.every(drawn) && !reading;
+    const stands = main.querySelector('.grid, .empty, .runs-table') && !main.textContent.startsWith('Reading');
+    return stands && charts.every(drawn) && !reading;
 }"""
 SETTLED = 700  # milliseconds: the last map is painted after the last chart
 
@@ -100,7 +101,9 @@ class Camera:
         place, text = f"keras_xai:{self.directory}", json.dumps(dict(state))
         self.page.evaluate("([place, text]) => localStorage.setItem(place, text)", [place, text])
         self.page.reload()
-        self.page.frame_locator(FRAME).locator("main .grid, main .empty").first.wait_for(timeout=LONGEST_WAIT)
+        self.page.frame_locator(FRAME).locator("main .grid, main .empty, main .runs-table").first.wait_for(
+            timeout=LONGEST_WAIT
+        )
 
     @property
     def frame(self) -> Any:

@@ -24,7 +24,7 @@ from keras_xai.updates import UPDATES
 ROWS = 8  # samples of an attribution that are listed
 # White letters on these can be read on light and on dark pages.
 COLOURS = {"alarm": "#c62828", "quiet": "#2e7d32", "not watched": "#8a6100"}
-REASONS, REASON_LETTERS = 3, 90  # of a verdict
+REASONS, REASON_LETTERS = 3, 72  # of a verdict
 _FAINT = "opacity:.7"
 
 
@@ -142,13 +142,14 @@ def _chip(words: str, colour: str) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table; its cells are HTML."""
-    cell = "text-align:left;padding:2px 16px 2px 0;vertical-align:top"
+    cell = "text-align:left;padding:2px 16px 2px 0;vertical-align:top;white-space:nowrap"
     titles = "".join(f'<th style="{cell};font-weight:400;{_FAINT}">{_escaped(title)}</th>' for title in head)
     lines = []
     for row in rows:
         cells = "".join(f'<td style="{cell}">{content}</td>' for content in row)
         lines.append(f"<tr>{cells}</tr>")
-    return f'<table style="border-collapse:collapse"><thead><tr>{titles}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+    style = "border-collapse:collapse;color:inherit;font-size:inherit"
+    return f'<table style="{style}"><thead><tr>{titles}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
 
 
 def _card(head: str, parts: Sequence[str]) -> str:

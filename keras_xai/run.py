@@ -76,6 +76,7 @@ class Run(Log):
         - "probe_attributions": `method`, a name; `samples`, how many or which rows; `display` of pictures, "overlay", "map",
           "masked" or "input"; `scale` of bars and shades, "common" or "own"; `depth`, the visible slice of volumes; `epoch`.
         - "importance_drift": `source`, "live", "clean" or "data"; `epoch`.
+        - "predictions": `label`, the number of one of several labels or numbers a row; `epoch`.
         - "mappings": `layer`, a path; `source`, "label", "prediction", "held_out" or "correct"; `epoch`.
 
         `epoch` shows the run as it stood at its end, by default at the last. In a run that counts in steps `step` may stand in

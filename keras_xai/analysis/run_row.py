@@ -77,10 +77,10 @@ def _first_alarm(run: Recorded, judgement: Judgement) -> tuple[int | None, str]:
         breaks = [stop.update for stop in run.stops]
         not_finite = not_finite_since(run.importance)
         return min([*breaks, *([] if not_finite is None else [not_finite])], default=None), ""
-    return min(_starts_of_alarms(run), key=lambda start: start[0], default=(None, ""))
+    return min(starts_of_alarms(run), key=lambda start: start[0], default=(None, ""))
 
 
-def _starts_of_alarms(run: Recorded) -> list[tuple[int, str]]:
+def starts_of_alarms(run: Recorded) -> list[tuple[int, str]]:
     """Return of each event that is an alarm, and of each gradient flag that stands, the update it began at and its name."""
     alarms = events(alert for alert in run.alerts if alert.is_alarm)
     starts = [(event[0].update, first_feature(telling_alert(event))) for event in alarms]

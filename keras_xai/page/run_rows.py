@@ -72,7 +72,7 @@ def _cells(run: Run) -> dict[str, Cell]:
         "feature": Cell(row.guilty, row.guilty, _others(run, row.guilty)),
         "metric": _metric(row.metric_name, row.metric),
         "loss": _metric("loss", row.loss),
-        "score": Cell() if row.score is None else Cell(f"{row.score:.1f}", row.score, f"of {row.limit:g}"),
+        "score": Cell() if row.score is None else Cell(f"{row.score:.1f}", row.score, f"limit {row.limit:g}"),
         "flags": _flags(run),
         "updates": Cell(f"{row.updates:,}", row.updates, UPDATES[row.unit]),
     }

@@ -76,7 +76,7 @@ def test_names_are_text_and_never_markup(tab):
     tab.focus("columns")
     tab.show("Attributions")
     tab.frame.locator("main .bars svg").first.wait_for()
-    tab.frame.get_by_text("<b>owl</b>").first.wait_for()
+    tab.frame.locator("main .tile").get_by_text("<b>owl</b>").first.wait_for()
     tab.show("Importance & drift")
     tab.drawn(3)
     labels = tab.frame.locator(".chart .ytick text, .chart .annotation-text").all_text_contents()
@@ -452,9 +452,11 @@ def test_a_clip_is_the_percentile_of_the_magnitudes(tab):
 
 
 def test_an_alert_leads_to_the_samples_that_moved(tab):
-    """A click on an alert goes to its epoch, to the attributions, sorted by change, in a method that can see it."""
+    """A click on an alert goes to its epoch, to the attributions before and at it, sorted by change, in a method that sees it."""
     tab.show("Importance & drift")
     tab.frame.locator(".alerts button").first.click()
+    tab.frame.get_by_text("Saliency: epoch 5 against 6").wait_for()
+    tab.frame.get_by_label("Compare", exact=True).select_option("off")
     tab.frame.get_by_text("Saliency · epoch 6").wait_for()
     assert tab.epoch == 6
     assert tab.frame.get_by_label("Sort samples by").input_value() == "change"

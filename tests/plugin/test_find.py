@@ -122,9 +122,9 @@ def test_the_table_of_runs(tab):
     metric.get_by_role("button").press("Enter")
     assert metric.get_attribute("aria-sort") == "ascending"
     line = tab.frame.get_by_role("row").filter(has=tab.frame.locator(f"[title='{sweep_name(3)}']"))
-    assert line.get_by_text("9.0 of 6").count() == 1
+    assert line.get_by_text("9.0, limit 6").count() == 1
     line.get_by_role("checkbox").click()
-    line.get_by_text("9.0 of 6").click()
+    line.get_by_text("9.0, limit 6").click()
     assert tab.frame.locator(".runs-table .focus .name").get_attribute("title") == sweep_name(3)
     line.get_by_role("button", name="alarm of").click()
     tab.frame.get_by_text(f"Epoch 9: the training data changed in {FEATURES[3]}").first.wait_for()

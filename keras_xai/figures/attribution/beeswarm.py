@@ -18,7 +18,7 @@ from keras_xai.figures.theme import Figure, Look, axis, chart, numbers, text
 from keras_xai.records import Float
 
 ROW_HEIGHT = 34  # pixels
-ABOVE, BELOW = 68, 52
+ABOVE, BELOW = 48, 52
 BINS = 120  # of the range of values; the points of a bin stand above each other
 ROW_REACH = 0.4  # of a row, to both sides of its middle
 NAME_LETTERS = 26

@@ -29,6 +29,7 @@ import { BaseView } from "./view.js";
 
 const STRIP = 24; // maps of a strip,
 const ANCHORS = 12; // and of one that leaves epochs out
+const FINDER_HEIGHT = 36; // pixels, with the gap below
 const RUNS_COMPARED = 6;
 const FEATURES_COMPARED = 10;
 const HEAD_LETTERS = 24; // of a run above its column
@@ -142,7 +143,7 @@ function ranksPanel(context, source, importance) {
   const ranks = chart(context, "rank_bump", {
     parameters: { source, epoch, only },
     overlays: false,
-    height: 296 + context.spare,
+    height: 296 + context.spare - (finder ? FINDER_HEIGHT : 0),
     label: `Rank of the ten most important features over ${context.run.unit}s`,
   });
   const csv = importance && (() => ranksOverTime(importance, run.unit));

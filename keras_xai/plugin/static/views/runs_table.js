@@ -394,7 +394,7 @@ function headCell(column, title) {
 const isOver = (row) => typeof row.score === "number" && row.score > Number(row.limit);
 
 /** @param {RunRow} row */
-const scoreWords = (row) => (row.score === null ? "–" : `${numberWords(row.score, 1)} of ${row.limit}`);
+const scoreWords = (row) => (row.score === null ? "–" : `${numberWords(row.score, 1)}, limit ${row.limit}`);
 
 /**
  * @param {Recorded} value
