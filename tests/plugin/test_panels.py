@@ -325,6 +325,8 @@ def test_help_says_what_a_panel_is_and_leads_to_its_page(tab):
     page.get_by_role("heading", level=1).wait_for()
     page.close()
     tab.page.keyboard.press("Escape")
+    advice = tab.frame.locator(".advice").get_by_role("link").get_attribute("href")
+    assert advice == "./docs/what_to_do_about_an_alert?theme=light#the-training-data-changed"
 
 
 def test_every_panel_of_the_server_has_help():

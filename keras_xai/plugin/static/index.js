@@ -37,6 +37,7 @@ export const MODULES = [
   "core/controls",
   "core/copy_link",
   "core/csv",
+  "core/documentation",
   "core/dom",
   "core/filter",
   "core/gallery",

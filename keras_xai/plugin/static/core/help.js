@@ -1,4 +1,5 @@
 /** The (i) of a panel: what it is, what good and what bad look like, and the page that says more. */
+import { pageLink } from "./documentation.js";
 import { h, panelsOnPage } from "./dom.js";
 import { Popup } from "./popup.js";
 
@@ -19,15 +20,13 @@ export class PanelHelp {
     const name = (section && panelsOnPage.get(section)?.help) ?? "";
     const words = vocabulary.help[name];
     if (!words) return;
-    const [page, anchor] = words.page.split("#");
-    const href = `./docs/${page}?theme=${theme}${anchor ? `#${anchor}` : ""}`;
     this.#popup.toggle(
       button,
       words.term,
       h("h4", {}, words.term),
       h("p", {}, words.what),
       h("dl", {}, h("dt", {}, "Good"), h("dd", {}, words.good), h("dt", {}, "Bad"), h("dd", {}, words.bad)),
-      h("a", { class: "link", href, target: "_blank", rel: "noopener" }, "Read more in the documentation →"),
+      pageLink(words.page, theme, "Read more in the documentation →"),
     );
   }
 }

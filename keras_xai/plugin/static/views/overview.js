@@ -2,6 +2,7 @@
 import { alarmsOf, CHANGES, firstChange } from "../core/alerts.js";
 import { chart, figureBehind, scoreKeys } from "../core/chart.js";
 import { legend, token } from "../core/colour.js";
+import { adviceWords } from "../core/documentation.js";
 import { absent, Deferred, h, key, panel, percent } from "../core/dom.js";
 import { sharesOverTime } from "../core/panel_numbers.js";
 import { set } from "../core/state.js";
@@ -95,7 +96,7 @@ const sourceOf = (run) => /** @type {Source[]} */ (["live", "clean"]).find((sour
  */
 function lead(summary, context, importance) {
   const { run, epoch } = context;
-  const advice = summary.advice ? h("p", { class: "advice" }, summary.advice) : null;
+  const advice = summary.advice ? h("p", { class: "advice" }, adviceWords(summary.advice, context.theme)) : null;
   const detail = h("p", {}, summary.detail, " ", leadLink(summary, run, epoch));
   const heading = h("h2", { class: "hidden" }, "What was recorded");
   const words = h("div", {}, h("h1", {}, summary.sentence), faults(summary), advice, detail, heading);
