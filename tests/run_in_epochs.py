@@ -8,6 +8,9 @@ class RunInEpochs(SimpleNamespace):
 
     unit = "epoch"
     methods_before = ()
+    predictions = None
+    mappings = ()
+    notes = ()
 
     @property
     def updates(self):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_xai.analysis import predictions
 from keras_xai.analysis.epochs import position
 from keras_xai.analysis.event_sentence import (
     Event,
@@ -321,7 +322,7 @@ def _is_logged(run: Recorded, key: str, epoch: int) -> bool:
 def _metric(run: Recorded, current: int, before: int | None) -> Fact:
     key = accuracy_key(run)
     if key is None:
-        return Fact("–", "", "no metric in the logs")
+        return _right_in_probe(run, current, before)
     new = _log(run, key, current)
     old = float("nan") if before is None else _log(run, key, before)
     is_accuracy = "acc" in key
@@ -330,6 +331,18 @@ def _metric(run: Recorded, current: int, before: int | None) -> Fact:
     label = label.replace("sparse categorical ", "").replace("binary ", "")
     was = f"was {show(old)}" if np.isfinite(old) and before is not None and before < current else ""
     return Fact(show(new), was, label, alarm=bool(is_accuracy and old - new > MARKED_ACCURACY_LOSS))
+
+
+def _right_in_probe(run: Recorded, current: int, before: int | None) -> Fact:
+    """Return the share of the probe that is predicted rightly: what there is where the logs have no metric."""
+    record = predictions.at_update(run, current)
+    if record is None or not np.isfinite(record.accuracy):
+        return Fact("–", "", "no metric in the logs")
+    earlier = predictions.at_update(run, before) if before is not None and before < current else None
+    old = float("nan") if earlier is None else earlier.accuracy
+    was = f"was {percent(old)}" if np.isfinite(old) else ""
+    note = f"of the probe right, {named(run.unit, record.update)}"
+    return Fact(percent(record.accuracy), was, note, alarm=bool(old - record.accuracy > MARKED_ACCURACY_LOSS))
 
 
 def _score(importance: Importance | None, current: int) -> Fact:

@@ -17,7 +17,6 @@ from keras_xai.probe.gallery import balanced_rows
 from keras_xai.probe.losses import SMALLEST_PROBABILITY
 from keras_xai.recorded import Recorded
 from keras_xai.records import Mappings, ProbePredictions, Slices
-from keras_xai.slice_accuracy import worst_slice
 from keras_xai.updates import named
 
 MAX_NAME = 40  # letters of a class name in a sentence
@@ -231,20 +230,6 @@ def errors_text(measured: Errors, column: int) -> str:
     """Format the errors of one output: "RMSE 53, MAE 41, R² 0.45"."""
     rmse, mae, r2 = (float(figures[column]) for figures in measured[:3])
     return f"RMSE {short(rmse)}, MAE {short(mae)}, R² {short(r2)}".replace("-", "−")
-
-
-def accuracy_fact(run: Recorded, epoch: int | None = None) -> str:
-    """Return the accuracy at an update in a few words, with that of the worst slice; "" where it is not known.
-
-    "94 % right, worst slice 71 %".
-    """
-    record = at_update(run, epoch)
-    if record is None or not np.isfinite(record.accuracy):
-        return ""
-    slices = slices_of(run, record)
-    worst = None if slices is None else worst_slice(slices)
-    words = f"{percent(record.accuracy)} right"
-    return words if worst is None else f"{words}, worst slice {percent(worst.accuracy)}"
 
 
 # Rows to look at.

@@ -9,10 +9,11 @@ from keras_xai.analysis.event_sentence import event_sentence
 from keras_xai.analysis.formatting import count, percent, power, short
 from keras_xai.analysis.overview import summary
 from keras_xai.events import events
-from keras_xai.records import Alert, Importance
+from keras_xai.records import Alert, Importance, Predictions
 from keras_xai.run import Run
 from keras_xai.summary.store import FileStore
 from tests.run_in_epochs import RunInEpochs
+from tests.summary.prediction_records import predictions_of_kind
 
 
 def alert(epoch, source, verdict, name="dose", before=0.02, after=0.5, z=9.0, rising=False):
@@ -152,6 +153,16 @@ def test_what_was_not_recorded_is_said():
     assert told.faults == ("No importance could be measured since epoch 0: it is not finite, or zero everywhere.",)
     assert told.facts[1].note == "drift score: not finite since epoch 0"
     assert told.not_finite == 0
+
+
+def test_without_a_metric_in_the_logs_it_is_the_share_of_the_probe_that_is_right():
+    """As it was before the alert, too."""
+    records = [predictions_of_kind("softmax", epoch) for epoch in range(2)]
+    (accuracy, *_) = summary(nothing(epochs=[0, 1], predictions=Predictions.of(records))).facts
+    assert accuracy.value == percent(records[1].accuracy)
+    assert accuracy.note == "of the probe right, epoch 1"
+    (metric, *_) = summary(nothing(epochs=[0])).facts
+    assert (metric.value, metric.note) == ("–", "no metric in the logs")
 
 
 @pytest.mark.parametrize(
