@@ -169,6 +169,10 @@ def plots(page):
     assert "not watched" in page["runs"]._repr_html_()
 
 
+def the_report(page):
+    assert page["path"].read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
 def weight_gradients(page):
     assert page["last"].names[0] == "backbone/kernel"
 
@@ -210,6 +214,7 @@ PAGES = {
     "docs/plots": Page(plots, (reader.table,)),
     "docs/predictions": Page(predictions),
     "docs/reliance_gap": Page(reliance_gap),
+    "docs/report": Page(the_report),
     "docs/security": Page(security, (reader.table,)),
     "docs/see_where_a_model_memorises": Page(memorises),
     "docs/outputs": Page(dense_outputs),
