@@ -28,6 +28,7 @@ Figure = dict[str, Any]
 WHOLE_NAME = 10_000  # letters
 ALERT_ROOM = 0.04  # of the axis: marks of alerts that are nearer would touch
 WORDS_ROOM = 0.15  # of the axis, to the next mark: room for words beside a mark
+UPLOAD_BUTTON = "sendChartToCloud"  # plotly 7 offers to upload a chart: what a model learns from stays where it is
 MAX_EPOCH_ENDS = 30  # of more the lines would be a grey wall
 
 
@@ -158,6 +159,7 @@ def chart(look: Look, data: list[dict[str, Any]], **layout: Any) -> Figure:
             "font": {"size": 12, "color": look["text"]},
         },
         "dragmode": False,
+        "modebar": {"remove": [UPLOAD_BUTTON]},
         "autosize": True,
         "shapes": [],
         "annotations": [],

@@ -46,11 +46,12 @@ def unpacked(value):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", [*FIGURES, *PANELS])
 def test_plotly_accepts_every_figure(runs, name, kind):
-    """plotly's own validation passes, the JSON is strict, and names are text in it, never markup."""
+    """plotly's own validation passes, the JSON is strict, names are text in it, never markup, and nothing is uploaded."""
     make = FIGURES.get(name) or PANELS[name]
     for look in (Look(), Look("dark", kind, 2, [Overlay("<i>other</i>", runs["pictures/clean"], 1)])):
         made = make(runs[kind], look=look)
         go.Figure(made)
+        assert made["layout"]["modebar"]["remove"] == ["sendChartToCloud"]
         shown = json.dumps(made, allow_nan=False)
         for markup in ("<img", "<script", "<b>owl", "<i>other"):
             assert markup not in shown
