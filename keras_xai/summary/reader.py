@@ -608,7 +608,8 @@ class Log:
                 records.append(decode(step, read()))
             except Exception as error:  # `Unreadable`, or any fault that damaged bytes cause: only this step is lost
                 failures.append(f"{self._failing_unit(tag)} {step} ({error or type(error).__name__})")
-        if failures:
+        # A sentence on the whole series says more than that on one of its steps.
+        if failures and (len(rows) > 1 or tag not in self._store.passed_over):
             many = f"{len(failures)} of {len(rows)} steps are" if len(rows) > 1 else "it is"
             pass_over(self._store, tag, f"{tag}: {many} damaged and passed over: {failures[0]}")
         return records

@@ -84,6 +84,7 @@ function finder(gallery, shown, all) {
   const wrong = h("input", {
     type: "checkbox",
     "data-key": "wrong only",
+    "aria-label": "wrong only",
     onchange: () => set({ wrongOnly: wrong.checked }),
   });
   wrong.checked = state.wrongOnly;
