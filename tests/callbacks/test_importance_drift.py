@@ -229,8 +229,15 @@ def steady():
 
 
 @pytest.mark.filterwarnings("ignore:ALERT")
-@pytest.mark.parametrize("first", ["backup", "watch"])
-@pytest.mark.parametrize("at", [10, pytest.param(CHANGE, marks=pytest.mark.full), CHANGE + 1])
+@pytest.mark.parametrize(
+    ("at", "first"),
+    [
+        (10, "backup"),
+        (CHANGE + 1, "watch"),
+        *(pytest.param(at, first, marks=pytest.mark.full) for at, first in ((10, "watch"), (CHANGE + 1, "backup"))),
+        *(pytest.param(CHANGE, first, marks=pytest.mark.full) for first in ("backup", "watch")),
+    ],
+)
 def test_a_run_restored_from_a_backup_equals_an_unbroken_one(tmp_path, first, at):
     """BackupAndRestore before or after us in the list; the data change after, while and before training is down: record
     for record the same."""

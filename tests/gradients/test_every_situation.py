@@ -30,6 +30,22 @@ EVERYWHERE = ("functional", "overflowing", "accumulation", "batch_normalization"
 PARAMETERS = [parameter(name, EVERYWHERE) for name in SITUATIONS]
 
 
+def demanding():
+    """The situations beside which everything runs at once; the tap alone runs in each."""
+    quick = (
+        "batch_normalization",
+        "functional",
+        "own_train_step",
+        "mixed_float16",
+        "accumulation",
+        "xla",
+        "shared",
+        "ema",
+    )
+    others = [pytest.param(name, marks=pytest.mark.full) for name in SITUATIONS if name not in quick]
+    return [*(parameter(name, ["batch_normalization"]) for name in quick if name in SITUATIONS), *others]
+
+
 @pytest.fixture(scope="module", params=PARAMETERS)
 def situation(request):
     return SITUATIONS[request.param]
@@ -80,7 +96,7 @@ def test_weights_are_bit_identical_with_and_without(recorded, sampled, plain):
 
 
 @pytest.mark.filterwarnings("ignore:integrated_gradients")  # whose forward passes draw: values of a way miss their sum
-@pytest.mark.parametrize("name", [parameter(name, ["batch_normalization"]) for name in SITUATIONS])
+@pytest.mark.parametrize("name", demanding())
 def test_everything_beside_a_demanding_training_changes_no_bit(name, tmp_path):
     """Adam, metrics, and state in the forward pass where Keras does not see it; gradients, gallery, drift and mappings."""
     situation = SITUATIONS[name]

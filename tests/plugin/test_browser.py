@@ -254,7 +254,7 @@ BARS = """(main) => [...main.querySelectorAll('.bars .tile')].map((tile) => [...
                      bars: [...svg.querySelectorAll('.bar')].map((bar) => [bar.x.baseVal.value, bar.width.baseVal.value]) }))"""
 
 
-@pytest.mark.parametrize("scale", ["All samples", "Each its own"])
+@pytest.mark.parametrize("scale", ["All samples", pytest.param("Each its own", marks=pytest.mark.full)])
 def test_lengths_are_proportional_to_contributions(browser, serve, tmp_path, scale):
     """One scale for both signs and, unless one chose otherwise, for all samples; the others' sum is one of the bars."""
     values = np.array([[1.091, -1.346, 0.5, 0.25, 0, 0, 0, 0, -0.3, -0.2], [0.1, 0.05, 0, 0, 0, 0, 0, 0, 0, 0]])
@@ -329,7 +329,7 @@ TASKS = {
 }
 
 
-SLOW = ("both", "margin")  # whose colours and words are also tested without a browser
+SLOW = ("both", "margin", "another", "numbers")  # whose colours and words are also tested without a browser
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.full] * (case in SLOW)) for case in TASKS])
@@ -704,7 +704,7 @@ def test_half_a_window_is_enough(tab):
         assert wide <= 0, view
 
 
-@pytest.mark.parametrize("loader", ["python", "rust"])
+@pytest.mark.parametrize("loader", [pytest.param("python", marks=pytest.mark.full), "rust"])
 def test_a_live_run_updates_without_moving_the_slider(browser, serve, story, tmp_path, loader):
     """New epochs arrive by themselves: on the latest the slider follows, elsewhere it stays; an empty tab fills."""
     told = story(tmp_path / "live", moves=None).write(0, 1, 2)

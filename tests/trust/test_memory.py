@@ -61,4 +61,4 @@ def test_a_large_probe_takes_what_was_told():
     """200 images of 224 × 224 in a process of their own: 115 MiB, with `Explain` about twice as much on top of a training."""
     taken = measured("Explain", 200, 224, "float32")
     assert 0.5 * taken["told"] < taken["taken"] < 1.5 * taken["told"]
-    assert taken["taken"] - taken["held"] < 2.3 * taken["held"]
+    assert taken["taken"] - taken["held"] < 3 * taken["held"]  # 2.2; on a busy machine up to 2.7

@@ -52,8 +52,8 @@ class Inner(keras.callbacks.Callback):
     ("before", "hook"),
     [
         (True, "on_epoch_begin"),
-        (False, "on_epoch_end"),
-        (True, "on_train_batch_begin"),
+        pytest.param(False, "on_epoch_end", marks=pytest.mark.full),
+        pytest.param(True, "on_train_batch_begin", marks=pytest.mark.full),
         (False, "on_train_batch_end"),
         pytest.param(False, "on_epoch_begin", marks=pytest.mark.full),
         pytest.param(True, "on_epoch_end", marks=pytest.mark.full),

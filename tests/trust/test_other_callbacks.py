@@ -92,7 +92,7 @@ def rows(directory: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", [pytest.param("ours first", marks=pytest.mark.full), *ORDERS[1:]])
 def test_all_of_keras_own_callbacks_at_once(tmp_path, alone, order):
     """Stopped in the same epoch, with the same rates, files and weights, whichever comes first."""
     directory, without, history = alone
