@@ -14,7 +14,7 @@ from keras_xai.records import Part, StoredSamples
 from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, box_means, kind_of_input
 from keras_xai.summary.codec.probe import coded_texts
 from keras_xai.summary.reader import Log
-from keras_xai.tree import like
+from keras_xai.tree import leaves, like
 
 MAX_ROWS = 512  # of a run
 MAX_BYTES = 1 << 23  # of a run, before they are compressed
@@ -42,10 +42,11 @@ class StoredRows:
             self._may_write = not has_texts or probe.is_columns
 
     def resume(self, past: Log | None) -> None:
-        """Leave out the rows that stand in the records of the run that is continued."""
+        """Leave out the rows that stand in the records of the run that is continued, and count their bytes."""
         stored = None if past is None else past.stored_samples
-        if stored is not None:
+        if stored is not None and len(stored.rows):
             self._written |= set(stored.rows.tolist())
+            self._bytes += len(stored.rows) * self._row_bytes(leaves(stored.x))
 
     def record(self, update: int, part: Part, rows: Iterable[int]) -> StoredSamples | None:
         """Return a record of those of some rows that are not written yet; None where there are none, or no room.
@@ -60,8 +61,7 @@ class StoredRows:
             return None
         numbers = np.asarray(new, np.int64)
         arrays = [self._reduced(codes[numbers], k) for k, (codes, _) in enumerate(self._arrays)]
-        is_spatial = self._probe.kind in SPATIAL_KINDS
-        per_row = sum(array[0].size * (1 if is_spatial and array.ndim > 3 else 4) for array in arrays)
+        per_row = self._row_bytes(arrays)
         room = (MAX_BYTES - self._bytes) // max(1, per_row)
         if room < len(numbers):
             numbers, arrays = numbers[:room], [array[:room] for array in arrays]
@@ -81,6 +81,11 @@ class StoredRows:
             words=tuple(None if words is None else tuple(words) for words in self._words),
             kind=probe.kind,
         )
+
+    def _row_bytes(self, arrays: Iterable[NDArray[Any]]) -> int:
+        """Return the bytes that a row of some inputs takes in the file: one a pixel, four a number."""
+        is_spatial = self._probe.kind in SPATIAL_KINDS
+        return sum(array[0].size * (1 if is_spatial and array.ndim > 3 else 4) for array in arrays)
 
     def _reduced(self, samples: NDArray[np.generic], index: int) -> NDArray[np.generic]:
         """Return samples of an input, images and volumes averaged down to the size at which they are looked at."""
