@@ -1,6 +1,6 @@
 /** What changed between two explanations of one sample that is no picture: features or words as bars, series as a map. */
 import { legend, token } from "../core/colour.js";
-import { fitted, h, hint, s, signed } from "../core/dom.js";
+import { fitted, h, hint, s, short } from "../core/dom.js";
 import { draw } from "../core/image.js";
 
 /** @typedef {import("../core/gallery.js").Gallery} Gallery */
@@ -72,9 +72,7 @@ function bars(rows, width) {
  * @param {number} change
  */
 function digits(change) {
-  const size = Math.abs(change);
-  if (size > 0 && (size < 0.001 || size >= 1e5)) return `${change < 0 ? "−" : "+"}${size.toExponential(1)}`;
-  return signed(change, Math.max(0, 2 - Math.floor(Math.log10(size || 1))));
+  return change > 0 ? `+${short(change)}` : short(change);
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Runs: one line each, with its verdict; sorted by any column, by their folders, found by a filter. */
 import { ago } from "../core/ago.js";
-import { count, h } from "../core/dom.js";
+import { aligned, count, h, short } from "../core/dom.js";
 import { filterBox } from "../core/filter.js";
 import { group } from "../core/controls.js";
 import { distinct, natural } from "../core/names.js";
@@ -393,19 +393,19 @@ function headCell(column, title) {
 /** @param {RunRow} row */
 const isOver = (row) => typeof row.score === "number" && row.score > Number(row.limit);
 
+/** @param {Exclude<Recorded, null>} score */
+const scored = (score) => (typeof score === "string" ? score : score.toFixed(1));
+
 /** @param {RunRow} row */
-const scoreWords = (row) => (row.score === null ? "–" : `${numberWords(row.score, 1)}, limit ${row.limit}`);
+const scoreWords = (row) => (row.score === null ? "–" : `${scored(row.score)}, limit ${row.limit}`);
 
 /**
+ * A number of a run, with its decimal point where those of up to three decimals have it.
  * @param {Recorded} value
- * @param {number} digits
  */
-function numberWords(value, digits = 3) {
+function numberWords(value) {
   if (value === null) return "–";
-  if (typeof value === "string") return value;
-  const size = Math.abs(value);
-  const words = size === 0 || (size >= 0.01 && size < 1000) ? value.toFixed(digits) : value.toPrecision(3);
-  return words.replace("-", "−");
+  return typeof value === "string" ? value : aligned([short(value), "0.000"])[0];
 }
 
 /** @type {WeakMap<Card[], Map<string, string>>} */
