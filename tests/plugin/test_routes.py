@@ -488,15 +488,20 @@ def test_the_entry_asks_for_every_module(python_client):
 
 
 def test_only_listed_files_are_static(python_client):
-    """Every script and stylesheet is served under its type; each module imports only others that are served."""
+    """Every script is served, and every stylesheet in one; each module imports only others that are served."""
     import posixpath
 
     import keras_xai.plugin
-    from keras_xai.plugin.static_files import files
+    from keras_xai.plugin.static_files import STYLESHEETS, files
 
     folder = Path(keras_xai.plugin.__file__).parent / "static"
-    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in (".js", ".css")}
+    sheets = {path.relative_to(folder).as_posix() for path in folder.rglob("*.css")}
+    assert len(STYLESHEETS) == len(sheets)
+    assert set(STYLESHEETS) == sheets
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*.js")} | {"styles.css"}
     assert set(files()) == names
+    for sheet in sheets:
+        assert (folder / sheet).read_bytes() in files()["styles.css"][0]
     for unlisted in ("types.d.ts", "core", "nothing.js", "../plugin.py"):
         assert python_client.get(HOME + f"static/{unlisted}").status_code == 404
     for name in names:

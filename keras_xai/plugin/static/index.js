@@ -6,26 +6,6 @@ import { address } from "./core/address.js";
 import { fetchAnswer } from "./core/api.js";
 import { lastFocus } from "./core/state.js";
 
-/** Every stylesheet, in the order in which they apply: the page never shows without them. */
-const STYLES = [
-  "style",
-  "styles/bar",
-  "styles/rail",
-  "styles/find",
-  "styles/runs_table",
-  "styles/panels",
-  "styles/popups",
-  "styles/attributions",
-  "styles/mappings",
-  "styles/predictions",
-  "styles/alerts",
-  "styles/overview",
-  "styles/states",
-  "styles/transport",
-  "styles/narrow",
-  "styles/motion",
-];
-
 /** Every module behind this one but those that a button asks for: what only others name would be discovered late. */
 export const MODULES = [
   "core/address",
@@ -107,7 +87,7 @@ const focus = new URLSearchParams(names.map((name) => ["focus", name]));
 const requests = {
   index: fetchAnswer(`./index?${focus}`),
   theme: fetchAnswer("./theme"),
-  style: Promise.all(STYLES.map((name) => link({ rel: "stylesheet", href: beside(`./${name}.css`) }))),
+  style: link({ rel: "stylesheet", href: beside("./styles.css") }), // the page never shows without it
 };
 for (const request of Object.values(requests)) request.catch(() => {}); // a fault is said where the answer is awaited
 for (const name of MODULES) link({ rel: "modulepreload", href: beside(`./${name}.js`) });
