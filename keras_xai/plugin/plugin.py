@@ -153,7 +153,7 @@ class Plugin(base_plugin.TBPlugin):
         content, kind = files()[name]
         # A URL with the version may be cached: the next version has another one.
         expires = YEAR_SECONDS if f"/static/{version()}/" in request.path else 0
-        return http_util.Respond(request, content, kind, expires=expires)
+        return http_util.Respond(request, content, kind, content_encoding="gzip", expires=expires)
 
     def plotly(self, request: Request) -> Response:
         return _script(request, plotly)

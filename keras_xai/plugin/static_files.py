@@ -8,8 +8,10 @@ import hashlib
 from pathlib import Path
 
 from keras_xai.figures.plotly_script import plotly_source, subset
+from keras_xai.plugin.script_bundle import bundle
 
-# The stylesheets in the order in which they apply. They are served as one: a request takes milliseconds of the server's.
+# The stylesheets in the order in which they apply. They are served as one, for each request takes
+# milliseconds of the server's.
 STYLESHEETS = (
     "style.css",
     "styles/bar.css",
@@ -32,11 +34,14 @@ STYLESHEETS = (
 
 @functools.cache
 def files() -> dict[str, tuple[bytes, str]]:
-    """Read the scripts below `static/`, and the stylesheets as one, once: "core/api.js" → (content, content type)."""
+    """Read the modules below `static/` as one script and the stylesheets as one, once: name → (gzipped content, type)."""
     folder = Path(__file__).parent / "static"
-    scripts = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.js"))}
-    styles = b"\n".join((folder / name).read_bytes() for name in STYLESHEETS)
-    return {"styles.css": (styles, "text/css"), **{name: (text, "text/javascript") for name, text in scripts.items()}}
+    modules = {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in sorted(folder.rglob("*.js"))}
+    styles = "\n".join((folder / name).read_text("utf-8") for name in STYLESHEETS)
+    return {
+        "index.js": (_gzipped(bundle(modules, "index.js")), "text/javascript"),
+        "styles.css": (_gzipped(styles), "text/css"),
+    }
 
 
 @functools.cache
@@ -48,10 +53,14 @@ def version() -> str:
 @functools.cache
 def plotly() -> bytes:
     """Return the whole of plotly.js, gzipped once a process."""
-    return gzip.compress(plotly_source().encode(), 6)
+    return _gzipped(plotly_source())
 
 
 @functools.cache
 def plotly_partial() -> bytes:
     """Return the part of plotly.js that our charts need, gzipped once a process; all of it where it cannot be cut."""
-    return gzip.compress(subset(plotly_source()).encode(), 6)
+    return _gzipped(subset(plotly_source()))
+
+
+def _gzipped(text: str) -> bytes:
+    return gzip.compress(text.encode(), 6, mtime=0)

@@ -267,7 +267,19 @@ def test_the_tab_cuts_names_as_the_figures_do(browser, serve, root):
     """`core/names.js` is the twin of `analysis/names.py`."""
     tab = Tab(browser, serve(root).url)
     program = """async (cases) => {
-        const { distinct } = await import('/data/plugin/keras_xai/static/core/names.js');
+        const { exportsOf } = await import('/data/plugin/keras_xai/static/index.js');
+        const { distinct } = exportsOf('core/names.js');
         return cases.map(({ names, length }) => distinct(names, length)); }"""
     assert tab.page.evaluate(program, CASES) == [case["labels"] for case in CASES]
+
+
+def test_runs_stand_in_their_natural_order(browser, serve, root):
+    """Numbers in names by their value, letters without regard to case; any two names have an order."""
+    tab = Tab(browser, serve(root).url)
+    program = """async (names) => {
+        const { exportsOf } = await import('/data/plugin/keras_xai/static/index.js');
+        return names.sort(exportsOf('core/names.js').natural); }"""
+    names = ["run10", "run2", "Run1", "run02", "run", "a/2/b", "a/10/b", "10", "9", "", "zoë"]
+    ordered = ["", "9", "10", "a/2/b", "a/10/b", "run", "Run1", "run02", "run2", "run10", "zoë"]
+    assert tab.page.evaluate(program, names) == ordered
     tab.page.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,7 @@ def test_no_chart_is_shown_twice(tab):
         tab.focus(run)
         tab.frame.locator(".facts").wait_for()
         tab.drawn(3)
+        tab.frame.locator("main .panel h3", has_text=re.compile("^…$")).first.wait_for(state="detached")  # not read yet
         labels = tab.frame.locator(".panel > svg").evaluate_all(
             "(all) => all.map((svg) => svg.getAttribute('aria-label'))"
         )

@@ -138,7 +138,8 @@ def test_a_gallery_is_saved_with_its_names_and_no_formula(tab, runs, told_direct
     hostile = ["=1+1", "+a", "-b", "@c", 'say "hi", twice', "\ttab", "plain"]
     text = tab.frame.locator("body").evaluate(
         """async (_, names) => {
-            const { csvOf } = await import(document.querySelector("link[href*='/core/csv.js']").href);
+            const { exportsOf } = await import("./static/index.js");
+            const { csvOf } = exportsOf("core/csv.js");
             return csvOf({ columns: names, rows: [[-1.5, 1e-7, NaN, null, 0, 3, "x"]] });
         }""",
         hostile,
@@ -295,7 +296,8 @@ def test_numbers_are_printed_alike_in_python_and_in_the_tab(tab):
     assert {words: tuple(aligned(words)) for words in ALIGNED} == ALIGNED
     shown, lined_up = tab.frame.locator("body").evaluate(
         """async (_, [numbers, words]) => {
-            const { aligned, short } = await import(document.querySelector("link[href*='/core/dom.js']").href);
+            const { exportsOf } = await import("./static/index.js");
+            const { aligned, short } = exportsOf("core/dom.js");
             return [numbers.map((number) => short(Number(number))), words.map((list) => aligned(list))];
         }""",
         [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import warnings
 from pathlib import Path
 
@@ -471,26 +470,8 @@ def test_a_version_of_our_files_may_be_kept(python_client):
     assert (other.status_code, "no-cache" in other.headers["Cache-Control"]) == (200, True)
 
 
-def test_the_entry_asks_for_every_module(python_client):
-    """What index.js names is what the folder holds: a module that is missing there is found late, a surplus one never.
-
-    But for what a button loads, and the tour of the first visit.
-    """
-    from keras_xai.plugin.static_files import files
-
-    entry = python_client.get(HOME + "static/index.js").text
-    listed = re.findall(r'"([\w/]+)"', re.search(r"MODULES = \[(.*?)\];", entry, re.DOTALL).group(1))
-    assert listed == sorted(
-        {name.removesuffix(".js") for name in files() if name.endswith(".js")}
-        - {"index", "core/api", "core/state"}
-        - {"core/figure_numbers", "core/help", "core/panel_menu", "core/picture", "core/popup", "core/tour"}
-    )
-
-
 def test_only_listed_files_are_static(python_client):
-    """Every script is served, and every stylesheet in one; each module imports only others that are served."""
-    import posixpath
-
+    """All modules are served as one script, all stylesheets as one; no module makes markup of text, or names a host."""
     import keras_xai.plugin
     from keras_xai.plugin.static_files import STYLESHEETS, files
 
@@ -498,19 +479,20 @@ def test_only_listed_files_are_static(python_client):
     sheets = {path.relative_to(folder).as_posix() for path in folder.rglob("*.css")}
     assert len(STYLESHEETS) == len(sheets)
     assert set(STYLESHEETS) == sheets
-    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*.js")} | {"styles.css"}
-    assert set(files()) == names
+    assert set(files()) == {"index.js", "styles.css"}
+    styles = python_client.get(HOME + "static/styles.css").text
     for sheet in sheets:
-        assert (folder / sheet).read_bytes() in files()["styles.css"][0]
-    for unlisted in ("types.d.ts", "core", "nothing.js", "../plugin.py"):
+        assert (folder / sheet).read_text("utf-8") in styles
+    script = python_client.get(HOME + "static/index.js").text
+    for module in folder.rglob("*.js"):
+        assert f'"{module.relative_to(folder).as_posix()}"() {{' in script
+    for unlisted in ("types.d.ts", "core", "core/dom.js", "nothing.js", "../plugin.py"):
         assert python_client.get(HOME + f"static/{unlisted}").status_code == 404
-    for name in names:
+    for name, kind in (("index.js", "text/javascript"), ("styles.css", "text/css")):
         answer = python_client.get(HOME + f"static/{name}")
         assert answer.status_code == 200
-        assert answer.headers["Content-Type"].startswith("text/css" if name.endswith(".css") else "text/javascript")
+        assert answer.headers["Content-Type"].startswith(kind)
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        for imported in re.findall(r'from "(\.[\w./]+)"', answer.text):
-            assert posixpath.normpath(posixpath.join(posixpath.dirname(name), imported)) in names
         for forbidden in (
             "innerHTML",
             "outerHTML",

@@ -3,6 +3,7 @@ import { alarmsOf } from "./core/alerts.js";
 import { nearest } from "./core/chart.js";
 import { token } from "./core/colour.js";
 import { clamp, count, h, hideTip, linear, position, s, tip, widthOf } from "./core/dom.js";
+import { clock, dateAndClock } from "./core/times.js";
 import { set, state } from "./core/state.js";
 import { BEFORE, capitalized, moment, named } from "./core/updates.js";
 
@@ -38,16 +39,6 @@ function icon(name) {
   });
   return s("svg", { width: 16, height: 16, viewBox: "0 0 16 16", "aria-hidden": "true" }, path);
 }
-
-// Made once: a formatter a step would cost more than the step.
-const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
-const DAY = new Intl.DateTimeFormat("en-GB", { dateStyle: "short", timeStyle: "medium" });
-
-/**
- * @param {Intl.DateTimeFormat} format
- * @param {number} seconds
- */
-const formatted = (format, seconds) => (Number.isFinite(seconds) ? format.format(1000 * seconds) : "");
 
 /** @typedef {keyof typeof PATHS} Icon */
 
@@ -210,7 +201,7 @@ export class EpochSlider {
     if (!run || !this.#stops.length) return;
     const epoch = this.#epochAt(event);
     const verdicts = run.alerts.filter((alert) => alert.epoch === epoch).map((alert) => alert.verdict);
-    const written = formatted(DAY, run.wall_times[run.epochs.indexOf(epoch)]);
+    const written = dateAndClock(run.wall_times[run.epochs.indexOf(epoch)]);
     tip(event, [`${moment(run, epoch)}  ${written}`.trimEnd(), ...verdicts].join("\n"));
   }
 
@@ -241,8 +232,8 @@ export class EpochSlider {
     const [first, last] = [stops[0], stops[stops.length - 1]];
     const written = times[epochs.indexOf(stop)];
     this.#title.textContent = titleOf(run, stop);
-    this.#time.textContent = stop === BEFORE ? "the untrained model" : formatted(CLOCK, written);
-    this.#time.title = formatted(DAY, written);
+    this.#time.textContent = stop === BEFORE ? "the untrained model" : clock(written);
+    this.#time.title = dateAndClock(written);
     this.#setValue(first, last, stop);
     const x = String(this.#x(stop));
     const start = stop === BEFORE ? x : String(this.#x(epochs[0]));

@@ -1,5 +1,5 @@
 /** In a narrow window runs and settings stand folded in one line above the view, and this button shows them. */
-import { h } from "./core/dom.js";
+import { h, thousands } from "./core/dom.js";
 
 export class RailToggle {
   #open = false;
@@ -19,7 +19,7 @@ export class RailToggle {
    */
   show(name, runs) {
     this.#name.textContent = name;
-    this.#count.textContent = `${runs > 1 ? `1 of ${runs.toLocaleString("en")} runs` : "run"} and settings`;
+    this.#count.textContent = `${runs > 1 ? `1 of ${thousands(runs)} runs` : "run"} and settings`;
   }
 
   #toggle() {

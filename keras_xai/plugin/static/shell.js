@@ -1,6 +1,6 @@
 /** Wires: one selection, all views, one slider. */
 import { address, openLink } from "./core/address.js";
-import { ago } from "./core/ago.js";
+import { ago } from "./core/times.js";
 import { Server } from "./core/api.js";
 import { Charts } from "./core/chart.js";
 import { followHost, setColours, themeName } from "./core/colour.js";
@@ -60,6 +60,8 @@ const PENDING_POLL = 100; // while runs are listed that were not read yet
 const SLOWEST_POLL = 10_000;
 const POLL_GROWTH = 1.25;
 const REST = 90; // milliseconds after a step of the slider until the words follow
+// Milliseconds that the first drawing waits for what the view shows: drawing without it first takes as long as it does to come.
+const LONGEST_WAIT = 100;
 const NOTES_LISTED = 40;
 
 /** The index, and when it came by the page's own clock. @typedef {Index & {at: number}} DatedIndex */
@@ -111,6 +113,8 @@ class Shell {
   #focus = "";
   #scheduled = 0;
   #resting = 0;
+  /** whether the first drawing still waits for what the view shows */
+  #isOpening = true;
 
   /**
    * @param {DatedIndex} index
@@ -126,7 +130,7 @@ class Shell {
 
   /** @param {Requests} requests */
   async start(requests) {
-    this.#load(); // the server reads while the page is still being made
+    const loaded = this.#load(); // the server reads while the page is still being made
     // Plotly keeps the server from its maps where these come first.
     if (state.view !== "probe_attributions" && state.view !== "runs") requests.preloadPlotly();
     const [theme] = await Promise.all([requests.theme, requests.style]);
@@ -137,6 +141,8 @@ class Shell {
     address.follow();
     addEventListener("keydown", (event) => this.#pressed(event));
     new ResizeObserver(() => this.schedule()).observe(document.body);
+    await Promise.race([loaded, pause(LONGEST_WAIT)]);
+    this.#isOpening = false;
     this.#update();
     this.#poll(waitAfter(this.#index.runs));
     if (this.#index.runs.length) afterCharts(async () => (await import("./core/tour.js")).welcome());
@@ -205,9 +211,10 @@ class Shell {
   // Drawing.
 
   #update() {
+    cancelAnimationFrame(this.#scheduled);
     this.#scheduled = 0;
     const frame = this.#frame;
-    if (!frame) return;
+    if (!frame || this.#isOpening) return;
     if (!this.#view) state.view = FIRST_VIEW;
     if (!this.#index.runs.length) {
       frame.showNothing(this.#index.log_dir);
@@ -305,6 +312,7 @@ class Shell {
     await this.#server.prefetch("run", { run: card.name }, card.stamp);
     const context = this.#context();
     if (isDrawable(context)) this.#view?.load(context);
+    await this.#server.awaited();
   }
 
   /**
@@ -312,7 +320,7 @@ class Shell {
    * @param {number} wait
    */
   async #poll(wait) {
-    await new Promise((done) => setTimeout(done, wait));
+    await pause(wait);
     const next = isAsleep() ? FIRST_POLL : await this.#lookForNews(wait);
     this.#poll(next);
   }
@@ -444,16 +452,14 @@ function remarks({ run, card, apart, epoch, stop, undrawn, picked }, view) {
   return lines;
 }
 
-async function showTour() {
-  const { Tour } = await import("./core/tour.js");
-  new Tour().open();
-}
-
 /**
  * After what the page opens with: nothing that comes later waits for this.
  * @param {() => void} task
  */
 const afterCharts = (task) => setTimeout(task, 1000);
+
+/** @param {number} milliseconds */
+const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 /** @param {string} key */
 const stepOf = (key) => ({ ArrowLeft: -1, ArrowRight: 1 })[key] ?? 0;
@@ -522,7 +528,7 @@ class Frame {
     { "aria-label": "Keyboard", onclick: () => this.#keys.close() },
     h("h3", {}, "Keyboard"),
     this.#allHints,
-    h("button", { type: "button", class: "link tour-again", onclick: showTour }, "Show the tour"),
+    h("button", { type: "button", class: "link tour-again", onclick: () => this.#showTour() }, "Show the tour"),
   );
   #announcements = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
 
@@ -597,6 +603,12 @@ class Frame {
 
   showKeys() {
     this.#keys.showModal();
+  }
+
+  async #showTour() {
+    this.#keys.close(); // first: it gives back the focus, which the tour takes
+    const { Tour } = await import("./core/tour.js");
+    new Tour().open();
   }
 
   /** Goes to the filter of the view, else to that of the runs. */

@@ -122,7 +122,7 @@ export function short(x) {
   if (!rounded) return "0";
   const sign = x < 0 ? "−" : "";
   if (rounded >= 1e-3 && rounded < 1e3) return sign + String(rounded);
-  if (rounded >= 1e3 && rounded < 1e6) return sign + Number(size.toFixed(0)).toLocaleString("en");
+  if (rounded >= 1e3 && rounded < 1e6) return sign + thousands(Number(size.toFixed(0)));
   const [mantissa, exponent] = rounded.toExponential().split("e");
   const digits = Math.abs(Number(exponent))
     .toString()
@@ -149,11 +149,17 @@ export function aligned(numbers) {
 }
 
 /**
+ * A whole number with a comma at each thousand.
+ * @param {number} n
+ */
+export const thousands = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ",");
+
+/**
  * 1 alert, 2 alerts
  * @param {number} n
  * @param {string} noun
  */
-export const count = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
+export const count = (n, noun) => `${thousands(n)} ${noun}${n === 1 ? "" : "s"}`;
 
 /**
  * The start and the end of a long name: names differ at both.

@@ -1,5 +1,5 @@
 /** Filters by text: a regular expression where it is one, else the text itself; small letters find both cases. */
-import { h } from "./dom.js";
+import { h, thousands } from "./dom.js";
 import { set, state } from "./state.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -96,7 +96,7 @@ class FilterBox {
    * @param {number} all
    */
   count(shown, all) {
-    const text = state[this.#name] || shown < all ? `${shown.toLocaleString("en")} of ${all.toLocaleString("en")}` : "";
+    const text = state[this.#name] || shown < all ? `${thousands(shown)} of ${thousands(all)}` : "";
     if (this.#count.textContent !== text) this.#count.textContent = text;
     return this.node;
   }

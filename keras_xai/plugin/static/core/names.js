@@ -209,11 +209,28 @@ function windows(names, length) {
   });
 }
 
-const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+/**
+ * A name as words and numbers in turn, without regard to case.
+ * @param {string} name
+ */
+const wordsAndNumbers = (name) => name.toLowerCase().split(/(\d+)/);
 
 /**
- * Names in their natural order: 1, 2, 10.
+ * Names in their natural order: 1, 2, 10. (`Intl.Collator` needs 15 ms to begin.)
  * @param {string} a
  * @param {string} b
  */
-export const natural = (a, b) => collator.compare(a, b) || (a < b ? -1 : Number(a > b));
+export function natural(a, b) {
+  const [first, second] = [wordsAndNumbers(a), wordsAndNumbers(b)];
+  for (let k = 0; k < Math.min(first.length, second.length); k++) {
+    const difference = k % 2 ? Number(first[k]) - Number(second[k]) : order(first[k], second[k]);
+    if (difference) return difference;
+  }
+  return first.length - second.length || order(a, b);
+}
+
+/**
+ * @param {string} a
+ * @param {string} b
+ */
+const order = (a, b) => (a < b ? -1 : Number(a > b));

@@ -1,7 +1,7 @@
 /** The confusion matrix: a table whose cells lead to their rows. */
 import { cellKey, chosenCell, isSame, nameOf } from "../core/cells.js";
 import { at, legend, table } from "../core/colour.js";
-import { clip, h, panel, percent } from "../core/dom.js";
+import { clip, h, panel, percent, thousands } from "../core/dom.js";
 import { set } from "../core/state.js";
 
 const DARK = 0.18; // luminance below which white is read better than black
@@ -66,7 +66,7 @@ function cellNumbers({ counts, shares }, names) {
 function titleOf(answer, label, shown) {
   if (answer.answer === "labels") return `Confusion matrix: ${answer.names[label]}`;
   if (shown === answer.classes) return "Confusion matrix";
-  return `Confusion matrix (${shown} of ${answer.classes.toLocaleString("en")} classes)`;
+  return `Confusion matrix (${shown} of ${thousands(answer.classes)} classes)`;
 }
 
 /**
@@ -82,8 +82,8 @@ function rowOf(answer, label, matrix, names, row) {
   const cells = matrix.counts[row].map((number, column) => {
     const cell = { true: matrix.classes[row], predicted: matrix.classes[column] };
     const share = matrix.shares[row][column];
-    const text = number ? number.toLocaleString("en") : "";
-    const words = `${number.toLocaleString("en")} ${percent(share)} of ${names[row]} read as ${names[column]}`;
+    const text = number ? thousands(number) : "";
+    const words = `${thousands(number)} ${percent(share)} of ${names[row]} read as ${names[column]}`;
     const under = number && names.length <= WITH_SHARES ? [" ", h("small", {}, percent(share))] : null;
     return h("td", {}, cellButton(cell, share, words, isSame(cell, chosen), height, [text, under]));
   });

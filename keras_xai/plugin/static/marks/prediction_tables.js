@@ -1,6 +1,6 @@
 /** Tables of the predictions: metrics by class or label, confusions, errors, slices. */
 import { cellKey, nameOf } from "../core/cells.js";
-import { clip, h, panel, percent, short } from "../core/dom.js";
+import { clip, h, panel, percent, short, thousands } from "../core/dom.js";
 import { set, state } from "../core/state.js";
 
 /** The metrics of a class, with their titles. @type {["precision" | "recall" | "f1", string][]} */
@@ -18,9 +18,6 @@ const ROWS_OF_METRICS = 200; // that the server sends, at most
  * @param {number | null} share
  */
 const shareText = (share) => (share === 0 ? "0\u00a0%" : percent(share ?? NaN));
-
-/** @param {number} number */
-const counted = (number) => number.toLocaleString("en");
 
 /**
  * A table of figures; what does not fit is scrolled.
@@ -61,7 +58,7 @@ export function metricsPanel(answer, label, span) {
     const shares = METRICS.map(([metric]) => shareText(row[metric]));
     return line(
       labels ? labelButton(row.index, name) : name,
-      [...shares, counted(row.support)],
+      [...shares, thousands(row.support)],
       labels && row.index === label,
     );
   });
@@ -125,7 +122,7 @@ export function confusionsPanel(answer, span) {
       class: "bar-in-row",
       style: { width: `${((BAR * confusion.count) / largest).toFixed(1)}px` },
     });
-    const count = h("td", { class: "counted" }, bar, ` ${counted(confusion.count)}`);
+    const count = h("td", { class: "counted" }, bar, ` ${thousands(confusion.count)}`);
     return h("tr", { class: pressed ? "chosen" : null }, h("td", {}, h("button", button, words)), count);
   });
   const about = { help: "confusions", csv: () => confusionNumbers(answer) };
@@ -146,7 +143,7 @@ export function predictedPanel(answer, span) {
   if (!answer.predicted.length) return null;
   const total = answer.row?.data.length ?? answer.size;
   const rows = answer.predicted.map(({ index, count, certainty }) => {
-    return line(nameOf(answer, 0, index), [counted(count), shareText(count / total), shareText(certainty)]);
+    return line(nameOf(answer, 0, index), [thousands(count), shareText(count / total), shareText(certainty)]);
   });
   const titles = ["class", "rows", "share", "mean certainty"];
   const csv = () => ({
@@ -166,7 +163,7 @@ export function slicesPanel(answer) {
   const numbers = answer.answer === "value";
   const rows = answer.slices.map((row) => {
     const shares = numbers ? [] : [shareText(row.accuracy), shareText(row.confidence)];
-    return line(`${row.slice} = ${row.value}`, [...shares, short(row.loss ?? NaN), counted(row.rows)]);
+    return line(`${row.slice} = ${row.value}`, [...shares, short(row.loss ?? NaN), thousands(row.rows)]);
   });
   const titles = ["slice", ...(numbers ? ["mean squared error"] : ["accuracy", "confidence", "loss"]), "rows"];
   const note = numbers ? "" : "confidence: mean probability of the true class; loss: mean −ln of it";
@@ -191,7 +188,7 @@ export function errorsPanel(answer, label, span) {
     const numbers = [row.rmse, row.mae, row.r2].map((value) => short(value ?? NaN));
     return line(
       several ? labelButton(index, name) : name,
-      [...numbers, counted(row.count)],
+      [...numbers, thousands(row.count)],
       several && index === label,
     );
   });

@@ -1,7 +1,7 @@
 /** The rows of the probe behind the predictions: those of a cell of the confusion matrix, or those that are sure and wrong. */
 import { chosenCell, nameOf } from "../core/cells.js";
 import { shortest } from "../core/csv.js";
-import { clip, h, panel, percent, short } from "../core/dom.js";
+import { clip, h, panel, percent, short, thousands } from "../core/dom.js";
 import { set } from "../core/state.js";
 import { figures } from "../marks/prediction_tables.js";
 import { linkToSample } from "./links.js";
@@ -37,7 +37,7 @@ export function examplesPanel(context, answer, label, span) {
   if (words) return panel(span, title, { help: "examples", note: cell && back }, h("p", { class: "note" }, words));
   const lines = rows.slice(0, LISTED).map((index) => exampleRow(context, answer, label, index));
   const left = rows.length - lines.length;
-  const more = left > 0 ? h("p", { class: "note" }, `and ${left.toLocaleString("en")} more`) : null;
+  const more = left > 0 ? h("p", { class: "note" }, `and ${thousands(left)} more`) : null;
   const about = {
     help: "examples",
     note: [cell && back, h("span", {}, order)],

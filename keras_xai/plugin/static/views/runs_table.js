@@ -1,6 +1,6 @@
 /** Runs: one line each, with its verdict; sorted by any column, by their folders, found by a filter. */
-import { ago } from "../core/ago.js";
-import { aligned, count, h, short } from "../core/dom.js";
+import { ago, dateAndClock } from "../core/times.js";
+import { aligned, count, h, short, thousands } from "../core/dom.js";
 import { filterBox } from "../core/filter.js";
 import { group } from "../core/controls.js";
 import { distinct, natural } from "../core/names.js";
@@ -209,11 +209,12 @@ export class RunsTableView extends BaseView {
    */
   #summary(cards) {
     const verdicts = cards.map((card) => this.#rows.of(card.name)?.verdict);
-    const parts = VERDICTS.map((verdict) => [verdict, verdicts.filter((other) => other === verdict).length])
-      .filter(([, number]) => number)
-      .map(([verdict, number]) => `${number.toLocaleString("en")} ${verdict === "alarm" ? "with an alarm" : verdict}`);
+    const parts = VERDICTS.flatMap((verdict) => {
+      const runs = verdicts.filter((other) => other === verdict).length;
+      return runs ? [`${thousands(runs)} ${verdict === "alarm" ? "with an alarm" : verdict}`] : [];
+    });
     const waiting = this.#rows.waiting(cards);
-    if (waiting) parts.push(`${waiting.toLocaleString("en")} not judged yet`);
+    if (waiting) parts.push(`${thousands(waiting)} not judged yet`);
     return `${count(cards.length, "run")}: ${parts.join(", ")}.`;
   }
 
@@ -361,7 +362,7 @@ export class RunsTableView extends BaseView {
   #writtenCell({ last }) {
     if (!last) return ["", "number", null];
     const words = ago((this.#context?.now ?? 0) - last.wall_time);
-    return [words, "number", new Date(1000 * last.wall_time).toLocaleString()];
+    return [words, "number", dateAndClock(last.wall_time)];
   }
 }
 
