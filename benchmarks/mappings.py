@@ -205,11 +205,11 @@ def noisy(seed: int, log_dir: str, data: str, share: float) -> dict[str, Any]:
 
 
 def detection(run: Log, wrong: NDArray[np.bool_], trained_on: NDArray[np.bool_]) -> dict[str, float]:
-    """How well the wrong labels among the training rows are found: after a few epochs by the label quality, and by parts."""
+    """AUC and precision of wrong labels among training rows, after a few epochs and at the end, by label quality and parts."""
     early, late = Samples.of(run.mappings[:EARLY_EPOCHS]), run.samples
     assert early is not None
     assert late is not None
-    truth, found = wrong[trained_on], {}
+    truth, figures = wrong[trained_on], {}
     scores = {
         "": early.label_quality,
         "_confidence": early.mean_confidence,
@@ -220,13 +220,13 @@ def detection(run: Log, wrong: NDArray[np.bool_], trained_on: NDArray[np.bool_])
     for name, quality in scores.items():
         doubt = -quality[trained_on]
         suspects = np.argsort(-doubt, kind="stable")[: int(truth.sum())]
-        found[f"auc{name}"] = float(roc_auc_score(truth, doubt))
-        found[f"precision{name}"] = float(truth[suspects].mean())
-    return found
+        figures[f"auc{name}"] = float(roc_auc_score(truth, doubt))
+        figures[f"precision{name}"] = float(truth[suspects].mean())
+    return figures
 
 
 def errors_by_depth(record: Mappings, truth: NDArray[np.int64], held_out: NDArray[np.bool_]) -> dict[str, float | None]:
-    """How well the errors on held-out rows are found by the model's certainty, by prediction depth and by both."""
+    """AUC of the errors on held-out rows by the model's certainty, by prediction depth and by both."""
     is_error = (record.result.prediction != truth)[held_out]
     if is_error.all() or not is_error.any():
         return dict.fromkeys(("errors_certainty", "errors_depth", "errors_both"))
