@@ -489,4 +489,4 @@ def mapping(run: Run, layer: str | None = None) -> bytes:
 def _suspect(suspect: mappings.Suspect, classes: NDArray[np.int64]) -> dict[str, Any]:
     """Return a suspicious sample, with its classes as indices into `classes`."""
     label, prediction = np.searchsorted(classes, [suspect.label, suspect.prediction]).tolist()
-    return {"row": suspect.row, "confidence": suspect.confidence, "label": label, "prediction": prediction}
+    return {**suspect._asdict(), "label": label, "prediction": prediction}

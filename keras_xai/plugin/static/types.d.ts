@@ -336,7 +336,10 @@ interface ClassClusters {
 
 interface Suspect {
   row: number;
+  quality: number;
   confidence: number;
+  /** null in runs of an older version, and of dense outputs */
+  support: number | null;
   label: number;
   prediction: number;
 }
