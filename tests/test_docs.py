@@ -75,6 +75,7 @@ def attributions(page):
     assert set(page["kx"].load("logs")["run1"].attributions("occlusion")[0].values.shape) == {12, 4}
     assert len(page["correlations"]) == len(page["smooth"]) == 2
     assert page["flipped"].shape == page["drop"].shape == (12, 5)
+    assert [check.update for check in page["checks"]] == [0, 1]
     assert page["missed"].shape == page["moved"].shape == (12,)
 
 

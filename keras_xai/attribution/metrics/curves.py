@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.attribution.metrics.replacement import Replacement
+from keras_xai.attribution.metrics.replacement import replacement_of
 from keras_xai.errors import check_int
 from keras_xai.model.scores import Output
 
@@ -57,8 +57,8 @@ def deletion(
         [[7.0, 3.0, 1.0, 0.0]]
     """
     check_int("steps", steps)
-    replacement = Replacement(model, x, values, target, output, baseline)
-    return replacement.curve(replacement.ranks(), _equal_shares(replacement.count, steps))
+    replacement = replacement_of(model, x, values, target, output, baseline)
+    return replacement.curve(replacement.ranks(), equal_shares(replacement.count, steps))
 
 
 def insertion(
@@ -84,9 +84,9 @@ def insertion(
         [[0.0, 4.0, 6.0, 7.0]]
     """
     check_int("steps", steps)
-    replacement = Replacement(model, x, values, target, output, baseline)
+    replacement = replacement_of(model, x, values, target, output, baseline)
     ranks = replacement.ranks()
-    shares = _equal_shares(replacement.count, steps)
+    shares = equal_shares(replacement.count, steps)
     return np.stack([replacement.scores(ranks >= length) for length in shares], 1)
 
 
@@ -133,12 +133,12 @@ def pixel_flipping(
         [[7.0, 3.0, 1.0, 0.0]]
     """
     check_int("entries", entries)
-    replacement = Replacement(model, x, values, target, output, baseline)
+    replacement = replacement_of(model, x, values, target, output, baseline)
     count = replacement.count
     lengths = np.minimum(np.arange(-(-count // entries) + 1) * entries, count)
     return replacement.curve(replacement.ranks(), lengths)
 
 
-def _equal_shares(count: int, steps: int) -> NDArray[np.int64]:
+def equal_shares(count: int, steps: int) -> NDArray[np.int64]:
     """Return the number of parts (steps + 1) that are gone after each step."""
     return np.asarray([round(count * step / steps) for step in range(steps + 1)])

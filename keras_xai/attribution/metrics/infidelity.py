@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution.features import Groups
-from keras_xai.attribution.metrics.replacement import Replacement
+from keras_xai.attribution.metrics.replacement import Replacement, replacement_in_regions
 from keras_xai.errors import InvalidInput, check_int
 from keras_xai.model.inputs import broadcast_baseline
 from keras_xai.model.scores import Output
@@ -84,7 +84,7 @@ def infidelity(
         quantity = values.quantity if isinstance(values, Attribution) else "contribution"
     if quantity not in QUANTITIES:
         raise InvalidInput(f"quantity={quantity!r}: expected one of {', '.join(map(repr, QUANTITIES))}.")
-    replacement = Replacement(model, x, values, target, output, baseline, in_regions=True, patch=patch, groups=groups)
+    replacement = replacement_in_regions(model, x, values, target, output, baseline, patch, groups)
     predict = _slope_prediction if quantity == "slope" else _contribution_prediction
     before = replacement.scores_of(replacement.rows)
     predictions, drops = [], []
@@ -121,9 +121,8 @@ def _checked(replacement: Replacement, perturbed: Iterable[Any]) -> Iterator[lis
     Raises:
         InvalidInput: copies of another shape.
     """
-    question = replacement.question
     for number, copy in enumerate(perturbed):
-        yield broadcast_baseline(copy, question.inputs, question.like, word=f"perturbed[{number}]")
+        yield broadcast_baseline(copy, replacement.scored.inputs, replacement.scored.like, word=f"perturbed[{number}]")
 
 
 def _slope_prediction(replacement: Replacement, rows: list[NDArray[Any]]) -> NDArray[np.float64]:

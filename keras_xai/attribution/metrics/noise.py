@@ -16,7 +16,7 @@ from keras_xai.attribution.engine import Engine
 from keras_xai.attribution.method import Method
 from keras_xai.attribution.progress import Progress
 from keras_xai.backend import get_backend
-from keras_xai.backend.protocol import Tensor, Tensors
+from keras_xai.backend.protocol import Program, Tensor, Tensors
 from keras_xai.errors import InvalidInput
 from keras_xai.model.runner import joined
 from keras_xai.model.samples import Samples, take_rows
@@ -33,11 +33,15 @@ class NoisyEngine(Engine):
     def numbers(self, x: Sequence[Samples], target: NDArray[np.integer[Any]]) -> list[NDArray[np.float32]]:
         """Return the numbers (B, ...) that noise can be added to: inputs, and embeddings of tokens; (B,) zeros where none are."""
         numpy = get_backend().numpy
-        program = self.runner.compiled(self._numbers)
         parts = []
         for rows, _ in self.runner.chunks(len(x[0])):
-            parts.append([numpy(tensor) for tensor in program(take_rows(x, rows), target[rows].astype(np.int32))])
+            tensors = self._numbers_program(take_rows(x, rows), target[rows].astype(np.int32))
+            parts.append([numpy(tensor) for tensor in tensors])
         return [joined(list(of_input), len(x[0])) for of_input in zip(*parts, strict=True)]
+
+    @functools.cached_property
+    def _numbers_program(self) -> Program:
+        return self.runner.compiled(self._numbers)
 
     def _settle(self, x: Sequence[Samples]) -> None:
         super()._settle(x[: len(leaves(self.runner.like))])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution.features import Groups
-from keras_xai.attribution.metrics.replacement import Replacement
+from keras_xai.attribution.metrics.replacement import replacement_in_regions
 from keras_xai.errors import InvalidInput, check_int
 from keras_xai.model.scores import Output
 
@@ -76,7 +76,7 @@ def region_perturbation(
         check_int("patch", patch)
     if order not in ORDERS:
         raise InvalidInput(f"order={order!r}: expected one of {', '.join(map(repr, ORDERS))}.")
-    replacement = Replacement(model, x, values, target, output, baseline, in_regions=True, patch=patch, groups=groups)
+    replacement = replacement_in_regions(model, x, values, target, output, baseline, patch, groups)
     figures = replacement.values
     if order == "lerf":
         figures = -figures

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -12,66 +14,56 @@ from keras_xai.attribution.features import Groups
 from keras_xai.attribution.metrics.places import Places
 from keras_xai.attribution.question import Question
 from keras_xai.errors import InvalidInput, listed
+from keras_xai.model.runner import ModelRunner
+from keras_xai.model.samples import Samples
 from keras_xai.model.scores import Output
 from keras_xai.records import Attribution
 from keras_xai.tree import leaves
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScoredRows:
+    """Samples, the rows that they are compared with, both (B, ...) one an input, and the score of each that is explained."""
+
+    runner: ModelRunner
+    like: Any  # the samples in the structure that the model takes
+    inputs: Sequence[Samples]
+    baseline: Sequence[NDArray[Any]]
+    target: NDArray[np.integer[Any]]
+
+
 class Replacement:
     """Samples, their attribution, and the scores of the samples with some of their parts replaced by the baseline.
 
-    A part is a place (see `Places`), or with `in_regions` a region of places.
+    A part is a place (see `Places`), or a region of places.
 
     Args:
-        model: a built model.
-        x: (B, ...) samples as `attribute` takes them.
-        values: an `Attribution` of them, or its values.
-        target: as `attribute` takes it; of an `Attribution` its own, where none is given.
-        output: see `Probe`.
-        baseline: as `attribute` takes it. A token that stands for none is token 0 here.
-        in_regions: parts are regions.
-        patch: their side.
-        groups: in the place of patches.
+        scored: the samples. A token of their baseline that stands for none is token 0 here.
+        values: their attribution, in their structure.
+        regions: the region of each place, of the places; default each place by itself.
 
     Attributes:
-        question: of the samples.
         rows: (B, ...) one an input, and `baseline` what takes their place.
         by_input: the values as they came, one an input.
         values: (B, U) of each part, the sum over its places.
         count: U.
 
     Raises:
-        InvalidInput: as `attribute`; values of another shape.
+        InvalidInput: values of another shape.
     """
 
     def __init__(
-        self,
-        model: keras.Model,
-        x: Any,
-        values: Any,
-        target: Any = None,
-        output: Output = None,
-        baseline: Any = None,
-        in_regions: bool = False,
-        patch: int | None = None,
-        groups: Groups = None,
+        self, scored: ScoredRows, values: Any, regions: Callable[[Places], NDArray[np.int64]] | None = None
     ) -> None:
-        if isinstance(values, Attribution):
-            target = values.target if target is None else target
-            values = values.values
-        self.question = question = Question(model, x, target, output, baseline, stacklevel=6)
-        self.rows = [inputs[:] for inputs in question.inputs]
+        self.scored = scored
+        self.rows = [inputs[:] for inputs in scored.inputs]
         self.baseline = []
-        for rows, base in zip(self.rows, question.baseline, strict=True):
+        for rows, base in zip(self.rows, scored.baseline, strict=True):
             # A token, where the engine would take an embedding of zeros.
             self.baseline.append(np.maximum(base, 0) if rows.dtype.kind == "i" else base)
-        self.by_input = [np.asarray(array, np.float64) for array in _in_order(values, question.like)]
+        self.by_input = [np.asarray(array, np.float64) for array in _in_order(values, scored.like)]
         self.places = Places([rows.shape for rows in self.rows], self.by_input)
-        if in_regions:
-            samples = question.samples()
-            self.part_of_place = self.places.regions(patch, "" if samples is None else samples.kind, groups)
-        else:
-            self.part_of_place = np.arange(self.places.count)
+        self.part_of_place = np.arange(self.places.count) if regions is None else regions(self.places)
         self.count = int(self.part_of_place.max()) + 1
         self.values = _summed(self.places.values, self.part_of_place, self.count)
 
@@ -95,11 +87,65 @@ class Replacement:
 
     def scores_of(self, rows: list[NDArray[Any]]) -> NDArray[np.float64]:
         """Return the scores (B) of other rows, for the same targets."""
-        return self.question.runner.scores(rows, self.question.target).astype(np.float64)
+        return self.scored.runner.scores(rows, self.scored.target).astype(np.float64)
 
     def curve(self, ranks: NDArray[np.int64], lengths: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """Return the scores (B, steps) with so many parts replaced, the first in this order."""
         return np.stack([self.scores(ranks < length) for length in lengths], 1)
+
+
+def replacement_of(
+    model: keras.Model,
+    x: Any,
+    values: Any,
+    target: Any = None,
+    output: Output = None,
+    baseline: Any = None,
+) -> Replacement:
+    """Return the replacement of single places of samples as a user gives them.
+
+    Args:
+        model: a built model.
+        x: (B, ...) samples as `attribute` takes them.
+        values: an `Attribution` of them, or its values.
+        target: as `attribute` takes it; of an `Attribution` its own, where none is given.
+        output: see `Probe`.
+        baseline: as `attribute` takes it.
+
+    Raises:
+        InvalidInput: as `attribute`; values of another shape.
+    """
+    scored, values, _ = _asked(model, x, values, target, output, baseline)
+    return Replacement(scored, values)
+
+
+def replacement_in_regions(
+    model: keras.Model,
+    x: Any,
+    values: Any,
+    target: Any = None,
+    output: Output = None,
+    baseline: Any = None,
+    patch: int | None = None,
+    groups: Groups = None,
+) -> Replacement:
+    """Return the same by regions: of `patch` places a side, or of `groups` in their place; see `region_perturbation`."""
+    scored, values, question = _asked(model, x, values, target, output, baseline)
+    samples = question.samples()
+    kind = "" if samples is None else samples.kind
+    return Replacement(scored, values, lambda places: places.regions(patch, kind, groups))
+
+
+def _asked(
+    model: keras.Model, x: Any, values: Any, target: Any, output: Output, baseline: Any
+) -> tuple[ScoredRows, Any, Question]:
+    """Return the samples, bare values and the question as a whole."""
+    if isinstance(values, Attribution):
+        target = values.target if target is None else target
+        values = values.values
+    question = Question(model, x, target, output, baseline, stacklevel=7)
+    scored = ScoredRows(question.runner, question.like, question.inputs, question.baseline, question.target)
+    return scored, values, question
 
 
 def _summed(values: NDArray[np.float64], part_of_place: NDArray[np.int64], count: int) -> NDArray[np.float64]:
