@@ -3,7 +3,7 @@
     python -m benchmarks.map_checks [--seeds 3]
 
 Networks that learned something (digits by a CNN, breast cancer by an MLP) and networks that learned labels by heart which mean
-nothing (the same, shuffled labels), watched on 16 rows that none of them has seen. Printed of the last update: by how much further
+nothing (the same, shuffled labels), watched on 16 rows that none of them has seen. Of the last update: by how much further
 the score falls than in random orders, in units of its range, and by how much the noise moves the maps (median over rows); each as
 the mean over seeds, with the smallest and the largest; and how many of the trainings fail. Then CPU seconds of a check beside
 those of a plain epoch, on the CNN whose cost docs/trust.md tells: 5,000 images of 32 × 32, a gallery of 16 by two methods.

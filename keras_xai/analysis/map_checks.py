@@ -65,9 +65,9 @@ class MapVerdict:
         """The checks that the maps fail, as sentences with what was measured."""
         sentences = []
         if self.fails_order:
-            sentences.append(f"Its order is not shown to be better than a random one: {self._order_words}.")
+            sentences.append(f"Its order is not shown to be better than a random one; {self._order_words}.")
         if self.fails_noise:
-            sentences.append(f"It does not stay: {self._noise_words}; {percent(MOVED_LIMIT)} is the limit.")
+            sentences.append(f"It does not stay; {self._noise_words}, and {percent(MOVED_LIMIT)} is the limit.")
         return sentences
 
     @property
@@ -84,14 +84,14 @@ class MapVerdict:
     def _order_words(self) -> str:
         how_far = "less far" if self.sooner < 0 else "further"
         return (
-            f"when what it names first is taken away the score falls {percent(abs(self.sooner))} of its range {how_far} than in "
-            f"random orders (± {percent(self.error)})"
+            f"deletion: the score falls {percent(abs(self.sooner))} of its range {how_far} than in random orders "
+            f"(±\u00a0{percent(self.error)})"
         )
 
     @property
     def _noise_words(self) -> str:
-        noise = percent(self.check.spread)
-        return f"a noise of {noise} of the inputs' range moves its maps by {percent(self.moved)} of their size (median)"
+        noise, moved = percent(self.check.spread), percent(self.moved)
+        return f"sensitivity: a noise of {noise} of the inputs' range moves its maps by {moved} of their size (median)"
 
 
 def verdict_at(run: Recorded, method: str, update: int | None = None) -> MapVerdict | None:

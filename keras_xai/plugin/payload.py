@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from keras_xai.analysis import gradients, mappings
 from keras_xai.analysis import importance as importances
 from keras_xai.analysis.attributions import arrays_of, method_named, methods_of
-from keras_xai.analysis.map_checks import MapVerdict
 from keras_xai.analysis.epochs import epoch_ends
 from keras_xai.analysis.losses import losses, true_numbers
+from keras_xai.analysis.map_checks import MapVerdict
 from keras_xai.analysis.outputs import (
     LARGE_COMPLETENESS_ERROR,
     class_name,

@@ -21,8 +21,8 @@ def test_mean_error_and_median_are_those_of_the_finite_samples():
     assert verdict.moved == pytest.approx(0.2)
     assert not verdict.fails
     assert verdict.words == (
-        "when what it names first is taken away the score falls 30\u00a0% of its range further than in random orders "
-        "(± 10\u00a0%); a noise of 2.0\u00a0% of the inputs' range moves its maps by 20\u00a0% of their size (median)"
+        "deletion: the score falls 30\u00a0% of its range further than in random orders (±\u00a010\u00a0%); sensitivity: a "
+        "noise of 2.0\u00a0% of the inputs' range moves its maps by 20\u00a0% of their size (median)"
     )
 
 
