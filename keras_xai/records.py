@@ -716,6 +716,27 @@ class ChosenRows(AtUpdate):
 
 
 @dataclass(frozen=True, eq=False)
+class MapCheck(AtUpdate):
+    """Two checks of the gallery's maps by one method, at one update: see `analysis.map_checks` for when a method fails them.
+
+    `deletion` says how much sooner a sample's score falls in the order of its map than in random orders (the mean over the
+    curve), in units of the mean distance from score to baseline score over the samples; 0 is no better than chance. NaN where
+    the values have no place in the input, as those of a layer's units. `sensitivity`, 0 or more, is by how much the map moves
+    under a uniform noise of `spread` times the range of the inputs, in units of its own norm, the largest of `draws`; NaN of a
+    map of zeros.
+    """
+
+    epoch: int
+    method: str
+    deletion: Float  # (B)
+    sensitivity: Float  # (B)
+    spread: float  # of the noise, as a share of the range of the inputs
+    draws: int  # of the noise
+    orders: int  # random ones
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
+
+
+@dataclass(frozen=True, eq=False)
 class StoredSamples(AtUpdate):
     """Inputs and labels of rows of the probe that are no part of its gallery; each row is written once.
 

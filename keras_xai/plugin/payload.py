@@ -16,6 +16,7 @@ from keras_xai.analysis import importance as importances
 from keras_xai.analysis.attributions import arrays_of, method_named, methods_of
 from keras_xai.analysis.epochs import epoch_ends
 from keras_xai.analysis.losses import losses, true_numbers
+from keras_xai.analysis.map_checks import MapVerdict
 from keras_xai.analysis.outputs import (
     LARGE_COMPLETENESS_ERROR,
     class_name,
@@ -207,7 +208,12 @@ def _method(run: Run, name: str) -> dict[str, Any]:
         "quantity": run.method_quantity(name),
         "layer": run.method_layer(name),
         "task": run.method_task(name),
+        "checks": [_check(MapVerdict.of(check)) for check in run.map_checks.get(name, ())],
     }
+
+
+def _check(verdict: MapVerdict) -> dict[str, Any]:
+    return {"epoch": verdict.check.update, "words": verdict.words, "faults": verdict.faults}
 
 
 def _source(importance: Importance) -> dict[str, Any]:

@@ -21,6 +21,7 @@ the epoch, or the training steps done where the run counts in steps, which the c
 | keras_xai/mappings | MAPPINGS | blobs: one JSON string with the single numbers, then a map for each array that it names |
 | keras_xai/slices/<group> | SLICES | blobs: one JSON string, then a map for each array that it names |
 | keras_xai/predictions | PREDICTIONS | blobs: one JSON string, then a map for each array that it names |
+| keras_xai/map_checks/<method> | MAP_CHECKS | float32 [B, 2]: deletion and sensitivity of each gallery sample |
 | keras_xai/gallery/rows | CHOSEN_ROWS | blobs: one JSON string with the rows that a rule chose, then the loss of each row |
 | keras_xai/gallery/… | … | attributions and outputs of these rows, another number of them at each update |
 | keras_xai/gallery/samples/<part> | STORED_SAMPLES | blobs: one JSON string, then a map for each row and input |
@@ -44,6 +45,7 @@ from keras_xai.records import (
     ChosenRows,
     Epoch,
     Gradients,
+    MapCheck,
     Mappings,
     ProbePredictions,
     Reliance,
@@ -72,6 +74,7 @@ Record = (
     | Probe
     | Stop
     | ChosenRows
+    | MapCheck
     | StoredSamples
     | Provenance
 )

@@ -25,6 +25,7 @@ from keras_xai.records import (
     Flag,
     Gradients,
     Importance,
+    MapCheck,
     Mappings,
     Note,
     Outputs,
@@ -52,6 +53,7 @@ from keras_xai.summary.codec import (
     gallery,
     gradients,
     importance,
+    map_checks,
     mappings,
     predictions,
     probe,
@@ -369,6 +371,15 @@ class Log:
     def _stored_samples(self) -> int | None:
         """The number of samples of the gallery that were written, None where none was."""
         return None if self.probe is None or self.probe.x is None else self.probe.size
+
+    @functools.cached_property
+    def map_checks(self) -> dict[str, list[MapCheck]]:
+        """One `records.MapCheck` an update, by method, of `ProbeAttributions(check=True)`; empty where maps were not checked."""
+        methods = sorted(tag.removeprefix(map_checks.TAG) for tag in self._series if tag.startswith(map_checks.TAG))
+        of_methods = {}
+        for method in methods:
+            of_methods[method] = self._decoded(map_checks.TAG + method, map_checks.Constants.of, map_checks.decode)
+        return {method: records for method, records in of_methods.items() if records}
 
     # The rows of the probe beside the fixed gallery.
 

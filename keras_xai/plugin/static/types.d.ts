@@ -139,6 +139,8 @@ interface Method {
   layer: string;
   /** of the output that is explained; null in an older file */
   task: string | null;
+  /** by update: what was measured of its maps, and each check that they fail as a sentence */
+  checks: { epoch: number; words: string; faults: string[] }[];
 }
 
 interface ProbeInfo {

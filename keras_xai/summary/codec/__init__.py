@@ -18,6 +18,7 @@ from keras_xai.records import (
     ChosenRows,
     Epoch,
     Gradients,
+    MapCheck,
     Mappings,
     ProbePredictions,
     Reliance,
@@ -33,6 +34,7 @@ from keras_xai.summary.codec import (
     gallery,
     gradients,
     importance,
+    map_checks,
     mappings,
     predictions,
     probe,
@@ -56,6 +58,7 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     Probe: probe.encode,
     Stop: stop.encode,
     ChosenRows: gallery.encode,
+    MapCheck: map_checks.encode,
     StoredSamples: gallery.encode_samples,
     Provenance: provenance.encode,
 }
