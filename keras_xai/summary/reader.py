@@ -32,6 +32,7 @@ from keras_xai.records import (
     Quantity,
     Reliance,
     RelianceGap,
+    RowInfluences,
     Samples,
     Shares,
     Slices,
@@ -52,6 +53,7 @@ from keras_xai.summary.codec import (
     gallery,
     gradients,
     importance,
+    influence,
     mappings,
     predictions,
     probe,
@@ -493,6 +495,14 @@ class Log:
         for series in reversed(alert.SERIES):
             alerts += self._decoded(alert.TAG + series, functools.partial(alert.constants, series=series), alert.decode)
         return with_events(alerts)
+
+    @functools.cached_property
+    def influences(self) -> list[RowInfluences]:
+        """One `records.RowInfluences` an update: the live rows that taught the model most; [] without `influence=True`.
+
+        `kx.influence(run, row=…)` and `kx.influence(run, alert=…)` read them.
+        """
+        return self._decoded(influence.TAG, no_constants, influence.decode)
 
     # Mappings.
 

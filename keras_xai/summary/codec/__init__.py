@@ -21,6 +21,7 @@ from keras_xai.records import (
     Mappings,
     ProbePredictions,
     Reliance,
+    RowInfluences,
     Shares,
     Slices,
     Stop,
@@ -33,6 +34,7 @@ from keras_xai.summary.codec import (
     gallery,
     gradients,
     importance,
+    influence,
     mappings,
     predictions,
     probe,
@@ -57,5 +59,6 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     Stop: stop.encode,
     ChosenRows: gallery.encode,
     StoredSamples: gallery.encode_samples,
+    RowInfluences: influence.encode,
     Provenance: provenance.encode,
 }
