@@ -504,6 +504,11 @@ class Log:
         """
         return self._decoded(influence.TAG, no_constants, influence.decode)
 
+    @property
+    def has_influences(self) -> bool:
+        """True where it was recorded which live rows taught the model; reads no record."""
+        return influence.TAG in self._series
+
     # Mappings.
 
     @functools.cached_property
