@@ -21,6 +21,7 @@ from keras_xai.records import (
     Quantity,
     Reliance,
     RelianceGap,
+    RowInfluences,
     Samples,
     Slices,
     Stop,
@@ -78,6 +79,8 @@ class Recorded(Protocol):
     def reliance(self) -> Sequence[Reliance]: ...
     @property
     def gap(self) -> RelianceGap | None: ...
+    @property
+    def influences(self) -> Sequence[RowInfluences]: ...
     @property
     def slices(self) -> Sequence[Slices]: ...
     @property

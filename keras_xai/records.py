@@ -754,6 +754,45 @@ class StoredSamples(AtUpdate):
     step: int | None = None  # training steps done, in a run that counts in steps; else None
 
 
+class InfluenceRanks(NamedTuple):
+    """The live rows with the strongest influence on each of n rows or alerts, the strongest first."""
+
+    proponents: Integer  # (n, k) their numbers in the source of the live rows; −1 where there are fewer
+    proponent_scores: Float  # (n, k) above 0; NaN where there are fewer
+    opponents: Integer  # (n, k)
+    opponent_scores: Float  # (n, k) below 0
+
+
+class AlertReference(NamedTuple):
+    """An alert of the same update, as other records name it."""
+
+    source: AlertSource
+    event: int  # see `Alert`
+    features: tuple[str, ...]  # of the alert, those whose influence was measured
+
+
+@dataclass(frozen=True, eq=False)
+class RowInfluences(AtUpdate):
+    """The live rows that taught the model most of each row of the probe, and what set off the alerts of this update.
+
+    The influence on a row of the probe is the sum over `checkpoints` updates of learning rate × the inner product of its
+    gradient in the last layer with the live row's, divided by the length of the latter; see `kx.influence`. That on
+    an alert is of this update alone: how much such a step on the live row would strengthen what the alert's features say for the
+    labels of the live rows.
+    """
+
+    epoch: int
+    layer: str  # the path of the last layer
+    loss: str  # the name of the loss
+    live: Integer  # (L) numbers of all live rows in their source
+    labels: Float | None  # (L) of them; None of several labels a row, and where no samples are to be stored
+    checkpoints: int  # updates that the influence on the probe is a sum over
+    probe: InfluenceRanks  # (B, k) on each row of the probe
+    alerts: tuple[AlertReference, ...]  # (A) of this update
+    on_alerts: InfluenceRanks  # (A, k)
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
+
+
 @dataclass(frozen=True, eq=False)
 class Features:
     """Representations of the probe in the layers: data → features.

@@ -25,6 +25,7 @@ the epoch, or the training steps done where the run counts in steps, which the c
 | keras_xai/gallery/rows | CHOSEN_ROWS | blobs: one JSON string with the rows that a rule chose, then the loss of each row |
 | keras_xai/gallery/… | … | attributions and outputs of these rows, another number of them at each update |
 | keras_xai/gallery/samples/<part> | STORED_SAMPLES | blobs: one JSON string, then a map for each row and input |
+| keras_xai/influence | INFLUENCE | blobs: one JSON string, then a map for each array that it names |
 
 After about 32 MiB of one tag a series continues under `<tag>/part-1`, `<tag>/part-2` and so on, with the constants of the
 first part: see `parts`.
@@ -49,6 +50,7 @@ from keras_xai.records import (
     Mappings,
     ProbePredictions,
     Reliance,
+    RowInfluences,
     Shares,
     Slices,
     Stop,
@@ -76,6 +78,7 @@ Record = (
     | ChosenRows
     | MapCheck
     | StoredSamples
+    | RowInfluences
     | Provenance
 )
 

@@ -33,6 +33,7 @@ from keras_xai.records import (
     Quantity,
     Reliance,
     RelianceGap,
+    RowInfluences,
     Samples,
     Shares,
     Slices,
@@ -53,6 +54,7 @@ from keras_xai.summary.codec import (
     gallery,
     gradients,
     importance,
+    influence,
     map_checks,
     mappings,
     predictions,
@@ -504,6 +506,19 @@ class Log:
         for series in reversed(alert.SERIES):
             alerts += self._decoded(alert.TAG + series, functools.partial(alert.constants, series=series), alert.decode)
         return with_events(alerts)
+
+    @functools.cached_property
+    def influences(self) -> list[RowInfluences]:
+        """One `records.RowInfluences` an update: the live rows that taught the model most; [] without `influence=True`.
+
+        `kx.influence(run, row=…)` and `kx.influence(run, alert=…)` read them.
+        """
+        return self._decoded(influence.TAG, no_constants, influence.decode)
+
+    @property
+    def has_influences(self) -> bool:
+        """True where it was recorded which live rows taught the model; reads no record."""
+        return influence.TAG in self._series
 
     # Mappings.
 

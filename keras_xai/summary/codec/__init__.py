@@ -22,6 +22,7 @@ from keras_xai.records import (
     Mappings,
     ProbePredictions,
     Reliance,
+    RowInfluences,
     Shares,
     Slices,
     Stop,
@@ -34,6 +35,7 @@ from keras_xai.summary.codec import (
     gallery,
     gradients,
     importance,
+    influence,
     map_checks,
     mappings,
     predictions,
@@ -60,5 +62,6 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     ChosenRows: gallery.encode,
     MapCheck: map_checks.encode,
     StoredSamples: gallery.encode_samples,
+    RowInfluences: influence.encode,
     Provenance: provenance.encode,
 }
