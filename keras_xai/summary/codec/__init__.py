@@ -23,6 +23,7 @@ from keras_xai.records import (
     Reliance,
     Shares,
     Slices,
+    StepSizes,
     Stop,
     StoredSamples,
 )
@@ -39,6 +40,7 @@ from keras_xai.summary.codec import (
     provenance,
     reliance,
     slices,
+    step_sizes,
     stop,
 )
 from keras_xai.summary.tensors import Value
@@ -54,6 +56,7 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     Slices: slices.encode,
     ProbePredictions: predictions.encode,
     Probe: probe.encode,
+    StepSizes: step_sizes.encode,
     Stop: stop.encode,
     ChosenRows: gallery.encode,
     StoredSamples: gallery.encode_samples,
