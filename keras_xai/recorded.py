@@ -24,6 +24,7 @@ from keras_xai.records import (
     RowInfluences,
     Samples,
     Slices,
+    StepSizes,
     Stop,
 )
 from keras_xai.updates import BEFORE, Unit, moment_of
@@ -61,6 +62,8 @@ class Recorded(Protocol):
     def probe(self) -> Probe | None: ...
     @property
     def weight_gradients(self) -> Sequence[Gradients]: ...
+    @property
+    def critical_step(self) -> Sequence[StepSizes]: ...
     @property
     def methods(self) -> Sequence[str]: ...
     @property
