@@ -24,6 +24,7 @@ from keras_xai.records import (
     Slices,
     Stop,
 )
+from keras_xai.training_records import DataScreen, TrainingFlags
 from keras_xai.updates import BEFORE, Unit, moment_of
 
 
@@ -59,6 +60,10 @@ class Recorded(Protocol):
     def probe(self) -> Probe | None: ...
     @property
     def weight_gradients(self) -> Sequence[Gradients]: ...
+    @property
+    def training_flags(self) -> Sequence[TrainingFlags]: ...
+    @property
+    def screen(self) -> DataScreen | None: ...
     @property
     def methods(self) -> Sequence[str]: ...
     @property

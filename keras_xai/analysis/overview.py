@@ -27,6 +27,7 @@ from keras_xai.judgement import is_scored, judge, not_finite_since, not_looked_f
 from keras_xai.recorded import Recorded
 from keras_xai.records import Importance, Slices
 from keras_xai.slice_accuracy import largest_gap, worst_slice
+from keras_xai.training_words import check_lines, judged_count, last_checks, unjudged_line
 from keras_xai.updates import Unit, named
 
 FEATURES_LISTED = 5
@@ -61,6 +62,9 @@ class Summary:
     missing: tuple[str, ...] = ()  # features whose importance was not measured
     gap: bool = False  # the sentence is that of a shortcut of the training rows
     advice: str = ""  # on what to do next, of the event that the sentence tells; "" where there are no alerts
+    checks: tuple[str, ...] = ()  # the rules of `TrainingChecks` that are broken, with what to do
+    unjudged: str = ""  # those that could not be judged, and why
+    screen: str = ""  # of the data at train begin
 
 
 def summary(run: Recorded, epoch: int | None = None) -> Summary:
@@ -82,6 +86,7 @@ def summary(run: Recorded, epoch: int | None = None) -> Summary:
         *(_gap_facts(run, past, feature, current) or _drift_facts(run, past, importance, feature, current, before)),
         _flags(run, current),
         *_slices(slices_at(run, current)),
+        *_checks(run, current),
     )
     judgement = judge(run, current)
     faults = _as_sentences(judgement.faults)
@@ -98,6 +103,9 @@ def summary(run: Recorded, epoch: int | None = None) -> Summary:
         missing=() if importance is None else tuple(unmeasured_at(importance, current)),
         gap=_is_gap(past),
         advice=past[0].alerts[0].advice if past else "",
+        checks=_as_sentences(check_lines(run, current)),
+        unjudged=as_sentence(unjudged_line(run, current)) if unjudged_line(run, current) else "",
+        screen="" if run.screen is None else run.screen.summary,
     )
 
 
@@ -414,6 +422,16 @@ def _slices(record: Slices | None) -> tuple[Fact, ...]:
             alarm=gap.gap - 2 * gap.standard_error > MARKED_ACCURACY_LOSS,
         ),
     )
+
+
+def _checks(run: Recorded, current: int) -> tuple[Fact, ...]:
+    """Return how many rules of `TrainingChecks` are broken; nothing without the callback."""
+    record = last_checks(run, current)
+    if record is None:
+        return ()
+    kinds = list(dict.fromkeys(flag.kind for flag in record.flags))
+    note = f"training checks: {_listed(kinds, 2)}" if kinds else "training checks broken"
+    return (Fact(str(len(kinds)) if kinds else "none", f"of {judged_count(record)} judged", note),)
 
 
 def _flagged(run: Recorded, current: int) -> tuple[int, int, str, int] | None:

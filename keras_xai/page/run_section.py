@@ -46,6 +46,7 @@ class RunSection:
     detail: str = ""
     reasons: Sequence[str] = ()
     facts: Sequence[Fact] = ()
+    screen: str = ""  # of the data at train begin
     events: Sequence[EventRow] = ()
     carriers: Sequence[Sequence[str]] = ()
     explained: str = ""  # the score that the maps explain, where it is another one than a class of the sample
@@ -100,6 +101,7 @@ def _section(name: str, node: str, run: Run, *, is_open: bool, stop_bytes: int, 
         detail=words.detail,
         reasons=reasons,
         facts=words.facts,
+        screen=words.screen,
         events=[_event_row(event) for event in events(run.alerts)],
         carriers=[carrier for alert in run.alerts for carrier in carriers_in_words(alert, run)],
         explained=explained_of(run),

@@ -40,8 +40,10 @@ from keras_xai.summary.codec import (
     reliance,
     slices,
     stop,
+    training,
 )
 from keras_xai.summary.tensors import Value
+from keras_xai.training_records import DataScreen, TrainingFlags
 
 CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     Epoch: epoch.encode,
@@ -58,4 +60,6 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     ChosenRows: gallery.encode,
     StoredSamples: gallery.encode_samples,
     Provenance: provenance.encode,
+    TrainingFlags: training.encode,
+    DataScreen: training.encode_screen,
 }
