@@ -163,11 +163,11 @@ class TrainingChecks(RecordingCallback):
         probe = self.probe = fit_probe(self.model, self._original_probe)
         rows, source, labels = self._data(probe)
         classes = None if labels is None else self._classes(labels)
-        self._begun.append(unscaled_input(rows, self.model, self._rules.thresholds))
+        self._begun.append(unscaled_input(rows, self.model, self._rules.thresholds, probe))
         whose = "training rows" if source == "live rows" else "probe rows"
         self._begun.append(class_imbalance(classes, self._rules.thresholds, probe.class_names, whose))
         of_rows = None if rows.y is None else self._classes(rows.y)
-        self._screen = data_screen(rows, of_rows, source, probe.class_names)
+        self._screen = data_screen(rows, of_rows, source, probe.class_names, probe)
 
     def _data(self, probe: Probe) -> tuple[Probe, str, NDArray[Any] | None]:
         """Return the rows whose inputs are judged, what rows they are, and the labels whose classes are counted."""

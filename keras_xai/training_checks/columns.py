@@ -21,17 +21,18 @@ class Column(NamedTuple):
     is_category: bool  # texts, or few different integers in an array of integers
 
 
-def columns_of(rows: Probe) -> list[Column]:
+def columns_of(rows: Probe, like: Probe | None = None) -> list[Column]:
     """Return the columns of a table; [] of rows of another kind.
 
     Args:
         rows: a probe, or live rows.
+        like: a probe of the same columns, whose names they have; by default the rows themselves.
     """
     if rows.kind != "table" or (len(rows.shapes) > 1 and not rows.is_columns):
         return []
     columns: list[Column] = []
     arrays = [array.reshape(rows.size, -1) for array in rows.inputs]
-    names = iter(_names(rows, sum(array.shape[1] for array in arrays)))
+    names = iter(_names(like or rows, sum(array.shape[1] for array in arrays)))
     for array in arrays:
         columns += [_column(next(names), array[:, k]) for k in range(array.shape[1])]
     return columns

@@ -24,20 +24,23 @@ _SCALING = (
 _ADVICE = "scale the inputs, or put keras.layers.{layer} first in the model"
 
 
-def unscaled_input(rows: Probe, model: keras.Model, thresholds: Thresholds) -> Finding | Unjudged | None:
+def unscaled_input(
+    rows: Probe, model: keras.Model, thresholds: Thresholds, like: Probe | None = None
+) -> Finding | Unjudged | None:
     """Judge whether the inputs are far from the scale that initial weights are made for, and the model leaves them there.
 
     Args:
         rows: that the model is trained on, or the probe.
         model: built or not.
         thresholds: of all rules.
+        like: a probe of the same columns, whose names they have; by default the rows themselves.
     """
     if rows.kind not in (*SPATIAL_KINDS, "series", "table"):
         return Unjudged("unscaled input", f"inputs of kind {rows.kind or 'unknown'} have no scale")
     scaling = _scaling_layer(model)
     if scaling is not None:
         return None
-    return _of_columns(rows, thresholds) if rows.kind == "table" else _of_values(rows, thresholds)
+    return _of_columns(rows, thresholds, like) if rows.kind == "table" else _of_values(rows, thresholds)
 
 
 def _scaling_layer(model: keras.Model) -> keras.layers.Layer | None:
@@ -70,9 +73,9 @@ def _of_values(rows: Probe, thresholds: Thresholds) -> Finding | None:
     return None
 
 
-def _of_columns(rows: Probe, thresholds: Thresholds) -> Finding | Unjudged | None:
+def _of_columns(rows: Probe, thresholds: Thresholds, like: Probe | None) -> Finding | Unjudged | None:
     # Categories and whole numbers that a lookup takes have no scale.
-    columns = [column for column in columns_of(rows) if not column.is_category]
+    columns = [column for column in columns_of(rows, like) if not column.is_category]
     scales = [float(np.sqrt(np.mean(np.square(column.values)))) for column in columns]
     if not columns:
         return Unjudged("unscaled input", "the table has no column of numbers")

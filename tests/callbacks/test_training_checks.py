@@ -54,7 +54,8 @@ def test_flags_reach_the_user_once_and_the_views(tmp_path):
     """A large column is one warning; overview, table of runs, report and command list it, the exit status is as without."""
     x = X * np.float32([1, 1, 1, 900])
     log_dir = tmp_path / "run"
-    checks = TrainingChecks(log_dir, kx.Probe(x, Y, feature_names=["age", "dose", "<b>", "income"]))
+    probe = kx.Probe(x, Y, feature_names=["age", "dose", "<b>", "income"])
+    checks = TrainingChecks(log_dir, probe, live=(x, Y))
     with pytest.warns(
         UserWarning, match="epoch 0: unscaled input from the start: income has the root mean square"
     ) as seen:
@@ -73,7 +74,7 @@ def test_flags_reach_the_user_once_and_the_views(tmp_path):
 
     words = summary(run)
     assert words.checks[0].startswith("Unscaled input from the start: income has")
-    assert words.screen.startswith("Screen of 4 columns in 96 probe rows, no alarm: ")
+    assert words.screen.startswith("Screen of 4 columns in 96 live rows, no alarm: ")
     assert any(fact.note.startswith("training checks: unscaled input") for fact in words.facts)
     assert "unscaled input from the start" in run_row(run).flags
     page = kx.report(log_dir, tmp_path / "report.html").read_text(encoding="utf-8")
