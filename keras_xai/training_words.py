@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from keras_xai.recorded import Recorded
-from keras_xai.training_records import RULES, TrainingFlags
+from keras_xai.training_records import TrainingFlags
 
 
 def last_checks(run: Recorded, until: float = math.inf) -> TrainingFlags | None:
@@ -30,8 +30,3 @@ def unjudged_line(run: Recorded, until: float = math.inf) -> str:
         by_reason.setdefault(reason, []).append(kind)
     parts = [f"{', '.join(kinds)} ({reason})" for reason, kinds in by_reason.items()]
     return f"not judged: {'; '.join(parts)}"
-
-
-def judged_count(record: TrainingFlags) -> int:
-    """Return how many rules were judged at an update."""
-    return len(RULES) - len(record.unjudged)

@@ -27,7 +27,7 @@ from keras_xai.judgement import is_scored, judge, not_finite_since, not_looked_f
 from keras_xai.recorded import Recorded
 from keras_xai.records import Importance, Slices
 from keras_xai.slice_accuracy import largest_gap, worst_slice
-from keras_xai.training_words import check_lines, judged_count, last_checks, unjudged_line
+from keras_xai.training_words import check_lines, unjudged_line
 from keras_xai.updates import Unit, named
 
 FEATURES_LISTED = 5
@@ -86,9 +86,8 @@ def summary(run: Recorded, epoch: int | None = None) -> Summary:
         *(_gap_facts(run, past, feature, current) or _drift_facts(run, past, importance, feature, current, before)),
         _flags(run, current),
         *_slices(slices_at(run, current)),
-        *_checks(run, current),
     )
-    judgement = judge(run, current)
+    judgement, unjudged = judge(run, current), unjudged_line(run, current)
     faults = _as_sentences(judgement.faults)
     return Summary(
         _sentence(run, past, current, watched=not faults),
@@ -104,7 +103,7 @@ def summary(run: Recorded, epoch: int | None = None) -> Summary:
         gap=_is_gap(past),
         advice=past[0].alerts[0].advice if past else "",
         checks=_as_sentences(check_lines(run, current)),
-        unjudged=as_sentence(unjudged_line(run, current)) if unjudged_line(run, current) else "",
+        unjudged=as_sentence(unjudged) if unjudged else "",
         screen="" if run.screen is None else run.screen.summary,
     )
 
@@ -422,16 +421,6 @@ def _slices(record: Slices | None) -> tuple[Fact, ...]:
             alarm=gap.gap - 2 * gap.standard_error > MARKED_ACCURACY_LOSS,
         ),
     )
-
-
-def _checks(run: Recorded, current: int) -> tuple[Fact, ...]:
-    """Return how many rules of `TrainingChecks` are broken; nothing without the callback."""
-    record = last_checks(run, current)
-    if record is None:
-        return ()
-    kinds = list(dict.fromkeys(flag.kind for flag in record.flags))
-    note = f"training checks: {_listed(kinds, 2)}" if kinds else "training checks broken"
-    return (Fact(str(len(kinds)) if kinds else "none", f"of {judged_count(record)} judged", note),)
 
 
 def _flagged(run: Recorded, current: int) -> tuple[int, int, str, int] | None:

@@ -39,6 +39,7 @@ from keras_xai.updates import Unit
 
 logger = logging.getLogger("keras_xai")
 
+NO_LABELS = "the probe has no labels"
 ROWS = 64  # of the probe, that an update passes through the model: a chunk of a model with convolutions
 
 
@@ -165,7 +166,10 @@ class TrainingChecks(RecordingCallback):
         classes = None if labels is None else self._classes(labels)
         self._begun.append(unscaled_input(rows, self.model, self._rules.thresholds, probe))
         whose = "training rows" if source == "live rows" else "probe rows"
-        self._begun.append(class_imbalance(classes, self._rules.thresholds, probe.class_names, whose))
+        if labels is None:
+            self._begun.append(Unjudged("class imbalance", NO_LABELS))
+        elif classes is not None:
+            self._begun.append(class_imbalance(classes, self._rules.thresholds, probe.class_names, whose))
         of_rows = None if rows.y is None else self._classes(rows.y)
         self._screen = data_screen(rows, of_rows, source, probe.class_names, probe)
 
@@ -319,6 +323,6 @@ class TrainingChecks(RecordingCallback):
             return Evidence(reading.layers)
         classes = true_labels(task, self._rows)
         if classes is None:
-            return Evidence(reading.layers)
+            return Evidence(reading.layers, why_no_classes=NO_LABELS)
         right = np.asarray(task.predictions(reading.outputs) == classes)
         return Evidence(reading.layers, right, classes.astype(np.int64), self._rows.class_names)

@@ -17,18 +17,16 @@ Classes = NDArray[np.int64]
 
 
 def class_imbalance(
-    classes: Classes | None, thresholds: Thresholds, names: Sequence[str] | None, whose: str
+    classes: Classes, thresholds: Thresholds, names: Sequence[str] | None, whose: str
 ) -> Finding | Unjudged | None:
     """Judge whether one class has many times the rows of another.
 
     Args:
-        classes: (n) of the rows; None where labels are no classes.
+        classes: (n) of the rows.
         thresholds: of all rules.
         names: of the classes.
         whose: rows they are, for a sentence: "training rows".
     """
-    if classes is None:
-        return Unjudged("class imbalance", "the labels are no classes")
     counts = np.bincount(classes, minlength=len(names or ()))
     used = np.flatnonzero(counts)
     if len(used) < 2:

@@ -9,7 +9,7 @@ from keras_xai.model.layers import iter_layers
 from keras_xai.probe import Probe
 from keras_xai.spatial import SPATIAL_KINDS
 from keras_xai.training_checks.columns import columns_of
-from keras_xai.training_checks.finding import Finding, Unjudged
+from keras_xai.training_checks.finding import Finding
 from keras_xai.training_checks.thresholds import Thresholds
 
 # Layers that bring their input to a common scale; in front of the first weights of a model they make the rule superfluous.
@@ -26,7 +26,7 @@ _ADVICE = "scale the inputs, or put keras.layers.{layer} first in the model"
 
 def unscaled_input(
     rows: Probe, model: keras.Model, thresholds: Thresholds, like: Probe | None = None
-) -> Finding | Unjudged | None:
+) -> Finding | None:
     """Judge whether the inputs are far from the scale that initial weights are made for, and the model leaves them there.
 
     Args:
@@ -36,7 +36,7 @@ def unscaled_input(
         like: a probe of the same columns, whose names they have; by default the rows themselves.
     """
     if rows.kind not in (*SPATIAL_KINDS, "series", "table"):
-        return Unjudged("unscaled input", f"inputs of kind {rows.kind or 'unknown'} have no scale")
+        return None  # tokens have no scale
     scaling = _scaling_layer(model)
     if scaling is not None:
         return None
@@ -73,12 +73,12 @@ def _of_values(rows: Probe, thresholds: Thresholds) -> Finding | None:
     return None
 
 
-def _of_columns(rows: Probe, thresholds: Thresholds, like: Probe | None) -> Finding | Unjudged | None:
+def _of_columns(rows: Probe, thresholds: Thresholds, like: Probe | None) -> Finding | None:
     # Categories and whole numbers that a lookup takes have no scale.
     columns = [column for column in columns_of(rows, like) if not column.is_category]
     scales = [float(np.sqrt(np.mean(np.square(column.values)))) for column in columns]
     if not columns:
-        return Unjudged("unscaled input", "the table has no column of numbers")
+        return None
     largest = int(np.argmax(scales))
     name, scale = columns[largest].name, scales[largest]
     advice = _ADVICE.format(layer="Normalization")

@@ -19,6 +19,7 @@ from keras_xai.training_checks.thresholds import checked
 from keras_xai.training_records import RULES, TrainingFlag, TrainingFlags, TrainingRule
 from keras_xai.updates import BEFORE
 
+NO_LAYER = "no layer inside the model could be read"
 OF_READINGS: tuple[TrainingRule, ...] = ("neglected class", "saturated activation", "dead units")
 
 
@@ -29,6 +30,7 @@ class Evidence(NamedTuple):
     right: NDArray[np.bool_] | None = None  # (n) the prediction is right; None where rows have no class
     classes: NDArray[np.int64] | None = None  # (n) the true ones
     class_names: Sequence[str] | None = None
+    why_no_classes: str = ""  # why what is right is not known though the model may have classes
 
 
 class TrainingRules:
@@ -126,15 +128,13 @@ class TrainingRules:
 
     def _of_reading(self, evidence: Evidence) -> list[Finding | Unjudged | None]:
         results: list[Finding | Unjudged | None] = []
-        if evidence.right is None or evidence.classes is None:
-            results.append(Unjudged("neglected class", "the labels of the probe are no classes, or not there"))
-        else:
+        if evidence.why_no_classes:
+            results.append(Unjudged("neglected class", evidence.why_no_classes))
+        elif evidence.right is not None and evidence.classes is not None:
             results.append(neglected_class(evidence.right, evidence.classes, self.thresholds, evidence.class_names))
-        functions = {layer.function for layer in evidence.layers}
-        if not functions & {"sigmoid", "tanh"}:
-            results.append(Unjudged("saturated activation", "no sigmoid or tanh in the layers that are looked at"))
-        if not functions & {"relu", "relu6"}:
-            results.append(Unjudged("dead units", "no ReLU in the layers that are looked at"))
+        if not evidence.layers:
+            results.append(Unjudged("saturated activation", NO_LAYER))
+            results.append(Unjudged("dead units", NO_LAYER))
         results += saturated_activations(evidence.layers, self.thresholds)
         return results + [*dead_units(evidence.layers, self.thresholds)]
 

@@ -157,17 +157,17 @@ function faults(summary) {
 }
 
 /**
- * The rules of the training checks that are broken, and the screen of the data; null without either.
+ * The rules of the training checks that are broken or could not be judged, and the screen of the data; null without any.
  * @param {Summary} summary
  */
 function checks(summary) {
-  const sentences = [...summary.checks, summary.screen].filter(Boolean);
+  const sentences = [...summary.checks, summary.unjudged, summary.screen].filter(Boolean);
   if (!sentences.length) return null;
   const items = sentences.map((sentence) => {
     const end = sentence.indexOf(":");
     return h("li", {}, h("b", {}, sentence.slice(0, end)), sentence.slice(end));
   });
-  return h("ul", { class: "checks", title: summary.unjudged }, items);
+  return h("ul", { class: "checks" }, items);
 }
 
 /** @param {Summary} summary */
