@@ -368,13 +368,13 @@ def jump(tab: Tab, epoch: int) -> tuple[float, bool]:
         const track = document.querySelector('.transport svg[role=slider]');
         const box = track.getBoundingClientRect();
         const x = box.left + 8 + (box.width - 16) * epoch / Number(track.getAttribute('aria-valuemax'));
-        const map = [...document.querySelectorAll('main .tile canvas')].at(-1);
-        const before = map.toDataURL();
+        const picture = () => [...document.querySelectorAll('main .tile canvas')].at(-1)?.toDataURL();
+        const before = picture();
         track.setPointerCapture = () => {};
         performance.clearResourceTimings();
         const begin = performance.now();
         track.dispatchEvent(new PointerEvent('pointerdown', { clientX: x, clientY: box.top + 40, bubbles: true }));
-        while (map.toDataURL() === before) await shown();
+        while (picture() === before) await shown();
         const seconds = (performance.now() - begin) / 1000;
         const asked = performance.getEntriesByType('resource').some(({ name }) => name.includes('/attribution?'));
         return [seconds, asked]; }"""

@@ -100,11 +100,14 @@ def mark_apart(look: Look, panel: Figure, run: Recorded) -> None:
 
 
 def text(name: object, length: int = 60) -> str:
-    """Return a name from a user's program as plotly text, with its markup escaped, of at most `length` letters."""
+    """Return a name from a user's program as plotly text, of at most `length` letters.
+
+    Its markup is escaped, and the `%{` of a template, which plotly would replace.
+    """
     line = printable(str(name).replace("\n", " "))
     if len(line) > length:  # shortened in the middle, since names differ at their ends as often as at their starts
         line = f"{line[: length // 2]}…{line[-(length - length // 2 - 1) :]}"
-    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("%{", "%&#123;")
 
 
 def texts(names: Iterable[str], length: int) -> list[str]:

@@ -257,6 +257,7 @@ def test_a_grid_keeps_panels_apart(runs):
 def test_text_shows_markup_and_cuts_the_middle():
     """plotly reads a little HTML: names must not speak it."""
     assert text("<b>&amp;</b>") == "&lt;b&gt;&amp;amp;&lt;/b&gt;"
+    assert text("%{y} of 50%") == "%&#123;y} of 50%"  # else plotly would write the annotation's own y
     assert text("a" * 50 + "b" * 50, 11) == "aaaaa…bbbbb"
 
 

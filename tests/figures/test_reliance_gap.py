@@ -14,6 +14,7 @@ import pytest
 
 from keras_xai.figures import FIGURES, PANELS, Look
 from keras_xai.figures.reliance_gap import NUMBER_ROOM
+from keras_xai.figures.theme import text
 from keras_xai.run import load
 from tests.reliance_records import LIMIT, ShortcutRun
 from tests.run_in_epochs import RunInEpochs
@@ -64,7 +65,7 @@ def test_points_are_the_shares_of_both_sides(shortcuts):
         for trace in panel["data"]
         for name, x, y in zip(trace["text"], trace["x"], trace["y"], strict=True)
     }
-    names = [name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for name in stories["table"].names]
+    names = [text(name) for name in stories["table"].names]
     np.testing.assert_allclose([drawn[name] for name in names], 100 * np.stack([probe, live], 1), atol=1e-3)
     assert len(others["x"]) == 8
     shade, diagonal = panel["layout"]["shapes"]

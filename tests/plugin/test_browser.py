@@ -736,6 +736,25 @@ def test_a_hidden_tab_does_not_poll(hosted):
         hosted.page.locator(FRAME).evaluate("(frame) => { frame.style.display = ''; }")
 
 
+@pytest.mark.parametrize("milliseconds", [50, 400])
+def test_maps_are_drawn_whenever_they_come(browser, python_served, milliseconds):
+    """The first drawing waits a moment for its maps; what comes later is drawn when it comes."""
+    tab = Tab(browser, python_served.url)
+    tab.focus("pictures/watermark")
+    tab.show("Attributions")
+    tab.frame.locator("main .tile canvas").first.wait_for()
+
+    def late(route):
+        tab.page.wait_for_timeout(milliseconds)
+        route.continue_()
+
+    tab.page.route("**/attribution?**", late)
+    tab.open()
+    tab.frame.locator("main .tile canvas").first.wait_for()
+    tab.page.close()
+    tab.quiet()
+
+
 def test_what_cannot_be_loaded_is_said(browser, python_served):
     """Without plotly the gallery paints and the charts say why; a server that is gone is said and waited for."""
     tab = Tab(browser, python_served.url)

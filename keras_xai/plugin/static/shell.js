@@ -215,6 +215,7 @@ class Shell {
     this.#scheduled = 0;
     const frame = this.#frame;
     if (!frame || this.#isOpening) return;
+    this.#server.quiet();
     if (!this.#view) state.view = FIRST_VIEW;
     if (!this.#index.runs.length) {
       frame.showNothing(this.#index.log_dir);

@@ -192,10 +192,14 @@ export class Server {
     return this.#entryOf(address(route, parameters), stamp).answered;
   }
 
-  /** When all that was read and is not here yet has come. Who waits for this is not called for it as well. */
+  /** When all that was read and is not here yet has come. */
   async awaited() {
     const entries = [...this.#entries.values()].filter((entry) => entry.awaited);
     await Promise.all(entries.map((entry) => entry.answered));
+  }
+
+  /** Calls nobody for what has come until now: it is being drawn. */
+  quiet() {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
   }
