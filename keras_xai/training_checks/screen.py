@@ -48,10 +48,8 @@ def data_screen(
         return None
     constant = np.asarray([np.ptp(column.values) == 0 for column in columns])
     targets, statistic = _targets(rows, classes)
-    power, tells = np.full(len(columns), np.nan), np.full(len(columns), -1)
-    for f, column in enumerate(columns):
-        if not constant[f] and targets.size:
-            power[f], tells[f] = _power(column, targets, statistic)
+    power, tells = _strongest(_powers(columns, targets, statistic))
+    power[constant], tells[constant] = np.nan, -1
     return DataScreen(
         BEFORE,
         tuple(column.name for column in columns),
@@ -77,14 +75,43 @@ def _targets(rows: Probe, classes: NDArray[np.int64] | None) -> tuple[Array, Scr
     return labels, "AUC" if np.isin(labels, (0, 1)).all() else "|Spearman|"
 
 
-def _power(column: Column, targets: Array, statistic: ScreenStatistic) -> tuple[float, int]:
-    """Return what a column tells at best, and of which target; NaN and −1 where no target has rows enough."""
-    figures = [column_power(column, targets[:, t], statistic) for t in range(targets.shape[1])]
-    finite = np.flatnonzero(np.isfinite(figures))
-    if not finite.size:
-        return float("nan"), -1
-    best = int(finite[np.argmax(np.asarray(figures)[finite])])
-    return float(figures[best]), best
+def _powers(columns: Sequence[Column], targets: Array, statistic: ScreenStatistic) -> Array:
+    """Return what each column tells of each target (F, T), see `column_power`."""
+    powers = np.full((len(columns), targets.shape[1]), np.nan)
+    numbers = [f for f, column in enumerate(columns) if not column.is_category]
+    if numbers and targets.size:
+        # All at once: a column is sorted once, however many classes there are.
+        powers[numbers] = _powers_of_numbers(np.stack([columns[f].values for f in numbers], 1), targets, statistic)
+    for f, column in enumerate(columns):
+        if column.is_category:
+            powers[f] = [column_power(column, target, statistic) for target in targets.T]
+    return powers
+
+
+def _powers_of_numbers(values: Array, targets: Array, statistic: ScreenStatistic) -> Array:
+    """Return what columns of numbers (n, F) tell of targets (n, T), in either direction: (F, T)."""
+    if statistic == "AUC":
+        areas = roc_areas(values, targets)
+        return np.maximum(areas, 1 - areas)
+    ranks, of_targets = _standard_ranks(values), _standard_ranks(targets)
+    return np.asarray(np.abs(ranks.T @ of_targets))
+
+
+def _standard_ranks(values: Array) -> Array:
+    """Return the ranks of each column (n, F) with mean 0 and length 1; NaN of a constant one."""
+    ranks = stats.rankdata(values, axis=0)
+    ranks -= ranks.mean(0)
+    length = np.sqrt(np.square(ranks).sum(0))
+    return np.asarray(ranks / np.where(length > 0, length, np.nan))
+
+
+def _strongest(powers: Array) -> tuple[Array, NDArray[np.int64]]:
+    """Return of each column (F) what it tells at best, and of which target; NaN and −1 where no target has rows enough."""
+    is_known = np.isfinite(powers).any(1) if powers.size else np.zeros(len(powers), bool)
+    power, tells = np.full(len(powers), np.nan), np.full(len(powers), -1)
+    tells[is_known] = np.nanargmax(powers[is_known], 1) if is_known.any() else []
+    power[is_known] = powers[is_known, tells[is_known]]
+    return power, tells
 
 
 def column_power(column: Column, target: Array, statistic: ScreenStatistic) -> float:
@@ -98,32 +125,36 @@ def column_power(column: Column, target: Array, statistic: ScreenStatistic) -> f
     Returns:
         NaN where the target has fewer than 8 rows on a side, or is constant.
     """
-    values = target_means(column.values, target) if column.is_category else column.values
+    if not column.is_category:
+        return float(_powers_of_numbers(column.values[:, None], target[:, None], statistic)[0, 0])
+    means = target_means(column.values, target)
     if statistic == "AUC":
-        area = roc_area(values, target)
-        # The direction of a number is free, that of a mean of targets is known: below 0.5 it tells nothing.
-        return max(area, 0.5 if column.is_category else 1 - area)
-    if np.ptp(target) == 0 or np.ptp(values) == 0:
-        return float("nan")
-    return abs(float(np.corrcoef(stats.rankdata(values), stats.rankdata(target))[0, 1]))
+        return max(roc_area(means, target), 0.5)  # its direction is known: below, it tells nothing
+    correlation = float((_standard_ranks(means[:, None]).T @ _standard_ranks(target[:, None]))[0, 0])
+    return max(correlation, 0.0)
 
 
 def roc_area(values: Array, target: Array) -> float:
-    """Return the area under the ROC curve, the probability that a row of 1 has the larger value (Mann and Whitney 1947).
+    """Return the area under the ROC curve of one column (n) for one target (n), see `roc_areas`."""
+    return float(roc_areas(values[:, None], target[:, None])[0, 0])
+
+
+def roc_areas(values: Array, targets: Array) -> Array:
+    """Return areas under ROC curves: the probability that a row of 1 has the larger value (Mann and Whitney 1947).
 
     Args:
-        values: (n)
-        target: (n) of 0 and 1.
+        values: (n, F)
+        targets: (n, T) of 0 and 1.
 
     Returns:
-        0 to 1, ties count half; NaN where fewer than 8 rows are on a side.
+        (F, T) 0 to 1, ties count half; NaN where fewer than 8 rows are on a side.
     """
-    positive = target == 1
-    count, others = int(positive.sum()), int((~positive).sum())
-    if min(count, others) < MIN_ROWS_OF_CLASS:
-        return float("nan")
-    ranks = stats.rankdata(values)
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
+    counts = targets.sum(0)
+    others = len(targets) - counts
+    sums = stats.rankdata(values, axis=0).T @ targets
+    are_enough = np.minimum(counts, others) >= MIN_ROWS_OF_CLASS
+    pairs = np.where(are_enough, counts * others, np.nan)
+    return np.asarray((sums - counts * (counts + 1) / 2) / pairs)
 
 
 def target_means(categories: Array, target: Array) -> Array:
