@@ -99,7 +99,7 @@ class TrainingChecks(RecordingCallback):
         >>> history = model.fit(x, y, epochs=2, verbose=0, callbacks=[checks])
         >>> run = kx.load(logs)["."]
         >>> [flag.sentence for flag in run.training_flags[-1].flags if flag.kind == "unscaled input"]
-        ['column 3 has the root mean square 4739']
+        ['column 3 has the root mean square 5426']
         >>> run.training_flags[-1].unjudged["overfit"]
         'no val_loss in the logs: give validation_data to fit()'
         >>> run.screen.strongest(1)

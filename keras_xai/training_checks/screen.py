@@ -41,7 +41,7 @@ def data_screen(
         like: a probe of the same columns, whose names they have; by default the rows themselves.
 
     Cost:
-        Sorting of each column: about 2 ms for 30 columns of 512 rows.
+        Sorting of each column: 5 ms for 30 columns of 512 rows, 0.1 s for 784.
     """
     columns = columns_of(rows, like)[:MAX_COLUMNS]
     if not columns or rows.size < 2:
