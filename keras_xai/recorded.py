@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from keras_xai.probe import Probe
@@ -13,6 +13,7 @@ from keras_xai.records import (
     Epoch,
     Gradients,
     Importance,
+    MapCheck,
     Mappings,
     Note,
     Outputs,
@@ -20,10 +21,13 @@ from keras_xai.records import (
     Quantity,
     Reliance,
     RelianceGap,
+    RowInfluences,
     Samples,
     Slices,
+    StepSizes,
     Stop,
 )
+from keras_xai.training_records import DataScreen, TrainingFlags
 from keras_xai.updates import BEFORE, Unit, moment_of
 
 
@@ -60,7 +64,15 @@ class Recorded(Protocol):
     @property
     def weight_gradients(self) -> Sequence[Gradients]: ...
     @property
+    def critical_step(self) -> Sequence[StepSizes]: ...
+    @property
+    def training_flags(self) -> Sequence[TrainingFlags]: ...
+    @property
+    def screen(self) -> DataScreen | None: ...
+    @property
     def methods(self) -> Sequence[str]: ...
+    @property
+    def map_checks(self) -> Mapping[str, Sequence[MapCheck]]: ...
     @property
     def importance(self) -> Importance | None: ...
     @property
@@ -75,6 +87,8 @@ class Recorded(Protocol):
     def reliance(self) -> Sequence[Reliance]: ...
     @property
     def gap(self) -> RelianceGap | None: ...
+    @property
+    def influences(self) -> Sequence[RowInfluences]: ...
     @property
     def slices(self) -> Sequence[Slices]: ...
     @property

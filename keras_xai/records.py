@@ -64,6 +64,8 @@ STATISTICS = ("rms", "mean", "std", "max", "zero_fraction", "nonfinite", "update
 FLAGS = tuple(CONDITIONS)  # of gradients
 MAPPING_FLAGS = ("dead layer", "non-finite", "memorising", "inference gap")
 MAPPING_NOTES = ("part-dead", "stable")
+# Multiples of a step between which the critical one is looked for.
+STEP_LIMITS = (2.0**-6, 2.0**10)
 
 
 class Flag(NamedTuple):
@@ -286,6 +288,26 @@ class Gradients(AtUpdate):
             "update_ratio": (update_squares / weight_squares) ** 0.5 if has_ratio else float("nan"),
             "weight_norm": weight_squares**0.5,
         }
+
+
+@dataclass(frozen=True, eq=False)
+class StepSizes(AtUpdate):
+    """The critical step of the sampled steps since the update before.
+
+    `multiples` are those of the step just taken at which the loss of its own batch is back where it was before the step; beyond
+    them it rises. A limit of `STEP_LIMITS` stands for all that lies beyond it. Kalra et al. 2026, arXiv 2601.16979.
+    """
+
+    epoch: int
+    multiples: tuple[float, ...]  # of each step that was measured
+    losses: tuple[float, ...]  # of its batch, before the step
+    missing: str = ""  # why none was measured, "" where one was
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
+
+    @property
+    def critical(self) -> float:
+        """The median of the multiples; NaN where no step was measured."""
+        return float(np.median(self.multiples)) if self.multiples else math.nan
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -716,6 +738,27 @@ class ChosenRows(AtUpdate):
 
 
 @dataclass(frozen=True, eq=False)
+class MapCheck(AtUpdate):
+    """Two checks of the gallery's maps by one method, at one update: see `analysis.map_checks` for when a method fails them.
+
+    `deletion` says how much sooner a sample's score falls in the order of its map than in random orders (the mean over the
+    curve), in units of the mean distance from score to baseline score over the samples; 0 is no better than chance. NaN where
+    the values have no place in the input, as those of a layer's units. `sensitivity`, 0 or more, is by how much the map moves
+    under a uniform noise of `spread` times the range of the inputs, in units of its own norm, the largest of `draws`; NaN of a
+    map of zeros.
+    """
+
+    epoch: int
+    method: str
+    deletion: Float  # (B)
+    sensitivity: Float  # (B)
+    spread: float  # of the noise, as a share of the range of the inputs
+    draws: int  # of the noise
+    orders: int  # random ones
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
+
+
+@dataclass(frozen=True, eq=False)
 class StoredSamples(AtUpdate):
     """Inputs and labels of rows of the probe that are no part of its gallery; each row is written once.
 
@@ -730,6 +773,45 @@ class StoredSamples(AtUpdate):
     classes: Integer | None  # (n) true classes; None where the labels are no classes
     words: tuple[tuple[str, ...] | None, ...] = ()  # of each input the sorted texts that its numbers stand for
     kind: str = ""  # of the probe
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
+
+
+class InfluenceRanks(NamedTuple):
+    """The live rows with the strongest influence on each of n rows or alerts, the strongest first."""
+
+    proponents: Integer  # (n, k) their numbers in the source of the live rows; −1 where there are fewer
+    proponent_scores: Float  # (n, k) above 0; NaN where there are fewer
+    opponents: Integer  # (n, k)
+    opponent_scores: Float  # (n, k) below 0
+
+
+class AlertReference(NamedTuple):
+    """An alert of the same update, as other records name it."""
+
+    source: AlertSource
+    event: int  # see `Alert`
+    features: tuple[str, ...]  # of the alert, those whose influence was measured
+
+
+@dataclass(frozen=True, eq=False)
+class RowInfluences(AtUpdate):
+    """The live rows that taught the model most of each row of the probe, and what set off the alerts of this update.
+
+    The influence on a row of the probe is the sum over `checkpoints` updates of learning rate × the inner product of its
+    gradient in the last layer with the live row's, divided by the length of the latter; see `kx.influence`. That on
+    an alert is of this update alone: how much such a step on the live row would strengthen what the alert's features say for the
+    labels of the live rows.
+    """
+
+    epoch: int
+    layer: str  # the path of the last layer
+    loss: str  # the name of the loss
+    live: Integer  # (L) numbers of all live rows in their source
+    labels: Float | None  # (L) of them; None of several labels a row, and where no samples are to be stored
+    checkpoints: int  # updates that the influence on the probe is a sum over
+    probe: InfluenceRanks  # (B, k) on each row of the probe
+    alerts: tuple[AlertReference, ...]  # (A) of this update
+    on_alerts: InfluenceRanks  # (A, k)
     step: int | None = None  # training steps done, in a run that counts in steps; else None
 
 
