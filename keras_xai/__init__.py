@@ -26,8 +26,10 @@ _HOMES = {
     "ProbeAttributions": "callbacks.probe_attributions",
     "ImportanceDrift": "callbacks.importance_drift",
     "ProbeMappings": "callbacks.probe_mappings",
+    "TrainingChecks": "callbacks.training_checks",
     "attribute": "attribution.attributor",
     "importance": "attribution.importance",
+    "influence": "tracin.influence",
     "metrics": "attribution.metrics",
     "outputs": "outputs",
     "plot": "plot",
@@ -38,6 +40,7 @@ _HOMES = {
     "DriftAlarm": "errors",
     "GradientAlarm": "errors",
     "MappingAlarm": "errors",
+    "TrainingAlarm": "errors",
     "InvalidInput": "errors",
 }
 __all__ = sorted(_HOMES)

@@ -21,10 +21,13 @@ from keras_xai.records import (
     Quantity,
     Reliance,
     RelianceGap,
+    RowInfluences,
     Samples,
     Slices,
+    StepSizes,
     Stop,
 )
+from keras_xai.training_records import DataScreen, TrainingFlags
 from keras_xai.updates import BEFORE, Unit, moment_of
 
 
@@ -61,6 +64,12 @@ class Recorded(Protocol):
     @property
     def weight_gradients(self) -> Sequence[Gradients]: ...
     @property
+    def critical_step(self) -> Sequence[StepSizes]: ...
+    @property
+    def training_flags(self) -> Sequence[TrainingFlags]: ...
+    @property
+    def screen(self) -> DataScreen | None: ...
+    @property
     def methods(self) -> Sequence[str]: ...
     @property
     def map_checks(self) -> Mapping[str, Sequence[MapCheck]]: ...
@@ -78,6 +87,8 @@ class Recorded(Protocol):
     def reliance(self) -> Sequence[Reliance]: ...
     @property
     def gap(self) -> RelianceGap | None: ...
+    @property
+    def influences(self) -> Sequence[RowInfluences]: ...
     @property
     def slices(self) -> Sequence[Slices]: ...
     @property

@@ -35,6 +35,7 @@ class Run(Log):
     | `before` | the gallery of the untrained model |
     | `provenance` | how the training was begun: versions, model, probe, seed, command; and its restarts |
     | `weight_gradients` | statistics, histograms and flags by variable |
+    | `critical_step` | the multiple of a step at which the loss of its own batch would rise, where it was measured |
     | `probe`, `attributions(method)`, `outputs(method)` | the gallery, its attribution maps, and the model's outputs for it |
     | `map_checks` | deletion and sensitivity of the gallery's maps, by method |
     | `chosen_rows`, `chosen_attribution(method, update)` | the rows that the gallery's rule chose at each update |
@@ -44,6 +45,7 @@ class Run(Log):
     | `alerts`, `notes`, `stops` | alarms, sentences of the callbacks, and callbacks that ended before the training |
     | `mappings`, `samples` | features, decision and result of each epoch; the training dynamics of each sample |
     | `slices` | accuracy, confidence, importance and readout by slice of the probe, of each epoch |
+    | `training_flags`, `screen` | rules that the training breaks, or that could not be judged; the columns before training |
     | `predictions` | prediction, probability, truth and loss of each row of the probe, over updates |
     | `figure(name)` | the figure of the tab |
 

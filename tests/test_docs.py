@@ -70,6 +70,13 @@ def memorises(page):
     assert page["memorised"] > 0.5
 
 
+def taught_this(page):
+    assert page["influence"].opponents.indices[0] == 450
+    assert page["run"].alerts[0].source == "gap"
+    assert page["np"].isin(page["taught"].indices, page["marked"]).all()
+    assert (len(page["taught"]), page["row"].checkpoints) == (10, 6)
+
+
 def attributions(page):
     assert page["falling"].shape == page["rising"].shape == (12, 21)
     assert set(page["kx"].load("logs")["run1"].attributions("occlusion")[0].values.shape) == {12, 4}
@@ -124,6 +131,13 @@ def predictions(page):
     assert page["predictions"].prediction.shape == (10, 256)
     assert len(page["surest"]) == 3
     assert page["surest"][0] == 182
+
+
+def training_checks(page):
+    flags = page["run"].training_flags[-1].flags
+    assert [flag.kind for flag in flags] == ["unscaled input", "poor initialisation"]
+    assert flags[0].name == "income"
+    assert [copies.names for copies in page["run"].screen.copies] == [("fahrenheit", "celsius")]
 
 
 def volumes(page):
@@ -216,6 +230,7 @@ PAGES = {
     "docs/mappings": Page(mappings, (reader.table,)),
     "docs/plots": Page(plots, (reader.table,)),
     "docs/predictions": Page(predictions),
+    "docs/training_checks": Page(training_checks),
     "docs/reliance_gap": Page(reliance_gap),
     "docs/report": Page(the_report),
     "docs/security": Page(security, (reader.table,)),
@@ -226,6 +241,7 @@ PAGES = {
     "docs/volumes": Page(volumes),
     "docs/weight_gradients": Page(weight_gradients, (reader.table,)),
     "docs/what_to_do_about_an_alert": Page(what_to_do),
+    "docs/which_rows_taught_this": Page(taught_this),
     "docs/why_there_was_no_alarm": Page(no_alarm),
 }
 

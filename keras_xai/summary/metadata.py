@@ -11,6 +11,7 @@ the epoch, or the training steps done where the run counts in steps, which the c
 | keras_xai/epoch | EPOCH | one JSON string |
 | keras_xai/weight_gradients | GRADIENTS | float32 [V, statistics + flags + steps + bins] |
 | keras_xai/weight_gradients/missing | GRADIENTS_NOTE | one string |
+| keras_xai/step_sizes | STEP_SIZES | one JSON string: how far the sampled steps could have gone |
 | keras_xai/attributions/<method> | ATTRIBUTION | blobs, one a gallery sample: a map |
 | keras_xai/outputs/<method> | OUTPUTS | float32 [B, 5 + K]: target, prediction, score, baseline, error, outputs; R²; quadrature |
 | keras_xai/before/… | … | the two of the untrained model, at step 0 |
@@ -24,7 +25,10 @@ the epoch, or the training steps done where the run counts in steps, which the c
 | keras_xai/map_checks/<method> | MAP_CHECKS | float32 [B, 2]: deletion and sensitivity of each gallery sample |
 | keras_xai/gallery/rows | CHOSEN_ROWS | blobs: one JSON string with the rows that a rule chose, then the loss of each row |
 | keras_xai/gallery/… | … | attributions and outputs of these rows, another number of them at each update |
+| keras_xai/training/flags | TRAINING_FLAGS | one JSON string: the rules that are broken, and those that could not be judged |
+| keras_xai/training/screen | TRAINING_FLAGS | one JSON string: the screen of the data, at step 0 |
 | keras_xai/gallery/samples/<part> | STORED_SAMPLES | blobs: one JSON string, then a map for each row and input |
+| keras_xai/influence | INFLUENCE | blobs: one JSON string, then a map for each array that it names |
 
 After about 32 MiB of one tag a series continues under `<tag>/part-1`, `<tag>/part-2` and so on, with the constants of the
 first part: see `parts`.
@@ -49,8 +53,10 @@ from keras_xai.records import (
     Mappings,
     ProbePredictions,
     Reliance,
+    RowInfluences,
     Shares,
     Slices,
+    StepSizes,
     Stop,
     StoredSamples,
 )
@@ -58,6 +64,7 @@ from keras_xai.summary.codec import CODECS
 from keras_xai.summary.event_files import masked_crc
 from keras_xai.summary.tag_constants import plugin_data as _data
 from keras_xai.summary.tensors import Content, Value, content_of, value
+from keras_xai.training_records import DataScreen, TrainingFlags
 
 __all__ = ["Content", "Record", "Value", "_data", "content_of", "encode", "masked_crc", "step", "value"]
 
@@ -72,11 +79,15 @@ Record = (
     | Slices
     | ProbePredictions
     | Probe
+    | StepSizes
     | Stop
     | ChosenRows
     | MapCheck
     | StoredSamples
+    | RowInfluences
     | Provenance
+    | TrainingFlags
+    | DataScreen
 )
 
 

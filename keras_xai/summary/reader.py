@@ -33,10 +33,12 @@ from keras_xai.records import (
     Quantity,
     Reliance,
     RelianceGap,
+    RowInfluences,
     Samples,
     Shares,
     Slices,
     Source,
+    StepSizes,
     Stop,
     StoredSamples,
     TaskKind,
@@ -53,6 +55,7 @@ from keras_xai.summary.codec import (
     gallery,
     gradients,
     importance,
+    influence,
     map_checks,
     mappings,
     predictions,
@@ -60,7 +63,9 @@ from keras_xai.summary.codec import (
     provenance,
     reliance,
     slices,
+    step_sizes,
     stop,
+    training,
 )
 from keras_xai.summary.codec.attribution import OutputConstants
 from keras_xai.summary.codec.inputs import Inputs, inputs_of
@@ -68,6 +73,7 @@ from keras_xai.summary.parts import series_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
 from keras_xai.summary.store import Row, Series, Store, pass_over
 from keras_xai.summary.tag_constants import no_constants
+from keras_xai.training_records import DataScreen, TrainingFlags
 from keras_xai.updates import BEFORE, AtUpdate, Unit
 
 A = TypeVar("A")
@@ -208,6 +214,14 @@ class Log:
         return self._decoded(gradients.TAG, gradients.Constants.of, decode)
 
     @functools.cached_property
+    def critical_step(self) -> list[StepSizes]:
+        """One `records.StepSizes` a scheduled update: the multiple of a step at which the loss of its batch would rise.
+
+        Empty where it was not asked for; `missing` says why none was measured.
+        """
+        return self._decoded(step_sizes.TAG, no_constants, step_sizes.decode)
+
+    @functools.cached_property
     def flags(self) -> tuple[Flag, ...]:
         """The gradient flags that stand at the last record, which alone is read."""
         last = next((part.last for part in reversed(self._series.get(gradients.TAG, [])) if part.last), None)
@@ -221,6 +235,19 @@ class Log:
     def variable_sizes(self) -> tuple[int, ...]:
         """(V) how many entries each variable has whose gradients were recorded; empty where that is not known."""
         return self._constants_of(gradients.TAG, lambda data: gradients.Constants.of(data).sizes) or ()
+
+    # Training checks.
+
+    @functools.cached_property
+    def training_flags(self) -> list[TrainingFlags]:
+        """One `training_records.TrainingFlags` a scheduled update: rules that are broken, and rules that could not be judged."""
+        return self._decoded(training.TAG, training.thresholds_of, training.decode)
+
+    @functools.cached_property
+    def screen(self) -> DataScreen | None:
+        """The screen of a table at train begin, a `training_records.DataScreen`; None where nothing was screened."""
+        screens = self._decoded(training.TAG_OF_SCREEN, no_constants, training.decode_screen)
+        return dataclasses.replace(screens[-1], epoch=BEFORE, step=None) if screens else None
 
     # The probe and its attributions.
 
@@ -504,6 +531,19 @@ class Log:
         for series in reversed(alert.SERIES):
             alerts += self._decoded(alert.TAG + series, functools.partial(alert.constants, series=series), alert.decode)
         return with_events(alerts)
+
+    @functools.cached_property
+    def influences(self) -> list[RowInfluences]:
+        """One `records.RowInfluences` an update: the live rows that taught the model most; [] without `influence=True`.
+
+        `kx.influence(run, row=…)` and `kx.influence(run, alert=…)` read them.
+        """
+        return self._decoded(influence.TAG, no_constants, influence.decode)
+
+    @property
+    def has_influences(self) -> bool:
+        """True where it was recorded which live rows taught the model; reads no record."""
+        return influence.TAG in self._series
 
     # Mappings.
 

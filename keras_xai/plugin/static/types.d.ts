@@ -120,6 +120,8 @@ interface AlertRecord {
   sentence: string;
   advice: string;
   rows: Carrier[];
+  /** the live rows that set it off, where that was recorded */
+  set_off_by: TaughtRow[];
   learning_rate_rising: boolean;
   features: FeatureMove[];
   score: number | null;
@@ -170,6 +172,22 @@ interface SourceInfo {
   unmeasured: string[];
 }
 
+/** A live row that taught the model something, in words. */
+interface TaughtRow {
+  row: number;
+  label: string;
+  score: string;
+}
+
+/** The live rows that taught the model most of a row of the probe. */
+interface TaughtBy {
+  layer: string;
+  /** updates that the scores are a sum over */
+  checkpoints: number;
+  proponents: TaughtRow[];
+  opponents: TaughtRow[];
+}
+
 interface Run extends Omit<Card, "epochs" | "probe" | "alerts"> {
   epochs: number[];
   /** of a run that counts in steps: the epoch of each update, and the updates at which an epoch ended */
@@ -180,6 +198,8 @@ interface Run extends Omit<Card, "epochs" | "probe" | "alerts"> {
   logs: string[];
   cost: number | null;
   cost_once: number;
+  /** whether it was recorded which live rows taught the model */
+  influence: boolean;
   not_finite_since: number | null;
   notes: { epoch: number | null; moment: string; text: string; stopped: boolean }[];
   stops: Record<string, string>;
@@ -190,6 +210,7 @@ interface Run extends Omit<Card, "epochs" | "probe" | "alerts"> {
   variables: string[];
   layers: string[];
   gradient_epochs: number[];
+  has_critical_step: boolean;
   probe: ProbeInfo | null;
   /** of a gallery that changes: its rule, and how many rows it chose at each update */
   chosen: { rule: string; epochs: number[]; counts: number[] } | null;
@@ -214,9 +235,17 @@ interface Summary {
   faults: string[];
   watch: string;
   health: string;
+  /** the critical step in a sentence */
+  pace: string;
   /** the sentence is that of a shortcut of the training rows */
   gap: boolean;
   advice: string;
+  /** rules of TrainingChecks that are broken, with what to do */
+  checks: string[];
+  /** those that could not be judged, and why */
+  unjudged: string;
+  /** of the data at train begin */
+  screen: string;
 }
 
 interface ScaleInfo {
@@ -338,7 +367,10 @@ interface ClassClusters {
 
 interface Suspect {
   row: number;
+  quality: number;
   confidence: number;
+  /** null in runs of an older version, and of dense outputs */
+  support: number | null;
   label: number;
   prediction: number;
 }
@@ -470,6 +502,7 @@ interface Answers {
   clusters: ClassClusters;
   mapping: LayerMap;
   predictions: Predictions;
+  influence: TaughtBy;
   theme: Presentation;
 }
 

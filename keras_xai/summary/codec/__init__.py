@@ -22,8 +22,10 @@ from keras_xai.records import (
     Mappings,
     ProbePredictions,
     Reliance,
+    RowInfluences,
     Shares,
     Slices,
+    StepSizes,
     Stop,
     StoredSamples,
 )
@@ -34,6 +36,7 @@ from keras_xai.summary.codec import (
     gallery,
     gradients,
     importance,
+    influence,
     map_checks,
     mappings,
     predictions,
@@ -41,9 +44,12 @@ from keras_xai.summary.codec import (
     provenance,
     reliance,
     slices,
+    step_sizes,
     stop,
+    training,
 )
 from keras_xai.summary.tensors import Value
+from keras_xai.training_records import DataScreen, TrainingFlags
 
 CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     Epoch: epoch.encode,
@@ -56,9 +62,13 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     Slices: slices.encode,
     ProbePredictions: predictions.encode,
     Probe: probe.encode,
+    StepSizes: step_sizes.encode,
     Stop: stop.encode,
     ChosenRows: gallery.encode,
     MapCheck: map_checks.encode,
     StoredSamples: gallery.encode_samples,
+    RowInfluences: influence.encode,
     Provenance: provenance.encode,
+    TrainingFlags: training.encode,
+    DataScreen: training.encode_screen,
 }

@@ -14,6 +14,7 @@ import { BEFORE, capitalized, moment, named } from "../core/updates.js";
 import { alertedFeatures } from "../marks/importance.js";
 import { spark } from "../marks/slopes.js";
 import { barsTile, seriesTile, tokensRow } from "../marks/tiles.js";
+import { taughtBy } from "../marks/taught_by.js";
 import { waterfall } from "../marks/waterfall.js";
 import { compare, comparableRuns } from "./compare.js";
 import { foundGroups } from "./sample_finder.js";
@@ -214,21 +215,32 @@ export class ProbeAttributionsView extends BaseView {
     const files = () => [mapFile(gallery, context, sample)];
     const about = { help: "sample", file: `sample_${sample}`, note, files };
     const section = panel("c12", detailTitle(gallery, sample), about);
+    this.#fillDetail(section, context, gallery, sample);
+    section.append(taughtBy(context, gallery.rows[sample]) ?? "");
+    return section;
+  }
+
+  /**
+   * @param {HTMLElement} section
+   * @param {RunContext} context
+   * @param {Gallery} gallery
+   * @param {number} sample
+   */
+  #fillDetail(section, context, gallery, sample) {
     const lines = outputsChart(context, gallery, sample);
     if (gallery.kind === "table") {
       section.append(h("div", { class: "of-table" }, featuresOf(context, gallery, sample), lines));
-      return section;
+      return;
     }
     if (!gallery.isPictured) {
       section.append(lines ?? "");
-      return section;
+      return;
     }
     const input = gallery.input ? this.#images.input(gallery, sample, DETAIL) : h("span", {});
     const map = this.#images.map(gallery, sample, DETAIL);
     section.append(h("div", { class: "detail" }, input, map, lines));
     if (gallery.depth) section.append(...sliceStrip(gallery, sample));
     if (gallery.courseEpochs.length) section.append(this.#films.strip(context, gallery, sample));
-    return section;
   }
 }
 
