@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from keras_xai.probe import Probe
@@ -13,6 +13,7 @@ from keras_xai.records import (
     Epoch,
     Gradients,
     Importance,
+    MapCheck,
     Mappings,
     Note,
     Outputs,
@@ -23,6 +24,7 @@ from keras_xai.records import (
     RowInfluences,
     Samples,
     Slices,
+    StepSizes,
     Stop,
 )
 from keras_xai.updates import BEFORE, Unit, moment_of
@@ -61,7 +63,11 @@ class Recorded(Protocol):
     @property
     def weight_gradients(self) -> Sequence[Gradients]: ...
     @property
+    def critical_step(self) -> Sequence[StepSizes]: ...
+    @property
     def methods(self) -> Sequence[str]: ...
+    @property
+    def map_checks(self) -> Mapping[str, Sequence[MapCheck]]: ...
     @property
     def importance(self) -> Importance | None: ...
     @property

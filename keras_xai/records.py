@@ -64,6 +64,8 @@ STATISTICS = ("rms", "mean", "std", "max", "zero_fraction", "nonfinite", "update
 FLAGS = tuple(CONDITIONS)  # of gradients
 MAPPING_FLAGS = ("dead layer", "non-finite", "memorising", "inference gap")
 MAPPING_NOTES = ("part-dead", "stable")
+# Multiples of a step between which the critical one is looked for.
+STEP_LIMITS = (2.0**-6, 2.0**10)
 
 
 class Flag(NamedTuple):
@@ -286,6 +288,26 @@ class Gradients(AtUpdate):
             "update_ratio": (update_squares / weight_squares) ** 0.5 if has_ratio else float("nan"),
             "weight_norm": weight_squares**0.5,
         }
+
+
+@dataclass(frozen=True, eq=False)
+class StepSizes(AtUpdate):
+    """The critical step of the sampled steps since the update before.
+
+    `multiples` are those of the step just taken at which the loss of its own batch is back where it was before the step; beyond
+    them it rises. A limit of `STEP_LIMITS` stands for all that lies beyond it. Kalra et al. 2026, arXiv 2601.16979.
+    """
+
+    epoch: int
+    multiples: tuple[float, ...]  # of each step that was measured
+    losses: tuple[float, ...]  # of its batch, before the step
+    missing: str = ""  # why none was measured, "" where one was
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
+
+    @property
+    def critical(self) -> float:
+        """The median of the multiples; NaN where no step was measured."""
+        return float(np.median(self.multiples)) if self.multiples else math.nan
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -716,6 +738,27 @@ class ChosenRows(AtUpdate):
 
 
 @dataclass(frozen=True, eq=False)
+class MapCheck(AtUpdate):
+    """Two checks of the gallery's maps by one method, at one update: see `analysis.map_checks` for when a method fails them.
+
+    `deletion` says how much sooner a sample's score falls in the order of its map than in random orders (the mean over the
+    curve), in units of the mean distance from score to baseline score over the samples; 0 is no better than chance. NaN where
+    the values have no place in the input, as those of a layer's units. `sensitivity`, 0 or more, is by how much the map moves
+    under a uniform noise of `spread` times the range of the inputs, in units of its own norm, the largest of `draws`; NaN of a
+    map of zeros.
+    """
+
+    epoch: int
+    method: str
+    deletion: Float  # (B)
+    sensitivity: Float  # (B)
+    spread: float  # of the noise, as a share of the range of the inputs
+    draws: int  # of the noise
+    orders: int  # random ones
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
+
+
+@dataclass(frozen=True, eq=False)
 class StoredSamples(AtUpdate):
     """Inputs and labels of rows of the probe that are no part of its gallery; each row is written once.
 
@@ -825,7 +868,9 @@ class Decision:
 
     `readability` (L) is the probe's accuracy on `target`: "label", or "prediction" where there are no labels (R² for
     numbers); `own_decision` (L) is its accuracy on the model's own prediction. `read_as` (L, B) is the class that the linear
-    probe predicts for each sample, −1 where there is none.
+    probe predicts for each sample, −1 where there is none, and `support` (L, B), 0 to 1, the value that it gives the sample's
+    own target; NaN in files of an older version, and where the target is a number. The row of a classifier's output is read
+    from its probabilities.
     """
 
     target: Target
@@ -834,6 +879,7 @@ class Decision:
     chance: float  # accuracy without any layer: the share of the largest class
     own_decision: Float
     read_as: Integer
+    support: Float
     surrogates: Mapping[str, Surrogate] = field(default_factory=dict)  # "linear", "svm"
 
 
@@ -1033,6 +1079,45 @@ class Mappings(AtUpdate):
         object.__setattr__(self, "flags", _as_flags(self.flags))
         object.__setattr__(self, "notes", _as_flags(self.notes))
 
+    @property
+    def prediction_depth(self) -> Integer:
+        """(B) The first layer from which on all linear probes predict what the model predicts (Baldock et al. 2021).
+
+        An index of `features.layers`; L − 1, the model's output, where the last layer before it is read as another class. −1
+        where the model predicts no classes. A layer that tells no samples apart takes no part.
+        """
+        if self.result.answer != "class":
+            return np.full(len(self.result.prediction), -1)
+        readable = np.flatnonzero((self.decision.read_as[:-1] >= 0).any(1))
+        agrees = self.decision.read_as[readable] == self.result.prediction
+        stands = np.logical_and.accumulate(agrees[::-1])[::-1]
+        return np.append(readable, len(self.decision.read_as) - 1)[len(readable) - stands.sum(0)]
+
+    @property
+    def label_support(self) -> Float:
+        """(B) 0 to 1, how far the other samples speak for each one's label: the mean of `decision.support` over the layers.
+
+        The model's output is left out: it is what the model says itself. NaN without labels that are classes, of a dense
+        output, whose labels are many a sample, and in files of an older version.
+        """
+        support = np.asarray(self.decision.support, np.float64)
+        hidden = support[:-1] if len(support) > 1 else support
+        counts = np.isfinite(hidden).sum(0)
+        if self.decision.target != "label" or self.result.unit:
+            counts = np.zeros_like(counts)
+        sums = np.nansum(hidden, axis=0)
+        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+    @property
+    def label_quality(self) -> Float:
+        """(B) 0 to 1, how far each sample's label is to be believed: the mean of `result.confidence` and `label_support`.
+
+        The confidence alone where there is no support. The model memorises a wrong label, and then believes it; a linear probe
+        that is fitted to the other samples never saw it.
+        """
+        confidence, support = np.asarray(self.result.confidence, np.float64), self.label_support
+        return np.where(np.isfinite(support), (confidence + support) / 2, confidence)
+
 
 @dataclass(frozen=True, eq=False)
 class Samples(OverUpdates):
@@ -1040,7 +1125,8 @@ class Samples(OverUpdates):
 
     `mean_confidence` and `variability` are mean and standard deviation over updates of the probability given to the true
     class, the axes of the data map (Swayamdipta et al. 2020). `forgetting` counts the changes from right to wrong between two
-    records (Toneva et al. 2019). NaN, and −1 for whole numbers, where there is no label.
+    records (Toneva et al. 2019). `label_support` and `label_quality` are means over updates of those of `Mappings`; the lower
+    the quality, the more is a label to be suspected. NaN, and −1 for whole numbers, where there is no label.
     """
 
     epochs: NDArray[np.int64]  # (E)
@@ -1050,6 +1136,8 @@ class Samples(OverUpdates):
     forgetting: NDArray[np.int64]  # (B)
     first_learned: NDArray[np.int64]  # (B) the number of the first update at which it was right, −1: never
     churn: Float  # (E) share of samples whose prediction is another one than in the record before; the first is NaN
+    label_support: Float  # (B) how far linear probes of the layers, fitted to the other samples, speak for the label
+    label_quality: Float  # (B) how far the label is to be believed
     steps: NDArray[np.int64] | None = None  # (E) training steps done, in a run that counts in steps; else None
 
     @classmethod
@@ -1081,14 +1169,16 @@ class Samples(OverUpdates):
             forgetting=forgetting,
             first_learned=first,
             churn=np.concatenate([[np.nan], moved]),
+            label_support=np.mean([record.label_support for record in records], 0),
+            label_quality=np.mean([record.label_quality for record in records], 0),
             steps=steps_of(records),
         )
 
     def suspects(self, most: int = 20) -> NDArray[np.int64]:
-        """Return the samples that may be mislabelled, to look at first: rows of the probe, the lowest mean confidence first.
+        """Return the samples that may be mislabelled, to look at first: rows of the probe, the lowest label quality first.
 
         Args:
             most: how many of them.
         """
-        labelled = np.flatnonzero(np.isfinite(self.mean_confidence))
-        return labelled[np.argsort(self.mean_confidence[labelled], kind="stable")][:most]
+        labelled = np.flatnonzero(np.isfinite(self.label_quality))
+        return labelled[np.argsort(self.label_quality[labelled], kind="stable")][:most]

@@ -80,7 +80,10 @@ def taught_this(page):
 def attributions(page):
     assert page["falling"].shape == page["rising"].shape == (12, 21)
     assert set(page["kx"].load("logs")["run1"].attributions("occlusion")[0].values.shape) == {12, 4}
-    assert len(page["kept"]) == 2
+    assert len(page["correlations"]) == len(page["smooth"]) == 2
+    assert page["flipped"].shape == page["drop"].shape == (12, 5)
+    assert [check.update for check in page["checks"]] == [0, 1]
+    assert page["missed"].shape == page["moved"].shape == (12,)
 
 
 def mappings(page):

@@ -122,6 +122,15 @@ PANEL_HELP: dict[str, PanelHelp] = {
         "Above 10⁻²: the learning rate is too high for this variable; below 10⁻⁵: it hardly learns.",
         "weight_gradients#what-is-recorded",
     ),
+    "critical_step": PanelHelp(
+        "Critical step: how far the step just taken could have gone",
+        "The multiple of an optimizer's step at which the loss of its own batch would rise above its value before the step: the "
+        "line is the median of the sampled steps, a dot is one of them. The guide at 1 is the step that was taken.",
+        "From 2 to 8 for most of the training; at 1 to 2 the training runs at the edge.",
+        "Tens or hundreds while the loss crawls: the learning rate is too low. Below 1 for long: it is too high. With Adam "
+        "single steps differ much; look at the line.",
+        "weight_gradients#see-whether-the-learning-rate-is-right",
+    ),
     # Attributions.
     "attributions": PanelHelp(
         "Attribution maps of the probe",
@@ -184,7 +193,8 @@ PANEL_HELP: dict[str, PanelHelp] = {
     ),
     "suspects": PanelHelp(
         "Suspicious labels",
-        "Samples whose label the model believed least over all updates so far.",
+        "Samples with the lowest label quality: the mean of the model's confidence in the label and of the support that linear "
+        "probes of the layers, fitted to all other samples, give it; over all updates so far.",
         "Hard samples with right labels.",
         "Wrong labels: correct them and train again.",
         "find_wrong_labels",
@@ -216,6 +226,13 @@ PANEL_HELP: dict[str, PanelHelp] = {
         "The last layers need about as many directions as there are classes.",
         "A fall to one: the layer tells samples apart along one direction alone.",
         "mappings#what-is-recorded",
+    ),
+    "prediction_depth": PanelHelp(
+        "Prediction depth",
+        "The share of samples of which the linear probes predict what the model does, from this layer on (Baldock et al. 2021).",
+        "Most samples are decided before the last layers.",
+        "Many are decided at the output alone: hard samples, or labels that are memorised.",
+        "mappings#where-a-prediction-is-decided",
     ),
     "layer_spread": PanelHelp(
         "Spread between samples",

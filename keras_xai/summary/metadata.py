@@ -11,6 +11,7 @@ the epoch, or the training steps done where the run counts in steps, which the c
 | keras_xai/epoch | EPOCH | one JSON string |
 | keras_xai/weight_gradients | GRADIENTS | float32 [V, statistics + flags + steps + bins] |
 | keras_xai/weight_gradients/missing | GRADIENTS_NOTE | one string |
+| keras_xai/step_sizes | STEP_SIZES | one JSON string: how far the sampled steps could have gone |
 | keras_xai/attributions/<method> | ATTRIBUTION | blobs, one a gallery sample: a map |
 | keras_xai/outputs/<method> | OUTPUTS | float32 [B, 5 + K]: target, prediction, score, baseline, error, outputs; R²; quadrature |
 | keras_xai/before/… | … | the two of the untrained model, at step 0 |
@@ -21,6 +22,7 @@ the epoch, or the training steps done where the run counts in steps, which the c
 | keras_xai/mappings | MAPPINGS | blobs: one JSON string with the single numbers, then a map for each array that it names |
 | keras_xai/slices/<group> | SLICES | blobs: one JSON string, then a map for each array that it names |
 | keras_xai/predictions | PREDICTIONS | blobs: one JSON string, then a map for each array that it names |
+| keras_xai/map_checks/<method> | MAP_CHECKS | float32 [B, 2]: deletion and sensitivity of each gallery sample |
 | keras_xai/gallery/rows | CHOSEN_ROWS | blobs: one JSON string with the rows that a rule chose, then the loss of each row |
 | keras_xai/gallery/… | … | attributions and outputs of these rows, another number of them at each update |
 | keras_xai/gallery/samples/<part> | STORED_SAMPLES | blobs: one JSON string, then a map for each row and input |
@@ -45,12 +47,14 @@ from keras_xai.records import (
     ChosenRows,
     Epoch,
     Gradients,
+    MapCheck,
     Mappings,
     ProbePredictions,
     Reliance,
     RowInfluences,
     Shares,
     Slices,
+    StepSizes,
     Stop,
     StoredSamples,
 )
@@ -72,8 +76,10 @@ Record = (
     | Slices
     | ProbePredictions
     | Probe
+    | StepSizes
     | Stop
     | ChosenRows
+    | MapCheck
     | StoredSamples
     | RowInfluences
     | Provenance

@@ -25,6 +25,7 @@ from keras_xai.records import (
     Flag,
     Gradients,
     Importance,
+    MapCheck,
     Mappings,
     Note,
     Outputs,
@@ -37,6 +38,7 @@ from keras_xai.records import (
     Shares,
     Slices,
     Source,
+    StepSizes,
     Stop,
     StoredSamples,
     TaskKind,
@@ -54,12 +56,14 @@ from keras_xai.summary.codec import (
     gradients,
     importance,
     influence,
+    map_checks,
     mappings,
     predictions,
     probe,
     provenance,
     reliance,
     slices,
+    step_sizes,
     stop,
 )
 from keras_xai.summary.codec.attribution import OutputConstants
@@ -206,6 +210,14 @@ class Log:
             return gradients.decode(step, constants, table, reasons.get(step, ""))
 
         return self._decoded(gradients.TAG, gradients.Constants.of, decode)
+
+    @functools.cached_property
+    def critical_step(self) -> list[StepSizes]:
+        """One `records.StepSizes` a scheduled update: the multiple of a step at which the loss of its batch would rise.
+
+        Empty where it was not asked for; `missing` says why none was measured.
+        """
+        return self._decoded(step_sizes.TAG, no_constants, step_sizes.decode)
 
     @functools.cached_property
     def flags(self) -> tuple[Flag, ...]:
@@ -371,6 +383,15 @@ class Log:
     def _stored_samples(self) -> int | None:
         """The number of samples of the gallery that were written, None where none was."""
         return None if self.probe is None or self.probe.x is None else self.probe.size
+
+    @functools.cached_property
+    def map_checks(self) -> dict[str, list[MapCheck]]:
+        """One `records.MapCheck` an update, by method, of `ProbeAttributions(check=True)`; empty where maps were not checked."""
+        methods = sorted(tag.removeprefix(map_checks.TAG) for tag in self._series if tag.startswith(map_checks.TAG))
+        of_methods = {}
+        for method in methods:
+            of_methods[method] = self._decoded(map_checks.TAG + method, map_checks.Constants.of, map_checks.decode)
+        return {method: records for method, records in of_methods.items() if records}
 
     # The rows of the probe beside the fixed gallery.
 

@@ -141,6 +141,8 @@ interface Method {
   layer: string;
   /** of the output that is explained; null in an older file */
   task: string | null;
+  /** by update: what was measured of its maps, and each check that they fail as a sentence */
+  checks: { epoch: number; words: string; faults: string[] }[];
 }
 
 interface ProbeInfo {
@@ -208,6 +210,7 @@ interface Run extends Omit<Card, "epochs" | "probe" | "alerts"> {
   variables: string[];
   layers: string[];
   gradient_epochs: number[];
+  has_critical_step: boolean;
   probe: ProbeInfo | null;
   /** of a gallery that changes: its rule, and how many rows it chose at each update */
   chosen: { rule: string; epochs: number[]; counts: number[] } | null;
@@ -232,6 +235,8 @@ interface Summary {
   faults: string[];
   watch: string;
   health: string;
+  /** the critical step in a sentence */
+  pace: string;
   /** the sentence is that of a shortcut of the training rows */
   gap: boolean;
   advice: string;
@@ -356,7 +361,10 @@ interface ClassClusters {
 
 interface Suspect {
   row: number;
+  quality: number;
   confidence: number;
+  /** null in runs of an older version, and of dense outputs */
+  support: number | null;
   label: number;
   prediction: number;
 }
