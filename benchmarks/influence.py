@@ -3,9 +3,9 @@
     python -m benchmarks.influence
 
 Thirty rows of digits and of breast cancer, which nobody trains on as they are, stand among the training rows with a wrong
-label. After each epoch they are asked with their right one: by the product of the gradients, by the product relative to the length
-of the training row's gradient, and by sums of both over the epochs. Then the CPU time of `ImportanceDrift(influence=True)` in an
-epoch of the CNN of `benchmarks.overhead`, beside that of a forward pass over all training rows.
+label. After each epoch they are asked with their right one: by the product of the gradients, by the product relative to the
+length of the training row's gradient, and by sums of both over the epochs. Then the CPU time of `ImportanceDrift(influence=True)`
+in an epoch of the CNN of `benchmarks.overhead`, beside that of a forward pass over all training rows.
 """
 
 from __future__ import annotations

@@ -492,7 +492,7 @@ class ImportanceDrift(RecordingCallback):
         if not self._live_rows.repeats:
             self._influence = None
             self.say(
-                "The influence of the live rows is not recorded: their source draws other rows at each read, and no row has a sum."
+                "The influence of the live rows is not recorded: their source draws others at each read, and no row has a sum."
             )
             return []
         try:
