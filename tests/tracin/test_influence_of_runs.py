@@ -106,6 +106,7 @@ def test_a_planted_mark_is_taught_by_the_rows_that_carry_it(tmp_path):
     )
 
 
+@pytest.mark.full
 def test_a_run_that_counts_in_steps_has_its_steps(tmp_path):
     """Inside epochs as at their ends; an update is named by its step."""
     run = trained(tmp_path, network(), epochs=1, every="2 steps")
@@ -144,6 +145,7 @@ def test_what_cannot_be_watched_is_refused_before_the_first_step(tmp_path):
         trained(tmp_path, model)
 
 
+@pytest.mark.full
 def test_rows_that_are_others_at_each_read_have_no_sum(tmp_path):
     """The run says so, and training goes on."""
     reads = iter(range(100))
