@@ -2,10 +2,10 @@
 
     python -m benchmarks.gradient_noise [--draws 200]
 
-B = tr(Σ) / |G|² (McCandlish et al. 2018, arXiv 1812.06162) of an MLP on the digits, at the weights of several epochs. The truth is
-that of all samples. An estimate has K batches of 32: the mean dot product of two of them estimates |G|², and what their squared
-norms exceed it tr(Σ) / 32. All K gradients are taken at the same weights, which is better than what a training has. "sketched" are
-dot products of 1,024 random projections in place of the gradients.
+B = tr(Σ) / |G|² (McCandlish et al. 2018, arXiv 1812.06162) of an MLP on the digits, at the weights of several epochs. The truth
+is that of all samples. An estimate has K batches of 32: the mean dot product of two of them estimates |G|², and what their
+squared norms exceed it tr(Σ) / 32. All K gradients are taken at the same weights, which is better than what a training has.
+"sketched" are dot products of 1,024 random projections in place of the gradients.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def main() -> None:
         sums: Array = padded.reshape(len(gradients), -1, SKETCH).sum(1)
         return sums
 
-    print("| epoch | loss | B | batches | estimate ÷ B, 5 % | median | 95 % | no estimate | sketched, median | cosine |")
+    print(
+        "| epoch | loss | B | batches | estimate ÷ B, 5 % | median | 95 % | no estimate | sketched, median | cosine |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for epoch in range(max(EPOCHS) + 1):
         if epoch in EPOCHS:
