@@ -28,6 +28,7 @@ _HOMES = {
     "ProbeMappings": "callbacks.probe_mappings",
     "attribute": "attribution.attributor",
     "importance": "attribution.importance",
+    "influence": "tracin.influence",
     "metrics": "attribution.metrics",
     "outputs": "outputs",
     "plot": "plot",

@@ -37,6 +37,7 @@ class Run(Log):
     | `weight_gradients` | statistics, histograms and flags by variable |
     | `critical_step` | the multiple of a step at which the loss of its own batch would rise, where it was measured |
     | `probe`, `attributions(method)`, `outputs(method)` | the gallery, its attribution maps, and the model's outputs for it |
+    | `map_checks` | deletion and sensitivity of the gallery's maps, by method |
     | `chosen_rows`, `chosen_attribution(method, update)` | the rows that the gallery's rule chose at each update |
     | `stored_samples`, `samples_of(rows)` | inputs of rows beside the gallery |
     | `importance`, `importance_live`, `data_score` | shares of the features over epochs, and how unusual their move is |

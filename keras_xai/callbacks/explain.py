@@ -43,8 +43,9 @@ class Explain(Stepping):
         every: look at every n-th epoch, or a function epoch -> bool, the first and the last always; or "200 steps"
             (`kx.steps(200)`), or "auto", about 30 times in the whole training, and at the end of each epoch.
         mappings: True adds `ProbeMappings`, and so does a dict of its options.
-        instruments: what is measured beside, "all" or names of `keras_xai.callbacks.instruments.INSTRUMENTS`, such as
-            "critical_step". Each costs more than a hundredth of an epoch.
+        instruments: what is measured beside, "all" or names of `keras_xai.callbacks.instruments.INSTRUMENTS`:
+            "critical_step" (how far a step could have gone), "map_checks" (whether the gallery's maps can be believed). Each costs
+            more than a hundredth of an epoch.
         gradients: options of `WeightGradients`, such as `include`, `samples_per_epoch`, `thresholds`.
         attributions: options of `ProbeAttributions`, such as `samples`, `gallery`, `pinned`; those of the method where it is a
             single one.
@@ -100,6 +101,10 @@ class Explain(Stepping):
             raise InvalidInput(f"attributions={attributions!r} with method=None: there is no gallery; give a method.")
 
         turned_on = instrument_options(instruments)
+        if method is None and not attribution_options and turned_on["attributions"] and instruments != "all":
+            raise InvalidInput(
+                f"instruments={instruments!r} with method=None: there is no gallery to check; give a method."
+            )
         shared = {"every": every, "on_error": on_error}
         self.callbacks: list[keras.callbacks.Callback] = []
         with collected_needs() as self.needs:

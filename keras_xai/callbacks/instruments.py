@@ -21,6 +21,7 @@ class Instrument(NamedTuple):
 
 INSTRUMENTS: dict[str, Instrument] = {
     "critical_step": Instrument("gradients", {"critical_step": True}),
+    "map_checks": Instrument("attributions", {"check": True}),
 }
 
 

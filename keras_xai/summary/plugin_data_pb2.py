@@ -13,7 +13,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#keras_xai/summary/plugin_data.proto\x12\tkeras_xai\"\xb0\x03\n\nPluginData\x12\x16\n\x0eschema_version\x18\x01 \x01(\r\x12(\n\x04kind\x18\x02 \x01(\x0e\x32\x1a.keras_xai.PluginData.Kind\x12\r\n\x05names\x18\x03 \x03(\t\x12\x0e\n\x06method\x18\x04 \x01(\t\x12\x11\n\tbin_edges\x18\x05 \x03(\x02\x12\r\n\x05limit\x18\x06 \x01(\x01\x12\x0f\n\x07options\x18\x07 \x01(\t\"\x8d\x02\n\x04Kind\x12\x0b\n\x07UNKNOWN\x10\x00\x12\t\n\x05PROBE\x10\x01\x12\t\n\x05\x45POCH\x10\x02\x12\r\n\tGRADIENTS\x10\x03\x12\x12\n\x0eGRADIENTS_NOTE\x10\x04\x12\x0f\n\x0b\x41TTRIBUTION\x10\x05\x12\x0b\n\x07OUTPUTS\x10\x06\x12\x0e\n\nIMPORTANCE\x10\x07\x12\t\n\x05\x41LERT\x10\x08\x12\x0c\n\x08MAPPINGS\x10\t\x12\x08\n\x04STOP\x10\n\x12\x0c\n\x08RELIANCE\x10\x0b\x12\n\n\x06SLICES\x10\x0c\x12\x0e\n\nPROVENANCE\x10\r\x12\x0f\n\x0bPREDICTIONS\x10\x0e\x12\x0f\n\x0b\x43HOSEN_ROWS\x10\x0f\x12\x12\n\x0eSTORED_SAMPLES\x10\x10\x12\x0e\n\nSTEP_SIZES\x10\x13\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#keras_xai/summary/plugin_data.proto\x12\tkeras_xai\"\xcf\x03\n\nPluginData\x12\x16\n\x0eschema_version\x18\x01 \x01(\r\x12(\n\x04kind\x18\x02 \x01(\x0e\x32\x1a.keras_xai.PluginData.Kind\x12\r\n\x05names\x18\x03 \x03(\t\x12\x0e\n\x06method\x18\x04 \x01(\t\x12\x11\n\tbin_edges\x18\x05 \x03(\x02\x12\r\n\x05limit\x18\x06 \x01(\x01\x12\x0f\n\x07options\x18\x07 \x01(\t\"\xac\x02\n\x04Kind\x12\x0b\n\x07UNKNOWN\x10\x00\x12\t\n\x05PROBE\x10\x01\x12\t\n\x05\x45POCH\x10\x02\x12\r\n\tGRADIENTS\x10\x03\x12\x12\n\x0eGRADIENTS_NOTE\x10\x04\x12\x0f\n\x0b\x41TTRIBUTION\x10\x05\x12\x0b\n\x07OUTPUTS\x10\x06\x12\x0e\n\nIMPORTANCE\x10\x07\x12\t\n\x05\x41LERT\x10\x08\x12\x0c\n\x08MAPPINGS\x10\t\x12\x08\n\x04STOP\x10\n\x12\x0c\n\x08RELIANCE\x10\x0b\x12\n\n\x06SLICES\x10\x0c\x12\x0e\n\nPROVENANCE\x10\r\x12\x0f\n\x0bPREDICTIONS\x10\x0e\x12\x0f\n\x0b\x43HOSEN_ROWS\x10\x0f\x12\x12\n\x0eSTORED_SAMPLES\x10\x10\x12\x0e\n\nMAP_CHECKS\x10\x11\x12\x0e\n\nSTEP_SIZES\x10\x13\x12\r\n\tINFLUENCE\x10\x15\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -21,7 +21,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'keras_xai.summary.plugin_da
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_PLUGINDATA']._serialized_start=51
-  _globals['_PLUGINDATA']._serialized_end=483
+  _globals['_PLUGINDATA']._serialized_end=514
   _globals['_PLUGINDATA_KIND']._serialized_start=214
-  _globals['_PLUGINDATA_KIND']._serialized_end=483
+  _globals['_PLUGINDATA_KIND']._serialized_end=514
 # @@protoc_insertion_point(module_scope)
