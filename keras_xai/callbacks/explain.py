@@ -44,8 +44,8 @@ class Explain(Stepping):
             (`kx.steps(200)`), or "auto", about 30 times in the whole training, and at the end of each epoch.
         mappings: True adds `ProbeMappings`, and so does a dict of its options.
         instruments: what is measured beside, "all" or names of `keras_xai.callbacks.instruments.INSTRUMENTS`:
-            "critical_step" (how far a step could have gone), "map_checks" (whether the gallery's maps can be believed). Each costs
-            more than a hundredth of an epoch.
+            "critical_step" (how far a step could have gone), "map_checks" (whether the gallery's maps can be believed). Each
+            costs more than a hundredth of an epoch.
         gradients: options of `WeightGradients`, such as `include`, `samples_per_epoch`, `thresholds`.
         attributions: options of `ProbeAttributions`, such as `samples`, `gallery`, `pinned`; those of the method where it is a
             single one.
