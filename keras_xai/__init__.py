@@ -26,6 +26,7 @@ _HOMES = {
     "ProbeAttributions": "callbacks.probe_attributions",
     "ImportanceDrift": "callbacks.importance_drift",
     "ProbeMappings": "callbacks.probe_mappings",
+    "TrainingChecks": "callbacks.training_checks",
     "attribute": "attribution.attributor",
     "importance": "attribution.importance",
     "influence": "tracin.influence",
@@ -39,6 +40,7 @@ _HOMES = {
     "DriftAlarm": "errors",
     "GradientAlarm": "errors",
     "MappingAlarm": "errors",
+    "TrainingAlarm": "errors",
     "InvalidInput": "errors",
 }
 __all__ = sorted(_HOMES)

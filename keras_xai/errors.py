@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from keras_xai.records import Alert, Gradients, Mappings
+    from keras_xai.training_records import TrainingFlags
 
 
 class InvalidInput(ValueError):
@@ -48,6 +49,14 @@ class MappingAlarm(Alarm):
     """Raised out of `fit` by `ProbeMappings(on_flag="raise")`; `.record` is the `records.Mappings`."""
 
     def __init__(self, message: str, record: Mappings) -> None:
+        super().__init__(message)
+        self.record = record
+
+
+class TrainingAlarm(Alarm):
+    """Raised out of `fit` by `TrainingChecks(on_flag="raise")`; `.record` is the `training_records.TrainingFlags`."""
+
+    def __init__(self, message: str, record: TrainingFlags) -> None:
         super().__init__(message)
         self.record = record
 

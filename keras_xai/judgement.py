@@ -12,6 +12,7 @@ from keras_xai.alert_words import BLIND_WORDS
 from keras_xai.events import events, line
 from keras_xai.recorded import Recorded, moment
 from keras_xai.records import Importance, Note, listed
+from keras_xai.training_words import check_lines, unjudged_line
 from keras_xai.updates import UPDATES, named
 
 UPDATES_OF_GAP = 3  # that a gap must last to be an alarm
@@ -48,7 +49,7 @@ class Judgement:
     calm: str = ""  # of a quiet run: for how long it was watched, its highest scores, and what was not looked for
     remarks: tuple[
         str, ...
-    ] = ()  # what changes no status: training rows that merely differ, advice on a short training
+    ] = ()  # what changes no status: training rows that merely differ, training checks, advice on a short training
     flags: tuple[str, ...] = ()  # those of the alarms that are gradient flags
 
     @property
@@ -131,8 +132,13 @@ def _alerts(run: Recorded, until: float) -> list[str]:
 
 
 def _remarks(run: Recorded, until: float) -> list[str]:
+    """Return what is listed and changes no status: rows that differ, and the rules of `TrainingChecks`."""
     alerts = [alert for alert in run.alerts if alert.update <= until and not alert.is_alarm]
-    return [line(event) for event in events(alerts)]
+    checks = [f"training check: {text}" for text in check_lines(run, until)]
+    unjudged = unjudged_line(run, until)
+    if unjudged:
+        checks.append(f"training checks {unjudged}")
+    return [*(line(event) for event in events(alerts)), *checks]
 
 
 def _finer(run: Recorded, until: float) -> list[str]:

@@ -27,6 +27,7 @@ from keras_xai.records import (
     StepSizes,
     Stop,
 )
+from keras_xai.training_records import DataScreen, TrainingFlags
 from keras_xai.updates import BEFORE, Unit, moment_of
 
 
@@ -64,6 +65,10 @@ class Recorded(Protocol):
     def weight_gradients(self) -> Sequence[Gradients]: ...
     @property
     def critical_step(self) -> Sequence[StepSizes]: ...
+    @property
+    def training_flags(self) -> Sequence[TrainingFlags]: ...
+    @property
+    def screen(self) -> DataScreen | None: ...
     @property
     def methods(self) -> Sequence[str]: ...
     @property

@@ -45,6 +45,7 @@ class Run(Log):
     | `alerts`, `notes`, `stops` | alarms, sentences of the callbacks, and callbacks that ended before the training |
     | `mappings`, `samples` | features, decision and result of each epoch; the training dynamics of each sample |
     | `slices` | accuracy, confidence, importance and readout by slice of the probe, of each epoch |
+    | `training_flags`, `screen` | rules that the training breaks, or that could not be judged; the columns before training |
     | `predictions` | prediction, probability, truth and loss of each row of the probe, over updates |
     | `figure(name)` | the figure of the tab |
 

@@ -10,6 +10,8 @@ class RunInEpochs(SimpleNamespace):
     methods_before = ()
     predictions = None
     mappings = ()
+    training_flags = ()
+    screen = None
     notes = ()
 
     @property

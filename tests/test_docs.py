@@ -133,6 +133,13 @@ def predictions(page):
     assert page["surest"][0] == 182
 
 
+def training_checks(page):
+    flags = page["run"].training_flags[-1].flags
+    assert [flag.kind for flag in flags] == ["unscaled input", "poor initialisation"]
+    assert flags[0].name == "income"
+    assert [copies.names for copies in page["run"].screen.copies] == [("fahrenheit", "celsius")]
+
+
 def volumes(page):
     (alert,) = page["run"].alerts
     assert [move.name for move in alert.features] == ["depth 6 row 1 column 1"]
@@ -223,6 +230,7 @@ PAGES = {
     "docs/mappings": Page(mappings, (reader.table,)),
     "docs/plots": Page(plots, (reader.table,)),
     "docs/predictions": Page(predictions),
+    "docs/training_checks": Page(training_checks),
     "docs/reliance_gap": Page(reliance_gap),
     "docs/report": Page(the_report),
     "docs/security": Page(security, (reader.table,)),

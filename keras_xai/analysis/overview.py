@@ -27,6 +27,7 @@ from keras_xai.judgement import is_scored, judge, not_finite_since, not_looked_f
 from keras_xai.recorded import Recorded
 from keras_xai.records import Importance, Slices
 from keras_xai.slice_accuracy import largest_gap, worst_slice
+from keras_xai.training_words import check_lines, unjudged_line
 from keras_xai.updates import Unit, named
 
 FEATURES_LISTED = 5
@@ -61,6 +62,9 @@ class Summary:
     missing: tuple[str, ...] = ()  # features whose importance was not measured
     gap: bool = False  # the sentence is that of a shortcut of the training rows
     advice: str = ""  # on what to do next, of the event that the sentence tells; "" where there are no alerts
+    checks: tuple[str, ...] = ()  # the rules of `TrainingChecks` that are broken, with what to do
+    unjudged: str = ""  # those that could not be judged, and why
+    screen: str = ""  # of the data at train begin
 
 
 def summary(run: Recorded, epoch: int | None = None) -> Summary:
@@ -83,7 +87,7 @@ def summary(run: Recorded, epoch: int | None = None) -> Summary:
         _flags(run, current),
         *_slices(slices_at(run, current)),
     )
-    judgement = judge(run, current)
+    judgement, unjudged = judge(run, current), unjudged_line(run, current)
     faults = _as_sentences(judgement.faults)
     return Summary(
         _sentence(run, past, current, watched=not faults),
@@ -98,6 +102,9 @@ def summary(run: Recorded, epoch: int | None = None) -> Summary:
         missing=() if importance is None else tuple(unmeasured_at(importance, current)),
         gap=_is_gap(past),
         advice=past[0].alerts[0].advice if past else "",
+        checks=_as_sentences(check_lines(run, current)),
+        unjudged=as_sentence(unjudged) if unjudged else "",
+        screen="" if run.screen is None else run.screen.summary,
     )
 
 

@@ -10,6 +10,7 @@ from keras_xai.analysis.overview import accuracy_key
 from keras_xai.events import events
 from keras_xai.judgement import ALARM, QUIET, Judgement, judge, not_finite_since, scored
 from keras_xai.recorded import Recorded, moment
+from keras_xai.training_words import last_checks
 from keras_xai.updates import Unit
 
 VERDICTS = {ALARM: "alarm", QUIET: "quiet"}
@@ -32,7 +33,9 @@ class RunRow:
     metric_name: str  # key in the logs: validation accuracy where there is one
     metric: float | None  # the last
     loss: float | None  # of the training, the last
-    flags: tuple[str, ...]  # gradient flags that stand: "head/kernel is dead since epoch 9"
+    flags: tuple[
+        str, ...
+    ]  # that stand, of gradients and of training checks: "head/kernel is dead since epoch 9", "overfit since epoch 4"
     updates: int
     unit: Unit
     written: float | None  # seconds since 1970
@@ -64,11 +67,16 @@ def run_row(run: Recorded) -> RunRow:
         metric_name=key or "",
         metric=None if key is None else _last(run, key),
         loss=_last(run, "loss"),
-        flags=judgement.flags,
+        flags=(*judgement.flags, *_broken_rules(run)),
         updates=len(run.updates),
         unit=run.unit,
         written=run.history[-1].wall_time if run.history else None,
     )
+
+
+def _broken_rules(run: Recorded) -> list[str]:
+    record = last_checks(run)
+    return [] if record is None else [flag.headline(run.unit) for flag in record.flags]
 
 
 def _first_alarm(run: Recorded, judgement: Judgement) -> tuple[int | None, str]:

@@ -11,6 +11,7 @@ from keras_xai.analysis.formatting import count, percent, short
 from keras_xai.analysis.run_row import run_row
 from keras_xai.judgement import ALARM, QUIET, STATUS_WORDS, UNWATCHED, judge
 from keras_xai.run import Run
+from keras_xai.training_words import last_checks
 from keras_xai.updates import UPDATES, named
 
 WORST_FIRST = (ALARM, UNWATCHED, QUIET)
@@ -94,9 +95,12 @@ def _metric(key: str, value: float | None) -> Cell:
 
 
 def _flags(run: Run) -> Cell:
-    if not run.weight_gradients:
+    record = last_checks(run)
+    if not run.weight_gradients and record is None:
         return Cell()
-    flagged = {(flag.name, flag.kind): flag.kind for flag in run.flags}  # since when, it is one flag
+    flagged = {(flag.name, flag.kind): str(flag.kind) for flag in run.flags}  # since when, it is one flag
+    if record is not None:
+        flagged |= {(flag.name, flag.kind): str(flag.kind) for flag in record.flags}
     kinds = list(flagged.values())
     counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
     words = ", ".join(f"{number} {kind}" for kind, number in counts.items())

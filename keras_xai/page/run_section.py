@@ -47,6 +47,7 @@ class RunSection:
     detail: str = ""
     reasons: Sequence[str] = ()
     facts: Sequence[Fact] = ()
+    screen: str = ""  # of the data at train begin
     events: Sequence[EventRow] = ()
     carriers: Sequence[Sequence[str]] = ()
     map_checks: Sequence[tuple[str, bool]] = ()  # a sentence on each method's maps, and whether it fails
@@ -102,6 +103,7 @@ def _section(name: str, node: str, run: Run, *, is_open: bool, stop_bytes: int, 
         detail=words.detail,
         reasons=reasons,
         facts=words.facts,
+        screen=words.screen,
         events=[_event_row(event) for event in events(run.alerts)],
         carriers=[carrier for alert in run.alerts for carrier in carriers_in_words(alert, run)],
         map_checks=words_on_checks(run),

@@ -25,6 +25,8 @@ the epoch, or the training steps done where the run counts in steps, which the c
 | keras_xai/map_checks/<method> | MAP_CHECKS | float32 [B, 2]: deletion and sensitivity of each gallery sample |
 | keras_xai/gallery/rows | CHOSEN_ROWS | blobs: one JSON string with the rows that a rule chose, then the loss of each row |
 | keras_xai/gallery/… | … | attributions and outputs of these rows, another number of them at each update |
+| keras_xai/training/flags | TRAINING_FLAGS | one JSON string: the rules that are broken, and those that could not be judged |
+| keras_xai/training/screen | TRAINING_FLAGS | one JSON string: the screen of the data, at step 0 |
 | keras_xai/gallery/samples/<part> | STORED_SAMPLES | blobs: one JSON string, then a map for each row and input |
 | keras_xai/influence | INFLUENCE | blobs: one JSON string, then a map for each array that it names |
 
@@ -62,6 +64,7 @@ from keras_xai.summary.codec import CODECS
 from keras_xai.summary.event_files import masked_crc
 from keras_xai.summary.tag_constants import plugin_data as _data
 from keras_xai.summary.tensors import Content, Value, content_of, value
+from keras_xai.training_records import DataScreen, TrainingFlags
 
 __all__ = ["Content", "Record", "Value", "_data", "content_of", "encode", "masked_crc", "step", "value"]
 
@@ -83,6 +86,8 @@ Record = (
     | StoredSamples
     | RowInfluences
     | Provenance
+    | TrainingFlags
+    | DataScreen
 )
 
 

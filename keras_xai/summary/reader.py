@@ -65,6 +65,7 @@ from keras_xai.summary.codec import (
     slices,
     step_sizes,
     stop,
+    training,
 )
 from keras_xai.summary.codec.attribution import OutputConstants
 from keras_xai.summary.codec.inputs import Inputs, inputs_of
@@ -72,6 +73,7 @@ from keras_xai.summary.parts import series_of
 from keras_xai.summary.plugin_data_pb2 import PluginData
 from keras_xai.summary.store import Row, Series, Store, pass_over
 from keras_xai.summary.tag_constants import no_constants
+from keras_xai.training_records import DataScreen, TrainingFlags
 from keras_xai.updates import BEFORE, AtUpdate, Unit
 
 A = TypeVar("A")
@@ -233,6 +235,19 @@ class Log:
     def variable_sizes(self) -> tuple[int, ...]:
         """(V) how many entries each variable has whose gradients were recorded; empty where that is not known."""
         return self._constants_of(gradients.TAG, lambda data: gradients.Constants.of(data).sizes) or ()
+
+    # Training checks.
+
+    @functools.cached_property
+    def training_flags(self) -> list[TrainingFlags]:
+        """One `training_records.TrainingFlags` a scheduled update: rules that are broken, and rules that could not be judged."""
+        return self._decoded(training.TAG, training.thresholds_of, training.decode)
+
+    @functools.cached_property
+    def screen(self) -> DataScreen | None:
+        """The screen of a table at train begin, a `training_records.DataScreen`; None where nothing was screened."""
+        screens = self._decoded(training.TAG_OF_SCREEN, no_constants, training.decode_screen)
+        return dataclasses.replace(screens[-1], epoch=BEFORE, step=None) if screens else None
 
     # The probe and its attributions.
 

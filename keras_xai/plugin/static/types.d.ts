@@ -240,6 +240,12 @@ interface Summary {
   /** the sentence is that of a shortcut of the training rows */
   gap: boolean;
   advice: string;
+  /** rules of TrainingChecks that are broken, with what to do */
+  checks: string[];
+  /** those that could not be judged, and why */
+  unjudged: string;
+  /** of the data at train begin */
+  screen: string;
 }
 
 interface ScaleInfo {

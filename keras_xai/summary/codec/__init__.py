@@ -46,8 +46,10 @@ from keras_xai.summary.codec import (
     slices,
     step_sizes,
     stop,
+    training,
 )
 from keras_xai.summary.tensors import Value
+from keras_xai.training_records import DataScreen, TrainingFlags
 
 CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     Epoch: epoch.encode,
@@ -67,4 +69,6 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     StoredSamples: gallery.encode_samples,
     RowInfluences: influence.encode,
     Provenance: provenance.encode,
+    TrainingFlags: training.encode,
+    DataScreen: training.encode_screen,
 }

@@ -99,7 +99,7 @@ function lead(summary, context, importance) {
   const advice = summary.advice ? h("p", { class: "advice" }, adviceWords(summary.advice, context.theme)) : null;
   const detail = h("p", {}, summary.detail, " ", leadLink(summary, run, epoch));
   const heading = h("h2", { class: "hidden" }, "What was recorded");
-  const words = h("div", {}, h("h1", {}, summary.sentence), faults(summary), advice, detail, heading);
+  const words = h("div", {}, h("h1", {}, summary.sentence), faults(summary), advice, detail, checks(summary), heading);
   return h("div", { class: "lead c12" }, words, importance && markedFeatures(context, importance, summary));
 }
 
@@ -154,6 +154,20 @@ function faults(summary) {
   if (!summary.faults.length) return null;
   const items = summary.faults.map((fault) => h("li", {}, fault));
   return h("ul", { class: "faults alarm" }, items);
+}
+
+/**
+ * The rules of the training checks that are broken or could not be judged, and the screen of the data; null without any.
+ * @param {Summary} summary
+ */
+function checks(summary) {
+  const sentences = [...summary.checks, summary.unjudged, summary.screen].filter(Boolean);
+  if (!sentences.length) return null;
+  const items = sentences.map((sentence) => {
+    const end = sentence.indexOf(":");
+    return h("li", {}, h("b", {}, sentence.slice(0, end)), sentence.slice(end));
+  });
+  return h("ul", { class: "checks" }, items);
 }
 
 /** @param {Summary} summary */

@@ -77,7 +77,7 @@ const COLUMNS = [
   {
     id: "flags",
     title: "Flags",
-    explained: "gradient flags that stand",
+    explained: "flags that stand, of gradients and of training checks",
     key: (_, row) => row?.flags?.length ?? null,
     down: true,
     number: true,
