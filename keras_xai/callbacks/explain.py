@@ -17,6 +17,7 @@ from keras_xai.callbacks.probe_attributions import Methods, ProbeAttributions, m
 from keras_xai.callbacks.probe_mappings import ProbeMappings
 from keras_xai.callbacks.response import Response
 from keras_xai.callbacks.schedule import Every
+from keras_xai.callbacks.training_checks import TrainingChecks
 from keras_xai.callbacks.weight_gradients import WeightGradients
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.probe import Probe
@@ -44,8 +45,8 @@ class Explain(Stepping):
             (`kx.steps(200)`), or "auto", about 30 times in the whole training, and at the end of each epoch.
         mappings: True adds `ProbeMappings`, and so does a dict of its options.
         instruments: what is measured beside, "all" or names of `keras_xai.callbacks.instruments.INSTRUMENTS`:
-            "critical_step" (how far a step could have gone), "map_checks" (whether the gallery's maps can be believed). Each
-            costs more than a hundredth of an epoch.
+            "critical_step" (how far a step could have gone), "map_checks" (whether the gallery's maps can be believed),
+            "training_checks" (adds `TrainingChecks`). The first two cost more than a hundredth of an epoch.
         gradients: options of `WeightGradients`, such as `include`, `samples_per_epoch`, `thresholds`.
         attributions: options of `ProbeAttributions`, such as `samples`, `gallery`, `pinned`; those of the method where it is a
             single one.
@@ -116,6 +117,9 @@ class Explain(Stepping):
             if turned_on["mappings"] or (mappings is not False and mappings is not None):
                 mapping_options = {**shared, "on_flag": on_flag, "log": log, **turned_on["mappings"], **mapping_options}
                 self.callbacks.append(ProbeMappings(log_dir, probe, **mapping_options))
+            if turned_on["training_checks"]:
+                check_options = {**shared, "live": live, "on_flag": on_flag, "log": log, **turned_on["training_checks"]}
+                self.callbacks.append(TrainingChecks(log_dir, probe, **check_options))
             # Last, since on_drift="raise" ends the epoch for the callbacks behind it.
             shared_of_drift = {**shared, "live": live, "on_drift": on_drift, "log": log}
             drift_options = {**shared_of_drift, **turned_on["drift"], **drift_options}
