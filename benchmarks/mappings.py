@@ -33,7 +33,7 @@ from sklearn.metrics import roc_auc_score
 import keras_xai as kx
 from benchmarks._statistics import Share, wilson
 from keras_xai.analysis.mappings import aligned_coordinates
-from keras_xai.records import Samples
+from keras_xai.records import Mappings, Samples
 from keras_xai.run import Run as Log
 
 FIRST_SEED = 1000
@@ -79,9 +79,43 @@ def xor(r: np.random.Generator) -> Rows:
     return Rows(x, (x[:, 0] * x[:, 1] > 0).astype(np.int64), 1000, 2)
 
 
+def small_table(data: Any, training: int, r: np.random.Generator) -> Rows:
+    order = r.permutation(len(data.target))
+    x, y = data.data[order], data.target[order]
+    x = (x - x[:training].mean(0)) / x[:training].std(0)
+    return Rows(x.astype(np.float32), y.astype(np.int64), training, int(y.max()) + 1)
+
+
+def wine(r: np.random.Generator) -> Rows:
+    return small_table(datasets.load_wine(), 120, r)
+
+
+def iris(r: np.random.Generator) -> Rows:
+    return small_table(datasets.load_iris(), 100, r)
+
+
+def clusters(r: np.random.Generator) -> Rows:
+    seed = int(r.integers(2**31))
+    x, y = datasets.make_classification(
+        1200,
+        20,
+        n_informative=8,
+        n_redundant=4,
+        n_classes=4,
+        n_clusters_per_class=1,
+        class_sep=1.5,
+        flip_y=0,
+        random_state=seed,
+    )
+    return Rows(x.astype(np.float32), y.astype(np.int64), 1000, 4)
+
+
 DATA: dict[str, Callable[[np.random.Generator], Rows]] = {
     "digits": digits,
     "breast_cancer": breast_cancer,
+    "wine": wine,
+    "iris": iris,
+    "clusters": clusters,
     "moons": moons,
     "xor": xor,
 }
@@ -123,7 +157,7 @@ def mislabelled(rows: Rows, share: float, r: np.random.Generator) -> NDArray[np.
 def probe_rows(rows: Rows) -> NDArray[np.int64]:
     """The first training rows and the first held-out rows."""
     held_out = min(PROBE_ROWS // 2, len(rows.x) - rows.training)
-    return np.concatenate([np.arange(PROBE_ROWS - held_out), rows.training + np.arange(held_out)])
+    return np.concatenate([np.arange(min(PROBE_ROWS - held_out, rows.training)), rows.training + np.arange(held_out)])
 
 
 def trained(
@@ -157,22 +191,63 @@ def noisy(seed: int, log_dir: str, data: str, share: float) -> dict[str, Any]:
     records, chosen = run.mappings, probe_rows(rows)
     wrong, trained_on = y[chosen] != rows.y[chosen], chosen < rows.training
     raised = {since for record in records for _, kind, since in record.flags if kind == "memorising"}
-    early = Samples.of(records[:EARLY_EPOCHS])
-    assert early is not None
-    doubt = -early.mean_confidence[trained_on]
-    count = int(wrong.sum())
-    suspects = np.argsort(-doubt, kind="stable")[:count]
     last = records[-1]
     names = last.features.layers
     conv = names.index("conv2") if "conv2" in names else len(names) - 2
     return {
         "flagged": min(raised, default=None),
-        "auc": float(roc_auc_score(wrong[trained_on], doubt)),
-        "precision": float(wrong[trained_on][suspects].mean()),
+        **detection(run, wrong, trained_on),
+        **errors_by_depth(last, rows.y[chosen], ~trained_on),
         "memorised": float((last.result.prediction == y[chosen])[wrong].mean()),
         "true_class_at_conv": float((last.decision.read_as[conv] == rows.y[chosen])[wrong].mean()),
         "given_class_at_logits": float((last.decision.read_as[-1] == y[chosen])[wrong].mean()),
     }
+
+
+def detection(run: Log, wrong: NDArray[np.bool_], trained_on: NDArray[np.bool_]) -> dict[str, float]:
+    """AUC and precision of wrong labels among training rows, after a few epochs and at the end, by label quality and parts."""
+    early, late = Samples.of(run.mappings[:EARLY_EPOCHS]), run.samples
+    assert early is not None
+    assert late is not None
+    truth, figures = wrong[trained_on], {}
+    scores = {
+        "": early.label_quality,
+        "_confidence": early.mean_confidence,
+        "_support": early.label_support,
+        "_late": late.label_quality,
+        "_late_confidence": late.mean_confidence,
+    }
+    for name, quality in scores.items():
+        doubt = -quality[trained_on]
+        suspects = np.argsort(-doubt, kind="stable")[: int(truth.sum())]
+        figures[f"auc{name}"] = float(roc_auc_score(truth, doubt))
+        figures[f"precision{name}"] = float(truth[suspects].mean())
+    return figures
+
+
+def errors_by_depth(record: Mappings, truth: NDArray[np.int64], held_out: NDArray[np.bool_]) -> dict[str, float | None]:
+    """AUC of the errors on held-out rows by the model's certainty, by prediction depth and by both."""
+    is_error = (record.result.prediction != truth)[held_out]
+    if is_error.all() or not is_error.any():
+        return dict.fromkeys(("errors_certainty", "errors_depth", "errors_both"))
+    depth = record.prediction_depth[held_out] / (len(record.features.layers) - 1)
+    certainty = record.result.certainty[held_out].astype(np.float64)
+    return {
+        "errors_certainty": float(roc_auc_score(is_error, -certainty)),
+        "errors_depth": float(roc_auc_score(is_error, depth)),
+        "errors_both": float(roc_auc_score(is_error, depth - certainty)),
+    }
+
+
+def early(seed: int, log_dir: str, data: str, share: float) -> dict[str, Any]:
+    """The first epochs on wrong labels: are they found?"""
+    r = np.random.default_rng(seed)
+    rows = DATA[data](r)
+    y = mislabelled(rows, share, r)
+    keras.utils.set_random_seed(seed)
+    run, _ = trained(net(data, rows), rows, y, log_dir, epochs=EARLY_EPOCHS, surrogates=())
+    chosen = probe_rows(rows)
+    return detection(run, y[chosen] != rows.y[chosen], chosen < rows.training)
 
 
 def silent(seed: int, log_dir: str, data: str) -> dict[str, Any]:
@@ -301,6 +376,8 @@ class Run(NamedTuple):
 
 
 NOISE = [("digits", 0.1), ("digits", 0.2), ("breast_cancer", 0.1), ("breast_cancer", 0.2)]
+# Data on which nothing was chosen.
+UNSEEN_NOISE = [(data, share) for data in ("wine", "iris", "clusters") for share in (0.1, 0.2)]
 SILENT = [("digits",), ("breast_cancer",), ("xor",), ("moons",)]
 
 
@@ -352,14 +429,16 @@ def memorising_verdict(results: Results) -> tuple[str, bool | None]:
 
 def early_verdict(results: Results) -> tuple[str, bool | None]:
     parts, met = [], True
-    for data, share in NOISE:
-        runs = results_of(results, "noisy", data, share)
+    for data, share in [*NOISE, *UNSEEN_NOISE]:
+        runs = results_of(results, "early", data, share)
         if not runs:
             continue
         auc, precision = median_of(runs, "auc"), median_of(runs, "precision")
-        worst = min(run["auc"] for run in runs)
+        worst, alone = min(run["auc"] for run in runs), median_of(runs, "auc_confidence")
+        precision_alone = median_of(runs, "precision_confidence")
         parts.append(
-            f"{data.replace('_', ' ')}, {share:.0%}: AUC {auc:.3f} (worst {worst:.3f}), precision {precision:.2f}"
+            f"{data.replace('_', ' ')}, {share:.0%}: AUC {auc:.3f} (worst {worst:.3f}; confidence alone {alone:.3f}), "
+            f"precision {precision:.2f} ({precision_alone:.2f})"
         )
         met = met and auc >= 0.95 and precision >= 0.80
     return "medians. " + "; ".join(parts), met
@@ -383,6 +462,18 @@ def readout_verdict(results: Results) -> tuple[str, bool | None]:
     memorised = median_of(runs, "memorised")
     words = f"medians: true class at conv2 {conv:.2f}, given class at the logits {logits:.2f}; the model gives the wrong label back for {memorised:.2f}"  # noqa: E501
     return words, conv >= 0.9 and logits >= 0.5
+
+
+def depth_verdict(results: Results) -> tuple[str, bool | None]:
+    parts, met = [], True
+    for data, share in NOISE[1::2]:
+        runs = results_of(results, "noisy", data, share)
+        certainty, depth, both = (median_of(runs, f"errors_{name}") for name in ("certainty", "depth", "both"))
+        parts.append(
+            f"{data.replace('_', ' ')}: AUC {both:.3f} by depth and certainty, {depth:.3f} by depth, {certainty:.3f} by certainty"
+        )
+        met = met and both > certainty
+    return "medians. " + "; ".join(parts), met
 
 
 def watermark_verdict(results: Results) -> tuple[str, bool | None]:
@@ -433,9 +524,9 @@ ROWS = {
         memorising_verdict,
     ),
     "M2": Row(
-        f"mislabelled training rows by mean confidence after {EARLY_EPOCHS} epochs",
+        f"mislabelled training rows by label quality after {EARLY_EPOCHS} epochs",
         "AUC ≥ 0.95, precision ≥ 0.80",
-        tuple((noisy, how) for how in NOISE),
+        tuple((early, how) for how in (*NOISE, *UNSEEN_NOISE)),
         early_verdict,
     ),
     "M3": Row(
@@ -468,6 +559,12 @@ ROWS = {
         "bit-identical",
         BITS_RUNS,
         bits_verdict,
+    ),
+    "M9": Row(
+        f"20 % wrong labels, {EPOCHS} epochs: errors on held-out rows by prediction depth",
+        "with depth better than by certainty alone",
+        tuple((noisy, how) for how in NOISE[1::2]),
+        depth_verdict,
     ),
 }
 FEWER_SEEDS = {"still": 5, "cost": 5, "bits": 5}  # where more would say nothing new

@@ -81,7 +81,7 @@ fast loader, the system's Chromium in a window of 1280 × 800.
   the wall time of a step on a busy machine would say more of the machine.
 - **An opening** is that of the tab in a browser that has started. TensorBoard's page loads ours when it has loaded itself; then
   the index is asked for, which brings the run that was looked at last, and after it the maps. All scripts are one file and all
-  stylesheets another, for each request takes milliseconds of TensorBoard's server; the first drawing waits until the maps are there.
+  stylesheets another, for each request takes milliseconds of TensorBoard's server; the first drawing waits for its maps.
 - **TensorBoard's fast loader** answers in two parts, the second of which the system holds back until the first is acknowledged:
   44 ms a call, whatever it brings. While one is awaited the plugin sends something small every millisecond, which carries the
   acknowledgement: 2 ms a call.

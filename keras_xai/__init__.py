@@ -29,6 +29,7 @@ _HOMES = {
     "TrainingChecks": "callbacks.training_checks",
     "attribute": "attribution.attributor",
     "importance": "attribution.importance",
+    "influence": "tracin.influence",
     "metrics": "attribution.metrics",
     "outputs": "outputs",
     "plot": "plot",

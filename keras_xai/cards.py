@@ -18,6 +18,7 @@ from keras_xai.judgement import judge
 from keras_xai.printed import printable
 from keras_xai.recorded import Recorded
 from keras_xai.records import Attribution
+from keras_xai.tracin.result import Influence, RankedRows
 from keras_xai.tree import leaves
 from keras_xai.updates import UPDATES
 
@@ -81,6 +82,31 @@ def attribution_card(attribution: Attribution) -> str:
     draws = f'<div style="{_FAINT}"><code>.plot()</code> draws it, <code>kx.plot</code> in more ways</div>'
     title = f"<b>{_escaped(gallery.method_title)}</b> {_escaped(facts)}"
     return _card(title, [_table(head, rows), *more, draws])
+
+
+def influence_card(influence: Influence) -> str:
+    """Return an influence: the strongest proponents and opponents, side by side."""
+    top = influence.top(ROWS)
+    rows = []
+    for k in range(max(map(len, top))):
+        cells = []
+        for side in top:
+            cells += ["", "", ""] if k >= len(side) else _influence_cells(influence, side, k)
+        rows.append(cells)
+    explained = "1 row" if len(influence) == 1 else f"the summed loss of {count(len(influence), 'row')}"
+    title = (
+        f"<b>Influence</b> of {influence.scores.shape[1]:,} training rows on {explained}, "
+        f"in layer {_escaped(influence.layer)}"
+    )
+    head = ("proponent", "label", "lowers the loss", "opponent", "label", "raises it")
+    unit = "by the length of a step on the row; <code>.plot()</code> draws it, <code>.top(k)</code> has more"
+    by_rate = f'<div style="{_FAINT}">{unit}</div>'
+    return _card(title, [_table(head, rows), by_rate] if rows else ["<div>no training row has any</div>", by_rate])
+
+
+def _influence_cells(influence: Influence, side: RankedRows, k: int) -> list[str]:
+    index = int(side.indices[k])
+    return [f"row {index}", _escaped(influence.label(index)), short(abs(float(side.scores[k])))]
 
 
 def _row_of_run(name: str, run: Recorded) -> list[str]:

@@ -21,18 +21,21 @@ from keras_xai.figures.attribution.gallery import Drawing, gallery_figure
 from keras_xai.figures.attribution.importance_bars import importance_figure
 from keras_xai.figures.attribution.lanes import LANES
 from keras_xai.figures.attribution.maps import Display
+from keras_xai.figures.attribution.picture import levels
 from keras_xai.figures.attribution.waterfall import waterfall_figure
 from keras_xai.figures.colour import Theme
+from keras_xai.figures.influence import InfluenceBar, influence_figure
 from keras_xai.figures.options import check_options, check_theme
 from keras_xai.figures.probe_attributions import rows_of_gallery
 from keras_xai.figures.theme import Look
 from keras_xai.figures.theme import text as plotly_text
 from keras_xai.records import Attribution
+from keras_xai.tracin.result import Influence, check_rows
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["bars", "beeswarm", "image", "importance", "series", "text", "volume", "waterfall"]
+__all__ = ["bars", "beeswarm", "image", "importance", "influence", "series", "text", "volume", "waterfall"]
 
 MAX_SAMPLES = 16  # of a grid, where no others are asked for
 FEATURES = 12  # of a waterfall, a beeswarm and global bars
@@ -322,6 +325,47 @@ def importance(
     title = f"Importance: {plotly_text(gallery.method_title)}, {gallery.size:,} samples"
     noun = "attribution" if gallery.quantity == "other" else gallery.quantity
     return _figure(importance_figure(look, names, values, features, title, f"mean |{noun}|"))
+
+
+def influence(influence: Influence, x_train: Any = None, *, k: int = 10, theme: Theme = "light") -> Figure:
+    """Draw the training rows that taught the model most of some rows, and those that spoilt it: `Influence.plot`.
+
+    Args:
+        influence: of `kx.influence`.
+        x_train: (N, H, W) or (N, H, W, C) the training rows, where they are pictures, to be drawn beside the bars.
+        k: bars a side.
+        theme: "light" or "dark".
+
+    Raises:
+        InvalidInput: another number of training rows.
+
+    Example:
+        >>> figure = kx.plot.influence(kx.influence(model, x_train, y_train, x[:1], y[:1]), k=3)
+        >>> figure.layout.title.text.split("<br>")[0]
+        'Training rows with the most influence'
+    """
+    look, top = _look(theme), influence.top(k)
+    rows = [*zip(top.proponents.indices, top.proponents.scores, strict=True)]
+    rows += [*zip(top.opponents.indices[::-1], top.opponents.scores[::-1], strict=True)]
+    pictures = _pictures(influence, x_train, [int(index) for index, _ in rows])
+    bars = []
+    for (index, score), picture in zip(rows, pictures, strict=True):
+        label = influence.label(int(index))
+        bars.append(InfluenceBar(f"row {index}" + (f": {label}" if label else ""), float(score), picture))
+    explained = "1 row" if len(influence) == 1 else f"the summed loss of {len(influence):,} rows"
+    subtitle = f"on {explained}, in layer {plotly_text(influence.layer)}; proponents above, opponents below"
+    return _figure(influence_figure(look, bars, "Training rows with the most influence", subtitle))
+
+
+def _pictures(influence: Influence, x_train: Any, rows: Sequence[int]) -> list[Any]:
+    """Return the pictures (H, W, C) of some training rows as bytes; None of each where they are no images."""
+    if x_train is not None:
+        check_rows(influence, len(x_train))
+    if len(getattr(x_train, "shape", ())) not in (3, 4) or not rows:
+        return [None] * len(rows)
+    samples = np.stack([np.asarray(x_train[row]) for row in rows])
+    samples = samples[..., None] if samples.ndim == 3 else samples
+    return list(levels(samples))
 
 
 def draw(attribution: Attribution, x: Any = None, **options: Any) -> Figure:

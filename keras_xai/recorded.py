@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from keras_xai.probe import Probe
@@ -13,6 +13,7 @@ from keras_xai.records import (
     Epoch,
     Gradients,
     Importance,
+    MapCheck,
     Mappings,
     Note,
     Outputs,
@@ -20,6 +21,7 @@ from keras_xai.records import (
     Quantity,
     Reliance,
     RelianceGap,
+    RowInfluences,
     Samples,
     Slices,
     Stop,
@@ -67,6 +69,8 @@ class Recorded(Protocol):
     @property
     def methods(self) -> Sequence[str]: ...
     @property
+    def map_checks(self) -> Mapping[str, Sequence[MapCheck]]: ...
+    @property
     def importance(self) -> Importance | None: ...
     @property
     def importance_live(self) -> Importance | None: ...
@@ -80,6 +84,8 @@ class Recorded(Protocol):
     def reliance(self) -> Sequence[Reliance]: ...
     @property
     def gap(self) -> RelianceGap | None: ...
+    @property
+    def influences(self) -> Sequence[RowInfluences]: ...
     @property
     def slices(self) -> Sequence[Slices]: ...
     @property

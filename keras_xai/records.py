@@ -716,6 +716,27 @@ class ChosenRows(AtUpdate):
 
 
 @dataclass(frozen=True, eq=False)
+class MapCheck(AtUpdate):
+    """Two checks of the gallery's maps by one method, at one update: see `analysis.map_checks` for when a method fails them.
+
+    `deletion` says how much sooner a sample's score falls in the order of its map than in random orders (the mean over the
+    curve), in units of the mean distance from score to baseline score over the samples; 0 is no better than chance. NaN where
+    the values have no place in the input, as those of a layer's units. `sensitivity`, 0 or more, is by how much the map moves
+    under a uniform noise of `spread` times the range of the inputs, in units of its own norm, the largest of `draws`; NaN of a
+    map of zeros.
+    """
+
+    epoch: int
+    method: str
+    deletion: Float  # (B)
+    sensitivity: Float  # (B)
+    spread: float  # of the noise, as a share of the range of the inputs
+    draws: int  # of the noise
+    orders: int  # random ones
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
+
+
+@dataclass(frozen=True, eq=False)
 class StoredSamples(AtUpdate):
     """Inputs and labels of rows of the probe that are no part of its gallery; each row is written once.
 
@@ -730,6 +751,45 @@ class StoredSamples(AtUpdate):
     classes: Integer | None  # (n) true classes; None where the labels are no classes
     words: tuple[tuple[str, ...] | None, ...] = ()  # of each input the sorted texts that its numbers stand for
     kind: str = ""  # of the probe
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
+
+
+class InfluenceRanks(NamedTuple):
+    """The live rows with the strongest influence on each of n rows or alerts, the strongest first."""
+
+    proponents: Integer  # (n, k) their numbers in the source of the live rows; −1 where there are fewer
+    proponent_scores: Float  # (n, k) above 0; NaN where there are fewer
+    opponents: Integer  # (n, k)
+    opponent_scores: Float  # (n, k) below 0
+
+
+class AlertReference(NamedTuple):
+    """An alert of the same update, as other records name it."""
+
+    source: AlertSource
+    event: int  # see `Alert`
+    features: tuple[str, ...]  # of the alert, those whose influence was measured
+
+
+@dataclass(frozen=True, eq=False)
+class RowInfluences(AtUpdate):
+    """The live rows that taught the model most of each row of the probe, and what set off the alerts of this update.
+
+    The influence on a row of the probe is the sum over `checkpoints` updates of learning rate × the inner product of its
+    gradient in the last layer with the live row's, divided by the length of the latter; see `kx.influence`. That on
+    an alert is of this update alone: how much such a step on the live row would strengthen what the alert's features say for the
+    labels of the live rows.
+    """
+
+    epoch: int
+    layer: str  # the path of the last layer
+    loss: str  # the name of the loss
+    live: Integer  # (L) numbers of all live rows in their source
+    labels: Float | None  # (L) of them; None of several labels a row, and where no samples are to be stored
+    checkpoints: int  # updates that the influence on the probe is a sum over
+    probe: InfluenceRanks  # (B, k) on each row of the probe
+    alerts: tuple[AlertReference, ...]  # (A) of this update
+    on_alerts: InfluenceRanks  # (A, k)
     step: int | None = None  # training steps done, in a run that counts in steps; else None
 
 
@@ -786,7 +846,9 @@ class Decision:
 
     `readability` (L) is the probe's accuracy on `target`: "label", or "prediction" where there are no labels (R² for
     numbers); `own_decision` (L) is its accuracy on the model's own prediction. `read_as` (L, B) is the class that the linear
-    probe predicts for each sample, −1 where there is none.
+    probe predicts for each sample, −1 where there is none, and `support` (L, B), 0 to 1, the value that it gives the sample's
+    own target; NaN in files of an older version, and where the target is a number. The row of a classifier's output is read
+    from its probabilities.
     """
 
     target: Target
@@ -795,6 +857,7 @@ class Decision:
     chance: float  # accuracy without any layer: the share of the largest class
     own_decision: Float
     read_as: Integer
+    support: Float
     surrogates: Mapping[str, Surrogate] = field(default_factory=dict)  # "linear", "svm"
 
 
@@ -994,6 +1057,45 @@ class Mappings(AtUpdate):
         object.__setattr__(self, "flags", _as_flags(self.flags))
         object.__setattr__(self, "notes", _as_flags(self.notes))
 
+    @property
+    def prediction_depth(self) -> Integer:
+        """(B) The first layer from which on all linear probes predict what the model predicts (Baldock et al. 2021).
+
+        An index of `features.layers`; L − 1, the model's output, where the last layer before it is read as another class. −1
+        where the model predicts no classes. A layer that tells no samples apart takes no part.
+        """
+        if self.result.answer != "class":
+            return np.full(len(self.result.prediction), -1)
+        readable = np.flatnonzero((self.decision.read_as[:-1] >= 0).any(1))
+        agrees = self.decision.read_as[readable] == self.result.prediction
+        stands = np.logical_and.accumulate(agrees[::-1])[::-1]
+        return np.append(readable, len(self.decision.read_as) - 1)[len(readable) - stands.sum(0)]
+
+    @property
+    def label_support(self) -> Float:
+        """(B) 0 to 1, how far the other samples speak for each one's label: the mean of `decision.support` over the layers.
+
+        The model's output is left out: it is what the model says itself. NaN without labels that are classes, of a dense
+        output, whose labels are many a sample, and in files of an older version.
+        """
+        support = np.asarray(self.decision.support, np.float64)
+        hidden = support[:-1] if len(support) > 1 else support
+        counts = np.isfinite(hidden).sum(0)
+        if self.decision.target != "label" or self.result.unit:
+            counts = np.zeros_like(counts)
+        sums = np.nansum(hidden, axis=0)
+        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+    @property
+    def label_quality(self) -> Float:
+        """(B) 0 to 1, how far each sample's label is to be believed: the mean of `result.confidence` and `label_support`.
+
+        The confidence alone where there is no support. The model memorises a wrong label, and then believes it; a linear probe
+        that is fitted to the other samples never saw it.
+        """
+        confidence, support = np.asarray(self.result.confidence, np.float64), self.label_support
+        return np.where(np.isfinite(support), (confidence + support) / 2, confidence)
+
 
 @dataclass(frozen=True, eq=False)
 class Samples(OverUpdates):
@@ -1001,7 +1103,8 @@ class Samples(OverUpdates):
 
     `mean_confidence` and `variability` are mean and standard deviation over updates of the probability given to the true
     class, the axes of the data map (Swayamdipta et al. 2020). `forgetting` counts the changes from right to wrong between two
-    records (Toneva et al. 2019). NaN, and −1 for whole numbers, where there is no label.
+    records (Toneva et al. 2019). `label_support` and `label_quality` are means over updates of those of `Mappings`; the lower
+    the quality, the more is a label to be suspected. NaN, and −1 for whole numbers, where there is no label.
     """
 
     epochs: NDArray[np.int64]  # (E)
@@ -1011,6 +1114,8 @@ class Samples(OverUpdates):
     forgetting: NDArray[np.int64]  # (B)
     first_learned: NDArray[np.int64]  # (B) the number of the first update at which it was right, −1: never
     churn: Float  # (E) share of samples whose prediction is another one than in the record before; the first is NaN
+    label_support: Float  # (B) how far linear probes of the layers, fitted to the other samples, speak for the label
+    label_quality: Float  # (B) how far the label is to be believed
     steps: NDArray[np.int64] | None = None  # (E) training steps done, in a run that counts in steps; else None
 
     @classmethod
@@ -1042,14 +1147,16 @@ class Samples(OverUpdates):
             forgetting=forgetting,
             first_learned=first,
             churn=np.concatenate([[np.nan], moved]),
+            label_support=np.mean([record.label_support for record in records], 0),
+            label_quality=np.mean([record.label_quality for record in records], 0),
             steps=steps_of(records),
         )
 
     def suspects(self, most: int = 20) -> NDArray[np.int64]:
-        """Return the samples that may be mislabelled, to look at first: rows of the probe, the lowest mean confidence first.
+        """Return the samples that may be mislabelled, to look at first: rows of the probe, the lowest label quality first.
 
         Args:
             most: how many of them.
         """
-        labelled = np.flatnonzero(np.isfinite(self.mean_confidence))
-        return labelled[np.argsort(self.mean_confidence[labelled], kind="stable")][:most]
+        labelled = np.flatnonzero(np.isfinite(self.label_quality))
+        return labelled[np.argsort(self.label_quality[labelled], kind="stable")][:most]

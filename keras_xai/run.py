@@ -36,6 +36,7 @@ class Run(Log):
     | `provenance` | how the training was begun: versions, model, probe, seed, command; and its restarts |
     | `weight_gradients` | statistics, histograms and flags by variable |
     | `probe`, `attributions(method)`, `outputs(method)` | the gallery, its attribution maps, and the model's outputs for it |
+    | `map_checks` | deletion and sensitivity of the gallery's maps, by method |
     | `chosen_rows`, `chosen_attribution(method, update)` | the rows that the gallery's rule chose at each update |
     | `stored_samples`, `samples_of(rows)` | inputs of rows beside the gallery |
     | `importance`, `importance_live`, `data_score` | shares of the features over epochs, and how unusual their move is |

@@ -70,10 +70,20 @@ def memorises(page):
     assert page["memorised"] > 0.5
 
 
+def taught_this(page):
+    assert page["influence"].opponents.indices[0] == 450
+    assert page["run"].alerts[0].source == "gap"
+    assert page["np"].isin(page["taught"].indices, page["marked"]).all()
+    assert (len(page["taught"]), page["row"].checkpoints) == (10, 6)
+
+
 def attributions(page):
     assert page["falling"].shape == page["rising"].shape == (12, 21)
     assert set(page["kx"].load("logs")["run1"].attributions("occlusion")[0].values.shape) == {12, 4}
-    assert len(page["kept"]) == 2
+    assert len(page["correlations"]) == len(page["smooth"]) == 2
+    assert page["flipped"].shape == page["drop"].shape == (12, 5)
+    assert [check.update for check in page["checks"]] == [0, 1]
+    assert page["missed"].shape == page["moved"].shape == (12,)
 
 
 def mappings(page):
@@ -231,6 +241,7 @@ PAGES = {
     "docs/volumes": Page(volumes),
     "docs/weight_gradients": Page(weight_gradients, (reader.table,)),
     "docs/what_to_do_about_an_alert": Page(what_to_do),
+    "docs/which_rows_taught_this": Page(taught_this),
     "docs/why_there_was_no_alarm": Page(no_alarm),
 }
 

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.full
 def test_the_package_has_the_documentation_with_it(tmp_path):
     """As setuptools builds it, into a wheel too: every page and image, read by the plugin from there."""
     pytest.importorskip("setuptools")

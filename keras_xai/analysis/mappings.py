@@ -93,26 +93,34 @@ def listed_classes(records: Sequence[Mappings]) -> NDArray[np.int64]:
 
 
 class Suspect(NamedTuple):
-    """A sample to whose label the model gave a low probability over all epochs: it is mislabelled, or hard."""
+    """A sample whose label neither the model nor the other samples speak for: it is mislabelled, or hard."""
 
     row: int  # of the probe
+    quality: float  # of the label, mean over epochs, see `records.Mappings`
     confidence: float  # probability of the label, mean over epochs
+    support: float  # of the label by linear probes of the layers, mean over epochs; NaN where it is not known
     label: int
     prediction: int  # at the last epoch
 
 
 def suspects(run: Recorded, count: int) -> list[Suspect]:
-    """Return at most `count` samples, the lowest confidence first; none without labels that are classes."""
+    """Return at most `count` samples, the lowest label quality first; none without labels that are classes."""
     samples = samples_until(run, None)
     if samples is None:
         return []
     last = run.mappings[at_epoch(run.mappings, None)].result
     if last.answer != "class" or last.label is None:
         return []
-    rows = samples.suspects(count).tolist()
     return [
-        Suspect(row, float(samples.mean_confidence[row]), int(last.label[row]), int(last.prediction[row]))
-        for row in rows
+        Suspect(
+            row=row,
+            quality=float(samples.label_quality[row]),
+            confidence=float(samples.mean_confidence[row]),
+            support=float(samples.label_support[row]),
+            label=int(last.label[row]),
+            prediction=int(last.prediction[row]),
+        )
+        for row in samples.suspects(count).tolist()
     ]
 
 

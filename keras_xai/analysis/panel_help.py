@@ -184,7 +184,8 @@ PANEL_HELP: dict[str, PanelHelp] = {
     ),
     "suspects": PanelHelp(
         "Suspicious labels",
-        "Samples whose label the model believed least over all updates so far.",
+        "Samples with the lowest label quality: the mean of the model's confidence in the label and of the support that linear "
+        "probes of the layers, fitted to all other samples, give it; over all updates so far.",
         "Hard samples with right labels.",
         "Wrong labels: correct them and train again.",
         "find_wrong_labels",
@@ -216,6 +217,13 @@ PANEL_HELP: dict[str, PanelHelp] = {
         "The last layers need about as many directions as there are classes.",
         "A fall to one: the layer tells samples apart along one direction alone.",
         "mappings#what-is-recorded",
+    ),
+    "prediction_depth": PanelHelp(
+        "Prediction depth",
+        "The share of samples of which the linear probes predict what the model does, from this layer on (Baldock et al. 2021).",
+        "Most samples are decided before the last layers.",
+        "Many are decided at the output alone: hard samples, or labels that are memorised.",
+        "mappings#where-a-prediction-is-decided",
     ),
     "layer_spread": PanelHelp(
         "Spread between samples",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 
 from keras_xai import tree
 from keras_xai.attribution import METHODS
-from keras_xai.attribution.baselines import DefaultBaseline
 from keras_xai.attribution.completeness import (
     REFINED_ABOVE,
     incomplete,
@@ -26,12 +24,9 @@ from keras_xai.attribution.grad_cam import GradCam, Unrectified
 from keras_xai.attribution.hires_cam import HiResCam
 from keras_xai.attribution.method import Method, make_method
 from keras_xai.attribution.progress import Progress
+from keras_xai.attribution.question import Question
 from keras_xai.errors import InvalidInput
-from keras_xai.frames import Names, as_arrays, warn_of_conversion
-from keras_xai.model.fitting import arrays_for, fit_probe
-from keras_xai.model.inputs import broadcast_baseline, check_input_shapes, check_samples, prepare_inputs
-from keras_xai.model.runner import ModelRunner
-from keras_xai.model.samples import Samples, take_rows
+from keras_xai.model.samples import take_rows
 from keras_xai.model.scores import Output
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution
@@ -149,36 +144,16 @@ class Attributor:
         if method in METHODS and "seed" in {f.name for f in dataclasses.fields(METHODS[method])}:
             options.setdefault("seed", seed)
         self.name, self.method = method, make_method(method, options, METHODS)
-        probe = fit_probe(model, x) if isinstance(x, Probe) else None
-        names: Names = None
-        if probe is not None:
-            self.method = self.method.for_probe(probe)
-            if probe.x is None:
-                raise InvalidInput("This probe holds no samples (store='none').")
-            x, output = probe.x, probe.output if output is None else output
-            baseline = probe.baseline if baseline is None else baseline
-        else:
-            samples = as_arrays(x)
-            warn_of_conversion(samples, stacklevel=3)
-            x = arrays_for(model, samples)
-            names = samples.names[0] if len(samples.names) == 1 else None
-        arrays = tree.leaves(x)
-        check_samples(arrays)
-        if not model.built:
-            raise InvalidInput("The model has no weights yet: call it once, or build it, before it is explained.")
-        check_input_shapes(model, arrays, x)
-        self._samples = functools.partial(_samples_of, model, probe, x, names)
-        self._x = prepare_inputs(model, arrays, x)
-        self.method = self.method.for_inputs(self._x, x)
-        if baseline is None:
-            self._baseline = DefaultBaseline(model, self._x, x, output, probe).rows(self._x)
-        else:
-            self._baseline = broadcast_baseline(baseline, self._x, x)
-        self._runner = ModelRunner(model, x, output, jit=jit_compile)
+        question = Question(model, x, target, output, baseline, jit_compile)
+        if question.probe is not None:
+            self.method = self.method.for_probe(question.probe)
+        self.method = self.method.for_inputs(question.inputs, question.like)
+        self._question = question
+        self._x, self._baseline, self._runner = question.inputs, question.baseline, question.runner
         self._warns_of_held = warns_of_held
         self._remarked: set[str] = set()  # by any of its engines
         self._engine = self._engine_with(self.method, progress)
-        self.target = explained_targets(self._runner, self._x, target, probe)
+        self.target = question.target
 
     def __call__(self) -> Attribution:
         """The attribution with the present weights."""
@@ -187,7 +162,7 @@ class Attributor:
     @property
     def samples(self) -> Probe | None:
         """The samples as a probe, with what is known of them; None where the model leaves a doubt of their kind."""
-        return self._samples()
+        return self._question.samples()
 
     @property
     def side_effects(self) -> str:
@@ -208,36 +183,6 @@ class Attributor:
 
     def _engine_with(self, method: Method, progress: Progress | None) -> Engine:
         return Engine(self._runner, {self.name: method}, progress, self._warns_of_held, remarked=self._remarked)
-
-
-def _samples_of(model: keras.Model, probe: Probe | None, x: Any, names: Names) -> Probe | None:
-    """The probe that is explained, or one of bare samples; None where nothing says what kind they are."""
-    if probe is not None:
-        return probe
-    try:
-        return fit_probe(model, Probe(x, feature_names=names))
-    except InvalidInput:
-        return None
-
-
-def explained_targets(
-    runner: ModelRunner, x: Sequence[Samples], target: Any = None, probe: Probe | None = None
-) -> NDArray[np.int64]:
-    """Targets, see `ModelRunner.targets`: what is asked for, else the true classes of a probe, else the model's choice.
-
-    Args:
-        runner: of the model; its task is decided here.
-        x: (B, ...) rows.
-        target: as `attribute` takes it.
-        probe: with labels and names, None without.
-
-    Raises:
-        InvalidInput: labels or targets that do not fit the output; no target where none can be chosen.
-    """
-    y, names = (None, None) if probe is None else (probe.y, probe.class_names)
-    if target is None and probe is not None:
-        target = probe.target
-    return runner.targets(x, y, target, names)
 
 
 def merged(coarse: Attribution, fine: Attribution, rows: NDArray[np.integer[Any]]) -> Attribution:

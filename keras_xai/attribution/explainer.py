@@ -15,6 +15,7 @@ from keras_xai.attribution.baselines import DefaultBaseline
 from keras_xai.attribution.completeness import are_many_incomplete, refined_method, sentence_on_incomplete
 from keras_xai.attribution.engine import Engine
 from keras_xai.attribution.method import Method
+from keras_xai.attribution.metrics.replacement import ScoredRows
 from keras_xai.attribution.placement import Placement, TokenOptions, place_layer
 from keras_xai.attribution.refined import REFINED_CHUNK, Refined
 from keras_xai.backend import get_backend
@@ -127,6 +128,10 @@ class ProbeExplainer:
             regions = self.dense.labelled_regions(x, probe.y, self._requested_target(probe), self.probe.class_names)
             self._labelled[id(probe)] = probe, regions  # with the probe, so that no other one gets its id
         return self._labelled[id(probe)][1]
+
+    def scored_rows(self) -> ScoredRows:
+        """The probe's rows, their baseline and their targets, as the engine takes them."""
+        return ScoredRows(self.engine.runner, self.probe.x, self._x, self.baseline, self._resolved_target())
 
     def prepare_rows(self, probe: Probe) -> None:
         """Trace what other rows of the same shape take.

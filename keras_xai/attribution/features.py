@@ -44,7 +44,7 @@ class FeatureMasks:
         self.count = 0
         for shape, holds_tokens in zip(shapes, batch.holds_tokens, strict=True):
             if groups is not None:
-                numbers = _grouped(shape, groups)
+                numbers = grouped_entries(shape, groups)
             elif holds_tokens:
                 numbers = np.arange(math.prod(shape)).reshape(shape)
             else:
@@ -118,7 +118,12 @@ def _over_channels(numbers: NDArray[Any], axes: tuple[int, ...], shape: tuple[in
     return np.broadcast_to(numbers[None] if axes[0] == 2 else numbers[..., None], shape)
 
 
-def _grouped(shape: tuple[int, ...], groups: Any) -> NDArray[np.int64]:
+def grouped_entries(shape: tuple[int, ...], groups: Any) -> NDArray[np.int64]:
+    """The group of each entry of a sample of this shape.
+
+    Raises:
+        InvalidInput: groups of another shape, or of columns that do not exist.
+    """
     size = math.prod(shape)
     if isinstance(groups, Mapping):
         numbers = np.arange(size)

@@ -39,6 +39,7 @@ from keras_xai.probe import Probe
 from keras_xai.records import SOURCES, Alert, Attribution, Changed, ProbePredictions, Slices, Source
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
+from keras_xai.tracin.watch import InfluenceWatch, check_may_watch
 
 MIN_PROBE_ROWS, MAX_PROBE_ROWS = 64, 1024  # below, the score is noise; above, to explain the probe takes long
 
@@ -102,6 +103,8 @@ class ImportanceDrift(RecordingCallback):
             evidence on the live rows (without these on the probe), for "region" the smallest share of attribution inside the
             probe's region, for a slice the largest gap of its accuracy to the whole; each 0 to 1. A rule that is broken by two
             standard errors at two updates running is an alarm, once.
+        influence: record at each update which live rows taught the model most of each row of the probe, and which set off an
+            alert, see `kx.influence`; needs labels, `live`, and a last layer that is a `Dense`.
         on_drift: "warn" (one line an event, as a Python warning and nowhere else), "stop" (warn, and stop the training after
             this epoch, or step), "raise" (`DriftAlarm`) or a function that gets each `records.Alert`.
         on_error: "warn" (an exception is one warning, and the callback is disabled) or "raise" (for development).
@@ -132,7 +135,12 @@ class ImportanceDrift(RecordingCallback):
     """
 
     name: ClassVar[str] = "importance_drift"
-    fit_state: ClassVar[Mapping[str, Any]] = {"_explainers": {}, "_first_rows": None, "_reliance": None}
+    fit_state: ClassVar[Mapping[str, Any]] = {
+        "_explainers": {},
+        "_first_rows": None,
+        "_reliance": None,
+        "_influence": None,
+    }
     default_figures: ClassVar[frozenset[str]] = frozenset(
         {
             "xai_drift_score",
@@ -162,6 +170,7 @@ class ImportanceDrift(RecordingCallback):
         every: Every = 1,
         gap: bool = True,
         rules: Mapping[str, float] | None = None,
+        influence: bool = False,
         on_drift: Response[Alert] = "warn",
         on_error: str = "warn",
         log: str = "default",
@@ -186,6 +195,13 @@ class ImportanceDrift(RecordingCallback):
             raise InvalidInput(f"gap={gap!r}: expected True or False.")
         self.gap, self.rules = gap, {} if rules is None else rules
         self.live = None if live is None else LiveRows(live, self.probe)
+        if not isinstance(influence, bool):
+            raise InvalidInput(f"influence={influence!r}: expected True or False.")
+        if influence:
+            check_may_watch(self.probe)
+        if influence and live is None:
+            raise InvalidInput("influence=True is that of the live rows: give live=(x, y), of the training data.")
+        self.influence = influence
 
     def _warn_of_size(self) -> None:
         size = self.probe.size
@@ -224,6 +240,7 @@ class ImportanceDrift(RecordingCallback):
         self._first_rows: Probe | None = None
         self._reliance: RelianceWatch | None = RelianceWatch(self._checked_rules(), gap=self.gap, live=self.live)
         self._reliance.check(self.probe)
+        self._influence: InfluenceWatch | None = None
         if self._live_rows is not None:
             self._check_live(self._live_rows)
 
@@ -265,6 +282,8 @@ class ImportanceDrift(RecordingCallback):
         if self._first_rows is not None:
             self._explainers["live"].prepare_rows(self._first_rows)
         self._prepare_reliance()
+        if self.influence and self._first_rows is not None:
+            self._influence = InfluenceWatch(self.model, self.probe, self._first_rows)
         self._first_rows = None
 
     def _prepare_reliance(self) -> None:
@@ -318,7 +337,7 @@ class ImportanceDrift(RecordingCallback):
         live_rows = 0 if self.live is None else len(self.live.numbers)
         live = self._explainers.get("live", clean)
         rows = probe.size * (passes_of(clean) + (clean.dense is not None) / 3) + live_rows * passes_of(live)
-        return rows + evidence * (probe.size + live_rows)
+        return rows + (evidence + self.influence / 3) * (probe.size + live_rows)
 
     @property
     def whole_probe(self) -> Probe:
@@ -349,6 +368,8 @@ class ImportanceDrift(RecordingCallback):
         self._monitor.inside_epochs = self._schedule.counts_steps
         if past is None:
             return
+        if self._influence is not None and past.influences:
+            self.note("The influence of the live rows is a sum over updates that begins again here.")
         updates = {source: past.shares(source) for source in SOURCES}
         restarted: list[Source] = []
         if updates["clean"] and self._explainers and self._explainers["clean"].target is None:
@@ -428,7 +449,7 @@ class ImportanceDrift(RecordingCallback):
 
     def close(self) -> None:
         self._explainers = {}  # graphs hold the model
-        self._reliance = None
+        self._reliance = self._influence = None
 
     # One epoch.
 
@@ -462,7 +483,23 @@ class ImportanceDrift(RecordingCallback):
         alerts += [self._of_change(alert) for alert in self._update_reliance(update, records, region)]
         alerts = [self.stamped(alert) for alert in self._agreed_alerts(alerts)]
         self._alerts += alerts
-        return [*records, *alerts]
+        return [*records, *alerts, *self._influences(update, alerts)]
+
+    def _influences(self, update: int, alerts: list[Alert]) -> list[Record]:
+        """Return the record of the influence of the live rows; none where they were not read."""
+        if self._influence is None or self._live_rows is None or self._read_rows is None:
+            return []
+        try:
+            with self._team.together():
+                numbers = self._live_rows.numbers
+                return [self._influence.update(update, self._read_rows, numbers, self.learning_rate, alerts)]
+        except Exception as fault:
+            if self.on_error == "raise":
+                raise
+            self._influence = None
+            self.stop_part("influence", named_fault(fault))
+            self.warn(f"The influence of the live rows is measured no longer: {named_fault(fault)}")
+            return []
 
     def _of_rows(
         self, update: int, explainer: ProbeExplainer, rows: ProbePass | None, pooled: PooledRows

@@ -16,6 +16,7 @@ from keras_xai.attribution.explainer import ProbeExplainer, is_built
 from keras_xai.attribution.method import Method, make_method
 from keras_xai.callbacks.base import RecordingCallback
 from keras_xai.callbacks.gallery_watch import GalleryWatch
+from keras_xai.callbacks.map_check import EVERY, MapChecker, rows_a_check
 from keras_xai.callbacks.memory import Need, announce_need
 from keras_xai.callbacks.prediction_watch import DensePass, ProbePass
 from keras_xai.callbacks.schedule import Every
@@ -23,7 +24,7 @@ from keras_xai.errors import InvalidInput, check_int
 from keras_xai.model.fitting import fit_probe
 from keras_xai.probe import Probe
 from keras_xai.probe.gallery import Selection
-from keras_xai.records import Attribution
+from keras_xai.records import Attribution, MapCheck
 from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, box_means, kind_of_input
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
@@ -70,6 +71,9 @@ class ProbeAttributions(RecordingCallback):
             | a list or array | these rows: whole numbers from 0, each once |
 
         pinned: rows of the probe that stand first in the gallery, whatever the rule.
+        check: at the first, at every tenth and at the last update, test whether the maps of the gallery can be believed: is
+            their order better than a random one (deletion), and does a small noise move them (max-sensitivity). The views mark
+            the methods that fail on this model; the run has the figures as `map_checks`.
         seed: of methods that draw.
         jit_compile: compile with XLA: pays on models without convolutions where there are hundreds of epochs.
         on_error: "warn" (an exception is one warning, and the callback is disabled) or "raise" (for development).
@@ -101,7 +105,7 @@ class ProbeAttributions(RecordingCallback):
 
     name: ClassVar[str] = "probe_attributions"
     default_figures: ClassVar[frozenset[str]] = frozenset({"xai_worst_slice"})
-    fit_state: ClassVar[Mapping[str, Any]] = {"_explainer": None, "_watch": None, "_past": None}
+    fit_state: ClassVar[Mapping[str, Any]] = {"_explainer": None, "_watch": None, "_checker": None, "_past": None}
     cost_hint: ClassVar[str] = "fewer methods, samples=8 or every=5 in ProbeAttributions"
 
     def __init__(
@@ -114,6 +118,7 @@ class ProbeAttributions(RecordingCallback):
         samples: int = 16,
         gallery: Gallery = "balanced",
         pinned: Rows | None = None,
+        check: bool = False,
         seed: int = 0,
         jit_compile: bool = False,
         on_error: str = "warn",
@@ -130,6 +135,9 @@ class ProbeAttributions(RecordingCallback):
         self.needs = announce_need(Need(self.probe, passes=4, gallery=sets * self.gallery.size))
         self.methods = chosen_methods(method, options, seed)
         self.jit_compile = bool(jit_compile)
+        if not isinstance(check, (bool, np.bool_)):
+            raise InvalidInput(f"check={check!r}: expected True (test every tenth update's maps) or False.")
+        self.checks_maps = bool(check)
 
     def check(self) -> None:
         self.probe = fit_probe(self.model, self._original_probe)
@@ -137,6 +145,9 @@ class ProbeAttributions(RecordingCallback):
         self.gallery = self._fixed_gallery()
         self._explainer: ProbeExplainer | None = None
         self._watch: GalleryWatch | None = None
+        self._checker: MapChecker | None = None
+        self._looked = 0  # updates in this fit
+        self._is_last_update = False  # of a training that ended between two updates
         self._remarked: set[tuple[str, bool]] = set()  # methods that were remarked on; True: on many of their samples
         self._past_target: Any = None
         self._written_gallery: Probe | None = None
@@ -154,6 +165,8 @@ class ProbeAttributions(RecordingCallback):
         self.note(self._explainer.task.remark)
         if self.selection.rule == "per class":
             self.selection.check_classes(has_classes=bool(self._explainer.task.classes))
+        if self.checks_maps:
+            self._checker = MapChecker(self._explainer)
         if self.selection.changes:
             self._watch = GalleryWatch(self._explainer, self.probe, self.selection, self.samples)
         self._continue_with_past_target()
@@ -167,7 +180,7 @@ class ProbeAttributions(RecordingCallback):
         return {"gallery": tuple(self.gallery.rows.tolist())}
 
     def common_inputs(self) -> Mapping[str, str]:
-        methods = repr((self.methods, self.jit_compile))
+        methods = repr((self.methods, self.jit_compile, self.checks_maps))
         rows = repr((self.selection.rule, self.samples, self.run_identity()))
         return {**super().common_inputs(), "method": methods, "probe": self.gallery.hash, "gallery": rows}
 
@@ -190,6 +203,8 @@ class ProbeAttributions(RecordingCallback):
 
     def rows_per_update(self) -> float:
         rows = self.gallery.size * sum(method.passes(self.gallery) for method in self.methods.values())
+        if self._checker is not None and self._explainer is not None:
+            rows += rows_a_check(self._explainer) / EVERY
         return 2 * rows + self.probe.size / 3 if self.selection.changes else rows
 
     def record_before_training(self) -> Iterable[Record]:
@@ -213,9 +228,19 @@ class ProbeAttributions(RecordingCallback):
         return [
             *self._late_gallery(),
             *records,
+            *self._map_checks(update, attributions),
             *self._chosen(update, whole),
             *self._of_whole_probe(update, logs, whole),
         ]
+
+    def _map_checks(self, update: int, attributions: Mapping[str, Attribution]) -> list[MapCheck]:
+        """Return the checks of the maps, where they are due: at every tenth update from the first on, and at the last."""
+        if self._checker is None:
+            return []
+        is_tenth = self._looked % EVERY == 0
+        self._looked += 1
+        stops = self._is_last_epoch or self._is_last_update or bool(getattr(self.model, "stop_training", False))
+        return self._checker(update, attributions) if self._team.agreed(is_tenth or stops) else []
 
     def _pass_over_probe(self) -> ProbePass | DensePass | None:
         """Return one forward pass over the whole probe, of which the gallery is a part; None where nothing looks at it."""
@@ -279,10 +304,11 @@ class ProbeAttributions(RecordingCallback):
         return [self._written_gallery] if is_late else []
 
     def record_last_update(self, update: int) -> Iterable[Record]:
+        self._is_last_update = True
         return self.record_update(update, {})
 
     def close(self) -> None:
-        self._explainer = self._watch = None  # its graph holds the model
+        self._explainer = self._watch = self._checker = None  # its graph holds the model
 
     def _as_recorded(self, record: Attribution, update: int) -> Attribution:
         """Return a record as it is written: of images and volumes the signed sum over channels, of a layer over its units.

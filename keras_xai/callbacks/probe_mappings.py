@@ -22,9 +22,9 @@ from keras_xai.callbacks.prediction_watch import dense_predictions, why_not_reco
 from keras_xai.callbacks.response import Response, check_response, common_response, respond
 from keras_xai.callbacks.schedule import Every
 from keras_xai.callbacks.slice_watch import slice_readout, slice_targets, slices_of_figures, slices_of_positions
-from keras_xai.callbacks.stored_rows import MeanConfidence
+from keras_xai.callbacks.stored_rows import LabelQualities
 from keras_xai.errors import InvalidInput, MappingAlarm, cause, check_int, unknown
-from keras_xai.mapping.decision import Target, linear_probes
+from keras_xai.mapping.decision import Target, linear_probes, output_decomposition
 from keras_xai.mapping.features import decomposition_of, features, restored
 from keras_xai.mapping.flags import Flags, HeldOutGap, held_out_gap, training_gap
 from keras_xai.mapping.gram import GramDecomposition, single_threaded_blas
@@ -66,7 +66,7 @@ class ProbeMappings(RecordingCallback):
     - of each sample: its logits; and of all: accuracy, calibration and confusion;
     - of each slice of the probe, where it has some: accuracy and confidence of each value, and how well a linear probe tells
       the slice from each layer;
-    - the inputs of the rows whose label was believed least so far, unless the probe is `store="none"`.
+    - the inputs of the rows with the lowest label quality so far, unless the probe is `store="none"`.
 
     `kx.load(...)[...].mappings` and `.samples` read it back.
 
@@ -187,7 +187,7 @@ class ProbeMappings(RecordingCallback):
         self._last_prediction: NDArray[Any] | None = None
         self._columns: Columns | None = None
         self._layers: tuple[str, ...] = ()  # the names of a run that is continued
-        self._confidence = MeanConfidence()
+        self._label_qualities = LabelQualities()
         self._figures = dict.fromkeys(
             ("xai_surrogate_r2", "xai_confidence_gap", "xai_churn", "xai_dead_units"), float("nan")
         )
@@ -284,7 +284,7 @@ class ProbeMappings(RecordingCallback):
                 gaps[record.update] = gap
         self._flags.replay(records, gaps)
         for record in records:
-            self._confidence.add(record.result.confidence)
+            self._label_qualities.add(record)
         last = records[-1]
         self._active_flags = frozenset((flag.name, flag.kind) for flag in last.flags)
         self._previous, self._earliest = restored(last.features), restored(records[0].features)
@@ -302,13 +302,12 @@ class ProbeMappings(RecordingCallback):
         return records
 
     def _suspects(self, update: int, record: Mappings) -> list[Record]:
-        """Return the inputs of the rows whose label was believed least so far, which the viewer lists; each once."""
+        """Return the inputs of the rows with the lowest label quality so far, which the viewer lists; each once."""
         if record.result.answer != "class" or self._session is None:
             return []
-        self._confidence.add(record.result.confidence)
-        samples = self._session.stored_rows(self.probe).record(
-            update, "suspects", self._confidence.lowest(STORED_SUSPECTS)
-        )
+        self._label_qualities.add(record)
+        rows = self._label_qualities.lowest(STORED_SUSPECTS)
+        samples = self._session.stored_rows(self.probe).record(update, "suspects", rows)
         return [] if samples is None else [samples]
 
     def carry_forward(self, update: int, logs: dict[str, Any]) -> None:
@@ -427,11 +426,13 @@ class ProbeMappings(RecordingCallback):
         target = task.target or model_itself
         targets = [target] if target is model_itself else [target, model_itself]
         of_slices = slice_targets(self.probe)
-        probes_by_target = linear_probes([*targets, *of_slices], decompositions)
-        target_probes, self_probes = probes_by_target[0], probes_by_target[len(targets) - 1]
+        probes_by_target = linear_probes(
+            targets, [*decompositions[:-1], output_decomposition(predictions, decompositions[-1])]
+        )
+        target_probes, self_probes = probes_by_target[0], probes_by_target[-1]
         readout = None
         if of_slices:
-            readout = slice_readout(self.probe, layers, of_slices, probes_by_target[len(targets) :])
+            readout = slice_readout(self.probe, layers, of_slices, linear_probes(of_slices, decompositions))
         decision = Decision(
             target="prediction" if target is model_itself else "label",
             readability=np.asarray([linear_probe.score for linear_probe in target_probes], np.float32),
@@ -439,6 +440,7 @@ class ProbeMappings(RecordingCallback):
             chance=target.chance,
             own_decision=np.asarray([linear_probe.score for linear_probe in self_probes], np.float32),
             read_as=np.stack([linear_probe.prediction for linear_probe in target_probes]),
+            support=np.stack([linear_probe.support for linear_probe in target_probes]).astype(np.float16),
             surrogates=self._surrogates(update, predictions, reading),
         )
         return decision, readout

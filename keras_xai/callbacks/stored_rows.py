@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from keras_xai.outputs.dense import Dense
 from keras_xai.probe import Probe
-from keras_xai.records import Part, StoredSamples
+from keras_xai.records import Mappings, Part, StoredSamples
 from keras_xai.spatial import SPATIAL_KINDS, SpatialShape, box_means, kind_of_input
 from keras_xai.summary.codec.probe import coded_texts
 from keras_xai.summary.reader import Log
@@ -106,15 +106,15 @@ class StoredRows:
         return samples if max(sides) == 1 else box_means(samples.astype(np.float32), sides)
 
 
-class MeanConfidence:
-    """The mean over updates of the probability that the model gives to each row's label: the lowest are suspects."""
+class LabelQualities:
+    """The mean over updates of each row's label quality, see `records.Mappings`: the lowest are suspects."""
 
     def __init__(self) -> None:
         self._sum: NDArray[np.float64] | None = None
 
-    def add(self, confidence: NDArray[np.floating[Any]]) -> None:
-        """Count the confidences (B) of an update; NaN where a row has no label."""
-        values = np.asarray(confidence, np.float64)
+    def add(self, record: Mappings) -> None:
+        """Count those (B) of an update; NaN where a row has no label."""
+        values = np.asarray(record.label_quality, np.float64)
         self._sum = values if self._sum is None or self._sum.shape != values.shape else self._sum + values
 
     def lowest(self, count: int) -> list[int]:

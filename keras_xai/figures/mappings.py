@@ -88,6 +88,10 @@ READING = {
         "Variance between samples",
         "Share of a layer's power that differs from sample to sample; 0 tells nothing apart.",
     ),
+    "prediction_depth": (
+        "Prediction depth",
+        "Share of the samples that every linear probe, from this layer on, predicts as the model does.",
+    ),
     "layer_likeness": (
         "Similarity of the layers (linear CKA)",
         "CKA between layers at this epoch: 1 is the same up to a rotation, 0 unrelated.",
@@ -122,6 +126,7 @@ STATISTICS: dict[str, Callable[[Mappings], Float]] = {
     "layer_saturation": lambda record: record.features.saturation,
     "layer_participation": lambda record: record.features.participation,
     "layer_spread": lambda record: record.features.spread,
+    "prediction_depth": lambda record: _decided_shares(record),
 }
 QUANTITIES = {  # of heat maps of layers, in their tables
     "layer_stability": "1 - CKA",
@@ -129,6 +134,7 @@ QUANTITIES = {  # of heat maps of layers, in their tables
     "layer_saturation": "share of saturated activations",
     "layer_participation": "participation ratio",
     "layer_spread": "spread",
+    "prediction_depth": "share of samples",
     "readability": "accuracy",
 }
 CLASSES_NAMED = 12
@@ -337,6 +343,19 @@ def layer_participation(run: Recorded, look: Look = LIGHT) -> Figure:
 def layer_spread(run: Recorded, look: Look = LIGHT) -> Figure:
     """Draw the spread: the share of a layer's power that differs between samples."""
     return layer_epoch(run, look, "layer_spread")
+
+
+def prediction_depth(run: Recorded, look: Look = LIGHT) -> Figure:
+    """Draw the share of samples that are decided by each layer: all linear probes from it on predict what the model does."""
+    if not run.mappings or run.mappings[-1].result.answer != "class":
+        return _panel(look, run, "prediction_depth", [])
+    return layer_epoch(run, look, "prediction_depth")
+
+
+def _decided_shares(record: Mappings) -> Float:
+    """Return the share of samples whose prediction depth is at most that of each layer (L)."""
+    index = np.arange(len(record.features.layers))[:, None]
+    return np.asarray((record.prediction_depth <= index).mean(1))
 
 
 def _square(
@@ -610,6 +629,7 @@ PANELS: dict[str, Callable[..., Figure]] = {
     "layer_spread": layer_spread,
     "layer_likeness": layer_likeness,
     "readability": readability,
+    "prediction_depth": prediction_depth,
     "surrogates": surrogates,
     "surrogate_coefficients": surrogate_coefficients,
     "data_map": data_map,

@@ -501,7 +501,7 @@ def _line_ends(
         finite = np.flatnonzero(np.isfinite(gap.z[:, f]))
         if finite.size:
             ends.append((float(gap.z[finite[-1], f]), f))
-    room = top / 13  # a line of text
+    room = top / 10  # a line of text, where a window of 800 pixels makes the panel low
     names = dict(zip([f for _, f in ends], texts([gap.names[f] for _, f in ends], 22), strict=True))
     labels: list[dict[str, Any]] = []
     above = np.inf

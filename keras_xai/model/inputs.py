@@ -148,19 +148,20 @@ def check_samples(x: list[NDArray[Any]]) -> None:
             )
 
 
-def broadcast_baseline(baseline: Any, x: Sequence[Samples], like: Any) -> list[NDArray[Any]]:
+def broadcast_baseline(baseline: Any, x: Sequence[Samples], like: Any, word: str = "baseline") -> list[NDArray[Any]]:
     """The baseline that a user gave as one array an input, each of the shape of x.
 
     Args:
         baseline: one sample or as many as x, in the structure of x.
         x: (B, ...) an input.
         like: the input as the user holds it: the names of its inputs, where it has some.
+        word: for it in an error.
 
     Raises:
         InvalidInput: shapes that do not fit, both in the message; what is not finite, or of another type than x.
     """
     rows = []
-    parts = zip(_part_names("baseline", like, x), _parts("baseline", baseline, x, like), x, strict=True)
+    parts = zip(_part_names(word, like, x), _parts(word, baseline, x, like), x, strict=True)
     for name, part, a in parts:
         values = checked_values(name, part, a.dtype)
         if values.shape not in ((), a.shape[1:], (1, *a.shape[1:]), a.shape):

@@ -140,9 +140,10 @@ class ScoreFunction:
         if isinstance(self.output, LayerUnits):
             width = outputs.reshape(len(outputs), -1).shape[1]
             return Task("number" if width == 1 else "numbers", width, "raw", "raw")
-        return decide(link, outputs, self._loss(), y, named)
+        return decide(link, outputs, self.loss, y, named)
 
-    def _loss(self) -> Any:
+    @property
+    def loss(self) -> Any:
         """The loss that this output is trained with, None where that is not known."""
         loss = getattr(self.model, "loss", None)
         if callable(self.output) or isinstance(self.output, LayerUnits):
@@ -154,7 +155,7 @@ class ScoreFunction:
     @property
     def ignored_label(self) -> int | None:
         """The label that the loss passes over, None where it has none."""
-        label = getattr(self._loss(), "ignore_class", None)
+        label = getattr(self.loss, "ignore_class", None)
         return None if label is None else int(label)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from keras_xai.analysis.formatting import percent, signed_percent
+from keras_xai.analysis.map_checks import words_on_checks
 from keras_xai.analysis.overview import Fact, summary
 from keras_xai.analysis.reliance_gap import carriers_in_words
 from keras_xai.analysis.vocabulary import ALERT_SOURCES
@@ -49,6 +50,7 @@ class RunSection:
     screen: str = ""  # of the data at train begin
     events: Sequence[EventRow] = ()
     carriers: Sequence[Sequence[str]] = ()
+    map_checks: Sequence[tuple[str, bool]] = ()  # a sentence on each method's maps, and whether it fails
     explained: str = ""  # the score that the maps explain, where it is another one than a class of the sample
     drawings: Sequence[Drawing] = ()
     notes: Sequence[str] = ()
@@ -104,6 +106,7 @@ def _section(name: str, node: str, run: Run, *, is_open: bool, stop_bytes: int, 
         screen=words.screen,
         events=[_event_row(event) for event in events(run.alerts)],
         carriers=[carrier for alert in run.alerts for carrier in carriers_in_words(alert, run)],
+        map_checks=words_on_checks(run),
         explained=explained_of(run),
         drawings=drawings,
         notes=notes,

@@ -15,7 +15,9 @@ from keras_xai.analysis import gradients, mappings
 from keras_xai.analysis import importance as importances
 from keras_xai.analysis.attributions import arrays_of, method_named, methods_of
 from keras_xai.analysis.epochs import epoch_ends
+from keras_xai.analysis.influence import set_off_by
 from keras_xai.analysis.losses import losses, true_numbers
+from keras_xai.analysis.map_checks import MapVerdict
 from keras_xai.analysis.outputs import (
     LARGE_COMPLETENESS_ERROR,
     class_name,
@@ -172,6 +174,7 @@ def whole(name: str, run: Run) -> dict[str, Any]:
         "gradient_epochs": [record.update for record in records],
         "probe": None if run.probe is None else probe(run.probe),
         "chosen": _chosen(run),
+        "influence": run.has_influences,
         "sources": {
             source: _source(importance)
             for source, importance in importances.sources(run).items()
@@ -207,7 +210,12 @@ def _method(run: Run, name: str) -> dict[str, Any]:
         "quantity": run.method_quantity(name),
         "layer": run.method_layer(name),
         "task": run.method_task(name),
+        "checks": [_check(MapVerdict.of(check)) for check in run.map_checks.get(name, ())],
     }
+
+
+def _check(verdict: MapVerdict) -> dict[str, Any]:
+    return {"epoch": verdict.check.update, "words": verdict.words, "faults": verdict.faults}
 
 
 def _source(importance: Importance) -> dict[str, Any]:
@@ -242,6 +250,7 @@ def alert(record: Alert, run: Run) -> dict[str, Any]:
         "epoch": record.update,
         "moment": record.moment,
         "rows": carriers_in_words(record, run),
+        "set_off_by": [row._asdict() for row in set_off_by(run, record)],
         "alarm": record.is_alarm,
         "cause": " ".join(map(str, event_key(record))),
         "lasted": importances.lasted_until(record, run),
@@ -489,4 +498,4 @@ def mapping(run: Run, layer: str | None = None) -> bytes:
 def _suspect(suspect: mappings.Suspect, classes: NDArray[np.int64]) -> dict[str, Any]:
     """Return a suspicious sample, with its classes as indices into `classes`."""
     label, prediction = np.searchsorted(classes, [suspect.label, suspect.prediction]).tolist()
-    return {"row": suspect.row, "confidence": suspect.confidence, "label": label, "prediction": prediction}
+    return {**suspect._asdict(), "label": label, "prediction": prediction}

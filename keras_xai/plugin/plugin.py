@@ -24,6 +24,7 @@ from keras_xai.analysis.clusters import clusters_of_class
 from keras_xai.analysis.epochs import film_epochs
 from keras_xai.analysis.gradients import gradient_health
 from keras_xai.analysis.importance import alarm_epochs, sources
+from keras_xai.analysis.influence import taught_by
 from keras_xai.analysis.overview import summary
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.figures import PANELS, Look, Overlay
@@ -133,6 +134,7 @@ class Plugin(base_plugin.TBPlugin):
             "clusters": self.clusters,
             "mapping": self.mapping,
             "predictions": self.predictions,
+            "influence": self.influence,
             "notebook": self.notebook,
             "theme": self.theme,
             "plotly.min.js": self.plotly,
@@ -343,6 +345,15 @@ class Plugin(base_plugin.TBPlugin):
     def predictions(self, request: Request) -> Response:
         _, run = self._run(request)
         return _bytes(request, predictions(run, _integer(request, "epoch")))
+
+    @route
+    def influence(self, request: Request) -> Response:
+        _, run = self._run(request)
+        taught = taught_by(run, _required(request, "row"), _integer(request, "epoch"))
+        if taught is None:
+            raise errors.NotFoundError("what taught the model of this row was not recorded")
+        sides = {name: [row._asdict() for row in getattr(taught, name)] for name in ("proponents", "opponents")}
+        return _json(request, {"layer": taught.layer, "checkpoints": taught.checkpoints, **sides})
 
     def _thumbnails_of(self, run: Run, method: str, epoch: int, part: int) -> Any:
         """Return the thumbnails of one input's maps at one epoch; None where it has none."""

@@ -21,11 +21,13 @@ the epoch, or the training steps done where the run counts in steps, which the c
 | keras_xai/mappings | MAPPINGS | blobs: one JSON string with the single numbers, then a map for each array that it names |
 | keras_xai/slices/<group> | SLICES | blobs: one JSON string, then a map for each array that it names |
 | keras_xai/predictions | PREDICTIONS | blobs: one JSON string, then a map for each array that it names |
+| keras_xai/map_checks/<method> | MAP_CHECKS | float32 [B, 2]: deletion and sensitivity of each gallery sample |
 | keras_xai/gallery/rows | CHOSEN_ROWS | blobs: one JSON string with the rows that a rule chose, then the loss of each row |
 | keras_xai/gallery/… | … | attributions and outputs of these rows, another number of them at each update |
 | keras_xai/training/flags | TRAINING_FLAGS | one JSON string: the rules that are broken, and those that could not be judged |
 | keras_xai/training/screen | TRAINING_FLAGS | one JSON string: the screen of the data, at step 0 |
 | keras_xai/gallery/samples/<part> | STORED_SAMPLES | blobs: one JSON string, then a map for each row and input |
+| keras_xai/influence | INFLUENCE | blobs: one JSON string, then a map for each array that it names |
 
 After about 32 MiB of one tag a series continues under `<tag>/part-1`, `<tag>/part-2` and so on, with the constants of the
 first part: see `parts`.
@@ -46,9 +48,11 @@ from keras_xai.records import (
     ChosenRows,
     Epoch,
     Gradients,
+    MapCheck,
     Mappings,
     ProbePredictions,
     Reliance,
+    RowInfluences,
     Shares,
     Slices,
     Stop,
@@ -75,7 +79,9 @@ Record = (
     | Probe
     | Stop
     | ChosenRows
+    | MapCheck
     | StoredSamples
+    | RowInfluences
     | Provenance
     | TrainingFlags
     | DataScreen

@@ -25,6 +25,7 @@ from keras_xai.records import (
     Flag,
     Gradients,
     Importance,
+    MapCheck,
     Mappings,
     Note,
     Outputs,
@@ -32,6 +33,7 @@ from keras_xai.records import (
     Quantity,
     Reliance,
     RelianceGap,
+    RowInfluences,
     Samples,
     Shares,
     Slices,
@@ -52,6 +54,8 @@ from keras_xai.summary.codec import (
     gallery,
     gradients,
     importance,
+    influence,
+    map_checks,
     mappings,
     predictions,
     probe,
@@ -385,6 +389,15 @@ class Log:
         """The number of samples of the gallery that were written, None where none was."""
         return None if self.probe is None or self.probe.x is None else self.probe.size
 
+    @functools.cached_property
+    def map_checks(self) -> dict[str, list[MapCheck]]:
+        """One `records.MapCheck` an update, by method, of `ProbeAttributions(check=True)`; empty where maps were not checked."""
+        methods = sorted(tag.removeprefix(map_checks.TAG) for tag in self._series if tag.startswith(map_checks.TAG))
+        of_methods = {}
+        for method in methods:
+            of_methods[method] = self._decoded(map_checks.TAG + method, map_checks.Constants.of, map_checks.decode)
+        return {method: records for method, records in of_methods.items() if records}
+
     # The rows of the probe beside the fixed gallery.
 
     @functools.cached_property
@@ -508,6 +521,19 @@ class Log:
         for series in reversed(alert.SERIES):
             alerts += self._decoded(alert.TAG + series, functools.partial(alert.constants, series=series), alert.decode)
         return with_events(alerts)
+
+    @functools.cached_property
+    def influences(self) -> list[RowInfluences]:
+        """One `records.RowInfluences` an update: the live rows that taught the model most; [] without `influence=True`.
+
+        `kx.influence(run, row=…)` and `kx.influence(run, alert=…)` read them.
+        """
+        return self._decoded(influence.TAG, no_constants, influence.decode)
+
+    @property
+    def has_influences(self) -> bool:
+        """True where it was recorded which live rows taught the model; reads no record."""
+        return influence.TAG in self._series
 
     # Mappings.
 

@@ -27,6 +27,7 @@ BLOB_KINDS = (
     PluginData.PREDICTIONS,
     PluginData.CHOSEN_ROWS,
     PluginData.STORED_SAMPLES,
+    PluginData.INFLUENCE,
 )
 
 

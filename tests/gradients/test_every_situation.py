@@ -17,9 +17,21 @@ from tests.gradients.situations import SITUATIONS, all_state, made
 EPOCHS = 2
 
 
+# Each is one that stays under another name or another number; all are run with `-m full`.
+REPEATED = (
+    "xla_several_steps",
+    "embedding_xla",
+    "mixed_bfloat16",
+    "float64",
+    "loss_scale_factor",
+    "global_clipnorm",
+    "clipvalue",
+)
+
+
 def parameter(name, everywhere):
     """A situation, and whether it is run on every backend; torch.compile takes half a minute for each fit."""
-    if SITUATIONS[name].is_slow:
+    if SITUATIONS[name].is_slow or name in REPEATED:
         return pytest.param(name, marks=pytest.mark.full)
     return pytest.param(name, marks=[pytest.mark.every_backend] if name in everywhere else [])
 

@@ -46,6 +46,7 @@ def mappings_of(epoch: int, size: int = 12, classes: int = 3, *, labels: bool = 
             chance=1 / 3,
             own_decision=each(),
             read_as=r.integers(0, classes, (count, size)),
+            support=each(size).astype(np.float16) if labels else np.full((count, size), np.nan, np.float16),
             surrogates={"linear": linear} | ({"svm": svm} if epoch % 5 == 0 else {}),
         ),
         result=Result(

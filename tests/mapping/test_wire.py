@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -77,14 +78,68 @@ def test_samples_are_derived_from_the_records(tmp_path, mappings):
     np.testing.assert_allclose(samples.mean_confidence, confidence.mean(0))
     np.testing.assert_allclose(samples.variability, confidence.std(0))
     assert samples.epochs.tolist() == [0, 1, 2, 4]
-    assert samples.suspects(3).tolist() == confidence.mean(0).argsort()[:3].tolist()
+    support = np.stack([w.decision.support[:-1].astype(np.float64).mean(0) for w in written]).mean(0)
+    np.testing.assert_allclose(samples.label_support, support)
+    np.testing.assert_allclose(samples.label_quality, (confidence.mean(0) + support) / 2)
+    assert samples.suspects(3).tolist() == samples.label_quality.argsort()[:3].tolist()
     assert Samples.of([]) is None
     assert kx.load(tmp_path)["."].samples.churn.shape == (4,)
 
 
+def test_records_of_before_are_read_without_what_came_later(tmp_path, mappings):
+    """No support in the file: NaN, and the suspects are those of the confidence alone."""
+    record = mappings(1)
+    ((_, data, blobs),) = encode(record)
+    body = json.loads(blobs[0])
+    later = [name == "support" for name in body["arrays"]]
+    assert sum(later) == 1
+    body["arrays"] = [name for name, is_later in zip(body["arrays"], later, strict=True) if not is_later]
+    kept = [blob for blob, is_later in zip(blobs[1:], later, strict=True) if not is_later]
+    old = wire.decode(1, wire.Constants.of(data), [json.dumps(body).encode(), *kept])
+    assert np.isnan(old.decision.support).all()
+    samples = Samples.of([old])
+    assert np.isnan(samples.label_support).all()
+    assert samples.suspects(4).tolist() == record.result.confidence.argsort()[:4].tolist()
+    assert_same(dataclasses.replace(old, decision=record.decision), record)
+
+
+def test_the_support_of_the_output_and_of_a_dense_output_is_not_counted(mappings):
+    """The model's own output says what it memorised; a dense output has a label at each position; no labels, no support."""
+    record = mappings(0)
+    support = record.decision.support.copy()
+    support[-1], support[0] = 0, np.nan  # a dead layer
+    np.testing.assert_array_equal(with_support(record, support).label_support, support[1].astype(np.float64))
+    dense = dataclasses.replace(record, result=dataclasses.replace(record.result, unit="pixel"))
+    for other in (dense, mappings(0, labels=False)):
+        assert np.isnan(other.label_support).all()
+        np.testing.assert_array_equal(other.label_quality, other.result.confidence.astype(np.float64))
+
+
+def with_support(record, support):
+    return dataclasses.replace(record, decision=dataclasses.replace(record.decision, support=support))
+
+
+def test_prediction_depth_is_counted_as_by_hand(mappings):
+    """The first layer from which on all probes say what the model says; the output where the last one before it does not."""
+    record = mappings(0)
+    prediction = record.result.prediction
+    wrong = (prediction + 1) % 3
+    read_as = np.stack([prediction, prediction, prediction])
+    read_as[0, [1, 3]] = wrong[[1, 3]]  # agree from layer 1 on
+    read_as[1, [2, 3]] = wrong[[2, 3]]  # the last layer before the output disagrees
+    read_as[2] = wrong  # what a probe reads from the output does not matter
+    decided = dataclasses.replace(record, decision=dataclasses.replace(record.decision, read_as=read_as))
+    assert decided.prediction_depth.tolist() == [0, 1, 2, 2, *[0] * 8]
+    read_as[1] = -1  # a layer that tells no samples apart
+    assert decided.prediction_depth.tolist() == [0, 2, 0, 2, *[0] * 8]
+    number = dataclasses.replace(record, result=dataclasses.replace(record.result, answer="value"))
+    assert (number.prediction_depth == -1).all()
+
+
 def history_of(mappings, right):
     """Records of samples that are right where `right` (E, B) says so; two classes."""
-    record, size = mappings(0), len(right[0])
+    size = len(right[0])
+    record = mappings(0, size)
     label = np.zeros(size, int)
     records = []
     for epoch, row in enumerate(np.asarray(right, bool)):

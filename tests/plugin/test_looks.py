@@ -110,6 +110,11 @@ def test_nothing_is_cut(tab, size):
         tab.show(view)
         tab.page.wait_for_timeout(500)
         assert tab.frame.locator("main").evaluate(CUT) == [], view
+        # A note that is cut says something else: "epoch 0 → 1" for "epoch 0 → 15".
+        notes = tab.frame.locator("main .panel > header .note").evaluate_all(
+            "(all) => all.filter((note) => note.scrollWidth > note.clientWidth + 1).map((note) => note.textContent)"
+        )
+        assert notes == [], view
 
 
 def test_a_laptop_shows_the_story_at_once(tab):

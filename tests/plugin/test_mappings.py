@@ -53,9 +53,12 @@ def test_the_route_holds_the_map_of_a_layer(client, directory):
     np.testing.assert_array_equal(found["label"], np.arange(SAMPLES) % 3)
     np.testing.assert_array_equal(found["held_out"], np.arange(SAMPLES) >= 8)
     assert header["gallery"] == [0, 3, 1, 4, 2, 5]  # the first two of each class
-    means = np.mean([record.result.confidence for record in run.mappings], axis=0)
-    assert [suspect["row"] for suspect in header["suspects"]] == np.argsort(means, kind="stable").tolist()
-    assert header["suspects"][0]["confidence"] == pytest.approx(means.min(), rel=1e-6)
+    samples, first = run.samples, header["suspects"][0]
+    order = np.argsort(samples.label_quality, kind="stable").tolist()
+    assert [suspect["row"] for suspect in header["suspects"]] == order
+    figures = (samples.label_quality, samples.mean_confidence, samples.label_support)
+    named = [first[name] for name in ("quality", "confidence", "support")]
+    assert named == pytest.approx([values[order[0]] for values in figures], rel=1e-6)
     assert header["unit"] == ""  # one answer a sample
     assert client.get(HOME + "mapping", query_string={"run": RUN}).status_code == 200
 

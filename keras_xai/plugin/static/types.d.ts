@@ -120,6 +120,8 @@ interface AlertRecord {
   sentence: string;
   advice: string;
   rows: Carrier[];
+  /** the live rows that set it off, where that was recorded */
+  set_off_by: TaughtRow[];
   learning_rate_rising: boolean;
   features: FeatureMove[];
   score: number | null;
@@ -139,6 +141,8 @@ interface Method {
   layer: string;
   /** of the output that is explained; null in an older file */
   task: string | null;
+  /** by update: what was measured of its maps, and each check that they fail as a sentence */
+  checks: { epoch: number; words: string; faults: string[] }[];
 }
 
 interface ProbeInfo {
@@ -168,6 +172,22 @@ interface SourceInfo {
   unmeasured: string[];
 }
 
+/** A live row that taught the model something, in words. */
+interface TaughtRow {
+  row: number;
+  label: string;
+  score: string;
+}
+
+/** The live rows that taught the model most of a row of the probe. */
+interface TaughtBy {
+  layer: string;
+  /** updates that the scores are a sum over */
+  checkpoints: number;
+  proponents: TaughtRow[];
+  opponents: TaughtRow[];
+}
+
 interface Run extends Omit<Card, "epochs" | "probe" | "alerts"> {
   epochs: number[];
   /** of a run that counts in steps: the epoch of each update, and the updates at which an epoch ended */
@@ -178,6 +198,8 @@ interface Run extends Omit<Card, "epochs" | "probe" | "alerts"> {
   logs: string[];
   cost: number | null;
   cost_once: number;
+  /** whether it was recorded which live rows taught the model */
+  influence: boolean;
   not_finite_since: number | null;
   notes: { epoch: number | null; moment: string; text: string; stopped: boolean }[];
   stops: Record<string, string>;
@@ -342,7 +364,10 @@ interface ClassClusters {
 
 interface Suspect {
   row: number;
+  quality: number;
   confidence: number;
+  /** null in runs of an older version, and of dense outputs */
+  support: number | null;
   label: number;
   prediction: number;
 }
@@ -474,6 +499,7 @@ interface Answers {
   clusters: ClassClusters;
   mapping: LayerMap;
   predictions: Predictions;
+  influence: TaughtBy;
   theme: Presentation;
 }
 

@@ -70,6 +70,8 @@ def encode(record: Mappings) -> Iterator[Value]:
         "prediction": result.prediction,
         "sure": np.stack([result.confidence, result.certainty], 1),
     }
+    if np.isfinite(decision.support).any():
+        arrays["support"] = decision.support.astype(np.float16)
     if result.columns is not None:
         arrays["columns"] = result.columns
     optional = {"correct": result.correct, "label": result.label, "held_out": result.held_out, "right": result.right}
@@ -170,13 +172,14 @@ def _features(constants: Constants, arrays: Mapping[str, Any], size: int) -> Fea
 
 
 def _decision(constants: Constants, body: Mapping[str, Any], arrays: Mapping[str, Any], size: int) -> Decision:
-    column = _columns(constants, arrays)
+    column, count = _columns(constants, arrays), len(constants.layers)
     surrogates = checks.members(checks.entry(body, "surrogates"))
     return Decision(
         target=constants.target,
         **{name: column[name] for name in _NUMBERS_OF_DECISION},
         chance=checks.number(checks.entry(body, "chance")),
-        read_as=checks.wholes(checks.entry(arrays, "read_as"), (len(constants.layers), size), -1, constants.classes),
+        read_as=checks.wholes(checks.entry(arrays, "read_as"), (count, size), -1, constants.classes),
+        support=checks.shares(arrays.get("support", np.full((count, size), np.nan, np.float16)), (count, size)),
         surrogates={name: _surrogate(constants, name, entry, arrays) for name, entry in surrogates.items()},
     )
 

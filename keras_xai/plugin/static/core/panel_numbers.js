@@ -131,13 +131,16 @@ export function placesOverTime(map, unit) {
  * @returns {NumberTable}
  */
 export function suspectNumbers({ suspects, classes }) {
-  const rows = suspects.map(({ row, confidence, label, prediction }) => [
+  const rows = suspects.map(({ row, quality, confidence, support, label, prediction }) => [
     row,
     classes[label],
     classes[prediction],
+    quality,
     confidence,
+    support,
   ]);
-  return { columns: ["sample", "label", "predicted", "mean confidence in the label"], rows };
+  const figures = ["label quality", "mean confidence in the label", "support of the label by linear probes"];
+  return { columns: ["sample", "label", "predicted", ...figures], rows };
 }
 
 /**

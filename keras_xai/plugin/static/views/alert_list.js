@@ -8,6 +8,7 @@ import { findAlerts } from "./alert_finder.js";
 import { linkToSamples } from "./links.js";
 
 const FEATURES_OF_ALERT = 3;
+const ROWS_OF_ALERT = 5; // that set it off
 const ENTRIES = 14; // shown without being asked for
 
 /**
@@ -56,6 +57,8 @@ function eventEntry(context, event) {
   const changed = event.find((alert) => alert.changed_words)?.changed_words;
   if (changed) notes.push(changed);
   if (event.some((alert) => alert.learning_rate_rising)) notes.push("while the learning rate was rising");
+  const taught = event.find((alert) => alert.set_off_by.length)?.set_off_by;
+  if (taught) notes.push(`set off by training rows ${taught.slice(0, ROWS_OF_ALERT).map(rowWords).join(", ")}`);
   const standing = event.some((alert) => alert.epoch === context.epoch) ? "now" : "";
   const attributes = {
     type: "button",
@@ -74,6 +77,9 @@ function eventEntry(context, event) {
   );
   return h("li", {}, button);
 }
+
+/** @param {TaughtRow} row */
+const rowWords = ({ row, label }) => (label ? `${row} (${label})` : String(row));
 
 /**
  * What shows the cause of an alert.

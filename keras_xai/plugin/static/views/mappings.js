@@ -27,6 +27,7 @@ const PANELS = [
   { name: "layer_stability", span: "c4" },
   { name: "layer_dead", span: "c4" },
   { name: "layer_participation", span: "c4" },
+  { name: "prediction_depth", span: "c12" },
   { name: "layer_likeness", span: "c5", still: true, ofEpoch: true },
   { name: "surrogate_coefficients", span: "c7", still: true, ofEpoch: true },
   { name: "data_map", span: "c5", still: true, ofEpoch: true },
@@ -382,7 +383,7 @@ function describe(map, at, b) {
 }
 
 /**
- * Samples whose label was believed least: mislabelled, or hard. Those of the gallery lead to their attributions.
+ * Samples whose label neither the model nor the other samples speak for: mislabelled, or hard. Those of the gallery lead to their attributions.
  * @param {RunContext} context
  * @param {LayerMap} map
  */
@@ -395,26 +396,30 @@ function suspectsPanel(context, map) {
       : "Without labels that are classes nobody can be suspected.";
     return panel("c5", title, { help: "suspects" }, h("p", { class: "note" }, words));
   }
-  const largest = Math.max(...map.suspects.map(({ confidence }) => confidence), 1e-9);
-  const length = linear(0, largest, 0, 100);
+  const largest = Math.max(...map.suspects.map(({ quality }) => quality), 1e-9);
+  const length = linear(0, largest, 0, 60);
   const rows = map.suspects.map((suspect) => {
     const words = `sample ${suspect.row}`;
-    const row = suspectRow(context, map, suspect, length(suspect.confidence));
+    const row = suspectRow(context, map, suspect, length(suspect.quality));
     return cardOnHover(
       row,
       () => context,
       () => ({ row: suspect.row, words }),
     );
   });
-  const titles = ["sample", "label", "read as", `believed over all ${run.unit === "epoch" ? "epoch" : "update"}s`];
+  const titles = ["sample", "label", "read as", "label quality", "confidence", "support"];
   const head = titles.map((name) => h("th", { scope: "col" }, name));
   const table = h("table", {}, h("tr", {}, head), rows);
-  const words = `Label and reading are of the region that is explained; believed is the mean over all ${map.unit}s with a label.`;
+  const words = `Label and reading are of the region that is explained; confidence is the mean over all ${map.unit}s with a label.`;
   const note = map.unit ? h("p", { class: "note reading" }, words) : null;
   return panel(
     "c5",
     title,
-    { help: "suspects", note: "believed least; → leads to the attributions", csv: () => suspectNumbers(map) },
+    {
+      help: "suspects",
+      note: `means over all ${run.unit === "epoch" ? "epoch" : "update"}s; → leads to the attributions`,
+      csv: () => suspectNumbers(map),
+    },
     note,
     h("div", { class: "suspects" }, table),
   );
@@ -426,7 +431,7 @@ function suspectsPanel(context, map) {
  * @param {Suspect} suspect
  * @param {number} length of its bar, in pixels
  */
-function suspectRow(context, map, { row, confidence, label, prediction }, length) {
+function suspectRow(context, map, { row, quality, confidence, support, label, prediction }, length) {
   /** @type {Child} */
   let name = map.stored.includes(row) ? cardButton(context, row) : `sample ${row}`;
   if (map.gallery.includes(row)) {
@@ -440,6 +445,8 @@ function suspectRow(context, map, { row, confidence, label, prediction }, length
     h("td", {}, name),
     h("td", {}, map.classes[label]),
     h("td", { class: label === prediction ? "" : "alarm" }, map.classes[prediction]),
-    h("td", {}, bar, ` ${percent(confidence)}`),
+    h("td", {}, bar, ` ${percent(quality)}`),
+    h("td", {}, percent(confidence)),
+    h("td", {}, support === null ? "" : percent(support)),
   );
 }

@@ -14,6 +14,7 @@ import { BEFORE, capitalized, moment, named } from "../core/updates.js";
 import { alertedFeatures } from "../marks/importance.js";
 import { spark } from "../marks/slopes.js";
 import { barsTile, seriesTile, tokensRow } from "../marks/tiles.js";
+import { taughtBy } from "../marks/taught_by.js";
 import { waterfall } from "../marks/waterfall.js";
 import { compare, comparableRuns } from "./compare.js";
 import { foundGroups } from "./sample_finder.js";
@@ -68,7 +69,8 @@ export class ProbeAttributionsView extends BaseView {
     const { run } = context;
     const names = run.methods.map((method) => method.name);
     const chosen = [run.chosen?.rule, showsChosen(run)];
-    return [names, run.probe?.kind, hasSeveralInputs(run), comparableRuns(context).length, chosen].join();
+    const faults = run.methods.map((method) => failsNow(method));
+    return [names, faults, run.probe?.kind, hasSeveralInputs(run), comparableRuns(context).length, chosen].join();
   }
 
   /**
@@ -80,7 +82,7 @@ export class ProbeAttributionsView extends BaseView {
     const method = methodOf(run);
     if (!method) return [];
     /** @type {[string, string][]} */
-    const methods = run.methods.map(({ name, title }) => [name, title]);
+    const methods = run.methods.map((each) => [each.name, failsNow(each) ? `${each.title}: fails` : each.title]);
     const groups = [group("Method", rail.choice("method", "Method", methods, method.name))];
     if (hasSeveralInputs(run)) {
       /** @type {[number, string][]} */
@@ -153,6 +155,7 @@ export class ProbeAttributionsView extends BaseView {
     if (!gallery.input && gallery.kind !== "table") section.append(h("p", { class: "note" }, notWritten(gallery)));
     const explained = context.run.probe?.explained;
     if (explained) section.append(h("p", { class: "note" }, `Explained: ${explained}.`));
+    section.append(...checkWords(context.run, gallery));
     const words = clusterWords(gallery);
     if (words) section.append(h("p", { class: "note" }, words));
     for (const { title: name, samples } of foundGroups(gallery, section)) {
@@ -212,21 +215,32 @@ export class ProbeAttributionsView extends BaseView {
     const files = () => [mapFile(gallery, context, sample)];
     const about = { help: "sample", file: `sample_${sample}`, note, files };
     const section = panel("c12", detailTitle(gallery, sample), about);
+    this.#fillDetail(section, context, gallery, sample);
+    section.append(taughtBy(context, gallery.rows[sample]) ?? "");
+    return section;
+  }
+
+  /**
+   * @param {HTMLElement} section
+   * @param {RunContext} context
+   * @param {Gallery} gallery
+   * @param {number} sample
+   */
+  #fillDetail(section, context, gallery, sample) {
     const lines = outputsChart(context, gallery, sample);
     if (gallery.kind === "table") {
       section.append(h("div", { class: "of-table" }, featuresOf(context, gallery, sample), lines));
-      return section;
+      return;
     }
     if (!gallery.isPictured) {
       section.append(lines ?? "");
-      return section;
+      return;
     }
     const input = gallery.input ? this.#images.input(gallery, sample, DETAIL) : h("span", {});
     const map = this.#images.map(gallery, sample, DETAIL);
     section.append(h("div", { class: "detail" }, input, map, lines));
     if (gallery.depth) section.append(...sliceStrip(gallery, sample));
     if (gallery.courseEpochs.length) section.append(this.#films.strip(context, gallery, sample));
-    return section;
   }
 }
 
@@ -474,6 +488,25 @@ function notFinite({ run, epoch, notFiniteSince }) {
   const instead =
     epoch < notFiniteSince ? `${named(run, epoch)}, the last one before, is shown` : "there is nothing to show";
   return h("p", { class: "note alarm" }, `The scores are not finite since ${named(run, notFiniteSince)}: ${instead}.`);
+}
+
+/**
+ * True where a method's maps failed when they were checked last.
+ * @param {Method} method
+ */
+const failsNow = (method) => Boolean(method.checks.at(-1)?.faults.length);
+
+/**
+ * What the last check before the maps that are shown says of them.
+ * @param {Run} run
+ * @param {Gallery} gallery
+ */
+function checkWords(run, { method, epoch }) {
+  const check = method.checks.filter((each) => each.epoch <= epoch).at(-1);
+  if (!check?.words) return [];
+  const when = moment(run, check.epoch);
+  if (!check.faults.length) return [h("p", { class: "note" }, `Passes its checks (${when}): ${check.words}.`)];
+  return [h("p", { class: "note alarm" }, `Fails on this model (${when}). ${check.faults.join(" ")}`)];
 }
 
 /**

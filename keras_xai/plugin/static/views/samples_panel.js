@@ -12,6 +12,7 @@ import { spark } from "../marks/slopes.js";
 import { linkToSample } from "./links.js";
 
 const ROW = 32; // pixels of height
+const READING = 24; // pixels of height of the line that says what the numbers are
 const THUMBNAIL = 26; // pixels of width
 const LETTERS = 34;
 
@@ -34,14 +35,15 @@ export function samplesPanel(context, summary, height, deferred) {
   const isCertainty = outputs.percent && outputs.classes && run.probe?.labels && !firstChange(run, epoch);
   const ordered = isCertainty ? course.leastCertain() : course.mostMoved();
   const title = isCertainty ? "Least certain samples" : "Samples that moved most";
-  const what = outputs.percent && outputs.classes && run.probe?.labels ? "true class" : "output";
-  const note = `${what}, ${run.unit} ${outputs.epochs[course.from]} → ${outputs.epochs[course.at]}`;
-  const out = panel("c4", title, { help: "samples_moved", note, csv: () => outputsOverTime(outputs, run.unit) });
+  const what = outputs.percent && outputs.classes && run.probe?.labels ? "Probability of the true class" : "Output";
+  const reading = `${what}, ${run.unit} ${outputs.epochs[course.from]} → ${outputs.epochs[course.at]}.`;
+  const about = { help: "samples_moved", csv: () => outputsOverTime(outputs, run.unit) };
+  const out = panel("c4", title, about, h("p", { class: "note reading" }, reading));
   if (!ordered.length) out.append(h("p", { class: "note alarm" }, "No output is finite at this moment."));
   const inputs = run.probe?.stored && isPictured(run) ? server.read("inputs", { run: name }, "once") : undefined;
   const list = h("ol", { class: "samples" });
   out.append(list);
-  for (const sample of ordered.slice(0, Math.max(3, Math.floor(height / ROW)))) {
+  for (const sample of ordered.slice(0, Math.max(3, Math.floor((height - READING) / ROW)))) {
     list.append(h("li", {}, sampleRow(context, course, sample, inputs, deferred)));
   }
   return out;
