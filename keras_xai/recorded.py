@@ -24,6 +24,7 @@ from keras_xai.records import (
     RowInfluences,
     Samples,
     Slices,
+    StepSizes,
     Stop,
 )
 from keras_xai.training_records import DataScreen, TrainingFlags
@@ -62,6 +63,8 @@ class Recorded(Protocol):
     def probe(self) -> Probe | None: ...
     @property
     def weight_gradients(self) -> Sequence[Gradients]: ...
+    @property
+    def critical_step(self) -> Sequence[StepSizes]: ...
     @property
     def training_flags(self) -> Sequence[TrainingFlags]: ...
     @property

@@ -64,6 +64,8 @@ STATISTICS = ("rms", "mean", "std", "max", "zero_fraction", "nonfinite", "update
 FLAGS = tuple(CONDITIONS)  # of gradients
 MAPPING_FLAGS = ("dead layer", "non-finite", "memorising", "inference gap")
 MAPPING_NOTES = ("part-dead", "stable")
+# Multiples of a step between which the critical one is looked for.
+STEP_LIMITS = (2.0**-6, 2.0**10)
 
 
 class Flag(NamedTuple):
@@ -286,6 +288,26 @@ class Gradients(AtUpdate):
             "update_ratio": (update_squares / weight_squares) ** 0.5 if has_ratio else float("nan"),
             "weight_norm": weight_squares**0.5,
         }
+
+
+@dataclass(frozen=True, eq=False)
+class StepSizes(AtUpdate):
+    """The critical step of the sampled steps since the update before.
+
+    `multiples` are those of the step just taken at which the loss of its own batch is back where it was before the step; beyond
+    them it rises. A limit of `STEP_LIMITS` stands for all that lies beyond it. Kalra et al. 2026, arXiv 2601.16979.
+    """
+
+    epoch: int
+    multiples: tuple[float, ...]  # of each step that was measured
+    losses: tuple[float, ...]  # of its batch, before the step
+    missing: str = ""  # why none was measured, "" where one was
+    step: int | None = None  # training steps done, in a run that counts in steps; else None
+
+    @property
+    def critical(self) -> float:
+        """The median of the multiples; NaN where no step was measured."""
+        return float(np.median(self.multiples)) if self.multiples else math.nan
 
 
 @dataclass(frozen=True, eq=False, repr=False)

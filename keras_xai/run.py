@@ -35,6 +35,7 @@ class Run(Log):
     | `before` | the gallery of the untrained model |
     | `provenance` | how the training was begun: versions, model, probe, seed, command; and its restarts |
     | `weight_gradients` | statistics, histograms and flags by variable |
+    | `critical_step` | the multiple of a step at which the loss of its own batch would rise, where it was measured |
     | `probe`, `attributions(method)`, `outputs(method)` | the gallery, its attribution maps, and the model's outputs for it |
     | `map_checks` | deletion and sensitivity of the gallery's maps, by method |
     | `chosen_rows`, `chosen_attribution(method, update)` | the rows that the gallery's rule chose at each update |

@@ -122,6 +122,15 @@ PANEL_HELP: dict[str, PanelHelp] = {
         "Above 10⁻²: the learning rate is too high for this variable; below 10⁻⁵: it hardly learns.",
         "weight_gradients#what-is-recorded",
     ),
+    "critical_step": PanelHelp(
+        "Critical step: how far the step just taken could have gone",
+        "The multiple of an optimizer's step at which the loss of its own batch would rise above its value before the step: the "
+        "line is the median of the sampled steps, a dot is one of them. The guide at 1 is the step that was taken.",
+        "From 2 to 8 for most of the training; at 1 to 2 the training runs at the edge.",
+        "Tens or hundreds while the loss crawls: the learning rate is too low. Below 1 for long: it is too high. With Adam "
+        "single steps differ much; look at the line.",
+        "weight_gradients#see-whether-the-learning-rate-is-right",
+    ),
     # Attributions.
     "attributions": PanelHelp(
         "Attribution maps of the probe",

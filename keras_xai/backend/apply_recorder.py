@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from keras_xai.backend.embedding_tables import embedding_tables
 from keras_xai.backend.gradient_table import GradientTable, Variable, merge_sums
-from keras_xai.backend.recorder import NotCaptured, Tensor, TrainFunction
+from keras_xai.backend.protocol import Program
+from keras_xai.backend.recorder import NotCaptured, StepTaken, Tensor, TrainFunction
 
 T = TypeVar("T")
 
@@ -74,6 +75,25 @@ class ApplyRecorder(abc.ABC):
         self._records_calls = False  # the sums for `record_call` are there
         self._tables: list[Sums] = []
         self._sparse: set[int] = set()
+        self.step_obstacle = ""
+        self._keeps_steps = False
+        self._step: StepTaken | None = None
+
+    @property
+    def keeps_steps(self) -> bool:
+        """True where the last recorded step is kept."""
+        return self._keeps_steps
+
+    @keeps_steps.setter
+    def keeps_steps(self, value: bool) -> None:
+        if value != self._keeps_steps:
+            self._keeps_steps, self._step = value, None
+            self._recording = None
+
+    def take_step(self) -> StepTaken | None:
+        """Return the last recorded step, and forget it; None where none was kept."""
+        step, self._step = self._step, None
+        return step
 
     def select(self, is_selected: Callable[[Variable], bool]) -> None:
         """Record these variables from the next recording function on; the sums so far are lost."""
@@ -121,6 +141,10 @@ class ApplyRecorder(abc.ABC):
     @abc.abstractmethod
     def recording_function(self, arguments: Sequence[Any]) -> TrainFunction | None:
         """Return the train function that records; see `GradientRecorder`."""
+
+    @abc.abstractmethod
+    def step_program(self, function: Callable[..., Any]) -> Program:
+        """Make a program of a function of tensors that runs the model on given values of its variables."""
 
     @abc.abstractmethod
     def _new_sums(self, variables: Sequence[Variable]) -> Sums:

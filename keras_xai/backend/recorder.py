@@ -8,11 +8,14 @@ PyTorch calls the plain function while the optimizers' `apply` is hooked.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import keras
 
 from keras_xai.backend.gradient_table import GradientTable, Variable
+
+if TYPE_CHECKING:
+    from keras_xai.backend.protocol import Program
 
 Tensor = Any  # of the framework
 # As Keras makes them: on TensorFlow and torch it takes an iterator of batches, on JAX the state and the iterator.
@@ -21,6 +24,16 @@ TrainFunction = Callable[..., Any]
 
 class NotCaptured(Exception):
     """A train step whose gradients cannot be recorded without changing the training. Says why, in words for the user."""
+
+
+class StepTaken(NamedTuple):
+    """A recorded step: the batch, and the values of the model's variables around it."""
+
+    before: list[Tensor]  # of the trainable variables
+    after: list[Tensor]
+    others: list[Tensor]  # of the variables that are not trained, before the step: seeds among them
+    metrics: list[Tensor]  # of the metrics' variables, after the step: its first one may make some
+    batch: Any  # nested tensors, as the train step took them
 
 
 class GradientRecorder(Protocol):
@@ -51,6 +64,23 @@ class GradientRecorder(Protocol):
         It is 1 where the first call of the recording function compiles no more than that of the plain one, or where that is
         among `seconds_built`.
         """
+
+    @property
+    def keeps_steps(self) -> bool:
+        """True where the last recorded step is kept, for `take_step`; set before a recording function is asked for."""
+
+    @keeps_steps.setter
+    def keeps_steps(self, value: bool) -> None: ...
+
+    @property
+    def step_obstacle(self) -> str:
+        """The reason why a recorded step cannot be kept, for the user; "" where it can."""
+
+    def take_step(self) -> StepTaken | None:
+        """Return the last recorded step, and forget it; None where none was kept."""
+
+    def step_program(self, function: Callable[..., Any]) -> Program:
+        """Make a program of a function of tensors that runs the model on given values of its variables."""
 
     def select(self, is_selected: Callable[[Variable], bool]) -> None:
         """Record these variables from the next recording function on; the sums so far are lost."""

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_xai.callbacks.importance_drift import ImportanceDrift
+from keras_xai.callbacks.instruments import Instruments, instrument_options
 from keras_xai.callbacks.loops.stepping import Stepping
 from keras_xai.callbacks.memory import collected_needs, warn_of_memory
 from keras_xai.callbacks.probe_attributions import Methods, ProbeAttributions, method_options
@@ -42,6 +43,8 @@ class Explain(Stepping):
         every: look at every n-th epoch, or a function epoch -> bool, the first and the last always; or "200 steps"
             (`kx.steps(200)`), or "auto", about 30 times in the whole training, and at the end of each epoch.
         mappings: True adds `ProbeMappings`, and so does a dict of its options.
+        instruments: what is measured beside, "all" or names of `keras_xai.callbacks.instruments.INSTRUMENTS`, such as
+            "critical_step". Each costs more than a hundredth of an epoch.
         gradients: options of `WeightGradients`, such as `include`, `samples_per_epoch`, `thresholds`.
         attributions: options of `ProbeAttributions`, such as `samples`, `gallery`, `pinned`; those of the method where it is a
             single one.
@@ -77,6 +80,7 @@ class Explain(Stepping):
         method: Methods | None = ("saliency", "integrated_gradients"),
         every: Every = 1,
         mappings: bool | Options = False,
+        instruments: Instruments = None,
         gradients: Options | None = None,
         attributions: Options | None = None,
         drift: Options | None = None,
@@ -95,19 +99,21 @@ class Explain(Stepping):
         if method is None and attribution_options and "method" not in attribution_options:
             raise InvalidInput(f"attributions={attributions!r} with method=None: there is no gallery; give a method.")
 
+        turned_on = instrument_options(instruments)
         shared = {"every": every, "on_error": on_error}
         self.callbacks: list[keras.callbacks.Callback] = []
         with collected_needs() as self.needs:
-            gradient_options = {**shared, "on_flag": on_flag, "log": log, **gradient_options}
+            gradient_options = {**shared, "on_flag": on_flag, "log": log, **turned_on["gradients"], **gradient_options}
             self.callbacks.append(WeightGradients(log_dir, **gradient_options))
             if method is not None or attribution_options:
-                attribution_options = {**shared, "method": method, **attribution_options}
+                attribution_options = {**shared, "method": method, **turned_on["attributions"], **attribution_options}
                 self.callbacks.append(ProbeAttributions(log_dir, probe, **attribution_options))
-            if mappings is not False and mappings is not None:
-                mapping_options = {**shared, "on_flag": on_flag, "log": log, **mapping_options}
+            if turned_on["mappings"] or (mappings is not False and mappings is not None):
+                mapping_options = {**shared, "on_flag": on_flag, "log": log, **turned_on["mappings"], **mapping_options}
                 self.callbacks.append(ProbeMappings(log_dir, probe, **mapping_options))
             # Last, since on_drift="raise" ends the epoch for the callbacks behind it.
-            drift_options = {**shared, "live": live, "on_drift": on_drift, "log": log, **drift_options}
+            shared_of_drift = {**shared, "live": live, "on_drift": on_drift, "log": log}
+            drift_options = {**shared_of_drift, **turned_on["drift"], **drift_options}
             self.callbacks.append(ImportanceDrift(log_dir, probe, **drift_options))
         warn_of_memory(self.needs, stacklevel=3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -20,7 +21,7 @@ from keras_xai.gradients.selection import Patterns, Selection
 from keras_xai.gradients.statistics import Overall
 from keras_xai.gradients.tap import RecordedGradients, TrainFunctionTap
 from keras_xai.loop_params import LoopParams
-from keras_xai.records import Flag, Gradients
+from keras_xai.records import Flag, Gradients, StepSizes
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
 from keras_xai.updates import Unit
@@ -41,6 +42,10 @@ class WeightGradients(RecordingCallback):
     - `xai_update_ratio`: L2 norm of the whole update over that of the weights; about 1e-3 a step is usual;
     - `xai_nonfinite`: NaN or infinite gradient entries in the recorded calls.
 
+    With `critical_step=True` they get `xai_critical_step` whatever `log` is: the multiple of the step just taken at which the
+    loss of its own batch would rise, median of the recorded steps (Kalra et al. 2026, arXiv 2601.16979). At 70 the
+    learning rate could be many times higher; from 1 to 2 it is at the edge. It takes 4 to 14 forward passes a recorded step.
+
     Where gradients cannot be recorded (a train step without an optimizer, random operations that keep their state in
     the graph), the record and a warning say "not captured" and why, and the training runs on untouched.
 
@@ -59,6 +64,7 @@ class WeightGradients(RecordingCallback):
             or a function of the `records.Gradients`.
         on_error: "warn" (an exception is one warning, and the callback is disabled) or "raise" (for development).
         log: "all" puts the figures above into Keras' `logs`; by default the records alone hold them.
+        critical_step: measure how far each recorded step could have gone. Where that cannot be known the record says why.
 
     Raises:
         InvalidInput: an argument that cannot work; patterns that match no trainable variable, at train begin.
@@ -71,6 +77,7 @@ class WeightGradients(RecordingCallback):
     """
 
     name: ClassVar[str] = "weight_gradients"
+    default_figures: ClassVar[frozenset[str]] = frozenset({"xai_critical_step"})
     cost_hint: ClassVar[str] = "samples_per_epoch=1, or every=5, in WeightGradients"
     fit_state: ClassVar[Mapping[str, Any]] = {"_tap": None, "_rows": None}
 
@@ -86,9 +93,13 @@ class WeightGradients(RecordingCallback):
         on_flag: Response[Gradients] = "warn",
         on_error: str = "warn",
         log: str = "default",
+        critical_step: bool = False,
     ) -> None:
         super().__init__(log_dir, every=every, on_error=on_error, log=log)
         check_response("on_flag", on_flag, "records.Gradients")
+        if not isinstance(critical_step, bool):
+            raise InvalidInput(f"critical_step={critical_step!r}: expected True or False.")
+        self.critical_step = critical_step
         self.on_flag = on_flag
         self._sampling = Sampling(samples_per_epoch)
         self._selection = Selection.of(include, exclude)
@@ -104,6 +115,7 @@ class WeightGradients(RecordingCallback):
         self._new_flags: list[Flag] = []
         self._record: Gradients | None = None
         self._overall = Overall()
+        self._critical = math.nan  # the last critical step
         self._rows: GradientRows | None = GradientRows(self._selection)
         self._past: Sequence[Gradients] = ()
         self._is_due = False  # the present window is recorded
@@ -128,7 +140,7 @@ class WeightGradients(RecordingCallback):
             loop.tap = self._tap
         self._tap.team = self._team
         self._tap.announce = print if (self.params or {}).get("verbose") and self._team.is_chief else None
-        self._tap.subscribe(self, self._selection)
+        self._tap.subscribe(self, self._selection, measures_steps=self.critical_step)
         self._calls_before = self._tap.calls
 
     def prepare(self) -> None:
@@ -141,6 +153,7 @@ class WeightGradients(RecordingCallback):
 
     def common_inputs(self) -> Mapping[str, str]:
         inputs = {"samples_per_epoch": str(self._sampling.samples), "on_flag": common_response(self.on_flag)}
+        inputs["critical_step"] = str(self.critical_step)
         return {**super().common_inputs(), **inputs, "include or exclude": repr(self._selection)}
 
     def on_run_start(self, epoch: int, past: Log | None) -> None:
@@ -213,14 +226,30 @@ class WeightGradients(RecordingCallback):
             self._note_once(f"Gradients are not captured: {record.missing}.", as_warning=True)
         self._new_flags = [flag for flag in record.flags if flag[:2] not in self._active_flags]
         self._active_flags, self._record = _flag_keys(record), self.stamped(record)
+        records: list[Record] = [record]
+        if self.critical_step:
+            records.append(self._step_sizes(update, recorded))
         self.carry_forward(update, logs)
         if self._is_inside:
             self._begin_window(self._tap)
-        return [record]
+        return records
+
+    def _step_sizes(self, update: int, recorded: RecordedGradients) -> StepSizes:
+        """Return the record of the critical steps, and note the first reason why there are none."""
+        steps = recorded.critical_steps
+        sizes = StepSizes(
+            update, tuple(step.multiple for step in steps), tuple(step.loss for step in steps), recorded.unmeasured
+        )
+        if sizes.missing:
+            self._note_once(f"The critical step is not measured: {sizes.missing}.")
+        self._critical = sizes.critical
+        return sizes
 
     def carry_forward(self, update: int, logs: dict[str, Any]) -> None:
         overall = self._overall
         figures = {"xai_grad_norm": overall.norm, "xai_update_ratio": overall.update_ratio}
+        if self.critical_step:
+            figures["xai_critical_step"] = self._critical
         self.log_figures(logs, figures | {"xai_nonfinite": overall.nonfinite})
 
     def on_update_written(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from keras_xai.figures import (
+    critical_step,
     importance_drift,
     mappings,
     overview,
@@ -45,6 +46,7 @@ PANELS: dict[str, Callable[..., Figure]] = {
     "variable_lines": weight_gradients.variable_lines,
     "ridge": weight_gradients.ridge,
     "update_ratio": weight_gradients.update_ratio,
+    "critical_step": critical_step.critical_step,
     "sample_outputs": probe_attributions.sample_outputs,
     "gap_shares": reliance_gap.gap_shares,
     "gap_evidence": reliance_gap.gap_evidence,

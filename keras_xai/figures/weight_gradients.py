@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_xai.analysis.critical_step import step_sentence
 from keras_xai.analysis.epochs import position
 from keras_xai.analysis.formatting import power, short
 from keras_xai.analysis.gradients import (
@@ -31,6 +32,7 @@ from keras_xai.analysis.vocabulary import STATISTICS
 from keras_xai.errors import unknown
 from keras_xai.figures import heat_map as cells
 from keras_xai.figures.colour import ramp
+from keras_xai.figures.critical_step import critical_step
 from keras_xai.figures.grid import grid
 from keras_xai.figures.tables import named_axes, tabulated
 from keras_xai.figures.theme import (
@@ -443,13 +445,13 @@ def figure(
         return nothing(look, "weight gradients", why_absent(run, "WeightGradients"))
     heat = heat_map(run, look, statistic=statistic)
     scale = heat["layout"].get("meta", {}).get("scale", {"low": "", "high": ""})
-    return grid(
-        look,
-        [
-            (f"{STATISTICS[statistic]} ({scale['low']} pale, {scale['high']} dark)", heat),
-            (f"{name}: RMS, max dotted", variable_lines(run, look, variable=variable)),
-            (f"{name}: log₂ |gradient| over {run.unit}s", ridge(run, look, variable=variable, epoch=epoch)),
-            (f"{name}: update-to-weight ratio, guide {power(-3)}", update_ratio(run, look, variable=variable)),
-        ],
-        title=text(gradient_health(run, epoch), 140),
-    )
+    panels = [
+        (f"{STATISTICS[statistic]} ({scale['low']} pale, {scale['high']} dark)", heat),
+        (f"{name}: RMS, max dotted", variable_lines(run, look, variable=variable)),
+        (f"{name}: log₂ |gradient| over {run.unit}s", ridge(run, look, variable=variable, epoch=epoch)),
+        (f"{name}: update-to-weight ratio, guide {power(-3)}", update_ratio(run, look, variable=variable)),
+    ]
+    if run.critical_step:
+        words = text(step_sentence(run, epoch), 90)
+        panels.append((f"Critical step<br><sup>{words}</sup>", critical_step(run, look)))
+    return grid(look, panels, title=text(gradient_health(run, epoch), 140))

@@ -39,11 +39,11 @@ class CallTimes:
         self.first_recording = 0.0  # seconds of the recording function's first run, 0 where it is accounted for
         self._built = 0.0
         self._sampled: list[float] = []
-        self._of_applies: float | None = None  # seconds around calls of an optimizer, None without any
+        self._beside: float | None = None  # seconds beside calls, None without any
 
-    def add_apply(self, seconds: float) -> None:
-        """Count the time that recording took around a call of an optimizer in a loop of the user's own."""
-        self._of_applies = (self._of_applies or 0.0) + seconds
+    def add_beside(self, seconds: float) -> None:
+        """Count time beside a call: around an optimizer in a loop of the user's own, or on measuring the step just taken."""
+        self._beside = (self._beside or 0.0) + seconds
 
     def add_build(self, seconds: float) -> None:
         """Count time spent on building a recording function."""
@@ -70,11 +70,11 @@ class CallTimes:
         """
         usual = float(np.median(self._plain)) if self._plain else None
         extra = None if usual is None else sum(max(0.0, seconds - usual) for seconds in self._sampled)
-        if self._of_applies is not None:
-            extra = (extra or 0.0) + self._of_applies
+        if self._beside is not None:
+            extra = (extra or 0.0) + self._beside
         compiled = self.compilation(usual or 0.0, relative_size)
         cost = RecordingCost(self._built, compiled or 0.0, extra)
-        self._built, self._sampled, self._of_applies = 0.0, [], None
+        self._built, self._sampled, self._beside = 0.0, [], None
         if compiled is not None:
             self.first_recording = 0.0
         return cost

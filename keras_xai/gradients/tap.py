@@ -18,11 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.backend import get_backend
+from keras_xai.backend.building_time import seconds_built
 from keras_xai.backend.gradient_table import WIDTH, Variable, merge_tables
 from keras_xai.backend.recorder import GradientRecorder, Tensor, TrainFunction
 from keras_xai.backend.team import ALONE, Team
 from keras_xai.gradients.cost import CallTimes, RecordingCost
+from keras_xai.gradients.critical_step import CriticalStep
 from keras_xai.gradients.selection import Selection
+from keras_xai.gradients.step_loss import NO_STEPS, OWN_LOOP
+from keras_xai.gradients.step_sizes import StepSizer
 from keras_xai.gradients.variables import is_recordable, variable_path
 from keras_xai.loop_params import LoopParams
 from keras_xai.running import is_running
@@ -56,6 +60,8 @@ class RecordedGradients:
     skipped: int = 0  # calls that the optimizer skipped, because loss scaling had overflowed
     has_octaves: bool = True  # False where the device cannot count them
     reason: str = ""  # why gradients cannot be recorded, "" where they can
+    critical_steps: Sequence[CriticalStep] = ()  # of the recorded steps, where they were measured
+    unmeasured: str = ""  # why no critical step was measured
 
 
 def joined(parts: Sequence[RecordedGradients]) -> RecordedGradients:
@@ -65,7 +71,12 @@ def joined(parts: Sequence[RecordedGradients]) -> RecordedGradients:
         return last
     table = merge_tables(parts)
     return RecordedGradients(
-        last.update, executions=sum(part.executions for part in parts), reason=last.reason, **table._asdict()
+        last.update,
+        executions=sum(part.executions for part in parts),
+        reason=last.reason,
+        critical_steps=[step for part in parts for step in part.critical_steps],
+        unmeasured=last.unmeasured,
+        **table._asdict(),
     )
 
 
@@ -97,6 +108,7 @@ class TrainFunctionTap:
         self.announce: Callable[[str], None] | None = None
         self.team: Team = ALONE
         self._selections: dict[Hashable, Selection] = {}  # by subscriber
+        self._measurers: set[Hashable] = set()  # subscribers that want to know how far a step could have gone
         self._expected: dict[Hashable, bool] = {}  # by subscriber: True where the next step is to be recorded
         self._executions = 0
         self._collected: RecordedGradients | None = None
@@ -111,6 +123,7 @@ class TrainFunctionTap:
     def _new_recorder(self) -> GradientRecorder:
         self._recorded_for: frozenset[Selection] = frozenset()
         self._is_given_up = False  # another process of the team cannot record
+        self._sizer: StepSizer | None = None
         return get_backend().gradient_recorder(self.model, self.plain, self._announce_compilation)
 
     @classmethod
@@ -136,9 +149,19 @@ class TrainFunctionTap:
 
     # For the callbacks.
 
-    def subscribe(self, subscriber: Hashable, selection: Selection) -> None:
-        """Record a selection of the variables in the fit that begins; all sums start from zero."""
+    def subscribe(self, subscriber: Hashable, selection: Selection, *, measures_steps: bool = False) -> None:
+        """Record a selection of the variables in the fit that begins; all sums start from zero.
+
+        Args:
+            subscriber: to be named in further calls.
+            selection: of the variables.
+            measures_steps: measure, too, how far each recorded step could have gone.
+        """
         self._selections[subscriber] = selection
+        if measures_steps:
+            self._measurers.add(subscriber)
+        if self._sizer is not None:
+            self._sizer.take()
         self._expected.clear()
         self._recorder.reset()
         self._collected, self._executions = None, 0
@@ -151,6 +174,7 @@ class TrainFunctionTap:
         self._selections.pop(subscriber, None)
         self._expected.pop(subscriber, None)
         self._pending.pop(subscriber, None)
+        self._measurers.discard(subscriber)
         if not self._selections:
             self.detach()
 
@@ -186,11 +210,25 @@ class TrainFunctionTap:
         if self._collected is None or self._collected.update != update:
             table = self._recorder.read()
             self._recorder.reset()
-            collected = RecordedGradients(update, executions=self._executions, reason=self._reason, **table._asdict())
+            steps, unmeasured = self._take_steps()
+            collected = RecordedGradients(
+                update,
+                executions=self._executions,
+                reason=self._reason,
+                critical_steps=steps,
+                unmeasured=unmeasured,
+                **table._asdict(),
+            )
             self._collected, self._executions, self._was_called = collected, 0, False
             for parts in self._pending.values():
                 parts.append(collected)
         return joined(self._pending.pop(subscriber, []) or [self._collected])
+
+    def _take_steps(self) -> tuple[Sequence[CriticalStep], str]:
+        """Return the critical steps that were measured, and why none was."""
+        if self._sizer is None:
+            return (), OWN_LOOP if isinstance(self.fit, LoopParams) else self._reason or NO_STEPS
+        return self._sizer.take()
 
     @property
     def repeats_steps(self) -> bool:
@@ -227,7 +265,7 @@ class TrainFunctionTap:
 
         start = clock()
         result: T = self._recorder.record_call(optimizer, gradients, variables, timed_update)
-        self._times.add_apply(clock() - start - seconds_of_update)
+        self._times.add_beside(clock() - start - seconds_of_update)
         return result
 
     def end_step(self) -> None:
@@ -260,10 +298,22 @@ class TrainFunctionTap:
         seconds_built_in_call = self._recorder.seconds_built - built
         self._times.add_call(clock() - start - seconds_built_in_call, recording)
         self._times.add_build(self._recorder.seconds_built - built_before)
+        if recording is not None and self._measurers:
+            self._measure_step()
         self.calls += 1
         self._executions += recording is not None
         self._ran_in_step = self._was_called = True
         return result
+
+    def _measure_step(self) -> None:
+        """Measure how far the step that was just recorded could have gone."""
+        if self._sizer is None:
+            return
+        start, built = clock(), seconds_built()
+        self._sizer.measure()
+        seconds_on_programs = seconds_built() - built
+        self._times.add_build(seconds_on_programs)
+        self._times.add_beside(clock() - start - seconds_on_programs)
 
     def _recording_function(self, arguments: Sequence[Any]) -> TrainFunction | None:
         """Return the function that records, for these arguments; None where gradients cannot be recorded in all processes."""
@@ -290,6 +340,8 @@ class TrainFunctionTap:
 
     def _own_recording_function(self, arguments: Sequence[Any]) -> TrainFunction | None:
         """Return the function that records in this process, for these arguments; None where gradients cannot be recorded."""
+        if self._measurers and self._sizer is None:
+            self._sizer = StepSizer(self.model, self._recorder, is_alone=self.team.size == 1)
         self._select()
         return self._recorder.recording_function(arguments)
 

@@ -172,6 +172,7 @@ def whole(name: str, run: Run) -> dict[str, Any]:
         "variables": gradients.variables(records),
         "layers": list(gradients.layers(records)),
         "gradient_epochs": [record.update for record in records],
+        "has_critical_step": bool(run.critical_step),
         "probe": None if run.probe is None else probe(run.probe),
         "chosen": _chosen(run),
         "influence": run.has_influences,

@@ -21,6 +21,7 @@ from werkzeug import Request, Response
 
 from keras_xai.analysis.attributions import arrays_of, methods_of, thumbnails
 from keras_xai.analysis.clusters import clusters_of_class
+from keras_xai.analysis.critical_step import step_sentence
 from keras_xai.analysis.epochs import film_epochs
 from keras_xai.analysis.gradients import gradient_health
 from keras_xai.analysis.importance import alarm_epochs, sources
@@ -60,11 +61,20 @@ YEAR_SECONDS = 365 * DAY_SECONDS
 # The members that a panel reads of the runs laid over it, besides those of `READ_FOR_CARD`.
 READ_OF_OVERLAYS = {
     "update_ratio": ("weight_gradients",),
+    "critical_step": ("critical_step",),
     "drift_score": ("importance", "importance_live", "data_score"),
 }
 # The members of a run that `payload.card` reads, and those that `payload.whole` reads as well.
 READ_FOR_CARD = ("history", "alerts", "flags", "stops", "probe_described")
-READ_FOR_RUN = ("probe", "weight_gradients", "importance", "importance_live", "data_score", "chosen_rows")
+READ_FOR_RUN = (
+    "probe",
+    "weight_gradients",
+    "critical_step",
+    "importance",
+    "importance_live",
+    "data_score",
+    "chosen_rows",
+)
 # Options of a panel that a request may give, as text and as whole numbers.
 TEXT_OPTIONS = ("source", "statistic", "variable", "method", "by", "layer")
 NUMBER_OPTIONS = ("epoch", "sample", "label")
@@ -226,7 +236,8 @@ class Plugin(base_plugin.TBPlugin):
     def summary(self, request: Request) -> Response:
         _, run = self._run(request)
         epoch = _integer(request, "epoch")
-        return _json(request, {**asdict(summary(run, epoch)), "health": gradient_health(run, epoch)})
+        sentences = {"health": gradient_health(run, epoch), "pace": step_sentence(run, epoch)}
+        return _json(request, {**asdict(summary(run, epoch)), **sentences})
 
     @route
     def figure(self, request: Request) -> Response:

@@ -11,6 +11,7 @@ the epoch, or the training steps done where the run counts in steps, which the c
 | keras_xai/epoch | EPOCH | one JSON string |
 | keras_xai/weight_gradients | GRADIENTS | float32 [V, statistics + flags + steps + bins] |
 | keras_xai/weight_gradients/missing | GRADIENTS_NOTE | one string |
+| keras_xai/step_sizes | STEP_SIZES | one JSON string: how far the sampled steps could have gone |
 | keras_xai/attributions/<method> | ATTRIBUTION | blobs, one a gallery sample: a map |
 | keras_xai/outputs/<method> | OUTPUTS | float32 [B, 5 + K]: target, prediction, score, baseline, error, outputs; R²; quadrature |
 | keras_xai/before/… | … | the two of the untrained model, at step 0 |
@@ -55,6 +56,7 @@ from keras_xai.records import (
     RowInfluences,
     Shares,
     Slices,
+    StepSizes,
     Stop,
     StoredSamples,
 )
@@ -77,6 +79,7 @@ Record = (
     | Slices
     | ProbePredictions
     | Probe
+    | StepSizes
     | Stop
     | ChosenRows
     | MapCheck

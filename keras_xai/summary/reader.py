@@ -38,6 +38,7 @@ from keras_xai.records import (
     Shares,
     Slices,
     Source,
+    StepSizes,
     Stop,
     StoredSamples,
     TaskKind,
@@ -62,6 +63,7 @@ from keras_xai.summary.codec import (
     provenance,
     reliance,
     slices,
+    step_sizes,
     stop,
     training,
 )
@@ -210,6 +212,14 @@ class Log:
             return gradients.decode(step, constants, table, reasons.get(step, ""))
 
         return self._decoded(gradients.TAG, gradients.Constants.of, decode)
+
+    @functools.cached_property
+    def critical_step(self) -> list[StepSizes]:
+        """One `records.StepSizes` a scheduled update: the multiple of a step at which the loss of its batch would rise.
+
+        Empty where it was not asked for; `missing` says why none was measured.
+        """
+        return self._decoded(step_sizes.TAG, no_constants, step_sizes.decode)
 
     @functools.cached_property
     def flags(self) -> tuple[Flag, ...]:

@@ -11,12 +11,14 @@ A step that runs eagerly is the model's own train function, called while the opt
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.extend.core as jex
+import jax.numpy as jnp
 import keras
 import numpy as np
 
@@ -24,9 +26,10 @@ from keras_xai.backend.apply_hook import loss_scale, update_counter, with_apply_
 from keras_xai.backend.apply_recorder import AddCall, ApplyRecorder, RecordedPairs, Sums
 from keras_xai.backend.gradient_table import Variable
 from keras_xai.backend.jax.gradient_sums import GradientSums, StepSums, read_value
+from keras_xai.backend.jax.program import Compiled
 from keras_xai.backend.jax.step_effects import step_effects
 from keras_xai.backend.python_state import python_state_kept
-from keras_xai.backend.recorder import GradientRecorder, NotCaptured, TrainFunction
+from keras_xai.backend.recorder import GradientRecorder, NotCaptured, StepTaken, TrainFunction
 
 clock = time.perf_counter
 
@@ -39,6 +42,7 @@ NO_APPLY = (
     " a jitted function of its own that was traced before"
 )
 OWN_TRAIN_FUNCTION = "the model has a make_train_function of its own, of which it cannot be known what else it does"
+DISTRIBUTED = "the model is trained on several devices"
 WITH_NNX = "Keras runs with Flax NNX, whose train step is not a function of its arguments alone"
 
 
@@ -70,7 +74,8 @@ class StepRecorder(ApplyRecorder):
             if not self.reason:
                 self._start_tables()
                 self._program, self._signatures = None, set()
-                self._recording = self._run_eagerly if runs_eagerly(self._model) else self._run_compiled
+                run = self._run_eagerly if runs_eagerly(self._model) else self._run_compiled
+                self._recording = functools.partial(self._run_keeping, run) if self._keeps_steps else run
         return None if self.reason else self._recording
 
     def _refusal(self) -> str:
@@ -78,6 +83,24 @@ class StepRecorder(ApplyRecorder):
         if type(self._model).make_train_function is not keras.Model.make_train_function:
             return OWN_TRAIN_FUNCTION
         return WITH_NNX if keras.config.is_nnx_enabled() else ""
+
+    # Steps that are kept.
+
+    def _run_keeping(self, run: TrainFunction, state: Any, iterator: Iterator[Any]) -> Any:
+        """Run a step, and keep its batch and the values around it: the step gives its own state away."""
+        self._step = None
+        if keras.distribution.distribution() is not None:
+            self.step_obstacle = DISTRIBUTED
+            return run(state, iterator)
+        batch = next(iterator)
+        before, others = jax.tree.map(jnp.copy, (list(state[0]), list(state[1])))
+        logs, state = run(state, iter([batch]))
+        self._step = StepTaken(before, list(state[0]), others, list(state[3]), batch)  # taken before the next step
+        return logs, state
+
+    def step_program(self, function: Callable[..., Any]) -> Compiled:
+        """Make a program of a function that gives all variables their values: inside a fit they have none."""
+        return Compiled(function, self._model, variables=())
 
     # Steps that run eagerly.
 

@@ -36,11 +36,19 @@ class Compiled:
     Args:
         function: of tensors; see `Program` for what it may return.
         model: whose Python code `function` runs while it is traced: what that code changes in Python is restored.
+        variables: that the function reads, as far as they are known; by default those of the model.
     """
 
-    def __init__(self, function: Callable[..., Any], model: keras.Model | None = None) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        model: keras.Model | None = None,
+        variables: Sequence[keras.Variable] | None = None,
+    ) -> None:
         self._function, self._model = function, model
-        self._variables: list[keras.Variable] = list(model.variables) if model is not None else []
+        if variables is None:
+            variables = model.variables if model is not None else []
+        self._variables: list[keras.Variable] = list(variables)
         self._traces: dict[Any, _Trace] = {}
         self._built: set[int] = set()  # ids of traces that have run
 

@@ -22,10 +22,12 @@ from keras_xai.backend.apply_hook import loss_scale, update_counter, with_apply_
 from keras_xai.backend.apply_recorder import AddCall, ApplyRecorder, RecordedPairs, Sums
 from keras_xai.backend.gradient_table import Variable
 from keras_xai.backend.python_state import python_state_kept
-from keras_xai.backend.recorder import GradientRecorder, NotCaptured, TrainFunction
+from keras_xai.backend.recorder import GradientRecorder, NotCaptured, StepTaken, TrainFunction
 from keras_xai.backend.tensorflow.devices import num_replicas
 from keras_xai.backend.tensorflow.gradient_sums import GradientSums, read_value, read_values
 from keras_xai.backend.tensorflow.graphs import current_graph, in_nested_function, stateful_random_operations
+from keras_xai.backend.tensorflow.program import Compiled
+from keras_xai.backend.tensorflow.step_batch import StepBatch
 from keras_xai.backend.tensorflow.train_step import (
     NotRebuilt,
     StepTraces,
@@ -52,6 +54,7 @@ NO_APPLY = (
     "the train step calls no optimizer's apply() that can be heard: it updates the weights by itself, or in a tf.function"
     " of its own that was compiled before"
 )
+DISTRIBUTED = "the model is trained under a distribution strategy"
 OWN_TRAIN_FUNCTION = "the model has a make_train_function of its own, of which it cannot be known what else it does"
 NOT_TRACEABLE = "this version of Keras makes a train function that cannot be traced by itself"
 
@@ -72,6 +75,8 @@ class StepRecorder(ApplyRecorder):
         super().__init__(model, plain, announce)
         self._signature: Any = None  # of the data that the recording function is traced for
         self._traces = StepTraces()
+        self._batch = StepBatch()  # of the step that is kept
+        self._keeping_function: Any = None  # the recording function that keeps it
         self._uses_graph = True  # the graph of the model's own step is used, where there is one
 
     # The recording function.
@@ -82,9 +87,35 @@ class StepRecorder(ApplyRecorder):
             self.reason = OWN_TRAIN_FUNCTION
             return None
         (iterator,) = arguments
+        recording: TrainFunction | None = self._run_on_arrays
         if runs_eagerly(self._model) or isinstance(iterator, ITERATORS):
-            return self._built_for(getattr(iterator, "element_spec", None), arguments, compiled_part)
-        return self._run_on_arrays
+            recording = self._built_for(getattr(iterator, "element_spec", None), arguments, compiled_part)
+        if recording is None or not self._keeps_steps:
+            return recording
+        if self._keeping_function is None or self._keeping_function.args != (recording,):
+            self._keeping_function = functools.partial(self._run_keeping, recording)
+        function: TrainFunction = self._keeping_function
+        return function
+
+    def _run_keeping(self, recording: TrainFunction, iterator: Iterator[Any]) -> Any:
+        """Run a step, and keep its batch and the values around it."""
+        model, batch, self._step = self._model, self._batch, None
+        if has_strategy(model):
+            self.step_obstacle = DISTRIBUTED
+            return recording(iterator)
+        batch.value = None
+        before, others = _values(model.trainable_variables), _values(model.non_trainable_variables)
+        result = batch.take_out_of(recording(iterator))
+        self.step_obstacle = batch.obstacle
+        after = _values(model.trainable_variables)
+        if len(before) == len(after) and batch.value is not None:  # the first step builds some models
+            self._step = StepTaken(before, after, others, _values(model.metrics_variables), batch.value)
+        batch.value = None
+        return result
+
+    def step_program(self, function: Callable[..., Any]) -> Compiled:
+        """Make a program of a function that runs the model on given values of its variables."""
+        return Compiled(function, self._model)
 
     def _run_on_arrays(self, iterator: Iterator[Any]) -> Any:
         """Run a step on a batch of arrays, as `train_on_batch` does: what is traced for it is known once the batch is."""
@@ -162,6 +193,13 @@ class StepRecorder(ApplyRecorder):
     def _recording_step(self, data: Any) -> Any:
         """The train step of the recording function; called while it is traced, or at each step that runs eagerly."""
         graph = current_graph()
+        result = self._recorded_result(data, graph)
+        if not self._keeps_steps or has_strategy(self._model):
+            return result
+        return self._batch.put_into(result, data, in_graph=graph is not None)
+
+    def _recorded_result(self, data: Any, graph: tf.Graph | None) -> Any:
+        """Return the result of a step whose optimizer calls are recorded."""
         hook = functools.partial(self._record_in_graph, graph)
         if graph is None:
             return with_apply_hook(hook, lambda: self._model.train_step(data))
@@ -230,6 +268,10 @@ class StepRecorder(ApplyRecorder):
 def gradient_recorder(model: keras.Model, plain: TrainFunction, announce: Callable[[int], None]) -> GradientRecorder:
     """Return a recorder of the gradients that train `model`; see `protocol.Backend`."""
     return StepRecorder(model, plain, announce)
+
+
+def _values(variables: Sequence[Variable]) -> list[tf.Tensor]:
+    return [read_value(variable) for variable in variables]
 
 
 def _refuse_stateful_randomness(graph: tf.Graph) -> None:

@@ -7,6 +7,7 @@ it would be compiled again. What it reads is copied before it, and the gradients
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,8 +18,10 @@ from keras_xai.backend import apply_hook
 from keras_xai.backend.apply_hook import loss_scale, update_counter, with_apply_hook
 from keras_xai.backend.apply_recorder import AddCall, ApplyRecorder, RecordedPairs, Sums
 from keras_xai.backend.gradient_table import Variable
-from keras_xai.backend.recorder import GradientRecorder, TrainFunction
+from keras_xai.backend.recorder import GradientRecorder, StepTaken, TrainFunction
 from keras_xai.backend.torch.gradient_sums import GradientSums, Value, copy_value, read_values, summarize
+from keras_xai.backend.torch.program import EagerProgram
+from keras_xai.backend.torch.state import generator_states, set_generator_states
 
 apply_hook.is_compiling = torch.compiler.is_compiling
 
@@ -38,6 +41,9 @@ COMPILED_OPTIMIZER = (
     " before they can be read; they can be while the step runs eagerly, with compile(jit_compile=False)"
 )
 
+WITH_TORCH_MODULES = "the model wraps modules of PyTorch, whose weights are not those of Keras' variables"
+TORCH_MODULES = (keras.layers.TorchModuleWrapper,)
+
 
 class StepRecorder(ApplyRecorder):
     """Runs a model's train function and records the gradients that its optimizers get.
@@ -52,6 +58,7 @@ class StepRecorder(ApplyRecorder):
         super().__init__(model, plain, announce)
         self._is_compiled = is_compiled(plain)
         self._steps = 0  # recorded
+        self._generators: list[torch.Tensor] = []  # their states before the step that is kept
 
     # The recording function.
 
@@ -61,7 +68,8 @@ class StepRecorder(ApplyRecorder):
             self.reason = self._refusal()
             if not self.reason:
                 self._start_tables()
-                self._recording = self._run_compiled if self._is_compiled else self._run_eagerly
+                run = self._run_compiled if self._is_compiled else self._run_eagerly
+                self._recording = functools.partial(self._run_keeping, run) if self._keeps_steps else run
         return None if self.reason else self._recording
 
     def _refusal(self) -> str:
@@ -74,6 +82,32 @@ class StepRecorder(ApplyRecorder):
             if not type(optimizer).__module__.startswith("keras."):
                 return COMPILED_OPTIMIZER.format(name=type(optimizer).__name__)
         return ""
+
+    def _run_keeping(self, run: TrainFunction, *arguments: Any) -> Any:
+        """Run a step, and keep its batch and the values around it."""
+        model, self._step = self._model, None
+        if any(isinstance(layer, TORCH_MODULES) for layer in model._flatten_layers()):
+            self.step_obstacle = WITH_TORCH_MODULES
+            return run(*arguments)
+        before, others = map(_copies, (model.trainable_variables, model.non_trainable_variables))
+        self._generators = generator_states()
+        result = run(*arguments)
+        after, metrics = map(_copies, (model.trainable_variables, model.metrics_variables))
+        if len(before) == len(after):  # the first step builds some models
+            self._step = StepTaken(before, after, others, metrics, arguments[0][0])
+        return result
+
+    def step_program(self, function: Callable[..., Any]) -> EagerProgram:
+        """Make a program of a function that runs the model on given values of its variables, with the numbers that the step drew.
+
+        A dropout without a seed draws them from torch's own generators, which the program restores.
+        """
+
+        def drawing_again(*args: Any) -> Any:
+            set_generator_states(self._generators)
+            return function(*args)
+
+        return EagerProgram(drawing_again, self._model)
 
     def _run_eagerly(self, *arguments: Any) -> Any:
         result = with_apply_hook(self._record_apply, lambda: self._plain(*arguments))
@@ -160,6 +194,10 @@ def read_gradient(variable: Value) -> torch.Tensor | None:
     """Return the gradient that a backward pass left at a variable."""
     value: torch.Tensor = variable.value if isinstance(variable, keras.Variable) else variable
     return value.grad
+
+
+def _copies(variables: Sequence[Value]) -> list[torch.Tensor]:
+    return [copy_value(variable) for variable in variables]
 
 
 def is_compiled(function: TrainFunction) -> bool:

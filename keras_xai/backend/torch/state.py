@@ -43,7 +43,7 @@ class RunState:
         buffers = [(buffer, buffer._version, buffer.clone()) for buffer in tensors]
         held_states = [generator.get_state() for generator in held_generators]
         versions = [weight._version for weight in weights]
-        generators = _generator_states()
+        generators = generator_states()
         seeds = global_state.get_global_attribute(GLOBAL_SEEDS)
         scope = keras.StatelessScope()
         try:
@@ -62,9 +62,9 @@ class RunState:
             for buffer, before in changed:
                 with torch.no_grad():
                     buffer.copy_(before)
-            has_drawn = not _equal(generators, _generator_states())
+            has_drawn = not _equal(generators, generator_states())
             if has_drawn:
-                _set_generator_states(generators)
+                set_generator_states(generators)
             for generator, before in zip(held_generators, held_states, strict=True):
                 if not torch.equal(before, generator.get_state()):
                     has_drawn = True
@@ -112,7 +112,7 @@ def _untrained(model: keras.Model) -> list[torch.Tensor]:
     return [variable.value for layer in layers for variable in layer._non_trainable_variables]
 
 
-def _generator_states() -> list[torch.Tensor]:
+def generator_states() -> list[torch.Tensor]:
     """The states of torch's generators: of the host, and of accelerators that are in use."""
     states = [torch.get_rng_state()]
     if torch.cuda.is_available() and torch.cuda.is_initialized():
@@ -122,7 +122,7 @@ def _generator_states() -> list[torch.Tensor]:
     return states
 
 
-def _set_generator_states(states: list[torch.Tensor]) -> None:
+def set_generator_states(states: list[torch.Tensor]) -> None:
     host, *others = states
     torch.set_rng_state(host)
     if torch.backends.mps.is_available():

@@ -210,6 +210,7 @@ interface Run extends Omit<Card, "epochs" | "probe" | "alerts"> {
   variables: string[];
   layers: string[];
   gradient_epochs: number[];
+  has_critical_step: boolean;
   probe: ProbeInfo | null;
   /** of a gallery that changes: its rule, and how many rows it chose at each update */
   chosen: { rule: string; epochs: number[]; counts: number[] } | null;
@@ -234,6 +235,8 @@ interface Summary {
   faults: string[];
   watch: string;
   health: string;
+  /** the critical step in a sentence */
+  pace: string;
   /** the sentence is that of a shortcut of the training rows */
   gap: boolean;
   advice: string;

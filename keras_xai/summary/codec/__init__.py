@@ -25,6 +25,7 @@ from keras_xai.records import (
     RowInfluences,
     Shares,
     Slices,
+    StepSizes,
     Stop,
     StoredSamples,
 )
@@ -43,6 +44,7 @@ from keras_xai.summary.codec import (
     provenance,
     reliance,
     slices,
+    step_sizes,
     stop,
     training,
 )
@@ -60,6 +62,7 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     Slices: slices.encode,
     ProbePredictions: predictions.encode,
     Probe: probe.encode,
+    StepSizes: step_sizes.encode,
     Stop: stop.encode,
     ChosenRows: gallery.encode,
     MapCheck: map_checks.encode,

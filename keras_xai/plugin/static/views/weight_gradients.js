@@ -73,6 +73,7 @@ export class WeightGradientsView extends BaseView {
       heatMapPanel(context, by, variable),
       healthNote(context, unread),
       ...variablePanels(context, variable, by),
+      run.has_critical_step ? criticalStepPanel(context) : null,
     ];
     root.append(h("div", { class: "grid" }, panels));
   }
@@ -228,4 +229,18 @@ function variablePanels(context, variable, by) {
     panel("c4", `Distribution over ${context.run.unit}s`, { help: "ridge", note: "|gradient|, log₂ bins" }, ridge),
     panel("c4", "Update-to-weight ratio", { help: "update_ratio", note: "guide at 10⁻³" }, ratio),
   ];
+}
+
+/**
+ * How far the sampled steps could have gone, with what that says.
+ * @param {RunContext} context
+ */
+function criticalStepPanel(context) {
+  const { server, run, name, epoch } = context;
+  const words = server.read("summary", { run: name, epoch }, run.stamp)?.pace ?? "";
+  const steps = chart(context, "critical_step", {
+    height: CHART_HEIGHT + 1.25 * context.spare,
+    label: `Critical step over ${run.unit}s`,
+  });
+  return panel("c12", "Critical step", { help: "critical_step", note: words }, steps);
 }
