@@ -8,7 +8,7 @@ import pytest
 from keras_xai.records import AlertReference, InfluenceRanks, RowInfluences
 from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.codec import influence
-from tests.summary.test_slices import through_a_file
+from tests.summary.runs import through_a_file
 
 pytestmark = pytest.mark.oldest
 

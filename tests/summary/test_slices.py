@@ -5,21 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-import keras_xai as kx
-from keras_xai.records import Epoch, Slices
-from keras_xai.summary.writer import Writer
+from keras_xai.records import Slices
+from tests.summary.runs import through_a_file
 from tests.summary.slice_records import VALUES, slices_of
 
 pytestmark = pytest.mark.oldest
-
-
-def through_a_file(tmp_path, records, epochs=range(3), start=0):
-    """A run of these records, read back."""
-    writer = Writer(tmp_path / "keras_xai", start=start)
-    writer.write([Epoch(epoch, 1e9 + epoch, 1.0, 0.1, 1e-3, {}) for epoch in epochs])
-    writer.write(records)
-    writer.close()
-    return kx.load(tmp_path)["."]
 
 
 def assert_same(back: Slices, record: Slices) -> None:
