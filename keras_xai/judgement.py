@@ -33,6 +33,7 @@ PART_NAMES = {
     "importance_drift": "ImportanceDrift",
     "probe_mappings": "ProbeMappings",
     "live_rows": "the live rows",
+    "influence": "the influence of live rows",
     "reliance_gap": "the comparison of live rows and probe",
 }
 

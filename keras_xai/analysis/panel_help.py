@@ -229,9 +229,10 @@ PANEL_HELP: dict[str, PanelHelp] = {
     ),
     "prediction_depth": PanelHelp(
         "Prediction depth",
-        "The share of samples of which the linear probes predict what the model does, from this layer on (Baldock et al. 2021).",
-        "Most samples are decided before the last layers.",
-        "Many are decided at the output alone: hard samples, or labels that are memorised.",
+        "The share of samples that are decided only behind a layer: its linear probe, or that of a later layer, predicts another "
+        "class than the model (Baldock et al. 2021).",
+        "It falls towards 0 from layer to layer, and as the training goes on.",
+        "It rises in the last layers before the output: hard samples, or labels that are memorised.",
         "mappings#where-a-prediction-is-decided",
     ),
     "layer_spread": PanelHelp(

@@ -17,6 +17,7 @@ from keras_xai.callbacks.probe_attributions import Methods, ProbeAttributions, m
 from keras_xai.callbacks.probe_mappings import ProbeMappings
 from keras_xai.callbacks.response import Response
 from keras_xai.callbacks.schedule import Every
+from keras_xai.callbacks.training_checks import TrainingChecks
 from keras_xai.callbacks.weight_gradients import WeightGradients
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.probe import Probe
@@ -43,8 +44,9 @@ class Explain(Stepping):
         every: look at every n-th epoch, or a function epoch -> bool, the first and the last always; or "200 steps"
             (`kx.steps(200)`), or "auto", about 30 times in the whole training, and at the end of each epoch.
         mappings: True adds `ProbeMappings`, and so does a dict of its options.
-        instruments: what is measured beside, "all" or names of `keras_xai.callbacks.instruments.INSTRUMENTS`, such as
-            "critical_step". Each costs more than a hundredth of an epoch.
+        instruments: what is measured beside, "all" or names of `keras_xai.callbacks.instruments.INSTRUMENTS`:
+            "critical_step" (how far a step could have gone), "map_checks" (whether the gallery's maps can be believed),
+            "training_checks" (adds `TrainingChecks`). The first two cost more than a hundredth of an epoch.
         gradients: options of `WeightGradients`, such as `include`, `samples_per_epoch`, `thresholds`.
         attributions: options of `ProbeAttributions`, such as `samples`, `gallery`, `pinned`; those of the method where it is a
             single one.
@@ -100,6 +102,10 @@ class Explain(Stepping):
             raise InvalidInput(f"attributions={attributions!r} with method=None: there is no gallery; give a method.")
 
         turned_on = instrument_options(instruments)
+        if method is None and not attribution_options and turned_on["attributions"] and instruments != "all":
+            raise InvalidInput(
+                f"instruments={instruments!r} with method=None: there is no gallery to check; give a method."
+            )
         shared = {"every": every, "on_error": on_error}
         self.callbacks: list[keras.callbacks.Callback] = []
         with collected_needs() as self.needs:
@@ -111,6 +117,9 @@ class Explain(Stepping):
             if turned_on["mappings"] or (mappings is not False and mappings is not None):
                 mapping_options = {**shared, "on_flag": on_flag, "log": log, **turned_on["mappings"], **mapping_options}
                 self.callbacks.append(ProbeMappings(log_dir, probe, **mapping_options))
+            if turned_on["training_checks"]:
+                check_options = {**shared, "live": live, "on_flag": on_flag, "log": log, **turned_on["training_checks"]}
+                self.callbacks.append(TrainingChecks(log_dir, probe, **check_options))
             # Last, since on_drift="raise" ends the epoch for the callbacks behind it.
             shared_of_drift = {**shared, "live": live, "on_drift": on_drift, "log": log}
             drift_options = {**shared_of_drift, **turned_on["drift"], **drift_options}

@@ -489,6 +489,12 @@ class ImportanceDrift(RecordingCallback):
         """Return the record of the influence of the live rows; none where they were not read."""
         if self._influence is None or self._live_rows is None or self._read_rows is None:
             return []
+        if not self._live_rows.repeats:
+            self._influence = None
+            self.say(
+                "The influence of the live rows is not recorded: their source draws others at each read, and no row has a sum."
+            )
+            return []
         try:
             with self._team.together():
                 numbers = self._live_rows.numbers

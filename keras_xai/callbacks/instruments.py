@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from keras_xai.errors import InvalidInput, unknown
 
 Instruments = Literal["all"] | Sequence[str] | None
-Part = Literal["gradients", "attributions", "mappings", "drift"]  # of `Explain`, by the argument that holds its options
+Part = Literal["gradients", "attributions", "mappings", "training_checks", "drift"]  # callbacks of `Explain`
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
@@ -21,6 +21,10 @@ class Instrument(NamedTuple):
 
 INSTRUMENTS: dict[str, Instrument] = {
     "critical_step": Instrument("gradients", {"critical_step": True}),
+    "map_checks": Instrument("attributions", {"check": True}),
+    "training_checks": Instrument(
+        "training_checks", {"thresholds": None}
+    ),  # a callback of its own, with its default thresholds
 }
 
 

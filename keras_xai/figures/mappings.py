@@ -90,7 +90,7 @@ READING = {
     ),
     "prediction_depth": (
         "Prediction depth",
-        "Share of the samples that every linear probe, from this layer on, predicts as the model does.",
+        "Share of the samples that are decided only behind this layer: its linear probe, or a later one, predicts another class.",
     ),
     "layer_likeness": (
         "Similarity of the layers (linear CKA)",
@@ -126,7 +126,7 @@ STATISTICS: dict[str, Callable[[Mappings], Float]] = {
     "layer_saturation": lambda record: record.features.saturation,
     "layer_participation": lambda record: record.features.participation,
     "layer_spread": lambda record: record.features.spread,
-    "prediction_depth": lambda record: _decided_shares(record),
+    "prediction_depth": lambda record: _undecided_shares(record),
 }
 QUANTITIES = {  # of heat maps of layers, in their tables
     "layer_stability": "1 - CKA",
@@ -134,7 +134,7 @@ QUANTITIES = {  # of heat maps of layers, in their tables
     "layer_saturation": "share of saturated activations",
     "layer_participation": "participation ratio",
     "layer_spread": "spread",
-    "prediction_depth": "share of samples",
+    "prediction_depth": "share of undecided samples",
     "readability": "accuracy",
 }
 CLASSES_NAMED = 12
@@ -279,7 +279,7 @@ def layer_epoch(run: Recorded, look: Look, name: str) -> Figure:
     values = np.stack([np.asarray(STATISTICS[name](record), np.float64) for record in records], 1)
     finite = values[np.isfinite(values)]
     high = 1.0
-    if name in ("layer_stability", "layer_participation"):
+    if name in ("layer_stability", "layer_participation", "prediction_depth"):
         high = float(np.quantile(finite, 0.98)) if finite.size else 1.0
     low, high = (1.0 if name == "layer_participation" else 0.0), max(high, 1e-6)
     return _layer_cells(run, look, name, values, low, high, f"{low:g}", short(high) if high != 1 else "1")
@@ -346,16 +346,16 @@ def layer_spread(run: Recorded, look: Look = LIGHT) -> Figure:
 
 
 def prediction_depth(run: Recorded, look: Look = LIGHT) -> Figure:
-    """Draw the share of samples that are decided by each layer: all linear probes from it on predict what the model does."""
+    """Draw the share of samples that are decided only behind each layer: some probe from it on predicts another class."""
     if not run.mappings or run.mappings[-1].result.answer != "class":
         return _panel(look, run, "prediction_depth", [])
     return layer_epoch(run, look, "prediction_depth")
 
 
-def _decided_shares(record: Mappings) -> Float:
-    """Return the share of samples whose prediction depth is at most that of each layer (L)."""
+def _undecided_shares(record: Mappings) -> Float:
+    """Return the share of samples whose prediction depth is more than that of each layer (L); 0 at the output."""
     index = np.arange(len(record.features.layers))[:, None]
-    return np.asarray((record.prediction_depth <= index).mean(1))
+    return np.asarray((record.prediction_depth > index).mean(1))
 
 
 def _square(

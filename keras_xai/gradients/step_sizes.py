@@ -8,7 +8,7 @@ import numpy as np
 from keras_xai.backend import get_backend
 from keras_xai.backend.protocol import Program
 from keras_xai.backend.python_state import python_state_kept
-from keras_xai.backend.recorder import GradientRecorder
+from keras_xai.backend.recorder import GradientRecorder, StepTaken
 from keras_xai.gradients import step_loss
 from keras_xai.gradients.critical_step import ROUNDING, ROUNDING_IN_HALF, CriticalStep, critical_step
 
@@ -34,16 +34,16 @@ class StepSizer:
 
     def measure(self) -> None:
         """Measure the step that was just recorded; a fault is the reason why there is no figure, and ends the measuring."""
+        step = self._recorder.take_step()  # also where it is not measured: it holds copies of the weights
         if self._reason:
             return
         try:
-            self._measure()
+            self._measure(step)
         except Exception as fault:
             first_line = (str(fault).strip().splitlines() or [""])[0]
             self._reason = f"the loss of a batch could not be evaluated: {type(fault).__name__}: {first_line}"
 
-    def _measure(self) -> None:
-        step = self._recorder.take_step()
+    def _measure(self, step: StepTaken | None) -> None:
         if step is None:
             self._reason = self._recorder.step_obstacle
             return

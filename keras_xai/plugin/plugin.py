@@ -363,8 +363,10 @@ class Plugin(base_plugin.TBPlugin):
         taught = taught_by(run, _required(request, "row"), _integer(request, "epoch"))
         if taught is None:
             raise errors.NotFoundError("what taught the model of this row was not recorded")
-        sides = {name: [row._asdict() for row in getattr(taught, name)] for name in ("proponents", "opponents")}
-        return _json(request, {"layer": taught.layer, "checkpoints": taught.checkpoints, **sides})
+        proponents = [row._asdict() for row in taught.proponents]
+        opponents = [row._asdict() for row in taught.opponents]
+        answer = {"layer": taught.layer, "checkpoints": taught.checkpoints}
+        return _json(request, {**answer, "proponents": proponents, "opponents": opponents})
 
     def _thumbnails_of(self, run: Run, method: str, epoch: int, part: int) -> Any:
         """Return the thumbnails of one input's maps at one epoch; None where it has none."""

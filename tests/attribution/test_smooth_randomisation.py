@@ -47,7 +47,7 @@ def test_no_metric_changes_the_model_or_a_generator(trained):
     before, generators = state(model)
     a = kx.attribute(model, x, "integrated_gradients")
     for scores in (
-        kx.metrics.smooth_randomisation(model, x, "smoothgrad", samples=3, n_samples=2),
+        kx.metrics.smooth_randomisation(model, x, "saliency", samples=3),
         kx.metrics.sensitivity(model, x, "smoothgrad", samples=2, n_samples=2),
         kx.metrics.infidelity(model, x, a, samples=3),
         kx.metrics.pixel_flipping(model, x, a, entries=9),
@@ -63,7 +63,7 @@ def test_no_metric_changes_the_model_or_a_generator(trained):
 
 
 def test_each_map_is_the_mean_over_noisy_samples():
-    """A slow twin: attributions of noisy copies one by one, of the model as it is shuffled by hand; σ by columns of a table."""
+    """The gradient of a tanh network written out, of noisy copies one by one, with weights shuffled by hand; σ by columns."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((10,)), layers.Dense(16, activation="tanh"), layers.Dense(2)])
     x = np.random.default_rng(0).normal(size=(6, 10)).astype(np.float32)
@@ -74,11 +74,13 @@ def test_each_map_is_the_mean_over_noisy_samples():
         draws = np.random.default_rng([0, 1])
         noise = [0.3 * np.ptp(x, axis=0) * draws.standard_normal(10, np.float32) for _ in range(3)]
         copies = [x, *(x + e.astype(np.float32) for e in noise)]
-        return np.abs(np.mean([kx.attribute(model, copy, "saliency", target=target).values for copy in copies], 0))
+        w1, b1, w2, _ = (w.astype(np.float64) for w in model.get_weights())
+        slopes = [((1 - np.tanh(copy @ w1 + b1) ** 2) * w2[:, target].T) @ w1.T for copy in copies]
+        return np.abs(np.mean(slopes, 0))
 
     first, shuffles, expected = mean_map(), np.random.default_rng(0), []
     for layer in model.layers:
         layer.set_weights([shuffles.permutation(w.reshape(-1)).reshape(w.shape) for w in layer.get_weights()])
         pairs = zip(first, mean_map(), strict=True)
         expected.append(np.mean([spearmanr(a, b).statistic for a, b in pairs]))
-    np.testing.assert_allclose(list(scores.values()), expected, atol=1e-6)
+    np.testing.assert_allclose(list(scores.values()), expected, atol=1e-3)  # a rank may differ in float32

@@ -31,6 +31,16 @@ def test_they_are_off_unless_named():
     assert not option("critical_step", instruments=[])
 
 
+def test_one_of_a_part_that_is_not_there_is_refused():
+    """The maps of no gallery cannot be checked; "all" takes those that can be."""
+    with pytest.raises(InvalidInput, match="there is no gallery to check; give a method"):
+        kx.Explain("logs", PROBE, method=None, instruments=["map_checks"])
+    names = [type(part).__name__ for part in kx.Explain("logs", PROBE, method=None, instruments="all").callbacks]
+    assert names == ["WeightGradients", "TrainingChecks", "ImportanceDrift"]
+    gallery = kx.Explain("logs", PROBE, instruments="all").callbacks[1]
+    assert gallery.checks_maps
+
+
 @pytest.mark.parametrize(
     ("instruments", "message"),
     [

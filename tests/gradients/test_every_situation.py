@@ -116,7 +116,14 @@ def test_everything_beside_a_demanding_training_changes_no_bit(name, tmp_path):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The probe has")
         probe = kx.Probe(situation.x[:24], situation.y[:24], kind=kind)
-        ours = kx.Explain(tmp_path, probe, live=(situation.x, situation.y), mappings=True, on_error="raise")
+        ours = kx.Explain(
+            tmp_path,
+            probe,
+            live=(situation.x, situation.y),
+            mappings=True,
+            instruments="critical_step",
+            on_error="raise",
+        )
     for part in ours.callbacks:
         vars(part).update({name: lambda record: None for name in ("on_flag", "on_drift") if hasattr(part, name)})
     watched = all_state(fitted(situation, [ours], demanding=True))

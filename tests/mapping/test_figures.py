@@ -200,3 +200,12 @@ def test_of_very_many_classes_only_those_that_occur_cost_anything(tmp_path):
     np.testing.assert_array_equal(np.array(header["classes"], int)[found["label"]], said[::-1])
     row = header["suspects"][0]
     assert header["classes"][row["prediction"]] == str(said[row["row"]])
+
+
+def test_prediction_depth_draws_the_samples_that_are_decided_behind_a_layer(run):
+    """Counted sample by sample; nothing is undecided at the output; a run of numbers has no such panel."""
+    cells = unpacked(PANELS["prediction_depth"](run)["data"][0]["z"])
+    for e, record in enumerate(run.mappings):
+        for k in range(3):
+            agrees = [(record.decision.read_as[j] == record.result.prediction) for j in range(k, 2)]
+            assert cells[k, e] == pytest.approx(1 - np.mean(np.all(agrees, 0) if agrees else 1.0))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_xai.records import STEP_LIMITS, StepSizes
@@ -13,6 +13,7 @@ from keras_xai.summary.json_text import json_of
 MULTIPLES = st.lists(st.tuples(st.floats(*STEP_LIMITS), st.floats(allow_infinity=True)), max_size=4)
 
 
+@settings(deadline=None)
 @given(MULTIPLES, st.text(st.characters(exclude_categories=["Cs"])))
 def test_what_is_written_is_read(pairs, missing):
     """Encoding and decoding is the identity, NaN and infinite losses among them."""

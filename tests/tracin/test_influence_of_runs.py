@@ -24,8 +24,8 @@ def network(*, columns=4, rate=0.05):
 
 
 def trained(log_dir, model, *, epochs=3, callbacks=(), **options):
-    options = {"influence": True, "gap": False, "on_error": "raise", **options}
-    watch = ImportanceDrift(log_dir, (X[PROBE], Y[PROBE]), live=(X[LIVE], Y[LIVE]), **options)
+    options = {"live": (X[LIVE], Y[LIVE]), "influence": True, "gap": False, "on_error": "raise", **options}
+    watch = ImportanceDrift(log_dir, (X[PROBE], Y[PROBE]), **options)
     model.fit(X[LIVE], Y[LIVE], epochs=epochs, batch_size=16, verbose=0, callbacks=[*callbacks, watch])
     return kx.load(log_dir)["."]
 
@@ -106,6 +106,7 @@ def test_a_planted_mark_is_taught_by_the_rows_that_carry_it(tmp_path):
     )
 
 
+@pytest.mark.full
 def test_a_run_that_counts_in_steps_has_its_steps(tmp_path):
     """Inside epochs as at their ends; an update is named by its step."""
     run = trained(tmp_path, network(), epochs=1, every="2 steps")
@@ -142,6 +143,16 @@ def test_what_cannot_be_watched_is_refused_before_the_first_step(tmp_path):
     model.compile("sgd", "mse")
     with pytest.raises(kx.InvalidInput, match="'last'"):
         trained(tmp_path, model)
+
+
+@pytest.mark.full
+def test_rows_that_are_others_at_each_read_have_no_sum(tmp_path):
+    """The run says so, and training goes on."""
+    reads = iter(range(100))
+    run = trained(tmp_path, network(), epochs=1, live=lambda: (X[LIVE] + next(reads), Y[LIVE]))
+    assert run.influences == []
+    assert run.stops == []
+    assert [note.text for note in run.notes if "at each read" in note.text]
 
 
 def test_ranks_leave_out_what_moves_nothing():

@@ -115,7 +115,7 @@ def replacement_of(
     Raises:
         InvalidInput: as `attribute`; values of another shape.
     """
-    scored, values, _ = _asked(model, x, values, target, output, baseline)
+    scored, values, _ = _scored_rows(model, x, values, target, output, baseline)
     return Replacement(scored, values)
 
 
@@ -130,13 +130,13 @@ def replacement_in_regions(
     groups: Groups = None,
 ) -> Replacement:
     """Return the same by regions: of `patch` places a side, or of `groups` in their place; see `region_perturbation`."""
-    scored, values, question = _asked(model, x, values, target, output, baseline)
+    scored, values, question = _scored_rows(model, x, values, target, output, baseline)
     samples = question.samples()
     kind = "" if samples is None else samples.kind
     return Replacement(scored, values, lambda places: places.regions(patch, kind, groups))
 
 
-def _asked(
+def _scored_rows(
     model: keras.Model, x: Any, values: Any, target: Any, output: Output, baseline: Any
 ) -> tuple[ScoredRows, Any, Question]:
     """Return the samples, bare values and the question as a whole."""

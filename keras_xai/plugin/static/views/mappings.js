@@ -388,7 +388,6 @@ function describe(map, at, b) {
  * @param {LayerMap} map
  */
 function suspectsPanel(context, map) {
-  const { run } = context;
   const title = "Suspicious labels";
   if (!map.suspects.length) {
     const words = map.label
@@ -417,7 +416,7 @@ function suspectsPanel(context, map) {
     title,
     {
       help: "suspects",
-      note: `means over all ${run.unit === "epoch" ? "epoch" : "update"}s; → leads to the attributions`,
+      note: "→ leads to the attributions",
       csv: () => suspectNumbers(map),
     },
     note,
