@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.backend.agreement import KINKED, SMOOTH
+from tests.backend.agreement import KINKED, LOOPS, MODELS, SMOOTH
 
 OTHERS = ("jax", "torch")
 ROW = 1e-5  # of the largest value: the rounding of single precision after a few layers
@@ -21,8 +21,12 @@ FLIPPED = 1e-4
 FLIPPED_ROWS = 0.1  # the share of such rows of a model with kinks
 
 
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+# PyTorch runs a recurrent layer step by step: those models take longer than all others.
+QUICK = tuple(name for name in MODELS if name not in LOOPS)
+
+
+@pytest.fixture(scope="module", params=[QUICK, pytest.param(LOOPS, marks=pytest.mark.full)], ids=["", "recurrent"])
+def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """{backend: {name: array}}; skipped where a framework is not installed, unless KERAS_XAI_REQUIRE_BACKENDS says it is."""
     missing = [name for name in OTHERS if importlib.util.find_spec(name) is None]
     if missing and os.environ.get("KERAS_XAI_REQUIRE_BACKENDS") != "1":
@@ -33,7 +37,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     for backend in ("tensorflow", *OTHERS):
         # One thread: on few cores PyTorch's threads wait for each other most of the time.
         environment = {**os.environ, "KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1"}
-        code = f"from tests.backend.agreement import write_answers; write_answers({str(directory / backend)!r})"
+        arguments = f"{str(directory / backend)!r}, {request.param!r}"
+        code = f"from tests.backend.agreement import write_answers; write_answers({arguments})"
         command = [sys.executable, "-W", "ignore", "-c", code]
         processes[backend] = subprocess.Popen(command, env=environment, cwd=root, stderr=subprocess.PIPE, text=True)
     for backend, process in processes.items():

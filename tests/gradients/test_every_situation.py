@@ -51,8 +51,6 @@ def demanding():
         "mixed_float16",
         "accumulation",
         "xla",
-        "shared",
-        "ema",
     )
     others = [pytest.param(name, marks=pytest.mark.full) for name in SITUATIONS if name not in quick]
     return [*(parameter(name, ["batch_normalization"]) for name in quick if name in SITUATIONS), *others]

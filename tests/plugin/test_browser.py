@@ -751,6 +751,8 @@ def test_maps_are_drawn_whenever_they_come(browser, python_served, milliseconds)
     tab.page.route("**/attribution?**", late)
     tab.open()
     tab.frame.locator("main .tile canvas").first.wait_for()
+    tab.rest()  # maps that are fetched ahead are late as well
+    tab.page.unroute_all(behavior="wait")
     tab.page.close()
     tab.quiet()
 

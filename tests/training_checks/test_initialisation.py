@@ -59,12 +59,12 @@ def test_reading_changes_nothing():
 
 
 @pytest.mark.parametrize(
-    "hidden",
+    "hidden",  # makes the layers: their names are those of the test's own session
     [
-        [layers.Dense(16, "relu", kernel_initializer="he_normal") for _ in range(12)],
-        [layers.Dense(16, "tanh") for _ in range(6)],
-        [layers.Dense(16, "sigmoid") for _ in range(3)],
-        [
+        lambda: [layers.Dense(16, "relu", kernel_initializer="he_normal") for _ in range(12)],
+        lambda: [layers.Dense(16, "tanh") for _ in range(6)],
+        lambda: [layers.Dense(16, "sigmoid") for _ in range(3)],
+        lambda: [
             layers.Dense(16, kernel_initializer="he_normal"),
             layers.BatchNormalization(),
             layers.ReLU(),
@@ -74,7 +74,7 @@ def test_reading_changes_nothing():
 )
 def test_usual_initialisers_are_not_flagged(hidden):
     """Deep ReLU with He's, tanh and sigmoid with Glorot's, batch normalisation."""
-    assert judged(network(*hidden)) == []
+    assert judged(network(*hidden())) == []
 
 
 def test_a_last_layer_of_zeros_is_not_flagged():
@@ -86,17 +86,22 @@ def test_a_last_layer_of_zeros_is_not_flagged():
     ("hidden", "words"),
     [
         (
-            [layers.Dense(16, "tanh", kernel_initializer=keras.initializers.RandomNormal(0, 30))],
+            lambda: [layers.Dense(16, "tanh", kernel_initializer=keras.initializers.RandomNormal(0, 30))],
             "within 0.01 of a bound",
         ),
-        ([layers.Dense(16, "relu", bias_initializer=keras.initializers.Constant(-99))], "are zero for every row"),
-        ([layers.Dense(16, kernel_initializer="zeros")], "gives the same for every row"),
         (
-            [layers.Dense(16, "tanh", kernel_initializer=keras.initializers.RandomNormal(0, 1e-2)) for _ in range(5)],
+            lambda: [layers.Dense(16, "relu", bias_initializer=keras.initializers.Constant(-99))],
+            "are zero for every row",
+        ),
+        (lambda: [layers.Dense(16, kernel_initializer="zeros")], "gives the same for every row"),
+        (
+            lambda: [
+                layers.Dense(16, "tanh", kernel_initializer=keras.initializers.RandomNormal(0, 1e-2)) for _ in range(5)
+            ],
             "the signal dies out",
         ),
         (
-            [layers.Dense(16, kernel_initializer=keras.initializers.RandomNormal(0, 5)) for _ in range(5)],
+            lambda: [layers.Dense(16, kernel_initializer=keras.initializers.RandomNormal(0, 5)) for _ in range(5)],
             "the signal explodes",
         ),
     ],
@@ -104,7 +109,7 @@ def test_a_last_layer_of_zeros_is_not_flagged():
 )
 def test_each_fault_is_named(hidden, words):
     """At the layer that shows it."""
-    findings = judged(network(*hidden))
+    findings = judged(network(*hidden()))
     assert any(words in finding.sentence for finding in findings), findings
     assert {finding.kind for finding in findings} == {"poor initialisation"}
 
