@@ -121,7 +121,7 @@ REASONS = {
     "several_steps": step_loss.SEVERAL_STEPS,
 }
 MEASURED = ("functional", "subclassed", "eager", "mixed_float16", "embedding", "xla", "batch_normalization")
-QUICK = ("eager", "mixed_float16", "several_steps")
+QUICK = ("mixed_float16", "several_steps")
 
 
 @pytest.mark.every_backend
