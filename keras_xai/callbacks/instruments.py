@@ -1,4 +1,4 @@
-"""The table of instruments: what `Explain(instruments=…)` turns on. Each costs more than a default may, and is off by default."""
+"""The table of instruments: what `Explain(instruments=…)` turns on, and is off by default."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ class Instrument(NamedTuple):
 INSTRUMENTS: dict[str, Instrument] = {
     "critical_step": Instrument("gradients", {"critical_step": True}),
     "map_checks": Instrument("attributions", {"check": True}),
-    "training_checks": Instrument(
-        "training_checks", {"thresholds": None}
-    ),  # a callback of its own, with its default thresholds
+    # A callback of its own, with its default thresholds.
+    "training_checks": Instrument("training_checks", {"thresholds": None}),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 
 # The forms that the modules are written in; `bundle` refuses any other.
 IMPORT = re.compile(r'^import \{([^}]*)\} from "([^"]+)";$', re.MULTILINE)
@@ -36,15 +37,14 @@ def bundle(modules: Mapping[str, str], entry: str) -> str:
         entry: the name of the module that the page imports.
     """
     imported = {name: _imports(name, source) for name, source in modules.items()}
-    for name in modules:
-        _refuse_cycle(name, imported)
+    _refuse_what_cannot_be_ordered(imported)
     functions = "\n".join(f'"{name}"() {{\n{_function_body(name, source)}\n}},\n' for name, source in modules.items())
     exported = ", ".join(EXPORT.findall(modules[entry]))
     return f'{START}{functions}}};\n\nexport const {{ {exported} }} = exportsOf("{entry}");\n'
 
 
 def _function_body(name: str, source: str) -> str:
-    """The module as the body of a function that returns its exports."""
+    """Return the module as the body of a function that returns its exports."""
 
     def constants(match: re.Match[str]) -> str:
         return f"const {{{match[1].replace(' as ', ': ')}}} = {_call(name, match[2])};"
@@ -62,7 +62,7 @@ def _call(name: str, path: str) -> str:
 
 
 def _absolute(name: str, path: str) -> str:
-    """ "./dom.js" in "core/chart.js" → "core/dom.js"."""
+    """Return the name of what a module imports: "./dom.js" in "core/chart.js" is "core/dom.js"."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
 
 
@@ -70,11 +70,12 @@ def _imports(name: str, source: str) -> list[str]:
     return [_absolute(name, path) for _, path in IMPORT.findall(source)]
 
 
-def _refuse_cycle(name: str, imported: Mapping[str, list[str]], path: tuple[str, ...] = ()) -> None:
-    """Raise where a module would need its own exports before it is evaluated."""
-    if name not in imported:
-        raise ValueError(f"{path[-1]} imports {name}, which is not there")
-    if name in path:
-        raise ValueError(f"modules import each other: {' → '.join((*path, name))}")
-    for other in imported[name]:
-        _refuse_cycle(other, imported, (*path, name))
+def _refuse_what_cannot_be_ordered(imported: Mapping[str, list[str]]) -> None:
+    """Raise where a module imports one that is not there, or would need its own exports before it is evaluated."""
+    for name, others in imported.items():
+        if missing := sorted(set(others) - imported.keys()):
+            raise ValueError(f"{name} imports {missing[0]}, which is not there")
+    try:
+        TopologicalSorter(imported).prepare()
+    except CycleError as error:
+        raise ValueError(f"modules import each other: {' → '.join(error.args[1])}") from error

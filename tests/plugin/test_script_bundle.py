@@ -97,7 +97,7 @@ def test_the_modules_of_the_tab_export_what_they_did(browser):
         ('export { b } from "./b.js";\n', "a.js: `export { b }"),
         ("const name = await import(path);\n", "a.js: `await import(path"),
         ('import { c } from "./c.js";\n', "a.js imports c.js, which is not there"),
-        ('import { b } from "./b.js";\n', "modules import each other: a.js → b.js → a.js"),
+        ('import { b } from "./b.js";\n', "modules import each other: "),
     ],
 )
 def test_another_form_is_refused(source, words):
