@@ -30,7 +30,7 @@ from keras_xai.summary.reader import Log
 from keras_xai.training_checks.activation_reader import ActivationReader, ActivationReading
 from keras_xai.training_checks.classes import class_imbalance
 from keras_xai.training_checks.finding import Finding, Unjudged
-from keras_xai.training_checks.initialisation import poor_initialisation
+from keras_xai.training_checks.initialisation import poor_initialisation, without_statistics
 from keras_xai.training_checks.inputs import unscaled_input
 from keras_xai.training_checks.rules import Evidence, TrainingRules
 from keras_xai.training_checks.screen import data_screen
@@ -55,7 +55,7 @@ class TrainingChecks(RecordingCallback):
     | neglected class | 70 % of a class of the probe or more are predicted wrongly, and less than half of the others, at five updates running |
     | saturated activation | more than 90 % of a sigmoid's or tanh's outputs are within 0.01 of a bound, at three updates running |
     | dead units | more than 90 % of a ReLU layer's units are zero for every row, at three updates running |
-    | poor initialisation | before the first step: cross-entropy is more than five times that of guessing, a layer is saturated or dead, the signal dies out or explodes by 1000, or nothing of the inputs arrives at the outputs |
+    | poor initialisation | before the first step: cross-entropy is more than five times that of guessing, a layer is saturated or dead, the signal dies out or explodes by 1000, or nothing of the inputs arrives at the outputs; not judged where a batch normalisation has no statistics yet |
 
     A rule that could not be judged says why in each record (`unjudged`), and is not quiet. Flags are listed in the overview,
     the report and by `keras-xai check`, and change no exit status. How often each flags sound trainings, and finds planted
@@ -250,6 +250,11 @@ class TrainingChecks(RecordingCallback):
     def record_before_training(self) -> Iterable[Record]:
         reading = self._reading()
         if reading is None or self._reader is None:
+            return ()
+        normaliser = without_statistics(self.model)
+        if normaliser:
+            reason = f"{normaliser} normalises by batches, and has no statistics before the first step"
+            self._begun[0] = Unjudged("poor initialisation", reason)
             return ()
         evidence = self._evidence(reading)
         findings = poor_initialisation(reading, self._reader.task, evidence.classes, self._rules.thresholds)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from keras_xai.model.layers import iter_layers, layer_path
 from keras_xai.model.task import Task
 from keras_xai.training_checks.activation_reader import ActivationReading, LayerStatistics
 from keras_xai.training_checks.activations import dead_units, saturated_activations
@@ -47,6 +49,20 @@ def poor_initialisation(
             "poor initialisation", MODEL, ratio, thresholds["poor initialisation"], sentence, advice
         )
     return list(findings.values())
+
+
+def without_statistics(model: keras.Model) -> str:
+    """Return the path of the first batch normalisation whose statistics are those that it was made with; "" without one.
+
+    In inference it passes what it gets, in training it normalises: what the untrained model does in inference says nothing.
+    """
+    for layer in iter_layers(model):
+        if not isinstance(layer, keras.layers.BatchNormalization):
+            continue
+        mean, variance = map(keras.ops.convert_to_numpy, (layer.moving_mean, layer.moving_variance))
+        if not mean.any() and (variance == 1).all():
+            return layer_path(layer, model)
+    return ""
 
 
 def initial_loss(outputs: NDArray[np.float32], task: Task, classes: NDArray[np.int64]) -> tuple[float, float] | None:

@@ -45,7 +45,7 @@ def test_the_training_comes_out_bit_for_bit_the_same(tmp_path):
     run = kx.load(tmp_path)["."]
     assert [record.epoch for record in run.training_flags] == [0, 1, 2]
     unjudged = run.training_flags[-1].unjudged
-    assert set(unjudged) == {"loss not decreasing", "overfit"}
+    assert set(unjudged) == {"loss not decreasing", "overfit", "poor initialisation"}
     assert unjudged["loss not decreasing"] == "3 of the 11 updates that it takes"
     assert run.screen.source == "live rows"
 
@@ -259,3 +259,22 @@ def test_it_can_be_copied_and_trains_again(tmp_path):
     copy = pickle.loads(pickle.dumps(checks))
     fit(small_model(), copy, epochs=2)
     assert [len(run.training_flags) for run in kx.load(tmp_path).values()] == [2, 2]
+
+
+@pytest.mark.every_backend
+def test_an_untrained_batch_normalisation_is_not_judged(tmp_path):
+    """In inference it passes columns of any size, in training it scales them: no flag, and a reason; trained, it is judged."""
+    x = (np.random.default_rng(0).normal(size=(128, 3)) * 5000).astype("float32")
+    y = (x[:, 0] > 0).astype("int64")
+    hidden = [keras.layers.BatchNormalization(name="scale"), keras.layers.Dense(8, "relu")]
+    model = keras.Sequential([keras.Input((3,)), *hidden, keras.layers.Dense(1, "sigmoid")])
+    model.compile("adam", "binary_crossentropy")
+    records = []
+    for run in ("untrained", "trained"):
+        watch = kx.TrainingChecks(tmp_path / run, (x, y), on_error="raise", on_flag=lambda record: None)
+        model.fit(x, y, epochs=1, verbose=0, callbacks=[watch])
+        records.append(kx.load(tmp_path / run)["."].training_flags[-1])
+    reason = "scale normalises by batches, and has no statistics before the first step"
+    assert records[0].unjudged["poor initialisation"] == reason
+    assert "poor initialisation" not in [flag.kind for flag in records[0].flags]
+    assert records[1].unjudged.get("poor initialisation") != reason
