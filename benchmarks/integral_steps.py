@@ -121,10 +121,10 @@ def main() -> None:
                 measured = measure(model, probe)
                 figures[stop].append([measured["before"], measured["now"]])
         for stop, values in figures.items():
-            before, now = np.mean(values, 0)
-            ratios.append(now / before)
-            cells = [f"{b:.1%} → {n:.1%}" for b, n in zip(before[:3], now[:3], strict=True)]
-            print(f"| {name} | {stop} | {' | '.join(cells)} | {before[3]:.0f} → {now[3]:.0f} |", flush=True)
+            old, new = np.mean(values, 0)
+            ratios.append(new / old)
+            cells = [f"{before:.1%} → {after:.1%}" for before, after in zip(old[:3], new[:3], strict=True)]
+            print(f"| {name} | {stop} | {' | '.join(cells)} | {old[3]:.0f} → {new[3]:.0f} |", flush=True)
     error, largest, gap, passes = np.exp(np.log(ratios).mean(0))
     print(f"\nnow over before, geometric means: {error:.2f}, {largest:.2f}, {gap:.2f}, {passes:.2f}")
 
