@@ -1,6 +1,6 @@
-# make setup | check | fix | docs | bench NAME=overhead
+# make setup | check | fix | docs | bench NAME=overhead | version NEW=0.2.0 | package
 
-.PHONY: help setup check fix docs bench
+.PHONY: help setup check fix docs bench version package
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -21,3 +21,9 @@ docs:  ## run the code of the pages, of the how-tos and of the docstrings
 
 bench:  ## run one benchmark: make bench NAME=overhead
 	python -m benchmarks.$(NAME)
+
+version:  ## set the version everywhere it stands, and date the head of the changelog: make version NEW=0.2.0
+	bump-my-version bump --new-version $(NEW)
+
+package:  ## build the source distribution and the wheel, and check both
+	.ci/package dist

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,31 @@ from pathlib import Path
 
 import pytest
 
+import keras_xai
+
 ROOT = Path(__file__).parent.parent
+HEAD = re.compile(r"^## (?:Unreleased|(\d+\.\d+\.\d+) \(\d{4}-\d{2}-\d{2}\))$")
+
+
+def test_the_version_is_the_same_wherever_it_stands():
+    """In the package, in the citation, and in what the command that sets it takes for the present one."""
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    tools = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f"\nversion: {keras_xai.__version__}\n" in citation
+    assert f'\ncurrent_version = "{keras_xai.__version__}"\n' in tools
+
+
+def test_the_head_of_the_changelog_is_what_comes_next_or_this_version():
+    """Each head is "Unreleased", the first alone, or a version with its date; the newest of these is the package's."""
+    lines = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    heads = [HEAD.match(line) for line in lines if line.startswith("## ")]
+    assert None not in heads, [line for line in lines if line.startswith("## ")]
+    versions = [head[1] for head in heads if head]
+    released = versions[1:] if versions[0] is None else versions
+    assert None not in released
+    assert released == [] or released[0] == keras_xai.__version__
+    as_numbers = [[int(part) for part in version.split(".")] for version in released if version]
+    assert as_numbers == sorted(as_numbers, reverse=True)
 
 
 @pytest.mark.full
