@@ -286,21 +286,19 @@ def wsgi() -> Iterator[Callable[..., Any]]:
             handle.close()  # the data server dies with its standard input
 
 
+# TensorBoard beside TensorFlow, which it imports for seconds and 700 MB, and as it is where there is none.
+WITH_TENSORFLOW = ("-m", "tensorboard.main")
+WITHOUT_TENSORFLOW = (
+    "-c",
+    "import sys; sys.modules['tensorflow'] = None; from tensorboard.main import run_main; run_main()",
+)
+
+
 class Served:
     """A TensorBoard process over a directory."""
 
-    def __init__(self, directory: Path, loader: str) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "tensorboard.main",
-            "--logdir",
-            str(directory),
-            "--port",
-            "0",
-            "--host",
-            "127.0.0.1",
-        ]
+    def __init__(self, directory: Path, loader: str, program: tuple[str, ...]) -> None:
+        command = [sys.executable, *program, "--logdir", str(directory), "--port", "0", "--host", "127.0.0.1"]
         command += ["--load_fast", LOADERS[loader], "--reload_interval", "1"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.lines: list[str] = []
@@ -327,13 +325,14 @@ class Served:
 
 @pytest.fixture(scope="session")
 def serve() -> Iterator[Callable[..., Served]]:
-    """`serve(directory, loader)`: a running TensorBoard, one a directory and loader, stopped when the tests end."""
-    running: dict[tuple[Path, str], Served] = {}
+    """`serve(directory, loader, tensorflow=False)`: a running TensorBoard, one of each kind, stopped when the tests end."""
+    running: dict[tuple[Path, str, bool], Served] = {}
 
-    def start(directory: Path, loader: str = "python") -> Served:
-        if (directory, loader) not in running:
-            running[directory, loader] = Served(directory, loader)
-        return running[directory, loader]
+    def start(directory: Path, loader: str = "python", tensorflow: bool = False) -> Served:
+        key = (directory, loader, tensorflow)
+        if key not in running:
+            running[key] = Served(directory, loader, WITH_TENSORFLOW if tensorflow else WITHOUT_TENSORFLOW)
+        return running[key]
 
     yield start
     for server in running.values():
