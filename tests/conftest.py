@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.plugin.answers import LOADERS
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 FRAMEWORKS = ("tensorflow", "jax", "torch")  # each a marker
-LOADERS = {"python": "false", "rust": "true"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 QUIET = (
     "--no-sandbox",
@@ -255,35 +255,17 @@ def stepped_directory(told_directory: Path, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 def wsgi() -> Iterator[Callable[..., Any]]:
     """`wsgi(directory, loader)`: TensorBoard's application without a socket, with this plugin and the core's."""
-    from werkzeug.test import Client
+    from tests.helpers.tensorboard_client import TensorBoardClient
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "html5lib's sanitizer")  # TensorBoard's own copy of bleach
-        from tensorboard import program
-        from tensorboard.backend import application
-        from tensorboard.plugins.core.core_plugin import CorePluginLoader
-    from keras_xai.plugin.loader import Loader
+    clients: list[Any] = []
 
-    boards: list[Any] = []
-
-    def make(directory: Path, loader: str = "python") -> Client:
-        board = program.TensorBoard(plugins=[CorePluginLoader(), Loader()])
-        fast = LOADERS[loader] == "true"
-        reload = ["--reload_interval", "1"] if fast else ["--reload_interval", "0", "--reload_task", "blocking"]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # TensorBoard leaves its data server to the process's end
-            board.configure(argv=["", "--logdir", str(directory), "--load_fast", LOADERS[loader], *reload])
-            provider, multiplexer = board._make_data_provider()
-        boards.append(board)
-        app = application.TensorBoardWSGIApp(
-            board.flags, board.plugin_loaders, provider, board.assets_zip_provider, multiplexer
-        )
-        return Client(app)
+    def make(directory: Path, loader: str = "python") -> Any:
+        clients.append(TensorBoardClient(directory, loader))
+        return clients[-1]
 
     yield make
-    for board in boards:
-        if handle := getattr(board._ingester, "_stdin_handle", None):
-            handle.close()  # the data server dies with its standard input
+    for client in clients:
+        client.end()
 
 
 # TensorBoard beside TensorFlow, which it imports for seconds and 700 MB, and as it is where there is none.
