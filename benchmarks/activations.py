@@ -124,11 +124,10 @@ def run_of(function: str, fault: Callable[[keras.layers.Dense], None] | None, se
     for records in zip(mappings, checks, strict=True):
         kinds = [flag.kind for record in records for flag in record.flags if flag.name in (LAYER, "model")]
         flags.append(sorted({*kinds, *(flag.kind for flag in records[0].notes if flag.name == LAYER)} - {"stable"}))
-    return {
-        "histogram": planted.histograms,
-        "figures": {name: [float(getattr(feature, name)[place]) for feature in features] for name in names},
-        "flags": flags,
-    }
+    figures = {}
+    for name in names:
+        figures[name] = np.stack([getattr(feature, name) for feature in features])[:, place].tolist()
+    return {"histogram": planted.histograms, "figures": figures, "flags": flags}
 
 
 def moves(run: dict[str, Any]) -> dict[str, NDArray[np.float64]]:

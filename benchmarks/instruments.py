@@ -32,7 +32,7 @@ Callbacks = Callable[[Path], list[keras.callbacks.Callback]]
 
 
 class Instrument(NamedTuple):
-    """What an instrument is beside, and the callback that has it."""
+    """The callbacks with an instrument, and those that it is beside."""
 
     beside: str  # of `BESIDE`
     callbacks: Callbacks

@@ -144,6 +144,11 @@ def cost() -> None:
     print(f"an epoch {epoch:.2f} s, a check {check:.3f} s: every tenth epoch {share:.2%} of the epochs.")
 
 
+def marked(run: dict[str, Checked], limit: float) -> int:
+    """Return how many methods of a training a limit of noise marks."""
+    return sum(checked.moved >= limit for checked in run.values())
+
+
 def limit_lines(trainings: dict[bool, list[dict[str, Checked]]]) -> Iterable[str]:
     """Yield which share of trainings has a method that each limit of noise marks, and which share of methods it marks."""
     yield "| limit | sound trainings with a mark | their methods | by heart with a mark | their methods |"
@@ -152,9 +157,9 @@ def limit_lines(trainings: dict[bool, list[dict[str, Checked]]]) -> Iterable[str
         cells = []
         for shuffled in (False, True):
             runs = trainings[shuffled]
-            marks = [[checked.moved >= limit for checked in run.values()] for run in runs]
-            cells.append(str(Share(sum(map(any, marks)), len(runs))))
-            cells.append(str(Share(sum(map(sum, marks)), sum(map(len, marks)))))
+            marks = [marked(run, limit) for run in runs]
+            cells.append(str(Share(sum(map(bool, marks)), len(runs))))
+            cells.append(str(Share(sum(marks), sum(map(len, runs)))))
         yield f"| {limit} | {' | '.join(cells)} |"
 
 

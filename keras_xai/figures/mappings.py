@@ -402,9 +402,7 @@ def layer_scale(run: Recorded, look: Look = LIGHT) -> Figure:
     doublings = np.clip(doublings, -MAX_DOUBLINGS, MAX_DOUBLINGS)  # a layer that collapsed to a point has no logarithm
     finite = np.abs(doublings[np.isfinite(doublings)])
     high = max(float(np.quantile(finite, 0.98)) if finite.size else 0.0, 1.0)
-    factors = [
-        [f"×\u2009{short(2.0**value)}" if np.isfinite(value) else "–" for value in row] for row in doublings.tolist()
-    ]
+    factors = [_as_factors(row) for row in doublings.tolist()]
     end = short(2.0**high)
     return _layer_cells(
         run,
@@ -418,6 +416,10 @@ def layer_scale(run: Recorded, look: Look = LIGHT) -> Figure:
         colours="diverging",
         words=factors,
     )
+
+
+def _as_factors(doublings: list[float]) -> list[str]:
+    return [f"×\u2009{short(2.0**value)}" if np.isfinite(value) else "–" for value in doublings]
 
 
 def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, exact: bool = False) -> Figure:

@@ -1,4 +1,4 @@
-"""How far a step could have gone, of every optimizer and loss: against twins in NumPy, and no bit of the training changes."""
+"""The critical step of every optimizer and loss: against twins in NumPy, and no bit of the training changes."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class Weights(keras.callbacks.Callback):
     """Keeps the kernel and bias of each epoch, and those before the first."""
 
     def on_train_begin(self, logs=None):
-        self.kept = [self.model.get_weights()]
+        self.of_epochs = [self.model.get_weights()]
 
     def on_epoch_end(self, epoch, logs=None):
-        self.kept.append(self.model.get_weights())
+        self.of_epochs.append(self.model.get_weights())
 
 
 def trained(optimizer, loss, y, callbacks):
@@ -89,13 +89,13 @@ def test_it_is_where_the_loss_rises_again_and_no_bit_changes(name, loss_name, tm
     watch = kx.WeightGradients(tmp_path, samples_per_epoch="all", critical_step=True, on_error="raise", on_flag=print)
     weights = Weights()
     state = all_state(trained(optimizer, loss, y, [weights, watch]))
-    for mine, theirs in zip(state, all_state(trained(optimizer, loss, y, [])), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+    for watched, plain in zip(state, all_state(trained(optimizer, loss, y, [])), strict=True):
+        np.testing.assert_array_equal(watched, plain)
 
     records = kx.load(tmp_path)["."].critical_step
     assert len(records) == 4
     x = np.concatenate([X, np.ones((24, 1))], 1).astype(np.float64)
-    matrices = [np.concatenate([kernel, bias[None]]).astype(np.float64) for kernel, bias in weights.kept]
+    matrices = [np.concatenate([kernel, bias[None]]).astype(np.float64) for kernel, bias in weights.of_epochs]
     for record, before, after in zip(records, matrices, matrices[1:], strict=False):
         (multiple,), (start,) = record.multiples, record.losses
         step = after - before

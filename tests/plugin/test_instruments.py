@@ -1,4 +1,4 @@
-"""What the instruments say in the tab: training checks in the overview, checks of maps in the gallery."""
+"""The words of instruments in the tab: training checks in the overview, checks of maps in the gallery."""
 
 from __future__ import annotations
 
