@@ -69,7 +69,7 @@ READING = {
         "only the training moves a point.",
     ),
     "layer_stability": (
-        "Change of the representation (1 − linear CKA)",
+        "Change of the representation (1 − CKA)",
         "1 − CKA to the record before: dark still learns, pale stands still.",
     ),
     "layer_dead": (
