@@ -24,6 +24,7 @@ TUTORIALS = ROOT / "docs" / "tutorials"
 LOG = logging.getLogger("mkdocs.hooks.keras_xai")
 # Pages that lie outside of docs/, by where the site has them.
 ADDED = {"changelog.md": "CHANGELOG.md", "development/contributing.md": "CONTRIBUTING.md"}
+WIDE = ("gallery/index.md",)  # pages of pictures, which take the room of the navigation
 FENCES = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:\s]+)(#[\w-]+)?\)")
 # What a browser requests by itself; a link is followed by hand.
@@ -103,8 +104,10 @@ def _example(path: Path) -> str:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead links between files of the repository to where the site has them."""
+    """Lead links between files of the repository to where the site has them; set what is wide."""
     uri = page.file.src_uri
+    if uri in WIDE:
+        page.meta["hide"] = ["navigation", "toc"]
     origins = {site: origin for origin, site in site_pages.items()}
     origin = origins.get(uri, f"docs/{uri}")
 
