@@ -98,9 +98,11 @@ def _page(uri: str, text: str, config: MkDocsConfig) -> File:
 def _example(path: Path) -> str:
     """Return an example as a page: its docstring, and its code."""
     source = path.read_text(encoding="utf-8")
-    words = (ast.get_docstring(ast.parse(source)) or "").replace("    python", "```sh\npython")
+    module = ast.parse(source)
+    words = (ast.get_docstring(module) or "").replace("    python", "```sh\npython")
     words = re.sub(r"(^```sh\n.*)$", r"\1\n```", words, flags=re.MULTILINE)
-    return f"# {path.name}\n\n{words}\n\n```python\n{source}```\n"
+    code = "\n".join(source.splitlines()[module.body[0].end_lineno :]).strip()
+    return f"# {path.name}\n\n{words}\n\n```python\n{code}\n```\n"
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
