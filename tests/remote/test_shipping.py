@@ -19,20 +19,11 @@ from keras_xai.remote.staging import staging_directory
 from keras_xai.summary.writer import Writer
 from tests.conftest import wait_until
 from tests.remote.conftest import BUCKET, SECRET
+from tests.remote.written import written
 from tests.summary.epoch_records import epoch_of_records
 from tests.trust.trainings import At, assert_same, callback, state, trained, with_warnings
 
 ADDRESS = f"s3://{BUCKET}/run"
-
-
-def written(shipping: Shipper, run: str, epochs: range, start: int = 0, roll_bytes: int | None = None) -> None:
-    """Write and ship epochs of one record of every kind, in a run that is not ended."""
-    shipping.begin(run)
-    writer = Writer(shipping.directory / run, start, roll_bytes=roll_bytes, on_flush=shipping.ship)
-    for epoch in epochs:
-        writer.write(epoch_of_records(epoch))
-        writer.flush()
-    writer.close()
 
 
 def test_a_training_into_s3_reads_as_one_into_a_directory(s3, tmp_path):
