@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from tests.remote.written import written
 from tests.summary.epoch_records import epoch_of_records
 from tests.trust.trainings import At, assert_same, callback, state, trained, with_warnings
 
+ROOT = Path(__file__).parents[2]
 ADDRESS = f"s3://{BUCKET}/run"
 
 
@@ -182,3 +185,30 @@ def test_the_thread_ends_with_what_it_has_to_do(memory_url, tmp_path):
     wait_until(lambda: shipping._thread is None)
     assert not (tmp_path / "staging").exists()
     assert os.getpid() == shipping._process
+
+
+BROKEN_OFF = """
+from pathlib import Path
+from keras_xai.remote.address import Address
+from keras_xai.remote.staging import shipper_of
+from keras_xai.summary.writer import Writer
+from tests.summary.epoch_records import epoch_of_records
+shipping = shipper_of(Address({address!r}))
+assert shipping.check()
+shipping.begin("keras_xai")
+writer = Writer(shipping.directory / "keras_xai", on_flush=shipping.ship)
+for epoch in range(3):
+    writer.write(epoch_of_records(epoch))
+    writer.flush()
+print(shipping.directory)
+raise KeyboardInterrupt
+"""
+
+
+def test_a_training_that_was_broken_off_is_shipped_before_its_process_ends(s3):
+    """Though five seconds between two shipments have not passed; the local copy is deleted."""
+    command = [sys.executable, "-c", BROKEN_OFF.format(address=ADDRESS)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, check=False)
+    assert "KeyboardInterrupt" in ended.stderr.splitlines()[-1]
+    assert kx.load(ADDRESS)["."].epochs == [0, 1, 2]
+    assert not Path(ended.stdout.strip()).exists()
