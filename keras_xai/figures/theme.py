@@ -263,8 +263,10 @@ def drawn_points(values: ArrayLike) -> NDArray[np.int64]:
     return np.asarray(sorted(indices), np.int64)
 
 
-def _is_series(entry: Any, length: int) -> bool:
-    return isinstance(entry, (list, tuple, np.ndarray)) and len(entry) == length
+def _at_points(entry: Any, points: NDArray[np.int64], length: int) -> Any:
+    """Return the entries at some points of a series with one for each of `length`; anything else as it is."""
+    is_series = isinstance(entry, (list, tuple, np.ndarray)) and len(entry) == length
+    return [entry[k] for k in points] if is_series else entry
 
 
 def line(
@@ -283,9 +285,9 @@ def line(
     Of more than `MAX_POINTS` updates those are drawn that make up its shape, see `drawn_points`; so are texts, one for each.
     """
     if np.size(values) > MAX_POINTS:
-        points, whole = drawn_points(values), len(np.asarray(values))
+        points, length = drawn_points(values), np.size(values)
         updates, values = np.asarray(updates)[points], np.asarray(values)[points]
-        more = {key: [entry[k] for k in points] if _is_series(entry, whole) else entry for key, entry in more.items()}
+        more = {key: _at_points(entry, points, length) for key, entry in more.items()}
     if np.size(values) > 300:  # of more points than pixels only a thin line shows its shape
         width *= 0.6
     return {
