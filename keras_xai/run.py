@@ -13,6 +13,8 @@ from keras_xai.analysis.formatting import count
 from keras_xai.cards import run_card, runs_card
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.records import listed
+from keras_xai.remote.address import Address, is_address
+from keras_xai.remote.mirror import local_copy
 from keras_xai.summary.reader import Log
 from keras_xai.summary.runs import directories
 from keras_xai.summary.store import FileStore
@@ -168,19 +170,33 @@ def load(log_dir: str | os.PathLike[str]) -> Runs:
     "run1/keras_xai-2". Needs neither Keras nor TensorFlow.
 
     Args:
-        log_dir: the log_dir of some callbacks, or a directory above it.
+        log_dir: the log_dir of some callbacks, or a directory above it; also a remote one, as "s3://bucket/logs", of which a
+            local copy is made and kept: another call transmits what changed.
 
     Raises:
         InvalidInput: no such directory.
+        ConnectionError: a remote store does not answer.
 
     Example:
         >>> import tempfile
         >>> load(tempfile.mkdtemp())
         {}
     """
-    root = Path(os.path.expanduser(os.fspath(log_dir)))
+    text = os.fspath(log_dir).removeprefix("file://")
+    if is_address(text):
+        address = Address(text)
+        root = local_copy(address)
+        return Runs({name: Run(_store(address, root, path)) for name, path in directories(root)})
+    root = Path(os.path.expanduser(text))
     if not root.is_dir():
         raise InvalidInput(
             f"There is no directory {str(log_dir)!r}; give the log_dir of a callback, or a directory above it."
         )
     return Runs({name: Run(FileStore(path)) for name, path in directories(root.resolve())})
+
+
+def _store(address: Address, root: Path, path: Path) -> FileStore:
+    """Return the store of a run in the copy of a remote directory, which warnings name by its address."""
+    store = FileStore(path)
+    store.place = f"{address}/{path.relative_to(root).as_posix()}"
+    return store

@@ -235,6 +235,18 @@ def readme(page):
     assert set(page["kx"].load("logs")) == {"run1"}
 
 
+def needs_fsspec():
+    """Addresses need it, and the package does not."""
+    pytest.importorskip("fsspec")
+    return {}
+
+
+def remote(page):
+    """Three epochs in a store, and a local directory that is gone."""
+    assert page["run"].probe.size == 16
+    assert set(page["kx"].load("memory://logs")) == {"run1"}
+
+
 class Page(NamedTuple):
     """What is checked when a page's blocks have run, and the names that each block begins with."""
 
@@ -264,6 +276,7 @@ PAGES = {
     "docs/predictions": Page(predictions),
     "docs/training_checks": Page(training_checks),
     "docs/reliance_gap": Page(reliance_gap),
+    "docs/remote": Page(remote, (needs_fsspec,)),
     "docs/report": Page(the_report),
     "docs/security": Page(security, (reader.table,)),
     "docs/see_where_a_model_memorises": Page(memorises),
@@ -284,6 +297,7 @@ def in_an_empty_directory(tmp_path, monkeypatch):
     """Where the pages write; no figure opens a browser."""
     plotly = pytest.importorskip("plotly.graph_objects")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))  # of what is read from an address
     monkeypatch.setattr(plotly.Figure, "show", lambda figure: None)
 
 

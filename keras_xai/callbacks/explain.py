@@ -36,7 +36,7 @@ class Explain(Stepping):
         Explain(log_dir, probe, every=5, gradients={"include": "backbone"}, drift={"limit": 8, "every": 1})
 
     Args:
-        log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
+        log_dir: a directory or an address, as "s3://bucket/run"; the run is written to `<log_dir>/keras_xai`.
         probe: a `Probe`, or what makes one; 128 rows or more, not from the training data.
         live: training rows to re-read every epoch, at most 512, and to compare with the probe, see `ImportanceDrift`: with them a
             shortcut that was there from the first epoch is an alarm, where a labelled probe is free of it.

@@ -52,7 +52,7 @@ class ProbeAttributions(RecordingCallback):
     its predictions, and `logs` get `xai_worst_slice`, the accuracy of the worst.
 
     Args:
-        log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
+        log_dir: a directory or an address, as "s3://bucket/run"; the run is written to `<log_dir>/keras_xai`.
         probe: a `Probe`, or what makes one.
         method: a name from `METHODS`, a list of names, or a dict from names to their options:
             `{"grad_cam": {"layer": "backbone/top_conv"}}`.

@@ -80,7 +80,7 @@ class ProbeMappings(RecordingCallback):
     - `xai_dead_units`: share of units that are zero throughout, 0 to 1.
 
     Args:
-        log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
+        log_dir: a directory or an address, as "s3://bucket/run"; the run is written to `<log_dir>/keras_xai`.
         probe: a `Probe`, or what makes one; 256 rows are good, below 128 a warning says that accuracies are noisy.
         layers: paths ("backbone/top_conv"). By default at most eight, evenly spaced children of the model that change the
             representation, a nested block as one, the last feature layer always. A layer whose output cannot be made one row
