@@ -155,7 +155,7 @@ def test_several_inputs_numbers_and_no_labels(tmp_path):
     keras.utils.set_random_seed(1)
     table, tokens = keras.Input((4,), name="table"), keras.Input((6,), name="words", dtype="int32")
     embedded = layers.GlobalAveragePooling1D()(layers.Embedding(9, 5, mask_zero=True, name="embedding")(tokens))
-    joined = layers.Concatenate()([layers.Dense(5, "relu", name="dense")(table), embedded])
+    joined = layers.Concatenate()([layers.Dense(5, "relu", name="of_table")(table), embedded])
     model = keras.Model([table, tokens], layers.Dense(1)(layers.Dense(4, "relu", name="joined")(joined)))
     model.compile("adam", "mse")
     words = R.integers(1, 9, (160, 6)) * (np.arange(6) < R.integers(2, 7, (160, 1)))
@@ -166,7 +166,7 @@ def test_several_inputs_numbers_and_no_labels(tmp_path):
     record = run.concepts[-1]
     assert (record.unit, record.questions, record.rows) == ("output", ("output",), (160,))
     can_tell = record.can_tell[0]
-    assert {name for name, tells in zip(record.layers, can_tell, strict=True) if tells} >= {"dense", "joined"}
+    assert {name for name, tells in zip(record.layers, can_tell, strict=True) if tells} >= {"of_table", "joined"}
     assert not can_tell[record.layers.index("embedding")]  # the words of the examples are like all others
     np.testing.assert_array_equal(np.isfinite(record.effect[0, :, 0]), can_tell)
 
