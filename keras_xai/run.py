@@ -46,6 +46,7 @@ class Run(Log):
     | `gap`, `reliance` | what each feature says in the live rows beside the probe: over epochs, and by update |
     | `alerts`, `notes`, `stops` | alarms, sentences of the callbacks, and callbacks that ended before the training |
     | `mappings`, `samples` | features, decision and result of each epoch; the training dynamics of each sample |
+    | `concepts` | how strongly the model answers to each concept, of each epoch |
     | `slices` | accuracy, confidence, importance and readout by slice of the probe, of each epoch |
     | `training_flags`, `screen` | rules that the training breaks, or that could not be judged; the columns before training |
     | `predictions` | prediction, probability, truth and loss of each row of the probe, over updates |
@@ -82,6 +83,7 @@ class Run(Log):
           "masked" or "input"; `scale` of bars and shades, "common" or "own"; `depth`, the visible slice of volumes; `epoch`.
         - "importance_drift": `source`, "live", "clean" or "data"; `epoch`.
         - "predictions": `label`, the number of one of several labels or numbers a row; `epoch`.
+        - "concepts": `concept`, a name; `layer`, a path; `epoch`.
         - "mappings": `layer`, a path; `source`, "label", "prediction", "held_out" or "correct"; `epoch`.
 
         `epoch` shows the run as it stood at its end, by default at the last. In a run that counts in steps `step` may stand in

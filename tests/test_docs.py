@@ -88,6 +88,7 @@ def attributions(page):
 
 
 def mappings(page):
+    assert page["record"].effect.shape == (1, 1, 2)
     assert set(page["run"].samples.suspects()) <= set(range(256))
 
 

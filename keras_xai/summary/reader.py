@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.concept_records import Concepts
 from keras_xai.events import with_events
 from keras_xai.probe import Probe
 from keras_xai.provenance import Provenance
@@ -51,6 +52,7 @@ from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.codec import (
     alert,
     attribution,
+    concepts,
     epoch,
     gallery,
     gradients,
@@ -558,6 +560,15 @@ class Log:
         """Training dynamics of each probe sample (B) over those updates, a `records.Samples`; None where nothing was recorded."""
         return Samples.of(self.mappings)
 
+    @functools.cached_property
+    def concepts(self) -> list[Concepts]:
+        """One `concept_records.Concepts` a scheduled update of `ProbeMappings(concepts=…)`, with the last one's shapes.
+
+        Empty where none were given.
+        """
+        records = self._decoded(concepts.TAG, concepts.digest_of, concepts.decode)
+        return self._of_one_shape(concepts.TAG, records, lambda record: (record.names, record.layers, record.questions))
+
     # Slices of the probe.
 
     @functools.cached_property
@@ -603,6 +614,9 @@ class Log:
             names = self._constants_of(tag, lambda data: tuple(data.names))
             if names is not None:
                 constants[name] = names
+        digest = self._constants_of(concepts.TAG, concepts.digest_of)
+        if digest is not None:
+            constants["concepts"] = digest
         methods: dict[Source, str] = {"clean": "method", "live": "live method"}
         for source, name in methods.items():
             updates = self.shares(source)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from keras_xai.concept_records import Concepts
 from keras_xai.probe import Probe
 from keras_xai.provenance import Provenance
 from keras_xai.records import (
@@ -32,6 +33,7 @@ from keras_xai.records import (
 from keras_xai.summary.codec import (
     alert,
     attribution,
+    concepts,
     epoch,
     gallery,
     gradients,
@@ -68,6 +70,7 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     MapCheck: map_checks.encode,
     StoredSamples: gallery.encode_samples,
     RowInfluences: influence.encode,
+    Concepts: concepts.encode,
     Provenance: provenance.encode,
     TrainingFlags: training.encode,
     DataScreen: training.encode_screen,
