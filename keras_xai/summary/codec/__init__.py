@@ -29,6 +29,7 @@ from keras_xai.records import (
     Stop,
     StoredSamples,
 )
+from keras_xai.row_records import TrainingRows
 from keras_xai.summary.codec import (
     alert,
     attribution,
@@ -47,6 +48,7 @@ from keras_xai.summary.codec import (
     step_sizes,
     stop,
     training,
+    training_rows,
 )
 from keras_xai.summary.tensors import Value
 from keras_xai.training_records import DataScreen, TrainingFlags
@@ -71,4 +73,5 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     Provenance: provenance.encode,
     TrainingFlags: training.encode,
     DataScreen: training.encode_screen,
+    TrainingRows: training_rows.encode,
 }
