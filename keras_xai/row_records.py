@@ -37,7 +37,7 @@ Float = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, eq=False)
 class TrainingRows(AtUpdate):
-    """What the train step computed of each row (n) of its data, over the epochs so far.
+    """Figures that the train step computed of each row (n) of its data, over the epochs so far.
 
     It is the step's own forward pass: in training mode, with dropout and before its update. The epoch's own row order plays
     in: a row that comes late has a model that learned from the others. Rows are those of `x` where the callback has them, in
@@ -73,17 +73,17 @@ class TrainingRows(AtUpdate):
 
         It is the probability of the label over the first `EARLY` epochs, less its mean over the rows with this label, from
         -1 to 1 scaled to 0 to 1: a class that is learned late is no worse than another (as cleanlab adjusts probabilities,
-        Northcutt et al. 2021). Of rows with several labels it is the probability as it is. NaN for rows that were not seen,
+        Northcutt et al. 2021). Of rows with several labels it is the probability as it is. NaN for rows that were not visited,
         and for numbers.
         """
         quality = np.asarray(self.early_probability, np.float64)
         if self.task != "class":
             return quality
-        seen = np.isfinite(quality)
-        _, classes = np.unique(self.label[seen], return_inverse=True)
-        means = np.bincount(classes, quality[seen]) / np.maximum(1, np.bincount(classes))
+        visited = np.isfinite(quality)
+        _, classes = np.unique(self.label[visited], return_inverse=True)
+        means = np.bincount(classes, quality[visited]) / np.maximum(1, np.bincount(classes))
         adjusted = np.full_like(quality, np.nan)
-        adjusted[seen] = (1 + quality[seen] - means[classes]) / 2
+        adjusted[visited] = (1 + quality[visited] - means[classes]) / 2
         return adjusted
 
     def suspects(self, most: int | None = 20) -> NDArray[np.int64]:
@@ -94,8 +94,8 @@ class TrainingRows(AtUpdate):
             most: how many of them; None for all, in their order.
         """
         score = -np.asarray(self.loss, np.float64) if self.task == "value" else self.label_quality
-        seen = np.flatnonzero(np.isfinite(score))
-        return np.asarray(seen[np.argsort(score[seen], kind="stable")][:most], np.int64)
+        visited = np.flatnonzero(np.isfinite(score))
+        return np.asarray(visited[np.argsort(score[visited], kind="stable")][:most], np.int64)
 
     def find(self, x: Any, y: Any = None) -> NDArray[np.int64]:
         """Return the row of this table for each row of x (m), −1 for one that no step has seen.
@@ -115,8 +115,8 @@ class TrainingRows(AtUpdate):
             if len(label) != len(digests):
                 raise InvalidInput(f"y has {np.asarray(y).shape} entries for {len(digests)} rows: one label a row.")
             digests, keys = keyed(digests, label), keyed(keys, self.label)
-        seen = np.flatnonzero(self.visits > 0)
-        order = seen[np.argsort(keys[seen], kind="stable")]
+        visited = np.flatnonzero(self.visits > 0)
+        order = visited[np.argsort(keys[visited], kind="stable")]
         places = np.searchsorted(keys[order], digests)
         inside = places < len(order)
         rows = np.full(len(digests), -1, np.int64)
@@ -149,14 +149,14 @@ class TrainingRows(AtUpdate):
         """
         if self.task != "class":
             raise InvalidInput(f"The rows have {self.task} outputs: cleanlab's label issues are of classes.")
-        seen = np.asarray(self.visits) > 0
-        given = np.where(seen, np.nan_to_num(np.asarray(self.label, np.float64), nan=-1.0), -1).astype(np.int64)
+        visited = np.asarray(self.visits) > 0
+        label = np.where(visited, np.nan_to_num(np.asarray(self.label, np.float64), nan=-1.0), -1).astype(np.int64)
         return _frame(
             {
-                "is_label_issue": seen & (self.read_as >= 0) & (self.read_as != given),
-                "label_quality": np.where(seen, np.nan_to_num(self.label_quality, nan=0.0), 1.0),
-                "given_label": given,
-                "predicted_label": np.where(seen, self.read_as, given),
+                "is_label_issue": visited & (self.read_as >= 0) & (self.read_as != label),
+                "label_quality": np.where(visited, np.nan_to_num(self.label_quality, nan=0.0), 1.0),
+                "given_label": label,
+                "predicted_label": np.where(visited, self.read_as, label),
             }
         )
 

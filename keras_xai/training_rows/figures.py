@@ -86,15 +86,17 @@ class RowFigures:
         columns = self._columns(y, outputs, y.shape[1:])
         return ops.stack([columns[0], columns[1], loss, columns[2]], 1)
 
-    def _columns(self, y: Tensor, outputs: Tensor, rest: tuple[int | None, ...]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return label, prediction and probability (n) of labels (n, *rest) and outputs (n, K)."""
+    def _columns(
+        self, y: Tensor, outputs: Tensor, label_shape: tuple[int | None, ...]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return label, prediction and probability (n) of labels (n, *label_shape) and outputs (n, K)."""
         width = outputs.shape[1]
-        is_column = all(side == 1 for side in rest)
+        is_column = all(side == 1 for side in label_shape)
         if self._kind in ("binary", "hinge", "categorical") and width == 1 and is_column:
             return self._of_one_unit(keras.ops.reshape(y, (-1,)), outputs[:, 0])
-        if self._kind in ("categorical", "categorical hinge") and (is_column or rest == (width,)):
+        if self._kind in ("categorical", "categorical hinge") and (is_column or label_shape == (width,)):
             return self._of_classes(y, outputs, is_column)
-        if self._kind in ("binary", "hinge") and rest == (width,):
+        if self._kind in ("binary", "hinge") and label_shape == (width,):
             return self._of_labels(y, outputs)
         self.task, self.classes = "value", 0
         label = keras.ops.reshape(y, (-1,)) if is_column else keras.ops.full_like(outputs[:, 0], np.nan)

@@ -128,51 +128,57 @@ class RowTable:
 
     def end_epoch(self) -> None:
         """Make the rows of the epoch a visit of each group that was seen in it."""
-        seen = np.flatnonzero(self._epoch[:, 0])
-        probability, right, loss = (self._epoch[seen, 1:] / self._epoch[seen, :1]).T
+        visited = np.flatnonzero(self._epoch[:, 0])
+        probability, right, loss = (self._epoch[visited, 1:] / self._epoch[visited, :1]).T
         columns = self._columns
-        is_early = columns["early_visits"][seen] < EARLY
+        is_early = columns["early_visits"][visited] < EARLY
         is_right = right > 0.5
-        forgotten = (columns["visits"][seen] > 0) & (columns["last_right"][seen] > 0.5) & ~is_right
-        columns["forgetting"][seen] += forgotten
-        columns["visits"][seen] += 1
-        columns["early_visits"][seen] += is_early
-        columns["probability"][seen] += probability
-        columns["squares"][seen] += probability**2
-        columns["early"][seen] += np.where(is_early, probability, 0.0)
-        columns["correct"][seen] += right
-        columns["loss"][seen] += loss
-        columns["last_probability"][seen] = probability
-        columns["last_right"][seen] = right
-        columns["last_loss"][seen] = loss
+        forgotten = (columns["visits"][visited] > 0) & (columns["last_right"][visited] > 0.5) & ~is_right
+        columns["forgetting"][visited] += forgotten
+        columns["visits"][visited] += 1
+        columns["early_visits"][visited] += is_early
+        columns["probability"][visited] += probability
+        columns["squares"][visited] += probability**2
+        columns["early"][visited] += np.where(is_early, probability, 0.0)
+        columns["correct"][visited] += right
+        columns["loss"][visited] += loss
+        columns["last_probability"][visited] = probability
+        columns["last_right"][visited] = right
+        columns["last_loss"][visited] = loss
         self._epoch[:] = 0.0
         self.new_in_epoch = self.rows_in_epoch = 0
 
     def resume(self, past: TrainingRows) -> None:
         """Take over the figures of the run that is continued; before the first rows of this one."""
-        seen = np.flatnonzero(past.visits > 0)
-        keys = keyed(past.digest[seen], past.label[seen])
+        visited = np.flatnonzero(past.visits > 0)
+        keys = keyed(past.digest[visited], past.label[visited])
         if not self.has_numbers:
-            self._take_new(keys, past.digest[seen], np.asarray(past.label[seen], np.float64))
+            self._take_new(keys, past.digest[visited], np.asarray(past.label[visited], np.float64))
             self.new_in_epoch = 0
         places = np.minimum(np.searchsorted(self._keys, keys), max(0, len(self._keys) - 1))
         is_known = self._keys[places] == keys if len(self._keys) else np.zeros(len(keys), bool)
-        groups, seen = self._order[places[is_known]], seen[is_known]
-        columns, visits = self._columns, past.visits[seen].astype(np.float64)
+        groups, visited = self._order[places[is_known]], visited[is_known]
+        columns, visits = self._columns, past.visits[visited].astype(np.float64)
         early = np.minimum(visits, EARLY)
-        self._labels[groups], self._digests[groups] = past.label[seen], past.digest[seen]
-        mean, spread = np.asarray(past.probability[seen], np.float64), np.asarray(past.variability[seen], np.float64)
+        self._labels[groups], self._digests[groups] = past.label[visited], past.digest[visited]
+        mean, spread = (
+            np.asarray(past.probability[visited], np.float64),
+            np.asarray(past.variability[visited], np.float64),
+        )
         columns["visits"][groups], columns["early_visits"][groups] = visits, early
         columns["probability"][groups], columns["squares"][groups] = mean * visits, (spread**2 + mean**2) * visits
-        columns["early"][groups] = past.early_probability[seen] * early
-        columns["correct"][groups], columns["loss"][groups] = past.correctness[seen] * visits, past.loss[seen] * visits
+        columns["early"][groups] = past.early_probability[visited] * early
+        columns["correct"][groups], columns["loss"][groups] = (
+            past.correctness[visited] * visits,
+            past.loss[visited] * visits,
+        )
         columns["last_probability"][groups], columns["last_loss"][groups] = (
-            past.last_probability[seen],
-            past.last_loss[seen],
+            past.last_probability[visited],
+            past.last_loss[visited],
         )
         columns["last_right"][groups] = np.nan  # is not recorded: the first visit is no forgetting
-        columns["forgetting"][groups] = np.maximum(0, past.forgetting[seen])
-        self._past_votes = (groups, past.read_as[seen], early)
+        columns["forgetting"][groups] = np.maximum(0, past.forgetting[visited])
+        self._past_votes = (groups, past.read_as[visited], early)
         self.unmatched = past.unmatched
 
     def record(self, update: int, task: RowTask, missing: str = "") -> TrainingRows:

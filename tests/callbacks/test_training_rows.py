@@ -7,7 +7,6 @@ import pytest
 import keras_xai as kx
 from tests.frameworks import BACKEND
 
-pytestmark = [pytest.mark.oldest, pytest.mark.every_backend]
 R = np.random.default_rng(0)
 X = R.normal(size=(44, 6)).astype(np.float32)
 Y = R.integers(0, 3, 44)
@@ -42,13 +41,16 @@ SITUATIONS = [
 ]
 
 
+@pytest.mark.oldest
+@pytest.mark.every_backend
 @pytest.mark.parametrize("options", SITUATIONS)
 def test_training_is_the_same(tmp_path, options):
     """Weights, optimizer and seeds are those of a training without it, beside sampled gradients; all rows are in the table."""
     if BACKEND == "torch" and set(options) & {"steps_per_execution", "jit_compile"}:
         pytest.skip("Keras refuses it on torch, or rows are not had there")
-    plain, watched = model_of(**options), model_of(**options)
+    plain = model_of(**options)
     fitted(plain, tmp_path)
+    watched = model_of(**options)  # which sets the seed of the shuffling, too
     watch = [kx.WeightGradients(tmp_path), kx.TrainingRows(tmp_path, X, Y, on_error="raise")]
     run = fitted(watched, tmp_path, *watch)
     for before, after in zip(state(plain), state(watched), strict=True):
@@ -58,6 +60,8 @@ def test_training_is_the_same(tmp_path, options):
     assert not {*vars(watched)} & {"compute_loss"}
 
 
+@pytest.mark.oldest
+@pytest.mark.every_backend
 def test_figures_are_those_of_the_step(tmp_path):
     """With a learning rate of 0 and no noise the step computes what `predict` does, in whatever order rows come."""
     inputs = keras.Input((6,))
@@ -111,10 +115,12 @@ class OwnStep(keras.Model):
         return {"loss": keras.ops.zeros(())} if BACKEND != "jax" else ({"loss": keras.ops.zeros(())}, arguments[0])
 
 
+@pytest.mark.oldest
+@pytest.mark.every_backend
 def test_a_step_whose_rows_cannot_be_had(tmp_path):
     """A warning says so, the run too, and the training goes on."""
     inputs = keras.Input((6,))
-    model = OwnStep(inputs, keras.layers.Dense(3)(inputs))
+    model = OwnStep(inputs, keras.layers.Dense(1)(inputs))
     model.compile("sgd", "mse")
     with pytest.warns(UserWarning, match="TrainingRows logs no rows: the (train step|model)"):
         run = fitted(model, tmp_path, kx.TrainingRows(tmp_path), batch_size=4, epochs=2)

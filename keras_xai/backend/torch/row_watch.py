@@ -44,18 +44,18 @@ class HeardRows:
         self.seconds_built = 0.0
         self._model, self._figures = model, figures
         self._tables: list[torch.Tensor] = []
-        self._steps, self._heard = 0, 0
+        self._steps, self._loss_calls = 0, 0
         self._factors: dict[tuple[int, int, torch.device], torch.Tensor] = {}
 
     def run(self, function: TrainFunction, arguments: Sequence[Any], *, is_plain: bool) -> Any:
         """Return the result of a call; see `RowWatch`."""
         if self.reason:
             return function(*arguments)
-        self._heard = 0
+        self._loss_calls = 0
         begin = len(self._tables)
         result = with_loss_hook(self._model, self._hear, lambda: function(*arguments))
         self._steps += 1
-        if self._heard > 1:
+        if self._loss_calls > 1:
             del self._tables[begin:]
             self.reason = self.reason or SEVERAL_LOSSES
         if not self._tables and not self.reason and self._steps >= SILENT_STEPS:
@@ -63,8 +63,8 @@ class HeardRows:
         return result
 
     def _hear(self, x: Any, y: Any, y_pred: Any) -> None:
-        self._heard += 1
-        if self.reason or self._heard > 1:
+        self._loss_calls += 1
+        if self.reason or self._loss_calls > 1:
             return
         try:
             with torch.no_grad():
