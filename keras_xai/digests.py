@@ -39,7 +39,7 @@ def row_digest(x: Any) -> NDArray[np.int64]:
 
     Example:
         >>> row_digest(np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]])).tolist()
-        [-6149823405417373504, -3106842480137667136, -6149823405417373504]
+        [2653996221043189888, -2316597878078438016, 2653996221043189888]
     """
     halves: NDArray[np.int32] | None = None
     for number, leaf in enumerate(_leaves(x)):
