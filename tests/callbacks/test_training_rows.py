@@ -141,11 +141,21 @@ def test_misuse():
 
 
 def test_a_table_goes_on_with_its_run(tmp_path):
-    """A fit that continues the run continues the table."""
+    """A fit that continues the run, with the same callback, continues the table."""
     model = model_of()
-    fitted(model, tmp_path, kx.TrainingRows(tmp_path, X, Y, on_error="raise"))
     watch = kx.TrainingRows(tmp_path, X, Y, on_error="raise")
+    fitted(model, tmp_path, watch)
     rows = fitted(model, tmp_path, watch, initial_epoch=2, epochs=3).training_rows
     assert (rows.visits == 3).all()
     frame = rows.columns()
     assert set(frame) > {"label", "visits", "probability", "loss"}
+
+
+def test_of_explain(tmp_path):
+    """`Explain` adds it on demand, with its options; an unknown one is an error."""
+    probe = kx.Probe(np.tile(X, (3, 1)), np.tile(Y, 3))
+    names = [c.name for c in kx.Explain(tmp_path, probe, training_rows={"x": X, "y": Y, "epochs": 1}).callbacks]
+    assert "training_rows" in names
+    assert "training_rows" not in [c.name for c in kx.Explain(tmp_path, probe).callbacks]
+    with pytest.raises(kx.InvalidInput, match="epoch"):
+        kx.Explain(tmp_path, probe, training_rows={"epoch": 1})

@@ -225,9 +225,11 @@ class StepRecorder(ApplyRecorder):
             return with_apply_hook(hook, lambda: self._hearing_rows(lambda: self._model.train_step(data)))
         self._apply_calls = 0
         plain_step = self._traces.find(data, graph) if self._uses_graph else None
+        log = self._row_log
+        if plain_step is not None and log is not None and not log.has_noted(plain_step.graph):
+            plain_step = None  # it was traced before there was a log
         if plain_step is not None:
             _refuse_stateful_randomness(plain_step.graph)
-            log = self._row_log
             also = None if log is None else functools.partial(log.add_noted, plain_step.graph)
             result = rebuild(plain_step, data, hook, also)
             operations = len(plain_step.graph.get_operations())

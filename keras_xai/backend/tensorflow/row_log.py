@@ -63,11 +63,18 @@ class RowLog:
 
     def add_noted(self, graph: tf.Graph, built: Callable[[Any], Any]) -> None:
         """Log the rows of a step that is built again from the graph of the plain one."""
-        noted = [values for noted_graph, values in self._noted if noted_graph is graph]
-        if len(noted) != 1:
-            self.reason = self.reason or (SEVERAL_LOSSES if noted else NO_LOSS)
-            return
-        self._add(*map(built, noted[0]))
+        noted = self._noted_in(graph)
+        if len(noted) > 1:
+            self.reason = self.reason or SEVERAL_LOSSES
+        else:
+            self._add(*map(built, noted[0]))
+
+    def has_noted(self, graph: tf.Graph) -> bool:
+        """Return True where the outputs in the graph of a plain step are known."""
+        return bool(self._noted_in(graph))
+
+    def _noted_in(self, graph: tf.Graph) -> list[tuple[Any, Any, Any]]:
+        return [values for noted_graph, values in self._noted if noted_graph is graph]
 
     def _note(self, x: Any, y: Any, y_pred: Any) -> None:
         graph = current_graph()
