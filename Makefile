@@ -1,6 +1,6 @@
-# make setup | check | fix | docs | bench NAME=overhead
+# make setup | check | fix | docs | site | bench NAME=overhead | version NEW=0.2.0 | package
 
-.PHONY: help setup check fix docs bench
+.PHONY: help setup check fix docs site bench version package
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -19,5 +19,14 @@ fix:  ## lint and format what can be changed by itself
 docs:  ## run the code of the pages, of the how-tos and of the docstrings
 	python -m pytest -q tests/test_docs.py tests/test_docstrings.py tests/test_development.py
 
+site:  ## build the documentation site into build/site; wants pip install -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
 bench:  ## run one benchmark: make bench NAME=overhead
 	python -m benchmarks.$(NAME)
+
+version:  ## set the version everywhere it stands, and date the head of the changelog: make version NEW=0.2.0
+	bump-my-version bump --new-version $(NEW)
+
+package:  ## build the source distribution and the wheel, and check both
+	.ci/package dist
