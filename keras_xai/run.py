@@ -49,6 +49,7 @@ class Run(Log):
     | `concepts` | how strongly the model answers to each concept, of each epoch |
     | `slices` | accuracy, confidence, importance and readout by slice of the probe, of each epoch |
     | `training_flags`, `screen` | rules that the training breaks, or that could not be judged; the columns before training |
+    | `training_rows` | the table of all training rows that `TrainingRows` wrote last |
     | `predictions` | prediction, probability, truth and loss of each row of the probe, over updates |
     | `figure(name)` | the figure of the tab |
 

@@ -30,6 +30,7 @@ the epoch, or the training steps done where the run counts in steps, which the c
 | keras_xai/gallery/samples/<part> | STORED_SAMPLES | blobs: one JSON string, then a map for each row and input |
 | keras_xai/influence | INFLUENCE | blobs: one JSON string, then a map for each array that it names |
 | keras_xai/concepts | CONCEPTS | blobs: one JSON string, then a map for each array that it names |
+| keras_xai/training_rows | TRAINING_ROWS | blobs: one JSON string, then a map for each array: all training rows so far |
 
 After about 32 MiB of one tag a series continues under `<tag>/part-1`, `<tag>/part-2` and so on, with the constants of the
 first part: see `parts`.
@@ -62,6 +63,7 @@ from keras_xai.records import (
     Stop,
     StoredSamples,
 )
+from keras_xai.row_records import TrainingRows
 from keras_xai.summary.codec import CODECS
 from keras_xai.summary.event_files import masked_crc
 from keras_xai.summary.tag_constants import plugin_data as _data
@@ -91,6 +93,7 @@ Record = (
     | Provenance
     | TrainingFlags
     | DataScreen
+    | TrainingRows
 )
 
 

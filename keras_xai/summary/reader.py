@@ -6,6 +6,7 @@ import bisect
 import dataclasses
 import functools
 import math
+import operator
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
@@ -47,6 +48,7 @@ from keras_xai.records import (
     missing_epochs,
     steps_of,
 )
+from keras_xai.row_records import TrainingRows
 from keras_xai.summary import tag_constants
 from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.codec import (
@@ -68,6 +70,7 @@ from keras_xai.summary.codec import (
     step_sizes,
     stop,
     training,
+    training_rows,
 )
 from keras_xai.summary.codec.attribution import OutputConstants
 from keras_xai.summary.codec.inputs import Inputs, inputs_of
@@ -222,6 +225,17 @@ class Log:
         Empty where it was not asked for; `missing` says why none was measured.
         """
         return self._decoded(step_sizes.TAG, no_constants, step_sizes.decode)
+
+    @functools.cached_property
+    def training_rows(self) -> TrainingRows | None:
+        """The table of all training rows, a `row_records.TrainingRows`, as it was written last; None without one."""
+        tag = training_rows.TAG
+        steps = {step for part in self._series.get(tag, []) for step, _ in part.rows if step < self._end}
+        for last in sorted(steps, reverse=True):  # the one before, where the last is damaged
+            tables = self._decoded(tag, no_constants, training_rows.decode, functools.partial(operator.eq, last))
+            if tables:
+                return tables[-1]
+        return None
 
     @functools.cached_property
     def flags(self) -> tuple[Flag, ...]:

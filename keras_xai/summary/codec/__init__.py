@@ -30,6 +30,7 @@ from keras_xai.records import (
     Stop,
     StoredSamples,
 )
+from keras_xai.row_records import TrainingRows
 from keras_xai.summary.codec import (
     alert,
     attribution,
@@ -49,6 +50,7 @@ from keras_xai.summary.codec import (
     step_sizes,
     stop,
     training,
+    training_rows,
 )
 from keras_xai.summary.tensors import Value
 from keras_xai.training_records import DataScreen, TrainingFlags
@@ -74,4 +76,5 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     Provenance: provenance.encode,
     TrainingFlags: training.encode,
     DataScreen: training.encode_screen,
+    TrainingRows: training_rows.encode,
 }
