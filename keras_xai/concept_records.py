@@ -95,7 +95,7 @@ class ConceptUse(NamedTuple):
     @property
     def words(self) -> str:
         """The question and the effect: "for class 3, +2.9 log-odds at dense"."""
-        number = f"{self.effect:+.2g}"
+        number = f"{self.effect:+.2g}".replace("-", "−")
         if self.unit == "output":
             return f"{number} of the {self.question} at {self.layer}"
         return f"{'for' if self.sign > 0 else 'against'} {self.question}, {number} log-odds at {self.layer}"

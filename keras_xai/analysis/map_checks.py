@@ -67,7 +67,7 @@ class MapVerdict:
         if self.fails_order:
             sentences.append(f"Its order is not shown to be better than a random one; {self._order_words}.")
         if self.fails_noise:
-            sentences.append(f"It does not stay; {self._noise_words}, and {percent(MOVED_LIMIT)} is the limit.")
+            sentences.append(f"Its maps are not stable; {self._noise_words}, and {percent(MOVED_LIMIT)} is the limit.")
         return sentences
 
     @property

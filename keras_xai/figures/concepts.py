@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.analysis.concepts import Place, concept_words, concepts_until, readabilities, strongest_places
-from keras_xai.analysis.formatting import percent
+from keras_xai.analysis.formatting import count, percent
 from keras_xai.concept_records import Concepts
 from keras_xai.figures.colour import class_colours
 from keras_xai.figures.grid import grid
@@ -45,7 +45,7 @@ from keras_xai.recorded import Recorded
 
 MAX_LINES, MAX_ROWS = 8, 24
 TITLE_LINES, TITLE_LETTERS = 3, 120
-SPOKEN_LETTERS = 240  # of what is said above the chart
+SENTENCES, SENTENCE_LETTERS = 4, 300  # that are said above the chart
 NO_CONCEPTS = "ProbeMappings got no concepts="
 
 READING = {
@@ -108,7 +108,7 @@ def concept_effects(
         look,
         "concept_effects",
         data,
-        {"reading": f"{text(' '.join(concept_words(run, epoch)), SPOKEN_LETTERS)} {READING['concept_effects'][1]}"},
+        {"sentences": _sentences(concept_words(run, epoch))},
         xaxis=update_axis(look, run, run.updates),
         yaxis=axis(look, range=span, nticks=6, zeroline=True, zerolinecolor=look["line-strong"]),
         margin={"l": 44, "r": right, "t": 12, "b": 22},
@@ -120,6 +120,16 @@ def concept_effects(
     columns = ["concept", "layer", "question", f"effect in {unit}", "error", "TCAV score", "p", "readability"]
     table = tabulated(panel, columns, lambda: _rows(last), exact=exact)
     return named_axes(look, table, y=unit, x_column=run.unit)
+
+
+def _sentences(words: Sequence[str]) -> list[str]:
+    """Return the first sentences as they are, not as plotly text; a very long one ends with an ellipsis."""
+    sentences = [
+        words_of if len(words_of) <= SENTENCE_LETTERS else f"{words_of[: SENTENCE_LETTERS - 1]}…"
+        for words_of in words[:SENTENCES]
+    ]
+    more = len(words) - len(sentences)
+    return [*sentences, f"And {count(more, 'concept')} more."] if more > 0 else sentences
 
 
 def _name(record: Concepts, place: Place, *, is_one: bool) -> str:
@@ -149,6 +159,7 @@ def _dots(
         "x": [epochs[k] for k in at],
         "y": [float(effects[k]) for k in at],
         "marker": {"color": colour, "size": 7},
+        "cliponaxis": False,  # those of the first and the last update are whole
         "hoverinfo": "skip",
     }
 

@@ -70,7 +70,7 @@ READING = {
     ),
     "layer_stability": (
         "Change of the representation (1 − CKA)",
-        "1 − CKA to the record before: dark still learns, pale stands still.",
+        "1 − CKA to the record before: strong still learns, faint stands still.",
     ),
     "layer_dead": (
         "Dead units",

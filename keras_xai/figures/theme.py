@@ -282,9 +282,12 @@ def line(
 ) -> dict[str, Any]:
     """Return the line of a value over updates; `meta.follows` has the tab mark its value at the selected update.
 
-    Of more than `MAX_POINTS` updates those are drawn that make up its shape, see `drawn_points`; so are texts, one for each.
+    Of more than `MAX_POINTS` updates those are drawn that make up its shape, see `drawn_points`; so are texts, one for each. Then
+    `meta.thinned` is True, and the tab marks the line itself at updates between.
     """
+    meta: dict[str, Any] = {"follows": True, "name": text(name, WHOLE_NAME)}
     if np.size(values) > MAX_POINTS:
+        meta["thinned"] = True
         points, length = drawn_points(values), np.size(values)
         updates, values = np.asarray(updates)[points], np.asarray(values)[points]
         more = {key: _at_points(entry, points, length) for key, entry in more.items()}
@@ -297,7 +300,7 @@ def line(
         "x": [int(update) for update in np.asarray(updates)],
         "y": numbers(values),
         "line": {"color": colour, "width": width, "dash": dash, "shape": shape},
-        "meta": {"follows": True, "name": text(name, WHOLE_NAME)},
+        "meta": meta,
         **more,
     }
 

@@ -446,7 +446,7 @@ def figure(
     heat = heat_map(run, look, statistic=statistic)
     scale = heat["layout"].get("meta", {}).get("scale", {"low": "", "high": ""})
     panels = [
-        (f"{STATISTICS[statistic]} ({scale['low']} pale, {scale['high']} dark)", heat),
+        (f"{STATISTICS[statistic]} ({scale['low']} faint, {scale['high']} strong)", heat),
         (f"{name}: RMS, max dotted", variable_lines(run, look, variable=variable)),
         (f"{name}: log₂ |gradient| over {run.unit}s", ridge(run, look, variable=variable, epoch=epoch)),
         (f"{name}: update-to-weight ratio, guide {power(-3)}", update_ratio(run, look, variable=variable)),

@@ -38,6 +38,7 @@ from keras_xai.figures import FIGURES, PANELS
 from keras_xai.figures.colour import MAPS, RUN_DASHES, RUNS, THEMES, TOKENS, class_colours, ramp
 from keras_xai.judgement import not_finite_since, noted, part_name
 from keras_xai.plugin.framing import LEVELS, Quantized, framed, means, quantized
+from keras_xai.plugin.sent_updates import sent_updates
 from keras_xai.probe import Probe
 from keras_xai.provenance import nested
 from keras_xai.records import Alert, Attribution, Epoch, Importance
@@ -362,8 +363,12 @@ def _columns(samples: Probe) -> list[Sequence[str]]:
     return [samples.feature_map.names_of(k) if len(shape) == 1 else () for k, shape in enumerate(samples.shapes)]
 
 
-def outputs(run: Run, method: str, *, before: bool = False, chosen_at: int | None = None) -> bytes:
+def outputs(
+    run: Run, method: str, *, before: bool = False, chosen_at: int | None = None, at: int | None = None
+) -> bytes:
     """Return the model's outputs for the gallery over updates, those of the untrained model alone, or of chosen rows.
+
+    Of a very long run not all updates are sent, see `sent_updates`; the header's `thinned` says so.
 
     Arrays (E, B): `target`; `prediction`, the predicted class, NaN without one; `shown`, the number in a sample's title;
     `explained`, the explained value; `trajectory`, the value drawn over epochs; `score` and the `baseline` it is compared with;
@@ -376,6 +381,7 @@ def outputs(run: Run, method: str, *, before: bool = False, chosen_at: int | Non
         before: of the untrained model alone.
         chosen_at: the update whose chosen rows are wanted, in the place of the fixed gallery. Their numbers and labels stand
             in the header under `rows` and `labels`.
+        at: the only update that is wanted.
     """
     table = run.outputs_before(method) if before else run.outputs(method)
     samples = run.probe
@@ -386,7 +392,7 @@ def outputs(run: Run, method: str, *, before: bool = False, chosen_at: int | Non
             samples = None  # not all of them were written: what is not known of some is said of none
     if table is None:
         return framed({"epochs": []}, {})
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "target": table.target,
         "prediction": predicted(table),
         "shown": title_value(table),
@@ -405,8 +411,14 @@ def outputs(run: Run, method: str, *, before: bool = False, chosen_at: int | Non
         arrays["r2"] = table.r2
     if table.outputs.size:
         arrays["outputs"] = probabilities(table)
+    if at is None:
+        is_read = np.asarray(np.isfinite(table.score).any(1))
+        sent = sent_updates(table.updates, arrays["trajectory"], is_read, importances.alarm_epochs(run))
+    else:
+        sent = np.flatnonzero(table.updates == at)
     header: dict[str, Any] = {
-        "epochs": table.updates,
+        "epochs": table.updates[sent],
+        "thinned": at is None and len(sent) < len(table.updates),
         "task": table.task,
         "percent": is_percent(table),
         "classes": has_classes(table),
@@ -415,7 +427,7 @@ def outputs(run: Run, method: str, *, before: bool = False, chosen_at: int | Non
     }
     if chosen_at is not None:
         header |= {"rows": rows, "labels": None if samples is None else samples.classes}
-    return framed(header, arrays)
+    return framed(header, {name: values[sent] for name, values in arrays.items()})
 
 
 def rows_chosen_at(run: Run, update: int) -> list[int]:

@@ -276,9 +276,13 @@ class Plugin(base_plugin.TBPlugin):
     @route
     def outputs(self, request: Request) -> Response:
         _, run = self._run(request)
-        before = _update(request) == BEFORE
-        chosen_at = _required_update(request) if "chosen" in request.args else None
-        return _bytes(request, payload.outputs(run, _method(request, run), before=before, chosen_at=chosen_at))
+        update = _update(request)
+        options: dict[str, Any] = {"at": update}
+        if "chosen" in request.args:
+            options = {"chosen_at": _required_update(request)}
+        elif update == BEFORE:
+            options = {"before": True}
+        return _bytes(request, payload.outputs(run, _method(request, run), **options))
 
     @route
     def notebook(self, request: Request) -> Response:
@@ -448,8 +452,15 @@ class Plugin(base_plugin.TBPlugin):
 
 
 def _row(listed: ListedRun) -> dict[str, Any]:
-    """Return the row of a run in the table of runs, with the stamp of its card; its records are read, and not kept."""
-    return {**payload.row(listed.reopen()), "stamp": listed.card["stamp"] if listed.card else ""}
+    """Return the row of a run in the table of runs, with the stamp of its card.
+
+    The records of a run that is not shown are read, and not kept.
+    """
+    is_shown = "weight_gradients" in vars(listed.run)  # its records are there, and may be very many
+    return {
+        **payload.row(listed.run if is_shown else listed.reopen()),
+        "stamp": listed.card["stamp"] if listed.card else "",
+    }
 
 
 def _film_part(maps: Any, ranks: tuple[int, ...]) -> Any:

@@ -36,7 +36,7 @@ def test_an_order_within_two_standard_errors_of_chance_fails():
 
 def test_maps_that_move_by_a_quarter_of_their_size_fail():
     """From a median of 0.25 on."""
-    assert verdict_of([0.5, 0.6], [0.25, 0.25]).faults[0].startswith("It does not stay")
+    assert verdict_of([0.5, 0.6], [0.25, 0.25]).faults[0].startswith("Its maps are not stable")
     assert not verdict_of([0.5, 0.6], [0.24, 0.24]).fails
 
 

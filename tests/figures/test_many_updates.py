@@ -24,6 +24,7 @@ def test_a_line_of_very_many_updates_keeps_its_ends_its_peaks_and_its_gaps():
     assert [x for x, y in zip(trace["x"], trace["y"], strict=True) if y is None] == [77_777]
     assert trace["text"] == [str(x) for x in trace["x"]]
     assert trace["hovertemplate"] == "%{text}"
+    assert trace["meta"]["thinned"] is True
 
 
 @settings(max_examples=20, deadline=None)
@@ -39,7 +40,9 @@ def test_points_are_sorted_and_hold_the_extremes(count, seed):
 
 def test_a_line_of_few_updates_is_drawn_whole():
     """Up to the limit every point."""
-    assert line("loss", range(MAX_POINTS), np.zeros(MAX_POINTS), "black")["x"] == list(range(MAX_POINTS))
+    trace = line("loss", range(MAX_POINTS), np.zeros(MAX_POINTS), "black")
+    assert trace["x"] == list(range(MAX_POINTS))
+    assert "thinned" not in trace["meta"]
 
 
 def test_a_heat_map_of_very_many_updates_keeps_its_ends_and_those_of_alarms():

@@ -73,7 +73,7 @@ def test_the_gallery_says_whether_its_maps_passed(tab):
     words = tab.frame.locator(".note", has_text="on this model")
     words.wait_for()
     assert "alarm" in words.get_attribute("class").split()
-    assert words.inner_text().startswith("Fails on this model (epoch 1). It does not stay;")
+    assert words.inner_text().startswith("Fails on this model (epoch 1). Its maps are not stable;")
     assert "moves its maps by 40\xa0% of their size" in words.inner_text()
     tab.key("ArrowLeft")
     passed = tab.frame.locator(".note", has_text="Passes its checks (epoch 0)")

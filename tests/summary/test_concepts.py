@@ -77,7 +77,7 @@ def test_sentences_say_what_was_measured():
     assert used == "The model uses “<b>mark</b>” since epoch 1: for class 2, +2.5 log-odds at h2."
     ended = concept_sentence(concepts_over([-1, -1, -1, 0, 0, 0]), "<b>mark</b>", "epoch")
     assert ended == (
-        "The model used “<b>mark</b>” from epoch 0, and no more from epoch 3 on: against class 2, -2.5 log-odds at h2."
+        "The model used “<b>mark</b>” from epoch 0, and no more from epoch 3 on: against class 2, −2.5 log-odds at h2."
     )
     records = [dataclasses.replace(record, step=10 * record.epoch) for record in concepts_over([0, 0])]
     quiet = concept_sentence(records, "<b>mark</b>", "step")

@@ -258,6 +258,8 @@ interface ScaleInfo {
 interface FigureMeta {
   title?: string;
   reading?: string;
+  /** what it says of this run, above the reading */
+  sentences?: string[];
   scale?: ScaleInfo;
   /** of a long run: at so many of its epochs ranks are drawn */
   anchors?: number | null;
@@ -315,6 +317,8 @@ interface Inputs extends Framed {
 /** What the model says of the gallery; the arrays are (E, B). */
 interface Outputs extends Framed {
   epochs: number[];
+  /** of a very long run not all updates are here; each can be asked for by itself */
+  thinned?: boolean;
   task: string;
   percent: boolean;
   classes: boolean;

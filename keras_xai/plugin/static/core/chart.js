@@ -5,6 +5,7 @@
 import { runColour, themeName, token } from "./colour.js";
 import { clamp, h, key, position, s } from "./dom.js";
 import { runKeys } from "../marks/run_keys.js";
+import { heightAt } from "./line_height.js";
 import { set } from "./state.js";
 import { BEFORE } from "./updates.js";
 import { Zoom } from "./zoom.js";
@@ -371,18 +372,19 @@ function columnMarks(entry, { x, y }, epoch) {
   const left = clamp(x.d2p(low), 0, x._length);
   const right = clamp(x.d2p(high), 0, x._length);
   if (left === right) return []; // it lies outside of what is zoomed into
-  const frame = s("rect", {
+  const box = {
     x: x._offset + left - 1,
     y: y._offset - 1.5,
     width: Math.max(3, right - left + 1),
     height: y._length + 3,
     rx: 1.5,
     fill: "none",
-    stroke: token("text"),
-    "stroke-width": 1.5,
-  });
+  };
+  // On cells as strong as the frame it is seen by its edge alone.
+  const edge = s("rect", { ...box, stroke: token("page"), "stroke-width": 4 });
+  const frame = s("rect", { ...box, stroke: token("text"), "stroke-width": 1.5 });
   const row = entry.drawn?.layout.meta?.rows?.indexOf(entry.chosen) ?? -1;
-  if (row < 0) return [frame];
+  if (row < 0) return [edge, frame];
   const height = Math.abs(y.l2p(1) - y.l2p(0));
   const chosen = s("rect", {
     x: 0,
@@ -393,7 +395,7 @@ function columnMarks(entry, { x, y }, epoch) {
     fill: token("accent"),
     opacity: 0.16,
   });
-  return [frame, chosen];
+  return [edge, frame, chosen];
 }
 
 /**
@@ -427,11 +429,8 @@ function lineMarks(entry, { x, y }, epoch) {
   ];
   for (const trace of tracesOf(entry)) {
     if (!trace.meta?.follows || trace.yaxis === "y2") continue;
-    const index = trace.x.indexOf?.(epoch) ?? -1;
-    const value = index < 0 ? null : trace.y[index];
-    if (value === null || value === undefined || Number.isNaN(value)) continue;
-    const py = y.d2p(value);
-    if (!Number.isFinite(py) || py < -2 || py > y._length + 2) continue;
+    const py = heightAt(trace, epoch, (value) => y.d2p(value));
+    if (py === null || py < -2 || py > y._length + 2) continue;
     marks.push(
       s("circle", {
         cx: px,

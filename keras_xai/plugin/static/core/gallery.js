@@ -122,6 +122,8 @@ function epochToShow(outputs, epochs, epoch) {
 export class GalleryReader {
   /** @type {Map<string, AttributionMaps>} the last maps of a run and method */
   #lastMaps = new Map();
+  /** @type {Map<string, Outputs>} and the last outputs of a very long run, which come update by update */
+  #lastOutputs = new Map();
   #lookAhead = 0;
 
   /**
@@ -139,9 +141,9 @@ export class GalleryReader {
     const asked = options.epoch ?? context.epoch ?? 0;
     const untrained = method.before && (asked === BEFORE || !method.epochs.length);
     const answer = untrained ? server.read("outputs", outputsBefore(name, method), STAMP_BEFORE) : course;
-    const outputs = answer?.epochs.length ? answer : null;
+    const known = answer?.epochs.length ? answer : null;
     const recorded = untrained ? BEFORE : method.epochs[position(method.epochs, asked)];
-    const [epoch, notFiniteSince] = untrained ? [BEFORE, null] : epochToShow(outputs, method.epochs, recorded);
+    const [epoch, notFiniteSince] = untrained ? [BEFORE, null] : epochToShow(known, method.epochs, recorded);
     const stored = run.probe?.stored ?? false;
     const kind = run.probe?.kind ?? "table";
     /** @type {Query} */
@@ -154,11 +156,16 @@ export class GalleryReader {
     const key = `${name}\n${method.name}`;
     if (ofEpoch) this.#lastMaps.set(key, ofEpoch);
     const maps = ofEpoch ?? (compared ? undefined : this.#lastMaps.get(key));
+    const byUpdate = !untrained && Boolean(course?.thinned);
+    const alone = byUpdate ? server.read("outputs", { run: name, method: method.name, epoch }, written) : known;
+    if (byUpdate && alone) this.#lastOutputs.set(key, alone);
+    const outputs = alone ?? (compared ? undefined : this.#lastOutputs.get(key));
+    const current = Boolean(ofEpoch && alone);
     const inputs = stored ? (server.read("inputs", { run: name }, "once") ?? null) : null;
     const complete = maps && outputs && course && (inputs || !stored);
-    const data = { run, method, epoch, notFiniteSince, parameters, written, current: Boolean(ofEpoch), moving, server };
+    const data = { run, method, epoch, notFiniteSince, parameters, written, current, moving, server };
     const gallery = complete ? new Gallery({ ...data, maps, outputs, course, inputs }) : null;
-    return { method, epoch, notFiniteSince, parameters, current: Boolean(ofEpoch), gallery };
+    return { method, epoch, notFiniteSince, parameters, current, gallery };
   }
 
   /**
@@ -209,7 +216,10 @@ export class GalleryReader {
     const count = clamp(Math.floor(BYTES_AHEAD / bytesOf(gallery.maps)), 2, 60);
     for (const i of nearestFirst.slice(0, count)) {
       if (turn !== this.#lookAhead) return;
-      await server.prefetch("attribution", { ...parameters, epoch: epochs[i] }, writtenAt(run, epochs[i]));
+      const [epoch, written] = [epochs[i], writtenAt(run, epochs[i])];
+      await server.prefetch("attribution", { ...parameters, epoch }, written);
+      const { run: name, method } = parameters;
+      if (gallery.course.thinned) await server.prefetch("outputs", { run: name, method, epoch }, written);
     }
   }
 }

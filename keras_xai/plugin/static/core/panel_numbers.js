@@ -40,7 +40,8 @@ export function ranksOverTime({ names, epochs, share }, unit) {
 }
 
 /**
- * What is followed of every sample of the gallery: the probability of its class, or its output. One row an update.
+ * What is followed of every sample of the gallery: the probability of its class, or its output. One row an update that was sent:
+ * of a very long run these are some, and `run.outputs(method)` has all.
  * @param {Outputs} outputs
  * @param {Unit} unit
  * @returns {NumberTable}

@@ -13,7 +13,7 @@ export function taughtBy({ server, name, run, epoch }, row) {
   const taught = server.read("influence", parameters, run.stamp);
   if (!taught) return server.refusal("influence", parameters) ? null : h("p", { class: "note" }, "Reading …");
   const sum = taught.checkpoints > 1 ? `, a sum over ${taught.checkpoints} updates to ${named(run, epoch)}` : "";
-  const note = `The live rows that taught the model most of this sample, in layer ${taught.layer}${sum}.`;
+  const note = `The live rows that taught the model most of this sample, in the layer “${taught.layer}”${sum}.`;
   return h(
     "div",
     { class: "taught" },

@@ -6,7 +6,7 @@ import { h, panel } from "../core/dom.js";
 const CHART_HEIGHT = 236;
 
 /**
- * A figure of the server's `PANELS`, under the title, the reading and the scale of its `layout.meta`.
+ * A figure of the server's `PANELS`, under the title, the sentences, the reading and the scale of its `layout.meta`.
  * @typedef {object} FigurePanel
  * @property {string} name
  * @property {string} span "c4", "c5", "c7" or "c12": so many of the twelve columns
@@ -25,11 +25,22 @@ export function figurePanel(context, { name, span, still = false, ofEpoch = fals
   const parameters = ofEpoch ? { epoch: context.epoch, ...more } : more;
   const figure = figureBehind(context, name, parameters, false);
   if (figure && !figure.data.length) return [];
-  const { title = "…", reading, scale } = figure?.layout.meta ?? {};
+  const { title = "…", reading, sentences = [], scale } = figure?.layout.meta ?? {};
   const height = CHART_HEIGHT + context.spare;
   const options = { parameters, overlays: false, still, height, label: figure ? title : name };
   const note = h("p", { class: "note reading" }, reading);
+  const findings = sentences.length
+    ? [
+        h(
+          "ul",
+          { class: "findings" },
+          sentences.map((words) => h("li", {}, words)),
+        ),
+      ]
+    : [];
   const scaleLegend = scale && legend(scale.map, scale.low, scale.high);
   const help = context.vocabulary.help[name] ? name : undefined;
-  return [panel(span, title, { help, file: name, note: scaleLegend }, note, chart(context, name, options))];
+  return [
+    panel(span, title, { help, file: name, note: scaleLegend }, ...findings, note, chart(context, name, options)),
+  ];
 }
