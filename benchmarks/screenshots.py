@@ -2,12 +2,14 @@
 
     python -m benchmarks.screenshots [--logs LOGDIR] [--out artifacts] [--run NAME] [--epoch N]
                                      [--scene S] [--theme T] [--width W]
+    python -m benchmarks.screenshots --gallery [--logs LOGDIR]
 
 Without `--logs` small models of every kind are trained first, a few minutes. TensorBoard serves the directory, the system's
 Chromium (or the one that CHROME_BIN names) looks at it. One PNG a scene, theme and width, `image-overview_light_1280.png`, and a
 contact sheet of all views of a kind, `sheet_image_light_1280.png`. A scene is a kind and a view of it, or one of what else there
 is to see; `--scene image` takes all views of a kind. The views are those that the page has. With `--logs` the kind is "run": the
-run that the page opens with, or `--run`. Exits 1 where the page complained or asked another host for something.
+run that the page opens with, or `--run`. `--gallery` writes the pictures of docs/gallery and docs/start.md instead. Exits 1 where
+the page complained or asked another host for something.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import _gallery
 from benchmarks._browser import OPTIONS, TOUR_SEEN, browser_path, served
 from benchmarks._runs_of_each_kind import fit_all
 
@@ -119,14 +122,18 @@ class Camera:
         self.frame.locator(f"#tab-{view}").evaluate("(tab) => tab.click()")
         self.frame.locator("main").evaluate("(main) => { main.scrollTop = 0; }")
 
-    def take(self, scene: str, width: int) -> Path:
-        """Write what stands at a width, once it stands."""
+    def picture(self, width: int) -> bytes:
+        """A PNG of what stands at a width, once it stands."""
         self.page.set_viewport_size({"width": width, "height": HEIGHTS[width]})
         self.page.wait_for_timeout(100)
         self.frame.wait_for_function(DRAWN, timeout=LONGEST_WAIT)
         self.page.wait_for_timeout(SETTLED)
+        return bytes(self.page.screenshot())
+
+    def take(self, scene: str, width: int) -> Path:
+        """Write what stands at a width."""
         path = self.out / f"{scene}_{self.theme}_{width}.png"
-        self.page.screenshot(path=path)
+        path.write_bytes(self.picture(width))
         print(path, flush=True)
         return path
 
@@ -151,6 +158,17 @@ def take_all(camera: Camera, kinds: Mapping[str, State], more: Mapping[str, Stat
         camera.open(state)
         for width in widths:
             yield camera.take(scene, width)
+
+
+def take_gallery(camera: Camera, browser: Any) -> Iterator[Path]:
+    """Write the pictures of the gallery that are in the camera's theme."""
+    for name, shot in _gallery.SHOTS.items():
+        if shot.theme == camera.theme:
+            camera.page.set_viewport_size({"width": _gallery.WIDTH, "height": HEIGHTS[_gallery.WIDTH]})
+            camera.open(shot.state)
+            path = _gallery.FOLDER / f"{name}.webp"
+            _gallery.write_webp(browser, camera.picture(_gallery.WIDTH), path)
+            yield path
 
 
 def is_wanted(scene: str, options: Any, *, prefix: bool = False) -> bool:
@@ -197,7 +215,8 @@ def photograph(url: str, browser: Any, directory: Path, options: argparse.Namesp
     state = {key: value for key, value in selection.items() if value is not None}
     kinds = {"run": state} if options.logs else {kind: {**of_kind, **state} for kind, of_kind in KINDS.items()}
     paths: list[Path] = []
-    for theme in options.theme or THEMES:
+    themes = THEMES if options.gallery or not options.theme else options.theme
+    for theme in themes:
         context = browser.new_context()
         page = context.new_page()
         page.add_init_script(TOUR_SEEN)
@@ -205,8 +224,14 @@ def photograph(url: str, browser: Any, directory: Path, options: argparse.Namesp
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: complaints.extend(foreign(request.url, url)))
         camera = Camera(page, url, directory, theme, options.out)
-        paths += take_all(camera, kinds, {} if options.logs else MORE, options)
+        if options.gallery:
+            paths += take_gallery(camera, browser)
+        else:
+            paths += take_all(camera, kinds, {} if options.logs else MORE, options)
         context.close()
+    if options.gallery:
+        _gallery.write_start_picture(browser)
+        return complaints
     for name, pictures in sheets_of(paths).items():
         write_sheet(browser, pictures, options.out / f"{name}.png")
     if not paths:
@@ -225,6 +250,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("artifacts"))
     parser.add_argument("--run", help="the run in focus; default: one with an alert")
     parser.add_argument("--epoch", type=int, help="where the slider stands; default: the last epoch")
+    parser.add_argument("--gallery", action="store_true", help="write the pictures of the documentation instead")
     parser.add_argument("--scene", action="append", help="only this one, or this kind; may be repeated")
     parser.add_argument("--theme", choices=THEMES, action="append", help="only this one")
     parser.add_argument("--width", choices=WIDTHS, type=int, action="append", help="only this one; may be repeated")

@@ -1,6 +1,6 @@
 """Measure how often each rule of `TrainingChecks` flags sound trainings, and finds planted faults; and what it costs.
 
-    python -m benchmarks.training_checks [--seeds 10] [--runs runs] [--cost] [--out docs/training_checks.md]
+    python -m benchmarks.training_checks [--seeds 10] [--planted-seeds 10] [--runs runs] [--cost] [--out docs/training_checks.md]
 
 Every run leaves a file under --runs: a benchmark that was cut goes on where it was. Each goes through `model.fit` with the real
 callback and the default thresholds. Sound trainings are on data that ship with scikit-learn, scaled; each fault is planted in one
@@ -334,6 +334,7 @@ def _timed(hook: Callable[..., None], seconds: list[float]) -> Callable[..., Non
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--planted-seeds", type=int, help="of planted faults, where they are others")
     parser.add_argument("--runs", type=Path, default=Path(tempfile.gettempdir()) / "keras_xai_training_checks")
     parser.add_argument("--cost", action="store_true", help="measure the cost alone")
     parser.add_argument("--out", type=Path, help="page whose measured part is replaced")
@@ -341,9 +342,11 @@ def main() -> None:
     if options.cost:
         cost_lines()
         return
-    lines = [f"`python -m benchmarks.training_checks --seeds {options.seeds}`, 95 % Wilson intervals in brackets.", ""]
+    planted = options.seeds if options.planted_seeds is None else options.planted_seeds
+    command = f"python -m benchmarks.training_checks --seeds {options.seeds} --planted-seeds {planted}"
+    lines = [f"`{command}`, 95 % Wilson intervals in brackets.", ""]
     options.runs.mkdir(parents=True, exist_ok=True)
-    lines += [*sound_table(options.seeds, options.runs), "", *planted_table(options.seeds, options.runs)]
+    lines += [*sound_table(options.seeds, options.runs), "", *planted_table(planted, options.runs)]
     print("\n".join(lines))
     if options.out is not None:
         text = options.out.read_text(encoding="utf-8")

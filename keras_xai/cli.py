@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 FAILED = 2  # exit status: no verdict, wrong usage, nothing to read
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status."""
+def command_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line: docs/command_line.md says the same."""
     parser = argparse.ArgumentParser(prog="keras-xai", description="What a Keras model learns from, while it trains.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     demo = commands.add_parser("demo", help="train a real model with a planted shortcut, and see it caught")
@@ -40,7 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check.add_argument("log_dir", help="a log directory, or one above several")
     check.add_argument("--max-alerts", type=int, default=0, metavar="N", help="alerts a run may have (default: 0)")
     check.add_argument("--json", action="store_true", help="print one JSON object instead of words")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    options = command_parser().parse_args(arguments)
     commands_of: dict[str, Callable[[], int]] = {
         "check": lambda: _check(options.log_dir, options.max_alerts, options.json),
         "report": lambda: _report(options.log_dir, options.path, not options.no_command),

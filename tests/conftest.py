@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.plugin.answers import LOADERS
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 FRAMEWORKS = ("tensorflow", "jax", "torch")  # each a marker
-LOADERS = {"python": "false", "rust": "true"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 QUIET = (
     "--no-sandbox",
@@ -255,52 +255,32 @@ def stepped_directory(told_directory: Path, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 def wsgi() -> Iterator[Callable[..., Any]]:
     """`wsgi(directory, loader)`: TensorBoard's application without a socket, with this plugin and the core's."""
-    from werkzeug.test import Client
+    from tests.helpers.tensorboard_client import TensorBoardClient
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "html5lib's sanitizer")  # TensorBoard's own copy of bleach
-        from tensorboard import program
-        from tensorboard.backend import application
-        from tensorboard.plugins.core.core_plugin import CorePluginLoader
-    from keras_xai.plugin.loader import Loader
+    clients: list[Any] = []
 
-    boards: list[Any] = []
-
-    def make(directory: Path, loader: str = "python") -> Client:
-        board = program.TensorBoard(plugins=[CorePluginLoader(), Loader()])
-        fast = LOADERS[loader] == "true"
-        reload = ["--reload_interval", "1"] if fast else ["--reload_interval", "0", "--reload_task", "blocking"]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # TensorBoard leaves its data server to the process's end
-            board.configure(argv=["", "--logdir", str(directory), "--load_fast", LOADERS[loader], *reload])
-            provider, multiplexer = board._make_data_provider()
-        boards.append(board)
-        app = application.TensorBoardWSGIApp(
-            board.flags, board.plugin_loaders, provider, board.assets_zip_provider, multiplexer
-        )
-        return Client(app)
+    def make(directory: Path, loader: str = "python") -> Any:
+        clients.append(TensorBoardClient(directory, loader))
+        return clients[-1]
 
     yield make
-    for board in boards:
-        if handle := getattr(board._ingester, "_stdin_handle", None):
-            handle.close()  # the data server dies with its standard input
+    for client in clients:
+        client.end()
+
+
+# TensorBoard beside TensorFlow, which it imports for seconds and 700 MB, and as it is where there is none.
+WITH_TENSORFLOW = ("-m", "tensorboard.main")
+WITHOUT_TENSORFLOW = (
+    "-c",
+    "import sys; sys.modules['tensorflow'] = None; from tensorboard.main import run_main; run_main()",
+)
 
 
 class Served:
     """A TensorBoard process over a directory."""
 
-    def __init__(self, directory: Path, loader: str) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "tensorboard.main",
-            "--logdir",
-            str(directory),
-            "--port",
-            "0",
-            "--host",
-            "127.0.0.1",
-        ]
+    def __init__(self, directory: Path, loader: str, program: tuple[str, ...]) -> None:
+        command = [sys.executable, *program, "--logdir", str(directory), "--port", "0", "--host", "127.0.0.1"]
         command += ["--load_fast", LOADERS[loader], "--reload_interval", "1"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.lines: list[str] = []
@@ -327,13 +307,14 @@ class Served:
 
 @pytest.fixture(scope="session")
 def serve() -> Iterator[Callable[..., Served]]:
-    """`serve(directory, loader)`: a running TensorBoard, one a directory and loader, stopped when the tests end."""
-    running: dict[tuple[Path, str], Served] = {}
+    """`serve(directory, loader, tensorflow=False)`: a running TensorBoard, one of each kind, stopped when the tests end."""
+    running: dict[tuple[Path, str, bool], Served] = {}
 
-    def start(directory: Path, loader: str = "python") -> Served:
-        if (directory, loader) not in running:
-            running[directory, loader] = Served(directory, loader)
-        return running[directory, loader]
+    def start(directory: Path, loader: str = "python", tensorflow: bool = False) -> Served:
+        key = (directory, loader, tensorflow)
+        if key not in running:
+            running[key] = Served(directory, loader, WITH_TENSORFLOW if tensorflow else WITHOUT_TENSORFLOW)
+        return running[key]
 
     yield start
     for server in running.values():

@@ -140,6 +140,35 @@ def training_checks(page):
     assert [copies.names for copies in page["run"].screen.copies] == [("fahrenheit", "celsius")]
 
 
+def start(page):
+    """Of the table and the text, the alarm and the accuracies that the page prints; of the pictures, the digits."""
+    first = page["kx"].load("logs/table")["."].alerts[0]
+    assert (first.epoch, first.verdict, first.features[0].name) == (2, "training-only shortcut", "ward")
+    text = page["kx"].load("logs/text")["."]
+    assert (text.alerts[0].epoch, text.alerts[0].features[0].name) == (2, "sponsored")
+    assert page["model"].evaluate(page["x"][:600], page["y"][:600], verbose=0)[1] > 0.9
+    assert page["model"].evaluate(page["x"][600:], page["y"][600:], verbose=0)[1] < 0.6
+    assert page["a"].values.shape == (6, 8, 8, 1)
+    assert Path("text.html").exists()
+
+
+def alarm_decides(page):
+    """The alerts in their order, one event; and the drift score, which the page computes again."""
+    alerts = [(alert.epoch, alert.source, alert.features[0].name) for alert in page["run"].alerts]
+    assert alerts == [(12, "data", "refund"), (13, "live", "refund"), (14, "gap", "refund")]
+    assert {alert.event for alert in page["run"].alerts} == {12}
+    page["np"].testing.assert_allclose(page["by_hand"], page["recorded"], rtol=1e-3)
+    assert page["gap"].z[13, page["refund"]] > page["gap"].limit > page["gap"].z[11, page["refund"]]
+
+
+def methods(page):
+    """The closed form on a linear model."""
+    assert page["slope"].tolist() == [[2, -1, 0]]
+    assert page["here"].tolist() == [[2, -3, 0]]
+    for values in page["contributions"].values():
+        page["np"].testing.assert_allclose(values, [[0, -2, 0]], atol=1e-5)
+
+
 def volumes(page):
     (alert,) = page["run"].alerts
     assert [move.name for move in alert.features] == ["depth 6 row 1 column 1"]
@@ -227,6 +256,8 @@ PAGES = {
     "docs/custom_loops": Page(custom_loops),
     "docs/find_wrong_labels": Page(wrong_labels),
     "docs/fine_tunes": Page(fine_tunes),
+    "docs/how_the_alarm_decides": Page(alarm_decides),
+    "docs/methods": Page(methods),
     "docs/mappings": Page(mappings, (reader.table,)),
     "docs/plots": Page(plots, (reader.table,)),
     "docs/predictions": Page(predictions),
@@ -237,6 +268,7 @@ PAGES = {
     "docs/see_where_a_model_memorises": Page(memorises),
     "docs/outputs": Page(dense_outputs),
     "docs/slices": Page(slices),
+    "docs/start": Page(start),
     "docs/stop_when_the_model_cheats": Page(cheating),
     "docs/volumes": Page(volumes),
     "docs/weight_gradients": Page(weight_gradients, (reader.table,)),

@@ -1,6 +1,8 @@
 """The examples do what they tell."""
 
 import importlib.util
+import re
+import runpy
 from pathlib import Path
 
 import keras
@@ -129,3 +131,24 @@ def test_a_box_is_explained_by_the_shape_in_it(tmp_path):
     model, run = story.train(tmp_path)
     assert min(story.share_on_shape(model, shape) for shape in (story.SQUARE, story.CROSS)) > 0.75
     assert str(run.probe.output).startswith("detection(")
+
+
+@pytest.mark.filterwarnings("ignore:ALERT")
+def test_the_example_in_the_form_of_keras_io_does_what_its_text_says(tmp_path, monkeypatch, capsys):
+    """Its head has keras.io's fields; text and code alternate; the model that cheats is named, the mended one is better."""
+    path = EXAMPLES / "keras_io_shortcut.py"
+    head, *parts = re.findall(r'^"""\n(.*?)^"""$', path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    fields = [line.split(":")[0] for line in head.splitlines()]
+    assert fields == ["Title", "Author", "Date created", "Last modified", "Description", "Accelerator"]
+    assert len([part for part in parts if part.startswith("## ")]) == 5
+    plotly = pytest.importorskip("plotly.graph_objects")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plotly.Figure, "show", lambda figure: None)
+    names = runpy.run_path(str(path))
+    assert names["alert"].verdict == "training-only shortcut"
+    assert {move.name for move in names["alert"].features} == {f"block ({r},{c})" for r in (0, 1) for c in (0, 1)}
+    assert not kx.load("logs")["mended"].alerts
+    marked, clean = [int(words) for words in re.findall(r"clean pictures (\d+)%", capsys.readouterr().out)]
+    assert marked + 10 < clean
+    assert names["history"].history["accuracy"][-1] > 0.95
+    assert (tmp_path / "report.html").exists()

@@ -213,6 +213,14 @@ PANEL_HELP: dict[str, PanelHelp] = {
         "A row that darkens: units that never learn again, often after too high a learning rate.",
         "mappings#flags",
     ),
+    "layer_scale": PanelHelp(
+        "Size of the activations",
+        "The standard deviation of a layer's activations on the probe, over that in the run's first record.",
+        "Pale rows, which change slowly.",
+        "A row that keeps growing: activations explode, often of a single unit. One that turns blue: the layer collapses, or its "
+        "activation function is flat where it works.",
+        "mappings#what-is-recorded",
+    ),
     "layer_saturation": PanelHelp(
         "Saturated units",
         "The share of activations in a flat part of their activation function, where hardly any gradient flows.",

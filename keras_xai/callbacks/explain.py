@@ -46,7 +46,8 @@ class Explain(Stepping):
         mappings: True adds `ProbeMappings`, and so does a dict of its options.
         instruments: what is measured beside, "all" or names of `keras_xai.callbacks.instruments.INSTRUMENTS`:
             "critical_step" (how far a step could have gone), "map_checks" (whether the gallery's maps can be believed),
-            "training_checks" (adds `TrainingChecks`). The first two cost more than a hundredth of an epoch.
+            "training_checks" (adds `TrainingChecks`), "influence" (which live rows taught the model; of "all" where there are
+            labelled live rows and the last layer is a `Dense`). What each costs: docs/trust.md.
         gradients: options of `WeightGradients`, such as `include`, `samples_per_epoch`, `thresholds`.
         attributions: options of `ProbeAttributions`, such as `samples`, `gallery`, `pinned`; those of the method where it is a
             single one.
@@ -105,6 +106,10 @@ class Explain(Stepping):
         if method is None and not attribution_options and turned_on["attributions"] and instruments != "all":
             raise InvalidInput(
                 f"instruments={instruments!r} with method=None: there is no gallery to check; give a method."
+            )
+        if turned_on["drift"].get("influence") is True and drift_options.get("live", live) is None:
+            raise InvalidInput(
+                f"instruments={instruments!r} without live rows: influence is that of rows that are trained on; give live=(x, y)."
             )
         shared = {"every": every, "on_error": on_error}
         self.callbacks: list[keras.callbacks.Callback] = []

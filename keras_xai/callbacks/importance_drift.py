@@ -6,7 +6,7 @@ import dataclasses
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +104,8 @@ class ImportanceDrift(RecordingCallback):
             probe's region, for a slice the largest gap of its accuracy to the whole; each 0 to 1. A rule that is broken by two
             standard errors at two updates running is an alarm, once.
         influence: record at each update which live rows taught the model most of each row of the probe, and which set off an
-            alert, see `kx.influence`; needs labels, `live`, and a last layer that is a `Dense`.
+            alert, see `kx.influence`; needs labels, `live`, and a last layer that is a `Dense`. "auto": where there are these;
+            else a note in the run says what is missing.
         on_drift: "warn" (one line an event, as a Python warning and nowhere else), "stop" (warn, and stop the training after
             this epoch, or step), "raise" (`DriftAlarm`) or a function that gets each `records.Alert`.
         on_error: "warn" (an exception is one warning, and the callback is disabled) or "raise" (for development).
@@ -170,7 +171,7 @@ class ImportanceDrift(RecordingCallback):
         every: Every = 1,
         gap: bool = True,
         rules: Mapping[str, float] | None = None,
-        influence: bool = False,
+        influence: bool | Literal["auto"] = False,
         on_drift: Response[Alert] = "warn",
         on_error: str = "warn",
         log: str = "default",
@@ -195,11 +196,11 @@ class ImportanceDrift(RecordingCallback):
             raise InvalidInput(f"gap={gap!r}: expected True or False.")
         self.gap, self.rules = gap, {} if rules is None else rules
         self.live = None if live is None else LiveRows(live, self.probe)
-        if not isinstance(influence, bool):
-            raise InvalidInput(f"influence={influence!r}: expected True or False.")
-        if influence:
+        if not isinstance(influence, bool) and influence != "auto":
+            raise InvalidInput(f'influence={influence!r}: expected True, False or "auto".')
+        if influence is True:
             check_may_watch(self.probe)
-        if influence and live is None:
+        if influence is True and live is None:
             raise InvalidInput("influence=True is that of the live rows: give live=(x, y), of the training data.")
         self.influence = influence
 
@@ -282,9 +283,22 @@ class ImportanceDrift(RecordingCallback):
         if self._first_rows is not None:
             self._explainers["live"].prepare_rows(self._first_rows)
         self._prepare_reliance()
-        if self.influence and self._first_rows is not None:
-            self._influence = InfluenceWatch(self.model, self.probe, self._first_rows)
+        self._influence = self._influence_watch(self._first_rows) if self.influence else None
         self._first_rows = None
+
+    def _influence_watch(self, rows: Probe | None) -> InfluenceWatch | None:
+        """Return the watch of the influence of live rows; None where they could not be read, or with "auto" cannot have one."""
+        if rows is None:
+            if self.live is None:
+                self.note("The influence of training rows is not recorded: there are no live rows.")
+            return None
+        try:
+            return InfluenceWatch(self.model, self.probe, rows)
+        except InvalidInput as reason:
+            if self.influence is True:
+                raise
+            self.note(f"The influence of the live rows is not recorded: {reason}")
+            return None
 
     def _prepare_reliance(self) -> None:
         if self._reliance is None:
@@ -337,7 +351,7 @@ class ImportanceDrift(RecordingCallback):
         live_rows = 0 if self.live is None else len(self.live.numbers)
         live = self._explainers.get("live", clean)
         rows = probe.size * (passes_of(clean) + (clean.dense is not None) / 3) + live_rows * passes_of(live)
-        return rows + (evidence + self.influence / 3) * (probe.size + live_rows)
+        return rows + (evidence + (self._influence is not None) / 3) * (probe.size + live_rows)
 
     @property
     def whole_probe(self) -> Probe:
@@ -500,9 +514,13 @@ class ImportanceDrift(RecordingCallback):
                 numbers = self._live_rows.numbers
                 return [self._influence.update(update, self._read_rows, numbers, self.learning_rate, alerts)]
         except Exception as fault:
-            if self.on_error == "raise":
+            is_left_out = self.influence == "auto" and isinstance(fault, InvalidInput)
+            if self.on_error == "raise" and not is_left_out:
                 raise
             self._influence = None
+            if is_left_out:
+                self.note(f"The influence of the live rows is not recorded: {fault}")
+                return []
             self.stop_part("influence", named_fault(fault))
             self.warn(f"The influence of the live rows is measured no longer: {named_fault(fault)}")
             return []

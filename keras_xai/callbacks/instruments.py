@@ -16,14 +16,20 @@ class Instrument(NamedTuple):
     """One instrument: the options that turn it on, of one part of `Explain`."""
 
     part: Part
-    options: Mapping[str, Any]
+    options: Mapping[str, Any]  # where it is named
+    of_all: Mapping[str, Any]  # where "all" are asked for, which refuses no training
+
+
+def _always(part: Part, options: Mapping[str, Any]) -> Instrument:
+    return Instrument(part, options, options)
 
 
 INSTRUMENTS: dict[str, Instrument] = {
-    "critical_step": Instrument("gradients", {"critical_step": True}),
-    "map_checks": Instrument("attributions", {"check": True}),
+    "critical_step": _always("gradients", {"critical_step": True}),
+    "map_checks": _always("attributions", {"check": True}),
     # A callback of its own, with its default thresholds.
-    "training_checks": Instrument("training_checks", {"thresholds": None}),
+    "training_checks": _always("training_checks", {"thresholds": None}),
+    "influence": Instrument("drift", {"influence": True}, {"influence": "auto"}),
 }
 
 
@@ -40,8 +46,8 @@ def instrument_options(instruments: Instruments) -> dict[Part, dict[str, Any]]:
     for name in _names(instruments):
         if name not in INSTRUMENTS:
             raise unknown("instrument", name, INSTRUMENTS)
-        part, further = INSTRUMENTS[name]
-        options[part].update(further)
+        instrument = INSTRUMENTS[name]
+        options[instrument.part].update(instrument.of_all if instruments == "all" else instrument.options)
     return options
 
 

@@ -23,7 +23,7 @@ from keras_xai.analysis.mappings import (
 )
 from keras_xai.analysis.outputs import class_name
 from keras_xai.errors import unknown
-from keras_xai.figures.colour import class_colours
+from keras_xai.figures.colour import Map, class_colours
 from keras_xai.figures.grid import grid, wrapped
 from keras_xai.figures.heat_map import (
     cell_axis,
@@ -68,7 +68,7 @@ READING = {
         "only the training moves a point.",
     ),
     "layer_stability": (
-        "Change of the representation (1 − linear CKA)",
+        "Change of the representation (1 − CKA)",
         "1 − CKA to the record before: dark still learns, pale stands still.",
     ),
     "layer_dead": (
@@ -86,6 +86,10 @@ READING = {
     "layer_spread": (
         "Variance between samples",
         "Share of a layer's power that differs from sample to sample; 0 tells nothing apart.",
+    ),
+    "layer_scale": (
+        "Size of the activations",
+        "Standard deviation of a layer's activations over that in the first record: orange has grown, blue has shrunk.",
     ),
     "prediction_depth": (
         "Prediction depth",
@@ -133,9 +137,11 @@ QUANTITIES = {  # of heat maps of layers, in their tables
     "layer_saturation": "share of saturated activations",
     "layer_participation": "participation ratio",
     "layer_spread": "spread",
+    "layer_scale": "log2(std / first std)",
     "prediction_depth": "share of undecided samples",
     "readability": "accuracy",
 }
+MAX_DOUBLINGS = 20.0  # of the size of a layer's activations that are told apart
 CLASSES_NAMED = 12
 LEGEND_COLUMNS = 5
 COLOURINGS = ("label", "prediction", "held_out", "correct")
@@ -285,8 +291,19 @@ def layer_epoch(run: Recorded, look: Look, name: str) -> Figure:
 
 
 def _layer_cells(
-    run: Recorded, look: Look, name: str, values: Float, low: float, high: float, pale: str, dark: str
+    run: Recorded,
+    look: Look,
+    name: str,
+    values: Float,
+    low: float,
+    high: float,
+    pale: str,
+    dark: str,
+    *,
+    colours: Map = "sequential",
+    words: list[list[str]] | None = None,
 ) -> Figure:
+    """Draw a heat map of layers over updates; `words` stand for the values where the pointer is."""
     records = run.mappings
     names, epochs = layers(records), [record.update for record in records]
     left = left_margin(names)
@@ -295,11 +312,13 @@ def _layer_cells(
         values,
         low,
         high if high > low else low + 1,
+        colours=colours,
         x=epochs,
         xgap=column_gap(epochs),
         ygap=1,
         customdata=row_names(names, len(epochs)),
-        hovertemplate=f"%{{customdata}}<br>{run.unit} %{{x}}: %{{z:.3g}}<extra></extra>",
+        hovertemplate=f"%{{customdata}}<br>{run.unit} %{{x}}: %{{{'z:.3g' if words is None else 'text'}}}<extra></extra>",
+        **({} if words is None else {"text": words}),
     )
     return _panel(
         look,
@@ -314,7 +333,7 @@ def _layer_cells(
             "cells": True,
             "rows": list(names),
             "columns": {"x": run.unit, "y": "layer", "z": QUANTITIES[name]},
-            "scale": {"map": "sequential", "low": pale, "high": dark},
+            "scale": {"map": colours, "low": pale, "high": dark},
         },
     )
 
@@ -368,6 +387,38 @@ def _square(
         "margin": {"l": left, "r": 4, "t": 4, "b": 22},
         "hovermode": "closest",
     }
+
+
+def layer_scale(run: Recorded, look: Look = LIGHT) -> Figure:
+    """Draw the standard deviation of every layer's activations over that in the first record, as a logarithm; hatched without."""
+    records = run.mappings
+    if not records:
+        return _panel(look, run, "layer_scale", [])
+    size = np.stack([np.asarray(record.features.std, np.float64) for record in records], 1)
+    size = np.where(np.isfinite(size), size, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        doublings = np.log2(size / np.where(size[:, :1] > 0, size[:, :1], np.nan))
+    doublings = np.clip(doublings, -MAX_DOUBLINGS, MAX_DOUBLINGS)  # a layer that collapsed to a point has no logarithm
+    finite = np.abs(doublings[np.isfinite(doublings)])
+    high = max(float(np.quantile(finite, 0.98)) if finite.size else 0.0, 1.0)
+    factors = [_as_factors(row) for row in doublings.tolist()]
+    end = short(2.0**high)
+    return _layer_cells(
+        run,
+        look,
+        "layer_scale",
+        doublings,
+        -high,
+        high,
+        f"÷\u2009{end}",
+        f"×\u2009{end}",
+        colours="diverging",
+        words=factors,
+    )
+
+
+def _as_factors(doublings: list[float]) -> list[str]:
+    return [f"×\u2009{short(2.0**value)}" if np.isfinite(value) else "–" for value in doublings]
 
 
 def layer_likeness(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, exact: bool = False) -> Figure:
@@ -626,6 +677,7 @@ PANELS: dict[str, Callable[..., Figure]] = {
     "layer_saturation": layer_saturation,
     "layer_participation": layer_participation,
     "layer_spread": layer_spread,
+    "layer_scale": layer_scale,
     "layer_likeness": layer_likeness,
     "readability": readability,
     "prediction_depth": prediction_depth,

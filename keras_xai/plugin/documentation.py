@@ -18,6 +18,7 @@ IMAGE_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 # Installed, the pages lie in the package; in a checkout they lie beside it.
 FOLDERS = (Path(__file__).parents[1] / "docs", Path(__file__).parents[2] / "docs")
 START = "index"
+SITE_ONLY = ("gallery",)  # folders that the package does not have with it: what they show the tab shows itself
 _STYLE = """
 :root { color-scheme: %(scheme)s; }
 body { margin: 0; background: %(page)s; color: %(text)s; font: 15px/24px Roboto, "Helvetica Neue", Arial, sans-serif; }
@@ -55,7 +56,8 @@ def folder() -> Path:
 @functools.cache
 def pages() -> dict[str, Path]:
     """Return the pages by their names, which are those of the files: "drift", "development/index"."""
-    return {path.relative_to(folder()).with_suffix("").as_posix(): path for path in sorted(folder().rglob("*.md"))}
+    names = {path.relative_to(folder()).with_suffix("").as_posix(): path for path in sorted(folder().rglob("*.md"))}
+    return {name: path for name, path in names.items() if name.partition("/")[0] not in SITE_ONLY}
 
 
 @functools.cache

@@ -40,7 +40,7 @@ class InfluenceWatch:
     def __init__(self, model: keras.Model, probe: Probe, rows: Probe) -> None:
         check_may_watch(probe)
         if rows.y is None:
-            raise InvalidInput("influence=True needs the labels of the live rows.")
+            raise InvalidInput("Influence needs the labels of the live rows: give live=(x, y).")
         self._model, self._probe = model, probe
         self._x = prepare_inputs(model, probe.inputs, probe.x)
         self._y = labels_of_loss(np.asarray(probe.y), "y of the probe")
@@ -129,10 +129,12 @@ def check_may_watch(probe: Probe) -> None:
     """
     if probe.y is None:
         raise InvalidInput(
-            "influence=True measures the influence on the loss of the probe, and it has no labels: give Probe(x, y)."
+            "Influence is measured on the loss of the probe's rows, which have no labels: give Probe(x, y)."
         )
     if isinstance(probe.output, Dense) or callable(probe.output):
-        raise InvalidInput("influence=True needs a row of scores with a loss of its own for each row of the probe.")
+        raise InvalidInput(
+            "Influence needs a row of scores with a loss of its own for each row of the probe: leave output= out, or influence."
+        )
 
 
 def with_values_of(rows: Probe, probe: Probe, features: Sequence[int]) -> list[NDArray[Any]]:

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -141,6 +142,23 @@ def test_heat_maps_hold_the_recorded_figures(run):
     np.testing.assert_allclose(own, np.stack([r.decision.own_decision for r in records], 1))
     alike = unpacked(PANELS["layer_likeness"](run, epoch=2)["data"][0]["z"])
     np.testing.assert_allclose(alike, records[2].features.cka_layers)
+
+
+def test_the_size_of_activations_is_drawn_against_the_first_record(run):
+    """Doublings of the recorded standard deviation; a collapse is the end of the scale, and no record is hatched."""
+    first = run.mappings[0]
+    sizes = [[1.0, 8.0, 0.0], [2.0, 0.5, np.nan], [0.0, 1.0, 1.0]]
+    records = []
+    for epoch, size in enumerate(np.transpose(sizes)):
+        std = np.resize(size, len(first.features.layers)).astype(np.float32)
+        records.append(dataclasses.replace(first, epoch=epoch, features=dataclasses.replace(first.features, std=std)))
+    panel = PANELS["layer_scale"](SimpleNamespace(mappings=records, unit="epoch", name="run", alerts=[]))
+    cells = panel["data"][0]
+    rows = unpacked(cells["z"])[:3]
+    np.testing.assert_allclose(rows, [[0, 3, -20], [0, -2, np.nan], [np.nan] * 3])
+    assert cells["text"][0][:2] == ["×\u20091", "×\u20098"]
+    assert cells["zmin"] == -cells["zmax"]
+    assert len(panel["data"]) > 1  # the hatching
 
 
 def test_results_are_drawn_as_recorded(run):

@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 
-LOADERS = ("python", "rust")
+LOADERS = {"python": "false", "rust": "true"}  # what --load_fast says for each
 HOME = "/data/plugin/keras_xai/"
 RUN = "pictures/watermark"
 

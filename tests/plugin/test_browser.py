@@ -13,12 +13,12 @@ from tests.reliance_records import ShortcutRun
 
 @pytest.fixture(scope="module", params=["python", "rust"])
 def served(request, serve, told_directory):
-    return serve(told_directory, request.param)
+    return serve(told_directory, request.param, tensorflow=True)
 
 
 @pytest.fixture(scope="module")
 def python_served(serve, told_directory):
-    return serve(told_directory, "python")
+    return serve(told_directory, "python", tensorflow=True)
 
 
 @pytest.fixture

@@ -12,13 +12,19 @@ from tests.plugin.answers import HOME
 from tests.plugin.tab import Tab
 
 SIZE, EPOCHS = 8, 2
+RIGHT_OF_FIRST_DIGIT = """(cells) => cells.map((cell) => {
+    const range = document.createRange();
+    range.setStart(cell.firstChild, 0);
+    range.setEnd(cell.firstChild, 1);
+    return range.getBoundingClientRect().right;
+})"""
 
 
 def ranks(rows, score):
     """Two proponents of each row, and one opponent."""
     proponents, opponents = np.tile([700, 12], (rows, 1)), np.tile([3, -1], (rows, 1))
     return InfluenceRanks(
-        proponents, np.tile([score, score / 2], (rows, 1)), opponents, np.tile([-score, np.nan], (rows, 1))
+        proponents, np.tile([score, score / 8], (rows, 1)), opponents, np.tile([-score, np.nan], (rows, 1))
     )
 
 
@@ -63,7 +69,7 @@ def test_the_route_has_the_strongest_rows_up_to_an_update(wsgi, directory):
         (700, "<b>cat</b>"),
         (12, "<b>cat</b>"),
     ]
-    for epoch, scores in ((0, ["1.0", "0.5"]), (1, ["2", "1"])):
+    for epoch, scores in ((0, ["1", "0.125"]), (1, ["2", "0.25"])):
         answer = client.get(HOME + "influence", query_string={"run": "run", "row": 5, "epoch": epoch}).json
         assert (answer["layer"], answer["checkpoints"]) == ("head", epoch + 1)
         assert [row["row"] for row in answer["proponents"]] == [700, 12]
@@ -81,5 +87,8 @@ def test_they_stand_below_the_chosen_sample(browser, serve, directory):
     assert taught.locator("tr td:nth-child(1)").all_inner_texts() == ["700", "12", "3"]
     assert taught.locator("tr td:nth-child(2)").all_inner_texts() == ["<b>cat</b>", "<b>cat</b>", "dog"]
     assert "2 updates to epoch 1" in taught.inner_text()
+    assert "inputs of live rows are not stored" in taught.inner_text()
+    units = taught.locator("table").first.locator("td:nth-child(3)").evaluate_all(RIGHT_OF_FIRST_DIGIT)
+    assert units == pytest.approx([units[0], units[0]], abs=0.5)  # 2 above 0.25
     tab.page.close()
     tab.quiet()

@@ -137,7 +137,7 @@ def test_what_cannot_be_watched_is_refused_before_the_first_step(tmp_path):
         ImportanceDrift(tmp_path, labelled, influence=True)
     with pytest.raises(kx.InvalidInput, match="no labels"):
         ImportanceDrift(tmp_path, X[PROBE], live=labelled, influence=True)
-    with pytest.raises(kx.InvalidInput, match="True or False"):
+    with pytest.raises(kx.InvalidInput, match="True, False"):
         ImportanceDrift(tmp_path, labelled, live=labelled, influence="yes")
     model = keras.Sequential([keras.Input((4,)), LAYERS.Dense(1), LAYERS.BatchNormalization(name="last")])
     model.compile("sgd", "mse")

@@ -23,6 +23,8 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.backend.jax import devices
+from tests.helpers.tensorboard_client import TensorBoardClient
+from tests.plugin.answers import HOME
 
 L = keras.layers
 EPOCHS = 3
@@ -114,9 +116,28 @@ def explain(log_dir: Path, **options: Any) -> kx.Explain:
 # Scenarios.
 
 
+class Viewer(keras.callbacks.Callback):
+    """Looks at the run in TensorBoard after every epoch.
+
+    Attributes:
+        epochs: number of epochs that the tab had each time.
+    """
+
+    def __init__(self, log_dir: Path) -> None:
+        super().__init__()
+        self.log_dir, self.epochs = log_dir, []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        client = TensorBoardClient(self.log_dir)
+        runs = client.get(f"{HOME}index").json["runs"]
+        self.epochs.append(runs[0]["epochs"] if runs else 0)
+
+
 def watched(place: Place) -> None:
-    """With and without us."""
-    with_us = place.fit(explain(place.log_dir("watched"), on_error="raise", mappings=True))
+    """With and without us, and looked at while it grows."""
+    viewer = Viewer(place.log_dir("watched"))
+    with_us = place.fit(explain(place.log_dir("watched"), on_error="raise", mappings=True), viewer)
+    place.save("viewed", epochs=viewer.epochs)
     without = place.fit()
     for a, b in zip(place.state(with_us), place.state(without), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -143,6 +143,14 @@ def test_the_record_is_whole_and_the_same(one_process, several):
         assert record.features.layers == other.features.layers
 
 
+def test_the_run_is_viewed_while_it_grows(several):
+    """The tab over the chief's directory has each epoch when the next one begins; the other process has nothing to show."""
+    chief, *others = several.ranks
+    assert several.values("viewed", chief)["epochs"].tolist() == [1, 2, 3]
+    for other in others:
+        assert several.values("viewed", other)["epochs"].tolist() == [0, 0, 0]
+
+
 def test_updates_inside_an_epoch_are_made_in_step(one_process, data_processes):
     """At the same steps, also after the run was continued, whose records the chief alone has."""
     run, expected = data_processes.run("in_steps"), one_process.run("in_steps")

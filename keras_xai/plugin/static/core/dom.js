@@ -284,7 +284,8 @@ export function panel(span, title, about, ...children) {
   const name = words.help ?? heading.textContent ?? "";
   const help = words.help && panelButton(`help ${name}`, "i", `About: ${heading.textContent}`, "panel-help");
   const menu = panelButton(`menu ${name}`, "⋯", `Take out: ${heading.textContent}`, "panel-menu");
-  const header = h("header", {}, heading, help, h("span", { class: "note" }, note), menu);
+  const named = h("div", { class: "named" }, heading, help); // they wrap as one
+  const header = h("header", {}, named, h("span", { class: "note" }, note), menu);
   const section = h("section", { class: `panel ${span}` }, header, ...children);
   panelsOnPage.set(section, words);
   return section;

@@ -24,6 +24,11 @@ export function taughtBy({ server, name, run, epoch }, row) {
       side("Proponents", "pull it to its label", taught.proponents),
       side("Opponents", "pull it away: look at their labels", taught.opponents),
     ),
+    h(
+      "p",
+      { class: "note" },
+      "A row's number is its place in live=, counted from 0; inputs of live rows are not stored.",
+    ),
   );
 }
 
