@@ -70,13 +70,20 @@ def picture_path(path: Path, cell: str) -> Path:
 
 
 def keep_text(notebook: Any) -> None:
-    """Leave of the outputs what was printed, and values as text."""
+    """Leave of the outputs what was printed, in one piece, and values as text."""
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
         cell.execution_count = None
         cell.metadata.pop("execution", None)
-        cell.outputs = [_as_text(output) for output in cell.outputs if FIGURE not in output.get("data", {})]
+        outputs = [_as_text(output) for output in cell.outputs if FIGURE not in output.get("data", {})]
+        cell.outputs = []
+        for output in outputs:
+            before = cell.outputs[-1] if cell.outputs else None
+            if before is not None and output.output_type == before.output_type == "stream":
+                before.text += output.text
+            else:
+                cell.outputs.append(output)
 
 
 def _as_text(output: Any) -> Any:

@@ -99,7 +99,7 @@ def test_a_notebook_is_a_page_of_its_text_and_code():
     assert 'href="a.ipynb"' in lines[2]
     assert lines[3:] == [
         "```python\nprint(1)\n```",
-        "```text\n1\n```",
+        "``` { .text .output }\n1\n```",
         "```python\nfigure\n```",
         "![](data:image/png;base64,AA==)\n",
     ]

@@ -45,4 +45,4 @@ def _output(output: Mapping[str, Any]) -> Iterator[str]:
     if "image/png" in data:
         yield f"![](data:image/png;base64,{''.join(data['image/png']).strip()})"
     elif text:
-        yield f"```text\n{text}\n```"
+        yield f"``` {{ .text .output }}\n{text}\n```"
