@@ -70,7 +70,8 @@ def picture_path(path: Path, cell: str) -> Path:
 
 
 def keep_text(notebook: Any) -> None:
-    """Leave of the outputs what was printed, in one piece, and values as text."""
+    """Leave of the outputs what was printed, in one piece, and values as text; of the kernel its language."""
+    notebook.metadata.language_info = {"name": "python"}
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
