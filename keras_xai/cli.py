@@ -33,11 +33,11 @@ def command_parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--serve", action="store_true", help="start TensorBoard on it afterwards")
     report = commands.add_parser("report", help="write one HTML page that opens from disk")
-    report.add_argument("log_dir", help="a log directory, or one above several")
+    report.add_argument("log_dir", help="a log directory, or one above several; a path or s3://…")
     report.add_argument("path", nargs="?", default="report.html", help="of the page (default: %(default)s)")
     report.add_argument("--no-command", action="store_true", help="leave out the commands that started the trainings")
     check = commands.add_parser("check", help="for CI: 0 watched and quiet, 1 an alarm, 2 not watched")
-    check.add_argument("log_dir", help="a log directory, or one above several")
+    check.add_argument("log_dir", help="a log directory, or one above several; a path or s3://…")
     check.add_argument("--max-alerts", type=int, default=0, metavar="N", help="alerts a run may have (default: 0)")
     check.add_argument("--json", action="store_true", help="print one JSON object instead of words")
     return parser
@@ -78,6 +78,7 @@ def _report(log_dir: str, path: str, command: bool) -> int:
 
 def _check(log_dir: str, max_alerts: int, as_json: bool) -> int:
     from keras_xai.judgement import STATUS_WORDS, judge, overall
+    from keras_xai.remote.address import without_password
     from keras_xai.run import load
 
     runs = load(log_dir)
@@ -93,7 +94,7 @@ def _check(log_dir: str, max_alerts: int, as_json: bool) -> int:
         for reason in judgement.reasons:
             _print_line(f"    {reason}")
     if not judgements:
-        _print_line(f"Nothing was recorded below {log_dir}.", sys.stderr)
+        _print_line(f"Nothing was recorded below {without_password(log_dir)}.", sys.stderr)
     return status
 
 

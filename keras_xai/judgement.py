@@ -268,14 +268,10 @@ def not_finite_since(importance: Importance | None, until: float = math.inf) -> 
         importance: over updates.
         until: the number of the last update that counts.
     """
-    since: int | None = None
     if importance is None:
-        return since
-    for update, share in zip(importance.updates.tolist(), importance.share, strict=True):
-        if update > until:
-            continue
-        if np.isfinite(share).any():
-            since = None
-        elif since is None:
-            since = update
-    return since
+        return None
+    counts = importance.updates <= until
+    updates, finite = importance.updates[counts], np.asarray(np.isfinite(importance.share[counts]).any(1))
+    if not len(updates) or finite[-1]:
+        return None
+    return int(updates[np.flatnonzero(finite)[-1] + 1] if finite.any() else updates[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from keras_xai.concept_records import Concepts
 from keras_xai.probe import Probe
 from keras_xai.provenance import Provenance
 from keras_xai.records import (
@@ -83,6 +84,8 @@ class Recorded(Protocol):
     def mappings(self) -> Sequence[Mappings]: ...
     @property
     def samples(self) -> Samples | None: ...
+    @property
+    def concepts(self) -> Sequence[Concepts]: ...
     @property
     def reliance(self) -> Sequence[Reliance]: ...
     @property

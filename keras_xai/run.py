@@ -13,6 +13,8 @@ from keras_xai.analysis.formatting import count
 from keras_xai.cards import run_card, runs_card
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.records import listed
+from keras_xai.remote.address import Address, is_address
+from keras_xai.remote.mirror import local_copy
 from keras_xai.summary.reader import Log
 from keras_xai.summary.runs import directories
 from keras_xai.summary.store import FileStore
@@ -44,8 +46,10 @@ class Run(Log):
     | `gap`, `reliance` | what each feature says in the live rows beside the probe: over epochs, and by update |
     | `alerts`, `notes`, `stops` | alarms, sentences of the callbacks, and callbacks that ended before the training |
     | `mappings`, `samples` | features, decision and result of each epoch; the training dynamics of each sample |
+    | `concepts` | how strongly the model answers to each concept, of each epoch |
     | `slices` | accuracy, confidence, importance and readout by slice of the probe, of each epoch |
     | `training_flags`, `screen` | rules that the training breaks, or that could not be judged; the columns before training |
+    | `training_rows` | the table of all training rows that `TrainingRows` wrote last |
     | `predictions` | prediction, probability, truth and loss of each row of the probe, over updates |
     | `figure(name)` | the figure of the tab |
 
@@ -80,6 +84,7 @@ class Run(Log):
           "masked" or "input"; `scale` of bars and shades, "common" or "own"; `depth`, the visible slice of volumes; `epoch`.
         - "importance_drift": `source`, "live", "clean" or "data"; `epoch`.
         - "predictions": `label`, the number of one of several labels or numbers a row; `epoch`.
+        - "concepts": `concept`, a name; `layer`, a path; `epoch`.
         - "mappings": `layer`, a path; `source`, "label", "prediction", "held_out" or "correct"; `epoch`.
 
         `epoch` shows the run as it stood at its end, by default at the last. In a run that counts in steps `step` may stand in
@@ -168,19 +173,33 @@ def load(log_dir: str | os.PathLike[str]) -> Runs:
     "run1/keras_xai-2". Needs neither Keras nor TensorFlow.
 
     Args:
-        log_dir: the log_dir of some callbacks, or a directory above it.
+        log_dir: the log_dir of some callbacks, or a directory above it; also a remote one, as "s3://bucket/logs", of which a
+            local copy is made and kept: another call transmits what changed.
 
     Raises:
         InvalidInput: no such directory.
+        ConnectionError: a remote store does not answer.
 
     Example:
         >>> import tempfile
         >>> load(tempfile.mkdtemp())
         {}
     """
-    root = Path(os.path.expanduser(os.fspath(log_dir)))
+    text = os.fspath(log_dir).removeprefix("file://")
+    if is_address(text):
+        address = Address(text)
+        root = local_copy(address)
+        return Runs({name: Run(_store(address, root, path)) for name, path in directories(root)})
+    root = Path(os.path.expanduser(text))
     if not root.is_dir():
         raise InvalidInput(
             f"There is no directory {str(log_dir)!r}; give the log_dir of a callback, or a directory above it."
         )
     return Runs({name: Run(FileStore(path)) for name, path in directories(root.resolve())})
+
+
+def _store(address: Address, root: Path, path: Path) -> FileStore:
+    """Return the store of a run in the copy of a remote directory, which warnings name by its address."""
+    store = FileStore(path)
+    store.place = f"{address}/{path.relative_to(root).as_posix()}"
+    return store

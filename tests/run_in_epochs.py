@@ -10,6 +10,7 @@ class RunInEpochs(SimpleNamespace):
     methods_before = ()
     predictions = None
     mappings = ()
+    concepts = ()
     training_flags = ()
     screen = None
     notes = ()

@@ -37,7 +37,15 @@ class InSteps:
             named = {"title": run.method_title(method), "values": _halved(first)}
             self._writer.write([dataclasses.replace(first, epoch=BEFORE, **named)])
         self._writer.flush()
-        self._records = [*run.weight_gradients, *run.reliance, *run.mappings, *run.slices, *run.alerts, *run.stops]
+        self._records = [
+            *run.weight_gradients,
+            *run.reliance,
+            *run.mappings,
+            *run.concepts,
+            *run.slices,
+            *run.alerts,
+            *run.stops,
+        ]
         self._records += [record for source in ("clean", "live", "data") for record in run.shares(source)]
         self._records += run.predictions.records if run.predictions is not None else ()
         for method in run.methods:

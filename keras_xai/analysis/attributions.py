@@ -16,8 +16,7 @@ from keras_xai.analysis.outputs import (
     has_classes,
     number,
     outputs_at,
-    predicted,
-    title_value,
+    titles_of,
 )
 from keras_xai.errors import unknown
 from keras_xai.recorded import OfProbe, Recorded
@@ -107,8 +106,9 @@ def sample_title(run: Recorded, method: str, sample: int, epoch: int | None) -> 
 
 def title_at(run: OfProbe, table: Outputs, at: int, sample: int) -> str:
     """Return the same at the index of an update in a table of outputs."""
-    true, prediction = true_class(run, table, sample), predicted(table)[at, sample]
-    value = float(title_value(table)[at, sample])
+    classes, values = titles_of(table)
+    true, prediction = true_class(run, table, sample), classes[at, sample]
+    value = float(values[at, sample])
     name = f"sample {sample}" if true is None else class_name(run, true)
     if true is not None and np.isfinite(prediction) and int(prediction) != true:
         name = f"{name} read as {class_name(run, int(prediction))}"

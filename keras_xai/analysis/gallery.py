@@ -17,7 +17,7 @@ from keras_xai.analysis.attributions import (
     title_at,
     true_class,
 )
-from keras_xai.analysis.outputs import finite_at, outputs_at, predicted, sides_of, target_name
+from keras_xai.analysis.outputs import finite_at, outputs_at, sides_of, target_name, titles_of
 from keras_xai.analysis.parts import Part, parts_of
 from keras_xai.probe import Probe
 from keras_xai.recorded import Recorded, moment
@@ -105,7 +105,7 @@ class Gallery:
     def explains_another(self, sample: int) -> bool:
         """Return True where another class is explained than the one that the title begins with."""
         true = true_class(self, self.table, sample)
-        named = predicted(self.table)[self.at, sample] if true is None else true
+        named = titles_of(self.table)[0][self.at, sample] if true is None else true
         return bool(np.isfinite(named)) and int(self.table.target[self.at, sample]) != int(named)
 
     def sides(self, samples: Sequence[int]) -> tuple[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 
 from keras_xai.analysis.epochs import position
@@ -12,6 +14,9 @@ from keras_xai.updates import BEFORE
 
 SUM_OF_COLUMNS = -1  # the target where the sum of all columns was explained
 LARGE_COMPLETENESS_ERROR = 0.05  # above it a sum of attributions is marked
+
+
+_titles: weakref.WeakKeyDictionary[Outputs, tuple[Float, Float]] = weakref.WeakKeyDictionary()
 
 
 def is_percent(table: Outputs) -> bool:
@@ -108,6 +113,17 @@ def title_value(table: Outputs) -> Float:
         return np.asarray(values[..., 0], np.float64)
     numbers = _column(values, np.nan_to_num(classes, nan=0).astype(np.int64))
     return np.asarray(np.where(np.isfinite(classes), numbers, np.nan))
+
+
+def titles_of(table: Outputs) -> tuple[Float, Float]:
+    """Return the predicted classes and the numbers in the titles of samples (E, B); computed once for a table.
+
+    Whether its outputs are logits is read off all of it, and a gallery at twenty epochs has hundreds of titles.
+    """
+    values = _titles.get(table)
+    if values is None:
+        values = _titles[table] = predicted(table), title_value(table)
+    return values
 
 
 def trajectory(table: Outputs, classes: np.ndarray[tuple[int], np.dtype[np.int64]] | None) -> Float:

@@ -264,6 +264,21 @@ PANEL_HELP: dict[str, PanelHelp] = {
         "High in the first layer: a simple cue decides. Flat at chance: the layers do not learn the label.",
         "mappings#what-is-recorded",
     ),
+    "concept_effects": PanelHelp(
+        "What the model says along a concept",
+        "How the log-odds of a class, or the number, would change by the shift that a concept's examples make in a layer (TCAV, "
+        "the length of the shift kept). Inside the band effects are small; dots are shown to be larger, beside random concepts.",
+        "Concepts that should matter leave the band as the training goes on; the others stay inside.",
+        "A line that leaves the band with dots, of a concept that should not matter: the model uses it from there on.",
+        "mappings#concepts",
+    ),
+    "concept_readability": PanelHelp(
+        "Layers that tell a concept",
+        "The AUC with which a linear readout of the layer tells left-out examples of a concept from counter-examples.",
+        "High where the concept is plain to see, also where the model does not use it.",
+        "At chance in all layers: nothing can be measured; give more examples, or examples that differ in the concept alone.",
+        "mappings#concepts",
+    ),
     "surrogates": PanelHelp(
         "Linear surrogate: R² and agreement",
         "How much of the model's outputs a linear regression of the inputs explains (R²), and how often its class agrees.",

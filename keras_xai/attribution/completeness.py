@@ -19,6 +19,10 @@ from keras_xai.tree import leaves
 REFINED_ABOVE = 0.01  # completeness error above which `attribute` takes more steps
 REPORTED_ABOVE = 0.05  # and above which a callback does, and warns
 REFINED_STEPS = 64
+FINER_STEPS, FINER_ABOVE = (
+    24,
+    0.03,
+)  # of a graded rule, before it takes 64, and the completeness error above which it does
 NEGLIGIBLE_SHARE = 0.02  # of the map: a smaller miss is large beside the difference alone, and the map is sound
 REPORTED_SAMPLES = 0.1  # of the samples, from which on a fit is told of incomplete ones
 ROUNDING = 1e-5  # of the numbers that are summed: what single precision may lose
@@ -52,6 +56,20 @@ def refined_method(method: Method) -> Method | None:
     if not isinstance(method, IntegratedGradients) or method.n_steps >= REFINED_STEPS:
         return None
     return dataclasses.replace(method, n_steps=REFINED_STEPS)
+
+
+def finer_methods(method: Method) -> list[tuple[float, Method]]:
+    """The completeness errors above which a callback takes values again, each with the method that it takes, in order.
+
+    A user's own number of steps goes to 64 at once, above 5 %.
+    """
+    last = refined_method(method)
+    if last is None:
+        return []
+    ladder: list[tuple[float, Method]] = [(REPORTED_ABOVE, last)]
+    if isinstance(method, IntegratedGradients) and method.is_graded and method.n_steps < FINER_STEPS:
+        ladder.insert(0, (FINER_ABOVE, dataclasses.replace(method, n_steps=FINER_STEPS)))
+    return ladder
 
 
 def incomplete(attribution: Attribution, limit: float, of_map: float = 0.0) -> NDArray[np.int64]:

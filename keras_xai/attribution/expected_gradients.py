@@ -11,8 +11,9 @@ import numpy as np
 
 from keras_xai.attribution.background import Background
 from keras_xai.attribution.batch import Batch
-from keras_xai.attribution.integrated_gradients import IntegratedGradients, half_difference
+from keras_xai.attribution.integrated_gradients import IntegratedGradients
 from keras_xai.attribution.method import Method
+from keras_xai.attribution.quadrature import half_difference
 from keras_xai.backend import get_backend
 from keras_xai.backend.protocol import Tensor, Tensors
 from keras_xai.errors import check_int

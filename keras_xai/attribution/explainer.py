@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_xai.attribution.baselines import DefaultBaseline
-from keras_xai.attribution.completeness import are_many_incomplete, refined_method, sentence_on_incomplete
+from keras_xai.attribution.completeness import are_many_incomplete, finer_methods, sentence_on_incomplete
 from keras_xai.attribution.engine import Engine
 from keras_xai.attribution.method import Method
 from keras_xai.attribution.metrics.replacement import ScoredRows
 from keras_xai.attribution.placement import Placement, TokenOptions, place_layer
-from keras_xai.attribution.refined import REFINED_CHUNK, Refined
-from keras_xai.backend import get_backend
+from keras_xai.attribution.refined import Refined, refining_runner
 from keras_xai.backend.team import present_team
 from keras_xai.errors import InvalidInput, cause
 from keras_xai.model.dense import DenseOutput, LabelledRegions, Positions
@@ -76,12 +75,10 @@ class ProbeExplainer:
         self._refined: dict[str, Refined] = {}
         self._placements: dict[int, Placement | None] = {}  # by the layer's id
         for name, method in fitted.items():
-            finer_method = refined_method(method)
-            if finer_method is not None:
-                # Made here, traced where it is needed.
-                chunk = min(REFINED_CHUNK, probe.size) if get_backend().compiles() else None
-                engine = Engine(runner.with_chunk(chunk), {name: finer_method})
-                self._refined[name] = Refined(engine)
+            # Made here, traced where it is needed.
+            ladder = [(above, Engine(refining_runner(runner), {name: finer})) for above, finer in finer_methods(method)]
+            if ladder:
+                self._refined[name] = Refined(ladder)
         self.probe = probe.with_classes(self.classes_of(probe))
         if companions is not None:
             self.engine.add(companions(self.task, self.probe, self._x))
@@ -181,7 +178,7 @@ class ProbeExplainer:
         target = self.target
         with contextlib.ExitStack() as stack:
             for refined in self._refined.values():
-                stack.enter_context(refined.uncounted())
+                stack.enter_context(refined.first_step_alone())
             attributions = self()
         self.target = target
         return attributions

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from keras_xai.attribution.batch import Batch
 from keras_xai.attribution.layer_method import LayerMethod
 from keras_xai.attribution.method import Method
+from keras_xai.attribution.quadrature import RULES, half_difference
 from keras_xai.attribution.straight_path import StraightPath, conductance
 from keras_xai.backend import get_backend
 from keras_xai.backend.protocol import Tensor, Tensors
 from keras_xai.errors import InvalidInput, check_int
 from keras_xai.probe import Probe
 
-EXACT_DEGREE = 31  # up to which half a rule is exact where it has the points
+CALLBACK_STEPS = 8  # of a callback, where the user names none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +44,12 @@ class IntegratedGradients(LayerMethod):
     Sanity: fails the randomisation test on digits (0.92 after all weights are shuffled): what equals its baseline, as a black
     background does, has no value whatever the model is. Passes on a table (`benchmarks/sanity.py`).
 
-    Cost: `n_steps` forward and backward passes.
+    Cost: `n_steps` forward and backward passes; of the graded rule one of them is that of `saliency`, and shared with it.
 
     Args:
-        n_steps: points on the path; a callback takes 8 where none are given.
-        quadrature: of the input: "gauss_legendre" (exact for polynomials of degree 2·n_steps − 1) or "midpoint".
+        n_steps: points on the path; a callback takes 8 graded ones where none are given.
+        quadrature: of the input: "gauss_legendre" (exact for polynomials of degree 2·n_steps − 1), "midpoint", or "graded"
+            (close together near the baseline, where nets of rectifiers turn most; the last one is the sample; exact for cubics).
         layer: path or name of a layer at whose output to attribute, in its shape, instead of at the input.
         input: name or number of the input that feeds the call which the values are of, where the layer is shared.
 
@@ -71,8 +73,9 @@ class IntegratedGradients(LayerMethod):
 
     def __post_init__(self) -> None:
         check_int("n_steps", self.n_steps)
-        if self.quadrature not in ("gauss_legendre", "midpoint"):
-            raise InvalidInput(f"quadrature={self.quadrature!r}: expected 'gauss_legendre' or 'midpoint'.")
+        if self.quadrature not in RULES:
+            names = ", ".join(map(repr, RULES))
+            raise InvalidInput(f"quadrature={self.quadrature!r}: expected one of {names}.")
 
     @property
     def full_title(self) -> str:
@@ -82,17 +85,20 @@ class IntegratedGradients(LayerMethod):
         return float(self.n_steps)
 
     def for_callback(self, options: Mapping[str, Any]) -> Method:
-        return self if "n_steps" in options else dataclasses.replace(self, n_steps=8)
+        if "n_steps" in options:
+            return self
+        quadrature = self.quadrature if "quadrature" in options else "graded"
+        return dataclasses.replace(self, n_steps=CALLBACK_STEPS, quadrature=quadrature)
+
+    @property
+    def is_graded(self) -> bool:
+        """True where the points of the input's path are graded; a layer's are of equal distance."""
+        return self.quadrature == "graded" and self.layer is None
 
     def points(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Positions on the path and their weights, which sum to 1."""
-        if self.quadrature == "midpoint":
-            a = (np.arange(self.n_steps) + 0.5) / self.n_steps
-            w = np.full(self.n_steps, 1 / self.n_steps)
-        else:
-            a, w = np.polynomial.legendre.leggauss(self.n_steps)
-            a, w = (a + 1) / 2, w / 2
-        return a.astype(np.float32), w.astype(np.float32)
+        positions, weights = RULES[self.quadrature](self.n_steps)
+        return positions.astype(np.float32), weights.astype(np.float32)
 
     @property
     def reports_quadrature_error(self) -> bool:
@@ -110,49 +116,47 @@ class IntegratedGradients(LayerMethod):
             self.activation(batch)
             value, error = conductance(batch, self.chosen_layer(batch), self.chosen_call(batch), self.n_steps)
             return [value], [error]
-        ops, backend = keras.ops, get_backend()
+        ops, constant = keras.ops, get_backend().constant
         a, w = self.points()
         rules = np.stack([w, half_difference(a)])
-        # A pass holds as many points as fill it; points that only fill the last one have no weight.
-        passes, per = batch.passes(self.n_steps)
-        fill = (0, passes * per - self.n_steps)
-        positions = backend.constant(np.pad(a, fill).reshape(passes, per))
-        weights = backend.constant(np.pad(rules, ((0, 0), fill)).reshape(2, passes, per).transpose(1, 0, 2))
-        path = StraightPath(batch, per)
-
-        def one_pass(k: Tensor, total: Tensors) -> Tensors:
-            gradients = batch.gradient_of(path.points(positions[k]), path.target)
-            rows = [ops.reshape(g, (per, -1)) for g in gradients]
-            return [t + ops.reshape(ops.matmul(weights[k], g), t.shape) for t, g in zip(total, rows, strict=True)]
-
-        averaged = batch.loop(one_pass, passes, [ops.zeros((2, *x.shape), "float32") for x in batch.x])
-        products = [ops.cast(d, g.dtype)[None] * g for d, g in zip(path.change, averaged, strict=True)]
+        totals = [ops.zeros((2, *x.shape), "float32") for x in batch.x]
+        if self.is_graded:
+            # The last point is the sample, whose gradient other methods ask for as well.
+            last = constant(rules[:, -1])
+            for k, gradient in enumerate(batch.gradient):
+                weights = ops.reshape(last, [2] + [1] * len(gradient.shape))
+                totals[k] = weights * ops.cast(gradient, "float32")[None]
+            a, rules = a[:-1], rules[:, :-1]
+        for points in self._parts(len(a), batch):
+            totals = _add_points(batch, totals, a[points], rules[:, points])
+        changes = StraightPath(batch, 1).change
+        products = [ops.cast(d, g.dtype)[None] * g for d, g in zip(changes, totals, strict=True)]
         return [p[0] for p in products], [p[1] for p in products]
 
-
-def half_difference(positions: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Weights of the points that give half the difference of two quadratures, of the even and of the odd points.
-
-    Each is exact for polynomials as far as its points allow with no negative weight: of Gauss–Legendre points half of them do
-    for all degrees below their number. The error of one half is about twice that of the whole, and where the integrand has
-    kinks the two are independent: half their difference is about the error of the whole rule.
-    """
-    weights = np.zeros(len(positions), np.float64)
-    if len(positions) < 2:
-        return weights.astype(np.float32)
-    for first, sign in ((0, 0.5), (1, -0.5)):
-        weights[first::2] = sign * _positive_rule(np.asarray(positions[first::2], np.float64))
-    return weights.astype(np.float32)
+    def _parts(self, count: int, batch: Batch) -> list[slice]:
+        """Points that are added up together: of a rule for callbacks, which goes on for epochs, none fills up a pass in vain."""
+        if not self.is_graded or not count:
+            return [slice(0, count)] if count else []
+        per = batch.passes(count).variants
+        whole = count // per * per
+        return [slice(0, whole), slice(whole, count)] if whole < count else [slice(0, count)]
 
 
-def _positive_rule(positions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights of some points on 0 to 1: the share of the path nearest to each, moved as little as makes the rule exact."""
-    edges = np.concatenate([[0.0], (positions[1:] + positions[:-1]) / 2, [1.0]])
-    shares = np.diff(edges)
-    for degree in range(min(len(positions) - 1, EXACT_DEGREE), 0, -1):
-        powers = np.polynomial.legendre.legvander(2 * positions - 1, degree).T
-        missing = np.eye(degree + 1)[0] - powers @ shares
-        weights = shares + shares * (powers.T @ np.linalg.solve(powers * shares @ powers.T, missing))
-        if (weights >= 0).all():
-            return np.asarray(weights)
-    return shares
+def _add_points(
+    batch: Batch, totals: Tensors, positions: NDArray[np.float32], rules: NDArray[np.float32]
+) -> list[Tensor]:
+    """Add to totals (2, n, ...) the gradients at positions (P,) of the path, weighed by rules (2, P)."""
+    ops, constant = keras.ops, get_backend().constant
+    # A pass holds as many points as fill it; points that only fill the last one have no weight.
+    passes, per = batch.passes(len(positions))
+    fill = (0, passes * per - len(positions))
+    position_of = constant(np.pad(positions, fill).reshape(passes, per))
+    weight_of = constant(np.pad(rules, ((0, 0), fill)).reshape(2, passes, per).transpose(1, 0, 2))
+    path = StraightPath(batch, per)
+
+    def one_pass(k: Tensor, total: Tensors) -> Tensors:
+        gradients = batch.gradient_of(path.points(position_of[k]), path.target)
+        rows = [ops.reshape(g, (per, -1)) for g in gradients]
+        return [t + ops.reshape(ops.matmul(weight_of[k], g), t.shape) for t, g in zip(total, rows, strict=True)]
+
+    return batch.loop(one_pass, passes, totals)

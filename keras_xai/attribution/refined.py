@@ -1,9 +1,8 @@
-"""More steps for the rows whose values miss their sum, epoch after epoch in one graph."""
+"""More steps for the rows whose values miss their sum, epoch after epoch in the same graphs."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,30 +14,40 @@ from keras_xai.attribution.completeness import REPORTED_ABOVE, incomplete
 from keras_xai.attribution.engine import Engine
 from keras_xai.backend import get_backend
 from keras_xai.backend.team import present_team
-from keras_xai.model.inputs import is_shared
+from keras_xai.model.runner import ModelRunner
 from keras_xai.model.samples import Samples
 from keras_xai.records import Attribution
-from keras_xai.tree import map_leaves
 
-REFINED_CHUNK = 8  # rows in one pass of a compiled program: whichever they are, the program is the same
 REFINED_ROWS = 64  # that are run again in one epoch, the worst
 EPOCHS_IN_VAIN = 2  # in a row in which more steps mend nothing, as at a jump; then no more are taken
 
 
+def refining_runner(runner: ModelRunner) -> ModelRunner:
+    """Return a runner for rows that are run again: one after the other where that is compiled, so that their number needs no
+    graph of its own and no pass is filled up; together where nothing is."""
+    return runner.by_sample() if get_backend().compiles() else runner
+
+
 class Refined:
-    """Runs an engine of more steps on the rows whose completeness error is above 5 %.
+    """Runs engines of more and more steps on the rows whose completeness error is above a limit.
 
     Args:
-        engine: of one method; where it compiles, with `REFINED_CHUNK` rows in a pass or as many as there are.
+        ladder: engines of one and the same method, each with the limit above which it is run; no later limit is lower.
 
     Cost:
-        The engine's passes over at most `REFINED_ROWS` rows, where there are such rows; one more trace, the first time.
+        The engines' passes over at most `REFINED_ROWS` rows each, where there are such rows; one more trace, the first time.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        (self._name,) = engine.methods
+    def __init__(self, ladder: Sequence[tuple[float, Engine]]) -> None:
+        self._ladder = list(ladder)
+        (self._name,) = self._ladder[0][1].methods
         self._in_vain = 0
+        self._is_first_alone = False
+
+    @property
+    def traces(self) -> int:
+        """The number of times that any of the engines was traced."""
+        return sum(engine.traces for _, engine in self._ladder)
 
     @contextlib.contextmanager
     def uncounted(self) -> Iterator[None]:
@@ -49,6 +58,17 @@ class Refined:
         finally:
             self._in_vain = in_vain
 
+    @contextlib.contextmanager
+    def first_step_alone(self) -> Iterator[None]:
+        """Take inside the first engine alone, and leave out of account what it mends: of an untrained model, whose values may
+        need steps, and so a graph, that those of the trained one do not."""
+        self._is_first_alone = True
+        try:
+            with self.uncounted():
+                yield
+        finally:
+            self._is_first_alone = False
+
     def __call__(
         self,
         attribution: Attribution,
@@ -57,33 +77,21 @@ class Refined:
         target: NDArray[np.integer[Any]],
     ) -> Attribution:
         """The attribution of rows x for the classes target (B,), with the incomplete rows run again."""
-        team = present_team()  # whose processes refine the same rows
-        rows = team.agreed(incomplete(attribution, REPORTED_ABOVE)[:REFINED_ROWS])
-        if not len(rows) or self._in_vain >= EPOCHS_IN_VAIN:
+        if self._in_vain >= EPOCHS_IN_VAIN:
             return attribution
-        # Whole chunks have one shape, and so have one baseline for all and one for each: nothing is traced twice.
-        missing = -len(rows) % self._engine.runner.chunk if get_backend().compiles() else 0
-        filled = np.append(rows, np.repeat(rows[-1], missing))
-        baselines = []
-        for base in baseline:
-            shared = is_shared(base)
-            baselines.append(np.broadcast_to(base[:1], (len(filled), *base.shape[1:])) if shared else base[filled])
-        fine = self._engine([a[filled] for a in x], baselines, target[filled])[self._name]
-        better = merged(attribution, _first(fine, len(rows)), rows)
-        still_incomplete = team.agreed(len(incomplete(better, REPORTED_ABOVE)[:REFINED_ROWS]))
-        self._in_vain = self._in_vain + 1 if still_incomplete == len(rows) else 0
-        return better
+        before = len(_incomplete(attribution, REPORTED_ABOVE))
+        for above, engine in self._ladder[:1] if self._is_first_alone else self._ladder:
+            rows = _incomplete(attribution, above)
+            if not len(rows):
+                break
+            finer = engine([a[rows] for a in x], [base[rows] for base in baseline], target[rows])[self._name]
+            attribution = merged(attribution, finer, rows)
+        if before:
+            mended = len(_incomplete(attribution, REPORTED_ABOVE)) < before
+            self._in_vain = 0 if mended else self._in_vain + 1
+        return attribution
 
 
-def _first(attribution: Attribution, size: int) -> Attribution:
-    """The errors and values of the first rows, which is all that `merged` takes."""
-
-    def cut(values: NDArray[Any] | None) -> Any:
-        return None if values is None else values[:size]
-
-    return dataclasses.replace(
-        attribution,
-        values=map_leaves(cut, attribution.values),
-        completeness_error=cut(attribution.completeness_error),
-        quadrature_error=cut(attribution.quadrature_error),
-    )
+def _incomplete(attribution: Attribution, above: float) -> NDArray[np.int64]:
+    """Return the rows that miss their sum by more, the worst first, as many as are run again; the same in every process."""
+    return np.asarray(present_team().agreed(incomplete(attribution, above)[:REFINED_ROWS]))

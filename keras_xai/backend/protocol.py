@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what is imported for its types alone would import the frame
     import keras
 
     from keras_xai.backend.recorder import GradientRecorder, TrainFunction
+    from keras_xai.backend.row_watch import RowFunction, RowWatch
     from keras_xai.backend.team import Team
 
 Tensor = Any  # of the framework
@@ -341,6 +342,18 @@ class Backend(Protocol):
             model: a model that has its train function.
             plain: the model's own train function.
             announce: called with the number of variables before a recording function is compiled, which takes long.
+        """
+
+    def row_watch(
+        self, model: keras.Model, plain: TrainFunction, recorder: GradientRecorder, figures: RowFunction
+    ) -> RowWatch:
+        """Return a watch on the rows that train `model`.
+
+        Args:
+            model: a model that has its train function.
+            plain: the model's own train function.
+            recorder: of its gradients, whose steps are watched, too.
+            figures: of the rows of a batch.
         """
 
     def trace_state(self) -> object:

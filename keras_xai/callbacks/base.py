@@ -24,6 +24,8 @@ from keras_xai.errors import InvalidInput
 from keras_xai.loop_params import LoopParams
 from keras_xai.probe import Probe
 from keras_xai.records import Flag, Slices
+from keras_xai.remote.address import Address
+from keras_xai.remote.staging import staging_directory
 from keras_xai.running import is_running
 from keras_xai.slice_accuracy import worst_slice
 from keras_xai.summary.metadata import Record
@@ -40,14 +42,14 @@ class RecordingCallback(IsolatedCallback):
     that has a leading underscore is this class's own.
 
     Args:
-        log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
+        log_dir: a directory or an address, as "s3://bucket/run"; the run is written to `<log_dir>/keras_xai`.
         every: look at every n-th epoch, or a function epoch -> bool, the first and the last always; or "200 steps", the same as
             `kx.steps(200)`, or "auto", and at the end of each epoch.
         on_error: "warn" (an exception is one warning, and the callback is disabled) or "raise" (for development).
         log: "all" puts every figure into Keras' `logs`, and so into its progress line; "default" its `default_figures`.
 
     Attributes:
-        log_dir: as an absolute path.
+        log_dir: as an absolute path; of a remote one the local directory that is shipped.
         cost: the time spent in this callback.
         retired: True after a fault, until the next training.
         learning_rate: that of the update that is recorded, NaN where the optimizer has none.
@@ -75,7 +77,9 @@ class RecordingCallback(IsolatedCallback):
         if log not in ("default", "all"):
             raise InvalidInput(f"log={log!r}: expected 'default' (few figures in logs) or 'all'.")
         self.log = log
-        self.log_dir = checked_directory(log_dir)
+        directory = checked_directory(log_dir)
+        self._address = directory if isinstance(directory, Address) else None
+        self.log_dir = directory if isinstance(directory, Path) else staging_directory(directory)
         self.learning_rate = float("nan")
         self._schedule = Schedule(every)
         self._directory: Path | None = None  # of the run that was written last
@@ -266,7 +270,9 @@ class RecordingCallback(IsolatedCallback):
         self._first_epoch = self._last_update = self._last_recorded = None
         self._is_inside, self._is_last_epoch, self._alarms = False, False, {}
         self.cost.take()
-        self._session = RunSession.of(self.log_dir, self.params, writes=self._team.is_chief)
+        if self._address is not None:  # a copy of this callback in another process has a directory of its own
+            self.log_dir = staging_directory(self._address)
+        self._session = RunSession.of(self.log_dir, self.params, self._address, writes=self._team.is_chief)
         with self.cost.once():
             self._check_others_have_this_callback()
             self.check()

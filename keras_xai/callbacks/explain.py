@@ -18,6 +18,7 @@ from keras_xai.callbacks.probe_mappings import ProbeMappings
 from keras_xai.callbacks.response import Response
 from keras_xai.callbacks.schedule import Every
 from keras_xai.callbacks.training_checks import TrainingChecks
+from keras_xai.callbacks.training_rows import TrainingRows
 from keras_xai.callbacks.weight_gradients import WeightGradients
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.probe import Probe
@@ -36,7 +37,7 @@ class Explain(Stepping):
         Explain(log_dir, probe, every=5, gradients={"include": "backbone"}, drift={"limit": 8, "every": 1})
 
     Args:
-        log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
+        log_dir: a directory or an address, as "s3://bucket/run"; the run is written to `<log_dir>/keras_xai`.
         probe: a `Probe`, or what makes one; 128 rows or more, not from the training data.
         live: training rows to re-read every epoch, at most 512, and to compare with the probe, see `ImportanceDrift`: with them a
             shortcut that was there from the first epoch is an alarm, where a labelled probe is free of it.
@@ -48,6 +49,7 @@ class Explain(Stepping):
             "critical_step" (how far a step could have gone), "map_checks" (whether the gallery's maps can be believed),
             "training_checks" (adds `TrainingChecks`), "influence" (which live rows taught the model; of "all" where there are
             labelled live rows and the last layer is a `Dense`). What each costs: docs/trust.md.
+        training_rows: True adds `TrainingRows`, and so does a dict of its options, `x` and `y` among them.
         gradients: options of `WeightGradients`, such as `include`, `samples_per_epoch`, `thresholds`.
         attributions: options of `ProbeAttributions`, such as `samples`, `gallery`, `pinned`; those of the method where it is a
             single one.
@@ -84,6 +86,7 @@ class Explain(Stepping):
         every: Every = 1,
         mappings: bool | Options = False,
         instruments: Instruments = None,
+        training_rows: bool | Options = False,
         gradients: Options | None = None,
         attributions: Options | None = None,
         drift: Options | None = None,
@@ -102,6 +105,10 @@ class Explain(Stepping):
         if method is None and attribution_options and "method" not in attribution_options:
             raise InvalidInput(f"attributions={attributions!r} with method=None: there is no gallery; give a method.")
 
+        wants_rows = training_rows is not False and training_rows is not None
+        row_options = _options(
+            TrainingRows, "training_rows", training_rows if isinstance(training_rows, Mapping) else None
+        )
         turned_on = instrument_options(instruments)
         if method is None and not attribution_options and turned_on["attributions"] and instruments != "all":
             raise InvalidInput(
@@ -125,6 +132,8 @@ class Explain(Stepping):
             if turned_on["training_checks"]:
                 check_options = {**shared, "live": live, "on_flag": on_flag, "log": log, **turned_on["training_checks"]}
                 self.callbacks.append(TrainingChecks(log_dir, probe, **check_options))
+            if wants_rows:
+                self.callbacks.append(TrainingRows(log_dir, **{"on_error": on_error, **row_options}))
             # Last, since on_drift="raise" ends the epoch for the callbacks behind it.
             shared_of_drift = {**shared, "live": live, "on_drift": on_drift, "log": log}
             drift_options = {**shared_of_drift, **turned_on["drift"], **drift_options}
@@ -194,7 +203,7 @@ def _options(
     if not isinstance(options, Mapping):
         raise InvalidInput(f"{argument}={options!r}: expected a dict of options of {callback.__name__}.")
     parameters = inspect.signature(callback).parameters.values()
-    names = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY or p.name == "method"]
+    names = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY or p.name in ("method", "x", "y")]
     method = options.get("method", method)
     if callback is ProbeAttributions and isinstance(method, str):
         names += [name for name in method_options(method) if name not in names]

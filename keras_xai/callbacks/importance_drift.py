@@ -85,7 +85,7 @@ class ImportanceDrift(RecordingCallback):
     pooled to the 200 with the largest share in the run's first epoch, and "other"; of the gap the 512 that say most are recorded.
 
     Args:
-        log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
+        log_dir: a directory or an address, as "s3://bucket/run"; the run is written to `<log_dir>/keras_xai`.
         probe: a `Probe`, or what makes one; 128 rows or more, not from the training data.
         live: arrays or frames (x, y) by reference, a `PyDataset`, a `tf.data.Dataset` or a callable -> (x, y): the same rows
             in the same order at every read, of which at most 512 are used, drawn from arrays class by class, else the first;

@@ -52,7 +52,7 @@ class ProbeAttributions(RecordingCallback):
     its predictions, and `logs` get `xai_worst_slice`, the accuracy of the worst.
 
     Args:
-        log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
+        log_dir: a directory or an address, as "s3://bucket/run"; the run is written to `<log_dir>/keras_xai`.
         probe: a `Probe`, or what makes one.
         method: a name from `METHODS`, a list of names, or a dict from names to their options:
             `{"grad_cam": {"layer": "backbone/top_conv"}}`.
@@ -84,8 +84,9 @@ class ProbeAttributions(RecordingCallback):
             twice; a rule that needs labels, or classes, where there are none; samples that do not fit.
 
     Cost:
-        In each epoch, the methods' passes over the gallery. Integrated gradients take 8 steps here, and 64 for the samples
-        whose completeness error is above 5 %. Where it stays above, a note in the record says so, once; a warning if that
+        In each epoch, the methods' passes over the gallery. Integrated gradients take 8 graded steps here,
+        24 for the samples whose completeness error is above 3 %, and 64 for those where it then is above 5 %; with `n_steps=`
+        as many as it says, and 64 above 5 %. Where it stays above, a note in the record says so, once; a warning if that
         concerns a tenth of the samples. Of a probe with slices one forward pass over all its rows, unless `ImportanceDrift` or
         `ProbeMappings` makes it anyway. A rule that changes with the model takes the passes of the gallery once more, and one
         forward pass over the probe.

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from keras_xai.attribution.explainer import check_built, is_built
 from keras_xai.callbacks.base import RecordingCallback
+from keras_xai.callbacks.concept_rows import concepts_of, digest_of
+from keras_xai.callbacks.concept_watch import ConceptNews, ConceptWatch
 from keras_xai.callbacks.first_warning import warn_in_first_process
 from keras_xai.callbacks.memory import Need, announce_need
 from keras_xai.callbacks.model_parts import ModelParts
@@ -66,9 +68,10 @@ class ProbeMappings(RecordingCallback):
     - of each sample: its logits; and of all: accuracy, calibration and confusion;
     - of each slice of the probe, where it has some: accuracy and confidence of each value, and how well a linear probe tells
       the slice from each layer;
+    - of each of `concepts`: whether a layer can tell it, and how what the model says of each class moves along it;
     - the inputs of the rows with the lowest label quality so far, unless the probe is `store="none"`.
 
-    `kx.load(...)[...].mappings` and `.samples` read it back.
+    `kx.load(...)[...].mappings`, `.samples` and `.concepts` read it back.
 
     Where the probe has slices `logs` get `xai_worst_slice`, the accuracy of the worst of their values.
 
@@ -80,7 +83,7 @@ class ProbeMappings(RecordingCallback):
     - `xai_dead_units`: share of units that are zero throughout, 0 to 1.
 
     Args:
-        log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
+        log_dir: a directory or an address, as "s3://bucket/run"; the run is written to `<log_dir>/keras_xai`.
         probe: a `Probe`, or what makes one; 256 rows are good, below 128 a warning says that accuracies are noisy.
         layers: paths ("backbone/top_conv"). By default at most eight, evenly spaced children of the model that change the
             representation, a nested block as one, the last feature layer always. A layer whose output cannot be made one row
@@ -91,6 +94,9 @@ class ProbeMappings(RecordingCallback):
             compared with the training metric.
         every: look at every n-th epoch, or a function epoch -> bool, the first and the last always; or "200 steps"
             (`kx.steps(200)`), or "auto", about 30 times in the whole training, and at the end of each epoch.
+        concepts: {"ruler": examples}: rows like those of the probe (arrays, a dict of them, a frame) that have the concept, ten
+            or more, thirty are good; or a tuple of examples and counter-examples, which are the probe's rows by default. Of
+            either 512 are used at most. In both the classes are to be mixed alike: else their difference is part of the concept.
         surrogates: of "linear" and "svm"; the SVM is fitted at the first record and at the end of every fifth and the last epoch.
         coordinates: how many principal coordinates a layer keeps.
         on_flag: when a flag is raised that did not stand before: "warn", "stop" (and warn), "raise" a `MappingAlarm`, or a
@@ -100,10 +106,16 @@ class ProbeMappings(RecordingCallback):
 
     Raises:
         InvalidInput: at construction or at train begin: named layers that do not exist or cannot be read, labels of one
-            class only or that do not fit the output, an output that is no scores (n, K).
+            class only or that do not fit the output, an output that is no scores (n, K), concepts that are not like the probe.
 
     Cost:
-        One forward pass over the probe, one eigenvalue problem a layer of its width or the probe's size.
+        One forward pass over the probe, one eigenvalue problem a layer of its width or the probe's size. With concepts two more
+        forward passes and a backward one over the probe, a forward pass over their rows, and an eigenvalue problem a layer for
+        each concept.
+
+    Sources:
+        Kim et al. 2018, arXiv 1711.11279 (TCAV); Pahde et al. 2022, arXiv 2202.03482 (why a concept's direction is the shift of
+        the mean).
 
     Example:
         >>> import keras, numpy as np, tempfile
@@ -122,7 +134,7 @@ class ProbeMappings(RecordingCallback):
     name: ClassVar[str] = "probe_mappings"
     default_figures: ClassVar[frozenset[str]] = frozenset({"xai_worst_slice"})
     cost_hint: ClassVar[str] = "a probe of 256 rows, fewer layers, surrogates=() or every=5 in ProbeMappings"
-    fit_state: ClassVar[Mapping[str, Any]] = {"_reader": None, "_answers": None}
+    fit_state: ClassVar[Mapping[str, Any]] = {"_reader": None, "_answers": None, "_concepts": None}
 
     def __init__(
         self,
@@ -131,6 +143,7 @@ class ProbeMappings(RecordingCallback):
         *,
         layers: Sequence[str] | None = None,
         held_out: Any = None,
+        concepts: Mapping[str, Any] | None = None,
         every: Every = 1,
         surrogates: Sequence[str] = SURROGATES,
         coordinates: int = 16,
@@ -150,6 +163,7 @@ class ProbeMappings(RecordingCallback):
         self.coordinates = check_int("coordinates", coordinates, 2, "a number of coordinates, 2 or more")
         self.on_flag = on_flag
         self._check_probe()
+        self.concepts = concepts_of(concepts, self.probe)
         self.needs = announce_need(Need(self.probe, passes=4))
         self._reset()
 
@@ -188,6 +202,8 @@ class ProbeMappings(RecordingCallback):
         self._columns: Columns | None = None
         self._layers: tuple[str, ...] = ()  # the names of a run that is continued
         self._label_qualities = LabelQualities()
+        self._concepts: ConceptWatch | None = None
+        self._news = ConceptNews()
         self._figures = dict.fromkeys(
             ("xai_surrogate_r2", "xai_confidence_gap", "xai_churn", "xai_dead_units"), float("nan")
         )
@@ -215,6 +231,10 @@ class ProbeMappings(RecordingCallback):
         self._task = ProbeTask(reader.runner.task, probe, reader.region_label)
         self._note_regions(self._task)
         self.note(why_not_recorded(probe, reader.runner.task))
+        if self.concepts:
+            watch = ConceptWatch(self.concepts, model, probe, x, reader, self._task.label)
+            self.note(watch.obstacle)
+            self._concepts = None if watch.obstacle else watch
         columns = pooled_inputs(probe) if self.surrogates else None
         if columns is not None:
             self._columns = Columns.of(*columns)
@@ -254,7 +274,10 @@ class ProbeMappings(RecordingCallback):
         return reading
 
     def rows_per_update(self) -> float:
-        return self.probe.size / 3  # a forward pass
+        passes = 1 / 3  # a forward one
+        if self.concepts:
+            passes += 5 / 3
+        return self.probe.size * passes + sum(rows.examples.size for rows in self.concepts.values()) / 3
 
     @property
     def whole_probe(self) -> Probe:
@@ -263,13 +286,16 @@ class ProbeMappings(RecordingCallback):
     def run_identity(self) -> Mapping[str, Any]:
         if self._reader is None:
             return {}
-        return {"layers": ModelParts(tuple(layer.name for layer in self._reader.layers))}
+        layers = {"layers": ModelParts(tuple(layer.name for layer in self._reader.layers))}
+        return {**layers, "concepts": digest_of(self.concepts, self.probe)} if self.concepts else layers
 
     def gallery_probe(self) -> Probe | None:
         return self.probe.gallery(0)
 
     def common_inputs(self) -> Mapping[str, str]:
         inputs = {"layers": repr(self._paths), "on_flag": common_response(self.on_flag), "probe": self.probe.hash}
+        if self.concepts:
+            inputs["concepts"] = digest_of(self.concepts, self.probe)
         return {**super().common_inputs(), **inputs}
 
     def on_run_start(self, epoch: int, past: Log | None) -> None:
@@ -289,6 +315,7 @@ class ProbeMappings(RecordingCallback):
         self._active_flags = frozenset((flag.name, flag.kind) for flag in last.flags)
         self._previous, self._earliest = restored(last.features), restored(records[0].features)
         self._last_prediction = last.result.prediction
+        self._news.resume(past.concepts)
         self._layers = last.features.layers  # kept, since a model that was saved and loaded has other paths
 
     def record_update(self, update: int, logs: dict[str, Any]) -> Iterable[Record]:
@@ -298,6 +325,12 @@ class ProbeMappings(RecordingCallback):
         self._record = self.stamped(record)
         records: list[Record] = [record, *(other for other in others if other is not None)]
         records += self._suspects(update, record)
+        if self._concepts is not None:
+            with single_threaded_blas(), np.errstate(all="ignore"):
+                of_concepts = self._concepts.record(update, record.features.layers[:-1], record.result.prediction)
+            for sentence in self._news.sentences(self.stamped(of_concepts)):
+                self.note(sentence)
+            records.append(of_concepts)
         self.log_figures(logs, {**self._figures, **self.slice_figures(self.probe, records)})
         return records
 
@@ -324,7 +357,7 @@ class ProbeMappings(RecordingCallback):
         respond(self.on_flag, self._record, text, model=self.model, alarm=MappingAlarm, warn=self.warn)
 
     def close(self) -> None:
-        self._reader = None  # its graphs hold the model
+        self._reader = self._concepts = None  # their graphs hold the model
 
     # One epoch.
 

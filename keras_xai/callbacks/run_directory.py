@@ -14,25 +14,24 @@ from keras_xai.callbacks.model_parts import ModelParts
 from keras_xai.callbacks.step_counter import resumed_step
 from keras_xai.errors import InvalidInput
 from keras_xai.records import listed, missing_epochs
+from keras_xai.remote.address import Address, is_address
 from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.reader import Log
 from keras_xai.summary.store import FileStore
 from keras_xai.updates import Unit
 
 
-def checked_directory(log_dir: str | os.PathLike[str]) -> Path:
-    """Return the log directory as an absolute path, if it can be one.
+def checked_directory(log_dir: str | os.PathLike[str]) -> Path | Address:
+    """Return the log directory as an absolute path or as an address, if it can be one.
 
     Raises:
-        InvalidInput: a URL, or a path below which no directory can be made.
+        InvalidInput: a path below which no directory can be made, or an address of a scheme that is not installed.
     """
     if not isinstance(log_dir, (str, os.PathLike)):
         raise InvalidInput(f"log_dir={log_dir!r}: expected the path of a directory, got {type(log_dir).__name__}.")
-    text = os.fspath(log_dir)
-    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
-        raise InvalidInput(
-            f"log_dir={text!r}: remote stores are not supported; give a local path and copy it afterwards."
-        )
+    text = os.fspath(log_dir).removeprefix("file://")
+    if is_address(text):
+        return Address(text)
     path = Path(os.path.realpath(os.path.expanduser(text)))
     existing = next(p for p in (path, *path.parents) if p.exists())
     if not existing.is_dir():
@@ -115,15 +114,15 @@ def choose_run(
         newest = preferred[0]
     lock = DirectoryLock.acquire(newest)
     if lock is None:
-        return _new_run(newest, start, f"{newest.name} is being written by another training: this one is {{}}.")
+        return new_run(newest, start, f"{newest.name} is being written by another training: this one is {{}}.")
     past = Log(FileStore(newest))
     if not past.epochs:
         is_lost = epoch > 0 and any(newest.iterdir())  # there are files, and no epoch can be read from them
         return ChosenRun(newest, lock, None, _notes_of_missing(None, epoch) if is_lost else (), start)
-    reason = _reason_for_new_run(newest.name, past, beginning, identity)
+    reason = _reason_fornew_run(newest.name, past, beginning, identity)
     if reason:
         lock.release()
-        return _new_run(newest, start, reason)
+        return new_run(newest, start, reason)
     if beginning.unit == "epoch":
         past = past.until(epoch)
         return ChosenRun(newest, lock, past, _notes_of_missing(past, epoch), epoch)
@@ -136,7 +135,7 @@ def choose_run(
     return ChosenRun(newest, lock, past, notes, done + 1, done)
 
 
-def _reason_for_new_run(name: str, past: Log, beginning: Beginning, identity: Mapping[str, Any]) -> str:
+def _reason_fornew_run(name: str, past: Log, beginning: Beginning, identity: Mapping[str, Any]) -> str:
     """Return why a run cannot be continued, with "{}" for the name of the new one; "" where it can."""
     if beginning.epoch == 0 and not _goes_on_in_first_epoch(past, beginning):
         count = len(past.updates)
@@ -181,8 +180,14 @@ def _notes_of_missing(past: Log | None, epoch: int) -> tuple[str, ...]:
     )
 
 
-def _new_run(newest: Path, start: int, reason: str) -> ChosenRun:
-    """Return a new run directory; another process may choose the same one at that time, so the first to lock it has it."""
+def new_run(newest: Path, start: int, reason: str) -> ChosenRun:
+    """Return a new run directory; another process may choose the same one at that time, so the first to lock it has it.
+
+    Args:
+        newest: the run directory that it comes behind.
+        start: the number of the first update that the training may make.
+        reason: a sentence with "{}" for the name of the new run.
+    """
     number = int(newest.name.removeprefix(PLUGIN_NAME).removeprefix("-") or 1)
     while True:
         number += 1

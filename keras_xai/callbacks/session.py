@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import math
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,13 +18,15 @@ import numpy as np
 
 from keras_xai.callbacks.directory_lock import DirectoryLock
 from keras_xai.callbacks.overhead import OverheadLedger, TimeSpent
-from keras_xai.callbacks.run_directory import Beginning, check_writable, choose_run
+from keras_xai.callbacks.remote_run import RemoteRun
+from keras_xai.callbacks.run_directory import Beginning, check_writable
 from keras_xai.callbacks.schedule import Schedule
 from keras_xai.callbacks.step_counter import StepCounter
 from keras_xai.callbacks.stored_rows import StoredRows
 from keras_xai.loop_params import LoopParams
 from keras_xai.probe import Probe
 from keras_xai.records import Epoch, ProbePredictions, Slices, Stop
+from keras_xai.remote.address import Address
 from keras_xai.running import is_running
 from keras_xai.summary.metadata import Record
 from keras_xai.summary.reader import Log
@@ -84,8 +87,9 @@ class RunSession:
     A fault in what is shared, such as a full disk, ends the session for all callbacks at once, with one warning.
 
     Args:
-        log_dir: as the user gave it, made absolute.
+        log_dir: as the user gave it, made absolute; of a remote one the staging directory.
         fit: Keras' `params`, one object a fit.
+        address: of a remote log directory.
         writes: False in the workers of a distributed training that are not its chief: they write nothing.
 
     Attributes:
@@ -99,8 +103,9 @@ class RunSession:
         counter: of the steps; None where the run counts in epochs.
     """
 
-    def __init__(self, log_dir: Path, fit: object, *, writes: bool = True) -> None:
+    def __init__(self, log_dir: Path, fit: object, address: Address | None = None, *, writes: bool = True) -> None:
         self.log_dir = log_dir
+        self.remote = RemoteRun(address)
         self.fit = fit
         self.writes = writes
         self.past: Log | None = None
@@ -138,7 +143,7 @@ class RunSession:
         self._once: dict[str, float] = {}  # the part of the costs that comes once
 
     @classmethod
-    def of(cls, log_dir: Path, fit: object, *, writes: bool = True) -> RunSession:
+    def of(cls, log_dir: Path, fit: object, address: Address | None = None, *, writes: bool = True) -> RunSession:
         """Return the session of this fit, and close those that aborted fits left open in the same directory."""
         key = log_dir, id(fit)
         for other in list(_open.values()):
@@ -147,7 +152,7 @@ class RunSession:
                     other.close()
         session = _open.get(key)
         if session is None:
-            session = _open[key] = cls(log_dir, fit, writes=writes)
+            session = _open[key] = cls(log_dir, fit, address, writes=writes)
         return session
 
     # Members.
@@ -182,7 +187,9 @@ class RunSession:
             self._probe = probe
             self._identity["probe"] = probe.hash
         if self.writes:
+            self.remote.check()
             check_writable(self.log_dir)
+            self._warn(self.remote.notice())
 
     def leave(self, member: Member) -> None:
         """Remove a callback: the others' epochs go on without it, and its notes are written."""
@@ -233,6 +240,11 @@ class RunSession:
         finally:
             if lock is not None:
                 lock.release()
+        self._warn(self.remote.close(self.directory))
+
+    def _warn(self, text: str) -> None:
+        if text:
+            warnings.warn(text, stacklevel=2)
 
     @contextlib.contextmanager
     def _failing_for_all(self) -> Iterator[None]:
@@ -280,7 +292,7 @@ class RunSession:
         if not self.writes:
             return
         beginning = Beginning(epoch, unit, None if self.counter is None else model.iterations())
-        run = choose_run(self.log_dir, beginning, self._identity, self._preferred)
+        run = self.remote.choose(self.log_dir, beginning, self._identity, self._preferred)
         self._lock, self.past = run.lock, run.past
         self._is_resumed = run.past is not None
         for text in run.notes:
@@ -289,7 +301,7 @@ class RunSession:
         if self.counter is not None:
             past_updates = 0 if run.past is None else len(run.past.updates)
             self.counter.restore(() if run.past is None else run.past.history, run.steps_done)
-        self._writer = Writer(run.directory, start=run.start, past_updates=past_updates)
+        self._writer = Writer(run.directory, run.start, past_updates, **self.remote.writer_options)
         self.directory = run.directory
         if self._probe is not None and (self.past is None or self.past.probe is None):
             self._writer.write([self._probe])
@@ -505,6 +517,7 @@ class RunSession:
         if self._writer is not None:
             self._writer.write([record])
             self._writer.flush()
+            self._warn(self.remote.notice())
 
     # Cost.
 
@@ -551,7 +564,8 @@ class RunSession:
         stops, self._stops = self._stops, []
         if not stops or self.directory is None or not self.directory.is_dir():
             return
-        writer = Writer(self.directory, start=self.number + 1, past_updates=None if self.counter is None else 0)
+        past_updates = None if self.counter is None else 0
+        writer = Writer(self.directory, self.number + 1, past_updates, **self.remote.writer_options)
         try:
             writer.write(map(self.stamped, stops))
         finally:

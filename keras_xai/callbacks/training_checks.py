@@ -68,7 +68,7 @@ class TrainingChecks(RecordingCallback):
     With `log="all"` `logs` get `xai_training_flags`, the number of flags that stand.
 
     Args:
-        log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
+        log_dir: a directory or an address, as "s3://bucket/run"; the run is written to `<log_dir>/keras_xai`.
         probe: a `Probe`, or what makes one, of which 64 rows are passed through the model at each update, class by class. None:
             the logs alone are judged.
         live: training rows, as `ImportanceDrift` takes them: the scale of inputs, class counts and the screen are then of these;

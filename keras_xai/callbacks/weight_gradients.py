@@ -50,7 +50,7 @@ class WeightGradients(RecordingCallback):
     the graph), the record and a warning say "not captured" and why, and the training runs on untouched.
 
     Args:
-        log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
+        log_dir: a directory or an address, as "s3://bucket/run"; the run is written to `<log_dir>/keras_xai`.
         every: look at every n-th epoch, or a function epoch -> bool, the first and the last always; or "200 steps"
             (`kx.steps(200)`), or "auto", about 30 times in the whole training, and at the end of each epoch.
         samples_per_epoch: how many calls of the train function are recorded, spread from the first to the last of an

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from keras_xai.figures import (
+    concepts,
     critical_step,
     importance_drift,
     mappings,
@@ -34,6 +35,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "reliance_gap": reliance_gap.figure,
     "predictions": predictions.figure,
     "mappings": mappings.figure,
+    "concepts": concepts.figure,
     "slices": slices.figure,
 }
 
@@ -53,6 +55,7 @@ PANELS: dict[str, Callable[..., Figure]] = {
     "gap_z": reliance_gap.gap_z,
     **predictions.PANELS,
     **mappings.PANELS,
+    **concepts.PANELS,
     **slices.PANELS,
 }
 

@@ -15,6 +15,7 @@ from keras_xai.recorded import Recorded
 
 LETTER_WIDTH = 6.2  # pixels of a letter of a label
 LABEL_PADDING = 20  # pixels beside a label
+MAX_COLUMNS = 1200  # more are narrower than a pixel
 MAX_COLUMNS_WITH_GAPS = 120  # with more columns the gaps would be as wide as the cells
 
 
@@ -64,6 +65,20 @@ def heat_map(
         "showscale": False,
         **more,
     }
+
+
+def drawn_columns(updates: Sequence[int], always: Sequence[int] = ()) -> NDArray[np.int64]:
+    """Return the indices of the columns that are drawn: all; of more than `MAX_COLUMNS` every n-th, the first and the last.
+
+    Args:
+        updates: of the columns, sorted.
+        always: updates whose columns are drawn as well.
+    """
+    count = len(updates)
+    if count <= MAX_COLUMNS:
+        return np.arange(count)
+    spaced = np.linspace(0, count - 1, MAX_COLUMNS).round().astype(np.int64)
+    return np.union1d(spaced, np.flatnonzero(np.isin(updates, list(always))))
 
 
 def column_gap(columns: Sequence[Any]) -> int:

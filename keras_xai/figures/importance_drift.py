@@ -25,6 +25,7 @@ from keras_xai.figures.heat_map import (
     cell_axis,
     chosen_rows,
     column_gap,
+    drawn_columns,
     hatched,
     heat_map,
     label_length,
@@ -379,8 +380,9 @@ def importance_map(
         return chart(look, [])
     features = candidates[leading_first(importance.share[measured_at(importance, epoch), candidates], rows)]
     names = [importance.names[f] for f in features]
-    epochs = importance.updates.tolist()
-    shares = importance.share[:, features].T
+    columns = drawn_columns(importance.updates.tolist(), [*alarm_epochs(run), *([] if epoch is None else [epoch])])
+    epochs = importance.updates[columns].tolist()
+    shares = importance.share[np.ix_(columns, features)].T
     high = float(np.nanmax(importance.share, initial=0.0)) or 1.0
     left = left_margin(names, 190, letter=6)
     cells = heat_map(

@@ -30,6 +30,7 @@ from keras_xai.figures.heat_map import (
     row_axis,
     row_names,
 )
+from keras_xai.figures.line_ends import LABEL_LETTERS, labels_at_ends
 from keras_xai.figures.options import accepted
 from keras_xai.figures.tables import named_axes, tabulated
 from keras_xai.figures.theme import (
@@ -54,8 +55,6 @@ from keras_xai.slice_accuracy import wilson_interval
 MAX_LINES = 8  # values that are drawn: of more neither colours nor labels can be told apart
 MAX_COLUMNS, MAX_FEATURES = 12, 13
 MAX_READOUT_ROWS = 24
-LABEL_LETTERS = 26
-LABEL_GAP = 0.062  # between two labels, of the height of the chart
 WHOLE = "all rows"
 
 READING = {
@@ -121,7 +120,7 @@ def slice_accuracy(run: Recorded, look: Look = LIGHT, *, epoch: int | None = Non
         yaxis=axis(look, range=span, nticks=6, tickformat=".0%"),
         margin={"l": 44, "r": right, "t": 12, "b": 22},
     )
-    panel["layout"]["annotations"] += _labels(labels, span)
+    panel["layout"]["annotations"] += labels_at_ends(labels, span)
     mark_resumed(look, panel, run.history)
     mark_alerts(look, panel, [alert.update for alert in run.alerts if alert.source == "rule"])
     panel["layout"]["meta"]["labelled"] = True
@@ -151,46 +150,6 @@ def _band(
     lower = line("95 %", epochs, interval[0], look["grid"], width=0, **edge)
     upper = line("95 %", epochs, interval[1], look["grid"], width=0, fill="tonexty", fillcolor=look["grid"], **edge)
     return [lower, upper]
-
-
-def _labels(labels: Sequence[tuple[str, float, str]], span: Sequence[float]) -> list[dict[str, Any]]:
-    """Return the names of lines beside their ends, moved apart where they would overlap."""
-    ends = sorted((end, name, colour) for name, end, colour in labels if np.isfinite(end))
-    heights = apart([(end - span[0]) / (span[1] - span[0]) for end, *_ in ends], LABEL_GAP)
-    annotations = []
-    for (_, name, colour), height in zip(ends, heights, strict=True):
-        annotations.append(
-            {
-                "xref": "paper",
-                "x": 1,
-                "xanchor": "left",
-                "xshift": 6,
-                "yref": "paper",
-                "y": height,
-                "yanchor": "middle",
-                "text": text(name, LABEL_LETTERS),
-                "showarrow": False,
-                "font": {"size": 11, "color": colour},
-            }
-        )
-    return annotations
-
-
-def apart(heights: Sequence[float], gap: float) -> list[float]:
-    """Move sorted heights apart to at least a gap, and all of them down where the last would leave 1.
-
-    Example:
-        >>> [round(height, 2) for height in apart([0.5, 0.51, 0.99], 0.1)]
-        [0.5, 0.6, 0.99]
-    """
-    moved: list[float] = []
-    for height in heights:
-        moved.append(max(height, moved[-1] + gap) if moved else height)
-    ceiling = 1.0
-    for place in range(len(moved) - 1, -1, -1):
-        moved[place] = min(moved[place], ceiling)
-        ceiling = moved[place] - gap
-    return moved
 
 
 def slice_importance(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, exact: bool = False) -> Figure:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from keras_xai.analysis.epochs import epoch_ends
 from keras_xai.analysis.formatting import count
@@ -30,6 +30,7 @@ ALERT_ROOM = 0.04  # of the axis: marks of alerts that are nearer would touch
 WORDS_ROOM = 0.15  # of the axis, to the next mark: room for words beside a mark
 UPLOAD_BUTTON = "sendChartToCloud"  # plotly 7 offers to upload a chart: what a model learns from stays where it is
 MAX_EPOCH_ENDS = 30  # of more the lines would be a grey wall
+MAX_POINTS = 2400  # of a line: more are not told apart on any screen, and a page of a hundred thousand would not open
 
 
 @dataclass(frozen=True)
@@ -242,6 +243,32 @@ def epoch_ticks(first: int, last: int, count: int = 7) -> list[int]:
     return [*ticks, last]
 
 
+def drawn_points(values: ArrayLike) -> NDArray[np.int64]:
+    """Return the indices of the points that a line of very many needs: `MAX_POINTS` and a few, in their order.
+
+    The smallest and the largest value of each piece, which are pixels of the line where pieces are narrower than one, the first
+    point of each gap, and both ends.
+    """
+    series = np.asarray(values, np.float64)
+    indices = {0, len(series) - 1}
+    edges = np.linspace(0, len(series), MAX_POINTS // 2 + 1).astype(int)
+    for start, end in itertools.pairwise(edges):
+        piece = series[start:end]
+        finite = np.isfinite(piece)
+        if finite.any():
+            indices |= {start + int(np.where(finite, piece, np.inf).argmin())}
+            indices |= {start + int(np.where(finite, piece, -np.inf).argmax())}
+        if not finite.all():
+            indices.add(start + int(finite.argmin()))
+    return np.asarray(sorted(indices), np.int64)
+
+
+def _at_points(entry: Any, points: NDArray[np.int64], length: int) -> Any:
+    """Return the entries at some points of a series with one for each of `length`; anything else as it is."""
+    is_series = isinstance(entry, (list, tuple, np.ndarray)) and len(entry) == length
+    return [entry[k] for k in points] if is_series else entry
+
+
 def line(
     name: str,
     updates: ArrayLike,
@@ -253,7 +280,14 @@ def line(
     shape: str = "linear",
     **more: Any,
 ) -> dict[str, Any]:
-    """Return the line of a value over updates; `meta.follows` has the tab mark its value at the selected update."""
+    """Return the line of a value over updates; `meta.follows` has the tab mark its value at the selected update.
+
+    Of more than `MAX_POINTS` updates those are drawn that make up its shape, see `drawn_points`; so are texts, one for each.
+    """
+    if np.size(values) > MAX_POINTS:
+        points, length = drawn_points(values), np.size(values)
+        updates, values = np.asarray(updates)[points], np.asarray(values)[points]
+        more = {key: _at_points(entry, points, length) for key, entry in more.items()}
     if np.size(values) > 300:  # of more points than pixels only a thin line shows its shape
         width *= 0.6
     return {

@@ -21,6 +21,7 @@ from keras_xai.backend import get_backend
 from keras_xai.backend.building_time import seconds_built
 from keras_xai.backend.gradient_table import WIDTH, Variable, merge_tables
 from keras_xai.backend.recorder import GradientRecorder, Tensor, TrainFunction
+from keras_xai.backend.row_watch import LoggedRows, RowFunction, RowWatch
 from keras_xai.backend.team import ALONE, Team
 from keras_xai.gradients.cost import CallTimes, RecordingCost
 from keras_xai.gradients.critical_step import CriticalStep
@@ -118,13 +119,19 @@ class TrainFunctionTap:
         self._was_called = False  # in this epoch, an optimizer that can be heard or the train function
         self._pending: dict[Hashable, list[RecordedGradients]] = {}  # by subscriber, since its window began
         self._times = CallTimes()
+        self._row_function: RowFunction | None = None  # of the subscriber that watches the rows of all steps
+        self._row_watcher: Hashable = None
+        self._rows: RowWatch | None = None
         self._recorder = self._new_recorder()
 
     def _new_recorder(self) -> GradientRecorder:
         self._recorded_for: frozenset[Selection] = frozenset()
         self._is_given_up = False  # another process of the team cannot record
         self._sizer: StepSizer | None = None
-        return get_backend().gradient_recorder(self.model, self.plain, self._announce_compilation)
+        recorder = get_backend().gradient_recorder(self.model, self.plain, self._announce_compilation)
+        if self._row_function is not None:
+            self._rows = get_backend().row_watch(self.model, self.plain, recorder, self._row_function)
+        return recorder
 
     @classmethod
     def of(cls, model: keras.Model, previous: TrainFunctionTap | None = None, fit: object = None) -> TrainFunctionTap:
@@ -175,6 +182,9 @@ class TrainFunctionTap:
         self._expected.pop(subscriber, None)
         self._pending.pop(subscriber, None)
         self._measurers.discard(subscriber)
+        if subscriber is self._row_watcher and self._rows is not None:
+            self._rows.close()
+            self._rows = self._row_function = self._row_watcher = None
         if not self._selections:
             self.detach()
 
@@ -239,6 +249,24 @@ class TrainFunctionTap:
         """Return the seconds since the last call that a plain fit would not have spent."""
         return self._times.take(self._recorder.relative_size)
 
+    # For the rows of all steps.
+
+    def watch_rows(self, subscriber: Hashable, figures: RowFunction) -> None:
+        """Log the rows of each step of the fit, until the subscriber unsubscribes.
+
+        Args:
+            subscriber: to be named in further calls; one a fit.
+            figures: of the rows of a batch.
+        """
+        if self._rows is not None:
+            self._rows.close()
+        self._row_watcher, self._row_function = subscriber, figures
+        self._rows = get_backend().row_watch(self.model, self.plain, self._recorder, figures)
+
+    def take_rows(self) -> tuple[LoggedRows | None, str]:
+        """Return the rows of the steps since the last call, None where nobody watches; and why none are logged, or ""."""
+        return (None, "") if self._rows is None else (self._rows.read(), self._rows.reason)
+
     # For a loop of the user's own.
 
     def record_call(
@@ -291,19 +319,27 @@ class TrainFunctionTap:
             return self.plain(*arguments)
         if len(expected) < len(self._selections):  # some are left over from an aborted fit
             self._selections = {key: value for key, value in self._selections.items() if key in expected}
-        built_before = self._recorder.seconds_built
+        built_before = self._seconds_built
         recording = self._recording_function(arguments) if any(expected.values()) else None
-        start, built = clock(), self._recorder.seconds_built
-        result = (recording or self.plain)(*arguments)
-        seconds_built_in_call = self._recorder.seconds_built - built
+        start, built = clock(), self._seconds_built
+        function = recording or self.plain
+        if self._rows is None:
+            result = function(*arguments)
+        else:
+            result = self._rows.run(function, arguments, is_plain=recording is None)
+        seconds_built_in_call = self._seconds_built - built
         self._times.add_call(clock() - start - seconds_built_in_call, recording)
-        self._times.add_build(self._recorder.seconds_built - built_before)
+        self._times.add_build(self._seconds_built - built_before)
         if recording is not None and self._measurers:
             self._measure_step()
         self.calls += 1
         self._executions += recording is not None
         self._ran_in_step = self._was_called = True
         return result
+
+    @property
+    def _seconds_built(self) -> float:
+        return self._recorder.seconds_built + (0.0 if self._rows is None else self._rows.seconds_built)
 
     def _measure_step(self) -> None:
         """Measure how far the step that was just recorded could have gone."""

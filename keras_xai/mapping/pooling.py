@@ -53,6 +53,32 @@ def pool_activation(
     return Pooled(_matrix(a, steps), _moments(a, weights, activation_function), _peaks(a, weights))
 
 
+def pool_gradient(gradient: Tensor, mask: Tensor, channels_first: bool) -> Tensor:
+    """The gradient with respect to the rows of `pool_activation` (n, D), of that with respect to the activation.
+
+    To move a mean is to move all that it is of alike: it is the sum over the steps that count, over each cell of a map.
+
+    Args:
+        gradient: in the shape of the activation.
+        mask: (n, T) true where a step counts, or None.
+        channels_first: the axis of units is the second one, not the last.
+    """
+    g = ops.cast(gradient, "float32")
+    if len(g.shape) == 1:
+        g = g[:, None]
+    rank = len(g.shape)
+    if channels_first and rank > 2:
+        g = ops.moveaxis(g, 1, -1)
+    if mask is not None:
+        steps = ops.reshape(ops.cast(mask, "float32"), (-1, g.shape[1], *[1] * (rank - 2)))
+        g = ops.sum(ops.where(steps > 0, g, 0.0), 1)
+    elif rank == 3:
+        g = ops.sum(g, 1)
+    while _is_to_be_halved(g):
+        g = _halved_sum(g)
+    return ops.reshape(g, (-1, math.prod(g.shape[1:])))
+
+
 def spoil_by_weights(pooled: Pooled, weights: Sequence[Any]) -> Pooled:
     """The same, or NaN throughout where a weight of the layer is not finite.
 
@@ -72,17 +98,33 @@ def _matrix(a: Tensor, steps: Tensor | None) -> Tensor:
         a = ops.sum(a, 1) / ops.maximum(ops.sum(steps, 1), 1.0)
     elif len(a.shape) == 3:
         a = ops.mean(a, 1)
-    # `_halved` averages over the last three spatial axes only; those before them (the frames of a video) stay.
-    while len(a.shape) > 2 and math.prod(a.shape[1:]) > MAX_COLUMNS and max(a.shape[1:-1][-3:]) > 1:
+    while _is_to_be_halved(a):
         a = _halved(a)
     return ops.reshape(a, (-1, math.prod(a.shape[1:])))
+
+
+def _is_to_be_halved(a: Tensor) -> bool:
+    """True for a map of too many columns, whose last three spatial axes are halved; those before (frames of a video) stay."""
+    return len(a.shape) > 2 and math.prod(a.shape[1:]) > MAX_COLUMNS and max(a.shape[1:-1][-3:]) > 1
+
+
+def _halved_sum(a: Tensor) -> Tensor:
+    """The sum over each cell of `_halved`."""
+    spatial = a.shape[1:-1]
+    sides = [(0, length % 2 if length > 1 else 0) for length in spatial[-3:]]
+    padded = ops.pad(a, [(0, 0), *[(0, 0)] * len(spatial[:-3]), *sides, (0, 0)])
+    return _halved(padded) * math.prod(_window(spatial[-3:]))
+
+
+def _window(pooled: Sequence[int]) -> tuple[int, ...]:
+    return tuple(2 if length > 1 else 1 for length in pooled)
 
 
 def _halved(a: Tensor) -> Tensor:
     """Average pooling by 2 along the last three spatial axes."""
     spatial = a.shape[1:-1]
     leading, pooled = spatial[:-3], spatial[-3:]
-    window = tuple(2 if length > 1 else 1 for length in pooled)
+    window = _window(pooled)
     rows = ops.reshape(a, (-1, *pooled, a.shape[-1]))
     # "same" does not count its padding: the last cell of an odd side is the mean of fewer.
     smaller = ops.average_pool(rows, window, window, padding="same", data_format="channels_last")

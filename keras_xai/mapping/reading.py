@@ -83,6 +83,7 @@ class Facts(NamedTuple):
     # Layers whose number of rows is known only when the program runs, and counted there; None for the model's output.
     counted: list[keras.layers.Layer | None]
     embeds: bool  # the trace has an embedding layer
+    followed: list[keras.layers.Layer]  # the layers themselves, without the model's output
 
 
 class _Rows(NamedTuple):
@@ -173,7 +174,7 @@ class Reader:
         class_names: Sequence[str] | None = None,
     ) -> None:
         self.runner = ModelRunner(model, like, output)
-        self.facts = Facts([], [], {}, [], False)
+        self.facts = Facts([], [], {}, [], False, [])
         self.layers: list[Layer] = []
         self._model = model
         self._y, self._class_names = y, class_names
@@ -361,6 +362,7 @@ class Reader:
             reasons=reasons,
             counted=counter.layers,
             embeds=embedding is not None,
+            followed=[activation.layer for activation in activations],
         )
         return _Rows(
             outputs=outputs,

@@ -67,6 +67,7 @@ class ModelRunner:
         self.model, self.like = model, like
         fixed = fixed_batch_size(model)
         self._takes_whole_chunks = fixed is not None
+        self._samples_a_pass: int | None = None  # where that is less than a chunk
         self.chunk = fixed or chunk or chunk_rows(like, convolves=has_convolution(model))
         self.score_function = ScoreFunction(model, like, output)
         self.task: Task | None = None  # once `settle` has decided it
@@ -88,10 +89,10 @@ class ModelRunner:
         """Names for the model's inputs."""
         return self.score_function.input_names(len(leaves(self.like)))
 
-    def with_chunk(self, chunk: int | None) -> ModelRunner:
-        """A runner of the same model by other chunks, or by its own where `chunk` is None, for the same task."""
-        runner = ModelRunner(self.model, self.like, self.score_function.output, chunk, self._jit)
-        runner.task, runner.dense = self.task, self.dense
+    def by_sample(self) -> ModelRunner:
+        """A runner for the same task that takes one sample after the other, of whose variants a pass then holds a whole chunk."""
+        runner = ModelRunner(self.model, self.like, self.score_function.output, self.chunk, self._jit)
+        runner.task, runner.dense, runner._samples_a_pass = self.task, self.dense, 1
         return runner
 
     def compiled(self, function: Callable[..., Any], *, runs_model: bool = True) -> Program:
@@ -102,7 +103,7 @@ class ModelRunner:
 
     def rows_a_pass(self, size: int) -> int:
         """The rows of each pass over `size` of them."""
-        return self.chunk if self._takes_whole_chunks else min(self.chunk, size)
+        return self.chunk if self._takes_whole_chunks else min(self._samples_a_pass or self.chunk, size)
 
     def chunks(self, size: int) -> list[Chunk]:
         """The passes over `size` rows."""

@@ -92,10 +92,10 @@ def _drawing(run: Run, name: str, title: str, node: str, stop_bytes: int) -> Dra
 
 
 def _plain(run: Run, name: str, theme: Theme, **options: Any) -> dict[str, Any]:
-    """Return a figure as it is read from JSON; the overview without its title, which the page says above it."""
+    """Return a figure as it is read from JSON; without the title where the page says above it what it says."""
     figure = FIGURES[name](run, Look(theme), **options)
     plain: dict[str, Any] = json.loads(json_of(figure))
-    return _without_title(plain) if name == "overview" else plain
+    return _without_title(plain) if name in ("overview", "concepts") else plain
 
 
 def _without_title(figure: Figure) -> Figure:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from keras_xai.analysis.concepts import concept_words
 from keras_xai.analysis.formatting import percent, signed_percent
 from keras_xai.analysis.map_checks import words_on_checks
 from keras_xai.analysis.overview import Fact, summary
@@ -51,6 +52,7 @@ class RunSection:
     events: Sequence[EventRow] = ()
     carriers: Sequence[Sequence[str]] = ()
     map_checks: Sequence[tuple[str, bool]] = ()  # a sentence on each method's maps, and whether it fails
+    concepts: Sequence[str] = ()  # a sentence on each
     explained: str = ""  # the score that the maps explain, where it is another one than a class of the sample
     drawings: Sequence[Drawing] = ()
     notes: Sequence[str] = ()
@@ -107,6 +109,7 @@ def _section(name: str, node: str, run: Run, *, is_open: bool, stop_bytes: int, 
         events=[_event_row(event) for event in events(run.alerts)],
         carriers=[carrier for alert in run.alerts for carrier in carriers_in_words(alert, run)],
         map_checks=words_on_checks(run),
+        concepts=concept_words(run),
         explained=explained_of(run),
         drawings=drawings,
         notes=notes,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from keras_xai.errors import InvalidInput
 from keras_xai.page.document import html_of
+from keras_xai.remote.address import without_password
 from keras_xai.run import Run, load
 
 
@@ -20,7 +21,7 @@ def report(
     4 MB more, however many runs there are. A figure is drawn when it is scrolled to. Printed it has the runs that are open.
 
     Args:
-        log_dir: a log directory, or one above several.
+        log_dir: a log directory, or one above several; a path, or an address as "s3://bucket/logs".
         path: where the page goes; an existing file is replaced at the end, so that a failure leaves it as it was, and
             nothing else.
         command: False leaves out the commands that started the trainings.
@@ -39,12 +40,12 @@ def report(
     runs: dict[str, Run] = load(log_dir)
     if not runs:
         raise InvalidInput(
-            f"Nothing was recorded below {str(log_dir)!r}: give the log_dir of a callback, or one above it."
+            f"Nothing was recorded below {without_password(str(log_dir))!r}: give the log_dir of a callback, or one above it."
         )
     target = Path(path)
     if not target.parent.is_dir() or target.is_dir():
         raise InvalidInput(f"The page cannot be written to {str(path)!r}: give a file in a directory that exists.")
-    title = str(log_dir)
+    title = without_password(str(log_dir))
     if title not in runs:
         runs = {title if name == "." else name: run for name, run in runs.items()}
     content = html_of(title, runs, command=command)

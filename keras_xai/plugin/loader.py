@@ -15,8 +15,13 @@ class Loader(base_plugin.TBLoader):
     def fix_flags(self, flags: Any) -> None:
         """Keep every epoch: TensorBoard's reservoir would drop the first ones of a custom plugin.
 
-        A limit that the user gave with `--samples_per_plugin` stands.
+        A limit that the user gave with `--samples_per_plugin` stands. A remote log directory is read without TensorFlow where
+        that cannot read it.
         """
+        if "://" in str(getattr(flags, "logdir", "")):
+            from keras_xai.plugin.workarounds.remote_logdir import read_without_tensorflow
+
+            read_without_tensorflow(flags)
         samples = dict(flags.samples_per_plugin or {})
         samples.setdefault(PLUGIN_NAME, 0)
         flags.samples_per_plugin = samples

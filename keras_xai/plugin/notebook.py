@@ -9,6 +9,7 @@ from typing import Any
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.figures import FIGURES, PANELS
 from keras_xai.figures.options import accepted
+from keras_xai.remote.address import is_address
 from keras_xai.run import Run
 from keras_xai.summary.runs import display_names
 from keras_xai.updates import BEFORE
@@ -33,8 +34,8 @@ def notebook_line(
     draw = {**FIGURES, **PANELS}.get(figure)
     if draw is None:
         raise unknown("figure", figure, {**FIGURES, **PANELS})
-    folder = os.path.abspath(os.path.expanduser(directory))
-    if not os.path.isdir(folder):
+    folder = directory if is_address(directory) else os.path.abspath(os.path.expanduser(directory))
+    if not is_address(directory) and not os.path.isdir(folder):
         raise InvalidInput(
             f"{directory!r} is no directory of the machine that TensorBoard runs on: kx.load reads those alone."
         )

@@ -29,6 +29,8 @@ the epoch, or the training steps done where the run counts in steps, which the c
 | keras_xai/training/screen | TRAINING_FLAGS | one JSON string: the screen of the data, at step 0 |
 | keras_xai/gallery/samples/<part> | STORED_SAMPLES | blobs: one JSON string, then a map for each row and input |
 | keras_xai/influence | INFLUENCE | blobs: one JSON string, then a map for each array that it names |
+| keras_xai/concepts | CONCEPTS | blobs: one JSON string, then a map for each array that it names |
+| keras_xai/training_rows | TRAINING_ROWS | blobs: one JSON string, then a map for each array: all training rows so far |
 
 After about 32 MiB of one tag a series continues under `<tag>/part-1`, `<tag>/part-2` and so on, with the constants of the
 first part: see `parts`.
@@ -41,6 +43,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from keras_xai.concept_records import Concepts
 from keras_xai.probe import Probe
 from keras_xai.provenance import Provenance
 from keras_xai.records import (
@@ -60,6 +63,7 @@ from keras_xai.records import (
     Stop,
     StoredSamples,
 )
+from keras_xai.row_records import TrainingRows
 from keras_xai.summary.codec import CODECS
 from keras_xai.summary.event_files import masked_crc
 from keras_xai.summary.tag_constants import plugin_data as _data
@@ -85,9 +89,11 @@ Record = (
     | MapCheck
     | StoredSamples
     | RowInfluences
+    | Concepts
     | Provenance
     | TrainingFlags
     | DataScreen
+    | TrainingRows
 )
 
 

@@ -6,12 +6,14 @@ import bisect
 import dataclasses
 import functools
 import math
+import operator
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_xai.concept_records import Concepts
 from keras_xai.events import with_events
 from keras_xai.probe import Probe
 from keras_xai.provenance import Provenance
@@ -46,11 +48,13 @@ from keras_xai.records import (
     missing_epochs,
     steps_of,
 )
+from keras_xai.row_records import TrainingRows
 from keras_xai.summary import tag_constants
 from keras_xai.summary.checks import Unreadable
 from keras_xai.summary.codec import (
     alert,
     attribution,
+    concepts,
     epoch,
     gallery,
     gradients,
@@ -66,6 +70,7 @@ from keras_xai.summary.codec import (
     step_sizes,
     stop,
     training,
+    training_rows,
 )
 from keras_xai.summary.codec.attribution import OutputConstants
 from keras_xai.summary.codec.inputs import Inputs, inputs_of
@@ -220,6 +225,17 @@ class Log:
         Empty where it was not asked for; `missing` says why none was measured.
         """
         return self._decoded(step_sizes.TAG, no_constants, step_sizes.decode)
+
+    @functools.cached_property
+    def training_rows(self) -> TrainingRows | None:
+        """The table of all training rows, a `row_records.TrainingRows`, as it was written last; None without one."""
+        tag = training_rows.TAG
+        steps = {step for part in self._series.get(tag, []) for step, _ in part.rows if step < self._end}
+        for last in sorted(steps, reverse=True):  # the one before, where the last is damaged
+            tables = self._decoded(tag, no_constants, training_rows.decode, functools.partial(operator.eq, last))
+            if tables:
+                return tables[-1]
+        return None
 
     @functools.cached_property
     def flags(self) -> tuple[Flag, ...]:
@@ -558,6 +574,15 @@ class Log:
         """Training dynamics of each probe sample (B) over those updates, a `records.Samples`; None where nothing was recorded."""
         return Samples.of(self.mappings)
 
+    @functools.cached_property
+    def concepts(self) -> list[Concepts]:
+        """One `concept_records.Concepts` a scheduled update of `ProbeMappings(concepts=…)`, with the last one's shapes.
+
+        Empty where none were given.
+        """
+        records = self._decoded(concepts.TAG, concepts.digest_of, concepts.decode)
+        return self._of_one_shape(concepts.TAG, records, lambda record: (record.names, record.layers, record.questions))
+
     # Slices of the probe.
 
     @functools.cached_property
@@ -603,6 +628,9 @@ class Log:
             names = self._constants_of(tag, lambda data: tuple(data.names))
             if names is not None:
                 constants[name] = names
+        digest = self._constants_of(concepts.TAG, concepts.digest_of)
+        if digest is not None:
+            constants["concepts"] = digest
         methods: dict[Source, str] = {"clean": "method", "live": "live method"}
         for source, name in methods.items():
             updates = self.shares(source)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from tensorboard.compat.proto import event_pb2
+from tensorboard.compat.proto import event_pb2, tensor_pb2
 
 from keras_xai.printed import printable
 from keras_xai.summary.event_files import events
 from keras_xai.summary.plugin_name import PLUGIN_NAME
-from keras_xai.summary.tensors import content_of
+from keras_xai.summary.tensors import Content, content_of
 
 Row = tuple[int, Callable[[], Any]]  # a step, and a function that reads its content: an array, or a list of bytes
 
@@ -91,7 +91,8 @@ class FileStore:
                         if plugin.plugin_name != PLUGIN_NAME:
                             continue
                         by_tag[value.tag] = SeriesInMemory(plugin.content)
-                    read = functools.partial(content_of, value.tensor)
+                    # The message would keep the memory of its whole event: of short records five times their bytes.
+                    read = functools.partial(_content, value.tensor.SerializeToString())
                     by_tag[value.tag].rows.append((int(event.step), read))
         if damage:
             pass_over(self, "", "; ".join(damage))
@@ -106,6 +107,10 @@ class FileStore:
         except OSError as error:
             damage.append(f"the directory cannot be read: {error.strerror}")
             return []
+
+
+def _content(tensor: bytes) -> Content:
+    return content_of(tensor_pb2.TensorProto.FromString(tensor))
 
 
 def _is_empty(path: Path) -> bool:

@@ -28,6 +28,7 @@ BLOB_KINDS = (
     PluginData.CHOSEN_ROWS,
     PluginData.STORED_SAMPLES,
     PluginData.INFLUENCE,
+    PluginData.CONCEPTS,
 )
 
 

@@ -14,7 +14,7 @@ import socket
 import stat
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tensorboard.compat.proto import event_pb2, summary_pb2
@@ -42,25 +42,44 @@ class Writer:
         start: the first event step: the number of an update, see `keras_xai.updates`.
         past_updates: in a run that counts in steps, how many updates stand in earlier files below `start`; None in a run that
             counts in epochs.
+        roll_bytes: from which size on the run goes on in a new file; None for one file.
+        on_flush: called after each flush with the file, and the bytes of it that are whole.
+
+    Attributes:
+        path: of the file that is being written.
 
     Raises:
         OSError: the directory or the file cannot be made or written.
     """
 
-    def __init__(self, directory: Path, start: int = 0, past_updates: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        start: int = 0,
+        past_updates: int | None = None,
+        *,
+        roll_bytes: int | None = None,
+        on_flush: Callable[[Path, int], None] | None = None,
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        self._unflushed: list[bytes] = []
+        self._roll_bytes, self._on_flush = roll_bytes, on_flush
+        self._open(directory)
+        self._tags: set[str] = set()  # whose constants are written
+        self._past_updates = past_updates
+        self._steps: set[int] = set()  # of the updates in this file, where they are counted
+        begin = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._append([event_pb2.Event(wall_time=time.time(), step=start, session_log=begin)])
+        self.flush()
+
+    def _open(self, directory: Path) -> None:
+        """Open a file that begins with the version of its format."""
         self.path = directory / _name(directory)
         self._file = open(self.path, "xb", buffering=0)  # noqa: SIM115 - closed by close(), or when the writer is gone
         self._finalizer = weakref.finalize(self, self._file.close)
         self._size = 0  # bytes that are whole
-        self._unflushed: list[bytes] = []
-        self._tags: set[str] = set()  # whose constants are written
-        self._past_updates = past_updates
-        self._steps: set[int] = set()  # of the updates in this file, where they are counted
-        self._append([event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")])
-        begin = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-        self._append([event_pb2.Event(wall_time=time.time(), step=start, session_log=begin)])
-        self.flush()
+        version = event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")
+        self._unflushed.insert(0, framed(version.SerializeToString()))
 
     def write(self, records: Iterable[Record]) -> None:
         """Append each record as one event at its update; where one cannot be encoded, none of them."""
@@ -96,6 +115,9 @@ class Writer:
         """
         if self._file.closed:
             return
+        if self._roll_bytes is not None and self._size >= self._roll_bytes and self._unflushed:
+            self._finalizer()
+            self._open(self.path.parent)
         data = memoryview(b"".join(self._unflushed))
         self._unflushed = []
         try:
@@ -111,6 +133,8 @@ class Writer:
             self._give_up()
             raise type(fault)(fault.errno, fault.strerror, str(self.path)) from fault
         self._size += len(data)
+        if self._on_flush is not None:
+            self._on_flush(self.path, self._size)
 
     def close(self) -> None:
         """Flush and close. Idempotent.

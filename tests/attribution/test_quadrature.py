@@ -6,7 +6,8 @@ import pytest
 
 import keras_xai as kx
 from keras_xai.attribution.attributor import Attributor
-from keras_xai.attribution.integrated_gradients import IntegratedGradients, half_difference
+from keras_xai.attribution.integrated_gradients import IntegratedGradients
+from keras_xai.attribution.quadrature import RULES, half_difference
 from tests.frameworks import array as to_numpy
 
 layers = keras.layers
@@ -26,7 +27,7 @@ def once(model, x, method="integrated_gradients", **options):
     return Attributor(model, x, method, options=options)()
 
 
-@pytest.mark.parametrize("quadrature", ["gauss_legendre", "midpoint"])
+@pytest.mark.parametrize("quadrature", RULES)
 @pytest.mark.parametrize("steps", [2, 3, 8, 16, 33, 64])
 def test_both_halves_are_rules_of_their_own(quadrature, steps):
     """Each adds up to one half, has no negative weight, and is exact for a line; of Gauss points for half of all degrees."""
@@ -40,17 +41,43 @@ def test_both_halves_are_rules_of_their_own(quadrature, steps):
         assert w @ a.astype(np.float64) ** degree == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 8, 24, 64])
+def test_a_graded_rule_ends_at_the_sample_and_is_exact_for_cubics(steps):
+    """Closer together near the baseline, positive, and adding up to one."""
+    a, w = RULES["graded"](steps)
+    assert a[-1] == 1
+    assert (w > 0).all()
+    for degree in range(min(4, steps)):
+        assert w @ a**degree == pytest.approx(1 / (degree + 1), abs=1e-12)
+    assert (np.diff(a)[:-1] < np.diff(a)[1:] * 1.6).all()
+    assert steps < 8 or a[: steps // 2].max() < 0.4
+
+
+@pytest.mark.parametrize("rows", [1, 3, 40])
+def test_a_graded_rule_is_the_sum_over_its_points_however_they_are_packed(rows):
+    """Gradient by gradient, of rows that fill a pass, a part of one, or several."""
+    model = relu_net()
+    a, w = RULES["graded"](8)
+    x = X[:rows]
+    expected = np.zeros_like(x)
+    for position, weight in zip(a, w, strict=True):
+        expected += weight * once(model, (position * x).astype(np.float32), "saliency").values * x
+    actual = once(model, x, n_steps=8, quadrature="graded").values
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_one_point_says_nothing_of_its_error():
     """None rather than zero."""
     assert once(relu_net(), X[:2], n_steps=1).quadrature_error is None
 
 
+@pytest.mark.parametrize("quadrature", ["gauss_legendre", "graded"])
 @pytest.mark.parametrize("steps", [4, 8, 16])
-def test_it_is_of_the_size_of_the_true_error(steps):
+def test_it_is_of_the_size_of_the_true_error(steps, quadrature):
     """Of a net with kinks, against two thousand steps: the median within a factor of three, few rows far below."""
     model = relu_net()
     true = kx.attribute(model, X, n_steps=2000).values
-    a = once(model, X, n_steps=steps)
+    a = once(model, X, n_steps=steps, quadrature=quadrature)
     error = np.abs(a.values - true).sum(1) / np.abs(true).sum(1)
     ratio = a.quadrature_error / error
     assert 1 / 3 < np.median(ratio) < 4

@@ -84,10 +84,10 @@ def test_misuse_found_at_train_begin_reaches_the_user(tmp_path, model, fit):
 
 @pytest.mark.parametrize(
     ("log_dir", "words"),
-    [("s3://bucket/run", "remote"), ("{file}", "is a file"), ("{file}/below", "is a file"), (3, "int")],
+    [("nowhere://bucket/run", "nowhere"), ("{file}", "is a file"), ("{file}/below", "is a file"), (3, "int")],
 )
 def test_a_log_dir_that_cannot_be_written_is_an_error_at_construction(tmp_path, log_dir, words):
-    """A URL, a file, a path below a file."""
+    """An address of no store, a file, a path below a file."""
     (tmp_path / "file").touch()
     with pytest.raises(kx.InvalidInput, match=words):
         Probing(log_dir.format(file=tmp_path / "file") if isinstance(log_dir, str) else log_dir)

@@ -282,14 +282,14 @@ def behind(layer):
 
 
 def test_samples_that_miss_their_sum_take_more_steps(tmp_path, fit, data):
-    """In one graph whatever rows those are, epoch after epoch; the values are those of 64 steps."""
+    """In the same graphs whatever rows those are, epoch after epoch; the values are those of 64 steps."""
     model, traces = behind(Steep()), []
 
     class Count(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            traces.append(watch._explainer._refined["integrated_gradients"]._engine.traces)
+            traces.append(watch._explainer._refined["integrated_gradients"].traces)
 
-    watch = kx.ProbeAttributions(tmp_path, data, on_error="raise")
+    watch = kx.ProbeAttributions(tmp_path, data, n_steps=8, on_error="raise")
     fit(model, watch, Count(), epochs=3)
     assert traces == [1, 1, 1]
     last = kx.load(tmp_path)["."].attributions("integrated_gradients")[-1]

@@ -14,7 +14,8 @@ from keras_xai.analysis.overview import summary
 from keras_xai.analysis.slices import gap_sentence, important_features, least_accurate, slices_at, slices_sentence
 from keras_xai.figures import FIGURES, PANELS, Look
 from keras_xai.figures.grid import LETTERS, TITLE_LETTERS, wrapped
-from keras_xai.figures.slices import MAX_LINES, apart
+from keras_xai.figures.line_ends import apart
+from keras_xai.figures.slices import MAX_LINES
 from keras_xai.records import SliceGaps, SliceImportance, Slices, SliceValue
 from keras_xai.slice_accuracy import wilson_interval
 from tests.run_in_epochs import RunInEpochs

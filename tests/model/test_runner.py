@@ -52,12 +52,13 @@ def test_outputs_and_scores_are_the_models(model, chunk):
     assert runner.lasting_effects() == ""
 
 
-def test_another_chunk_has_the_same_task(model):
-    """It is decided once for both."""
+def test_one_sample_after_the_other_has_the_same_task(model):
+    """It is decided once for both; the chunk stays what variants of a sample fill."""
     runner = ModelRunner(model, X)
     task = runner.settle([X])
-    other = runner.with_chunk(2)
-    assert (other.chunk, other.task) == (2, task)
+    other = runner.by_sample()
+    assert (other.chunk, other.task) == (runner.chunk, task)
+    assert [chunk.size for chunk in other.chunks(3)] == [1, 1, 1]
     assert runner.settle([X[:1]]) is task
 
 

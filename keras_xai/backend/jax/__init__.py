@@ -11,6 +11,7 @@ from keras_xai.backend.jax.gradient_sums import GradientSums
 from keras_xai.backend.jax.loops import fori_loop, map
 from keras_xai.backend.jax.lrp import lrp_multipliers
 from keras_xai.backend.jax.program import compiled, compiles, constant, dense_tensor, has_text, numpy
+from keras_xai.backend.jax.row_watch import row_watch
 from keras_xai.backend.jax.scopes import sync_model
 from keras_xai.backend.jax.user_loop import (
     begin_train_call,
@@ -48,6 +49,7 @@ __all__ = [
     "map",
     "numpy",
     "obstacle_to_passes",
+    "row_watch",
     "sync_model",
     "take_target",
     "team",

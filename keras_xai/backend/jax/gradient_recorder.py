@@ -144,7 +144,7 @@ class StepRecorder(ApplyRecorder):
 
     def _record_step(self, state: Any, batch: Any) -> None:
         """Compute the gradients of a step that is about to run. The state is read, and not given away."""
-        signature = _signature(batch)
+        signature = signature_of(batch)
         if signature not in self._signatures:
             start = clock()
             try:
@@ -163,7 +163,7 @@ class StepRecorder(ApplyRecorder):
         if self._program is None:
             # A new function: JAX would take one that it has traced before, in which nobody listened, as it is.
             self._program = jax.jit(self._sums_of_step, out_shardings=_replicated(state))
-        with python_state_kept(self._model), _losses_kept(self._model):
+        with python_state_kept(self._model), losses_kept(self._model):
             traced = self._program.trace(state, batch)
         if not self._apply_calls:
             raise NotCaptured(NO_APPLY)
@@ -235,7 +235,7 @@ def runs_eagerly(model: keras.Model) -> bool:
 
 
 @contextlib.contextmanager
-def _losses_kept(model: keras.Model) -> Iterator[None]:
+def losses_kept(model: keras.Model) -> Iterator[None]:
     """Restore, after the block, the losses that a forward pass left for the model: a trace that fails leaves its own."""
     before = vars(model).get("_losses_override")
     values = list(before or [])
@@ -256,7 +256,7 @@ def _replicated(state: Any) -> jax.sharding.NamedSharding | None:
     return None
 
 
-def _signature(batch: Any) -> Any:
+def signature_of(batch: Any) -> Any:
     """Return the structure, shapes and dtypes of a batch."""
     leaves, structure = jax.tree.flatten(batch)
     return structure, tuple((np.shape(leaf), str(getattr(leaf, "dtype", type(leaf)))) for leaf in leaves)

@@ -29,6 +29,8 @@ def fori_loop(
         _report(k, count, progress)
         return [jnp.asarray(result, value.dtype) for result, value in zip(results, values, strict=True)]
 
+    if count == 1:
+        return body(0, [jnp.asarray(value) for value in initial])
     return list(jax.lax.fori_loop(0, count, body, [jnp.asarray(value) for value in initial]))
 
 

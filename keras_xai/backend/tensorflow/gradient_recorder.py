@@ -27,6 +27,7 @@ from keras_xai.backend.tensorflow.devices import num_replicas
 from keras_xai.backend.tensorflow.gradient_sums import GradientSums, read_value, read_values
 from keras_xai.backend.tensorflow.graphs import current_graph, in_nested_function, stateful_random_operations
 from keras_xai.backend.tensorflow.program import Compiled
+from keras_xai.backend.tensorflow.row_log import RowLog
 from keras_xai.backend.tensorflow.step_batch import StepBatch
 from keras_xai.backend.tensorflow.train_step import (
     NotRebuilt,
@@ -78,6 +79,19 @@ class StepRecorder(ApplyRecorder):
         self._batch = StepBatch()  # of the step that is kept
         self._keeping_function: Any = None  # the recording function that keeps it
         self._uses_graph = True  # the graph of the model's own step is used, where there is one
+        self._row_log: RowLog | None = None  # of the rows of each step that is recorded
+
+    def log_rows(self, log: RowLog | None, traces_of: StepRecorder | None = None) -> None:
+        """Log the rows of each step from the next recording function on.
+
+        Args:
+            log: to which they are added; None to end that.
+            traces_of: another recorder of the same train function, whose traces of it are used.
+        """
+        self._row_log = log
+        self._recording = None
+        if traces_of is not None:
+            self._traces = traces_of._traces
 
     # The recording function.
 
@@ -166,10 +180,16 @@ class StepRecorder(ApplyRecorder):
         if num_replicas(self._model) > 1:  # each replica of a step runs in a thread of its own
             trace(function, arguments)
             return True
-        is_new_trace = with_apply_hook(self._traces, lambda: trace(function, arguments))
+        is_new_trace = with_apply_hook(self._traces, lambda: self._noting_rows(lambda: trace(function, arguments)))
         if is_new_trace and not len(self._traces) and not has_strategy(self._model):
             self.reason = NO_APPLY
         return not self.reason
+
+    def _noting_rows(self, run: Callable[[], T]) -> T:
+        return run() if self._row_log is None else self._row_log.noting(run)
+
+    def _hearing_rows(self, run: Callable[[], T]) -> T:
+        return run() if self._row_log is None else self._row_log.hearing(run)
 
     def _make(self) -> TrainFunction:
         """Make a train function that records, as Keras makes the model's own, and the sums to which it adds."""
@@ -202,18 +222,22 @@ class StepRecorder(ApplyRecorder):
         """Return the result of a step whose optimizer calls are recorded."""
         hook = functools.partial(self._record_in_graph, graph)
         if graph is None:
-            return with_apply_hook(hook, lambda: self._model.train_step(data))
+            return with_apply_hook(hook, lambda: self._hearing_rows(lambda: self._model.train_step(data)))
         self._apply_calls = 0
         plain_step = self._traces.find(data, graph) if self._uses_graph else None
+        log = self._row_log
+        if plain_step is not None and log is not None and not log.has_noted(plain_step.graph):
+            plain_step = None  # it was traced before there was a log
         if plain_step is not None:
             _refuse_stateful_randomness(plain_step.graph)
-            result = rebuild(plain_step, data, hook)
+            also = None if log is None else functools.partial(log.add_noted, plain_step.graph)
+            result = rebuild(plain_step, data, hook, also)
             operations = len(plain_step.graph.get_operations())
             self.relative_size = max(1.0, len(graph.get_operations()) / max(1, operations))
         elif self._traces.deeper_than(graph):
             raise NotCaptured(IN_NESTED_FUNCTION)
         else:
-            result = with_apply_hook(hook, lambda: self._model.train_step(data))
+            result = with_apply_hook(hook, lambda: self._hearing_rows(lambda: self._model.train_step(data)))
             _refuse_stateful_randomness(graph)
         if not self._apply_calls:
             raise NotCaptured(NO_APPLY)

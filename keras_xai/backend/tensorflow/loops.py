@@ -22,6 +22,8 @@ def fori_loop(
     progress: Progress | None = None,
 ) -> list[Any]:
     """See `Backend`."""
+    if count == 1:
+        return list(function(tf.constant(0), list(initial)))  # a loop in the graph takes as long again to trace
 
     def body(k: Any, values: Any) -> Any:
         values = function(k, list(values))

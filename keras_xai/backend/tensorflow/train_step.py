@@ -171,7 +171,9 @@ def depth(graph: tf.Graph) -> int | None:
     return count
 
 
-def rebuild(step: TracedStep, data: Any, hook: ApplyHook) -> Any:
+def rebuild(
+    step: TracedStep, data: Any, hook: ApplyHook, also: Callable[[Callable[[Any], Any]], None] | None = None
+) -> Any:
     """Build the operations of a traced step in the current graph, for other data of the same structure.
 
     Every call of an optimizer goes through `hook`, as in `with_apply_hook`, at its position in the order of operations: those
@@ -181,6 +183,7 @@ def rebuild(step: TracedStep, data: Any, hook: ApplyHook) -> Any:
         step: a train step's graph.
         data: nested tensors, the batch of the new graph.
         hook: makes the calls of optimizers.
+        also: adds further operations, of nested values of the step's graph; called with what returns them in the current graph.
 
     Returns:
         The nested values that the step returned, in the current graph.
@@ -194,6 +197,8 @@ def rebuild(step: TracedStep, data: Any, hook: ApplyHook) -> Any:
         gradients = [None if g is None else imported.built(g) for g in call.gradients]
         hook(call.optimizer, gradients, call.variables, functools.partial(imported.build, call.end))
     imported.build(None)
+    if also is not None:
+        also(imported.built)
     return imported.built(step.graph.structured_outputs)
 
 

@@ -11,6 +11,7 @@ from keras_xai.backend.torch.gradient_sums import GradientSums
 from keras_xai.backend.torch.loops import fori_loop, map
 from keras_xai.backend.torch.lrp import lrp_multipliers
 from keras_xai.backend.torch.program import compiled, compiles, constant, dense_tensor, has_text, numpy
+from keras_xai.backend.torch.row_watch import row_watch
 from keras_xai.backend.torch.user_loop import (
     begin_train_call,
     finish_train_call,
@@ -47,6 +48,7 @@ __all__ = [
     "map",
     "numpy",
     "obstacle_to_passes",
+    "row_watch",
     "sync_model",
     "take_target",
     "team",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from keras_xai.concept_records import Concepts
 from keras_xai.probe import Probe
 from keras_xai.provenance import Provenance
 from keras_xai.records import (
@@ -29,9 +30,11 @@ from keras_xai.records import (
     Stop,
     StoredSamples,
 )
+from keras_xai.row_records import TrainingRows
 from keras_xai.summary.codec import (
     alert,
     attribution,
+    concepts,
     epoch,
     gallery,
     gradients,
@@ -47,6 +50,7 @@ from keras_xai.summary.codec import (
     step_sizes,
     stop,
     training,
+    training_rows,
 )
 from keras_xai.summary.tensors import Value
 from keras_xai.training_records import DataScreen, TrainingFlags
@@ -68,7 +72,9 @@ CODECS: dict[type, Callable[[Any], Iterator[Value]]] = {
     MapCheck: map_checks.encode,
     StoredSamples: gallery.encode_samples,
     RowInfluences: influence.encode,
+    Concepts: concepts.encode,
     Provenance: provenance.encode,
     TrainingFlags: training.encode,
     DataScreen: training.encode_screen,
+    TrainingRows: training_rows.encode,
 }

@@ -24,6 +24,8 @@ const PANELS = [
   { name: "readability", span: "c7" },
   { name: "surrogates", span: "c5" },
   { name: "slice_readout", span: "c12" },
+  { name: "concept_effects", span: "c7", ofEpoch: true },
+  { name: "concept_readability", span: "c5" },
   { name: "layer_stability", span: "c4" },
   { name: "layer_dead", span: "c4" },
   { name: "layer_participation", span: "c4" },

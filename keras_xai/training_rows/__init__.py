@@ -1,0 +1,1 @@
+"""All training rows: the figures that a train step has of each, gathered over the epochs."""
