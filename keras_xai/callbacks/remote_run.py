@@ -57,6 +57,10 @@ class RemoteRun:
         self._end.atexit = False  # the shipper sees to that itself
         return run
 
+    def place(self, log_dir: Path) -> str:
+        """Return the log directory as `kx.load` takes it: its address where it has one."""
+        return str(self._address or log_dir)
+
     @property
     def writer_options(self) -> dict[str, Any]:
         """Options of a `Writer` whose file is shipped."""
