@@ -34,7 +34,7 @@ def share_table(
         texts: (rows, columns) what stands in the cells; by default the shares.
     """
     left = left_margin(rows)
-    cells = [[text(cell, CELL_LETTERS) for cell in row] for row in texts or [_percents(row) for row in values.tolist()]]
+    cells = list(map(_cells, texts or map(_percents, values.tolist())))
     trace = heat_map(
         look,
         values,
@@ -61,3 +61,7 @@ def share_table(
 
 def _percents(row: Sequence[float]) -> list[str]:
     return [percent(value) for value in row]
+
+
+def _cells(row: Sequence[str]) -> list[str]:
+    return [text(cell, CELL_LETTERS) for cell in row]

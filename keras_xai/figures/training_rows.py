@@ -60,9 +60,9 @@ def row_suspects(run: Recorded, look: Look = LIGHT, *, exact: bool = False) -> F
 def coverage(table: TrainingRows) -> str:
     """Return in sentences which rows the table has, how long they were watched, and what it lacks."""
     visits = np.asarray(table.visits)
-    epochs, seen = int(visits.max(initial=0)), int((visits > 0).sum())
-    whole = "" if seen == len(visits) else f" of {len(visits):,}"
-    sentences = [f"{seen:,}{whole} training rows, seen in up to {epochs} epoch{'' if epochs == 1 else 's'}."]
+    epochs, visited = int(visits.max(initial=0)), int((visits > 0).sum())
+    whole = "" if visited == len(visits) else f" of {len(visits):,}"
+    sentences = [f"{visited:,}{whole} training rows, seen in up to {epochs} epoch{'' if epochs == 1 else 's'}."]
     if table.unmatched:
         words = (
             "of rows that are none of x with its label" if table.has_numbers else "of rows for which there was no room"
@@ -82,7 +82,7 @@ def _cells(
     visits = [f"{count:,}" for count in table.visits[rows].tolist()]
     nothing_to_colour = np.full(len(rows), np.nan)
     if table.task == "value":
-        losses = [[short(value) for value in column[rows].tolist()] for column in (table.loss, table.last_loss)]
+        losses = [list(map(short, column[rows].tolist())) for column in (table.loss, table.last_loss)]
         labels = [short(value) for value in table.label[rows].tolist()]
         return (
             ["label", "mean loss", "last loss", "visits"],
@@ -90,7 +90,7 @@ def _cells(
             _transposed(labels, *losses, visits),
         )
     shares = np.stack([table.label_quality, table.early_probability, table.correctness], 1)[rows].astype(np.float64)
-    percents = [[_share(value) for value in column] for column in shares.T.tolist()]
+    percents = [list(map(_share, column)) for column in shares.T.tolist()]
     if table.task == "labels":
         values = np.column_stack([shares[:, 1:], nothing_to_colour])
         return ["quality", "labels right", "visits"], values, _transposed(*percents[1:], visits)
