@@ -29,6 +29,7 @@ FINER = {
 # The parts of the watch that a `records.Stop` may name, and the names by which users know them.
 PART_NAMES = {
     "weight_gradients": "WeightGradients",
+    "training_rows": "TrainingRows",
     "probe_attributions": "ProbeAttributions",
     "importance_drift": "ImportanceDrift",
     "probe_mappings": "ProbeMappings",

@@ -28,6 +28,7 @@ from keras_xai.records import (
     StepSizes,
     Stop,
 )
+from keras_xai.row_records import TrainingRows
 from keras_xai.training_records import DataScreen, TrainingFlags
 from keras_xai.updates import BEFORE, Unit, moment_of
 
@@ -92,6 +93,8 @@ class Recorded(Protocol):
     def gap(self) -> RelianceGap | None: ...
     @property
     def influences(self) -> Sequence[RowInfluences]: ...
+    @property
+    def training_rows(self) -> TrainingRows | None: ...
     @property
     def slices(self) -> Sequence[Slices]: ...
     @property

@@ -72,9 +72,9 @@ class TrainingRows(AtUpdate):
         """(n) how far each label is to be believed, 0 to 1.
 
         It is the probability of the label over the first `EARLY` epochs, less its mean over the rows with this label, from
-        -1 to 1 scaled to 0 to 1: a class that is learned late is no worse than another (as cleanlab adjusts probabilities,
-        Northcutt et al. 2021). Of rows with several labels it is the probability as it is. NaN for rows that were not visited,
-        and for numbers.
+        -1 to 1 scaled to 0 to 1, so that 0.5 is the mean of its class: a class that is learned late is no worse than another
+        (as cleanlab adjusts probabilities, Northcutt et al. 2021). Of rows with several labels it is the probability as it
+        is. NaN for rows that were not visited, and for numbers.
         """
         quality = np.asarray(self.early_probability, np.float64)
         if self.task != "class":
@@ -102,8 +102,8 @@ class TrainingRows(AtUpdate):
 
         Args:
             x: as `fit` got it.
-            y: (m) its labels, as classes or numbers; where one row of values has several labels it is found by them. Without
-                y such a row is found by its values alone, the first in the table.
+            y: (m) its labels, as classes or numbers, or one-hot (m, K) of classes; where one row of values has several
+                labels it is found by them. Without y such a row is found by its values alone, the first in the table.
 
         Raises:
             InvalidInput: another number of labels than of rows.
@@ -111,7 +111,9 @@ class TrainingRows(AtUpdate):
         digests = row_digest(x)
         keys = self.digest
         if y is not None:
-            label = np.asarray(y).reshape(-1)
+            label = np.asarray(y)
+            is_one_hot = self.task == "class" and label.ndim == 2 and label.shape[1] > 1
+            label = label.argmax(1) if is_one_hot else label.reshape(-1)
             if len(label) != len(digests):
                 raise InvalidInput(f"y has {np.asarray(y).shape} entries for {len(digests)} rows: one label a row.")
             digests, keys = keyed(digests, label), keyed(keys, self.label)

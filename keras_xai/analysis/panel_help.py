@@ -199,6 +199,15 @@ PANEL_HELP: dict[str, PanelHelp] = {
         "Wrong labels: correct them and train again.",
         "find_wrong_labels",
     ),
+    "row_suspects": PanelHelp(
+        "Suspects of all training rows",
+        "The training rows whose labels were believed least over the first epochs, by the train step's own outputs. Right: the "
+        "share of epochs in which the prediction was the label. Of a model of numbers the rows with the largest loss.",
+        "Hard or rare rows with right labels.",
+        "Wrong labels: correct them and train again. Many rows left out: they are changed on the way to the model, and the table "
+        "does not speak for them.",
+        "find_wrong_labels#all-training-rows",
+    ),
     "layer_stability": PanelHelp(
         "Representation change: 1 − linear CKA",
         "How much each layer's arrangement of the samples changed since the record before.",

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_xai.backend.recorder import Tensor, TrainFunction
+from keras_xai.backend.recorder import NotCaptured, Tensor, TrainFunction
 
 # (y, y_pred) of a batch -> (n, 4) float32: label, prediction, loss and probability of the label, of each row.
 RowFunction = Callable[[Any, Any], Tensor]
@@ -78,6 +78,8 @@ class RowWatch(Protocol):
 
 
 def fault_words(fault: Exception) -> str:
-    """Return an exception as a reason."""
+    """Return an exception as a reason; one that says why in words for the user says it alone."""
+    if isinstance(fault, NotCaptured):
+        return str(fault)
     first_line = (str(fault).strip().splitlines() or [""])[0]
     return f"the figures of rows could not be computed: {type(fault).__name__}: {first_line}"

@@ -27,7 +27,10 @@ from keras_xai.training_rows.table import RowTable
 
 NO_VARIABLES = Selection(include=())
 SEVERAL_PROCESSES = "several processes train the model, each on rows of its own"
-NONE_MATCHED = "none of the rows that the model was trained on is one of x with its label: they are changed on the way"
+NONE_MATCHED = (
+    "none of the rows that the model was trained on is one of x with its label: they are changed on the way, or x has another"
+    " dtype, other inputs or other labels than those that fit got"
+)
 
 
 class TrainingRows(RecordingCallback):

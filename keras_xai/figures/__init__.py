@@ -21,6 +21,7 @@ from keras_xai.figures import (
     probe_attributions,
     reliance_gap,
     slices,
+    training_rows,
     weight_gradients,
 )
 from keras_xai.figures.colour import Theme
@@ -36,6 +37,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "predictions": predictions.figure,
     "mappings": mappings.figure,
     "concepts": concepts.figure,
+    "training_rows": training_rows.figure,
     "slices": slices.figure,
 }
 
@@ -56,6 +58,7 @@ PANELS: dict[str, Callable[..., Figure]] = {
     **predictions.PANELS,
     **mappings.PANELS,
     **concepts.PANELS,
+    **training_rows.PANELS,
     **slices.PANELS,
 }
 

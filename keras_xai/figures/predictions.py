@@ -30,8 +30,9 @@ from keras_xai.analysis.prediction_metrics import (
 from keras_xai.analysis.predictions import at_update, output_name, sentence, shown_output, slices_of, why_none
 from keras_xai.errors import unknown
 from keras_xai.figures.grid import grid, wrapped
-from keras_xai.figures.heat_map import heat_map, label_length, left_margin, row_axis
+from keras_xai.figures.heat_map import heat_map, left_margin, row_axis
 from keras_xai.figures.options import accepted
+from keras_xai.figures.share_table import share_table
 from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, nothing, packed, text
 from keras_xai.recorded import Recorded
 from keras_xai.records import Float, ProbePredictions
@@ -210,37 +211,8 @@ def _table(
     title: str,
     texts: Sequence[Sequence[str]] = (),
 ) -> Figure:
-    """Return a table of shares whose cells are coloured by their value; `texts` stand in them, by default the shares."""
-    left = left_margin(rows)
-    names = [text(row, label_length(left)) for row in rows]
-    cells_text = texts or [_percents(row) for row in values.tolist()]
-    trace = heat_map(
-        look,
-        values,
-        0,
-        1,
-        xgap=1,
-        ygap=1,
-        text=[list(row) for row in cells_text],
-        texttemplate="%{text}",
-        customdata=[[text(row)] * len(columns) for row in rows],
-        hovertemplate="%{customdata}, %{x}: %{text}<extra></extra>",
-        x=list(columns),
-    )
-    return _panel(
-        look,
-        name,
-        [trace],
-        title=title,
-        xaxis=axis(look, showgrid=False, side="top", type="category"),
-        yaxis=row_axis(look, names),
-        margin={"l": left, "r": 4, "t": 24, "b": 4},
-        hovermode="closest",
-    )
-
-
-def _percents(row: Sequence[float]) -> list[str]:
-    return [percent(value) for value in row]
+    """Return a table of shares under the title and the reading of a panel."""
+    return share_table(look, rows, columns, values, {"title": title, "reading": READING[name][1]}, texts)
 
 
 def reliability(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Figure:

@@ -18,7 +18,7 @@ import numpy as np
 from keras_xai.backend.jax.gradient_recorder import OWN_TRAIN_FUNCTION, WITH_NNX, losses_kept, signature_of
 from keras_xai.backend.jax.step_effects import step_effects
 from keras_xai.backend.python_state import python_state_kept
-from keras_xai.backend.recorder import GradientRecorder, TrainFunction
+from keras_xai.backend.recorder import GradientRecorder, NotCaptured, TrainFunction
 from keras_xai.backend.row_watch import (
     COLUMNS,
     DISTRIBUTED,
@@ -126,7 +126,7 @@ def _digest(x: Any) -> jax.Array:
         if leaf is None:
             continue
         if not hasattr(leaf, "dtype") or jnp.iscomplexobj(leaf):
-            raise TypeError(NOT_NUMBERS)
+            raise NotCaptured(NOT_NUMBERS)
         flat = jnp.reshape(leaf, (leaf.shape[0], -1))
         is_float = jnp.issubdtype(flat.dtype, jnp.floating)
         bits = jax.lax.bitcast_convert_type(flat.astype(jnp.float32), jnp.int32) if is_float else flat.astype(jnp.int32)
@@ -135,7 +135,7 @@ def _digest(x: Any) -> jax.Array:
         sums = jnp.stack([jnp.sum(mixed * half, 1, dtype=jnp.int32) for half in factors], 1)
         halves = sums if halves is None else halves + sums
     if halves is None:
-        raise TypeError(NOT_NUMBERS)
+        raise NotCaptured(NOT_NUMBERS)
     return halves
 
 

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_xai.backend.loss_hook import with_loss_hook
+from keras_xai.backend.recorder import NotCaptured
 from keras_xai.backend.row_watch import (
     COLUMNS,
     NO_LOSS,
@@ -120,14 +121,14 @@ def _digest(x: Any) -> tf.Tensor:
         if not isinstance(leaf, tf.Tensor) or not (
             leaf.dtype.is_integer or leaf.dtype.is_floating or leaf.dtype.is_bool
         ):
-            raise TypeError(NOT_NUMBERS)
+            raise NotCaptured(NOT_NUMBERS)
         flat = tf.reshape(leaf, [tf.shape(leaf)[0], -1]) if leaf.shape.rank != 2 else leaf
         bits = tf.bitcast(tf.cast(flat, tf.float32), tf.int32) if leaf.dtype.is_floating else tf.cast(flat, tf.int32)
         mixed = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, 16))
         sums = tf.stack([tf.reduce_sum(mixed * half, 1) for half in _factors(number, leaf, mixed)], 1)
         halves = sums if halves is None else halves + sums
     if halves is None:
-        raise TypeError(NOT_NUMBERS)
+        raise NotCaptured(NOT_NUMBERS)
     return halves
 
 

@@ -9,7 +9,7 @@ import keras
 import torch
 
 from keras_xai.backend.loss_hook import with_loss_hook
-from keras_xai.backend.recorder import GradientRecorder, TrainFunction
+from keras_xai.backend.recorder import GradientRecorder, NotCaptured, TrainFunction
 from keras_xai.backend.row_watch import (
     COLUMNS,
     NO_LOSS,
@@ -80,7 +80,7 @@ class HeardRows:
         halves: torch.Tensor | None = None
         for number, leaf in enumerate(leaves):
             if not isinstance(leaf, torch.Tensor) or leaf.layout != torch.strided or leaf.is_complex():
-                raise TypeError(NOT_NUMBERS)
+                raise NotCaptured(NOT_NUMBERS)
             flat = leaf.detach().reshape(leaf.shape[0], -1)
             bits = flat.to(torch.float32).view(torch.int32) if flat.is_floating_point() else flat.to(torch.int32)
             mixed = bits ^ (bits >> 16)
@@ -88,7 +88,7 @@ class HeardRows:
             sums = torch.stack([torch.sum(mixed * half, 1, dtype=torch.int32) for half in factors], 1)
             halves = sums if halves is None else halves + sums
         if halves is None:
-            raise TypeError(NOT_NUMBERS)
+            raise NotCaptured(NOT_NUMBERS)
         return halves.contiguous()
 
     def _factors_of(self, number: int, bits: torch.Tensor) -> torch.Tensor:

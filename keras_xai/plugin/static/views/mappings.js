@@ -37,6 +37,9 @@ const PANELS = [
   { name: "trajectories", span: "c7", ofEpoch: true },
 ];
 
+/** Of all training rows, which need no probe. @type {import("./figure_panel.js").FigurePanel} */
+const ROW_SUSPECTS = { name: "row_suspects", span: "c12", still: true };
+
 /** @typedef {"label" | "prediction" | "held_out"} Colouring */
 /** @type {[Colouring, string][]} */
 const COLOURINGS = [
@@ -85,11 +88,14 @@ export class MappingsView extends BaseView {
     }
     if (!map.epochs.length) {
       const code = "kx.ProbeMappings(log_dir, probe)";
+      const ofRows = figurePanel(context, ROW_SUSPECTS);
+      if (ofRows.length) root.append(h("div", { class: "grid" }, ofRows));
       root.append(absent(run, "ProbeMappings", "This run wrote no mappings", code));
       return;
     }
     const grid = h("div", { class: "grid" }, this.#map.panel(context, map), suspectsPanel(context, map));
     root.append(grid);
+    grid.append(...figurePanel(context, ROW_SUSPECTS));
     this.#map.paint(map, context.epoch); // which needs to know its width
     for (const entry of PANELS) grid.append(...figurePanel(context, entry));
   }
