@@ -1,6 +1,6 @@
-# make setup | check | fix | docs | site | bench NAME=overhead | version NEW=0.2.0 | package
+# make setup | check | fix | docs | site | tutorials | bench NAME=overhead | version NEW=0.2.0 | package
 
-.PHONY: help setup check fix docs site bench version package
+.PHONY: help setup check fix docs site tutorials bench version package
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -21,6 +21,9 @@ docs:  ## run the code of the pages, of the how-tos and of the docstrings
 
 site:  ## build the documentation site into build/site; wants pip install -e ".[docs]"
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
+tutorials:  ## run the notebooks of docs/tutorials, and keep what they print and draw
+	python -m benchmarks.tutorials
 
 bench:  ## run one benchmark: make bench NAME=overhead
 	python -m benchmarks.$(NAME)

@@ -79,7 +79,7 @@ def test_the_colours_of_the_site_are_those_of_the_product():
 
 
 def test_a_notebook_is_a_page_of_its_text_and_code():
-    """What a cell printed, where it was kept, stands below; an empty cell is nothing."""
+    """What a cell printed or drew, where it was kept, stands below; an empty cell is nothing, nor is a check."""
     spec = importlib.util.spec_from_file_location("notebook_pages", SITE / "notebook_pages.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -89,12 +89,17 @@ def test_a_notebook_is_a_page_of_its_text_and_code():
         {"cell_type": "code", "source": "figure", "outputs": [{"data": {"image/png": "AA==\n", "text/plain": "F"}}]},
         {"cell_type": "code", "source": "", "outputs": []},
     ]
+    checks = {"cell_type": "code", "source": "assert f", "metadata": {"tags": ["check"]}, "outputs": []}
+    drawing = {"cell_type": "code", "source": "f", "id": "gap", "outputs": []}
+    more = module.page_of({"cells": [*cells, checks, drawing]}, "a.ipynb", {"figures/a-gap.webp"})
+    assert more.endswith("```python\nf\n```\n\n![What this cell draws](figures/a-gap.webp)\n")
+    assert "assert f" not in more
     lines = module.page_of({"cells": cells}, "a.ipynb").split("\n\n")
     assert lines[:2] == ["# A", "Text."]
     assert 'href="a.ipynb"' in lines[2]
     assert lines[3:] == [
         "```python\nprint(1)\n```",
-        "```text\n1\n```",
+        "``` { .text .output }\n1\n```",
         "```python\nfigure\n```",
         "![](data:image/png;base64,AA==)\n",
     ]

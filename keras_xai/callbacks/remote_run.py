@@ -66,6 +66,10 @@ class RemoteRun:
             return new_run(runs[-1], 0, f"{runs[-1].name} holds an earlier training: this one is {{}}.")
         return choose_run(log_dir, beginning, identity, preferred)
 
+    def place(self, log_dir: Path) -> str:
+        """Return the log directory as `kx.load` takes it: its address where it has one."""
+        return str(self._address or log_dir)
+
     @property
     def writer_options(self) -> dict[str, Any]:
         """Options of a `Writer` whose file is shipped."""

@@ -88,6 +88,11 @@ class ChosenRun:
     start: int = 0  # the number of the first update that this training may make
     steps_done: int = 0  # of a run that counts in steps
 
+    @property
+    def is_beside(self) -> bool:
+        """True for a new run in a log directory that holds an earlier one."""
+        return self.past is None and self.directory.name != PLUGIN_NAME
+
 
 def choose_run(
     log_dir: Path, beginning: Beginning, identity: Mapping[str, Any], preferred: Sequence[Path] = ()

@@ -297,6 +297,10 @@ class RunSession:
         self._is_resumed = run.past is not None
         for text in run.notes:
             self.note(text)
+        if run.is_beside:
+            # Whoever fits again, as in a cell of a notebook, would read the earlier run under the name that he knows.
+            place = self.remote.place(self.log_dir)
+            logger.warning("%s kx.load(%r)[%r] reads it.", run.notes[0], place, run.directory.name)
         past_updates: int | None = None
         if self.counter is not None:
             past_updates = 0 if run.past is None else len(run.past.updates)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from keras_xai.figures.theme import Figure, Look, chart
 PANEL_TITLE_LINE = 18  # pixels of each further line of a panel's title
 TITLE_LINE = 24  # and of the figure's title
 DEFAULT_LEFT, DEFAULT_RIGHT, DEFAULT_BOTTOM = 44, 10, 22  # margins of a panel without long labels, in pixels
+LETTERS = 72  # of a line above a panel that shares its row with another, at most
+WIDE_LETTERS = 108  # above one that has the row for itself
+TITLE_LETTERS = 84  # of a line of the figure's title
 _AXIS_OF = {"xref": "x", "yref": "y"}
 
 
@@ -82,6 +86,11 @@ def grid(
         out["layout"]["title"] = {"text": title, "font": {"size": 18, "color": look["text"]}, **position}
     out["layout"]["paper_bgcolor"] = out["layout"]["plot_bgcolor"] = look["page"]
     return out
+
+
+def wrapped(sentence: str, letters: int = LETTERS) -> str:
+    """Return a sentence, broken into lines where it is long: plotly cuts off what is wider than the figure."""
+    return "<br>".join(textwrap.wrap(sentence, letters, break_long_words=False, break_on_hyphens=False))
 
 
 def _add_panel(out: Figure, panel: Figure, index: int, x: tuple[float, float], y: tuple[float, float]) -> None:

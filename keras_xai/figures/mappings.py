@@ -24,7 +24,7 @@ from keras_xai.analysis.mappings import (
 from keras_xai.analysis.outputs import class_name
 from keras_xai.errors import unknown
 from keras_xai.figures.colour import Map, class_colours
-from keras_xai.figures.grid import grid
+from keras_xai.figures.grid import grid, wrapped
 from keras_xai.figures.heat_map import (
     cell_axis,
     column_gap,
@@ -60,7 +60,6 @@ TAIL_EPOCHS = 5  # of the tail behind each point of the map
 SURROGATE_ROWS = 16  # features of a surrogate that are drawn
 MARKED_SUSPECTS = 12
 CLASS_LETTERS = 14  # of a class name in a label, at most
-READING_LETTERS = 72  # of the first line above a panel, at most
 
 READING = {
     "layer_map": (
@@ -720,16 +719,8 @@ def figure(
         title, reading = panel["layout"]["meta"]["title"], panel["layout"]["meta"]["reading"]
         if draw is layer_map:
             title = f"{title}: {text(panel['layout']['meta']['layer'], 30)}"
-        note = f"<span style='font-size:12px;color:{look['text-2']}'>{_wrapped(reading)}</span>"
+        note = f"<span style='font-size:12px;color:{look['text-2']}'>{wrapped(reading)}</span>"
         panels.append((f"{title}<br>{note}", panel))
     if not panels:
         return nothing(look, "mappings", why_absent(run, "ProbeMappings"))
     return grid(look, panels, title=text(mapping_health(run, epoch), 140), row_height=330)
-
-
-def _wrapped(sentence: str, letters: int = READING_LETTERS) -> str:
-    """Return a sentence, broken into two lines where it is long."""
-    if len(sentence) <= letters:
-        return sentence
-    cut = sentence.rfind(" ", 0, letters)
-    return f"{sentence[:cut]}<br>{sentence[cut + 1 :]}"

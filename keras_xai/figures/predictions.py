@@ -29,7 +29,7 @@ from keras_xai.analysis.prediction_metrics import (
 )
 from keras_xai.analysis.predictions import at_update, output_name, sentence, shown_output, slices_of, why_none
 from keras_xai.errors import unknown
-from keras_xai.figures.grid import grid
+from keras_xai.figures.grid import grid, wrapped
 from keras_xai.figures.heat_map import heat_map, label_length, left_margin, row_axis
 from keras_xai.figures.options import accepted
 from keras_xai.figures.theme import LIGHT, Figure, Look, axis, chart, nothing, packed, text
@@ -40,7 +40,6 @@ CLASS_LETTERS = 14  # of a class name in a label, at most
 MAX_TABLE_ROWS = 24  # classes, labels or values of slices that have a row
 MAX_RESIDUAL_BINS = 30
 SHARES = (-0.07, 1.07)  # of an axis of shares, with room for the dots at its ends
-READING_LETTERS = 72  # of the first line above a panel, at most
 MATRIX_NUMBERS = 12  # classes up to which the counts stand in their cells
 
 READING = {
@@ -503,17 +502,9 @@ def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None, label
         if not panel["data"]:
             continue
         meta = panel["layout"]["meta"]
-        note = f"<span style='font-size:12px;color:{look['text-2']}'>{_wrapped(meta['reading'])}</span>"
+        note = f"<span style='font-size:12px;color:{look['text-2']}'>{wrapped(meta['reading'])}</span>"
         panels.append((f"{meta['title']}<br>{note}", panel))
     if not panels:
         words = sentence(run, epoch)
         return nothing(look, "predictions", why_none(run) if not words else words.rstrip("."))
     return grid(look, panels, title=text(sentence(run, epoch), 140), row_height=330)
-
-
-def _wrapped(reading: str, letters: int = READING_LETTERS) -> str:
-    """Return a sentence, broken into two lines where it is long."""
-    if len(reading) <= letters:
-        return reading
-    cut = reading.rfind(" ", 0, letters)
-    return f"{reading[:cut]}<br>{reading[cut + 1 :]}"

@@ -19,7 +19,7 @@ from keras_xai.analysis.slices import (
     why_no_accuracy,
 )
 from keras_xai.figures.colour import class_colours
-from keras_xai.figures.grid import grid
+from keras_xai.figures.grid import TITLE_LETTERS, WIDE_LETTERS, grid, wrapped
 from keras_xai.figures.heat_map import (
     cell_axis,
     column_gap,
@@ -304,7 +304,11 @@ def figure(run: Recorded, look: Look = LIGHT, *, epoch: int | None = None) -> Fi
         panel = draw(run, look, **accepted(draw, {"epoch": epoch}))
         if panel["data"]:
             meta = panel["layout"]["meta"]
-            note = f"<span style='font-size:12px;color:{look['text-2']}'>{meta['reading']}</span>"
+            note = (
+                f"<span style='font-size:12px;color:{look['text-2']}'>{wrapped(meta['reading'], WIDE_LETTERS)}</span>"
+            )
             panels.append((f"{meta['title']}<br>{note}", panel))
     title = text(slices_sentence(record), 220)
-    return grid(look, panels, columns=1, title=title, row_height=300) if panels else nothing(look, "slices", title)
+    if not panels:
+        return nothing(look, "slices", title)
+    return grid(look, panels, columns=1, title=wrapped(title, TITLE_LETTERS), row_height=300)

@@ -117,10 +117,14 @@ def test_a_retired_callback_does_not_hold_up_the_others(tmp_path, model, fit):
     assert any("broken" in note for note in run.history[1].notes)
 
 
-def test_a_second_training_is_a_run_of_its_own_and_says_so(tmp_path, model, fit):
-    """Epoch 0 into a directory that holds epochs: the first run is not written over."""
+def test_a_second_training_is_a_run_of_its_own_and_says_so(tmp_path, model, fit, caplog):
+    """Epoch 0 into a directory that holds epochs: the first run is not written over, and the log says how to read the new one."""
     fit(model, Probing(tmp_path))
-    fit(model, Probing(tmp_path), epochs=2)
+    assert caplog.messages == []
+    fit(model, Probing(tmp_path), Probing(tmp_path, source="live"), epochs=2)
+    (message,) = caplog.messages
+    assert message.startswith("keras_xai holds 3 epochs of an earlier training: this one is keras_xai-2.")
+    assert eval(message.partition("keras_xai-2. ")[2].removesuffix(" reads it."), {"kx": kx}).epochs == [0, 1]
     runs = kx.load(tmp_path)
     assert {name: run.epochs for name, run in runs.items()} == {".": [0, 1, 2], "keras_xai-2": [0, 1]}
     assert "holds 3 epochs" in runs["keras_xai-2"].history[0].notes[0]

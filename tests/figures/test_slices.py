@@ -13,6 +13,7 @@ import pytest
 from keras_xai.analysis.overview import summary
 from keras_xai.analysis.slices import gap_sentence, important_features, least_accurate, slices_at, slices_sentence
 from keras_xai.figures import FIGURES, PANELS, Look
+from keras_xai.figures.grid import LETTERS, TITLE_LETTERS, wrapped
 from keras_xai.figures.line_ends import apart
 from keras_xai.figures.slices import MAX_LINES
 from keras_xai.records import SliceGaps, SliceImportance, Slices, SliceValue
@@ -170,6 +171,16 @@ def test_the_whole_figure_has_every_panel_under_its_words():
         titles = [note["text"] for note in figure["layout"]["annotations"]]
         for words in ("Accuracy by slice<br>", "Importance by slice, epoch 2<br>", "Slices that layers tell<br>"):
             assert sum(title.startswith(words) for title in titles) == 1
+
+
+def test_what_stands_above_the_figure_is_not_wider_than_it():
+    """Its title and the words above its panels are broken into lines, and lose no word."""
+    figure = FIGURES["slices"](run_of([slices_of(epoch) for epoch in range(3)]))
+    title = figure["layout"]["title"]["text"]
+    assert max(len(part) for part in title.split("<br>")) <= TITLE_LETTERS
+    words = "a sentence of many words, " * 8 + "and of its end"
+    assert wrapped(words).replace("<br>", " ") == words
+    assert max(len(part) for part in wrapped(words).split("<br>")) <= LETTERS
 
 
 def test_the_overview_names_the_worst_slice_and_the_largest_gap():

@@ -108,7 +108,7 @@ def test_foreign_and_future_records_are_passed_over_and_said(tmp_path, wsgi, wai
         wait_until(complete, 60, 1)
 
 
-@pytest.mark.parametrize("loader", [LOADERS[0], *(pytest.param(name, marks=pytest.mark.full) for name in LOADERS[1:])])
+@pytest.mark.parametrize("loader", ["python", pytest.param("rust", marks=pytest.mark.full)])
 def test_a_resumed_training_is_one_run_in_both_loaders(tmp_path, wsgi, loader, wait_until):
     """Stopped after epoch 3, resumed from the checkpoint of epoch 1: every epoch once, and those of the second file."""
     for start, end in ((0, 4), (2, 6)):

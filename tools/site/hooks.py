@@ -58,8 +58,9 @@ def _listed(entries: list[Any]) -> list[Any]:
 
 
 def _tutorials() -> list[Any]:
-    names = {f"{path.stem}.md" for path in TUTORIALS.glob("*") if path.suffix in (".md", ".ipynb")}
-    return [f"tutorials/{name}" for name in sorted(names, key=lambda name: (name != "index.md", name))]
+    """Return the pages of the tutorials: their list, and the notebooks in its order."""
+    listed = re.findall(r"\]\((\w+)\.ipynb\)", (TUTORIALS / "index.md").read_text(encoding="utf-8"))
+    return ["tutorials/index.md", *(f"tutorials/{name}.md" for name in listed)]
 
 
 def _examples() -> list[Any]:
@@ -76,8 +77,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path in sorted((ROOT / "examples").glob("*.py")):
         site_pages[f"examples/{path.name}"] = f"examples/{path.stem}.md"
         files.append(_page(f"examples/{path.stem}.md", _example(path), config))
+    pictures = {path.relative_to(TUTORIALS).as_posix() for path in TUTORIALS.glob("figures/*.webp")}
     for path in sorted(TUTORIALS.glob("*.ipynb")):
-        text = page_of(json.loads(path.read_text(encoding="utf-8")), path.name)
+        text = page_of(json.loads(path.read_text(encoding="utf-8")), path.name, pictures)
         site_pages[f"docs/tutorials/{path.name}"] = f"tutorials/{path.stem}.md"
         files.append(_page(f"tutorials/{path.stem}.md", text, config))
     for uri, name in ADDED.items():

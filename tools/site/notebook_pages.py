@@ -1,14 +1,27 @@
-"""A notebook as a page: its text, its code, and what it printed where that was kept."""
+"""A notebook as a page: its text, its code, and what it printed and drew where that was kept; without its checks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 
-def page_of(notebook: Mapping[str, Any], name: str) -> str:
-    """Return a notebook (the format's fourth version, as JSON) as Markdown, with a link to the file of this name."""
-    parts = [part for cell in notebook["cells"] for part in _parts(cell)]
+def page_of(notebook: Mapping[str, Any], name: str, pictures: Collection[str] = ()) -> str:
+    """Return a notebook as Markdown, with a link to its file.
+
+    Args:
+        notebook: the format's fourth version, as JSON. Cells with the tag "check" are left out.
+        name: of the file, "hospital_mark.ipynb".
+        pictures: paths of the figures beside it, "figures/hospital_mark-gap.webp" of the cell whose id is "gap".
+    """
+    parts = []
+    for cell in notebook["cells"]:
+        if "check" in cell.get("metadata", {}).get("tags", ()):
+            continue
+        parts += _parts(cell)
+        picture = f"figures/{name.partition('.')[0]}-{cell.get('id')}.webp"
+        if picture in pictures:
+            parts.append(f"![What this cell draws]({picture})")
     note = f'*A notebook: <a href="{name}" download>{name}</a>.*'
     return "\n\n".join([parts[0], note, *parts[1:]]) + "\n"
 
@@ -32,4 +45,4 @@ def _output(output: Mapping[str, Any]) -> Iterator[str]:
     if "image/png" in data:
         yield f"![](data:image/png;base64,{''.join(data['image/png']).strip()})"
     elif text:
-        yield f"```text\n{text}\n```"
+        yield f"``` {{ .text .output }}\n{text}\n```"
