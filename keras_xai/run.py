@@ -13,7 +13,7 @@ from keras_xai.analysis.formatting import count
 from keras_xai.cards import run_card, runs_card
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.records import listed
-from keras_xai.remote.address import Address, is_address
+from keras_xai.remote.address import Address, is_address, refuse_one_slash
 from keras_xai.remote.mirror import local_copy
 from keras_xai.summary.reader import Log
 from keras_xai.summary.runs import directories
@@ -190,6 +190,7 @@ def load(log_dir: str | os.PathLike[str]) -> Runs:
         address = Address(text)
         root = local_copy(address)
         return Runs({name: Run(_store(address, root, path)) for name, path in directories(root)})
+    refuse_one_slash(text)
     root = Path(os.path.expanduser(text))
     if not root.is_dir():
         raise InvalidInput(

@@ -43,19 +43,28 @@ class RemoteRun:
         """Choose the run directory, as `choose_run` does; a run in the store is read first where it may be continued."""
         if self._shipper is None:
             return choose_run(log_dir, beginning, identity, preferred)
-        if self._answers and (beginning.epoch > 0 or beginning.unit == "step"):
-            self._shipper.read([path.name for path in preferred])
-            preferred = [self._shipper.renamed(path) for path in preferred]
-        runs = run_directories(log_dir)
-        if runs and beginning.epoch == 0 and self._shipper.is_elsewhere(runs[-1]):
-            name = runs[-1].name
-            run = new_run(runs[-1], 0, f"{name} holds an earlier training: this one is {{}}.")
-        else:
-            run = choose_run(log_dir, beginning, identity, preferred)
-        self._shipper.begin(run.directory.name)
+        with self._shipper.choosing():
+            run = self._choose(self._shipper, log_dir, beginning, identity, preferred)
+            self._shipper.begin(run.directory.name)
         self._end = weakref.finalize(self, self._shipper.end, run.directory.name, wait=False)
         self._end.atexit = False  # the shipper sees to that itself
         return run
+
+    def _choose(
+        self,
+        shipper: Shipper,
+        log_dir: Path,
+        beginning: Beginning,
+        identity: Mapping[str, Any],
+        preferred: Sequence[Path],
+    ) -> ChosenRun:
+        if self._answers and (beginning.epoch > 0 or beginning.unit == "step"):
+            shipper.read([path.name for path in preferred])
+            preferred = [shipper.renamed(path) for path in preferred]
+        runs = run_directories(log_dir)
+        if runs and beginning.epoch == 0 and shipper.is_elsewhere(runs[-1]):
+            return new_run(runs[-1], 0, f"{runs[-1].name} holds an earlier training: this one is {{}}.")
+        return choose_run(log_dir, beginning, identity, preferred)
 
     def place(self, log_dir: Path) -> str:
         """Return the log directory as `kx.load` takes it: its address where it has one."""

@@ -14,7 +14,7 @@ from keras_xai.callbacks.model_parts import ModelParts
 from keras_xai.callbacks.step_counter import resumed_step
 from keras_xai.errors import InvalidInput
 from keras_xai.records import listed, missing_epochs
-from keras_xai.remote.address import Address, is_address
+from keras_xai.remote.address import Address, is_address, refuse_one_slash
 from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.reader import Log
 from keras_xai.summary.store import FileStore
@@ -32,6 +32,7 @@ def checked_directory(log_dir: str | os.PathLike[str]) -> Path | Address:
     text = os.fspath(log_dir).removeprefix("file://")
     if is_address(text):
         return Address(text)
+    refuse_one_slash(text)
     path = Path(os.path.realpath(os.path.expanduser(text)))
     existing = next(p for p in (path, *path.parents) if p.exists())
     if not existing.is_dir():

@@ -12,16 +12,47 @@ _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.:-]+://")
 _USER = re.compile(r"(?<=://)[^/@]*@")  # a name and a password before the host
 # Stores of objects by name: there are no directories to be made, and to "make" one of s3fs' can create a bucket.
 _OBJECT_STORES = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "tos", "memory"])
+_SCHEMES = sorted(_OBJECT_STORES | {"file", "ftp", "hdfs", "http", "https", "sftp", "smb", "ssh", "webhdfs"})
+_ONE_SLASH = re.compile(rf"({'|'.join(_SCHEMES)}):/(?!/)", re.IGNORECASE)  # what pathlib makes of an address
 # Of s3fs: how long one request may take. What fails is tried again by us.
 _OF_S3: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 1}}
 # Faults that no waiting mends, where they meet the first access: the bucket, the rights or the credentials are missing.
-_MISUSE = (FileNotFoundError, NotADirectoryError, PermissionError, ImportError, TypeError, ValueError)
-_MISUSE_BY_NAME = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ProfileNotFound")
+_MISUSE = (
+    FileNotFoundError,
+    NotADirectoryError,
+    PermissionError,
+    ImportError,
+    TypeError,
+    ValueError,
+    NotImplementedError,  # of stores that are read alone
+)
+_MISUSE_BY_NAME = (
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "DefaultCredentialsError",
+    "ProfileNotFound",
+    "ParamValidationError",  # a name that no bucket can have
+)
 
 
 def is_address(text: str) -> bool:
     """Return True for "scheme://…", False for a path."""
     return _URL.match(text) is not None
+
+
+def refuse_one_slash(text: str) -> None:
+    """Check that a path is no address which lost a slash.
+
+    Raises:
+        InvalidInput: it begins as "s3:/bucket": a directory of that name is what nobody meant.
+    """
+    match = _ONE_SLASH.match(text)
+    if match:
+        slashes = "///" if match.group(1).lower() == "file" else "//"
+        raise InvalidInput(
+            f"log_dir={text!r}: an address has two slashes behind its scheme: give it as text, as "
+            f"'{match.group(1)}:{slashes}{text[match.end() :]}'; pathlib.Path makes one slash of two."
+        )
 
 
 def without_password(text: str) -> str:
@@ -48,9 +79,9 @@ class Address:
     url: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "url", self.url.rstrip("/"))
         if "::" in self.url:
             raise InvalidInput(f"log_dir={str(self)!r}: chained addresses are not supported; give one scheme://path.")
+        object.__setattr__(self, "url", self._in_one_spelling())
         self._file_system_class()
 
     def __str__(self) -> str:
@@ -84,6 +115,20 @@ class Address:
         if self.protocol in ("s3", "s3a"):
             file_system.retries = 1
         return file_system, str(path).rstrip("/")
+
+    def _in_one_spelling(self) -> str:
+        """Return the address without a slash too many: to an object store they would be parts of names.
+
+        Raises:
+            InvalidInput: it names no directory, or steps out of one.
+        """
+        host, slash, path = self.url.partition("://")[2].partition("/")
+        parts = [part for part in path.split("/") if part]
+        if not host and not parts:
+            raise InvalidInput(f"log_dir={str(self)!r}: names no directory; give {self.protocol}://bucket/path.")
+        if not {".", ".."}.isdisjoint([host, *parts]):
+            raise InvalidInput(f"log_dir={str(self)!r}: stores do not resolve '.' and '..'; give the address without.")
+        return f"{self.protocol}://{host}{slash if parts else ''}{'/'.join(parts)}"
 
     def _file_system_class(self) -> Any:
         try:

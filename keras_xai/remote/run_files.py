@@ -40,7 +40,7 @@ def event_files(root: str, listing: dict[str, dict[str, Any]]) -> Iterator[tuple
     """
     base = posixpath.basename(root)
     for path, facts in listing.items():
-        relative = path[len(root) :].lstrip("/") if path.startswith(root) else path
+        relative = path[len(root) :].removeprefix("/") if path.startswith(root) else path
         parts = relative.split("/")
         folder = parts[-2] if len(parts) > 1 else base
         if ordinal(folder) is None or "tfevents" not in parts[-1]:

@@ -9,7 +9,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,7 @@ class Shipper:
         self._shipped: dict[tuple[str, str], int] = {}
         self._former: dict[str, str] = {}  # names in the store of runs that are complete, by their local names
         self._active: dict[str, int] = {}  # runs that are being written, and by how many writers
+        self._choosing = 0  # trainings that have yet to choose a run
         self._not_before = 0.0
         self._failures = 0  # in a row
         self._has_answered = False
@@ -104,6 +105,17 @@ class Shipper:
     def is_elsewhere(self, directory: Path) -> bool:
         """Return True where a run is in the store alone, and its local directory only marks its name."""
         return (directory / _OCCUPIED).exists()
+
+    @contextlib.contextmanager
+    def choosing(self) -> Iterator[None]:
+        """Keep inside all local directories: the run that is chosen is not noted yet, and another training may end meanwhile."""
+        with self._condition:
+            self._choosing += 1
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._choosing -= 1
 
     def begin(self, run: str) -> None:
         """Note that a run is being written."""
@@ -357,6 +369,8 @@ class Shipper:
     def _clear(self) -> None:
         """Delete the local copies of runs that are shipped and not being written."""
         with self._condition:
+            if self._choosing:
+                return
             unshipped = {run for run, _ in self._pending()}
             for directory in list(self.directory.iterdir()) if self.directory.is_dir() else []:
                 run = directory.name
@@ -370,7 +384,6 @@ class Shipper:
             if not self._active and not unshipped:
                 with contextlib.suppress(OSError):
                     self.directory.rmdir()
-                    self.directory.parent.rmdir()
 
     def _end_with_process(self) -> None:
         """Ship what is left when the process ends: of a training that was broken off."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import tempfile
 from pathlib import Path
 
 import pytest
 
 import keras_xai as kx
 from keras_xai.cli import main
+from keras_xai.remote import mirror
 from keras_xai.remote.address import Address
 from keras_xai.remote.mirror import local_copy
 from keras_xai.remote.run_files import event_files
@@ -111,3 +114,39 @@ def test_a_damaged_record_is_named_by_its_address(memory_url, tmp_path):
     fsspec.filesystem("memory").pipe_file(f"{url}/keras_xai/{path.name}", bytes(content))
     with pytest.warns(UserWarning, match="memory://logs/keras_xai: "):
         assert kx.load(url)["."].updates
+
+
+def nobody() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+@pytest.mark.parametrize("home", [lambda: Path("/proc/nowhere"), nobody])
+def test_without_a_cache_the_copy_lives_as_long_as_the_process(memory_url, tmp_path, monkeypatch, home):
+    """In a container the home may not be there, or may be read alone: no fault of the address."""
+    stored(memory_url("logs"), tmp_path / "logs", range(2)).close()
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", home)
+    assert kx.load(memory_url("logs"))["."].epochs == [0, 1]
+    assert Path(tempfile.gettempdir()) in local_copy(Address(memory_url("logs"))).parents
+
+
+def test_a_full_disk_is_said_of_this_machine(memory_url, tmp_path, monkeypatch):
+    """And not of the store, which answers."""
+    stored(memory_url("logs"), tmp_path / "logs", range(1)).close()
+
+    def full(*paths):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(mirror.os, "replace", full)
+    with pytest.raises(OSError, match=r"the copy of memory://logs cannot be kept in .*: No space left on device"):
+        kx.load(memory_url("logs"))
+
+
+def test_a_copy_that_lost_bytes_is_read_again(memory_url, tmp_path):
+    """A crash may leave a file short that the index calls current."""
+    stored(memory_url("logs"), tmp_path / "logs", range(3)).close()
+    (copied,) = local_copy(Address(memory_url("logs"))).rglob("events*")
+    whole = copied.read_bytes()
+    copied.write_bytes(whole[: len(whole) // 2])
+    assert kx.load(memory_url("logs"))["."].epochs == [0, 1, 2]
+    assert copied.read_bytes() == whole

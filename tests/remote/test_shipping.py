@@ -212,3 +212,59 @@ def test_a_training_that_was_broken_off_is_shipped_before_its_process_ends(s3):
     assert "KeyboardInterrupt" in ended.stderr.splitlines()[-1]
     assert kx.load(ADDRESS)["."].epochs == [0, 1, 2]
     assert not Path(ended.stdout.strip()).exists()
+
+
+@pytest.mark.parametrize(
+    ("log_dir", "words"),
+    [
+        ("s3://", r"names no directory; give s3://bucket/path"),
+        ("memory://logs/../other", "do not resolve '.' and '..'"),
+        (Path("s3://bucket/run"), r"give it as text, as 's3://bucket/run'; pathlib.Path makes one slash of two"),
+        ("file:/tmp/run", "as 'file:///tmp/run'"),
+    ],
+)
+def test_an_address_that_names_another_place_is_an_error(log_dir, words):
+    """No local directory "s3:", and no names in a bucket that nothing reads again; for a training and for a reader."""
+    for user in (kx.WeightGradients, kx.load):
+        with pytest.raises(kx.InvalidInput, match=words):
+            user(log_dir)
+
+
+def test_an_address_has_one_spelling(memory_url):
+    """Slashes too many would be parts of names in an object store, and a scheme is one in capitals too."""
+    assert Address("MEMORY://Logs//a/").url == "memory://Logs/a"
+    assert Address("local:///tmp//a").url == "local:///tmp/a"
+
+
+def test_the_local_copy_is_for_its_user_alone(memory_url):
+    """Also of a second training, for which the directories are made again."""
+    address, modes = Address(memory_url("private")), []
+    for _ in range(2):
+        remote = RemoteRun(address)
+        remote.check()
+        run = remote.choose(staging_directory(address), Beginning(0, "epoch"), {}, ())
+        modes.append(run.directory.parents[1].stat().st_mode & 0o777)
+        remote.close(run.directory)
+    assert modes == [0o700, 0o700]
+    assert not staging_directory(address).exists()
+
+
+def test_no_room_for_the_local_copy_is_an_error_at_train_begin(memory_url, monkeypatch, tmp_path):
+    """As a log directory that cannot be written is."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(kx.InvalidInput, match="Set TMPDIR to a directory that can be written"):
+        trained(callback("WeightGradients", memory_url("logs")), epochs=1)
+
+
+def test_a_training_that_ends_leaves_the_run_that_another_chooses(memory_url, tmp_path):
+    """Between the choice and the first record nothing else says that the directory is in use."""
+    shipping = Shipper(Address(memory_url("logs")), tmp_path / "local")
+    chosen = shipping.directory / "keras_xai-2"
+    with shipping.choosing():
+        chosen.mkdir(parents=True)
+        written(shipping, "keras_xai", range(1))
+        shipping.end("keras_xai")
+        assert chosen.exists()
+        shipping.begin("keras_xai-2")
+    shipping.end("keras_xai-2")
+    assert not shipping.directory.exists()
