@@ -27,22 +27,11 @@ import numpy as np
 
 import keras_xai as kx
 from benchmarks._statistics import median_interval
-from benchmarks._trainings import MODELS, measured
+from benchmarks._trainings import MODELS, breast_cancer, measured
 
 ROWS = 128  # of the probe, and of the live rows
 BARS = {("cnn", "Explain, live rows"): 1.05, ("cnn", "Explain"): 1.05, ("cnn", "Explain, saliency only"): 1.03}
 Task = tuple[keras.Model, np.ndarray, np.ndarray, int]
-
-
-def breast_cancer() -> Task:
-    """30-64-32-2 on scikit-learn's table of 569 rows, in batches of 32: 18 steps."""
-    from sklearn.datasets import load_breast_cancer
-
-    data = load_breast_cancer()
-    x = ((data.data - data.data.mean(0)) / data.data.std(0)).astype(np.float32)
-    layers = keras.layers
-    widths = [layers.Dense(64, activation="relu"), layers.Dense(32, activation="relu"), layers.Dense(2)]
-    return keras.Sequential([keras.Input((30,)), *widths]), x, data.target.astype(np.int64), 32
 
 
 MAKERS: dict[str, Callable[[], Task]] = {

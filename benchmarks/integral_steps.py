@@ -18,8 +18,7 @@ import keras
 import numpy as np
 
 import keras_xai as kx
-from benchmarks._trainings import MODELS
-from benchmarks.explain import breast_cancer
+from benchmarks._trainings import MODELS, breast_cancer
 from keras_xai.attribution import METHODS
 from keras_xai.attribution.attributor import Attributor
 from keras_xai.attribution.completeness import incomplete

@@ -77,7 +77,7 @@ class Run(Log):
     def figure(self, name: str, **options: Any) -> Figure:
         """Return the plotly figure that the tab shows, for a notebook.
 
-        - "overview", "reliance_gap" and "slices": `epoch`.
+        - "overview", "reliance_gap" and "slices": `epoch`; "training_rows": nothing, it is the last table.
         - "weight_gradients": `variable`, a path; `statistic`, "rms", "max", "std", "update_ratio", "zero_fraction", "nonfinite"
           or "weight_norm"; `epoch`.
         - "probe_attributions": `method`, a name; `samples`, how many or which rows; `display` of pictures, "overlay", "map",

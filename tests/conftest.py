@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.helpers.waiting import wait_until
 from tests.plugin.answers import LOADERS
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -73,15 +73,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             left_out.append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
-
-
-def wait_until(answer: Callable[[], Any], seconds: float = 30, every: float = 0.1) -> Any:
-    """The first true answer; an AssertionError when none came in time."""
-    end = time.monotonic() + seconds
-    while not (value := answer()):
-        assert time.monotonic() < end, "nothing came in time"
-        time.sleep(every)
-    return value
 
 
 @pytest.fixture(scope="session", name="wait_until")

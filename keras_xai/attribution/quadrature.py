@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 EXACT_DEGREE = 31  # up to which half a rule is exact where it has the points
-GRADING = 1.5  # the power of equal steps: of eight cells the first takes a twentieth of the path, the last whole one a fifth
+# The power of equal steps: of eight cells the first takes a twentieth of the path, the last whole one a fifth.
+GRADING = 1.5
 GRADED_DEGREE = 3  # up to which a graded rule is exact where it has the points
 Rule = tuple[NDArray[np.float64], NDArray[np.float64]]  # positions, and weights, which sum to 1
 

@@ -348,7 +348,7 @@ def test_the_documentation_is_served(wsgi, told_directory):
         answer = client.get(f"{HOME}docs/{name}?theme=dark")
         assert answer.status_code == 200
         assert answer.headers["Content-Type"].startswith("text/html")
-        for target in re.findall(r'(?:href|src)="([^"#:]+)', answer.text):
+        for target in re.findall(r'(?:href|src)="([^"#:]+)["#]', answer.text):
             path, _, query = target.partition("?")
             path = posixpath.normpath(posixpath.join(posixpath.dirname(f"{HOME}docs/{name}"), path))
             assert client.get(f"{path}?{query}").status_code == 200, (name, target)

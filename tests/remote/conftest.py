@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from keras_xai.remote import shipper
-
-BUCKET = "bucket"
-SECRET = "a-secret-that-is-written-nowhere"
+from tests.remote.names import BUCKET, SECRET
 
 
 class S3:

@@ -19,8 +19,8 @@ from keras_xai.remote.address import Address
 from keras_xai.remote.shipper import Shipper
 from keras_xai.remote.staging import staging_directory
 from keras_xai.summary.writer import Writer
-from tests.conftest import wait_until
-from tests.remote.conftest import BUCKET, SECRET
+from tests.helpers.waiting import wait_until
+from tests.remote.names import BUCKET, SECRET
 from tests.remote.written import written
 from tests.summary.epoch_records import epoch_of_records
 from tests.trust.trainings import At, assert_same, callback, state, trained, with_warnings

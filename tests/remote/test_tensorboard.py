@@ -9,7 +9,7 @@ import pytest
 
 from keras_xai.remote.address import Address
 from keras_xai.remote.shipper import Shipper
-from tests.remote.conftest import BUCKET
+from tests.remote.names import BUCKET
 from tests.remote.written import written
 
 
