@@ -35,9 +35,12 @@ def share_table(
     """
     left = left_margin(rows)
     cells = list(map(_cells, texts or map(_percents, values.tolist())))
+    # Of a heat map without a single number plotly draws no text either.
+    is_text = not np.isfinite(values).any()
+    further: dict[str, Any] = {"colorscale": [[0, look["page"]], [1, look["page"]]]} if is_text else {}
     trace = heat_map(
         look,
-        values,
+        np.zeros_like(values) if is_text else values,
         0,
         1,
         xgap=1,
@@ -47,6 +50,7 @@ def share_table(
         customdata=[[text(row)] * len(columns) for row in rows],
         hovertemplate="%{customdata}, %{x}: %{text}<extra></extra>",
         x=list(columns),
+        **further,
     )
     return chart(
         look,

@@ -12,6 +12,7 @@ from keras_xai.figures.training_rows import MAX_ROWS, coverage, figure, row_susp
 from keras_xai.records import Stop
 from keras_xai.row_records import TrainingRows
 from keras_xai.summary.json_text import json_of
+from tests.plotted import unpacked
 from tests.summary.runs import through_a_file
 
 SIZE = 20
@@ -87,6 +88,7 @@ def test_plotly_accepts_the_figure(run, change, theme):
     assert "<script>" not in json_of([whole, row_suspects(drawn, exact=True)]).decode()
     if record.task == "value":
         assert whole["data"][0]["text"][0][1] == "3"
+        assert np.isfinite(unpacked(whole["data"][0]["z"])).all()  # else plotly draws no text
     assert ("absent" in (whole["layout"].get("meta") or {})) == (
         np.isnan(record.early_probability).all() and record.task != "value"
     )
