@@ -14,8 +14,9 @@ _USER = re.compile(r"(?<=://)[^/@]*@")  # a name and a password before the host
 _OBJECT_STORES = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "tos", "memory"])
 _SCHEMES = sorted(_OBJECT_STORES | {"file", "ftp", "hdfs", "http", "https", "sftp", "smb", "ssh", "webhdfs"})
 _ONE_SLASH = re.compile(rf"({'|'.join(_SCHEMES)}):/(?!/)", re.IGNORECASE)  # what pathlib makes of an address
-# Of s3fs: how long one request may take. What fails is tried again by us.
-_OF_S3: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 1}}
+# Of s3fs: how long one request may take. What fails is tried again by us alone: botocore draws its pauses from Python's
+# `random`, from which Keras seeds layers, and a training would draw other numbers.
+_OF_S3: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 0}}
 # Faults that no waiting mends, where they meet the first access: the bucket, the rights or the credentials are missing.
 _MISUSE = (
     FileNotFoundError,

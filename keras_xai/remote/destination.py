@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
-import random
 import secrets
 import time
 from pathlib import Path
@@ -91,7 +90,7 @@ class Destination:
         if any("tfevents" in other for other in others):
             with contextlib.suppress(Exception):
                 file_system.rm_file(f"{folder}/{name}")
-            time.sleep(random.random() * 0.5)  # the other one may do the same at this moment
+            time.sleep(secrets.randbelow(500) / 1000)  # the other one may do the same at this moment
             self.forget(run)
             self.names[run] = self._free_name(run)
             return False

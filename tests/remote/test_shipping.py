@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from keras_xai.callbacks.remote_run import RemoteRun
 from keras_xai.callbacks.run_directory import Beginning
 from keras_xai.remote import shipper
 from keras_xai.remote.address import Address
+from keras_xai.remote.destination import Destination
 from keras_xai.remote.shipper import Shipper
 from keras_xai.remote.staging import staging_directory
 from keras_xai.summary.writer import Writer
@@ -118,6 +120,15 @@ def test_without_fsspec_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
     with pytest.raises(kx.InvalidInput, match=r"pip install keras_xai\[remote\]"):
         kx.WeightGradients("s3://bucket/run")
+
+
+def test_a_store_that_fails_moves_no_generator_of_the_training(s3):
+    """Keras seeds layers from Python's `random`, and the thread that ships runs beside it."""
+    s3.stop()
+    state_before = random.getstate()
+    with pytest.raises(Exception, match="Could not connect"):
+        Destination(Address(ADDRESS)).check()
+    assert random.getstate() == state_before
 
 
 def test_a_name_and_password_are_shown_nowhere(memory_url):
