@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keras_xai.callbacks.concept_rows import MAX_ROWS, ConceptRows, digest_of, evenly_spaced
 from keras_xai.concept_records import Concepts, EffectUnit, concept_sentence, uses
-from keras_xai.errors import InvalidInput
+from keras_xai.errors import InvalidInput, cause
 from keras_xai.mapping.concept_effects import (
     DRAWS,
     DRAWS_A_CONCEPT,
@@ -169,6 +169,20 @@ class ConceptWatch:
         if not self._questions:
             return f"Concepts are not measured: no class has {MIN_ROWS_OF_QUESTION} rows in the probe to ask."
         return ""
+
+    def check_rows(self) -> None:
+        """Check that the model takes the rows of the concepts, whose values may be others than the probe's.
+
+        Raises:
+            InvalidInput: it does not, as an embedding does not take an id that it has no row for.
+        """
+        try:
+            self._reader.rows(self._rows)
+        except InvalidInput:
+            raise
+        except Exception as error:
+            names = ", ".join(map(repr, self.names))
+            raise InvalidInput(f"The model does not take the rows of concepts {names}: {cause(error)}") from error
 
     def record(self, update: int, layers: Sequence[str], prediction: NDArray[Any]) -> Concepts:
         """Measure with the model's current weights.

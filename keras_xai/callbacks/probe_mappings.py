@@ -234,7 +234,10 @@ class ProbeMappings(RecordingCallback):
         if self.concepts:
             watch = ConceptWatch(self.concepts, model, probe, x, reader, self._task.label)
             self.note(watch.obstacle)
-            self._concepts = None if watch.obstacle else watch
+            if not watch.obstacle:
+                with self._team.together():
+                    watch.check_rows()
+                self._concepts = watch
         columns = pooled_inputs(probe) if self.surrogates else None
         if columns is not None:
             self._columns = Columns.of(*columns)

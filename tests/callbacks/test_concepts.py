@@ -240,3 +240,20 @@ def test_a_run_goes_on_with_the_same_concepts_alone(tmp_path):
     assert sorted(runs) == [".", "keras_xai-2"]
     assert [record.step for record in runs["."].concepts] == [4, 8, 12, 16]
     assert any("concepts changed" in note.text for note in runs["keras_xai-2"].notes)
+
+
+@pytest.mark.tensorflow
+def test_rows_that_the_model_does_not_take_are_refused_before_the_first_step(tmp_path):
+    """Token ids that its embedding has no row for."""
+    keras.utils.set_random_seed(1)
+    tokens = R.integers(0, 20, (64, 6))
+    model = keras.Sequential(
+        [keras.Input((6,), dtype="int32"), layers.Embedding(20, 4), layers.GlobalAveragePooling1D(), layers.Dense(3)]
+    )
+    model.compile("adam", LOGITS)
+    weights = model.get_weights()
+    callback = kx.ProbeMappings(tmp_path, kx.Probe(tokens, Y[:64], kind="tokens"), concepts={"late": tokens[:40] + 9})
+    with pytest.raises(kx.errors.InvalidInput, match="does not take the rows of concepts 'late'"):
+        model.fit(tokens, Y[:64], verbose=0, callbacks=[callback])
+    for before, after in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
