@@ -13,7 +13,7 @@ from keras_xai.analysis.formatting import count
 from keras_xai.cards import run_card, runs_card
 from keras_xai.errors import InvalidInput, unknown
 from keras_xai.records import listed
-from keras_xai.remote.address import Address, is_address, refuse_one_slash
+from keras_xai.remote.address import Address, is_address, refuse_one_slash, without_file_scheme
 from keras_xai.remote.mirror import local_copy
 from keras_xai.summary.reader import Log
 from keras_xai.summary.runs import directories
@@ -185,7 +185,7 @@ def load(log_dir: str | os.PathLike[str]) -> Runs:
         >>> load(tempfile.mkdtemp())
         {}
     """
-    text = os.fspath(log_dir).removeprefix("file://")
+    text = without_file_scheme(os.fspath(log_dir))
     if is_address(text):
         address = Address(text)
         root = local_copy(address)

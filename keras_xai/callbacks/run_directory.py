@@ -14,7 +14,7 @@ from keras_xai.callbacks.model_parts import ModelParts
 from keras_xai.callbacks.step_counter import resumed_step
 from keras_xai.errors import InvalidInput
 from keras_xai.records import listed, missing_epochs
-from keras_xai.remote.address import Address, is_address, refuse_one_slash
+from keras_xai.remote.address import Address, is_address, refuse_one_slash, without_file_scheme
 from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.reader import Log
 from keras_xai.summary.store import FileStore
@@ -29,7 +29,7 @@ def checked_directory(log_dir: str | os.PathLike[str]) -> Path | Address:
     """
     if not isinstance(log_dir, (str, os.PathLike)):
         raise InvalidInput(f"log_dir={log_dir!r}: expected the path of a directory, got {type(log_dir).__name__}.")
-    text = os.fspath(log_dir).removeprefix("file://")
+    text = without_file_scheme(os.fspath(log_dir))
     if is_address(text):
         return Address(text)
     refuse_one_slash(text)

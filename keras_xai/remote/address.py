@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from keras_xai.errors import InvalidInput
 
@@ -39,6 +40,22 @@ _MISUSE_BY_NAME = (
 def is_address(text: str) -> bool:
     """Return True for "scheme://…", False for a path."""
     return _URL.match(text) is not None
+
+
+def without_file_scheme(text: str) -> str:
+    """Return the path of a "file:///…" URI, and any other text as it is.
+
+    Raises:
+        InvalidInput: the URI names another host, or its path lost the slash that it begins with.
+    """
+    if not text.startswith("file://"):
+        return text
+    host, slash, path = text.removeprefix("file://").partition("/")
+    if host not in ("", "localhost") or not slash:
+        raise InvalidInput(
+            f"log_dir={text!r} names the host {host!r}: expected a path on this machine, as 'file:///{host}{slash}{path}'."
+        )
+    return f"/{unquote(path)}"
 
 
 def refuse_one_slash(text: str) -> None:

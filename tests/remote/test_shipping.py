@@ -232,6 +232,7 @@ def test_a_training_that_was_broken_off_is_shipped_before_its_process_ends(s3):
         ("memory://logs/../other", "do not resolve '.' and '..'"),
         (Path("s3://bucket/run"), r"give it as text, as 's3://bucket/run'; pathlib.Path makes one slash of two"),
         ("file:/tmp/run", "as 'file:///tmp/run'"),
+        ("file://tmp/run", "names the host 'tmp': expected a path on this machine, as 'file:///tmp/run'"),
     ],
 )
 def test_an_address_that_names_another_place_is_an_error(log_dir, words):
@@ -239,6 +240,15 @@ def test_an_address_that_names_another_place_is_an_error(log_dir, words):
     for user in (kx.WeightGradients, kx.load):
         with pytest.raises(kx.InvalidInput, match=words):
             user(log_dir)
+
+
+def test_a_file_uri_is_a_path(tmp_path):
+    """With and without the name of this machine, its escapes decoded."""
+    directory = tmp_path / "a b"
+    written_here = kx.WeightGradients(directory.as_uri()).log_dir
+    assert written_here == kx.WeightGradients(f"file://localhost{directory}").log_dir == directory
+    directory.mkdir()
+    assert kx.load(directory.as_uri()) == {}
 
 
 def test_an_address_has_one_spelling(memory_url):
