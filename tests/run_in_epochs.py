@@ -13,6 +13,7 @@ class RunInEpochs(SimpleNamespace):
     concepts = ()
     training_flags = ()
     screen = None
+    training_rows = None
     notes = ()
 
     @property

@@ -17,7 +17,7 @@ from keras_xai.analysis.attributions import arrays_of, thumbnails
 from keras_xai.analysis.clusters import clusters_of_class
 from keras_xai.analysis.gradients import gradient_health
 from keras_xai.analysis.overview import summary
-from keras_xai.figures import FIGURES, PANELS, Look
+from keras_xai.figures import FIGURES, PANELS, Look, options_of
 from keras_xai.figures.options import accepted
 from keras_xai.judgement import judge
 from keras_xai.plugin import payload
@@ -360,7 +360,8 @@ def everything(name: str, run: Run) -> dict[str, str]:
             clusters_of_class(run, record, 0)
             [thumbnails(part) for part in arrays_of(record) if part.ndim == 3]
     for draw in FIGURES.values():
-        dumps(draw(run, epoch=2)).encode()
+        at = {"epoch": 2} if "epoch" in options_of(draw) else {}
+        dumps(draw(run, **at)).encode()
     for panel in PANELS.values():
         dumps(
             panel(run, Look(), **accepted(panel, {"epoch": 2, "sample": 1, "by": "layers", "method": "lime"}))
