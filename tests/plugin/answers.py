@@ -4,8 +4,11 @@ import json
 import struct
 
 import numpy as np
+import pytest
 
 LOADERS = {"python": "false", "rust": "true"}  # what --load_fast says for each
+# Where a browser draws what the routes answer, which are tested with both.
+LOADERS_OF_BROWSERS = ("python", pytest.param("rust", marks=pytest.mark.full))
 HOME = "/data/plugin/keras_xai/"
 RUN = "pictures/watermark"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keras_xai.plugin.listing import absolute
-from tests.plugin.answers import HOME, LOADERS
+from tests.plugin.answers import HOME, LOADERS_OF_BROWSERS
 from tests.plugin.sweep import FEATURES, FOLDER, LAYERS, SEEDS, sweep_name, write_sweep
 from tests.plugin.tab import Tab
 
@@ -84,7 +84,7 @@ def test_rows_of_a_figure_are_chosen_by_number(client, only, code):
 # What a person does.
 
 
-@pytest.fixture(scope="module", params=LOADERS)
+@pytest.fixture(scope="module", params=LOADERS_OF_BROWSERS)
 def url(request, serve, root):
     return serve(root, request.param).url
 

@@ -10,7 +10,7 @@ from keras_xai.records import Attribution, ChosenRows, Epoch, StoredSamples
 from keras_xai.run import load
 from keras_xai.summary.writer import Writer
 from tests.mapping.mapping_records import mappings_of
-from tests.plugin.answers import HOME, LOADERS, arrays
+from tests.plugin.answers import HOME, LOADERS_OF_BROWSERS, arrays
 from tests.plugin.tab import Tab
 
 ROWS, EPOCHS = 12, 3
@@ -109,7 +109,7 @@ def test_the_routes_hold_chosen_rows_and_losses(wsgi, directory):
     np.testing.assert_allclose(found["loss"][0], [57.8**2, 0, 400, 1], rtol=1e-4)
 
 
-@pytest.fixture(scope="module", params=LOADERS)
+@pytest.fixture(scope="module", params=LOADERS_OF_BROWSERS)
 def tab(request, browser, serve, directory):
     opened = Tab(browser, serve(directory, request.param).url)
     yield opened

@@ -9,7 +9,7 @@ from keras_xai.drift.slices import accuracy_by_slice
 from keras_xai.probe import Probe
 from keras_xai.records import Attribution, Epoch
 from keras_xai.summary.writer import Writer
-from tests.plugin.answers import HOME, arrays
+from tests.plugin.answers import HOME, LOADERS_OF_BROWSERS, arrays
 from tests.plugin.tab import Tab
 from tests.summary.prediction_records import labels_of, predictions_of_kind
 
@@ -87,7 +87,7 @@ def test_a_run_without_predictions_says_why(wsgi, told_directory):
     assert "version" in header["absent"]
 
 
-@pytest.fixture(scope="module", params=["python", "rust"])
+@pytest.fixture(scope="module", params=LOADERS_OF_BROWSERS)
 def tab(request, browser, serve, directory):
     opened = Tab(browser, serve(directory, request.param).url)
     opened.show("Predictions")
