@@ -980,9 +980,8 @@ class ProbePredictions(AtUpdate):
     rows: NDArray[np.int64] | None = None  # (B) numbers of the rows in the probe; None where these are all of them
     slice_loss: Float | None = None  # (V) the mean loss of the rows of each value of `Slices`; None without slices
     unit: str = ""  # what a position is: "pixel", "voxel", "token" or "box"; "" where there is one answer a sample
-    margin: bool = (
-        False  # the outputs are margins of a hinge loss: their probabilities put rows in order and mean no more
-    )
+    # The outputs are margins of a hinge loss: their probabilities put rows in order and mean no more.
+    margin: bool = False
     step: int | None = None  # training steps done, in a run that counts in steps; else None
 
     @property

@@ -39,11 +39,12 @@ Float = NDArray[np.floating[Any]]
 class TrainingRows(AtUpdate):
     """Figures that the train step computed of each row (n) of its data, over the epochs so far.
 
-    It is the step's own forward pass: in training mode, with dropout and before its update. The epoch's own row order plays
-    in: a row that comes late has a model that learned from the others. Rows are those of `x` where the callback has them, in
-        their order;
-    else each different row in the order in which it first came, see `find`. Rows of the same values and label share their
-    figures. All are NaN, `label` too, of a row that no step has seen (`visits` 0), as those of a validation split.
+    They are of the step's own forward pass: in training mode, with dropout, and before the step's update. So they depend on the
+    order of the rows: a row that comes late in an epoch meets a model that has learned from the others.
+
+    Rows are those of `x`, in its order, where the callback has it; else each different row in the order in which it first came,
+    see `find`. Rows of the same values and label share their figures. All figures are NaN, `label` too, of a row that no step has
+    seen (`visits` is 0), as those of a validation split.
     """
 
     epoch: int
@@ -56,9 +57,8 @@ class TrainingRows(AtUpdate):
     early_probability: Float  # (n) the mean over the first `EARLY` epochs alone
     last_probability: Float  # (n) in the last epoch that saw it
     correctness: Float  # (n) share of epochs in which the prediction was right
-    forgetting: NDArray[
-        np.int64
-    ]  # (n) changes from right to wrong from one epoch to the next (Toneva et al. 2019); −1: not known
+    # (n) changes from right to wrong from one epoch to the next (Toneva et al. 2019); −1: not known
+    forgetting: NDArray[np.int64]
     loss: Float  # (n) mean over epochs of the model's own loss, before weights
     last_loss: Float  # (n) in the last epoch
     read_as: NDArray[np.int64]  # (n) the class that most of the first `EARLY` epochs took it for; −1 where not known

@@ -279,9 +279,8 @@ def _highest_score(importance: Importance, current: int, past: Sequence[EventGro
     if not np.isfinite(score).any():
         return []
     at = int(np.nanargmax(score))
-    name = (
-        "Highest drift score" if _is_gap(past) else "Highest score"
-    )  # in the first case another one than the sentence's
+    # In the first case another one than the sentence's.
+    name = "Highest drift score" if _is_gap(past) else "Highest score"
     early = "" if is_scored(importance, current) else f", within the burn-in of {importance.burn_in} updates"
     return [
         f"{name} {score[at]:.1f} at {named(importance.unit, int(importance.updates[at]))}, limit {importance.limit:g}{early}."

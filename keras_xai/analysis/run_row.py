@@ -23,9 +23,8 @@ class RunRow:
 
     verdict: str  # "alarm", "quiet" or "not watched", as `keras-xai check` says
     reason: str  # its first sentence
-    since: (
-        int | None
-    )  # update of the first alarm; else that at which a part of the watch ended, or importance was no longer finite
+    # Update of the first alarm; else that at which a part of the watch ended, or importance was no longer finite.
+    since: int | None
     moment: str  # the same in words
     guilty: str  # the feature that moved most in the first alarm; of a gradient flag the variable
     score: float | None  # after the burn-in, the one that is the largest multiple of its limit

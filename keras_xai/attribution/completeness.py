@@ -19,10 +19,8 @@ from keras_xai.tree import leaves
 REFINED_ABOVE = 0.01  # completeness error above which `attribute` takes more steps
 REPORTED_ABOVE = 0.05  # and above which a callback does, and warns
 REFINED_STEPS = 64
-FINER_STEPS, FINER_ABOVE = (
-    24,
-    0.03,
-)  # of a graded rule, before it takes 64, and the completeness error above which it does
+FINER_ABOVE = 0.03  # of a graded rule: above it, it takes `FINER_STEPS`, before it takes 64
+FINER_STEPS = 24
 NEGLIGIBLE_SHARE = 0.02  # of the map: a smaller miss is large beside the difference alone, and the map is sound
 REPORTED_SAMPLES = 0.1  # of the samples, from which on a fit is told of incomplete ones
 ROUNDING = 1e-5  # of the numbers that are summed: what single precision may lose

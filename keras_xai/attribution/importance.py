@@ -273,9 +273,8 @@ class _PermutationLosses:
         takes_column = self._runner.dense is not None or self._y.ndim == 1
         labels = self._y[..., None] if is_column and takes_column else self._y
         if counts is not None and labels.size == counts.size and labels.dtype.kind in "iu":
-            labels = np.where(
-                counts.reshape(labels.shape), labels, np.maximum(labels, 0)
-            )  # no loss takes −1 for a class
+            # No loss takes −1 for a class.
+            labels = np.where(counts.reshape(labels.shape), labels, np.maximum(labels, 0))
         kind = type(loss) if isinstance(loss, keras.losses.Loss) else loss
         if kind.__module__.startswith("keras."):
             y = np.tile(labels, (len(outputs) // size, *[1] * (labels.ndim - 1)))

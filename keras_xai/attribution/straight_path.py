@@ -57,9 +57,8 @@ def conductance(batch: Batch, layer: keras.layers.Layer, call: int, n_steps: int
     together = (per + 1) * batch.size <= batch.chunk  # else a point at a time, as a model of one batch size needs it
     path = StraightPath(batch, per + 1 if together else 1)
     numbers = np.arange(passes)[:, None] * per + np.arange(per + 1)
-    positions = backend.constant(
-        np.minimum(numbers / steps, 1.0).astype(np.float32)
-    )  # what fills the last pass stands still
+    # What fills the last pass stands still.
+    positions = backend.constant(np.minimum(numbers / steps, 1.0).astype(np.float32))
     shape = tuple(batch.activations(layer)[call].output.shape)
 
     def one_pass(k: Tensor, totals: Tensors) -> Tensors:

@@ -57,9 +57,8 @@ class ApplyRecorder(abc.ABC):
     """
 
     failure = "the gradients of a step could not be read"  # begins the reason of an unexpected exception
-    names_rows = (
-        False  # the gradient of an embedding names the rows that a batch used: its tables need not be looked for
-    )
+    # The gradient of an embedding names the rows that a batch used: its tables need not be looked for.
+    names_rows = False
 
     def __init__(self, model: keras.Model, plain: TrainFunction, announce: Callable[[int], None]) -> None:
         self.reason = ""

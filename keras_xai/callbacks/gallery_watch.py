@@ -55,9 +55,8 @@ class GalleryWatch:
         Cost:
             The methods' passes over the chosen rows.
         """
-        loss = outcomes.loss.astype(np.float32).astype(
-            np.float64
-        )  # as it is written, so that a run that goes on has the same
+        # As it is written, so that a run that goes on has the same.
+        loss = outcomes.loss.astype(np.float32).astype(np.float64)
         self._count_update(loss)
         rows = rows_by_rule(self._rule, outcomes.right, loss, self._believed / self._updates, self._count)
         rows = present_team().agreed(rows)  # all processes explain the same

@@ -94,9 +94,8 @@ class OverheadLedger:
     def __init__(self) -> None:
         self.costs: dict[str, float] = {}
         self._once: dict[str, float] = {}
-        self._numbers = array(
-            "d"
-        )  # three of each epoch, see `EpochTime`: plain numbers, since a training may have many epochs
+        # Three of each epoch, see `EpochTime`: plain numbers, since a training may have many epochs.
+        self._numbers = array("d")
         self._has_noticed = False
         self.counts_epochs = True  # False where there is a row for each update inside an epoch, too
 

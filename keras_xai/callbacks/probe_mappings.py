@@ -442,10 +442,11 @@ class ProbeMappings(RecordingCallback):
         has_normalisation = any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
         inference_gap = training_gap(logs, outcome) if has_normalisation else math.nan
         if inference_gap > self._flags.thresholds["inference gap"]:
+            # The model behaves differently in inference, which also lowers held-out accuracy.
             return (
                 inference_gap,
                 None,
-            )  # the model behaves differently in inference, which also lowers held-out accuracy
+            )
         return inference_gap, held_out_gap(logs, outcome)
 
     def _decision(

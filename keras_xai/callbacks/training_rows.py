@@ -47,7 +47,7 @@ class TrainingRows(RecordingCallback):
     does not call `compute_loss`, inputs of text) a warning and the run say so, and the training goes on.
 
     Args:
-        log_dir: a local directory; the run is written to `<log_dir>/keras_xai`.
+        log_dir: a directory or an address, as "s3://bucket/run"; the run is written to `<log_dir>/keras_xai`.
         x: the rows that `fit` trains on, as the model gets them: the table then has their order, and rows that are none of
             these are counted. None: each different row is taken as it comes, and `run.training_rows.find(x)` finds it. Rows
             that are augmented before they reach the model are other rows each time; put augmentation into layers of the model.

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 GAP_LIMIT = 4.25  # normal deviates; chosen on simulated trainings, see docs/gap_results.md
 MIN_GAP = 0.002  # of a row's evidence: a smaller gap is no alarm, however certain
-MAX_PROBE_PART = (
-    0.5  # of the mean on the training rows: a feature that says more on the probe is no training-only shortcut
-)
+# Of the mean on the training rows: a feature that says more on the probe is no training-only shortcut.
+MAX_PROBE_PART = 0.5
 UPDATES_RUNNING = 3  # with a gap, before it is an alarm
 MIN_ROWS = 4  # of a class in each set
 MIN_EVIDENCE = 0.1  # of a set's mean evidence a row: what a row is divided by, at least

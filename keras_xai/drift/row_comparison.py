@@ -20,9 +20,8 @@ COMMON_LIMIT = 4.0  # normal deviates, from which on the rows themselves differ
 DEPENDENT_LIMIT = 3.0  # below which a difference does not depend on the label
 NOTE_LIMIT = 4.25  # of a dependent difference, from which on it is worth a note before training
 FEATURES_OF_LIMITS = 500  # up to which the limits were tried; the largest of more is larger by chance alone
-MIN_RELATIVE_VARIANCE = (
-    1e-6  # of the feature's variance: a column that is constant within a class has no infinite certainty
-)
+# Of the feature's variance: a column that is constant within a class has no infinite certainty.
+MIN_RELATIVE_VARIANCE = 1e-6
 MAX_DEVIATE = 37.0  # beyond it a probability is 0 in double precision
 
 Array = NDArray[np.float64]

@@ -33,9 +33,8 @@ def grid(
         row_height: in pixels.
     """
     rows = -(-len(panels) // columns)
-    more = PANEL_TITLE_LINE * max(
-        (name.count("<br>") for name, _ in panels), default=0
-    )  # what titles of several lines need
+    # What titles of several lines need.
+    more = PANEL_TITLE_LINE * max((name.count("<br>") for name, _ in panels), default=0)
     margins = [panel["layout"].get("margin", {}) for _, panel in panels]
     below = max((margin.get("b", DEFAULT_BOTTOM) - DEFAULT_BOTTOM for margin in margins), default=0)  # of long labels
     head = TITLE_LINE * title.count("<br>")
@@ -45,9 +44,8 @@ def grid(
     for index, (name, panel) in enumerate(panels):
         row, column = divmod(index, columns)
         space = 0.055 if columns <= 3 else 0.012
-        wide = (
-            1 - space * (2 * columns - 1)
-        ) / columns  # the same for all, so that lengths can be compared across panels
+        # The same for all, so that lengths can be compared across panels.
+        wide = (1 - space * (2 * columns - 1)) / columns
         left = column * (wide + 2 * space)
         right = left + wide
         inner = height - out["layout"]["margin"]["t"] - out["layout"]["margin"]["b"]

@@ -15,9 +15,8 @@ from keras_xai.errors import InvalidInput, listed
 from keras_xai.model.samples import Samples, converted
 from keras_xai.model.whole_numbers import read_as_numbers
 
-ABSENT_TOKEN = int(
-    np.iinfo(np.int32).min
-)  # no token: an embedding of zeros where tokens are looked up, else the number 0
+# No token: an embedding of zeros where tokens are looked up, else the number 0.
+ABSENT_TOKEN = int(np.iinfo(np.int32).min)
 
 
 def inputs_by_name(model: keras.Model) -> dict[str, Any]:

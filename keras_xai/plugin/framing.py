@@ -54,9 +54,8 @@ def quantized(values: NDArray[Any]) -> Quantized:
     if flat.size:
         low, high = flat.min(1), flat.max(1)
     scale = LEVELS / np.where(high > low, high - low, 1)
-    steps = (
-        flat - low[:, None]
-    )  # changed in place below, to save memory: the maps of an epoch may be millions of values
+    # Changed in place below, to save memory: the maps of an epoch may be millions of values.
+    steps = flat - low[:, None]
     steps *= scale[:, None]
     np.rint(steps, out=steps)
     return Quantized(steps.astype(np.uint8).reshape(np.shape(values)), low, high)

@@ -18,9 +18,8 @@ def describe(probe: Probe) -> dict[str, Any]:
     stored = probe.store == "inputs" and probe.x is not None
     vocabulary = probe.vocabulary or ()
     words = vocabulary.items() if isinstance(vocabulary, Mapping) else enumerate(vocabulary)
-    has_maps = isinstance(
-        probe.output, Dense
-    )  # of labels, one a position: the classes say what is true of what is explained
+    # Of labels, one a position: the classes say what is true of what is explained.
+    has_maps = isinstance(probe.output, Dense)
     segments = probe.groups.tolist() if isinstance(probe.groups, np.ndarray) else None
     groups = None
     if isinstance(probe.groups, dict):

@@ -51,9 +51,8 @@ def shipper_of(address: Address) -> Shipper:
         raise InvalidInput(_words(address, error)) from error
     key = os.getpid(), address.url
     if key not in _shippers:
-        _shippers.setdefault(
-            key, Shipper(address, directory)
-        )  # in one step: of two threads that begin, both get the first
+        # In one step: of two threads that begin, both get the first.
+        _shippers.setdefault(key, Shipper(address, directory))
     return _shippers[key]
 
 

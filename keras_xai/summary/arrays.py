@@ -45,9 +45,8 @@ def pack(array: NDArray[Any], *, eight_bits: bool = False) -> bytes:
     else:
         code, values = 0, array.astype(_DTYPES[0])
     shape = struct.pack(f"<{values.ndim}I", *values.shape)
-    level = (
-        0 if code == 3 else 1
-    )  # float16 hardly shrinks, and compressing it would take longer than the rest of a record
+    # Float16 hardly shrinks, and compressing it would take longer than the rest of a record.
+    level = 0 if code == 3 else 1
     return _HEADER.pack(b"KXA1", code, values.ndim, low, high) + shape + zlib.compress(values.tobytes(), level)
 
 

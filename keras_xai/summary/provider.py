@@ -15,9 +15,8 @@ from keras_xai.summary.plugin_name import PLUGIN_NAME
 from keras_xai.summary.store import Row, Series, pass_over
 from keras_xai.summary.tensors import Content, content_of
 
-ALL_STEPS = (
-    1_000_000_000  # for `downsample`, which is mandatory; the number that TensorBoard proposes would lose epochs
-)
+# For `downsample`, which is mandatory; the number that TensorBoard proposes would lose epochs.
+ALL_STEPS = 1_000_000_000
 MAX_BLOBS = 1 << 16  # of one step: one for each sample and input of the model
 MAX_ANSWER_BYTES = 1 << 27  # asked for at once after an answer with all of a series was too long
 Sized = tuple[int, Callable[[], Any], int]  # a row, and the bytes that it takes in an answer

@@ -154,9 +154,8 @@ def _statistics(facts: _Facts, moments: NDArray[np.float64], peaks: NDArray[np.f
         parts = moments[:, k]
         count = max(float(parts[:, _COUNT].sum()), 1.0)
         mean = float(parts[:, _COUNT] @ parts[:, _MEAN]) / count
-        squares = (
-            parts[:, _SQUARES] + parts[:, _COUNT] * (parts[:, _MEAN] - mean) ** 2
-        )  # Chan's rule, as of `mapping.reading`
+        # Chan's rule, as of `mapping.reading`.
+        squares = parts[:, _SQUARES] + parts[:, _COUNT] * (parts[:, _MEAN] - mean) ** 2
         units = peaks[edges[k] : edges[k + 1]]
         largest = float(units.max(initial=0.0))
         layers.append(

@@ -47,9 +47,8 @@ class LossHistory:
             val_loss: likewise.
             ends_epoch: False for an update inside an epoch.
         """
-        is_known = (
-            bool(self.losses) and update <= self.losses[-1].update
-        )  # the last update is made once more at train end
+        # The last update is made once more at train end.
+        is_known = bool(self.losses) and update <= self.losses[-1].update
         if loss is not None and not is_known:
             self.losses.append(Loss(update, self._since_last(update, loss), val_loss if ends_epoch else None))
         if ends_epoch:

@@ -40,9 +40,8 @@ class RowTable:
         self._columns: dict[str, Float] = {}
         self._epoch: Float = np.zeros((0, 4))  # of each group in this epoch: count, sums of probability, right and loss
         self._votes: NDArray[np.uint8] | None = None  # (groups, classes) epochs in which it was taken for one
-        self._past_votes: tuple[NDArray[np.int64], NDArray[np.int64], Float] | None = (
-            None  # of the run that is continued
-        )
+        # Of the run that is continued: groups, the class that each was taken for, and in how many epochs.
+        self._past_votes: tuple[NDArray[np.int64], NDArray[np.int64], Float] | None = None
         self._digests = np.zeros(0, np.int64)
         self._labels = np.zeros(0)
         self._group_of: NDArray[np.int64] | None = None  # of each of the user's rows

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from pathlib import Path
 from typing import Any
 
 import griffe
@@ -33,6 +35,13 @@ def is_field(attribute: griffe.Attribute) -> bool:
 
 
 def description(field: griffe.Attribute) -> str:
-    """Return what a field holds; the class says it above where no comment does."""
+    """Return what a field holds, from the comment behind it or above it; the class says it above where there is none."""
     comment = " ".join(field.source.partition("  # ")[2].split())
-    return comment or COUNTED.get(field.name, "see above")
+    return comment or comment_above(field) or COUNTED.get(field.name, "see above")
+
+
+def comment_above(field: griffe.Attribute) -> str:
+    """Return the lines of comment that end right above a field, as one."""
+    above = Path(str(field.filepath)).read_text(encoding="utf-8").splitlines()[: (field.lineno or 1) - 1]
+    comments = itertools.takewhile(lambda line: line.strip().startswith("# "), reversed(above))
+    return " ".join(line.strip().removeprefix("# ") for line in reversed(list(comments)))

@@ -60,9 +60,8 @@ class StepRecorder(ApplyRecorder):
     def __init__(self, model: keras.Model, plain: TrainFunction, announce: Callable[[int], None]) -> None:
         super().__init__(model, plain, announce)
         self.repeats_steps = not runs_eagerly(model)
-        self._program: Any = (
-            None  # a jitted function of the state and a batch, which returns what a step adds to each table
-        )
+        # A jitted function of the state and a batch, which returns what a step adds to each table.
+        self._program: Any = None
         self._signatures: set[Any] = set()  # of the batches that it was compiled for
         self._is_tracing = False
         self._trace_state: Any = None  # which trace the step is of
