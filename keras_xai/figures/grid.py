@@ -33,8 +33,10 @@ def grid(
         row_height: in pixels.
     """
     rows = -(-len(panels) // columns)
-    # What titles of several lines need.
-    more = PANEL_TITLE_LINE * max((name.count("<br>") for name, _ in panels), default=0)
+    # What titles of several lines need, and names of columns between them and the panel.
+    heads = [PANEL_TITLE_LINE * (panel["layout"].get("xaxis", {}).get("side") == "top") for _, panel in panels]
+    lines = [PANEL_TITLE_LINE * name.count("<br>") for name, _ in panels]
+    more = max((of_title + of_columns for of_title, of_columns in zip(lines, heads, strict=True)), default=0)
     margins = [panel["layout"].get("margin", {}) for _, panel in panels]
     below = max((margin.get("b", DEFAULT_BOTTOM) - DEFAULT_BOTTOM for margin in margins), default=0)  # of long labels
     head = TITLE_LINE * title.count("<br>")
@@ -65,7 +67,7 @@ def grid(
                 "y": top,
                 "xanchor": "left",
                 "yanchor": "bottom",
-                "yshift": 8,
+                "yshift": 8 + heads[index],
                 "align": "left",
                 "text": name,
                 "showarrow": False,

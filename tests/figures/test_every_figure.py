@@ -20,6 +20,7 @@ from keras_xai.analysis.gradients import decades, gradient_health, table, withou
 from keras_xai.analysis.importance import ranks
 from keras_xai.errors import InvalidInput
 from keras_xai.figures import FIGURES, PANELS, Look, Overlay
+from keras_xai.figures.grid import PANEL_TITLE_LINE, grid
 from keras_xai.figures.importance_drift import s_curve
 from keras_xai.figures.theme import LIGHT, epoch_ticks, mark_alerts, text
 from keras_xai.records import STATISTICS, Gradients, Outputs
@@ -252,6 +253,18 @@ def test_a_grid_keeps_panels_apart(runs):
         assert x[1] <= u[0] or u[1] <= x[0] or y[1] <= v[0] or v[1] <= y[0]
     whole = FIGURES["importance_drift"](runs["columns"])
     assert {mark["xref"] for mark in whole["layout"]["shapes"]} <= {"x", "x domain", "x2"}
+
+
+def test_names_of_columns_stand_between_a_title_and_its_panel():
+    """Above a panel whose axis is at its top the title moves up by a line, and the figure has room for it."""
+    look = Look("light")
+    plain, table = ({"data": [], "layout": {"xaxis": {"side": side}, "yaxis": {}}} for side in ("bottom", "top"))
+    title = "first line<br>second line"
+    without = grid(look, [(title, plain), (title, plain)])["layout"]
+    with_names = grid(look, [(title, plain), (title, table)])["layout"]
+    assert [mark["yshift"] for mark in with_names["annotations"]] == [8, 8 + PANEL_TITLE_LINE]
+    assert with_names["height"] - without["height"] == PANEL_TITLE_LINE
+    assert with_names["margin"]["t"] - without["margin"]["t"] == PANEL_TITLE_LINE
 
 
 def test_text_shows_markup_and_cuts_the_middle():
